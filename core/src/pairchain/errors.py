@@ -1,0 +1,140 @@
+"""Every exception pairchain raises on purpose: what went wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PairchainError(Exception):
+    """The base of all pairchain errors.
+
+    Args:
+        what: What was asked and what was found instead, in one or two sentences.
+        where: The file, key, distribution or module it concerns; empty when ``what`` already says so.
+        next_step: What the reader can do about it; empty when nothing can be done.
+    """
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+        lines = [what]
+        if where:
+            lines.append(f"  where: {where}")
+        if next_step:
+            lines.append(f"  next:  {next_step}")
+        super().__init__("\n".join(lines))
+        self.what = what
+        self.where = where
+        self.next_step = next_step
+
+
+class PairchainWarning(UserWarning):
+    """Something that works, but perhaps not as its user believes."""
+
+
+class InputError(PairchainError, ValueError):
+    """What was passed in cannot be scored, or cannot be understood."""
+
+
+class UnknownKeywordError(PairchainError, TypeError):
+    """A keyword argument that nobody takes."""
+
+
+class ChainError(PairchainError, ValueError):
+    """The modules do not make a chain that scores pairs."""
+
+
+class NonFiniteScoresError(PairchainError, ArithmeticError):
+    """The chain wrote scores that are not numbers, or infinite.
+
+    Attributes:
+        indices: Positions of the pairs concerned, in the order they were passed in.
+    """
+
+    def __init__(self, what: str, *, indices: tuple[int, ...], next_step: str = "") -> None:
+        super().__init__(what, next_step=next_step)
+        self.indices = indices
+
+
+class FormatError(PairchainError, ValueError):
+    """A saved model, or something to be saved, does not follow the format."""
+
+
+class MissingFileError(FormatError):
+    """A file that the saved model needs is not there."""
+
+
+class UnsafePathError(FormatError):
+    """A path inside a saved model leaves the model's folder."""
+
+
+class PickleRefusedError(FormatError):
+    """Weights come as a pickle, which can run code when read, and nobody allowed that."""
+
+
+class SourceError(PairchainError, OSError):
+    """A model's files cannot be had."""
+
+
+class SourceNotFoundError(SourceError):
+    """There is no such folder or repository."""
+
+
+class RevisionNotFoundError(SourceError):
+    """The repository has no such branch, tag or commit."""
+
+
+class AccessDeniedError(SourceError):
+    """The repository is private or gated, and the token does not open it."""
+
+
+class UnknownTypeError(PairchainError, LookupError):
+    """Nobody provides a module of this type."""
+
+
+class TrustRequiredError(PairchainError, PermissionError):
+    """Loading would run code that came with a model, and nobody allowed that."""
+
+
+class PluginError(PairchainError):
+    """The base of errors about installed plugins.
+
+    Attributes:
+        distribution: Name of the distribution concerned.
+        version: Its version.
+        entry_point: The entry point as ``name = value``.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        distribution: str = "",
+        version: str = "",
+        entry_point: str = "",
+        next_step: str = "",
+    ) -> None:
+        where = " ".join(part for part in (distribution, version) if part)
+        if entry_point:
+            where = f"{where}, entry point {entry_point}" if where else f"entry point {entry_point}"
+        super().__init__(what, where=where, next_step=next_step)
+        self.distribution = distribution
+        self.version = version
+        self.entry_point = entry_point
+
+
+class PluginImportError(PluginError, ImportError):
+    """An installed plugin failed while being imported."""
+
+
+class PluginConflictError(PluginError):
+    """Two distributions claim one name, or one claims a name reserved for another."""
+
+
+class PluginVersionError(PluginError):
+    """A plugin was built for another version of the core."""
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the candidate closest to ``name``, or an empty string."""
+    close = difflib.get_close_matches(name, sorted(set(candidates)), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

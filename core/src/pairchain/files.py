@@ -1,0 +1,183 @@
+"""Files on disk, carefully: JSON with errors that say where, paths that stay inside, writes that never half-happen."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from pairchain.errors import FormatError, UnsafePathError
+
+# Files that decide how a saved model loads. A save replaces them as a set: one left over from an older model (a chat
+# template, a weight shard) would silently change the scores of the new one.
+_MODEL_FILES = (
+    "modules.json",
+    "config_sentence_transformers.json",
+    "config.json",
+    "generation_config.json",
+    "sentence_*_config.json",
+    "router_config.json",
+    "adapter_config.json",
+    "adapter_model.*",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model*.bin",
+    "pytorch_model.bin.index.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece*.model",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+)
+
+
+def read_json(path: Path, *, shown_as: str) -> Any:
+    """Return the JSON value in ``path``.
+
+    Args:
+        path: The file.
+        shown_as: How to call the file in an error, such as ``modules.json of user/model``.
+
+    Raises:
+        FormatError: The file is not UTF-8, not JSON, or nested too deeply to be honest.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise FormatError(
+            f"{shown_as} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
+            where=str(path),
+            next_step="repair the file, or fetch the model again if its download was cut off.",
+        ) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(f"{shown_as} cannot be read as JSON: {error}.", where=str(path)) from error
+
+
+def read_json_object(path: Path, *, shown_as: str) -> dict[str, Any]:
+    """Return the JSON object in ``path``; see `read_json`.
+
+    Raises:
+        FormatError: The file holds no JSON object.
+    """
+    value = read_json(path, shown_as=shown_as)
+    if not isinstance(value, dict):
+        raise FormatError(f"{shown_as} should hold a JSON object, but holds {_kind(value)}.", where=str(path))
+    return value
+
+
+def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) -> None:
+    """Write ``value`` to ``path`` as JSON.
+
+    Raises:
+        FormatError: ``value`` holds something JSON cannot say.
+    """
+    try:
+        text = json.dumps(value, indent=indent, sort_keys=sort_keys)
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{path.name} cannot be written as JSON: {error}.", where=str(path.parent.name)) from error
+    path.write_text(text, encoding="utf-8")
+
+
+def _kind(value: Any) -> str:
+    return {list: "a list", str: "a string", type(None): "null"}.get(type(value), f"a {type(value).__name__}")
+
+
+def check_inside(path: str, *, shown_as: str) -> str:
+    """Return ``path`` unchanged if it stays inside the folder it is relative to, on any operating system.
+
+    Raises:
+        UnsafePathError: The path is absolute, climbs with ``..``, names a drive, or holds a NUL.
+    """
+    windows = PureWindowsPath(path)
+    climbs = ".." in PurePosixPath(path).parts or ".." in windows.parts
+    if climbs or path.startswith(("/", "\\")) or windows.drive or windows.root or "\0" in path:
+        raise UnsafePathError(
+            f"{shown_as} is {path!r}, which leaves the model's folder.",
+            next_step="do not load this model; a saved model only names folders inside itself.",
+        )
+    return path
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """Yield an empty folder whose files take their place in ``target`` when the block ends well.
+
+    If the block raises, ``target`` is as it was. Files in ``target`` that are not part of a model (notes, code, a
+    ``.git`` folder) stay; those that belong to the model there before are replaced as a set.
+
+    Raises:
+        FormatError: ``target`` exists and is not a folder.
+    """
+    if target.exists() and not target.is_dir():
+        raise FormatError(f"cannot save to {str(target)!r}: it is a file.", next_step="name a folder.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.saving-", dir=target if target.is_dir() else target.parent))
+    try:
+        yield staging
+        if target.is_dir():
+            _replace_inside(target, staging)
+        else:
+            # mkdtemp makes private folders; a saved model is as readable as any new folder
+            staging.chmod(0o777 & ~_umask())
+            staging.rename(target)
+    finally:
+        if staging != target:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _replace_inside(target: Path, staging: Path) -> None:
+    """Swap the staged files in, entry by entry, and swap back if one of the renames fails.
+
+    Renaming entries inside the folder, not the folder, also works where the folder is a mount, a link or the current
+    directory. A process killed between two renames leaves a modules.json that says so instead of a mixed model.
+    """
+    outgoing = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced-", dir=target))
+    arriving = {entry.name for entry in staging.iterdir()}
+    leaving = {entry.name for entry in target.iterdir() if entry.name in arriving or _belongs_to_model(entry)}
+    done: list[tuple[Path, Path]] = []
+    guard = target / "modules.json"
+    note = {"interrupted_save": f"a save was cut off here; the files it replaced are in {outgoing.name}/"}
+    try:
+        for name in sorted(leaving, key=lambda name: name != guard.name):
+            (target / name).rename(outgoing / name)
+            done.append((outgoing / name, target / name))
+            if name == guard.name:
+                guard.write_text(json.dumps(note), encoding="utf-8")
+        for name in sorted(arriving, key=lambda name: name == guard.name):
+            (staging / name).replace(target / name)
+            done.append((target / name, staging / name))
+    except BaseException:
+        for moved, home in reversed(done):
+            moved.replace(home)
+        shutil.rmtree(outgoing, ignore_errors=True)
+        raise
+    if guard.name not in arriving and guard.name in leaving:
+        guard.unlink()
+    shutil.rmtree(outgoing, ignore_errors=True)
+
+
+def _belongs_to_model(entry: Path) -> bool:
+    return any(fnmatch(entry.name, pattern) for pattern in _MODEL_FILES)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

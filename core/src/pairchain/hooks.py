@@ -1,0 +1,125 @@
+"""Hooks: events that any number of plugins may answer. Each implementation is loaded alone and fails alone.
+
+A plugin announces an object, usually a module, in the entry-point group ``pairchain.hooks``, with functions marked
+`hookimpl` and named like the ones specified here.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from pairchain.errors import PairchainWarning, PluginConflictError, PluginError
+from pairchain.registry import DISABLE_VARIABLE, Found, Registry, default
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pairchain.chain import ModuleChain
+    from pairchain.load import LoadRequest
+
+PROJECT = "pairchain"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Specification:
+    """What plugins may answer."""
+
+    @hookspec
+    def pairchain_default_chain(self, request: LoadRequest) -> list[nn.Module] | None:
+        """Return the modules for a checkpoint that has no ``modules.json``, or None if it is not yours to load."""
+
+    @hookspec
+    def pairchain_resolve_type(self, type_name: str) -> type | None:
+        """Return the class for a type that no plugin registers, or None if you do not know it either."""
+
+    @hookspec
+    def pairchain_open_source(
+        self, name: str, revision: str | None, cache_folder: str | None
+    ) -> os.PathLike[str] | None:
+        """Return a local folder with the files of ``name``, such as ``s3://bucket/model``, or None if not yours."""
+
+    @hookspec
+    def pairchain_chain_loaded(self, chain: ModuleChain) -> None:
+        """A chain was loaded and stands."""
+
+    @hookspec
+    def pairchain_chain_saved(self, chain: ModuleChain, path: os.PathLike[str]) -> None:
+        """A chain was saved in ``path``."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one plugin answered.
+
+    Attributes:
+        plugin: The plugin, as ``distribution:hook name``.
+        value: Its answer, never None.
+    """
+
+    plugin: str
+    value: Any
+
+
+def manager(registry: Registry = default) -> pluggy.PluginManager:
+    """Return the hook implementations of every installed plugin that loads; the others are warned about once."""
+    return _manager(registry, registry.find_hooks())
+
+
+@cache
+def _manager(registry: Registry, announced: tuple[Found, ...]) -> pluggy.PluginManager:
+    hooks = pluggy.PluginManager(PROJECT)
+    hooks.add_hookspecs(Specification)
+    for found in announced:
+        if registry.blocked(found) is not None:
+            continue
+        try:
+            hooks.register(registry.load_found(found), name=f"{found.distribution}:{found.name}")
+        except (PluginError, ValueError, pluggy.PluginValidationError) as error:
+            warnings.warn(f"the hooks of {found.distribution} are left out: {error}", PairchainWarning, stacklevel=2)
+    return hooks
+
+
+def ask(hook: str, *, registry: Registry = default, **arguments: Any) -> list[Answer]:
+    """Return what each plugin answered to ``hook``, those that answered None left out, in the order of their names."""
+    hooks = manager(registry)
+    names = sorted(name for name, _ in hooks.list_name_plugin() if name)
+    answers = (Answer(name, _call(hooks, hook, name, arguments)) for name in names)
+    return [answer for answer in answers if answer.value is not None]
+
+
+def ask_one(hook: str, *, registry: Registry = default, **arguments: Any) -> Any:
+    """Return the one answer to ``hook``, or None if nobody answered.
+
+    Raises:
+        PluginConflictError: More than one plugin answered.
+    """
+    answers = ask(hook, registry=registry, **arguments)
+    if len(answers) > 1:
+        raise PluginConflictError(
+            f"{len(answers)} plugins answer {hook}: {', '.join(answer.plugin for answer in answers)}.",
+            next_step=f"name the distributions to leave out in {DISABLE_VARIABLE}.",
+        )
+    return answers[0].value if answers else None
+
+
+def tell(hook: str, *, registry: Registry = default, **arguments: Any) -> None:
+    """Tell every plugin that something happened; one that fails is warned about, and the others are told."""
+    hooks = manager(registry)
+    for name in sorted(name for name, _ in hooks.list_name_plugin() if name):
+        try:
+            _call(hooks, hook, name, arguments)
+        except Exception as error:
+            warnings.warn(f"{name} failed in {hook}: {type(error).__name__}: {error}", PairchainWarning, stacklevel=2)
+
+
+def _call(hooks: pluggy.PluginManager, hook: str, plugin: str, arguments: dict[str, Any]) -> Any:
+    others = [other for name, other in hooks.list_name_plugin() if name != plugin and other is not None]
+    answers = hooks.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+    return answers[0] if answers else None

@@ -1,0 +1,128 @@
+"""What a user may pass in: one pair or many, told apart by the same rules whatever they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pairchain.errors import InputError
+
+_A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The inputs of one call: pairs as tuples of two, conversations as lists of messages.
+
+    Attributes:
+        items: The inputs, in the order they were passed in.
+        single: Whether one input was passed in on its own, so that one score is returned on its own.
+    """
+
+    items: list[Any]
+    single: bool
+
+
+def as_batch(inputs: Any) -> Batch:
+    """Return ``inputs`` as a batch.
+
+    A list or tuple whose first element is no list or tuple is one pair; so is a one-dimensional array of strings.
+    A list of messages (dicts with ``role`` and ``content``) is one conversation. Everything else that can be iterated
+    is a batch, generators included.
+
+    Raises:
+        InputError: An input is not a pair; the message says which, and what it is instead.
+    """
+    if isinstance(inputs, np.ndarray):
+        inputs = _from_array(inputs)
+    if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Iterable):
+        raise InputError(f"{_shown(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.")
+    items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
+    if len(items) and not isinstance(items[0], (list, tuple, np.ndarray)):
+        return Batch([_as_item(items, "the input")], single=True)
+    return Batch([_as_item(item, f"input {index}") for index, item in enumerate(items)], single=False)
+
+
+def as_documents(documents: Any) -> list[Any]:
+    """Return ``documents`` as a list.
+
+    Raises:
+        InputError: It is a string or a single document, which would be ranked piece by piece.
+    """
+    if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
+        raise InputError(f"documents is {_shown(documents)}.", next_step="pass a list of documents.")
+    return list(documents)
+
+
+def check_text_only(items: Sequence[Any]) -> None:
+    """Refuse whatever a model that takes only text would have to guess at.
+
+    Raises:
+        InputError: An element of a pair is not a string, or an input is a conversation.
+    """
+    for index, item in enumerate(items):
+        if not isinstance(item, tuple):
+            raise InputError(
+                f"input {index} is a conversation, and this model takes pairs of text only.",
+                next_step="pass the two texts as a pair.",
+            )
+        for position, element in enumerate(item):
+            if not isinstance(element, str):
+                raise InputError(
+                    f"input {index}, element {position} is {_shown(element)}, and this model takes text only.",
+                    next_step="pass two strings a pair.",
+                )
+
+
+def size(item: Any) -> int:
+    """Return a rough size of an input for ordering: characters of text, elements of arrays."""
+    if isinstance(item, str):
+        return len(item)
+    if isinstance(item, (list, tuple)):
+        return sum(size(element) for element in item)
+    if isinstance(item, Mapping):
+        return sum(size(value) for key, value in item.items() if key != "role")
+    elements = getattr(item, "size", 1)
+    if callable(elements):
+        return int(item.numel())
+    return int(np.prod(elements))
+
+
+def is_message(value: Any) -> bool:
+    """Return whether ``value`` is a chat message: a dict with ``role`` and ``content``."""
+    return isinstance(value, Mapping) and "role" in value and "content" in value
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> list[Any]:
+    if array.dtype.kind not in "UO":
+        raise InputError(
+            f"the input is an array of {array.dtype}, not of strings.", next_step=f"pass pairs; {_A_PAIR}."
+        )
+    values: list[Any] = array.tolist()
+    return values
+
+
+def _as_item(item: Any, name: str) -> Any:
+    if isinstance(item, np.ndarray):
+        item = item.tolist()
+    if not isinstance(item, (list, tuple)):
+        raise InputError(f"{name} is {_shown(item)}, not a pair.", next_step=f"{_A_PAIR}.")
+    if len(item) and all(is_message(element) for element in item):
+        return list(item)
+    if len(item) != 2:
+        raise InputError(
+            f"{name} has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {_shown(item)}.",
+            next_step=f"{_A_PAIR}.",
+        )
+    return tuple(item)
+
+
+def _shown(value: Any) -> str:
+    kind = type(value).__name__
+    if isinstance(value, (str, list, tuple, dict, int, float, type(None))):
+        text = repr(value)
+        return f"the {kind} {text if len(text) <= 60 else text[:57] + '...'}" if value is not None else "None"
+    return f"an object of type {kind}"

@@ -1,0 +1,25 @@
+"""Every installed module type by its short name: ``from pairchain.modules import Dense`` imports just that plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pairchain import registry
+
+if TYPE_CHECKING:
+    from pairchain.module import InputModule as InputModule
+    from pairchain.module import Module as Module
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name in ("InputModule", "Module"):
+        import pairchain.module
+
+        return getattr(pairchain.module, name)
+    return registry.load(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({"InputModule", "Module", *(name for name in registry.names() if name.isidentifier())})

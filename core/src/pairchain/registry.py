@@ -1,0 +1,366 @@
+"""Installed plugins: find them without importing anything, load one by its type string, undo what was added by hand.
+
+Three stages, each with its own type: `Found` (metadata only), the class that `load` imports, and `Origin` (who
+provides a class). Nothing here imports a plugin unless exactly that plugin was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import importlib_metadata
+from importlib_metadata import EntryPoint
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+import pairchain
+from pairchain.errors import (
+    PairchainWarning,
+    PluginConflictError,
+    PluginError,
+    PluginImportError,
+    PluginVersionError,
+    UnknownTypeError,
+    nearest,
+)
+
+MODULES_GROUP = "pairchain.modules"
+HOOKS_GROUP = "pairchain.hooks"
+CORE_DISTRIBUTION = "pairchain-core"
+ALLOW_VARIABLE = "PAIRCHAIN_PLUGINS"
+DISABLE_VARIABLE = "PAIRCHAIN_DISABLE_PLUGINS"
+
+# The short names of the standard modules belong to these distributions, and so do all the paths under which
+# sentence-transformers ever saved them.
+STANDARD_DISTRIBUTIONS = {
+    "Transformer": "pairchain-transformer",
+    "LogitScore": "pairchain-logit-score",
+    "Dense": "pairchain-dense",
+    "Pooling": "pairchain-pooling",
+    "Normalize": "pairchain-normalize",
+    "LayerNorm": "pairchain-layer-norm",
+    "Router": "pairchain-router",
+}
+
+
+def standard_distribution(type_name: str) -> str | None:
+    """Return the distribution that owns ``type_name`` if it names a standard module, else None."""
+    short = type_name.rpartition(".")[2] if type_name.startswith("sentence_transformers.") else type_name
+    return STANDARD_DISTRIBUTIONS.get(short)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry point as its distribution's metadata announces it; nothing has been imported."""
+
+    entry_point: EntryPoint
+
+    @property
+    def name(self) -> str:
+        """The type string, or the hook's name."""
+        return self.entry_point.name
+
+    @property
+    def value(self) -> str:
+        """Where the class is, as ``package.module:Class``."""
+        return self.entry_point.value
+
+    @cached_property
+    def distribution(self) -> str:
+        """Name of the distribution that announces it, canonical, or an empty string if it has none."""
+        dist = self.entry_point.dist
+        name = dist.metadata["Name"] if dist is not None else None
+        return canonicalize_name(name) if name else ""
+
+    @cached_property
+    def version(self) -> str:
+        """Version of that distribution, or an empty string."""
+        dist = self.entry_point.dist
+        return (dist.metadata["Version"] or "") if dist is not None else ""
+
+    @cached_property
+    def requires(self) -> tuple[str, ...]:
+        """Requirements of that distribution, as written in its metadata."""
+        dist = self.entry_point.dist
+        return tuple(dist.requires or ()) if dist is not None else ()
+
+    @property
+    def described(self) -> dict[str, str]:
+        """What an error says about it: distribution, version, entry point."""
+        return {
+            "distribution": self.distribution,
+            "version": self.version,
+            "entry_point": f"{self.name} = {self.value}",
+        }
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who provides a class: an installed distribution, or whoever defined it in this process."""
+
+    module: str
+    distribution: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        if self.distribution:
+            return f"{self.distribution} {self.version}".rstrip()
+        return f"defined in {self.module}"
+
+
+class Registry:
+    """Finds module types and hooks in installed distributions, and holds those registered by hand.
+
+    Args:
+        entry_points: Called without arguments, returns every entry point of every installed distribution.
+        environ: Read for ``PAIRCHAIN_PLUGINS`` and ``PAIRCHAIN_DISABLE_PLUGINS``: distribution names, separated by
+            commas.
+        core_version: Version that a plugin's ``Requires-Dist: pairchain-core`` is checked against.
+    """
+
+    def __init__(
+        self,
+        *,
+        entry_points: Callable[[], Iterable[EntryPoint]] = importlib_metadata.entry_points,
+        environ: Mapping[str, str] = os.environ,
+        core_version: str | None = None,
+    ) -> None:
+        self._entry_points = entry_points
+        self._environ = environ
+        self._core_version = core_version or pairchain.__version__
+        self._found: dict[str, tuple[Found, ...]] | None = None
+        self._loaded: dict[Found, Any] = {}
+        self._registered: dict[str, type] = {}
+        self._warned: set[str] = set()
+
+    def find(self) -> tuple[Found, ...]:
+        """Return every announced module type, sorted by name, those disabled by the environment included.
+
+        Reads metadata once a process and imports nothing; `refresh` makes the next call read again.
+        """
+        return self._read()[MODULES_GROUP]
+
+    def find_hooks(self) -> tuple[Found, ...]:
+        """Return every announced hook implementation, sorted; see `find`."""
+        return self._read()[HOOKS_GROUP]
+
+    def refresh(self) -> None:
+        """Forget what was found, so that plugins installed or removed since are seen."""
+        self._found = None
+        self._loaded.clear()
+        self._warned.clear()
+
+    def names(self) -> list[str]:
+        """Return every type string that can be loaded, sorted."""
+        announced = (found.name for found in self.find() if self.blocked(found) is None)
+        return sorted({*announced, *self._registered})
+
+    def register(self, name: str, cls: type) -> Callable[[], None]:
+        """Give ``cls`` a type string for this process, and return a function that takes it back.
+
+        A name registered by hand comes before an installed plugin of that name: whoever writes it can see it.
+
+        Raises:
+            PluginConflictError: Another class is registered by hand under ``name``.
+        """
+        before = self._registered.get(name)
+        if before is not None and before is not cls:
+            raise PluginConflictError(
+                f"{name!r} is already registered, for {before.__module__}.{before.__qualname__}.",
+                next_step="undo that registration first, or choose another name.",
+            )
+        self._registered[name] = cls
+
+        def undo() -> None:
+            if self._registered.get(name) is cls:
+                del self._registered[name]
+
+        return undo
+
+    def registered(self, name: str) -> type | None:
+        """Return the class registered by hand under ``name``, or None."""
+        return self._registered.get(name)
+
+    def lookup(self, name: str) -> Found | None:
+        """Return the one installed plugin that provides type ``name``, or None; nothing is imported.
+
+        Raises:
+            PluginConflictError: Several distributions claim the name, or one claims a name reserved for another.
+        """
+        claims = (found for found in self.find() if found.name == name and self.blocked(found) is None)
+        candidates = list({(found.distribution, found.value): found for found in claims}.values())
+        if (owner := standard_distribution(name)) is not None:
+            candidates = self._owned(owner, candidates)
+        if len(candidates) > 1:
+            raise PluginConflictError(
+                f"{len(candidates)} installed plugins claim the type {name!r}: "
+                + " and ".join(f"{found.distribution} {found.version} ({found.value})" for found in candidates)
+                + ".",
+                next_step=f"uninstall one, or name the one to leave out in {DISABLE_VARIABLE}.",
+            )
+        return candidates[0] if candidates else None
+
+    def load(self, name: str) -> type:
+        """Return the class of type ``name``, importing the one plugin that provides it.
+
+        Raises:
+            UnknownTypeError: Nobody provides it.
+            PluginConflictError, PluginVersionError, PluginImportError: As their names say.
+        """
+        if (cls := self.registered(name)) is not None:
+            return cls
+        found = self.lookup(name)
+        if found is None:
+            raise self.unknown(name)
+        loaded = self.load_found(found)
+        if not isinstance(loaded, type):
+            raise PluginError(f"the plugin for {name!r} is not a class, but {loaded!r}.", **found.described)
+        return loaded
+
+    def load_found(self, found: Found) -> Any:
+        """Return the object that ``found`` points to, importing it after checking its version.
+
+        Raises:
+            PluginVersionError: Its distribution asks for another version of the core.
+            PluginImportError: Importing it failed.
+        """
+        if found not in self._loaded:
+            self._check_core_version(found)
+            try:
+                self._loaded[found] = found.entry_point.load()
+            except (Exception, SystemExit) as error:
+                raise PluginImportError(
+                    f"the plugin {found.name!r} failed to import: {type(error).__name__}: {error}",
+                    **found.described,
+                    next_step=f"repair or uninstall {found.distribution or 'it'}, or name it in {DISABLE_VARIABLE}.",
+                ) from error
+        return self._loaded[found]
+
+    def blocked(self, found: Found) -> str | None:
+        """Return the environment variable that keeps ``found`` from being used, or None."""
+        if (allowed := self._listed(ALLOW_VARIABLE)) is not None and found.distribution not in allowed:
+            return ALLOW_VARIABLE
+        disabled = self._listed(DISABLE_VARIABLE)
+        return DISABLE_VARIABLE if disabled is not None and found.distribution in disabled else None
+
+    def unknown(self, name: str, *, distribution: str = "") -> UnknownTypeError:
+        """Return the error for a type nobody provides: what is close, and what to install.
+
+        Args:
+            name: The type asked for.
+            distribution: The distribution that provided it when the model was saved, if the save recorded one.
+        """
+        for found in self.find():
+            if found.name == name and (variable := self.blocked(found)) is not None:
+                return UnknownTypeError(
+                    f"the type {name!r} is provided by {found.distribution} {found.version}, which is not allowed.",
+                    where=f"{variable}={self._environ[variable]}",
+                    next_step=f"change {variable}.",
+                )
+        wanted = standard_distribution(name) or distribution
+        return UnknownTypeError(
+            f"no installed plugin provides the type {name!r}{nearest(name, self.names())}.",
+            next_step=f"pip install {wanted}"
+            if wanted
+            else "install the plugin that provides it, or pass the class in module_classes={type: cls}.",
+        )
+
+    def names_of(self, cls: type) -> tuple[str, ...]:
+        """Return every installed type string that stands for ``cls``, sorted; imports nothing new."""
+        return tuple(found.name for found in self._announcing(cls))
+
+    def origin(self, cls: type) -> Origin:
+        """Return who provides ``cls``: the distribution that announces it, or the module that defines it."""
+        for found in self._announcing(cls):
+            return Origin(cls.__module__, found.distribution, found.version)
+        return Origin(cls.__module__)
+
+    def _announcing(self, cls: type) -> Iterable[Found]:
+        package = cls.__module__.partition(".")[0]
+        for found in self.find():
+            # A class in memory was imported already, and an entry point to it names its own package.
+            if found.entry_point.module.partition(".")[0] != package or found.entry_point.attr != cls.__qualname__:
+                continue
+            home = sys.modules.get(found.entry_point.module)
+            if home is not None and getattr(home, cls.__qualname__, None) is cls:
+                yield found
+
+    def _read(self) -> dict[str, tuple[Found, ...]]:
+        if self._found is None:
+            groups: dict[str, list[EntryPoint]] = {MODULES_GROUP: [], HOOKS_GROUP: []}
+            for entry_point in self._entry_points():
+                if entry_point.group in groups:
+                    groups[entry_point.group].append(entry_point)
+            self._found = {
+                group: tuple(map(Found, sorted(points, key=lambda point: (point.name, point.value))))
+                for group, points in groups.items()
+            }
+            self._report_unknown_settings()
+        return self._found
+
+    def _owned(self, owner: str, candidates: list[Found]) -> list[Found]:
+        strangers = [found for found in candidates if found.distribution != owner]
+        mine = [found for found in candidates if found.distribution == owner]
+        for stranger in strangers:
+            claim = (
+                f"{stranger.distribution} {stranger.version} claims {stranger.name!r}, which is reserved for {owner}"
+            )
+            if not mine:
+                raise PluginConflictError(
+                    f"{claim}, and {owner} is not installed.",
+                    **stranger.described,
+                    next_step=f"pip install {owner}",
+                )
+            self._warn(f"{claim}; {owner} is used.")
+        return mine
+
+    def _check_core_version(self, found: Found) -> None:
+        for line in found.requires:
+            try:
+                requirement = Requirement(line)
+            except InvalidRequirement:
+                continue
+            if canonicalize_name(requirement.name) != CORE_DISTRIBUTION:
+                continue
+            if not requirement.specifier.contains(self._core_version, prereleases=True):
+                raise PluginVersionError(
+                    f"the plugin {found.name!r} needs {requirement}, but {CORE_DISTRIBUTION} is {self._core_version}.",
+                    **found.described,
+                    next_step=f"pip install --upgrade {found.distribution} {CORE_DISTRIBUTION}",
+                )
+
+    def _listed(self, variable: str) -> frozenset[str] | None:
+        text = self._environ.get(variable)
+        if text is None or (not text.strip() and variable == DISABLE_VARIABLE):
+            return None
+        return frozenset(canonicalize_name(name) for name in text.replace(",", " ").split())
+
+    def _report_unknown_settings(self) -> None:
+        settings = {variable: self._listed(variable) for variable in (ALLOW_VARIABLE, DISABLE_VARIABLE)}
+        if not any(settings.values()):
+            return
+        assert self._found is not None
+        installed = {found.distribution for group in self._found.values() for found in group}
+        for variable, names in settings.items():
+            for name in sorted((names or frozenset()) - installed):
+                self._warn(f"{variable} names {name!r}, which is no installed plugin{nearest(name, installed)}.")
+
+    def _warn(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warnings.warn(message, PairchainWarning, stacklevel=2)
+
+
+default = Registry()
+
+find = default.find
+load = default.load
+names = default.names
+refresh = default.refresh
+register = default.register

@@ -1,0 +1,129 @@
+"""Dense: a linear layer and an activation, to project an embedding or to score it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from pairchain import Module
+from pairchain.activation import Activation, build, describe
+from pairchain.errors import InputError
+
+
+class Dense(Module):
+    """Computes ``activation(linear(x))``, plus ``x`` (projected if sizes differ) when ``use_residual`` is set.
+
+    Format: sentence-transformers ``base.modules.Dense``.
+
+    Args:
+        in_features: Size of the input.
+        out_features: Size of the output.
+        bias: Whether the linear layer has a bias.
+        activation_function: Applied to the linear layer's output; None for none.
+        init_weight: First value of the weight, of shape (out_features, in_features).
+        init_bias: First value of the bias, of shape (out_features,).
+        module_input_name: The feature it reads, of shape (pairs, in_features).
+        module_output_name: The feature it writes, of shape (pairs, out_features); None for the one it reads.
+        use_residual: Whether the input is added after the activation.
+
+    Raises:
+        InputError: A first value has another shape, or there is one for a bias that does not exist.
+    """
+
+    config_keys = [
+        "in_features",
+        "out_features",
+        "bias",
+        "activation_function",
+        "module_input_name",
+        "module_output_name",
+    ]
+    saves_weights = True
+    module_type = "sentence_transformers.base.modules.dense.Dense"
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        activation_function: Activation | None = nn.Tanh(),
+        init_weight: torch.Tensor | None = None,
+        init_bias: torch.Tensor | None = None,
+        module_input_name: str = "sentence_embedding",
+        module_output_name: str | None = None,
+        use_residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.bias = bias
+        self.activation_function = nn.Identity() if activation_function is None else activation_function
+        self.module_input_name = module_input_name
+        self.module_output_name = module_output_name or module_input_name
+        self.use_residual = use_residual
+        self.linear = nn.Linear(in_features, out_features, bias=bias)
+        if use_residual and in_features != out_features:
+            self.residual = nn.Linear(in_features, out_features, bias=False)
+        if init_weight is not None:
+            self.linear.weight = _initial("init_weight", init_weight, (out_features, in_features))
+        if init_bias is not None:
+            if not bias:
+                raise InputError("init_bias is given, but bias is False.")
+            self.linear.bias = _initial("init_bias", init_bias, (out_features,))
+        self.reads = frozenset({module_input_name})
+        self.writes = frozenset({self.module_output_name})
+
+    @property
+    def num_labels(self) -> int:
+        """Scores for each pair, when it writes ``scores``."""
+        return self.out_features
+
+    def get_embedding_dimension(self) -> int:
+        """Return the size of what it writes."""
+        return self.out_features
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return ``features`` with the output added under ``module_output_name``."""
+        x = features[self.module_input_name]
+        output = self.activation_function(self.linear(x))
+        if self.use_residual:
+            output = output + (x if self.in_features == self.out_features else self.residual(x))
+        features[self.module_output_name] = output
+        return features
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return the configuration, with the activation as its path and those arguments that are not the defaults."""
+        path, arguments = describe(self.activation_function)
+        config = {**super().get_config_dict(), "activation_function": path}
+        # left out at their defaults, for readers that do not know these keys
+        if arguments:
+            config["activation_arguments"] = arguments
+        if self.use_residual:
+            config["use_residual"] = True
+        return config
+
+    @classmethod
+    def from_config(cls, config: Any, *, shown_as: str) -> Self:
+        """Return the module that ``config`` describes; see `Module.from_config`.
+
+        Raises:
+            FormatError: The activation is not one of torch's.
+        """
+        values = dict(config)
+        arguments = values.pop("activation_arguments", None)
+        if (path := values.get("activation_function")) is not None:
+            values["activation_function"] = build(path, arguments, shown_as=f"activation_function of {shown_as}")
+        return super().from_config(values, shown_as=shown_as)
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Write the configuration and the weights."""
+        self.save_config(output_path)
+        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+
+
+def _initial(name: str, value: torch.Tensor, shape: tuple[int, ...]) -> nn.Parameter:
+    if tuple(value.shape) != shape:
+        raise InputError(f"{name} has the shape {tuple(value.shape)}, not {shape}.")
+    return nn.Parameter(value.detach().clone())

@@ -1,0 +1,44 @@
+"""LayerNorm: layer normalisation of the sentence embedding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from pairchain import Module
+
+
+class LayerNorm(Module):
+    """Normalises ``sentence_embedding`` over its last axis, then scales and shifts it (Ba et al., 2016).
+
+    Format: sentence-transformers ``sentence_transformer.modules.LayerNorm``.
+
+    Args:
+        dimension: Size of the embedding.
+    """
+
+    config_keys = ["dimension"]
+    saves_weights = True
+    module_type = "sentence_transformers.sentence_transformer.modules.layer_norm.LayerNorm"
+    reads = frozenset({"sentence_embedding"})
+    writes = frozenset({"sentence_embedding"})
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.norm = nn.LayerNorm(dimension)
+
+    def get_embedding_dimension(self) -> int:
+        """Return the size of the embedding."""
+        return self.dimension
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return ``features`` with the embedding normalised, of shape (pairs, dimension)."""
+        features["sentence_embedding"] = self.norm(features["sentence_embedding"])
+        return features
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Write the configuration and the weights."""
+        self.save_config(output_path)
+        self.save_torch_weights(output_path, safe_serialization=safe_serialization)

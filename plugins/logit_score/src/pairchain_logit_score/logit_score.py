@@ -1,0 +1,70 @@
+"""LogitScore: the log-odds of one token against another at the last position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pairchain import Module
+from pairchain.errors import ChainError, InputError
+
+
+class LogitScore(Module):
+    """Scores a pair by a causal language model's logits for the token that follows it.
+
+    The score is ``logit[true] - logit[false]``, the log-odds of the two tokens; without a false token it is
+    ``logit[true]``. Format: sentence-transformers ``cross_encoder.modules.LogitScore``.
+
+    Args:
+        true_token_id: The token that says the pair belongs together, such as "yes".
+        false_token_id: The token that says it does not, such as "no"; None to use the true one alone.
+        module_input_name: The feature with the logits, of shape (pairs, positions, vocabulary).
+
+    Raises:
+        InputError: An id is not a whole number from zero.
+    """
+
+    config_keys = ["true_token_id", "false_token_id", "module_input_name"]
+    module_type = "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"
+    writes = frozenset({"scores"})
+    num_labels = 1
+
+    def __init__(
+        self,
+        true_token_id: int,
+        false_token_id: int | None = None,
+        module_input_name: str = "causal_logits",
+    ) -> None:
+        super().__init__()
+        for name, value in (("true_token_id", true_token_id), ("false_token_id", false_token_id)):
+            if value is None and name == "false_token_id":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise InputError(f"{name} is {value!r}.", next_step="pass the id of a token: a whole number from zero.")
+        self.true_token_id = true_token_id
+        self.false_token_id = false_token_id
+        self.module_input_name = module_input_name
+        self.reads = frozenset({module_input_name})
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return ``features`` with ``scores`` of shape (pairs, 1), float32 or wider.
+
+        Raises:
+            ChainError: The model's vocabulary ends before a token's id.
+        """
+        logits = features[self.module_input_name][:, -1]
+        ids = [token for token in (self.true_token_id, self.false_token_id) if token is not None]
+        if max(ids) >= logits.shape[-1]:
+            raise ChainError(
+                f"LogitScore reads the token {max(ids)}, but {self.module_input_name!r} has {logits.shape[-1]} tokens.",
+                next_step="take the ids from the tokenizer of the model in this chain.",
+            )
+        chosen = logits[:, ids]
+        if chosen.dtype.itemsize < 4:
+            # in half precision the difference of two close logits has only a handful of values
+            chosen = chosen.float()
+        features["scores"] = chosen[:, :1] - chosen[:, 1:] if len(ids) == 2 else chosen
+        return features
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Write the configuration; there are no weights."""
+        self.save_config(output_path)

@@ -1,0 +1,305 @@
+"""Transformer: a model of the transformers library as the first link of a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from pairchain import InputModule, Source
+from pairchain.errors import ChainError, InputError
+from pairchain.legacy import accepts_older_arguments
+from pairchain.module import with_prompt
+from pairchain.source import open_source
+from pairchain_transformer import forward, loading, processing, saving
+from pairchain_transformer.dimensions import embedding_dimension
+from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
+from pairchain_transformer.tasks import task_named
+from pairchain_transformer.templates import message_format
+
+
+class Transformer(InputModule):
+    """Tokenizes pairs of text and runs a model of the transformers library on them.
+
+    Format: sentence-transformers ``base.modules.Transformer``.
+
+    Args:
+        model_name_or_path: Folder, or Hub repository as ``owner/name``.
+        transformer_task: ``"sequence-classification"`` writes ``scores``, ``"text-generation"`` ``causal_logits``,
+            ``"feature-extraction"`` and ``"fill-mask"`` ``token_embeddings``.
+        revision: Branch, tag, commit or ref; resolved once to a commit.
+        token: Hub token.
+        cache_folder: Where downloads are kept.
+        local_files_only: Use only what was downloaded earlier.
+        subfolder: Folder that the model is in.
+        trust_remote_code: Whether code that comes with the checkpoint may run.
+        model_kwargs: Passed on to the model's ``from_pretrained``: ``dtype``, ``attn_implementation``, ``device_map``.
+        processor_kwargs: Passed on to the tokenizer's.
+        config_kwargs: Passed on to the configuration's.
+        processing_kwargs: How inputs are tokenized, in groups: ``{"text": {"max_length": 256}}``.
+        modality_config: For each modality, the model's method and the field of its output; None to find out.
+        module_output_name: The feature it writes; None for the task's.
+        unpad_inputs: Kept and saved for readers of the format.
+        max_seq_length: Longest input in tokens; None for what tokenizer and model agree on.
+        do_lower_case: Whether text is lowered first.
+        tokenizer_name_or_path: Where the tokenizer is, if not with the model.
+        backend: What executes the model; only ``"torch"``.
+
+    Raises:
+        InputError: An argument makes no sense.
+        SourceError: The files cannot be had.
+        FormatError: They are damaged or incomplete.
+    """
+
+    config_file_name = "sentence_bert_config.json"
+    config_keys = ["transformer_task", "modality_config", "module_output_name"]
+    module_type = "sentence_transformers.base.modules.transformer.Transformer"
+
+    @accepts_older_arguments(renamed=RENAMED_ARGUMENTS)
+    def __init__(
+        self,
+        model_name_or_path: str,
+        *,
+        transformer_task: str = DEFAULT_TASK,
+        revision: str | None = None,
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        local_files_only: bool = False,
+        subfolder: str = "",
+        trust_remote_code: bool = False,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        processing_kwargs: Mapping[str, Any] | None = None,
+        modality_config: Mapping[str | tuple[str, ...], dict[str, Any]] | None = None,
+        module_output_name: str | None = None,
+        unpad_inputs: bool | None = None,
+        max_seq_length: int | None = None,
+        do_lower_case: bool = False,
+        tokenizer_name_or_path: str | None = None,
+        backend: str = "torch",
+    ) -> None:
+        super().__init__()
+        self.task = task_named(transformer_task)
+        self.transformer_task = transformer_task
+        if backend != "torch":
+            raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
+        source = open_source(
+            model_name_or_path,
+            revision=revision,
+            token=token,
+            cache_folder=cache_folder,
+            local_files_only=local_files_only,
+            subfolder=subfolder,
+        )
+        hub = loading.hub_keywords(source, trust_remote_code=trust_remote_code)
+        config = loading.load_config(source, self.task, hub, config_kwargs or {})
+        self.model = loading.load_model(source, self.task, config, hub, model_kwargs or {})
+        self.processor = self._load_processor(
+            source, config, processor_kwargs or {}, tokenizer_name_or_path, max_seq_length, trust_remote_code
+        )
+        if do_lower_case:
+            loading.lower_case(self.processor)
+        if self.task.generates:
+            self.processor.padding_side = "left"
+        self.processing_kwargs = dict(processing_kwargs or {})
+        self.unpad_inputs = unpad_inputs
+        self.modality_config = self._modality_config(modality_config, module_output_name)
+        self.module_output_name = module_output_name or self.task.module_output_name
+        self._prompt_lengths: dict[tuple[str, str], int] = {}
+
+    def preprocess(
+        self,
+        inputs: Sequence[Any],
+        prompt: str | None = None,
+        processing_kwargs: Mapping[str, Any] | None = None,
+        max_length: int | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return the tokens of a batch of pairs, in tensors of shape (pairs, positions).
+
+        Args:
+            inputs: Pairs of text.
+            prompt: Text put before the first text of each pair.
+            processing_kwargs: Settings for this call, over those of the instance, key by key.
+            max_length: Longest input in tokens for this call; ``processing_kwargs`` comes before it.
+
+        Raises:
+            InputError: The pairs cannot be tokenized as the settings ask.
+        """
+        if "message" in self.modality_config:
+            raise InputError(
+                "this model renders a pair through its chat template, which this version of pairchain does not do.",
+                next_step="score it with sentence-transformers until then; its plain text would score differently.",
+            )
+        settings = processing.merged_processing(self.processing_kwargs, processing_kwargs)
+        if max_length is not None:
+            settings["text"].setdefault("max_length", max_length)
+        features = processing.tokenize(self.processor, with_prompt(inputs, prompt), settings)
+        features["modality"] = "text"
+        if prompt:
+            features["prompt_length"] = self._prompt_length(prompt, settings)
+        if self.task.generates:
+            processing.check_left_padding(features)
+            features["logits_to_keep"] = processing.logits_to_keep(settings)
+        return features
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return ``features`` with the model's output under ``module_output_name``.
+
+        For classification its shape is (pairs, labels), else (pairs, positions, size); the dtype is the model's.
+        """
+        modality = self.modality_config[features.get("modality", "text")]
+        field = modality["method_output_name"]
+        path = [field] if isinstance(field, str) else list(field or ())
+        output = forward.call(self.model, modality["method"], {**features, **kwargs}, path)
+        features[self.module_output_name] = forward.read_output(output, path)
+        if getattr(self.config, "output_hidden_states", False) and "hidden_states" in output:
+            features["all_layer_embeddings"] = output["hidden_states"]
+        return features
+
+    @property
+    def writes(self) -> frozenset[str] | None:  # type: ignore[override]
+        """Features it adds; None for a subclass with a forward of its own."""
+        if type(self).forward is not Transformer.forward:
+            return None
+        return frozenset({self.module_output_name, "input_ids", "attention_mask", "modality"})
+
+    @property
+    def num_labels(self) -> int | None:  # type: ignore[override]
+        """Scores for each pair, when it writes ``scores``."""
+        return self.config.num_labels if self.module_output_name == "scores" else None
+
+    @property
+    def modalities(self) -> list[str | tuple[str, ...]]:
+        """What the elements of a pair may be."""
+        return list(self.modality_config)
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The model's configuration."""
+        return self.model.config
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer."""
+        return self.processor
+
+    @property
+    def auto_model(self) -> nn.Module:
+        """The model, under the name that older code uses."""
+        return self.model
+
+    @property
+    def max_seq_length(self) -> int:
+        """The longest input in tokens; longer ones are cut."""
+        return self.processor.model_max_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None:
+        self.processor.model_max_length = value
+
+    def get_embedding_dimension(self) -> int:
+        """Return the size of a token's embedding."""
+        return embedding_dimension(self.config, pooled=self.module_output_name == "sentence_embedding")
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return what ``sentence_bert_config.json`` holds."""
+        config = super().get_config_dict()
+        config["modality_config"] = saving.modality_config_as_saved(self.modality_config)
+        if self.processing_kwargs:
+            config["processing_kwargs"] = self.processing_kwargs
+        if self.unpad_inputs is not None:
+            config["unpad_inputs"] = self.unpad_inputs
+        return config
+
+    @classmethod
+    def load_config(cls, model_name_or_path: str, subfolder: str = "", *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments that a saved Transformer holds; see `Module.load_config`."""
+        kwargs.pop("config_filename", None)
+        return saving.read_config(open_source(model_name_or_path, subfolder=subfolder, **kwargs))[0]
+
+    @classmethod
+    def load(
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        backend: str = "torch",
+        **kwargs: Any,
+    ) -> Self:
+        """Return the Transformer saved in a folder; what is passed here comes before what it was saved with."""
+        where = {
+            "subfolder": subfolder,
+            "token": token,
+            "cache_folder": cache_folder,
+            "revision": revision,
+            "local_files_only": local_files_only,
+        }
+        saved, unknown = saving.read_config(open_source(model_name_or_path, **where))
+        for key, given in (
+            ("model_kwargs", model_kwargs),
+            ("processor_kwargs", processor_kwargs),
+            ("config_kwargs", config_kwargs),
+        ):
+            saved[key] = {**saved.get(key, {}), **(given or {})}
+        module = cls(model_name_or_path, **where, trust_remote_code=trust_remote_code, backend=backend, **saved)
+        module.extra_config = unknown
+        return module
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Write model, tokenizer and configuration; the weights are always safetensors."""
+        self.model.save_pretrained(output_path)
+        self.processor.save_pretrained(output_path)
+        self.save_config(output_path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self.get_config_dict(), architecture=type(self.model).__name__)})"
+
+    def _load_processor(
+        self,
+        source: Source,
+        config: PretrainedConfig,
+        given: Mapping[str, Any],
+        name: str | None,
+        max_seq_length: int | None,
+        trust_remote_code: bool,
+    ) -> PreTrainedTokenizerBase:
+        place = loading.processor_source(source, name)
+        options = dict(given)
+        if max_seq_length is not None:
+            options.setdefault("model_max_length", max_seq_length)
+        hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code)
+        return loading.load_processor(place, config, hub, options)
+
+    def _modality_config(
+        self, given: Mapping[str | tuple[str, ...], dict[str, Any]] | None, module_output_name: str | None
+    ) -> dict[str | tuple[str, ...], dict[str, Any]]:
+        if given is None:
+            found: dict[str | tuple[str, ...], dict[str, Any]] = {**self.task.modality_config()}
+            if (style := message_format(self.processor)) is not None:
+                found["message"] = {**found["text"], "format": style}
+            return found
+        if module_output_name is None:
+            raise InputError(
+                "modality_config is given without module_output_name.", next_step="name the feature it writes."
+            )
+        for key, entry in given.items():
+            if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
+                raise ChainError(f"modality_config for {key!r} is {entry!r}; it needs method and method_output_name.")
+        return dict(given)
+
+    def _prompt_length(self, prompt: str, settings: Mapping[str, Mapping[str, Any]]) -> int:
+        key = (prompt, repr((settings["text"], settings["common"])))
+        if key not in self._prompt_lengths:
+            self._prompt_lengths[key] = processing.prompt_length(self.processor, prompt, settings)
+        return self._prompt_lengths[key]
