@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.errors import FormatError, nearest
+from pairchain.errors import FormatError, InputError, nearest
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
@@ -31,7 +31,7 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "LogSigmoid": (),
     "LogSoftmax": ("dim",),
     "Mish": (),
-    "PReLU": ("num_parameters",),
+    "PReLU": ("num_parameters", "init"),
     "RReLU": ("lower", "upper"),
     "ReLU": (),
     "ReLU6": (),
@@ -61,6 +61,20 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 def is_known(path: str) -> bool:
     """Return whether ``path``, such as ``torch.nn.modules.activation.Sigmoid``, is in the table."""
     return path in _BY_PATH
+
+
+def checked(activation: Activation) -> Activation:
+    """Return ``activation`` if it can be applied to scores.
+
+    Raises:
+        InputError: It is a class instead of an instance, or cannot be called.
+    """
+    if isinstance(activation, type) or not callable(activation):
+        raise InputError(
+            f"the activation is {activation!r}.",
+            next_step="pass a function or an instance, such as torch.nn.Sigmoid().",
+        )
+    return activation
 
 
 def describe(activation: Activation) -> tuple[str, dict[str, Any]]:
@@ -94,19 +108,32 @@ def build(path: str, arguments: Mapping[str, Any] | None = None, *, shown_as: st
     Raises:
         FormatError: The path is not in the table, or the class takes no such argument or value.
     """
-    cls = _BY_PATH.get(path)
+    cls = _BY_PATH.get(path) if isinstance(path, str) else None
     if cls is None:
         raise FormatError(
-            f"{shown_as} is {path!r}, which is not one of torch's activation classes{nearest(path, _BY_PATH)}.",
+            f"{shown_as} is {path!r}, which is not one of torch's activation classes{nearest(str(path), _BY_PATH)}.",
             next_step="nothing else is imported from a saved model; pass the activation yourself.",
         )
     known = _ARGUMENTS[cls.__name__]
+    if not isinstance(arguments, Mapping | None):
+        raise FormatError(f"{shown_as}: its arguments are {arguments!r}, not an object.")
     for key in arguments or {}:
         if key not in known:
             raise FormatError(f"{shown_as}: {cls.__name__} takes no argument {key!r}{nearest(key, known)}.")
+    for key, value in (arguments or {}).items():
+        if not _fits(value, _DEFAULTS[cls.__name__].get(key)):
+            raise FormatError(f"{shown_as}: {cls.__name__} takes no {key}={value!r}.")
     try:
         return cls(**(arguments or {}))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
         raise FormatError(
-            f"{shown_as}: {cls.__name__} cannot be built with {dict(arguments or {})}: {error}"
+            f"{shown_as}: {cls.__name__} cannot be built with {dict(arguments or {})}: {reason}"
         ) from error
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Return whether ``value`` is of the kind that ``default`` is; an axis may be left out, numbers are numbers."""
+    if isinstance(default, str):
+        return isinstance(value, str)
+    return value is None if default is None and value is None else type(value) in (int, float)

@@ -31,6 +31,8 @@ class ModuleChain(nn.Sequential):
             writes the scores.
     """
 
+    module_kwargs: dict[str, list[str]]
+
     def __init__(
         self,
         modules: Sequence[nn.Module] | Mapping[str, nn.Module],
@@ -39,10 +41,9 @@ class ModuleChain(nn.Sequential):
     ) -> None:
         named = OrderedDict(modules) if isinstance(modules, Mapping) else _numbered(modules)
         check_modules(named)
+        _check_names(type(self), named)
         super().__init__(named)
-        self.module_kwargs: dict[str, list[str]] = {
-            name: list(kwargs) for name, kwargs in (module_kwargs or {}).items()
-        }
+        self.module_kwargs = {name: list(kwargs) for name, kwargs in (module_kwargs or {}).items()}
 
     @property
     def input_module(self) -> Any:
@@ -68,11 +69,15 @@ class ModuleChain(nn.Sequential):
 
     def keyword_names(self) -> set[str]:
         """Return every keyword argument that some module of the chain takes, to preprocess or to forward."""
-        names = _named_keywords(_preprocess_of(self.input_module)) - {"inputs", "prompt", "texts"}
+        names = _named_keywords(_preprocess_of(self.input_module)) - {"prompt"}
         return names.union(*(self._forward_names(name) for name in self._modules))
 
-    def check_keywords(self, names: Iterable[str]) -> None:
+    def check_keywords(self, names: Iterable[str], *, beside: Iterable[str] = ()) -> None:
         """Refuse a keyword argument that no module of the chain takes.
+
+        Args:
+            names: Keyword arguments.
+            beside: Names of what else the caller could have meant.
 
         Raises:
             UnknownKeywordError: Naming it, and the nearest that exists.
@@ -81,7 +86,7 @@ class ModuleChain(nn.Sequential):
         for name in names:
             if name not in known:
                 raise UnknownKeywordError(
-                    f"no module of this chain takes the keyword {name!r}{nearest(name, known)}.",
+                    f"no module of this chain takes the keyword {name!r}{nearest(name, {*known, *beside})}.",
                     next_step=f"these are taken: {', '.join(sorted(known)) or 'none'}.",
                 )
 
@@ -98,7 +103,8 @@ class ModuleChain(nn.Sequential):
         named = _named_keywords(method)
         takes_any = _takes_any(method)
         taken = {name: value for name, value in kwargs.items() if takes_any or name in named}
-        if "prompt" in named or takes_any:
+        # tokenize is older than prompts: what it takes besides the texts is no promise to read one
+        if "prompt" in named or (takes_any and method.__name__ != "tokenize"):
             taken["prompt"] = prompt
         else:
             inputs = with_prompt(inputs, prompt)
@@ -111,6 +117,11 @@ class ModuleChain(nn.Sequential):
             assert module is not None
             asked = self._forward_names(name)
             features = module(features, **{key: value for key, value in kwargs.items() if key in asked})
+            if not isinstance(features, Mapping):
+                raise ChainError(
+                    f"{_called(name, module)} returned {type(features).__name__}.",
+                    next_step="let its forward return the features.",
+                )
         return features
 
     def declared_num_labels(self) -> int | None:
@@ -145,6 +156,8 @@ def check_modules(modules: Mapping[str, Any]) -> None:
     if not modules:
         raise ChainError("there are no modules.", next_step="pass at least an input module that writes 'scores'.")
     for position, (name, module) in enumerate(modules.items()):
+        if not isinstance(name, str) or not name or "." in name:
+            raise ChainError(f"a module is named {name!r}.", next_step="name it with a text that holds no dot.")
         if isinstance(module, type):
             raise ChainError(f"module {name} is the class {module.__name__}.", next_step="pass an instance of it.")
         absent = [method for method in missing_methods(type(module)) if method != "load"]
@@ -153,6 +166,16 @@ def check_modules(modules: Mapping[str, Any]) -> None:
         if absent:
             raise ChainError(f"{_called(name, module)} is not a module: it lacks {', '.join(absent)}.")
     _check_features(modules)
+
+
+def _check_names(cls: type, names: Iterable[str]) -> None:
+    """Refuse a module's name that is an attribute of the chain: it would hide the one behind the other."""
+    taken = {name for base in cls.__mro__ for name in (*vars(base), *inspect.get_annotations(base))}
+    for name in names:
+        if name in taken or name.startswith("_"):
+            raise ChainError(
+                f"a module is named {name!r}, which is an attribute of every chain.", next_step="give it another name."
+            )
 
 
 def _check_features(modules: Mapping[str, nn.Module]) -> None:
@@ -168,6 +191,8 @@ def _check_features(modules: Mapping[str, nn.Module]) -> None:
         writes = getattr(module, "writes", None)
         if writes is None:
             return
+        if unnamed := [feature for feature in writes if not isinstance(feature, str)]:
+            raise ChainError(f"{_called(name, module)} writes {unnamed[0]!r}, which is no feature's name.")
         written |= set(writes)
     if SCORES not in written:
         raise ChainError(
@@ -188,11 +213,16 @@ def _numbered(modules: Any) -> OrderedDict[str, nn.Module]:
 
 def _preprocess_of(module: Any) -> Any:
     """Return the method that reads inputs; ``tokenize`` is what older input modules implement."""
-    return module.preprocess if hasattr(module, "preprocess") else module.tokenize
+    cls = type(module)
+    if not hasattr(module, "preprocess"):
+        return module.tokenize
+    inherited = getattr(cls, "preprocess", None) is InputModule.preprocess
+    return module.tokenize if inherited and cls.tokenize is not InputModule.tokenize else module.preprocess
 
 
 def _named_keywords(method: Any) -> set[str]:
-    parameters = inspect.signature(method).parameters.values()
+    # the first one is the inputs, whatever it is called
+    parameters = list(inspect.signature(method).parameters.values())[1:]
     return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 

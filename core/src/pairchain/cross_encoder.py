@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -27,9 +29,8 @@ from pairchain.legacy import (
     RANK_RENAMES,
     accepts_older_arguments,
 )
-from pairchain.load import LoadedModules, LoadRequest, explain_embedding_model, load_modules
+from pairchain.load import LoadedModel, explain_embedding_model, load_model
 from pairchain.prompts import choose, known
-from pairchain.resolve import Resolver
 from pairchain.save import save_chain
 from pairchain.saved_model import ModelConfig
 from pairchain.source import Source, open_source
@@ -43,7 +44,7 @@ class CrossEncoder(ModuleChain):
         modules: Modules to build a chain of instead of loading one, in order or by name.
         device: Where to compute, such as ``"cuda:1"``; None for the first accelerator, else the CPU.
         prompts: Prompt texts by name; they come before saved ones of the same name.
-        default_prompt_name: Prompt used when none is asked for.
+        default_prompt_name: Prompt used when none is asked for; ``""`` switches a saved one off.
         cache_folder: Where downloads are kept.
         trust_remote_code: Whether code that comes with the model may run.
         revision: Branch, tag, commit or ref such as ``refs/pr/11``; resolved once to a commit.
@@ -69,6 +70,12 @@ class CrossEncoder(ModuleChain):
         ChainError: The modules make no chain that scores pairs.
         UnknownTypeError, PluginError, TrustRequiredError: A module's class cannot be had.
     """
+
+    source: Source | None
+    model_card_data: Any
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    keep_in_fp32_modules: tuple[str, ...]
 
     @accepts_older_arguments(renamed=INIT_RENAMES, positional=INIT_POSITIONAL, nested=INIT_NESTED)
     def __init__(
@@ -99,66 +106,72 @@ class CrossEncoder(ModuleChain):
     ) -> None:
         if backend != "torch":
             raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
-        source: Source | None = None
-        config: ModelConfig | None = None
+        for name, value in (("max_length", max_length), ("num_labels", num_labels)):
+            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value <= 0):
+                raise InputError(f"{name} must be a positive integer, got {value!r}.")
         if modules is not None:
-            if model_name_or_path is not None:
-                warnings.warn(
-                    f"modules are given, so {str(model_name_or_path)!r} is not loaded.", PairchainWarning, stacklevel=3
-                )
-            parts = LoadedModules(modules)  # type: ignore[arg-type]
-        else:
-            if model_name_or_path is None:
-                raise InputError("there is nothing to load.", next_step="pass a model's name or path, or modules=[…].")
-            source = open_source(
-                model_name_or_path,
+            _warn_of_idle(
+                model_name_or_path=model_name_or_path,
                 revision=revision,
-                token=token,
-                cache_folder=cache_folder,
-                local_files_only=local_files_only,
                 subfolder=subfolder,
+                model_kwargs=model_kwargs,
+                processor_kwargs=processor_kwargs,
+                config_kwargs=config_kwargs,
+                module_classes=module_classes,
             )
-            config = saved_model.read_config(source)
-            if config is not None:
-                saved_model.check_requirements(config, shown_as=str(source))
-            request = LoadRequest(
-                source,
-                Resolver(source, module_classes or {}),
-                trust_remote_code=trust_remote_code,
+            loaded = LoadedModel(modules)
+        elif model_name_or_path is None:
+            raise InputError("there is nothing to load.", next_step="pass a model's name or path, or modules=[…].")
+        else:
+            loaded = load_model(
+                open_source(
+                    model_name_or_path,
+                    revision=revision,
+                    token=token,
+                    cache_folder=cache_folder,
+                    local_files_only=local_files_only,
+                    subfolder=subfolder,
+                ),
+                trust.Policy(trust_remote_code, allow_pickle),
+                module_classes=module_classes or {},
                 model_kwargs=model_kwargs or {},
                 processor_kwargs=_with(processor_kwargs, "model_max_length", max_length),
                 config_kwargs=_with(config_kwargs, "num_labels", num_labels),
                 backend=backend,
             )
-            with trust.allowing(trust.Policy(trust_remote_code, allow_pickle)):
-                parts = load_modules(request, config)
         try:
-            super().__init__(parts.modules, module_kwargs={entry.name: entry.kwargs for entry in parts.entries})
+            super().__init__(loaded.modules, module_kwargs={entry.name: entry.kwargs for entry in loaded.entries})
         except ChainError as error:
-            raise explain_embedding_model(config, error) from error
+            raise explain_embedding_model(loaded.config, error) from error
 
-        settings = config or ModelConfig()
-        self.source = source
+        settings = loaded.config or ModelConfig()
+        self.source = loaded.source
         self.model_card_data = model_card_data
         self.prompts = {**settings.prompts, **(prompts or {})}
-        self.default_prompt_name = settings.default_prompt_name if default_prompt_name is None else default_prompt_name
+        # an empty name switches a saved default off
+        self.default_prompt_name = (
+            settings.default_prompt_name if default_prompt_name is None else default_prompt_name or None
+        )
         self._requirements = settings.requirements
         self._extra_settings = settings.extra
-        self._extra_entries = {entry.name: entry.extra for entry in parts.entries}
+        self._extra_entries = {entry.name: entry.extra for entry in loaded.entries}
         self._num_labels: int | None = None
-        self.activation_fn = _saved_activation(source, settings) if activation_fn is None else activation_fn
+        self.activation_fn = _saved_activation(self.source, settings) if activation_fn is None else activation_fn
         if self.default_prompt_name is not None:
             known(self.default_prompt_name, self.prompts, called="default prompt")
         self._check_num_labels(num_labels)
+        if self.source is None and max_length is not None:
+            self.max_seq_length = max_length
         place(self, device, has_device_map="device_map" in (model_kwargs or {}))
         kept = settings.keep_in_fp32_modules if keep_in_fp32_modules is None else tuple(keep_in_fp32_modules)
         self.keep_in_fp32_modules = keep_in_float32(self, kept)
         self.eval()
-        for module in self:
+        # children, not links: a module in two places is told once
+        for module in self.children():
             ready: Any = getattr(module, "on_model_ready", None)
             if ready is not None:
                 ready(self)
-        if source is not None:
+        if self.source is not None:
             hooks.tell("pairchain_chain_loaded", chain=self)
 
     # -- scoring ------------------------------------------------------------------------------------------------------
@@ -205,10 +218,10 @@ class CrossEncoder(ModuleChain):
             UnknownKeywordError: No module takes a keyword.
             NonFiniteScoresError: Scores are NaN or infinite.
         """
-        if not isinstance(batch_size, int) or batch_size <= 0:
+        if not isinstance(batch_size, Integral) or batch_size <= 0:
             raise InputError(f"batch_size must be a positive integer, got {batch_size!r}.")
         batch = as_batch(inputs)
-        self.check_keywords(kwargs)
+        self.check_keywords(kwargs, beside=_parameters(self.predict))
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
         if device is not None:
             self.to(device)
@@ -225,12 +238,12 @@ class CrossEncoder(ModuleChain):
         )
         if batch.items:
             self._num_labels = scoring.labels_in(scores)
-        scores = scoring.finish(
-            scores,
-            activation_fn or self.activation_fn,
-            apply_softmax=bool(apply_softmax),
-            allow_non_finite=allow_non_finite,
-        )
+            scores = scoring.finish(
+                scores,
+                self.activation_fn if activation_fn is None else activation.checked(activation_fn),
+                apply_softmax=bool(apply_softmax),
+                allow_non_finite=allow_non_finite,
+            )
         return scoring.as_output(scores, single=batch.single, to_numpy=convert_to_numpy, to_tensor=convert_to_tensor)
 
     @accepts_older_arguments(renamed=RANK_RENAMES, ignored=RANK_IGNORED)
@@ -246,6 +259,7 @@ class CrossEncoder(ModuleChain):
         show_progress_bar: bool | None = None,
         activation_fn: Activation | None = None,
         device: str | torch.device | None = None,
+        allow_non_finite: bool = False,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
         """Return the documents from the best to the worst for ``query``.
@@ -255,7 +269,8 @@ class CrossEncoder(ModuleChain):
             documents: The documents; any iterable but a string.
             top_k: How many to return; None for all.
             return_documents: Add each document under ``"text"``.
-            prompt_name, prompt, batch_size, show_progress_bar, activation_fn, device, **kwargs: As for `predict`.
+            prompt_name, prompt, batch_size, show_progress_bar, activation_fn, device: As for `predict`.
+            allow_non_finite, **kwargs: As for `predict`; NaN ranks last.
 
         Returns:
             A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float. Equal
@@ -265,11 +280,8 @@ class CrossEncoder(ModuleChain):
             InputError: The model gives a pair several scores, or as for `predict`.
         """
         texts = as_documents(documents)
-        if self.num_labels != 1:
-            raise InputError(
-                f"rank needs one score a pair, and this model gives {self.num_labels}.",
-                next_step="use predict, and decide which of its scores to sort by.",
-            )
+        self.check_keywords(kwargs, beside=_parameters(self.rank))
+        _refuse_several_labels(self.declared_num_labels())
         scores = self.predict(
             [(query, text) for text in texts],
             prompt_name=prompt_name,
@@ -278,8 +290,11 @@ class CrossEncoder(ModuleChain):
             show_progress_bar=show_progress_bar,
             activation_fn=activation_fn,
             device=device,
+            allow_non_finite=allow_non_finite,
             **kwargs,
         )
+        # a chain that does not say beforehand has said now
+        _refuse_several_labels(self._num_labels if texts else None)
         ranking = [
             {"corpus_id": position, "score": float(scores[position])}
             for position in np.argsort(-scores, kind="stable").tolist()
@@ -315,7 +330,7 @@ class CrossEncoder(ModuleChain):
 
     @activation_fn.setter
     def activation_fn(self, value: Activation | None) -> None:
-        self.__dict__["_activation"] = value
+        self.__dict__["_activation"] = None if value is None else activation.checked(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # an activation is often an nn.Module, and nn.Module would make it a link of the chain
@@ -323,6 +338,11 @@ class CrossEncoder(ModuleChain):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    @property
+    def model(self) -> Any:
+        """The input module's model, or None if it has none."""
+        return getattr(self.input_module, "model", None)
 
     @property
     def config(self) -> Any:
@@ -349,13 +369,30 @@ class CrossEncoder(ModuleChain):
     def max_seq_length(self, value: int) -> None:
         self.input_module.max_seq_length = value
 
+    @property
+    def max_length(self) -> int | None:
+        """`max_seq_length`, under the name it had before."""
+        warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
+        return self.max_seq_length
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
+        self.max_seq_length = value
+
+    @property
+    def default_activation_function(self) -> Activation:
+        """`activation_fn`, under the name it had before."""
+        warnings.warn("default_activation_function is called activation_fn today.", FutureWarning, stacklevel=2)
+        return self.activation_fn
+
     # -- saving -------------------------------------------------------------------------------------------------------
 
     def save_pretrained(self, path: str | os.PathLike[str], *, safe_serialization: bool = True) -> None:
         """Save the chain to the folder ``path``, in the format of sentence-transformers' CrossEncoder.
 
         The files are written aside and take their place together: if saving fails, ``path`` is as it was. Files in
-        ``path`` that are no part of a model stay.
+        ``path`` that are no part of a model stay; folders of modules are replaced whole.
 
         Args:
             path: The folder; made if it is not there.
@@ -382,6 +419,29 @@ class CrossEncoder(ModuleChain):
         written = self.declared_num_labels()
         if asked is not None and written is not None and asked != written:
             raise ChainError(f"num_labels={asked} was asked for, but this chain writes {written} for each pair.")
+
+
+def _warn_of_idle(**arguments: Any) -> None:
+    """Warn of arguments that say how to load, where modules are given and nothing is loaded."""
+    if given := [name for name, value in arguments.items() if value]:
+        warnings.warn(
+            f"modules are given, so nothing is loaded and {', '.join(given)} has no effect.",
+            PairchainWarning,
+            stacklevel=4,
+        )
+
+
+def _refuse_several_labels(num_labels: int | None) -> None:
+    if num_labels not in (None, 1):
+        raise InputError(
+            f"rank needs one score a pair, and this model gives {num_labels}.",
+            next_step="use predict, and decide which of its scores to sort by.",
+        )
+
+
+def _parameters(method: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(method).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
 
 
 def _with(values: Mapping[str, Any] | None, key: str, value: Any) -> dict[str, Any]:

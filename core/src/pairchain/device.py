@@ -89,5 +89,6 @@ def to_device(features: Any, device: torch.device) -> Any:
     if isinstance(features, Mapping):
         return {key: to_device(value, device) for key, value in features.items()}
     if isinstance(features, (list, tuple)):
-        return type(features)(to_device(value, device) for value in features)
+        moved = [to_device(value, device) for value in features]
+        return type(features)(*moved) if hasattr(features, "_fields") else type(features)(moved)
     return features

@@ -135,6 +135,6 @@ class PluginVersionError(PluginError):
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the candidate closest to ``name``, or an empty string."""
+    """Return ``" (did you mean 'x'?)"`` for the candidate closest to ``name``, or an empty string."""
     close = difflib.get_close_matches(name, sorted(set(candidates)), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ntpath
 import os
 import shutil
 import tempfile
@@ -48,6 +49,10 @@ _MODEL_FILES = (
 )
 
 
+# The key of what stands in modules.json while a save swaps its files in.
+INTERRUPTED = "interrupted_save"
+
+
 def read_json(path: Path, *, shown_as: str) -> Any:
     """Return the JSON value in ``path``.
 
@@ -62,11 +67,11 @@ def read_json(path: Path, *, shown_as: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise FormatError(
-            f"{shown_as} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
+            f"{shown_as} is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).",
             where=str(path),
             next_step="repair the file, or fetch the model again if its download was cut off.",
         ) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # other bytes than UTF-8, numbers of thousands of digits
         raise FormatError(f"{shown_as} cannot be read as JSON: {error}.", where=str(path)) from error
 
 
@@ -105,9 +110,9 @@ def check_inside(path: str, *, shown_as: str) -> str:
     Raises:
         UnsafePathError: The path is absolute, climbs with ``..``, names a drive, or holds a NUL.
     """
-    windows = PureWindowsPath(path)
-    climbs = ".." in PurePosixPath(path).parts or ".." in windows.parts
-    if climbs or path.startswith(("/", "\\")) or windows.drive or windows.root or "\0" in path:
+    climbs = ".." in PurePosixPath(path).parts or ".." in PureWindowsPath(path).parts
+    # not PureWindowsPath.drive: before Python 3.12 it knows only letters as drives
+    if climbs or path.startswith(("/", "\\")) or ntpath.splitdrive(path)[0] or "\0" in path:
         raise UnsafePathError(
             f"{shown_as} is {path!r}, which leaves the model's folder.",
             next_step="do not load this model; a saved model only names folders inside itself.",
@@ -123,12 +128,12 @@ def staged(target: Path) -> Iterator[Path]:
     ``.git`` folder) stay; those that belong to the model there before are replaced as a set.
 
     Raises:
-        FormatError: ``target`` exists and is not a folder.
+        FormatError: ``target``, or a folder that it would be in, exists and is not a folder.
     """
-    if target.exists() and not target.is_dir():
-        raise FormatError(f"cannot save to {str(target)!r}: it is a file.", next_step="name a folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.saving-", dir=target if target.is_dir() else target.parent))
+    existing = next(path for path in (target, *target.parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise FormatError(f"cannot save to {str(target)!r}: {existing} is not a folder.", next_step="name a folder.")
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.saving-", dir=existing))
     try:
         yield staging
         if target.is_dir():
@@ -136,6 +141,7 @@ def staged(target: Path) -> Iterator[Path]:
         else:
             # mkdtemp makes private folders; a saved model is as readable as any new folder
             staging.chmod(0o777 & ~_umask())
+            target.parent.mkdir(parents=True, exist_ok=True)
             staging.rename(target)
     finally:
         if staging != target:
@@ -153,23 +159,33 @@ def _replace_inside(target: Path, staging: Path) -> None:
     leaving = {entry.name for entry in target.iterdir() if entry.name in arriving or _belongs_to_model(entry)}
     done: list[tuple[Path, Path]] = []
     guard = target / "modules.json"
-    note = {"interrupted_save": f"a save was cut off here; the files it replaced are in {outgoing.name}/"}
+    note = {INTERRUPTED: f"a save was cut off here; the files it replaced are in {outgoing.name}/"}
+
+    def move(source: Path, destination: Path) -> None:
+        done.append((source, destination))
+        source.replace(destination)
+
     try:
-        for name in sorted(leaving, key=lambda name: name != guard.name):
-            (target / name).rename(outgoing / name)
-            done.append((outgoing / name, target / name))
-            if name == guard.name:
-                guard.write_text(json.dumps(note), encoding="utf-8")
+        if guard.name in leaving:
+            shutil.copy2(guard, outgoing / guard.name, follow_symlinks=False)
+            done.append((guard, outgoing / guard.name))
+        # renamed, so that there is no moment at which the folder has no modules.json and looks like a bare checkpoint
+        (outgoing / INTERRUPTED).write_text(json.dumps(note), encoding="utf-8")
+        (outgoing / INTERRUPTED).replace(guard)
+        for name in sorted(leaving - {guard.name}):
+            move(target / name, outgoing / name)
         for name in sorted(arriving, key=lambda name: name == guard.name):
-            (staging / name).replace(target / name)
-            done.append((target / name, staging / name))
+            move(staging / name, target / name)
+        if guard.name not in arriving:
+            guard.unlink()
     except BaseException:
-        for moved, home in reversed(done):
-            moved.replace(home)
+        for home, moved in reversed(done):
+            if os.path.lexists(moved):
+                moved.replace(home)
+        if guard.name not in leaving:
+            guard.unlink(missing_ok=True)
         shutil.rmtree(outgoing, ignore_errors=True)
         raise
-    if guard.name not in arriving and guard.name in leaving:
-        guard.unlink()
     shutil.rmtree(outgoing, ignore_errors=True)
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from pairchain.discovery import DISABLE_VARIABLE, Found
 from pairchain.errors import PairchainWarning, PluginConflictError, PluginError
-from pairchain.registry import DISABLE_VARIABLE, Found, Registry, default
+from pairchain.registry import Registry, default
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +70,7 @@ class Answer:
 
 def manager(registry: Registry = default) -> pluggy.PluginManager:
     """Return the hook implementations of every installed plugin that loads; the others are warned about once."""
-    return _manager(registry, registry.find_hooks())
+    return _manager(registry, tuple(found for found in registry.find_hooks() if registry.blocked(found) is None))
 
 
 @cache
@@ -77,12 +78,20 @@ def _manager(registry: Registry, announced: tuple[Found, ...]) -> pluggy.PluginM
     hooks = pluggy.PluginManager(PROJECT)
     hooks.add_hookspecs(Specification)
     for found in announced:
-        if registry.blocked(found) is not None:
+        name = f"{found.distribution}:{found.name}"
+        if hooks.has_plugin(name):  # the same distribution, on the path twice
             continue
         try:
-            hooks.register(registry.load_found(found), name=f"{found.distribution}:{found.name}")
+            plugin = registry.load_found(found)
+            hooks.register(plugin, name=name)
+            hooks.check_pending()
+            if not hooks.get_hookcallers(plugin):
+                raise PluginError("it has no function marked with pairchain.hookimpl.", **found.described)
         except (PluginError, ValueError, pluggy.PluginValidationError) as error:
-            warnings.warn(f"the hooks of {found.distribution} are left out: {error}", PairchainWarning, stacklevel=2)
+            if hooks.has_plugin(name):
+                hooks.unregister(name=name)
+            owner = f"{found.distribution} {found.version}"
+            warnings.warn(f"the hooks of {owner} are left out: {error}", PairchainWarning, stacklevel=2)
     return hooks
 
 
@@ -94,11 +103,18 @@ def ask(hook: str, *, registry: Registry = default, **arguments: Any) -> list[An
     return [answer for answer in answers if answer.value is not None]
 
 
-def ask_one(hook: str, *, registry: Registry = default, **arguments: Any) -> Any:
+def ask_one(hook: str, *kinds: type, registry: Registry = default, **arguments: Any) -> Any:
     """Return the one answer to ``hook``, or None if nobody answered.
+
+    Args:
+        hook: Which one.
+        *kinds: What the answer may be an instance of.
+        registry: Whose plugins are asked.
+        **arguments: Of the hook.
 
     Raises:
         PluginConflictError: More than one plugin answered.
+        PluginError: The answer is of another kind.
     """
     answers = ask(hook, registry=registry, **arguments)
     if len(answers) > 1:
@@ -106,7 +122,12 @@ def ask_one(hook: str, *, registry: Registry = default, **arguments: Any) -> Any
             f"{len(answers)} plugins answer {hook}: {', '.join(answer.plugin for answer in answers)}.",
             next_step=f"name the distributions to leave out in {DISABLE_VARIABLE}.",
         )
-    return answers[0].value if answers else None
+    for answer in answers:
+        if not isinstance(answer.value, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise PluginError(f"{answer.plugin} answered {hook} with {answer.value!r}, which is no {wanted}.")
+        return answer.value
+    return None
 
 
 def tell(hook: str, *, registry: Registry = default, **arguments: Any) -> None:
@@ -121,5 +142,9 @@ def tell(hook: str, *, registry: Registry = default, **arguments: Any) -> None:
 
 def _call(hooks: pluggy.PluginManager, hook: str, plugin: str, arguments: dict[str, Any]) -> Any:
     others = [other for name, other in hooks.list_name_plugin() if name != plugin and other is not None]
-    answers = hooks.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+    try:
+        answers = hooks.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+    except Exception as error:
+        error.add_note(f"raised by the plugin {plugin} in {hook}")
+        raise
     return answers[0] if answers else None

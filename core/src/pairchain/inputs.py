@@ -41,7 +41,7 @@ def as_batch(inputs: Any) -> Batch:
     if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Iterable):
         raise InputError(f"{_shown(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.")
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
-    if len(items) and not isinstance(items[0], (list, tuple, np.ndarray)):
+    if len(items) and not _is_row(items[0]):
         return Batch([_as_item(items, "the input")], single=True)
     return Batch([_as_item(item, f"input {index}") for index, item in enumerate(items)], single=False)
 
@@ -97,12 +97,17 @@ def is_message(value: Any) -> bool:
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> list[Any]:
-    if array.dtype.kind not in "UO":
+    if array.size and array.dtype.kind not in "UO":
         raise InputError(
             f"the input is an array of {array.dtype}, not of strings.", next_step=f"pass pairs; {_A_PAIR}."
         )
     values: list[Any] = array.tolist()
     return values
+
+
+def _is_row(value: Any) -> bool:
+    # an array of numbers is sound or an image, one half of a pair
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO")
 
 
 def _as_item(item: Any, name: str) -> Any:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
-from pairchain import hooks
-from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainWarning
+from pairchain import hooks, trust
+from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, PairchainWarning
 from pairchain.resolve import Resolver
-from pairchain.saved_model import MODEL_TYPE, MODULES_FILE, ModelConfig, ModuleEntry, read_entries
+from pairchain.saved_model import (
+    MODEL_TYPE,
+    MODULES_FILE,
+    ModelConfig,
+    ModuleEntry,
+    check_requirements,
+    read_config,
+    read_entries,
+)
 from pairchain.source import Source
 
 
@@ -53,58 +60,108 @@ class LoadRequest:
 
 
 @dataclass(frozen=True)
-class LoadedModules:
-    """The modules of a chain by name, with what ``modules.json`` said of each; no entries for a bare checkpoint."""
+class LoadedModel:
+    """What a chain is made of.
 
-    modules: OrderedDict[str, nn.Module]
+    Attributes:
+        modules: The modules in order, or by name.
+        entries: What ``modules.json`` says of each; empty for a bare checkpoint, or for modules built by hand.
+        config: The saved settings, or None if there are none.
+        source: Where it was loaded from, or None if it was not.
+    """
+
+    modules: Sequence[nn.Module] | Mapping[str, nn.Module]
     entries: tuple[ModuleEntry, ...] = ()
+    config: ModelConfig | None = None
+    source: Source | None = None
 
 
-def load_modules(request: LoadRequest, config: ModelConfig | None) -> LoadedModules:
-    """Return the modules that ``request.source`` holds.
+def load_model(
+    source: Source,
+    policy: trust.Policy,
+    *,
+    module_classes: Mapping[str, type],
+    model_kwargs: Mapping[str, Any],
+    processor_kwargs: Mapping[str, Any],
+    config_kwargs: Mapping[str, Any],
+    backend: str,
+) -> LoadedModel:
+    """Return the model that ``source`` holds.
 
     Args:
-        request: What to load.
-        config: The model's settings, or None if it has none.
+        source: Its files.
+        policy: What the load may run.
+        module_classes: Classes by type string, before any plugin's.
+        model_kwargs, processor_kwargs, config_kwargs, backend: As for `LoadRequest`.
 
     Raises:
-        FormatError: The saved model is damaged or incomplete.
-        ChainError: It is no model that scores pairs, or nobody knows how to load it.
+        FormatError: The saved model is damaged or incomplete, or needs what is not installed.
+        ChainError: Nobody knows how to load it.
+        UnknownTypeError, PluginError, TrustRequiredError: A module's class cannot be had.
     """
-    entries = read_entries(request.source)
-    if entries is None:
-        return LoadedModules(_propose(request))
-    if config is None:
-        warnings.warn(
-            f"{request.source} has a {MODULES_FILE} but no settings beside it; its chain is loaded as it is saved, "
-            "without prompts and with the default activation.",
-            PairchainWarning,
-            stacklevel=2,
-        )
-    classes = [request.resolver.resolve(entry.type, distribution=entry.distribution) for entry in entries]
-    modules = OrderedDict(
-        (entry.name, load_module(cls, request, entry.path)) for entry, cls in zip(entries, classes, strict=True)
+    config = read_config(source)
+    if config is not None:
+        check_requirements(config, shown_as=str(source))
+    entries = read_entries(source)
+    request = LoadRequest(
+        source,
+        Resolver(source, module_classes),
+        trust_remote_code=policy.trust_remote_code,
+        model_kwargs=model_kwargs,
+        processor_kwargs=processor_kwargs,
+        config_kwargs=config_kwargs,
+        backend=backend,
     )
-    return LoadedModules(modules, entries)
+    with trust.allowing(policy):
+        if entries is None:
+            return LoadedModel(_propose(request), (), config, source)
+        if config is None:
+            warnings.warn(
+                f"{source} has a {MODULES_FILE} but no settings beside it; its chain is loaded as it is saved, "
+                "without prompts and with the default activation.",
+                PairchainWarning,
+                stacklevel=4,
+            )
+        # every class is known before the first module is loaded, which may take minutes
+        classes = [request.resolver.resolve(entry.type, distribution=entry.distribution) for entry in entries]
+        modules = {
+            entry.name: load_module(cls, request, entry.path) for entry, cls in zip(entries, classes, strict=True)
+        }
+        return LoadedModel(modules, entries, config, source)
 
 
 def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     """Return the module of class ``cls`` saved in the folder ``path``.
 
     ``cls.load`` gets those keywords that it takes. One that takes a single argument gets the path of a local folder.
+
+    Raises:
+        FormatError: ``cls.load`` failed in a way that it did not foresee.
     """
-    parameters = inspect.signature(cls.load).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        module = cls.load(request.source.name, **request.keywords(path))
-    elif len(parameters) == 1:
-        module = cls.load(str(request.source.folder(path)))
-    else:
-        taken = {parameter.name for parameter in parameters}
-        keywords = {name: value for name, value in request.keywords(path).items() if name in taken}
-        module = cls.load(request.source.name, **keywords)
+    try:
+        module = _called(cls.load, request, path)
+    except (PairchainError, Warning, MemoryError):
+        raise
+    except Exception as error:
+        raise FormatError(
+            f"{cls.__name__} cannot be loaded from {request.source.path_of(path) or 'the root'}: "
+            f"{type(error).__name__}: {error}",
+            where=str(request.source),
+            next_step="save or fetch the model again; if it is whole, the class has a fault.",
+        ) from error
     if not isinstance(module, nn.Module):
         raise ChainError(f"{cls.__name__}.load returned {module!r}, which is not a module.", where=str(request.source))
     return module
+
+
+def _called(load: Any, request: LoadRequest, path: str) -> Any:
+    parameters = inspect.signature(load).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return load(request.source.name, **request.keywords(path))
+    if len(parameters) == 1:
+        return load(str(request.source.folder(path)))
+    taken = {parameter.name for parameter in parameters}
+    return load(request.source.name, **{name: value for name, value in request.keywords(path).items() if name in taken})
 
 
 def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> ChainError:
@@ -117,8 +174,9 @@ def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> Ch
     )
 
 
-def _propose(request: LoadRequest) -> OrderedDict[str, nn.Module]:
-    proposal = hooks.ask_one("pairchain_default_chain", registry=request.resolver.registry, request=request)
+def _propose(request: LoadRequest) -> Sequence[nn.Module]:
+    registry = request.resolver.registry
+    proposal = hooks.ask_one("pairchain_default_chain", list, tuple, registry=registry, request=request)
     if proposal is None:
         if not request.source.has("config.json"):
             raise MissingFileError(
@@ -126,9 +184,16 @@ def _propose(request: LoadRequest) -> OrderedDict[str, nn.Module]:
                 where=str(request.source),
                 next_step="name the folder or repository that the model is in; subfolder= names a folder inside it.",
             )
+        left_out = {
+            f"{found.distribution} by {blocked}"
+            for found in registry.find_hooks()
+            if (blocked := registry.blocked(found)) is not None
+        }
         raise FormatError(
-            f"there is no {MODULES_FILE}, and no installed plugin knows how to load such a checkpoint.",
+            f"there is no {MODULES_FILE}, and no installed plugin knows how to load such a checkpoint"
+            f"{'; left out: ' + ', '.join(sorted(left_out)) if left_out else ''}.",
             where=str(request.source),
             next_step="pip install pairchain-transformer for a checkpoint of the transformers library.",
         )
-    return OrderedDict((str(position), module) for position, module in enumerate(proposal))
+    modules: Sequence[nn.Module] = proposal
+    return modules

@@ -126,7 +126,8 @@ class Module(nn.Module, ABC):
             MissingFileError: Nothing was read, and ``__init__`` requires something.
             FormatError: A required key is missing, or ``__init__`` refused a value.
         """
-        parameters = inspect.signature(cls).parameters
+        # a class without __init__ of its own has torch's, which names no keyword and takes none
+        parameters = {} if cls.__init__ is nn.Module.__init__ else inspect.signature(cls).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         required = [name for name, parameter in parameters.items() if _is_required(parameter)]
         if absent := [name for name in required if name not in config]:
@@ -144,8 +145,9 @@ class Module(nn.Module, ABC):
         known = {key: value for key, value in config.items() if key in parameters or takes_any}
         try:
             module = cls(**known)
-        except (TypeError, ValueError) as error:
-            raise FormatError(f"{cls.__name__} cannot be built from {shown_as}: {error}") from error
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).partition("\n  ")[0]
+            raise FormatError(f"{cls.__name__} cannot be built from {shown_as}: {reason}") from error
         module.extra_config = unknown
         return module
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pairchain import registry
+from pairchain.errors import UnknownTypeError
 
 if TYPE_CHECKING:
     from pairchain.module import InputModule as InputModule
@@ -18,7 +19,14 @@ def __getattr__(name: str) -> Any:
         import pairchain.module
 
         return getattr(pairchain.module, name)
-    return registry.load(name)
+    try:
+        return registry.load(name)
+    except UnknownTypeError as error:
+        # Tools look modules over for names in lower case and expect this answer. To a class's name it would be a poor
+        # one: `from … import` hides its text.
+        if name[0].isupper():
+            raise
+        raise AttributeError(str(error)) from error
 
 
 def __dir__() -> list[str]:

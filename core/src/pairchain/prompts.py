@@ -18,13 +18,15 @@ def choose(prompts: Mapping[str, str], default: str | None, *, prompt: str | Non
         name: A name asked for.
 
     Raises:
-        InputError: There is no prompt of that name.
+        InputError: There is no prompt of that name, or the prompt is no text.
     """
     if prompt is not None:
         if name is not None:
             warnings.warn(
                 f"a prompt is given, so the prompt named {name!r} is not used.", PairchainWarning, stacklevel=2
             )
+        if not isinstance(prompt, str):
+            raise InputError(f"the prompt is {prompt!r}, not a text.")
         return prompt
     if name is None:
         name = default

@@ -6,21 +6,30 @@ provides a class). Nothing here imports a plugin unless exactly that plugin was 
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import importlib_metadata
-from importlib_metadata import EntryPoint
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
 
 import pairchain
+from pairchain.discovery import (
+    ALLOW_VARIABLE,
+    CORE_DISTRIBUTION,
+    DISABLE_VARIABLE,
+    HOOKS_GROUP,
+    MODULES_GROUP,
+    Found,
+    installed_entry_points,
+    standard_distribution,
+)
 from pairchain.errors import (
+    InputError,
     PairchainWarning,
     PluginConflictError,
     PluginError,
@@ -30,74 +39,8 @@ from pairchain.errors import (
     nearest,
 )
 
-MODULES_GROUP = "pairchain.modules"
-HOOKS_GROUP = "pairchain.hooks"
-CORE_DISTRIBUTION = "pairchain-core"
-ALLOW_VARIABLE = "PAIRCHAIN_PLUGINS"
-DISABLE_VARIABLE = "PAIRCHAIN_DISABLE_PLUGINS"
-
-# The short names of the standard modules belong to these distributions, and so do all the paths under which
-# sentence-transformers ever saved them.
-STANDARD_DISTRIBUTIONS = {
-    "Transformer": "pairchain-transformer",
-    "LogitScore": "pairchain-logit-score",
-    "Dense": "pairchain-dense",
-    "Pooling": "pairchain-pooling",
-    "Normalize": "pairchain-normalize",
-    "LayerNorm": "pairchain-layer-norm",
-    "Router": "pairchain-router",
-}
-
-
-def standard_distribution(type_name: str) -> str | None:
-    """Return the distribution that owns ``type_name`` if it names a standard module, else None."""
-    short = type_name.rpartition(".")[2] if type_name.startswith("sentence_transformers.") else type_name
-    return STANDARD_DISTRIBUTIONS.get(short)
-
-
-@dataclass(frozen=True)
-class Found:
-    """An entry point as its distribution's metadata announces it; nothing has been imported."""
-
-    entry_point: EntryPoint
-
-    @property
-    def name(self) -> str:
-        """The type string, or the hook's name."""
-        return self.entry_point.name
-
-    @property
-    def value(self) -> str:
-        """Where the class is, as ``package.module:Class``."""
-        return self.entry_point.value
-
-    @cached_property
-    def distribution(self) -> str:
-        """Name of the distribution that announces it, canonical, or an empty string if it has none."""
-        dist = self.entry_point.dist
-        name = dist.metadata["Name"] if dist is not None else None
-        return canonicalize_name(name) if name else ""
-
-    @cached_property
-    def version(self) -> str:
-        """Version of that distribution, or an empty string."""
-        dist = self.entry_point.dist
-        return (dist.metadata["Version"] or "") if dist is not None else ""
-
-    @cached_property
-    def requires(self) -> tuple[str, ...]:
-        """Requirements of that distribution, as written in its metadata."""
-        dist = self.entry_point.dist
-        return tuple(dist.requires or ()) if dist is not None else ()
-
-    @property
-    def described(self) -> dict[str, str]:
-        """What an error says about it: distribution, version, entry point."""
-        return {
-            "distribution": self.distribution,
-            "version": self.version,
-            "entry_point": f"{self.name} = {self.value}",
-        }
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
 
 
 @dataclass(frozen=True)
@@ -118,7 +61,8 @@ class Registry:
     """Finds module types and hooks in installed distributions, and holds those registered by hand.
 
     Args:
-        entry_points: Called without arguments, returns every entry point of every installed distribution.
+        entry_points: Called without arguments, returns every entry point of every installed distribution; None for
+            `installed_entry_points`.
         environ: Read for ``PAIRCHAIN_PLUGINS`` and ``PAIRCHAIN_DISABLE_PLUGINS``: distribution names, separated by
             commas.
         core_version: Version that a plugin's ``Requires-Dist: pairchain-core`` is checked against.
@@ -127,11 +71,11 @@ class Registry:
     def __init__(
         self,
         *,
-        entry_points: Callable[[], Iterable[EntryPoint]] = importlib_metadata.entry_points,
+        entry_points: Callable[[], Iterable[EntryPoint]] | None = None,
         environ: Mapping[str, str] = os.environ,
         core_version: str | None = None,
     ) -> None:
-        self._entry_points = entry_points
+        self._entry_points = entry_points or installed_entry_points
         self._environ = environ
         self._core_version = core_version or pairchain.__version__
         self._found: dict[str, tuple[Found, ...]] | None = None
@@ -152,6 +96,7 @@ class Registry:
 
     def refresh(self) -> None:
         """Forget what was found, so that plugins installed or removed since are seen."""
+        importlib.invalidate_caches()
         self._found = None
         self._loaded.clear()
         self._warned.clear()
@@ -167,8 +112,11 @@ class Registry:
         A name registered by hand comes before an installed plugin of that name: whoever writes it can see it.
 
         Raises:
+            InputError: ``cls`` is no class.
             PluginConflictError: Another class is registered by hand under ``name``.
         """
+        if not isinstance(name, str) or not isinstance(cls, type):
+            raise InputError(f"register takes a type string and a class, not {name!r} and {cls!r}.")
         before = self._registered.get(name)
         if before is not None and before is not cls:
             raise PluginConflictError(
@@ -195,6 +143,7 @@ class Registry:
         """
         claims = (found for found in self.find() if found.name == name and self.blocked(found) is None)
         candidates = list({(found.distribution, found.value): found for found in claims}.values())
+        candidates.sort(key=lambda found: found.distribution)
         if (owner := standard_distribution(name)) is not None:
             candidates = self._owned(owner, candidates)
         if len(candidates) > 1:
@@ -256,14 +205,17 @@ class Registry:
             name: The type asked for.
             distribution: The distribution that provided it when the model was saved, if the save recorded one.
         """
+        owner = standard_distribution(name)
         for found in self.find():
-            if found.name == name and (variable := self.blocked(found)) is not None:
+            if found.name != name or (owner is not None and found.distribution != owner):
+                continue
+            if (variable := self.blocked(found)) is not None:
                 return UnknownTypeError(
                     f"the type {name!r} is provided by {found.distribution} {found.version}, which is not allowed.",
                     where=f"{variable}={self._environ[variable]}",
                     next_step=f"change {variable}.",
                 )
-        wanted = standard_distribution(name) or distribution
+        wanted = owner or _name_of_distribution(distribution)
         return UnknownTypeError(
             f"no installed plugin provides the type {name!r}{nearest(name, self.names())}.",
             next_step=f"pip install {wanted}"
@@ -277,17 +229,24 @@ class Registry:
 
     def origin(self, cls: type) -> Origin:
         """Return who provides ``cls``: the distribution that announces it, or the module that defines it."""
-        for found in self._announcing(cls):
+        announcing = list(self._announcing(cls))
+        # a stranger may give a standard class a name of its own; that does not make it the provider
+        announcing.sort(key=lambda found: standard_distribution(found.name) != found.distribution)
+        for found in announcing:
             return Origin(cls.__module__, found.distribution, found.version)
         return Origin(cls.__module__)
 
     def _announcing(self, cls: type) -> Iterable[Found]:
         package = cls.__module__.partition(".")[0]
         for found in self.find():
-            # A class in memory was imported already, and an entry point to it names its own package.
-            if found.entry_point.module.partition(".")[0] != package or found.entry_point.attr != cls.__qualname__:
+            if self._loaded.get(found) is cls:
+                yield found
                 continue
-            home = sys.modules.get(found.entry_point.module)
+            # A class in memory was imported already, and an entry point to it names its own package.
+            module, _, attribute = found.value.partition(":")
+            if module.partition(".")[0] != package or attribute != cls.__qualname__:
+                continue
+            home = sys.modules.get(module)
             if home is not None and getattr(home, cls.__qualname__, None) is cls:
                 yield found
 
@@ -312,10 +271,12 @@ class Registry:
                 f"{stranger.distribution} {stranger.version} claims {stranger.name!r}, which is reserved for {owner}"
             )
             if not mine:
+                variable = next(filter(None, (self.blocked(f) for f in self.find() if f.distribution == owner)), None)
+                why = f"{variable} keeps that out" if variable else f"no installed {owner} provides it"
                 raise PluginConflictError(
-                    f"{claim}, and {owner} is not installed.",
+                    f"{claim}, and {why}.",
                     **stranger.described,
-                    next_step=f"pip install {owner}",
+                    next_step=f"change {variable}." if variable else f"pip install --upgrade {owner}",
                 )
             self._warn(f"{claim}; {owner} is used.")
         return mine
@@ -327,6 +288,8 @@ class Registry:
             except InvalidRequirement:
                 continue
             if canonicalize_name(requirement.name) != CORE_DISTRIBUTION:
+                continue
+            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
                 continue
             if not requirement.specifier.contains(self._core_version, prereleases=True):
                 raise PluginVersionError(
@@ -355,6 +318,14 @@ class Registry:
         if message not in self._warned:
             self._warned.add(message)
             warnings.warn(message, PairchainWarning, stacklevel=2)
+
+
+def _name_of_distribution(recorded: str) -> str:
+    """Return ``recorded`` if it can be a distribution's name, else nothing: a model says it, and a user may type it."""
+    try:
+        return canonicalize_name(recorded, validate=True)
+    except InvalidName:
+        return ""
 
 
 default = Registry()

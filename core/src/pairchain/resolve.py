@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pairchain import hooks, trust
-from pairchain.errors import ChainError, FormatError
+from pairchain.errors import ChainError, InputError
 from pairchain.files import check_inside
 from pairchain.module import missing_methods
 from pairchain.registry import Registry, default
@@ -56,6 +56,8 @@ class Resolver:
     def _find(self, type_name: str, distribution: str) -> type:
         given = self.module_classes.get(type_name) or self.registry.registered(type_name)
         if given is not None:
+            if not isinstance(given, type):
+                raise InputError(f"module_classes[{type_name!r}] is {given!r}, which is not a class.")
             return given
         if self.registry.lookup(type_name) is not None:
             return self.registry.load(type_name)
@@ -63,9 +65,9 @@ class Resolver:
             raise trust.needs_trust(type_name, code=f"the repository {type_name.partition('--')[0]}")
         if (code := self._file_beside_model(type_name)) is not None:
             raise trust.needs_trust(type_name, code=str(code))
-        answer = hooks.ask_one("pairchain_resolve_type", registry=self.registry, type_name=type_name)
+        answer: type | None = hooks.ask_one("pairchain_resolve_type", type, registry=self.registry, type_name=type_name)
         if answer is not None:
-            return checked_class(answer)
+            return answer
         raise self.registry.unknown(type_name, distribution=distribution)
 
     def _file_beside_model(self, type_name: str) -> Path | None:
@@ -74,17 +76,6 @@ class Resolver:
         if not module or module.startswith("sentence_transformers."):
             return None
         return self.source.file(check_inside(module.replace(".", "/") + ".py", shown_as=f"the type {type_name!r}"))
-
-
-def checked_class(answer: object) -> type:
-    """Return a hook's answer if it is a class.
-
-    Raises:
-        FormatError: It is not.
-    """
-    if not isinstance(answer, type):
-        raise FormatError(f"a plugin answered pairchain_resolve_type with {answer!r}, which is not a class.")
-    return answer
 
 
 def type_of(cls: type, registry: Registry = default) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import importlib_metadata
+import torch
 from packaging.requirements import InvalidRequirement, Requirement
 
-from pairchain.activation import Activation, describe
+from pairchain.activation import Activation, build, describe
+from pairchain.discovery import installed_version
 from pairchain.errors import FormatError
-from pairchain.files import check_inside, read_json, read_json_object, write_json
+from pairchain.files import INTERRUPTED, check_inside, read_json, read_json_object, write_json
 from pairchain.module import warn_unknown_key
 from pairchain.source import Source
 
@@ -123,10 +124,20 @@ class ModelConfig:
 
 
 def activation_settings(activation: Activation | None) -> dict[str, Any]:
-    """Return the fields of `ModelConfig` that name ``activation``; None means the default."""
+    """Return the fields of `ModelConfig` that name ``activation``; None means the default.
+
+    Raises:
+        FormatError: It is no torch activation, or has weights that were trained: the settings hold none.
+    """
     if activation is None:
         return {}
     path, arguments = describe(activation)
+    fresh = build(path, arguments).state_dict()
+    if any(not torch.equal(value.cpu(), fresh[name]) for name, value in activation.state_dict().items()):  # type: ignore[attr-defined]
+        raise FormatError(
+            f"the weights of the activation {path} were trained, and a saved model's settings hold no weights.",
+            next_step="compute it in a module of the chain, such as Dense(…, activation_function=…).",
+        )
     return {"activation_fn": path, "activation_arguments": arguments}
 
 
@@ -142,6 +153,12 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
         return None
     shown = f"{MODULES_FILE} of {source.name}"
     values = read_json(path, shown_as=shown)
+    if isinstance(values, dict) and INTERRUPTED in values:
+        raise FormatError(
+            f"the model in {source.name} is not whole: {values[INTERRUPTED]}.",
+            where=str(path),
+            next_step="save the model here again, or move those files back to where they were.",
+        )
     if not isinstance(values, list) or not values:
         raise FormatError(f"{shown} should be a list of modules, but is {_short(values)}.", where=str(path))
     entries = tuple(_read_entry(value, f"{shown}, entry {position}") for position, value in enumerate(values))
@@ -175,6 +192,8 @@ def read_config(source: Source) -> ModelConfig | None:
     if wrong := [name for name, text in prompts.items() if not isinstance(text, str)]:
         raise FormatError(f"{shown}: the prompt {wrong[0]!r} is {_short(prompts[wrong[0]])}, not a text.")
     kept = _typed(values, "keep_in_fp32_modules", list, shown) or []
+    if not all(isinstance(name, str) for name in kept):
+        raise FormatError(f"{shown}: 'keep_in_fp32_modules' should be a list of paths, but is {_short(kept)}.")
     return ModelConfig(
         # files from before 5.4 do not say; only embedding models had one then
         model_type=_typed(values, "model_type", str, shown) or "SentenceTransformer",
@@ -214,15 +233,12 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
             (wanted.get("specifier"), wanted.get("reason")) if isinstance(wanted, dict) else (wanted, "")
         )
         try:
-            requirement = Requirement(f"{package}{specifier or ''}")
+            requirement = Requirement(f"{package} {specifier or ''}")
         except InvalidRequirement as error:
             raise FormatError(
                 f"{shown_as}: the requirement {package!r}: {wanted!r} is not well-formed: {error}"
             ) from error
-        try:
-            installed = importlib_metadata.version(package)
-        except importlib_metadata.PackageNotFoundError:
-            installed = None
+        installed = installed_version(requirement.name)
         if installed is None or not requirement.specifier.contains(installed, prereleases=True):
             unmet.append(f"{requirement} ({installed or 'not installed'}{f'; {reason}' if reason else ''})")
     if unmet:
@@ -251,6 +267,9 @@ def _read_entry(value: Any, shown: str) -> ModuleEntry:
     kwargs = _typed(value, "kwargs", list, shown) or []
     if not all(isinstance(name, str) for name in kwargs):
         raise FormatError(f"{shown}: 'kwargs' should be a list of names, but is {_short(kwargs)}.")
+    extra = {key: item for key, item in value.items() if key not in _ENTRY_KEYS}
+    for key in extra:
+        warn_unknown_key(key, _ENTRY_KEYS, shown_as=shown)
     return ModuleEntry(
         name=value["name"],
         path=check_inside(value["path"], shown_as=f"{shown}: the path").strip("/"),
@@ -258,7 +277,7 @@ def _read_entry(value: Any, shown: str) -> ModuleEntry:
         kwargs=tuple(kwargs),
         distribution=_typed(value, "distribution", str, shown) or "",
         version=_typed(value, "version", str, shown) or "",
-        extra={key: item for key, item in value.items() if key not in _ENTRY_KEYS},
+        extra=extra,
     )
 
 
@@ -277,8 +296,6 @@ def _short(value: Any) -> str:
 def _versions() -> dict[str, str]:
     versions = {"sentence_transformers": FORMAT_VERSION}
     for key, distribution in (("pairchain", "pairchain-core"), ("transformers", "transformers"), ("pytorch", "torch")):
-        try:
-            versions[key] = importlib_metadata.version(distribution)
-        except importlib_metadata.PackageNotFoundError:
-            continue
+        if (version := installed_version(distribution)) is not None:
+            versions[key] = version
     return versions

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
 from pairchain.activation import Activation
@@ -65,17 +66,18 @@ def score_batch(
 ) -> torch.Tensor:
     """Return the scores of one batch, as the chain writes them but never in half precision; see `score`."""
     features = chain(to_device(chain.preprocess(items, prompt=prompt, **keywords), chain.device), **keywords)
-    if not isinstance(features, Mapping) or SCORES not in features:
-        held = ", ".join(sorted(features)) if isinstance(features, Mapping) else type(features).__name__
+    if SCORES not in features:
         raise ChainError(
-            f"the chain wrote no {SCORES!r}; its last module returned {held}.",
+            f"the chain wrote no {SCORES!r}; its last module returned {', '.join(sorted(features)) or 'nothing'}.",
             next_step=f"let its last module write features[{SCORES!r}].",
         )
-    scores: torch.Tensor = features[SCORES]
-    if scores.shape[:1] != (len(items),):
+    scores = features[SCORES]
+    if not isinstance(scores, torch.Tensor):
+        raise ChainError(f"the chain wrote {SCORES!r} as {type(scores).__name__}.", next_step="write a tensor.")
+    if scores.ndim not in (1, 2) or len(scores) != len(items):
         raise ChainError(
             f"the chain wrote {SCORES!r} of shape {tuple(scores.shape)} for {len(items)} pairs.",
-            next_step="write one row for each pair.",
+            next_step="write one row for each pair: shape (pairs,) or (pairs, labels).",
         )
     # half precision ties scores that the activation could still tell apart
     return scores.float() if scores.is_floating_point() and scores.dtype.itemsize < 4 else scores
@@ -94,10 +96,11 @@ def finish(
     Raises:
         NonFiniteScoresError: Scores are NaN or infinite, before or after the activation, and that is not allowed.
     """
-    if not len(scores):
-        return scores
     if not allow_non_finite:
         _refuse_non_finite(scores)
+    if isinstance(activation, nn.Module):
+        # RReLU draws at random until it is told that it is not trained
+        activation.to(scores.device).eval()
     scores = activation(scores)
     if scores.ndim > 1 and scores.shape[-1] == 1:
         scores = scores.squeeze(-1)

@@ -93,15 +93,21 @@ class Source:
         Raises:
             SourceError: The file may be there but cannot be had: no access, no connection, a download cut off.
         """
+        inside = self.path_of(path)
         if self.is_local:
-            local = Path(self.name) / self.path_of(path)
-            return local if local.is_file() else None
+            local = Path(self.name) / inside
+            # unlike Path.is_file, this also answers for a name longer than any file's
+            return local if os.path.isfile(local) else None
+        # a commit never gains a file, so what it was once found to lack need not be asked for again
+        cached = huggingface_hub.try_to_load_from_cache(self.name, inside, self.cache_folder, self.commit)
+        if cached is huggingface_hub._CACHED_NO_EXIST:
+            return None
         try:
-            with _hub_errors(self):
+            with _hub_errors(self, inside):
                 return Path(
                     huggingface_hub.hf_hub_download(
                         self.name,
-                        self.path_of(path),
+                        inside,
                         revision=self.commit,
                         token=self.token,
                         cache_dir=self.cache_folder,
@@ -135,8 +141,9 @@ class Source:
         """Return whether the source has a file at ``path``, without downloading it."""
         if self.is_local or self._offline:
             return self.file(path) is not None
-        with _hub_errors(self):
-            return huggingface_hub.file_exists(self.name, self.path_of(path), revision=self.commit, token=self.token)
+        inside = self.path_of(path)
+        with _hub_errors(self, inside):
+            return huggingface_hub.file_exists(self.name, inside, revision=self.commit, token=self.token)
 
     def folder(self, path: str = "") -> Path:
         """Return a local copy of the whole folder at ``path``.
@@ -159,7 +166,7 @@ class Source:
                     allow_patterns=f"{inside}/*" if inside else None,
                 )
             local = Path(root) / inside
-        if not local.is_dir():
+        if not os.path.isdir(local):
             raise MissingFileError(f"the folder {inside!r} is missing.", where=str(self))
         return local
 
@@ -207,7 +214,7 @@ def open_source(
     if not text:
         raise InputError("the model's name is empty.", next_step="name a folder or a repository.")
     subfolder = check_inside(subfolder, shown_as="subfolder").strip("/")
-    if Path(text).is_dir():
+    if os.path.isdir(text):
         return Source(text, subfolder=subfolder)
     if "://" in text:
         return Source(_opened_by_plugin(text, revision, cache_folder), subfolder=subfolder)
@@ -249,6 +256,8 @@ def source_of_module(
 def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | os.PathLike[str] | None) -> str:
     folder = hooks.ask_one(
         "pairchain_open_source",
+        str,
+        os.PathLike,
         name=name,
         revision=revision,
         cache_folder=None if cache_folder is None else os.fspath(cache_folder),
@@ -261,7 +270,7 @@ def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | os.Pa
 
 
 def _refuse_paths(text: str) -> None:
-    if Path(text).is_file():
+    if os.path.isfile(text):
         raise SourceNotFoundError(f"{text!r} is a file.", next_step="name the folder that the model is in.")
     if text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1:
         raise SourceNotFoundError(
@@ -272,9 +281,10 @@ def _refuse_paths(text: str) -> None:
 
 
 @contextmanager
-def _hub_errors(source: Source) -> Iterator[None]:
+def _hub_errors(source: Source, path: str = "") -> Iterator[None]:
     """Turn the Hub library's errors into ours; a missing file stays `EntryNotFoundError` for the caller."""
     what = f"the repository {source.name!r}"
+    wanted = f"{path} of {what}" if path else what
     try:
         yield
     except hub_errors.HFValidationError as error:
@@ -283,6 +293,11 @@ def _hub_errors(source: Source) -> Iterator[None]:
         raise AccessDeniedError(
             f"{what} is gated.",
             next_step="ask for access on its page, then log in with `hf auth login` or pass token=.",
+        ) from error
+    except hub_errors.LocalTokenNotFoundError as error:
+        raise AccessDeniedError(
+            f"token=True sends the stored token to {what}, and none is stored.",
+            next_step="log in with `hf auth login` or pass token=.",
         ) from error
     except hub_errors.RepositoryNotFoundError as error:
         raise SourceNotFoundError(
@@ -299,7 +314,7 @@ def _hub_errors(source: Source) -> Iterator[None]:
         if isinstance(error, hub_errors.LocalEntryNotFoundError) and source._offline:
             raise hub_errors.EntryNotFoundError(str(error)) from error
         raise SourceError(
-            f"{what} cannot be reached, and no copy of {source.revision or 'its default branch'} is in the cache.",
+            f"{wanted} cannot be reached, and no copy of {source.revision or 'its default branch'} is in the cache.",
             where=source.cache_folder or huggingface_hub.constants.HF_HUB_CACHE,
             next_step="connect, or download it first; HF_HUB_OFFLINE and local_files_only forbid downloads.",
         ) from error
@@ -307,6 +322,6 @@ def _hub_errors(source: Source) -> Iterator[None]:
         raise
     except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
         raise SourceError(
-            f"{what} cannot be downloaded: {type(error).__name__}: {error}",
+            f"{wanted} cannot be downloaded: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
             next_step="try again; what was downloaded so far is kept.",
         ) from error

@@ -67,7 +67,9 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch names no common base for what a bad pickle can raise
-        reason = str(error).partition("\n")[0]
+        # torch's text begins with how to switch the protection off; the fault is in its last paragraph but one
+        paragraphs = str(error).split("\n\n")
+        reason = paragraphs[-2 if len(paragraphs) > 1 else 0].strip()
         raise FormatError(
             f"{path.name} was refused by torch's restricted loader: {reason}",
             where=str(path),

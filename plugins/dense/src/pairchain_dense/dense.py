@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pairchain import Module
-from pairchain.activation import Activation, build, describe
+from pairchain.activation import Activation, build, checked, describe
 from pairchain.errors import InputError
 
 
@@ -29,7 +29,8 @@ class Dense(Module):
         use_residual: Whether the input is added after the activation.
 
     Raises:
-        InputError: A first value has another shape, or there is one for a bias that does not exist.
+        InputError: A first value has another shape, or there is one for a bias that does not exist; or the activation
+            is a class instead of an instance.
     """
 
     config_keys = [
@@ -59,7 +60,7 @@ class Dense(Module):
         self.in_features = in_features
         self.out_features = out_features
         self.bias = bias
-        self.activation_function = nn.Identity() if activation_function is None else activation_function
+        self.activation_function = nn.Identity() if activation_function is None else checked(activation_function)
         self.module_input_name = module_input_name
         self.module_output_name = module_output_name or module_input_name
         self.use_residual = use_residual
@@ -124,6 +125,8 @@ class Dense(Module):
 
 
 def _initial(name: str, value: torch.Tensor, shape: tuple[int, ...]) -> nn.Parameter:
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"{name} is {type(value).__name__}, not a tensor.")
     if tuple(value.shape) != shape:
         raise InputError(f"{name} has the shape {tuple(value.shape)}, not {shape}.")
     return nn.Parameter(value.detach().clone())

@@ -50,7 +50,10 @@ def _at(tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 def _cls(tokens: Tokens) -> torch.Tensor:
     if "cls_token_embeddings" in tokens.features:
         return tokens.features["cls_token_embeddings"]
-    return _at(tokens.embeddings, tokens.mask.to(torch.int).argmax(dim=1))
+    # where a prompt covers every token, the first one is taken all the same
+    counted = torch.where((tokens.mask != 0).any(dim=1, keepdim=True), tokens.mask, tokens.present)
+    first = _at(tokens.embeddings, counted.to(torch.int).argmax(dim=1))
+    return first.masked_fill((tokens.present == 0).all(dim=1, keepdim=True), 0)
 
 
 def _last_token(tokens: Tokens) -> torch.Tensor:
@@ -167,11 +170,13 @@ class Pooling(Module):
         return features
 
     def _counted(self, present: torch.Tensor, features: dict[str, Any]) -> torch.Tensor:
-        if self.include_prompt or not features.get("prompt_length"):
+        if self.include_prompt or features.get("prompt_length") is None:
             return present
+        # one number for all, or one for each pair
+        prompt_length = torch.as_tensor(features["prompt_length"], device=present.device).reshape(-1, 1)
         padding = present.to(torch.int).argmax(dim=1, keepdim=True)
         positions = torch.arange(present.shape[1], device=present.device)
-        return present.masked_fill(positions < padding + int(features["prompt_length"]), 0)
+        return present.masked_fill(positions < padding + prompt_length, 0)
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write the configuration; there are no weights."""

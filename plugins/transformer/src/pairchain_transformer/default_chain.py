@@ -31,8 +31,9 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
         return None
     config = read_json_object(path, shown_as=f"config.json of {request.source.name}")
     options: dict[str, Any] = {**request.keywords(), "model_name_or_path": request.source.name}
-    architectures = config.get("architectures") or [""]
-    if not str(architectures[0]).endswith("ForCausalLM"):
+    architectures = config.get("architectures")
+    first = architectures[0] if isinstance(architectures, list) and architectures else ""
+    if not str(first).endswith("ForCausalLM"):
         return [Transformer(**options, transformer_task="sequence-classification")]
     logit_score = request.resolver.resolve("LogitScore")
     transformer = Transformer(**options, transformer_task="text-generation")

