@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairchain.errors import InputError
-from pairchain.inputs import Batch, as_batch, as_documents, check_text_only, size
+from pairchain.inputs import Batch, as_batch, as_documents, size
+from pairchain.modality import check_supported
 
 MESSAGE = {"role": "user", "content": "hello"}
 
@@ -156,8 +157,8 @@ def test_messages_are_one_conversation_and_lists_of_messages_are_several() -> No
         ([("a", "b"), (b"a", "b")], "input 1, element 0 is an object of type bytes"),
         pytest.param([(Picture(), "b")], "input 0, element 0 is an object of type Picture", id="picture in a pair"),
         ([("a", 3)], "input 0, element 1 is the int 3"),
-        ([(np.zeros(3), "b")], "input 0, element 0 is an object of type ndarray"),
-        ([("a", {"text": "b"})], "input 0, element 1 is the dict {'text': 'b'}"),
+        ([(np.zeros(3), "b")], "input 0, element 0 is audio; this model takes text"),
+        ([("a", {"image": "b"})], "input 0, element 1 is image; this model takes text"),
         ([("a", ["b"])], "input 0, element 1 is the list ['b']"),
         ([("a", "b"), [MESSAGE]], "input 1 is a conversation"),
     ],
@@ -165,13 +166,13 @@ def test_messages_are_one_conversation_and_lists_of_messages_are_several() -> No
 )
 def test_a_text_model_refuses_whatever_is_no_text_and_says_where_it_is(items: list[Any], said: str) -> None:
     with pytest.raises(InputError, match="text") as refused:
-        check_text_only(items)
+        check_supported(items, ["text"])
     assert said in refused.value.what
     assert refused.value.next_step
 
 
 def test_numpy_strings_are_texts() -> None:
-    check_text_only(as_batch([(np.str_("a"), np.str_("b"))]).items)
+    check_supported(as_batch([(np.str_("a"), np.str_("b"))]).items, ["text"])
 
 
 @pytest.mark.parametrize("documents", ["berlin", b"berlin", {"text": "berlin"}, 3, None], ids=repr)

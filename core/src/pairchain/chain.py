@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from pairchain import flow
 from pairchain.errors import ChainError, UnknownKeywordError, nearest
-from pairchain.module import Features, InputModule, missing_methods, with_prompt
+from pairchain.flow import called, check_features
+from pairchain.module import Features, InputModule, missing_methods
 from pairchain.registry import Origin, default
-
-SCORES = "scores"
 
 
 class ModuleChain(nn.Sequential):
@@ -69,8 +69,7 @@ class ModuleChain(nn.Sequential):
 
     def keyword_names(self) -> set[str]:
         """Return every keyword argument that some module of the chain takes, to preprocess or to forward."""
-        names = _named_keywords(_preprocess_of(self.input_module)) - {"prompt"}
-        return names.union(*(self._forward_names(name) for name in self._modules))
+        return flow.keyword_names(self._named, self.module_kwargs)
 
     def check_keywords(self, names: Iterable[str], *, beside: Iterable[str] = ()) -> None:
         """Refuse a keyword argument that no module of the chain takes.
@@ -99,40 +98,15 @@ class ModuleChain(nn.Sequential):
                 takes no prompt.
             **kwargs: Keyword arguments of ``predict``; the module gets those that its signature takes.
         """
-        method = _preprocess_of(self.input_module)
-        named = _named_keywords(method)
-        takes_any = _takes_any(method)
-        taken = {name: value for name, value in kwargs.items() if takes_any or name in named}
-        # tokenize is older than prompts: what it takes besides the texts is no promise to read one
-        if "prompt" in named or (takes_any and method.__name__ != "tokenize"):
-            taken["prompt"] = prompt
-        else:
-            inputs = with_prompt(inputs, prompt)
-        features: Features = method(inputs, **taken)
-        return features
+        return flow.preprocess_with(self.input_module, inputs, prompt, kwargs)
 
     def forward(self, features: Features, **kwargs: Any) -> Features:  # type: ignore[override]
         """Return ``features`` after every module, each given the keyword arguments it asks for."""
-        for name, module in self._modules.items():
-            assert module is not None
-            asked = self._forward_names(name)
-            features = module(features, **{key: value for key, value in kwargs.items() if key in asked})
-            if not isinstance(features, Mapping):
-                raise ChainError(
-                    f"{_called(name, module)} returned {type(features).__name__}.",
-                    next_step="let its forward return the features.",
-                )
-        return features
+        return flow.forward_through(self._named, features, kwargs, self.module_kwargs)
 
     def declared_num_labels(self) -> int | None:
         """Return how many scores a pair gets if the module that writes them last says so, else None."""
-        for module in reversed(self._modules.values()):
-            writes = getattr(module, "writes", None)
-            if writes is None:
-                return None
-            if SCORES in writes:
-                return getattr(module, "num_labels", None)
-        return None
+        return flow.labels_of(self._named)
 
     def __getitem__(self, index: Any) -> Any:
         # nn.Sequential would call the subclass's constructor, and a slice need not make a chain
@@ -140,8 +114,10 @@ class ModuleChain(nn.Sequential):
             return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
         return super().__getitem__(index)
 
-    def _forward_names(self, name: str) -> set[str]:
-        return {*self.module_kwargs.get(name, ()), *getattr(self._modules[name], "forward_kwargs", ())}
+    @property
+    def _named(self) -> flow.NamedModules:
+        # named_children would name a module in two places once
+        return self._modules
 
 
 def check_modules(modules: Mapping[str, Any]) -> None:
@@ -164,8 +140,8 @@ def check_modules(modules: Mapping[str, Any]) -> None:
         if not position and not absent and not isinstance(module, InputModule) and not hasattr(module, "preprocess"):
             absent = ["preprocess, which the first module needs to read the inputs"]
         if absent:
-            raise ChainError(f"{_called(name, module)} is not a module: it lacks {', '.join(absent)}.")
-    _check_features(modules)
+            raise ChainError(f"{called(name, module)} is not a module: it lacks {', '.join(absent)}.")
+    check_features(modules)
 
 
 def _check_names(cls: type, names: Iterable[str]) -> None:
@@ -178,53 +154,7 @@ def _check_names(cls: type, names: Iterable[str]) -> None:
             )
 
 
-def _check_features(modules: Mapping[str, nn.Module]) -> None:
-    written: set[str] = set()
-    for name, module in modules.items():
-        reads = getattr(module, "reads", None)
-        if reads is not None and (absent := sorted(set(reads) - written)):
-            raise ChainError(
-                f"{_called(name, module)} reads {', '.join(map(repr, absent))}, which no module before it writes; "
-                f"written so far: {', '.join(sorted(written)) or 'nothing'}.",
-                next_step="put a module that writes it before, or let this one read another feature.",
-            )
-        writes = getattr(module, "writes", None)
-        if writes is None:
-            return
-        if unnamed := [feature for feature in writes if not isinstance(feature, str)]:
-            raise ChainError(f"{_called(name, module)} writes {unnamed[0]!r}, which is no feature's name.")
-        written |= set(writes)
-    if SCORES not in written:
-        raise ChainError(
-            f"nothing in this chain writes {SCORES!r}; it writes {', '.join(sorted(written))}.",
-            next_step="end it with a module that does, such as Dense(…, module_output_name='scores').",
-        )
-
-
-def _called(name: str, module: Any) -> str:
-    return f"module {name}, {type(module).__name__}"
-
-
 def _numbered(modules: Any) -> OrderedDict[str, nn.Module]:
     if isinstance(modules, nn.Module) or not isinstance(modules, Iterable):
         raise ChainError(f"modules is {type(modules).__name__}.", next_step="pass a list of modules.")
     return OrderedDict((str(position), module) for position, module in enumerate(modules))
-
-
-def _preprocess_of(module: Any) -> Any:
-    """Return the method that reads inputs; ``tokenize`` is what older input modules implement."""
-    cls = type(module)
-    if not hasattr(module, "preprocess"):
-        return module.tokenize
-    inherited = getattr(cls, "preprocess", None) is InputModule.preprocess
-    return module.tokenize if inherited and cls.tokenize is not InputModule.tokenize else module.preprocess
-
-
-def _named_keywords(method: Any) -> set[str]:
-    # the first one is the inputs, whatever it is called
-    parameters = list(inspect.signature(method).parameters.values())[1:]
-    return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-
-
-def _takes_any(method: Any) -> bool:
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values())

@@ -18,7 +18,7 @@ from pairchain.activation import Activation
 from pairchain.chain import ModuleChain
 from pairchain.device import keep_in_float32, place
 from pairchain.errors import ChainError, InputError, PairchainWarning
-from pairchain.inputs import as_batch, as_documents, check_text_only
+from pairchain.inputs import as_batch, as_documents
 from pairchain.legacy import (
     INIT_NESTED,
     INIT_POSITIONAL,
@@ -30,6 +30,7 @@ from pairchain.legacy import (
     accepts_older_arguments,
 )
 from pairchain.load import LoadedModel, explain_embedding_model, load_model
+from pairchain.modality import check_supported
 from pairchain.prompts import choose, known
 from pairchain.save import save_chain
 from pairchain.saved_model import ModelConfig
@@ -225,8 +226,7 @@ class CrossEncoder(ModuleChain):
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
         if device is not None:
             self.to(device)
-        if set(getattr(self.input_module, "modalities", ["text"])) == {"text"}:
-            check_text_only(batch.items)
+        check_supported(batch.items, getattr(self.input_module, "modalities", ["text"]))
         self.eval()
         scores = scoring.score(
             self,

@@ -7,13 +7,14 @@ import ntpath
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from pairchain.errors import FormatError, UnsafePathError
+from pairchain.errors import FormatError, PairchainWarning, UnsafePathError, nearest
 
 # Files that decide how a saved model loads. A save replaces them as a set: one left over from an older model (a chat
 # template, a weight shard) would silently change the scores of the new one.
@@ -98,6 +99,16 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
     except (TypeError, ValueError) as error:
         raise FormatError(f"{path.name} cannot be written as JSON: {error}.", where=str(path.parent.name)) from error
     path.write_text(text, encoding="utf-8")
+
+
+def warn_unknown_key(key: str, known: Mapping[str, Any] | Sequence[str], *, shown_as: str) -> None:
+    """Warn that a saved model holds a key nobody reads, and say that it is kept."""
+    warnings.warn(
+        f"{shown_as} holds the key {key!r}, which nothing here knows{nearest(key, known)}; "
+        "it has no effect, and is saved again as it is.",
+        PairchainWarning,
+        stacklevel=2,
+    )
 
 
 def _kind(value: Any) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pairchain.errors import InputError
+from pairchain.modality import TEXT, is_message, shown
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
 
@@ -39,7 +40,7 @@ def as_batch(inputs: Any) -> Batch:
     if isinstance(inputs, np.ndarray):
         inputs = _from_array(inputs)
     if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Iterable):
-        raise InputError(f"{_shown(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.")
+        raise InputError(f"{shown(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.")
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if len(items) and not _is_row(items[0]):
         return Batch([_as_item(items, "the input")], single=True)
@@ -53,28 +54,8 @@ def as_documents(documents: Any) -> list[Any]:
         InputError: It is a string or a single document, which would be ranked piece by piece.
     """
     if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
-        raise InputError(f"documents is {_shown(documents)}.", next_step="pass a list of documents.")
+        raise InputError(f"documents is {shown(documents)}.", next_step="pass a list of documents.")
     return list(documents)
-
-
-def check_text_only(items: Sequence[Any]) -> None:
-    """Refuse whatever a model that takes only text would have to guess at.
-
-    Raises:
-        InputError: An element of a pair is not a string, or an input is a conversation.
-    """
-    for index, item in enumerate(items):
-        if not isinstance(item, tuple):
-            raise InputError(
-                f"input {index} is a conversation, and this model takes pairs of text only.",
-                next_step="pass the two texts as a pair.",
-            )
-        for position, element in enumerate(item):
-            if not isinstance(element, str):
-                raise InputError(
-                    f"input {index}, element {position} is {_shown(element)}, and this model takes text only.",
-                    next_step="pass two strings a pair.",
-                )
 
 
 def size(item: Any) -> int:
@@ -89,11 +70,6 @@ def size(item: Any) -> int:
     if callable(elements):
         return int(item.numel())
     return int(np.prod(elements))
-
-
-def is_message(value: Any) -> bool:
-    """Return whether ``value`` is a chat message: a dict with ``role`` and ``content``."""
-    return isinstance(value, Mapping) and "role" in value and "content" in value
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> list[Any]:
@@ -114,20 +90,19 @@ def _as_item(item: Any, name: str) -> Any:
     if isinstance(item, np.ndarray):
         item = item.tolist()
     if not isinstance(item, (list, tuple)):
-        raise InputError(f"{name} is {_shown(item)}, not a pair.", next_step=f"{_A_PAIR}.")
+        raise InputError(f"{name} is {shown(item)}, not a pair.", next_step=f"{_A_PAIR}.")
     if len(item) and all(is_message(element) for element in item):
         return list(item)
     if len(item) != 2:
         raise InputError(
-            f"{name} has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {_shown(item)}.",
+            f"{name} has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {shown(item)}.",
             next_step=f"{_A_PAIR}.",
         )
-    return tuple(item)
+    return tuple(_unwrapped(element) for element in item)
 
 
-def _shown(value: Any) -> str:
-    kind = type(value).__name__
-    if isinstance(value, (str, list, tuple, dict, int, float, type(None))):
-        text = repr(value)
-        return f"the {kind} {text if len(text) <= 60 else text[:57] + '...'}" if value is not None else "None"
-    return f"an object of type {kind}"
+def _unwrapped(element: Any) -> Any:
+    """Return the text of ``{"text": text}``, and everything else as it is."""
+    if isinstance(element, Mapping) and set(element) == {TEXT} and isinstance(element[TEXT], str):
+        return element[TEXT]
+    return element

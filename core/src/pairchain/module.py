@@ -20,10 +20,8 @@ from torch import nn
 from pairchain.errors import (
     FormatError,
     MissingFileError,
-    PairchainWarning,
-    nearest,
 )
-from pairchain.files import read_json_object, write_json
+from pairchain.files import read_json_object, warn_unknown_key, write_json
 from pairchain.source import source_of_module
 from pairchain.weights import PICKLE_FILE, SAFETENSORS_FILE, fill, read_weights
 
@@ -344,16 +342,6 @@ def with_prompt(inputs: Sequence[Any], prompt: str | None) -> list[Any]:
         else element
         for element in inputs
     ]
-
-
-def warn_unknown_key(key: str, known: Mapping[str, Any] | Sequence[str], *, shown_as: str) -> None:
-    """Warn that a saved model holds a key nobody reads, and say that it is kept."""
-    warnings.warn(
-        f"{shown_as} holds the key {key!r}, which nothing here knows{nearest(key, known)}; "
-        "it has no effect, and is saved again as it is.",
-        PairchainWarning,
-        stacklevel=2,
-    )
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

@@ -17,8 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from pairchain.activation import Activation, build, describe
 from pairchain.discovery import installed_version
 from pairchain.errors import FormatError
-from pairchain.files import INTERRUPTED, check_inside, read_json, read_json_object, write_json
-from pairchain.module import warn_unknown_key
+from pairchain.files import INTERRUPTED, check_inside, read_json, read_json_object, warn_unknown_key, write_json
 from pairchain.source import Source
 
 MODULES_FILE = "modules.json"

@@ -12,9 +12,10 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from pairchain.activation import Activation
-from pairchain.chain import SCORES, ModuleChain
+from pairchain.chain import ModuleChain
 from pairchain.device import to_device
 from pairchain.errors import ChainError, NonFiniteScoresError
+from pairchain.flow import SCORES
 from pairchain.inputs import size
 from pairchain.schedule import batches, longest_first
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pairchain.errors import FormatError, InputError, PairchainWarning
-from pairchain.files import read_json_object
-from pairchain.module import warn_unknown_key
+from pairchain.files import read_json_object, warn_unknown_key
 from pairchain.source import Source
 from pairchain_transformer.legacy import CONFIG_FILES, DEFAULT_TASK, MODALITIES, RENAMED_ARGUMENTS
 from pairchain_transformer.tasks import task_named

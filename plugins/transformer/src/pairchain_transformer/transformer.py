@@ -11,9 +11,9 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from pairchain import InputModule, Source
 from pairchain.errors import ChainError, InputError
-from pairchain.files import write_json
+from pairchain.files import warn_unknown_key, write_json
 from pairchain.legacy import accepts_older_arguments
-from pairchain.module import warn_unknown_key, with_prompt
+from pairchain.module import with_prompt
 from pairchain.source import open_source
 from pairchain_transformer import forward, loading, processing, saving
 from pairchain_transformer.dimensions import embedding_dimension

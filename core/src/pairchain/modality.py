@@ -1,0 +1,194 @@
+"""What an input is: text, image, audio, video, a chat message, or several; told by type, never by opening it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from pairchain.errors import InputError, nearest
+
+Modality = str | tuple[str, ...]
+
+TEXT, IMAGE, AUDIO, VIDEO, MESSAGE = "text", "image", "audio", "video", "message"
+CONTENT = (TEXT, IMAGE, AUDIO, VIDEO)
+
+_SUFFIXES = {
+    IMAGE: (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tiff", ".webp"),
+    VIDEO: (".mp4", ".avi", ".mov", ".wmv", ".flv", ".mkv"),
+    AUDIO: (".mp3", ".wav", ".ogg", ".flac", ".aac"),
+}
+
+# Classes are told by where they are defined, so that nothing is imported to look at what a user already has.
+_CLASSES = {("PIL.", "Image"): IMAGE, ("torchcodec.", "AudioDecoder"): AUDIO, ("torchcodec.", "VideoDecoder"): VIDEO}
+
+_BY_DIMENSIONS = {1: AUDIO, 2: AUDIO, 3: IMAGE, 4: VIDEO, 5: VIDEO}
+
+
+def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality:
+    """Return what ``value``, one side of a pair, is: a modality, or a sorted tuple of several.
+
+    Args:
+        value: A text; a PIL image; an array or tensor: of 1 or 2 dimensions audio, 3 an image, 4 or 5 video; a dict
+            with ``array`` and ``sampling_rate`` or ``video_metadata``; a dict with modalities as keys; a chat message
+            or a list of them.
+        supported: What the model takes. A text that is the URL or the path of a medium counts as that medium only if
+            the model takes it, and as text otherwise.
+
+    Raises:
+        InputError: It is nothing a model could take.
+    """
+    if isinstance(value, str):
+        return _of_text(value, supported)
+    if is_message(value) or (isinstance(value, (list, tuple)) and value and all(map(is_message, value))):
+        return MESSAGE
+    if isinstance(value, Mapping):
+        return _of_mapping(value)
+    if (known := _of_class(type(value))) is not None:
+        return known
+    if (dimensions := getattr(value, "ndim", None)) in _BY_DIMENSIONS:
+        return _BY_DIMENSIONS[dimensions]
+    raise InputError(
+        f"is {shown(value)}, which is neither text, image, audio nor video.",
+        next_step="pass a string, a PIL image, an array or tensor, or a dict of these by modality.",
+    )
+
+
+def parts(modality: Modality) -> tuple[str, ...]:
+    """Return the single modalities that ``modality`` is made of."""
+    return (modality,) if isinstance(modality, str) else modality
+
+
+def is_message(value: Any) -> bool:
+    """Return whether ``value`` is a chat message: a dict with ``role`` and ``content``."""
+    return isinstance(value, Mapping) and "role" in value and "content" in value
+
+
+def is_pair(item: Any) -> bool:
+    """Return whether ``item`` is a pair; the other kind of input is a conversation, a list of messages."""
+    return isinstance(item, (list, tuple)) and len(item) == 2 and not any(map(is_message, item))
+
+
+def modality_of_pair(item: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality:
+    """Return what a whole input is: the modalities of both sides together, or ``"message"`` for a conversation."""
+    if not is_pair(item):
+        return MESSAGE
+    found = {part for side in item for part in parts(modality_of(side, supported))}
+    return found.pop() if len(found) == 1 else tuple(sorted(found))
+
+
+def check_supported(items: Sequence[Any], supported: Sequence[Modality]) -> None:
+    """Refuse inputs that a model cannot take, before anything is computed.
+
+    Args:
+        items: Pairs, as tuples of two, and conversations, as lists of messages.
+        supported: What the model takes. Anything but two texts needs ``"message"`` as well, for only a chat template
+            can say which side is which.
+
+    Raises:
+        InputError: Naming the first input that it cannot take, what that is, and what it can.
+    """
+    taken = {part for modality in supported for part in parts(modality)} | {TEXT}
+    listed = ", ".join("+".join(parts(modality)) for modality in supported)
+    for index, item in enumerate(items):
+        if not is_pair(item):
+            if MESSAGE not in taken:
+                raise _refusal(f"input {index} is a conversation", listed)
+            _check_parts(f"input {index}", _inside_messages(item, index), taken, listed)
+            continue
+        for position, side in enumerate(item):
+            name = f"input {index}, element {position}"
+            try:
+                found = modality_of(side, supported)
+            except InputError as error:
+                more = f"{error.next_step} This model takes {listed}."
+                raise InputError(f"{name} {error.what}", next_step=more) from error
+            if found == MESSAGE:
+                raise InputError(
+                    f"{name} is a chat message.", next_step="pass the whole conversation as one list of messages."
+                )
+            _check_parts(name, set(parts(found)), taken, listed)
+            if found != TEXT and MESSAGE not in taken:
+                raise _refusal(f"{name} is {' and '.join(parts(found))}, which needs a chat template in a pair", listed)
+
+
+def _check_parts(name: str, found: set[str], taken: set[str], listed: str) -> None:
+    if foreign := sorted(found - taken):
+        raise _refusal(f"{name} is {' and '.join(foreign)}", listed)
+
+
+def _refusal(what: str, listed: str) -> InputError:
+    return InputError(
+        f"{what}; this model takes {listed}.", next_step="pass what it takes, or choose a model that takes this."
+    )
+
+
+def _of_text(value: str, supported: Iterable[Modality]) -> str:
+    taken = {part for modality in supported for part in parts(modality)}
+    lowered = value.lower()
+    if IMAGE in taken and lowered.startswith("data:image/"):
+        return IMAGE
+    is_url = lowered.startswith(("http://", "https://")) and " " not in value
+    try:
+        path = urlsplit(value).path.lower() if is_url else lowered
+    except ValueError:
+        return TEXT
+    for modality, suffixes in _SUFFIXES.items():
+        if modality in taken and path.endswith(suffixes) and (is_url or os.path.isfile(value)):
+            return modality
+    return TEXT
+
+
+def _of_class(cls: type) -> str | None:
+    for base in cls.__mro__:
+        for (package, name), modality in _CLASSES.items():
+            if base.__name__ == name and base.__module__.startswith(package):
+                return modality
+    return None
+
+
+def _of_mapping(value: Mapping[Any, Any]) -> Modality:
+    if "array" in value:
+        for key, modality in (("sampling_rate", AUDIO), ("video_metadata", VIDEO)):
+            if key in value:
+                return modality
+        raise InputError(
+            "is a dict with 'array' but neither 'sampling_rate' nor 'video_metadata', so no telling what it is.",
+            next_step="add {'sampling_rate': 16000} for audio, or {'video_metadata': {…}} for video.",
+        )
+    if not value:
+        raise InputError("is an empty dict.", next_step="pass {'text': …, 'image': …} with what there is.")
+    for key in value:
+        if key not in CONTENT:
+            nested = {"sampling_rate": AUDIO, "video_metadata": VIDEO}.get(key)
+            hint = f"{{'{nested}': {{'array': …, '{key}': …}}}}" if nested else f"the keys are {', '.join(CONTENT)}"
+            raise InputError(f"is a dict with the key {key!r}{nearest(str(key), CONTENT)}.", next_step=hint)
+    return next(iter(value)) if len(value) == 1 else tuple(sorted(value))
+
+
+def _inside_messages(conversation: Any, index: int) -> set[str]:
+    found = set()
+    for message in conversation:
+        content = message["content"]
+        if isinstance(content, str):
+            found.add(TEXT)
+        elif isinstance(content, (list, tuple)) and all(isinstance(part, Mapping) for part in content):
+            found |= {str(part.get("type", TEXT)) for part in content}
+        else:
+            raise InputError(
+                f"input {index}: the content of a message is {shown(content)}.",
+                next_step="pass a string, or a list of parts such as {'type': 'text', 'text': …}.",
+            )
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return a value for an error, shortened: its kind and what it holds, or its kind alone."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    if not isinstance(value, (str, list, tuple, dict, int, float)):
+        return f"an object of type {kind}"
+    text = repr(value)
+    return f"the {kind} {text if len(text) <= 60 else text[:57] + '...'}"
