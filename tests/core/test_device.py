@@ -17,7 +17,7 @@ from pairchain import CrossEncoder, ModuleChain, PairchainWarning
 from pairchain.device import default_device, place, to_device
 from pairchain.errors import InputError
 
-HEAD = "2.linear"
+HEAD = "5.linear"
 
 
 class Weighted(Difference):
@@ -142,9 +142,23 @@ def test_the_state_of_a_model_is_that_of_its_modules(pooled: Path) -> None:
 # -- layers that stay in float32 --
 
 
-def test_a_kept_layer_computes_in_float32_whatever_it_is_given(pooled: Path) -> None:
-    plain = CrossEncoder(pooled, device="cpu", model_kwargs={"dtype": torch.bfloat16})
-    kept = CrossEncoder(pooled, device="cpu", model_kwargs={"dtype": torch.bfloat16}, keep_in_fp32_modules=[HEAD])
+@pytest.fixture
+def deep(golden: Path) -> Path:
+    """A chain with a Dense in its middle, which computes in the model's dtype unless it is told otherwise."""
+    return golden / "chain_normalize_layernorm_dense" / "model"
+
+
+def test_the_layer_that_writes_the_scores_computes_in_float32_anyway(deep: Path) -> None:
+    model = CrossEncoder(deep, device="cpu", model_kwargs={"dtype": torch.bfloat16})
+    seen = []
+    model[6].linear.register_forward_hook(lambda layer, given, written: seen.append((given[0].dtype, written.dtype)))
+    model.predict(PAIRS)
+    assert seen == [(torch.bfloat16, torch.float32)]
+
+
+def test_a_kept_layer_computes_in_float32_whatever_it_is_given(deep: Path) -> None:
+    plain = CrossEncoder(deep, device="cpu", model_kwargs={"dtype": torch.bfloat16})
+    kept = CrossEncoder(deep, device="cpu", model_kwargs={"dtype": torch.bfloat16}, keep_in_fp32_modules=[HEAD])
     assert head_call(plain)[1].dtype == torch.bfloat16
     read, written = head_call(kept)
     layer = kept.get_submodule(HEAD)
@@ -153,15 +167,15 @@ def test_a_kept_layer_computes_in_float32_whatever_it_is_given(pooled: Path) -> 
     assert kept.keep_in_fp32_modules == (HEAD,)
 
 
-def test_a_kept_layer_stays_so_under_autocast_and_after_a_cast(pooled: Path) -> None:
-    model = CrossEncoder(pooled, device="cpu", keep_in_fp32_modules=[HEAD])
+def test_a_kept_layer_stays_so_under_autocast_and_after_a_cast(deep: Path) -> None:
+    model = CrossEncoder(deep, device="cpu", keep_in_fp32_modules=[HEAD])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert head_call(model)[1].dtype == torch.float32
     assert head_call(model.half())[1].dtype == torch.float32
 
 
-def test_kept_layers_are_saved_and_come_back_unless_others_are_given(pooled: Path, tmp_path: Path) -> None:
-    model = CrossEncoder(pooled, device="cpu", keep_in_fp32_modules=[HEAD, HEAD])
+def test_kept_layers_are_saved_and_come_back_unless_others_are_given(deep: Path, tmp_path: Path) -> None:
+    model = CrossEncoder(deep, device="cpu", keep_in_fp32_modules=[HEAD, HEAD])
     model.save_pretrained(tmp_path / "saved")
     settings = json.loads((tmp_path / "saved" / "config_sentence_transformers.json").read_text())
     assert settings["keep_in_fp32_modules"] == [HEAD]

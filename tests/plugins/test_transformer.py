@@ -11,7 +11,7 @@ from hub_server import HubServer
 from tiny_models import save_tiny
 
 from pairchain import CrossEncoder, PairchainWarning
-from pairchain.errors import ChainError, InputError, RevisionNotFoundError, UnknownKeywordError
+from pairchain.errors import ChainError, FormatError, InputError, RevisionNotFoundError, UnknownKeywordError
 from pairchain.modules import Dense, LogitScore, Pooling, Transformer
 
 PAIRS = [("how many people live in berlin ?", "berlin had a population"), ("x", "y yes no")]
@@ -91,9 +91,13 @@ def test_a_task_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path) ->
         InputError, match=r"no transformer_task 'feature-extracton' \(did you mean 'feature-extraction'"
     ):
         Transformer(path, transformer_task="feature-extracton")
-    with pytest.raises(InputError, match="does not do the transformer_task 'any-to-any'") as caught:
+    with pytest.raises(FormatError, match=r"cannot be loaded with AutoModelForMultimodalLM: .*BertConfig") as caught:
         Transformer(path, transformer_task="any-to-any")
-    assert "sentence-transformers" in str(caught.value)
+    assert path in caught.value.where
+    assert caught.value.next_step == "choose another transformer_task."
+    with pytest.raises(ChainError, match=r"names no …ForRetrieval class .*\['BertModel'\]") as unfit:
+        Transformer(path, transformer_task="retrieval")
+    assert unfit.value.next_step == "choose another transformer_task."
     with pytest.raises(UnknownKeywordError, match=r"no argument 'transformer_taks' \(did you mean 'transformer_task'"):
         Transformer(path, transformer_taks="fill-mask")
     with pytest.raises(InputError, match="backend 'onnx' is not available"):

@@ -12,7 +12,7 @@ from tiny_models import GOLDEN, PAIRS, edited, load, save_tiny, scores
 from transformers import AutoModelForSequenceClassification
 
 from pairchain import PairchainWarning
-from pairchain.errors import InputError, SourceNotFoundError
+from pairchain.errors import SourceNotFoundError
 
 LOGITS = {"method": "forward", "method_output_name": "logits"}
 CONFIG = "sentence_bert_config.json"
@@ -174,19 +174,22 @@ def test_the_tokenizer_may_be_somewhere_else_and_is_saved_with_the_model(
 
 
 @pytest.mark.parametrize("style", ["flat", "structured"])
-def test_a_model_with_a_chat_template_is_refused_where_it_would_score_wrongly_and_saved_as_it_was(
+def test_a_model_with_a_chat_template_renders_each_pair_with_it_and_is_saved_as_it_was(
     style: str, tmp_path: Path
 ) -> None:
     part = "{{ m.content }}" if style == "flat" else "{% for c in m.content %}{{ c.text }}{% endfor %}"
-    template = f"{{% for m in messages %}}{{{{ m.role }}}}: {part}\n{{% endfor %}}"
+    template = f"{{% for m in messages %}}{{{{ m.role }}}}: {part} |{{% endfor %}}"
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "chat_template.jinja").write_text(template)
     model = load(Path(save_tiny(tmp_path / "model", "qwen3", "ForCausalLM")))
 
-    for call in (lambda: model.predict(PAIRS), lambda: model.rank("a", ["b"]), lambda: model.predict(PAIRS[0])):
-        with pytest.raises(InputError, match="chat template, which this version of pairchain does not do") as caught:
-            call()
-    assert "score it with sentence-transformers" in str(caught.value)
+    rendered = [f"query: {query} |document: {document} |" for query, document in PAIRS]
+    by_hand = model.tokenizer(rendered, padding=True, return_tensors="pt")
+    assert torch.equal(model.preprocess(PAIRS)["input_ids"], by_hand["input_ids"])
+    logits = model.model(**by_hand).logits[:, -1]
+    yes, no = (model.tokenizer.convert_tokens_to_ids(word) for word in ("yes", "no"))
+    expected = torch.sigmoid(logits[:, yes] - logits[:, no]).tolist()
+    assert model.predict(PAIRS) == pytest.approx(expected, abs=1e-6)
 
     model.save_pretrained(tmp_path / "once")
     load(tmp_path / "once").save_pretrained(tmp_path / "twice")

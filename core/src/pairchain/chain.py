@@ -51,6 +51,36 @@ class ModuleChain(nn.Sequential):
         return self[0]
 
     @property
+    def model(self) -> Any:
+        """The input module's model, or None if it has none."""
+        return getattr(self.input_module, "model", None)
+
+    @property
+    def config(self) -> Any:
+        """The input module's model configuration, or None if it has none."""
+        return getattr(self.input_module, "config", None)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The input module's tokenizer, or None if it has none."""
+        return getattr(self.input_module, "tokenizer", None)
+
+    @property
+    def processor(self) -> Any:
+        """The input module's processor, or None if it has none."""
+        return getattr(self.input_module, "processor", None)
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The longest input in tokens, or None if there is no limit; can be set where the input module allows it."""
+        length: int | None = getattr(self.input_module, "max_seq_length", None)
+        return length
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None:
+        self.input_module.max_seq_length = value
+
+    @property
     def device(self) -> torch.device:
         """Where the chain's parameters are, or where its first buffer is, or the CPU if it has neither."""
         tensor = next(chain(self.parameters(), self.buffers()), None)

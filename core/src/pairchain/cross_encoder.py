@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,7 +15,8 @@ from pairchain import activation, hooks, saved_model, scoring, trust
 from pairchain.activation import Activation
 from pairchain.chain import ModuleChain
 from pairchain.device import keep_in_float32, place
-from pairchain.errors import ChainError, InputError, PairchainWarning
+from pairchain.errors import ChainError, InputError
+from pairchain.flow import parameter_names
 from pairchain.inputs import as_batch, as_documents
 from pairchain.legacy import (
     INIT_NESTED,
@@ -27,17 +26,21 @@ from pairchain.legacy import (
     PREDICT_RENAMES,
     RANK_IGNORED,
     RANK_RENAMES,
+    OlderNames,
     accepts_older_arguments,
 )
-from pairchain.load import LoadedModel, explain_embedding_model, load_model
+from pairchain.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
 from pairchain.modality import check_supported
+from pairchain.model_card import model_card
+from pairchain.pool import WorkerPool, default_devices
 from pairchain.prompts import choose, known
+from pairchain.publish import push_folder
 from pairchain.save import save_chain
 from pairchain.saved_model import ModelConfig
 from pairchain.source import Source, open_source
 
 
-class CrossEncoder(ModuleChain):
+class CrossEncoder(OlderNames, ModuleChain):
     """A chain of modules that scores pairs.
 
     Args:
@@ -55,7 +58,7 @@ class CrossEncoder(ModuleChain):
         model_kwargs: Passed on to what loads weights, such as ``dtype`` or ``attn_implementation``.
         processor_kwargs: Passed on to what loads a tokenizer or processor.
         config_kwargs: Passed on to what loads a model configuration.
-        model_card_data: Kept on the instance for whoever writes a model card.
+        model_card_data: For the front matter of model cards, such as ``{"license": "mit"}``.
         backend: What executes the model; only ``"torch"``.
         num_labels: Scores for each pair, for a new classification head.
         max_length: Longest input in tokens.
@@ -73,7 +76,7 @@ class CrossEncoder(ModuleChain):
     """
 
     source: Source | None
-    model_card_data: Any
+    model_card_data: Mapping[str, Any] | None
     prompts: dict[str, str]
     default_prompt_name: str | None
     keep_in_fp32_modules: tuple[str, ...]
@@ -96,7 +99,7 @@ class CrossEncoder(ModuleChain):
         model_kwargs: Mapping[str, Any] | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
         config_kwargs: Mapping[str, Any] | None = None,
-        model_card_data: Any = None,
+        model_card_data: Mapping[str, Any] | None = None,
         backend: Literal["torch"] = "torch",
         num_labels: int | None = None,
         max_length: int | None = None,
@@ -111,7 +114,7 @@ class CrossEncoder(ModuleChain):
             if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value <= 0):
                 raise InputError(f"{name} must be a positive integer, got {value!r}.")
         if modules is not None:
-            _warn_of_idle(
+            warn_of_idle(
                 model_name_or_path=model_name_or_path,
                 revision=revision,
                 subfolder=subfolder,
@@ -157,7 +160,11 @@ class CrossEncoder(ModuleChain):
         self._extra_settings = settings.extra
         self._extra_entries = {entry.name: entry.extra for entry in loaded.entries}
         self._num_labels: int | None = None
-        self.activation_fn = _saved_activation(self.source, settings) if activation_fn is None else activation_fn
+        self.activation_fn = (
+            saved_activation(self.source, settings, loaded.entries, self.declared_num_labels())
+            if activation_fn is None
+            else activation_fn
+        )
         if self.default_prompt_name is not None:
             known(self.default_prompt_name, self.prompts, called="default prompt")
         self._check_num_labels(num_labels)
@@ -190,7 +197,9 @@ class CrossEncoder(ModuleChain):
         apply_softmax: bool | None = False,
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
-        device: str | torch.device | None = None,
+        device: str | torch.device | Sequence[str | torch.device] | None = None,
+        pool: WorkerPool | None = None,
+        chunk_size: int | None = None,
         allow_non_finite: bool = False,
         **kwargs: Any,
     ) -> Any:
@@ -205,8 +214,10 @@ class CrossEncoder(ModuleChain):
             activation_fn: Applied to the scores instead of the model's own.
             apply_softmax: Apply softmax over the labels, if there are several.
             convert_to_numpy: Return an array; otherwise a list of tensors.
-            convert_to_tensor: Return one tensor, on the model's device; comes before ``convert_to_numpy``.
-            device: Move the model there first.
+            convert_to_tensor: Return one tensor, where the scores were computed; comes before ``convert_to_numpy``.
+            device: Move the model there first; several are used together, by a worker process each.
+            pool: Workers that score instead of this process; see `start_multi_process_pool`.
+            chunk_size: Pairs that a worker takes at a time.
             allow_non_finite: Return scores that are NaN or infinite instead of raising.
             **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
 
@@ -220,22 +231,24 @@ class CrossEncoder(ModuleChain):
             NonFiniteScoresError: Scores are NaN or infinite.
         """
         if not isinstance(batch_size, Integral) or batch_size <= 0:
-            raise InputError(f"batch_size must be a positive integer, got {batch_size!r}.")
+            raise InputError(
+                f"batch_size must be a positive integer, got {batch_size!r}.", next_step="pass a number such as 32."
+            )
         batch = as_batch(inputs)
-        self.check_keywords(kwargs, beside=_parameters(self.predict))
+        self.check_keywords(kwargs, beside=parameter_names(self.predict))
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
-        if device is not None:
-            self.to(device)
         check_supported(batch.items, getattr(self.input_module, "modalities", ["text"]))
         self.eval()
-        scores = scoring.score(
-            self,
-            batch.items,
-            prompt=prompt,
-            batch_size=batch_size,
-            show_progress_bar=show_progress_bar,
-            keywords=kwargs,
-        )
+        arguments = {"prompt": prompt, "batch_size": batch_size, "keywords": kwargs}
+        if pool is not None:
+            scores = pool.score(self, batch.items, arguments, chunk_size, show_progress_bar)
+        elif isinstance(device, (list, tuple)):
+            with self.start_multi_process_pool(device) as workers:
+                scores = workers.score(self, batch.items, arguments, chunk_size, show_progress_bar)
+        else:
+            if device is not None:
+                self.to(device)
+            scores = scoring.score(self, batch.items, show_progress_bar=show_progress_bar, **arguments)
         if batch.items:
             self._num_labels = scoring.labels_in(scores)
             scores = scoring.finish(
@@ -258,7 +271,9 @@ class CrossEncoder(ModuleChain):
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         activation_fn: Activation | None = None,
-        device: str | torch.device | None = None,
+        device: str | torch.device | Sequence[str | torch.device] | None = None,
+        pool: WorkerPool | None = None,
+        chunk_size: int | None = None,
         allow_non_finite: bool = False,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
@@ -269,8 +284,9 @@ class CrossEncoder(ModuleChain):
             documents: The documents; any iterable but a string.
             top_k: How many to return; None for all.
             return_documents: Add each document under ``"text"``.
-            prompt_name, prompt, batch_size, show_progress_bar, activation_fn, device: As for `predict`.
-            allow_non_finite, **kwargs: As for `predict`; NaN ranks last.
+            prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
+            device, pool, chunk_size, **kwargs: Likewise.
+            allow_non_finite: Likewise; NaN ranks last.
 
         Returns:
             A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float. Equal
@@ -280,8 +296,8 @@ class CrossEncoder(ModuleChain):
             InputError: The model gives a pair several scores, or as for `predict`.
         """
         texts = as_documents(documents)
-        self.check_keywords(kwargs, beside=_parameters(self.rank))
-        _refuse_several_labels(self.declared_num_labels())
+        self.check_keywords(kwargs, beside=parameter_names(self.rank))
+        scoring.refuse_several_labels(self.declared_num_labels())
         scores = self.predict(
             [(query, text) for text in texts],
             prompt_name=prompt_name,
@@ -290,19 +306,33 @@ class CrossEncoder(ModuleChain):
             show_progress_bar=show_progress_bar,
             activation_fn=activation_fn,
             device=device,
+            pool=pool,
+            chunk_size=chunk_size,
             allow_non_finite=allow_non_finite,
             **kwargs,
         )
         # a chain that does not say beforehand has said now
-        _refuse_several_labels(self._num_labels if texts else None)
-        ranking = [
-            {"corpus_id": position, "score": float(scores[position])}
-            for position in np.argsort(-scores, kind="stable").tolist()
-        ][:top_k]
-        if return_documents:
-            for hit in ranking:
-                hit["text"] = texts[hit["corpus_id"]]
-        return ranking
+        scoring.refuse_several_labels(self._num_labels if texts else None)
+        return scoring.ranking(scores, texts, top_k=top_k, return_documents=return_documents)
+
+    def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
+        """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
+
+        It can be used in a ``with`` block; otherwise end it with `stop_multi_process_pool`. On systems where processes
+        are spawned, which is all of them here, a script must do this under ``if __name__ == "__main__":``.
+
+        Args:
+            target_devices: Where each worker computes; None for every CUDA device, else four workers on the CPU.
+
+        Raises:
+            InputError: The model cannot be sent to another process.
+        """
+        return WorkerPool(self, default_devices() if target_devices is None else target_devices)
+
+    @staticmethod
+    def stop_multi_process_pool(pool: WorkerPool) -> None:
+        """End the workers of ``pool``."""
+        pool.close()
 
     # -- what the model is --------------------------------------------------------------------------------------------
 
@@ -312,13 +342,17 @@ class CrossEncoder(ModuleChain):
 
         A chain whose last module does not say is asked to score one short pair the first time.
         """
-        declared = self.declared_num_labels()
-        if declared is not None:
-            return declared
-        if self._num_labels is None:
+        if self._known_num_labels is None:
             with torch.inference_mode():
                 self._num_labels = scoring.labels_in(scoring.score_batch(self, [("query", "document")], None, {}))
-        return self._num_labels
+        assert self._known_num_labels is not None
+        return self._known_num_labels
+
+    @property
+    def _known_num_labels(self) -> int | None:
+        """Scores for each pair, as far as it is known without running the model."""
+        declared = self.declared_num_labels()
+        return self._num_labels if declared is None else declared
 
     @property
     def activation_fn(self) -> Activation:
@@ -339,56 +373,18 @@ class CrossEncoder(ModuleChain):
         else:
             super().__setattr__(name, value)
 
-    @property
-    def model(self) -> Any:
-        """The input module's model, or None if it has none."""
-        return getattr(self.input_module, "model", None)
-
-    @property
-    def config(self) -> Any:
-        """The input module's model configuration, or None if it has none."""
-        return getattr(self.input_module, "config", None)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The input module's tokenizer, or None if it has none."""
-        return getattr(self.input_module, "tokenizer", None)
-
-    @property
-    def processor(self) -> Any:
-        """The input module's processor, or None if it has none."""
-        return getattr(self.input_module, "processor", None)
-
-    @property
-    def max_seq_length(self) -> int | None:
-        """The longest input in tokens, or None if there is no limit; can be set where the input module allows it."""
-        length: int | None = getattr(self.input_module, "max_seq_length", None)
-        return length
-
-    @max_seq_length.setter
-    def max_seq_length(self, value: int) -> None:
-        self.input_module.max_seq_length = value
-
-    @property
-    def max_length(self) -> int | None:
-        """`max_seq_length`, under the name it had before."""
-        warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
-        return self.max_seq_length
-
-    @max_length.setter
-    def max_length(self, value: int) -> None:
-        warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
-        self.max_seq_length = value
-
-    @property
-    def default_activation_function(self) -> Activation:
-        """`activation_fn`, under the name it had before."""
-        warnings.warn("default_activation_function is called activation_fn today.", FutureWarning, stacklevel=2)
-        return self.activation_fn
-
     # -- saving -------------------------------------------------------------------------------------------------------
 
-    def save_pretrained(self, path: str | os.PathLike[str], *, safe_serialization: bool = True) -> None:
+    def save_pretrained(
+        self,
+        path: str | os.PathLike[str],
+        model_name: str | None = None,
+        create_model_card: bool = True,
+        *,
+        overwrite_model_card: bool = False,
+        card_examples: Sequence[tuple[Any, Any]] = (),
+        safe_serialization: bool = True,
+    ) -> None:
         """Save the chain to the folder ``path``, in the format of sentence-transformers' CrossEncoder.
 
         The files are written aside and take their place together: if saving fails, ``path`` is as it was. Files in
@@ -396,24 +392,102 @@ class CrossEncoder(ModuleChain):
 
         Args:
             path: The folder; made if it is not there.
+            model_name: How the model card says to load it; None for ``path``.
+            create_model_card: Whether to write a ``README.md``, if there is none.
+            overwrite_model_card: Whether to write it over one that is there.
+            card_examples: Pairs to score and show in the card; without any, the model is not run.
             safe_serialization: Whether weights go to safetensors; otherwise to pickles.
 
         Raises:
             FormatError: Something in the chain cannot be written, such as an activation that is no torch class.
         """
+        files = {}
+        if create_model_card and (overwrite_model_card or not (Path(path) / "README.md").exists()):
+            files["README.md"] = self._model_card(model_name or os.fspath(path), card_examples)
         config = ModelConfig(
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
             keep_in_fp32_modules=self.keep_in_fp32_modules,
             requirements=self._requirements,
             extra=self._extra_settings,
-            **saved_model.activation_settings(self.activation_fn),
+            **saved_model.activation_settings(self._activation_to_save),
         )
-        save_chain(self, path, config, extra_entries=self._extra_entries, safe_serialization=safe_serialization)
+        save_chain(
+            self, path, config, extra_entries=self._extra_entries, files=files, safe_serialization=safe_serialization
+        )
 
-    def save(self, path: str | os.PathLike[str], *, safe_serialization: bool = True) -> None:
+    def save(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Save the chain; see `save_pretrained`."""
-        self.save_pretrained(path, safe_serialization=safe_serialization)
+        self.save_pretrained(path, *args, **kwargs)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        token: str | bool | None = None,
+        private: bool | None = None,
+        exist_ok: bool = False,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "Add a pairchain CrossEncoder",
+        replace_model_card: bool = False,
+        card_examples: Sequence[tuple[Any, Any]] = (),
+        safe_serialization: bool = True,
+    ) -> str:
+        """Save the chain to a Hub repository as one commit, and return that commit's or pull request's URL.
+
+        Args:
+            repo_id: The repository, as ``owner/name``; made if it is not there.
+            token: Hub token.
+            private: Whether a repository that is made is private.
+            exist_ok: Whether the repository may be there already.
+            revision: Branch to push to; made if it is not there.
+            create_pr: Whether to open a pull request instead of changing the branch.
+            commit_message: The commit's first line.
+            replace_model_card: Whether a ``README.md`` that is there is replaced.
+            card_examples, safe_serialization: As for `save_pretrained`.
+
+        Raises:
+            FormatError: Something in the chain cannot be written; nothing is pushed.
+            SourceError: The Hub refused, or cannot be reached.
+        """
+
+        def write(folder: Path) -> None:
+            self.save_pretrained(folder, repo_id, card_examples=card_examples, safe_serialization=safe_serialization)
+
+        return push_folder(
+            write,
+            repo_id,
+            token=token,
+            private=private,
+            exist_ok=exist_ok,
+            revision=revision,
+            create_pr=create_pr,
+            commit_message=commit_message,
+            replace_model_card=replace_model_card,
+        )
+
+    def _model_card(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> str:
+        batch = as_batch(list(pairs))
+        if batch.single:
+            raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
+        scores = self.predict(batch.items).tolist() if batch.items else []
+        return model_card(
+            self,
+            name=name,
+            num_labels=self._known_num_labels,
+            source=self.source,
+            max_length=self.max_seq_length,
+            prompts=self.prompts,
+            metadata=self.model_card_data,
+            examples=list(zip(batch.items, scores, strict=True)),
+        )
+
+    @property
+    def _activation_to_save(self) -> Activation | None:
+        # the default depends on how many labels there are; whoever loads a chain that does not say finds out as well
+        chosen: Activation | None = self.__dict__["_activation"]
+        return self.activation_fn if chosen is not None or self._known_num_labels is not None else None
 
     def _check_num_labels(self, asked: int | None) -> None:
         written = self.declared_num_labels()
@@ -421,49 +495,6 @@ class CrossEncoder(ModuleChain):
             raise ChainError(f"num_labels={asked} was asked for, but this chain writes {written} for each pair.")
 
 
-def _warn_of_idle(**arguments: Any) -> None:
-    """Warn of arguments that say how to load, where modules are given and nothing is loaded."""
-    if given := [name for name, value in arguments.items() if value]:
-        warnings.warn(
-            f"modules are given, so nothing is loaded and {', '.join(given)} has no effect.",
-            PairchainWarning,
-            stacklevel=4,
-        )
-
-
-def _refuse_several_labels(num_labels: int | None) -> None:
-    if num_labels not in (None, 1):
-        raise InputError(
-            f"rank needs one score a pair, and this model gives {num_labels}.",
-            next_step="use predict, and decide which of its scores to sort by.",
-        )
-
-
-def _parameters(method: Callable[..., Any]) -> list[str]:
-    parameters = inspect.signature(method).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
-
-
 def _with(values: Mapping[str, Any] | None, key: str, value: Any) -> dict[str, Any]:
     """Return a copy of ``values``, with ``key`` set unless ``value`` is None."""
     return {**(values or {}), **({} if value is None else {key: value})}
-
-
-def _saved_activation(source: Source | None, settings: ModelConfig) -> Activation | None:
-    """Return the activation that a saved model names; None for the default, with a warning if it names another."""
-    if source is None:
-        return None
-    path, arguments = settings.activation_fn, settings.activation_arguments
-    if path is None:
-        path = saved_model.read_legacy_activation(source)
-    if path is None:
-        return None
-    if not activation.is_known(path):
-        warnings.warn(
-            f"{source} names the activation {path!r}, which is no torch activation and is not imported; the default is "
-            "used instead. Pass activation_fn= to choose one.",
-            PairchainWarning,
-            stacklevel=4,
-        )
-        return None
-    return activation.build(path, arguments, shown_as=f"activation_fn of {source.name}")

@@ -15,13 +15,14 @@ from pairchain.errors import InputError, PairchainWarning, nearest
 
 
 class Float32Linear(nn.Linear):
-    """An `nn.Linear` that computes in float32 and returns float32, whatever the dtype of its weights and input."""
+    """An `nn.Linear` that computes in float32 or wider and returns it, whatever the dtype of its weights and input."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output in float32."""
-        bias = None if self.bias is None else self.bias.float()
+        """Return the layer's output, never in half precision."""
+        wide = torch.promote_types(torch.promote_types(input.dtype, self.weight.dtype), torch.float32)
+        bias = None if self.bias is None else self.bias.to(wide)
         with torch.autocast(input.device.type, enabled=False):
-            return F.linear(input.float(), self.weight.float(), bias)
+            return F.linear(input.to(wide), self.weight.to(wide), bias)
 
 
 def default_device() -> torch.device:
@@ -45,7 +46,8 @@ def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device
     """
     first = next(chain[0].parameters(), None)
     followers = list(chain)[1:]
-    if first is not None:
+    # a quantised model's first parameter may hold integers, which no other module computes in
+    if first is not None and first.is_floating_point():
         for module in followers:
             module.to(dtype=first.dtype)
     if not has_device_map:
@@ -75,7 +77,7 @@ def keep_in_float32(chain: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
     for path in kept:
         if type(layers.get(path)) not in (nn.Linear, Float32Linear):
             found = f"is a {type(layers[path]).__name__}" if path in layers else "is no layer of this chain"
-            linear = [name for name, layer in layers.items() if type(layer) is nn.Linear]
+            linear = [name for name, layer in layers.items() if type(layer) in (nn.Linear, Float32Linear)]
             raise InputError(f"keep_in_fp32_modules: {path!r} {found}, not a torch.nn.Linear{nearest(path, linear)}.")
     for path in kept:
         layers[path].__class__ = Float32Linear

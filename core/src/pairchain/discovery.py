@@ -31,6 +31,8 @@ STANDARD_DISTRIBUTIONS = {
     "Normalize": "pairchain-normalize",
     "LayerNorm": "pairchain-layer-norm",
     "Router": "pairchain-router",
+    # what a Router was called
+    "Asym": "pairchain-router",
 }
 
 

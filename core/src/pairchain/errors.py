@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class PairchainError(Exception):
@@ -25,6 +26,17 @@ class PairchainError(Exception):
         self.what = what
         self.where = where
         self.next_step = next_step
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # what a worker process raises reaches its caller with all that it says
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(cls: type[PairchainError], args: tuple[Any, ...], state: dict[str, Any]) -> PairchainError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class PairchainWarning(UserWarning):
@@ -53,6 +65,10 @@ class NonFiniteScoresError(PairchainError, ArithmeticError):
     def __init__(self, what: str, *, indices: tuple[int, ...], next_step: str = "") -> None:
         super().__init__(what, next_step=next_step)
         self.indices = indices
+
+
+class WorkerError(PairchainError, RuntimeError):
+    """A worker process could not start, or died."""
 
 
 class FormatError(PairchainError, ValueError):

@@ -167,7 +167,7 @@ def _replace_inside(target: Path, staging: Path) -> None:
     """
     outgoing = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced-", dir=target))
     arriving = {entry.name for entry in staging.iterdir()}
-    leaving = {entry.name for entry in target.iterdir() if entry.name in arriving or _belongs_to_model(entry)}
+    leaving = {entry.name for entry in target.iterdir() if entry.name in arriving or belongs_to_model(entry.name)}
     done: list[tuple[Path, Path]] = []
     guard = target / "modules.json"
     note = {INTERRUPTED: f"a save was cut off here; the files it replaced are in {outgoing.name}/"}
@@ -200,8 +200,9 @@ def _replace_inside(target: Path, staging: Path) -> None:
     shutil.rmtree(outgoing, ignore_errors=True)
 
 
-def _belongs_to_model(entry: Path) -> bool:
-    return any(fnmatch(entry.name, pattern) for pattern in _MODEL_FILES)
+def belongs_to_model(name: str) -> bool:
+    """Return whether a file of this name, in a model's root, decides how the model loads."""
+    return any(fnmatch(name, pattern) for pattern in _MODEL_FILES)
 
 
 def _umask() -> int:

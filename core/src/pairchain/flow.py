@@ -149,6 +149,12 @@ def keyword_names(modules: NamedModules, more_names: Mapping[str, Sequence[str]]
     return names
 
 
+def parameter_names(method: Any) -> list[str]:
+    """Return what a method's signature names, ``**kwargs`` left out."""
+    parameters = inspect.signature(method).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+
+
 def called(name: str, module: Any) -> str:
     """Return how an error calls a module."""
     return f"module {name}, {type(module).__name__}"
@@ -158,6 +164,11 @@ def _preprocess_of(module: Any) -> Any:
     """Return the method that reads inputs; ``tokenize`` is what older input modules implement."""
     cls = type(module)
     if not hasattr(module, "preprocess"):
+        if not hasattr(module, "tokenize"):
+            raise ChainError(
+                f"{cls.__name__} reads no inputs: it has neither preprocess nor tokenize.",
+                next_step="put an input module before it.",
+            )
         return module.tokenize
     inherited = getattr(cls, "preprocess", None) is InputModule.preprocess
     return module.tokenize if inherited and cls.tokenize is not InputModule.tokenize else module.preprocess

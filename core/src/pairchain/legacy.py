@@ -95,3 +95,25 @@ def accepts_older_arguments(
 
 def _warn(message: str) -> None:
     warnings.warn(message, FutureWarning, stacklevel=3)
+
+
+class OlderNames:
+    """Attributes of a CrossEncoder under the names they had before."""
+
+    @property
+    def max_length(self: Any) -> int | None:
+        """`max_seq_length`, as it was called."""
+        warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
+        length: int | None = self.max_seq_length
+        return length
+
+    @max_length.setter
+    def max_length(self: Any, value: int) -> None:
+        warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
+        self.input_module.max_seq_length = value
+
+    @property
+    def default_activation_function(self: Any) -> Any:
+        """`activation_fn`, as it was called."""
+        warnings.warn("default_activation_function is called activation_fn today.", FutureWarning, stacklevel=2)
+        return self.activation_fn

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
-from pairchain import hooks, trust
+from pairchain import activation, hooks, trust
+from pairchain.activation import Activation
 from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, PairchainWarning
 from pairchain.resolve import Resolver
 from pairchain.saved_model import (
@@ -21,6 +22,7 @@ from pairchain.saved_model import (
     check_requirements,
     read_config,
     read_entries,
+    read_legacy_activation,
 )
 from pairchain.source import Source
 
@@ -57,6 +59,10 @@ class LoadRequest:
             "config_kwargs": dict(self.config_kwargs),
             "backend": self.backend,
         }
+
+    def within(self, source: Source) -> LoadRequest:
+        """Return the same request for a folder inside the model, for a module that is made of modules."""
+        return replace(self, source=source)
 
 
 @dataclass(frozen=True)
@@ -155,13 +161,20 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
 
 
 def _called(load: Any, request: LoadRequest, path: str) -> Any:
-    parameters = inspect.signature(load).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return load(request.source.name, **request.keywords(path))
-    if len(parameters) == 1:
+    parameters = inspect.signature(load).parameters
+    if len(parameters) == 1 and not _takes_any(parameters):
         return load(str(request.source.folder(path)))
-    taken = {parameter.name for parameter in parameters}
-    return load(request.source.name, **{name: value for name, value in request.keywords(path).items() if name in taken})
+    keywords = request.keywords(path)
+    if not _takes_any(parameters):
+        keywords = {name: value for name, value in keywords.items() if name in parameters}
+    if "request" in parameters:
+        # a module made of modules loads them as this load would; nobody else is told, for many pass on what they get
+        keywords["request"] = request
+    return load(request.source.name, **keywords)
+
+
+def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> ChainError:
@@ -172,6 +185,63 @@ def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> Ch
         f"this model was saved as a {config.model_type}, and its chain scores no pairs: {error.what}",
         next_step="load a reranker, or build a chain of your own around its modules: CrossEncoder(modules=[…]).",
     )
+
+
+def saved_activation(
+    source: Source | None, settings: ModelConfig, entries: Sequence[ModuleEntry], num_labels: int | None
+) -> Activation | None:
+    """Return the activation that a saved model names; None for the default, with a warning if it names another.
+
+    Args:
+        source: Where the model was loaded from, if it was.
+        settings: Its settings.
+        entries: Its modules.
+        num_labels: How many scores it gives a pair, if it says.
+    """
+    if source is None:
+        return None
+    path, arguments = settings.activation_fn, settings.activation_arguments
+    if path is None:
+        path = read_legacy_activation(source)
+    if path is None:
+        return None
+    if not activation.is_known(path):
+        warnings.warn(
+            f"{source} names the activation {path!r}, which is no torch activation and is not imported; the default is "
+            "used instead. Pass activation_fn= to choose one.",
+            PairchainWarning,
+            stacklevel=4,
+        )
+        return None
+    if _is_mistaken(path, settings, entries, num_labels):
+        warnings.warn(
+            f"{source} names the activation Sigmoid, which sentence-transformers saves for any Router, as if it gave "
+            f"one score; this one gives {num_labels}, so the default for several, Identity, is used. Pass "
+            "activation_fn= to choose one.",
+            PairchainWarning,
+            stacklevel=4,
+        )
+        return None
+    return activation.build(path, arguments, shown_as=f"activation_fn of {source.name}")
+
+
+def _is_mistaken(path: str, settings: ModelConfig, entries: Sequence[ModuleEntry], num_labels: int | None) -> bool:
+    """Return whether the saved activation is what sentence-transformers takes for the default of a Router.
+
+    Up to 6.2 it does not look inside one for the number of labels, takes it for 1, and saves the default for that.
+    """
+    routers = [entry.type.rpartition(".")[2] in ("Router", "Asym") for entry in entries]
+    return routers == [True] and not settings.is_ours and path.endswith(".Sigmoid") and (num_labels or 1) > 1
+
+
+def warn_of_idle(**arguments: Any) -> None:
+    """Warn of arguments that say how to load, where modules are given and nothing is loaded."""
+    if given := [name for name, value in arguments.items() if value]:
+        warnings.warn(
+            f"modules are given, so nothing is loaded and {', '.join(given)} has no effect.",
+            PairchainWarning,
+            stacklevel=4,
+        )
 
 
 def _propose(request: LoadRequest) -> Sequence[nn.Module]:

@@ -23,6 +23,16 @@ _SUFFIXES = {
 # Classes are told by where they are defined, so that nothing is imported to look at what a user already has.
 _CLASSES = {("PIL.", "Image"): IMAGE, ("torchcodec.", "AudioDecoder"): AUDIO, ("torchcodec.", "VideoDecoder"): VIDEO}
 
+# Under these keys too, besides its own, a part of a message may name its medium.
+NAMES = ("url", "path", "base64")
+
+_A = {
+    TEXT: "a string",
+    IMAGE: "a PIL image, an array, a path or a URL",
+    AUDIO: "an array, a dict of array and sampling_rate, a path or a URL",
+    VIDEO: "an array or a list of frames, a path or a URL",
+}
+
 _BY_DIMENSIONS = {1: AUDIO, 2: AUDIO, 3: IMAGE, 4: VIDEO, 5: VIDEO}
 
 
@@ -47,7 +57,7 @@ def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality
         return _of_mapping(value)
     if (known := _of_class(type(value))) is not None:
         return known
-    if (dimensions := getattr(value, "ndim", None)) in _BY_DIMENSIONS:
+    if (dimensions := getattr(value, "ndim", None)) in _BY_DIMENSIONS and not _holds_objects(value):
         return _BY_DIMENSIONS[dimensions]
     raise InputError(
         f"is {shown(value)}, which is neither text, image, audio nor video.",
@@ -74,7 +84,12 @@ def modality_of_pair(item: Any, supported: Iterable[Modality] = (TEXT,)) -> Moda
     """Return what a whole input is: the modalities of both sides together, or ``"message"`` for a conversation."""
     if not is_pair(item):
         return MESSAGE
-    found = {part for side in item for part in parts(modality_of(side, supported))}
+    found: set[str] = set()
+    for position, side in enumerate(item):
+        try:
+            found.update(parts(modality_of(side, supported)))
+        except InputError as error:
+            raise InputError(f"element {position} of a pair {error.what}", next_step=error.next_step) from error
     return found.pop() if len(found) == 1 else tuple(sorted(found))
 
 
@@ -109,6 +124,8 @@ def check_supported(items: Sequence[Any], supported: Sequence[Modality]) -> None
                     f"{name} is a chat message.", next_step="pass the whole conversation as one list of messages."
                 )
             _check_parts(name, set(parts(found)), taken, listed)
+            if isinstance(side, Mapping) and "array" not in side:
+                _check_values(name, side)
             if found != TEXT and MESSAGE not in taken:
                 raise _refusal(f"{name} is {' and '.join(parts(found))}, which needs a chat template in a pair", listed)
 
@@ -116,6 +133,23 @@ def check_supported(items: Sequence[Any], supported: Sequence[Modality]) -> None
 def _check_parts(name: str, found: set[str], taken: set[str], listed: str) -> None:
     if foreign := sorted(found - taken):
         raise _refusal(f"{name} is {' and '.join(foreign)}", listed)
+
+
+def _check_values(name: str, values: Mapping[Any, Any]) -> None:
+    """Refuse a dict by modality that holds nothing under a key, or what is surely something else."""
+    for key, given in values.items():
+        several = isinstance(given, (list, tuple))
+        if (several and not given) or not all(_could_be(key, value) for value in (given if several else [given])):
+            raise InputError(f"{name} holds {shown(given)} under {key!r}.", next_step=f"put {_A[key]} there.")
+
+
+def _could_be(key: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return True
+    try:
+        return key != TEXT and modality_of(value) in (IMAGE, AUDIO, VIDEO)
+    except InputError:
+        return False
 
 
 def _refusal(what: str, listed: str) -> InputError:
@@ -138,6 +172,11 @@ def _of_text(value: str, supported: Iterable[Modality]) -> str:
         if modality in taken and path.endswith(suffixes) and (is_url or os.path.isfile(value)):
             return modality
     return TEXT
+
+
+def _holds_objects(array: Any) -> bool:
+    """Return whether an array is one of strings or objects: no sound, image or video."""
+    return getattr(getattr(array, "dtype", None), "kind", "") in tuple("USTO")
 
 
 def _of_class(cls: type) -> str | None:
@@ -170,17 +209,30 @@ def _of_mapping(value: Mapping[Any, Any]) -> Modality:
 def _inside_messages(conversation: Any, index: int) -> set[str]:
     found = set()
     for message in conversation:
+        if not is_message(message):
+            raise InputError(
+                f"input {index} holds a chat message beside {shown(message)}.",
+                next_step="pass a pair, or a list of messages and nothing else.",
+            )
         content = message["content"]
         if isinstance(content, str):
             found.add(TEXT)
         elif isinstance(content, (list, tuple)) and all(isinstance(part, Mapping) for part in content):
-            found |= {str(part.get("type", TEXT)) for part in content}
+            found |= {_kind_of_part(f"input {index}", part) for part in content}
         else:
             raise InputError(
                 f"input {index}: the content of a message is {shown(content)}.",
                 next_step="pass a string, or a list of parts such as {'type': 'text', 'text': …}.",
             )
     return found
+
+
+def _kind_of_part(name: str, part: Mapping[Any, Any]) -> str:
+    kind = str(part.get("type", TEXT))
+    if kind in CONTENT:
+        keys = (kind, *(NAMES if kind != TEXT else ()))
+        _check_values(f"{name}: a part of a message", {kind: next((part[key] for key in keys if key in part), None)})
+    return kind
 
 
 def shown(value: Any) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pairchain import hooks, trust
-from pairchain.errors import ChainError, InputError
+from pairchain.errors import ChainError, InputError, PairchainWarning
 from pairchain.files import check_inside
 from pairchain.module import missing_methods
-from pairchain.registry import Registry, default
+from pairchain.registry import Origin, Registry, default
 from pairchain.source import Source
 
 
@@ -89,6 +90,32 @@ def type_of(cls: type, registry: Registry = default) -> str:
         return own
     announced = registry.names_of(cls)
     return max(announced, key=lambda name: ("." in name, len(name), name)) if announced else import_path(cls)
+
+
+@dataclass(frozen=True)
+class SavedType:
+    """What a saved model says of a module's class.
+
+    Attributes:
+        type: Its type string.
+        origin: Who provides it.
+    """
+
+    type: str
+    origin: Origin
+
+
+def saved_type(cls: type, registry: Registry = default) -> SavedType:
+    """Return what to save of ``cls``, with a warning if whoever loads it must bring the class."""
+    saved = SavedType(type_of(cls, registry), registry.origin(cls))
+    if not saved.origin.distribution and saved.type == import_path(cls):
+        warnings.warn(
+            f"{saved.type} belongs to no installed plugin, so its code is not saved with the model; whoever loads it "
+            f"must pass module_classes={{{saved.type!r}: {cls.__name__}}}.",
+            PairchainWarning,
+            stacklevel=2,
+        )
+    return saved
 
 
 def import_path(cls: type) -> str:

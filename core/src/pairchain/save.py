@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pairchain import hooks
 from pairchain.chain import ModuleChain
-from pairchain.errors import InputError, PairchainWarning
+from pairchain.errors import InputError
 from pairchain.files import staged
-from pairchain.resolve import import_path, type_of
+from pairchain.resolve import saved_type
 from pairchain.saved_model import ModelConfig, ModuleEntry, write_config, write_entries
 
 
@@ -22,6 +21,7 @@ def save_chain(
     config: ModelConfig,
     *,
     extra_entries: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, str],
     safe_serialization: bool,
 ) -> None:
     """Write ``chain`` to the folder ``path``; if that fails, the folder is as it was.
@@ -31,6 +31,7 @@ def save_chain(
         path: The folder; made if it is not there.
         config: The model's settings.
         extra_entries: For each module's name, keys of its entry that nobody knew when it was loaded.
+        files: Text of other files by name, such as the model card.
         safe_serialization: Whether weights go to safetensors; otherwise to pickles.
 
     Raises:
@@ -46,6 +47,8 @@ def save_chain(
             home = folder / entry.path
             home.mkdir(exist_ok=True)
             modules[entry.name].save(str(home), safe_serialization=safe_serialization)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
         write_config(folder, config)
         write_entries(folder, entries)
     hooks.tell("pairchain_chain_saved", chain=chain, path=Path(path))
@@ -53,22 +56,14 @@ def save_chain(
 
 def _entry(chain: ModuleChain, index: int, name: str, extra: Mapping[str, Any]) -> ModuleEntry:
     cls = type(chain._modules[name])
-    origin = chain.origins[name]
-    type_name = type_of(cls)
-    if not origin.distribution and type_name == import_path(cls):
-        warnings.warn(
-            f"{type_name} belongs to no installed plugin, so its code is not saved with the model; whoever loads it "
-            f"must pass module_classes={{{type_name!r}: {cls.__name__}}}.",
-            PairchainWarning,
-            stacklevel=2,
-        )
+    saved = saved_type(cls)
     in_root = index == 0 and getattr(cls, "save_in_root", False)
     return ModuleEntry(
         name=name,
         path="" if in_root else f"{index}_{cls.__name__}",
-        type=type_name,
+        type=saved.type,
         kwargs=tuple(chain.module_kwargs.get(name, ())),
-        distribution=origin.distribution,
-        version=origin.version,
+        distribution=saved.origin.distribution,
+        version=saved.origin.version,
         extra=extra,
     )

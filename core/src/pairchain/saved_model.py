@@ -92,6 +92,7 @@ class ModelConfig:
         activation_arguments: Those of its constructor arguments that are not the defaults.
         keep_in_fp32_modules: Paths of linear layers that compute in float32.
         requirements: Packages the model needs, by name: a version specifier, or one with a reason.
+        is_ours: Whether pairchain wrote the file.
         extra: Keys that nothing here knows.
     """
 
@@ -102,6 +103,7 @@ class ModelConfig:
     activation_arguments: Mapping[str, Any] = field(default_factory=dict)
     keep_in_fp32_modules: tuple[str, ...] = ()
     requirements: Mapping[str, Any] = field(default_factory=dict)
+    is_ours: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -202,6 +204,7 @@ def read_config(source: Source) -> ModelConfig | None:
         activation_arguments=_typed(values, "activation_arguments", dict, shown) or {},
         keep_in_fp32_modules=tuple(kept),
         requirements=_typed(values, "requirements", dict, shown) or {},
+        is_ours="pairchain" in versions if isinstance(versions := values.get("__version__"), dict) else False,
         extra=extra,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from tqdm.auto import tqdm
 from pairchain.activation import Activation
 from pairchain.chain import ModuleChain
 from pairchain.device import to_device
-from pairchain.errors import ChainError, NonFiniteScoresError
+from pairchain.errors import ChainError, InputError, NonFiniteScoresError
 from pairchain.flow import SCORES
 from pairchain.inputs import size
-from pairchain.schedule import batches, longest_first
+from pairchain.schedule import plan
 
 # Work shorter than this shows no progress bar unless one is asked for.
 _PROGRESS_DELAY_SECONDS = 1.0
@@ -29,8 +29,9 @@ def score(
     *,
     prompt: str | None,
     batch_size: int,
-    show_progress_bar: bool | None,
     keywords: Mapping[str, Any],
+    show_progress_bar: bool | None = False,
+    first_index: int = 0,
 ) -> torch.Tensor:
     """Return what ``chain`` writes as scores for ``items``, in their order.
 
@@ -39,8 +40,9 @@ def score(
         items: Pairs, as tuples of two.
         prompt: The prompt's text.
         batch_size: Most pairs that run together.
-        show_progress_bar: None shows one on a terminal, for long work.
         keywords: Keyword arguments for the modules.
+        show_progress_bar: None shows one on a terminal, for long work.
+        first_index: How errors number the first of ``items``, if they are part of what the caller passed.
 
     Returns:
         Shape (pairs,) or (pairs, labels), float32 or wider, on the chain's device.
@@ -48,16 +50,17 @@ def score(
     Raises:
         ChainError: The chain wrote no scores, or not one row for each pair.
     """
-    order = longest_first([size(item) for item in items])
+    batches = plan([size(item) for item in items], _keys(chain, items, keywords, first_index), batch_size)
     written = []
-    with _progress(len(items), show_progress_bar) as progress:
-        for positions in batches(order, batch_size):
+    with progress_bar(len(items), show_progress_bar) as progress:
+        for positions in batches:
             written.append(score_batch(chain, [items[position] for position in positions], prompt, keywords))
             progress.update(len(positions))
     if not written:
         return torch.empty(0, device=chain.device)
     sorted_scores = torch.cat(written)
     scores = torch.empty_like(sorted_scores)
+    order = [position for positions in batches for position in positions]
     scores[torch.as_tensor(order, device=scores.device)] = sorted_scores
     return scores
 
@@ -82,6 +85,20 @@ def score_batch(
         )
     # half precision ties scores that the activation could still tell apart
     return scores.float() if scores.is_floating_point() and scores.dtype.itemsize < 4 else scores
+
+
+def _keys(chain: ModuleChain, items: Sequence[Any], keywords: Mapping[str, Any], first_index: int) -> list[Hashable]:
+    """Return what inputs must share to be in one batch, as the input module says; without a say they all may."""
+    key_of = getattr(chain.input_module, "batch_key", None)
+    if key_of is None:
+        return [None] * len(items)
+    keys = []
+    for index, item in enumerate(items, first_index):
+        try:
+            keys.append(key_of(item, **keywords))
+        except InputError as error:
+            raise InputError(f"input {index}: {error.what}", next_step=error.next_step) from error
+    return keys
 
 
 def labels_in(scores: torch.Tensor) -> int:
@@ -123,6 +140,38 @@ def as_output(scores: torch.Tensor, *, single: bool, to_numpy: bool, to_tensor: 
     return scores[0] if single else list(scores)
 
 
+def refuse_several_labels(num_labels: int | None) -> None:
+    """Refuse to rank by several scores a pair; None for a number that is not known yet.
+
+    Raises:
+        InputError: There are several.
+    """
+    if num_labels not in (None, 1):
+        raise InputError(
+            f"rank needs one score a pair, and this model gives {num_labels}.",
+            next_step="use predict, and decide which of its scores to sort by.",
+        )
+
+
+def ranking(
+    scores: np.ndarray[Any, Any], documents: Sequence[Any], *, top_k: int | None, return_documents: bool
+) -> list[dict[str, Any]]:
+    """Return a dict for each document, from the best score to the worst; equal scores keep the documents' order.
+
+    Args:
+        scores: One score for each document.
+        documents: The documents.
+        top_k: How many to return; None for all.
+        return_documents: Whether each dict holds its document under ``"text"``.
+    """
+    best_first = np.argsort(-scores, kind="stable").tolist()[:top_k]
+    return [
+        {"corpus_id": position, "score": float(scores[position])}
+        | ({"text": documents[position]} if return_documents else {})
+        for position in best_first
+    ]
+
+
 def _refuse_non_finite(scores: torch.Tensor) -> None:
     finite = torch.isfinite(scores)
     if finite.ndim > 1:
@@ -138,7 +187,8 @@ def _refuse_non_finite(scores: torch.Tensor) -> None:
     )
 
 
-def _progress(total: int, show: bool | None) -> tqdm[Any]:
+def progress_bar(total: int, show: bool | None) -> tqdm[Any]:
+    """Return a progress bar for ``total`` pairs; None shows it on a terminal, when the work is long."""
     wanted = sys.stderr.isatty() if show is None else show
     delay = 0.0 if show else _PROGRESS_DELAY_SECONDS
     return tqdm(total=total, desc="Scoring", unit="pair", disable=not wanted, delay=delay)

@@ -9,7 +9,9 @@ from torch import nn
 
 from pairchain import Module
 from pairchain.activation import Activation, build, checked, describe
+from pairchain.device import Float32Linear
 from pairchain.errors import InputError
+from pairchain.flow import SCORES
 
 
 class Dense(Module):
@@ -64,7 +66,9 @@ class Dense(Module):
         self.module_input_name = module_input_name
         self.module_output_name = module_output_name or module_input_name
         self.use_residual = use_residual
-        self.linear = nn.Linear(in_features, out_features, bias=bias)
+        # the last step of a score: in half precision close pairs would tie
+        linear = Float32Linear if self.module_output_name == SCORES else nn.Linear
+        self.linear = linear(in_features, out_features, bias=bias)
         if use_residual and in_features != out_features:
             self.residual = nn.Linear(in_features, out_features, bias=False)
         if init_weight is not None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from pairchain import hookimpl
 from pairchain.errors import ChainError
 from pairchain.files import read_json_object
+from pairchain.modality import MESSAGE
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from pairchain import Source
     from pairchain.load import LoadRequest
 
 TRUE_WORD, FALSE_WORD = "yes", "no"
@@ -25,20 +27,33 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
         UnknownTypeError: It is a causal model, and LogitScore is not installed.
     """
     from pairchain_transformer import Transformer
+    from pairchain_transformer.templates import carries_pair
 
-    path = request.source.file("config.json")
-    if path is None:
+    if (is_causal := _is_causal(request.source)) is None:
         return None
-    config = read_json_object(path, shown_as=f"config.json of {request.source.name}")
     options: dict[str, Any] = {**request.keywords(), "model_name_or_path": request.source.name}
-    architectures = config.get("architectures")
-    first = architectures[0] if isinstance(architectures, list) and architectures else ""
-    if not str(first).endswith("ForCausalLM"):
-        return [Transformer(**options, transformer_task="sequence-classification")]
+    if not is_causal:
+        transformer = Transformer(**options, transformer_task="sequence-classification")
+        style = transformer.modality_config.get(MESSAGE, {}).get("format")
+        # the template of the model it was trained from, say, which is for users' turns: pairs were joined as text
+        if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
+            del transformer.modality_config[MESSAGE]
+        return [transformer]
     logit_score = request.resolver.resolve("LogitScore")
     transformer = Transformer(**options, transformer_task="text-generation")
     ids = {word: _token_id(transformer.tokenizer, word) for word in (TRUE_WORD, FALSE_WORD)}
     return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]
+
+
+def _is_causal(source: Source) -> bool | None:
+    """Return whether the checkpoint, or what its adapter was trained for, is a causal model; None if it is neither."""
+    for name in ("config.json", "adapter_config.json"):
+        if (path := source.file(name)) is not None:
+            config = read_json_object(path, shown_as=f"{name} of {source.name}")
+            architectures = config.get("architectures")
+            first = architectures[0] if isinstance(architectures, list) and architectures else ""
+            return str(first).endswith("ForCausalLM") or config.get("task_type") == "CAUSAL_LM"
+    return None
 
 
 def _token_id(tokenizer: Any, word: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 import warnings
@@ -12,38 +13,18 @@ from typing import Any
 
 import transformers
 from safetensors import SafetensorError
-from tokenizers import normalizers
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel
 
-from pairchain.errors import FormatError, InputError, MissingFileError, PairchainWarning, nearest
+from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainWarning, PluginError, nearest
 from pairchain.files import read_json_object
-from pairchain.source import Source, open_source
+from pairchain.source import Source
 from pairchain.weights import refuse_pickle
+from pairchain_transformer.architectures import COMPUTED, ENCODERS
 from pairchain_transformer.tasks import Task
 
 _SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")
 _SAFETENSORS_INDEX = "model.safetensors.index.json"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-
-# A tokenizer with none of its files is built without vocabulary and scores nonsense.
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
-
-# Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
-_TOKENIZER_SETTINGS = (
-    "tokenizer_config.json",
-    "tokenizer.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-)
-
-# Their positions are counted from the padding token's id on, so the first ones never hold a token.
-_POSITIONS_AFTER_PADDING = frozenset(
-    """
-    camembert data2vec-text ibert lilt longformer luke markuplm mpnet roberta roberta-prelayernorm xlm-roberta
-    xlm-roberta-xl xmod
-    """.split()
-)
 
 # What building a model raises when its configuration or its weights are damaged; there is no common base.
 _FROM_A_BAD_FILE = (
@@ -57,8 +38,8 @@ _FROM_A_BAD_FILE = (
     SafetensorError,
 )
 
-# The longest input a tokenizer claims when it knows of no limit.
-_NO_LIMIT = int(1e29)
+
+_PLACE = ("revision", "subfolder")
 
 
 def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
@@ -82,11 +63,15 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         MissingFileError: There is no ``config.json``.
         FormatError: The transformers library does not know such a model.
     """
-    path = source.require("config.json", because="It says which architecture the weights are for.")
-    read_json_object(path, shown_as=f"config.json of {source.name}")
+    name, where = source.name, hub
+    if (base := adapter_base(source)) is not None:
+        name, where = base, without_place(hub)
+    else:
+        path = source.require("config.json", because="It says which architecture the weights are for.")
+        read_json_object(path, shown_as=f"config.json of {source.name}")
     try:
         config, unused = transformers.AutoConfig.from_pretrained(
-            source.name, **{**hub, **given, "return_unused_kwargs": True}
+            name, **{**where, **given, "return_unused_kwargs": True}
         )
     except Exception as error:  # what a value of the wrong type does differs from model to model
         raise FormatError(f"config.json cannot be used: {error}", where=str(source)) from error
@@ -117,12 +102,15 @@ def load_model(
         PickleRefusedError: They are a pickle, and the load in progress does not allow one.
         FormatError: They do not fit, or the architecture does not do the task.
     """
-    auto_class = getattr(transformers, task.auto_class)
+    model_class, config, more = _class_for(task, config)
     # those that do not fit are let through, to be named here: the library names them in its log only
-    options = {**_weights_format(source, given), **hub, **given, "ignore_mismatched_sizes": True}
+    options = {**_weights_format(source, given), **more, **hub, **given, "ignore_mismatched_sizes": True}
+    if adapter_base(source) is not None:
+        # the commit and the folder are the adapter's, not those of the model it adapts
+        options = {**without_place(options), "adapter_kwargs": {key: hub[key] for key in _PLACE}}
     try:
         with no_progress_unless_terminal():
-            model, info = auto_class.from_pretrained(source.name, config=config, output_loading_info=True, **options)
+            model, info = model_class.from_pretrained(source.name, config=config, output_loading_info=True, **options)
     except UnpicklingError as error:
         raise FormatError(
             "the weights, a pickle, were refused by torch's restricted loader.",
@@ -131,7 +119,11 @@ def load_model(
         ) from error
     except _FROM_A_BAD_FILE as error:
         reason = str(error).partition("Model type should be one of")[0].strip()
-        raise FormatError(f"the model cannot be loaded with {task.auto_class}: {reason}", where=str(source)) from error
+        raise FormatError(
+            f"the model cannot be loaded with {model_class.__name__}: {reason}",
+            where=str(source),
+            next_step="choose another transformer_task." if "Unrecognized configuration class" in reason else "",
+        ) from error
     unfit = sorted(info["mismatched_keys"])
     if unfit and not given.get("ignore_mismatched_sizes"):
         shown = ", ".join(f"{name} is {tuple(saved)}, not {tuple(wanted)}" for name, saved, wanted in unfit[:4])
@@ -142,7 +134,8 @@ def load_model(
             "model_kwargs={'ignore_mismatched_sizes': True}.",
         )
     _warn_of_unread_layers(source, model, info["unexpected_keys"])
-    if new := sorted({*info["missing_keys"], *(name for name, *_ in unfit)}):
+    computed = COMPUTED.get(type(model).__name__, set())
+    if new := sorted({*info["missing_keys"], *(name for name, *_ in unfit)} - computed):
         shown = ", ".join(new[:4]) + (", …" if len(new) > 4 else "")
         warnings.warn(
             f"{source} holds no weights for {shown}: they are random, and so are the scores until they are trained.",
@@ -150,6 +143,64 @@ def load_model(
             stacklevel=2,
         )
     return model
+
+
+def save_model(model: PreTrainedModel, output_path: str) -> None:
+    """Write the model's configuration and its weights, under their own names if the load changed them."""
+    renamed = {encoder.path.rpartition(".")[2] for encoder in ENCODERS.values() if encoder.keys is not None}
+    # the library cannot turn the patterns back into the names they matched
+    options = {"save_original_format": False} if type(model).__name__ in renamed else {}
+    with no_progress_unless_terminal():
+        model.save_pretrained(output_path, **options)
+
+
+def adapter_base(source: Source) -> str | None:
+    """Return the model that ``source``, if it holds a PEFT adapter and no model of its own, adapts; else None.
+
+    Raises:
+        PluginError: It is an adapter, and the package peft is not installed.
+        FormatError: The adapter does not say what it adapts.
+    """
+    path = source.file("adapter_config.json")
+    if path is None or source.file("config.json") is not None:
+        return None
+    if importlib.util.find_spec("peft") is None:
+        raise PluginError(
+            "the model is an adapter, which the package peft puts into the model it adapts.",
+            distribution="pairchain-transformer",
+            next_step="pip install 'pairchain-transformer[peft]'",
+        )
+    base = read_json_object(path, shown_as=f"adapter_config.json of {source.name}").get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise FormatError("adapter_config.json does not say which model it adapts.", where=str(source))
+    return base
+
+
+def without_place(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords of ``from_pretrained`` without those that say where in a repository."""
+    return {key: value for key, value in options.items() if key not in _PLACE}
+
+
+def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedConfig, dict[str, Any]]:
+    """Return the class that loads the model, its configuration, and what else ``from_pretrained`` must know.
+
+    Raises:
+        ChainError: No class of the library does the task with such a model.
+    """
+    if task.name == "feature-extraction" and (encoder := ENCODERS.get(config.model_type)) is not None:
+        part = getattr(config, encoder.part) if encoder.part is not None else config
+        for name, value in encoder.settings:
+            setattr(part, name, value)
+        return encoder.load_class(), part, {} if encoder.keys is None else {"key_mapping": dict(encoder.keys)}
+    if task.auto_class:
+        return getattr(transformers, task.auto_class), config, {}
+    for name in config.architectures or ():
+        if str(name).endswith("ForRetrieval") and (found := getattr(transformers, name, None)) is not None:
+            return found, config, {}
+    raise ChainError(
+        f"config.json names no …ForRetrieval class of the transformers library: {config.architectures}.",
+        next_step="choose another transformer_task.",
+    )
 
 
 def _warn_of_unread_layers(source: Source, model: PreTrainedModel, unexpected: Iterable[str]) -> None:
@@ -163,56 +214,6 @@ def _warn_of_unread_layers(source: Source, model: PreTrainedModel, unexpected: I
             PairchainWarning,
             stacklevel=3,
         )
-
-
-def load_processor(
-    source: Source, config: PretrainedConfig, hub: Mapping[str, Any], given: Mapping[str, Any]
-) -> PreTrainedTokenizerBase:
-    """Return the tokenizer, never longer than the model's positions unless ``model_max_length`` is given.
-
-    Raises:
-        MissingFileError: None of the tokenizer's files is there.
-    """
-    for name in _TOKENIZER_SETTINGS:
-        source.file(name)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source.name, **{**hub, **given})
-    except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
-        raise FormatError(f"the tokenizer cannot be loaded: {error}", where=str(source)) from error
-    if not isinstance(tokenizer.model_max_length, (int, float)):
-        raise FormatError(
-            f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, not a number.",
-            where=str(source),
-        )
-    _check_vocabulary(source, tokenizer)
-    positions = getattr(config, "max_position_embeddings", -1)
-    # XLNet says -1 for "no limit"
-    if "model_max_length" not in given and isinstance(positions, int) and positions > 0:
-        if config.model_type in _POSITIONS_AFTER_PADDING and config.pad_token_id is not None:
-            positions -= config.pad_token_id + 1
-        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
-    return tokenizer
-
-
-def processor_source(source: Source, name: str | None) -> Source:
-    """Return where the tokenizer is: with the model, unless it was saved with the name of another place.
-
-    A model's file names that place, so it is asked without the caller's token.
-    """
-    if name is None or name == source.name:
-        return source
-    return open_source(name, token=False, cache_folder=source.cache_folder, local_files_only=source.local_files_only)
-
-
-def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make ``tokenizer`` lower its text first, unless it does already."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(f"do_lower_case needs a fast tokenizer, and this one is a {type(tokenizer).__name__}.")
-    if '"Lowercase"' in (state := backend.to_str()) or '"lowercase":true' in state:
-        return
-    present = [] if backend.normalizer is None else [backend.normalizer]
-    backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
 
 
 @contextmanager
@@ -287,14 +288,3 @@ def _fetch_safetensors(source: Source) -> bool:
     for name in sorted(set(files.values())):
         source.require(name, because=f"{_SAFETENSORS_INDEX} names it.")
     return True
-
-
-def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> None:
-    own = tokenizer.vocab_files_names.values()
-    # a tokenizer that names no files, such as a byte-level one, needs none
-    if own and not any(source.file(name) is not None for name in dict.fromkeys([*_TOKENIZER_FILES, *own])):
-        raise MissingFileError(
-            f"the tokenizer's vocabulary is missing: there is none of {', '.join(sorted({*_TOKENIZER_FILES, *own}))}.",
-            where=str(source),
-            next_step="save or fetch the model again; without its vocabulary every score would be wrong.",
-        )

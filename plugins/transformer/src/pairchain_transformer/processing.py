@@ -1,4 +1,4 @@
-"""From pairs of text to the tensors a model reads."""
+"""How inputs are processed: settings of a call over those of a model, and text to tokens."""
 
 from __future__ import annotations
 
@@ -7,20 +7,40 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
+from transformers.tokenization_utils_base import TruncationStrategy
 
 from pairchain.errors import InputError, nearest
 
+# Groups of settings: those for everything, for each modality, and for the chat template.
+Settings = Mapping[str, dict[str, Any]]
+
 PROCESSING_KEYS = ("common", "text", "audio", "image", "video", "chat_template")
 
-_TEXT_DEFAULTS = {"padding": True, "truncation": "longest_first"}
-_COMMON_DEFAULTS = {"return_tensors": "pt"}
+# A way to cut that no tokenizer has: only the document, and never the end of a chat template.
+CUT_DOCUMENT = "document"
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "common": {"return_tensors": "pt"},
+    "text": {"padding": True, "truncation": "longest_first"},
+    "audio": {"padding": True},
+}
+# Speech models that were trained on one length only
+_FIXED_LENGTH_AUDIO = frozenset({"whisper"})
 
 
-def merged_processing(saved: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """Return the processing settings of one call: those given over those saved with the model, key by key.
+def settings_of(
+    saved: Mapping[str, Any], given: Mapping[str, Any] | None, *, max_length: int | None, model_type: str
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of one call: those given over those saved with the model over the defaults, key by key.
+
+    Args:
+        saved: Groups of settings saved with the model.
+        given: Groups of settings of the call.
+        max_length: Longest input in tokens for the call; a group that names one comes before it.
+        model_type: The architecture.
 
     Raises:
-        InputError: A group of settings has no such name.
+        InputError: A group has no such name, or the longest length is none.
     """
     for key in given or {}:
         if key not in PROCESSING_KEYS:
@@ -28,26 +48,34 @@ def merged_processing(saved: Mapping[str, Any], given: Mapping[str, Any] | None)
                 f"processing_kwargs has no group {key!r}{nearest(key, PROCESSING_KEYS)}.",
                 next_step=f"the groups are {', '.join(PROCESSING_KEYS)}, such as {{'text': {{'max_length': 256}}}}.",
             )
-    return {key: {**(saved.get(key) or {}), **((given or {}).get(key) or {})} for key in PROCESSING_KEYS}
+    settings = {
+        key: {**_DEFAULTS.get(key, {}), **(saved.get(key) or {}), **((given or {}).get(key) or {})}
+        for key in PROCESSING_KEYS
+    }
+    if model_type in _FIXED_LENGTH_AUDIO and "padding" not in {
+        **(saved.get("audio") or {}),
+        **((given or {}).get("audio") or {}),
+    }:
+        settings["audio"]["padding"] = "max_length"
+    if max_length is not None:
+        settings["text"].setdefault("max_length", max_length)
+    for group in ("text", "common", "chat_template"):
+        if (longest := settings[group].get("max_length")) is not None:
+            check_length(longest, "max_length")
+    return settings
 
 
-def tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
     """Return the tokens of texts or pairs of texts, padded to the longest, in tensors of shape (texts, positions).
 
     Raises:
         InputError: A text cannot be cut or padded as the settings ask.
     """
-    options = {**_TEXT_DEFAULTS, **settings["text"], **_COMMON_DEFAULTS, **settings["common"]}
+    options = {**settings["text"], **settings["common"]}
     options.pop("logits_to_keep", None)
-    if (longest := options.get("max_length")) is not None:
-        check_length(longest, "max_length")
-    if tokenizer.pad_token is None and options["padding"] not in (False, None, "do_not_pad"):
-        raise InputError(
-            "the tokenizer names no padding token, without which pairs of several lengths cannot run together.",
-            next_step=f"name one when loading: processor_kwargs={{'pad_token': {tokenizer.eos_token!r}}}.",
-        )
+    if options.get("truncation") == CUT_DOCUMENT:
+        options["truncation"] = "only_second"
+    check_can_pad(tokenizer, options["padding"])
     try:
         return dict(tokenizer(list(texts), **options))
     except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
@@ -57,6 +85,33 @@ def tokenize(
             f"a pair cannot be cut to max_length: {error}",
             next_step="raise max_length, or use truncation='longest_first', which cuts both sides.",
         ) from error
+
+
+def check_truncation(value: Any) -> None:
+    """Refuse a way to cut that there is not.
+
+    Raises:
+        InputError: Naming those that there are.
+    """
+    ways = ("longest_first", "only_first", "only_second", CUT_DOCUMENT, "do_not_truncate")
+    if value is not None and not isinstance(value, (bool, TruncationStrategy)) and value not in ways:
+        raise InputError(
+            f"there is no truncation {value!r}{nearest(str(value), ways)}.",
+            next_step=f"choose among {', '.join(ways)}, True and False.",
+        )
+
+
+def check_can_pad(tokenizer: PreTrainedTokenizerBase, padding: Any) -> None:
+    """Refuse to pad with a tokenizer that has nothing to pad with.
+
+    Raises:
+        InputError: Naming what to pad with.
+    """
+    if tokenizer.pad_token is None and padding not in (False, None, "do_not_pad"):
+        raise InputError(
+            "the tokenizer names no padding token, without which pairs of several lengths cannot run together.",
+            next_step=f"name one when loading: processor_kwargs={{'pad_token': {tokenizer.eos_token!r}}}.",
+        )
 
 
 def check_length(value: Any, name: str) -> int:
@@ -70,14 +125,15 @@ def check_length(value: Any, name: str) -> int:
     return value
 
 
-def prompt_length(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Mapping[str, Mapping[str, Any]]) -> int:
+def prompt_length(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings) -> int:
     """Return how many tokens of each text are the prompt's, the first special ones included."""
-    tokens = tokenize(tokenizer, [prompt], settings)["input_ids"][0]
-    ends_special = int(tokens[-1]) in tokenizer.all_special_ids
-    return len(tokens) - int(ends_special)
+    tokens = tokenize(tokenizer, [prompt], {**settings, "text": {**settings["text"], "truncation": True}})
+    ids = tokens["input_ids"][0]
+    ends_special = int(ids[-1]) in tokenizer.all_special_ids
+    return len(ids) - int(ends_special)
 
 
-def logits_to_keep(settings: Mapping[str, Mapping[str, Any]]) -> int:
+def logits_to_keep(settings: Settings) -> int:
     """Return at how many last positions the head is computed; 0 means all.
 
     Raises:

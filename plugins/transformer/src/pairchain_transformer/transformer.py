@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any, Self
 
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig
 
 from pairchain import InputModule, Source
-from pairchain.errors import ChainError, InputError
+from pairchain.errors import InputError
 from pairchain.files import warn_unknown_key, write_json
 from pairchain.legacy import accepts_older_arguments
-from pairchain.module import with_prompt
 from pairchain.source import open_source
-from pairchain_transformer import forward, loading, processing, saving
+from pairchain_transformer import forward, loading, modalities, processing, saving
 from pairchain_transformer.dimensions import embedding_dimension
 from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
+from pairchain_transformer.media import Limits
+from pairchain_transformer.preprocessing import Preprocessor
+from pairchain_transformer.processors import load_processor, lower_case, processor_source, tokenizer_of
 from pairchain_transformer.tasks import task_named
 from pairchain_transformer.templates import message_format
 
@@ -104,17 +106,27 @@ class Transformer(InputModule):
         )
         self.do_lower_case = do_lower_case
         if do_lower_case:
-            loading.lower_case(self.processor)
-        if self.task.generates:
-            self.processor.padding_side = "left"
+            lower_case(self.tokenizer)
+        if self.task.generates and (tokenizer := tokenizer_of(self.processor)) is not None:
+            tokenizer.padding_side = "left"
         self.processing_kwargs = dict(processing_kwargs or {})
         for key in self.processing_kwargs:
             if key not in processing.PROCESSING_KEYS:
                 warn_unknown_key(key, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
         self.unpad_inputs = unpad_inputs
-        self.modality_config = self._modality_config(modality_config, module_output_name)
-        self.module_output_name = module_output_name or self.task.module_output_name
-        self._prompt_lengths: dict[tuple[str, str], int] = {}
+        if modality_config is None:
+            inferred, output_name = modalities.infer(
+                self.task, self.model, self.processor, message_format(self.processor)
+            )
+            self.modality_config, self.module_output_name = inferred, module_output_name or output_name
+        else:
+            self.modality_config = modalities.checked(modality_config)
+            if module_output_name is None:
+                raise InputError(
+                    "modality_config is given without module_output_name.", next_step="name the feature it writes."
+                )
+            self.module_output_name = module_output_name
+        self._preprocessor = Preprocessor(self.processor, self.modality_config, source.name)
 
     def preprocess(
         self,
@@ -122,36 +134,30 @@ class Transformer(InputModule):
         prompt: str | None = None,
         processing_kwargs: Mapping[str, Any] | None = None,
         max_length: int | None = None,
+        truncation: str | bool | None = None,
+        allow_urls: bool = True,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the tokens of a batch of pairs, in tensors of shape (pairs, positions).
+        """Return the features of a batch of inputs, in tensors of shape (inputs, positions) and those of its media.
 
         Args:
-            inputs: Pairs of text.
-            prompt: Text put before the first text of each pair.
+            inputs: Pairs, conversations, or elements of pairs on their own.
+            prompt: Put before the first text of a pair, or told to a chat template as the system's message.
             processing_kwargs: Settings for this call, over those of the instance, key by key.
             max_length: Longest input in tokens for this call; ``processing_kwargs`` comes before it.
+            truncation: How a longer one is cut; ``"document"`` cuts the second side only.
+            allow_urls: Whether media that inputs name by URL are fetched, for a model that takes such media.
 
         Raises:
-            InputError: The pairs cannot be tokenized as the settings ask.
+            InputError: The model does not take an input, or it cannot be processed as the settings ask.
         """
-        if "message" in self.modality_config:
-            raise InputError(
-                "this model renders a pair through its chat template, which this version of pairchain does not do.",
-                next_step="score it with sentence-transformers until then; its plain text would score differently.",
-            )
-        if "text" not in self.modality_config:
-            raise InputError(
-                f"this model takes {', '.join(map(str, self.modality_config)) or 'nothing'}; "
-                "this version of pairchain scores pairs of text only."
-            )
-        settings = processing.merged_processing(self.processing_kwargs, processing_kwargs)
-        if max_length is not None:
-            settings["text"].setdefault("max_length", max_length)
-        features = processing.tokenize(self.processor, with_prompt(inputs, prompt), settings)
-        features["modality"] = "text"
-        if prompt:
-            features["prompt_length"] = self._prompt_length(prompt, settings)
+        settings = processing.settings_of(
+            self.processing_kwargs, processing_kwargs, max_length=max_length, model_type=self.config.model_type
+        )
+        if truncation is not None:
+            settings["text"]["truncation"] = truncation
+        processing.check_truncation(settings["text"]["truncation"])
+        features = self._preprocessor(inputs, prompt, settings, Limits(allow_urls=allow_urls))
         if self.task.generates:
             processing.check_left_padding(features)
             features["logits_to_keep"] = processing.logits_to_keep(settings)
@@ -194,9 +200,9 @@ class Transformer(InputModule):
         return self.model.config
 
     @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer."""
-        return self.processor
+    def tokenizer(self) -> Any:
+        """The tokenizer, on its own or inside the processor; None if there is none."""
+        return tokenizer_of(self.processor)
 
     @property
     def auto_model(self) -> nn.Module:
@@ -204,13 +210,15 @@ class Transformer(InputModule):
         return self.model
 
     @property
-    def max_seq_length(self) -> int:
-        """The longest input in tokens; longer ones are cut."""
-        return self.processor.model_max_length
+    def max_seq_length(self) -> int | None:
+        """The longest input in tokens; longer ones are cut. None for a model without tokenizer or positions."""
+        if self.tokenizer is not None:
+            return self.tokenizer.model_max_length
+        return getattr(self.config.get_text_config(), "max_position_embeddings", None)
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        self.processor.model_max_length = processing.check_length(value, "max_seq_length")
+        self.tokenizer.model_max_length = processing.check_length(value, "max_seq_length")
 
     def get_embedding_dimension(self) -> int:
         """Return the size of a token's embedding."""
@@ -277,8 +285,7 @@ class Transformer(InputModule):
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write model, tokenizer and configuration; the weights are always safetensors."""
-        with loading.no_progress_unless_terminal():
-            self.model.save_pretrained(output_path)
+        loading.save_model(self.model, output_path)
         self.processor.save_pretrained(output_path)
         self.save_config(output_path)
 
@@ -293,35 +300,11 @@ class Transformer(InputModule):
         name: str | None,
         max_seq_length: int | None,
         trust_remote_code: bool,
-    ) -> PreTrainedTokenizerBase:
-        place = loading.processor_source(source, name)
+    ) -> Any:
+        place = processor_source(source, name)
         options = dict(given)
         if max_seq_length is not None:
             options.setdefault("model_max_length", max_seq_length)
         # what the caller trusts is the model; its file may name the tokenizer of anybody
         hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code and place is source)
-        return loading.load_processor(place, config, hub, options)
-
-    def _modality_config(
-        self, given: Mapping[str | tuple[str, ...], dict[str, Any]] | None, module_output_name: str | None
-    ) -> dict[str | tuple[str, ...], dict[str, Any]]:
-        if given is None:
-            found: dict[str | tuple[str, ...], dict[str, Any]] = {**self.task.modality_config()}
-            if (style := message_format(self.processor)) is not None:
-                found["message"] = {**found["text"], "format": style}
-            return found
-        if module_output_name is None:
-            raise InputError(
-                "modality_config is given without module_output_name.", next_step="name the feature it writes."
-            )
-        for key, entry in given.items():
-            if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
-                raise ChainError(f"modality_config for {key!r} is {entry!r}; it needs method and method_output_name.")
-            forward.check_method(entry["method"])
-        return dict(given)
-
-    def _prompt_length(self, prompt: str, settings: Mapping[str, Mapping[str, Any]]) -> int:
-        key = (prompt, repr((settings["text"], settings["common"])))
-        if key not in self._prompt_lengths:
-            self._prompt_lengths[key] = processing.prompt_length(self.processor, prompt, settings)
-        return self._prompt_lengths[key]
+        return load_processor(place, config, hub, options)

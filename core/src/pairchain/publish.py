@@ -1,0 +1,84 @@
+"""From a chain to a Hub repository: saved aside, then uploaded as one commit."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+from pairchain.errors import SourceError
+from pairchain.files import belongs_to_model
+
+_CARD = "README.md"
+
+
+def push_folder(
+    write: Callable[[Path], None],
+    repo_id: str,
+    *,
+    token: str | bool | None,
+    private: bool | None,
+    exist_ok: bool,
+    revision: str | None,
+    create_pr: bool,
+    commit_message: str,
+    replace_model_card: bool,
+) -> str:
+    """Return the URL of the commit that holds what ``write`` wrote, in place of the model that was there.
+
+    Args:
+        write: Writes the files into the folder it is given.
+        repo_id: The repository, as ``owner/name``; made if it is not there.
+        token: Hub token.
+        private: Whether a repository that is made is private.
+        exist_ok: Whether the repository may be there already.
+        revision: Branch to push to; made if it is not there.
+        create_pr: Whether to open a pull request instead of changing the branch.
+        commit_message: The commit's first line.
+        replace_model_card: Whether a ``README.md`` that is there is replaced.
+
+    Raises:
+        SourceError: The Hub refused, or cannot be reached.
+    """
+    api = huggingface_hub.HfApi(token=token)
+    with tempfile.TemporaryDirectory() as folder:
+        # before anything is made on the Hub: what cannot be saved is not pushed
+        write(Path(folder))
+        try:
+            repo_id = api.create_repo(repo_id, private=private, exist_ok=exist_ok or create_pr).repo_id
+            if revision is not None and not create_pr:
+                api.create_branch(repo_id, branch=revision, exist_ok=True)
+            there = api.list_repo_files(repo_id, revision=revision)
+            written = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
+            if _CARD in there and not replace_model_card:
+                written.pop(_CARD, None)
+            # not upload_folder: it may make several commits, and between two of them the repository holds half a model
+            commit = api.create_commit(
+                repo_id,
+                [
+                    *(CommitOperationDelete(path) for path in _outdated(there, written)),
+                    *(CommitOperationAdd(path, local) for path, local in sorted(written.items())),
+                ],
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message,
+            )
+        except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
+            raise SourceError(
+                f"the model cannot be pushed to {repo_id!r}: {type(error).__name__}: {' '.join(str(error).split())}",
+                next_step="check the name and the token (`hf auth login`); exist_ok=True pushes to what is there.",
+            ) from error
+    return str(commit.pr_url or commit.commit_url)
+
+
+def _outdated(there: Iterable[str], written: Collection[str]) -> list[str]:
+    """Return files of an older model that a load of the new one would find, as a save to a folder replaces them."""
+    tops = {path.partition("/")[0] for path in written}
+    return [
+        path
+        for path in there
+        if path not in written and ((top := path.partition("/")[0]) in tops or belongs_to_model(top))
+    ]

@@ -1,0 +1,345 @@
+"""Router: a chain for each kind of input, side by side in one module."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Self
+
+from torch import nn
+
+from pairchain import InputModule
+from pairchain.errors import ChainError, FormatError, InputError
+from pairchain.files import write_json
+from pairchain.flow import Flow, called, flow_of, forward_through, keyword_names, labels_of, preprocess_with
+from pairchain.load import LoadRequest, load_module
+from pairchain.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts
+from pairchain.module import missing_methods
+from pairchain.resolve import Resolver, saved_type
+from pairchain.source import source_of_module
+from pairchain_router.legacy import CONFIG_FILES
+from pairchain_router.routes import Mappings, checked, mappings_to_json, shown
+from pairchain_router.saved import read_router
+
+
+class Router(InputModule):
+    """Sends each input through the route made for it, by task, by modality, or by both.
+
+    First in a chain it chooses for each pair by itself; later it chooses for a batch, by ``task`` or by the feature
+    ``modality``. A module that stands in several routes is one module: it is saved and loaded once. Format:
+    sentence-transformers ``base.modules.Router``.
+
+    Args:
+        sub_modules: The modules of each route, by its name.
+        default_route: The route of inputs that no rule names.
+        allow_empty_key: Whether the first route is the default where none is given.
+        route_mappings: Rules from ``(task, modality)`` to a route; None stands for any, a tuple for several at once.
+
+    Raises:
+        InputError: There are no routes, or a rule leads to none of them.
+        ChainError: A route has no modules, or something in it is none.
+    """
+
+    config_file_name = "router_config.json"
+    module_type = "sentence_transformers.base.modules.router.Router"
+
+    def __init__(
+        self,
+        sub_modules: Mapping[str, Sequence[nn.Module]],
+        default_route: str | None = None,
+        allow_empty_key: bool = True,
+        route_mappings: Mapping[Any, str] | None = None,
+    ) -> None:
+        super().__init__()
+        if not hasattr(sub_modules, "items"):
+            raise InputError(
+                f"sub_modules is {sub_modules!r}.", next_step='pass a dict such as {"query": [module, …]}.'
+            )
+        self.routes = checked(list(sub_modules), default_route, allow_empty_key, route_mappings)
+        self.sub_modules = nn.ModuleDict({name: _route(name, modules) for name, modules in sub_modules.items()})
+        self.allow_empty_key = allow_empty_key
+        self.extra_parameters: Mapping[str, Any] = {}
+
+    @classmethod
+    def for_query_document(
+        cls,
+        query_modules: Sequence[nn.Module],
+        document_modules: Sequence[nn.Module],
+        default_route: str | None = "document",
+        allow_empty_key: bool = True,
+    ) -> Self:
+        """Return a Router with a route for the task ``query`` and one for the task ``document``."""
+        return cls({"query": query_modules, "document": document_modules}, default_route, allow_empty_key)
+
+    @property
+    def default_route(self) -> str | None:
+        """The route of inputs that no rule names."""
+        return self.routes.default
+
+    @property
+    def route_mappings(self) -> Mappings:
+        """The rules from ``(task, modality)`` to a route."""
+        return self.routes.mappings
+
+    @property
+    def modalities(self) -> list[Modality]:
+        """What the elements of a pair may be: what any route takes."""
+        return sorted({modality for name in self.routes.names for modality in self._taken_by(name)}, key=str)
+
+    def batch_key(
+        self, item: Any, task: str | None = None, modality: Modality | None = None, **kwargs: Any
+    ) -> Hashable:
+        """Return what inputs must share to be preprocessed together: their route, and theirs inside it."""
+        route = self._route_of(item, task, modality)
+        inner = getattr(self.sub_modules[route][0], "batch_key", None)
+        return route, None if inner is None else inner(item, **_given(kwargs, task, modality))
+
+    def preprocess(
+        self,
+        inputs: Sequence[Any],
+        prompt: str | None = None,
+        task: str | None = None,
+        modality: Modality | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return the features that the inputs' route makes of them.
+
+        Raises:
+            InputError: No route is for the inputs, or they take different ones.
+        """
+        taken = dict.fromkeys(self._route_of(item, task, modality) for item in inputs)
+        if len(taken) != 1:
+            raise InputError(
+                f"these {len(inputs)} inputs take the routes {', '.join(taken)}.",
+                next_step="preprocess those of each route apart, as predict does.",
+            )
+        (route,) = taken
+        check_supported(inputs, self._taken_by(route))
+        features = preprocess_with(self.sub_modules[route][0], inputs, prompt, _given(kwargs, task, modality))
+        # a Router inside the route has left its own choice here
+        features["routes"] = (route, *features.get("routes", ()))
+        if task is not None:
+            features["task"] = task
+        return features
+
+    def forward(
+        self, features: dict[str, Any], task: str | None = None, modality: Modality | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return ``features`` after the modules of their route."""
+        chosen = features.pop("routes", ())
+        if chosen:
+            route, features["routes"] = chosen[0], chosen[1:]
+        else:
+            route = self.routes.find(task or features.get("task"), modality or features.get("modality"))
+        return forward_through(self._modules_of(route), features, _given(kwargs, task, modality))
+
+    @property
+    def forward_kwargs(self) -> set[str]:  # type: ignore[override]
+        """Keyword arguments of ``predict`` that it takes: its own, and those that any module inside takes."""
+        return self.keyword_names()
+
+    def keyword_names(self) -> set[str]:
+        """Return every keyword argument that it or a module inside takes, to preprocess or to forward."""
+        return {"task", "modality"}.union(*(keyword_names(self._modules_of(name)) for name in self.routes.names))
+
+    @property
+    def writes(self) -> frozenset[str] | None:  # type: ignore[override]
+        """Features that every route adds."""
+        written = [flow.writes for flow in self._flows()]
+        known = [names for names in written if names is not None]
+        return frozenset.intersection(*known) if len(known) == len(written) else None
+
+    @property
+    def reads(self) -> frozenset[str]:  # type: ignore[override]
+        """Features that some route needs from the modules before it."""
+        return frozenset().union(*(flow.reads for flow in self._flows()))
+
+    @property
+    def num_labels(self) -> int | None:  # type: ignore[override]
+        """Scores for each pair, if its routes say and agree.
+
+        Raises:
+            ChainError: They do not agree.
+        """
+        labels = {name: labels_of(self._modules_of(name)) for name in self.routes.names}
+        if len(known := {count for count in labels.values() if count is not None}) > 1:
+            raise ChainError(f"the routes of a Router give a pair different numbers of scores: {labels}.")
+        return None if None in labels.values() else known.pop()
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The longest input in tokens that any route takes; setting it sets it for all."""
+        found = [
+            length for route in self._chains() if (length := getattr(route[0], "max_seq_length", None)) is not None
+        ]
+        return max(found, default=None)
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None:
+        limited = [route[0] for route in self._chains() if getattr(route[0], "max_seq_length", None) is not None]
+        if not limited:
+            raise InputError("no route of this Router has a limit on the length of its inputs.")
+        for module in limited:
+            module.max_seq_length = value
+
+    @property
+    def _main(self) -> Any:
+        return self.sub_modules[self.routes.default or self.routes.names[0]][0]
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the default route, or None if it has none."""
+        return getattr(self._main, "tokenizer", None)
+
+    @property
+    def processor(self) -> Any:
+        """The processor of the default route, or None if it has none."""
+        return getattr(self._main, "processor", None)
+
+    @property
+    def config(self) -> Any:
+        """The model configuration of the default route, or None if it has none."""
+        return getattr(self._main, "config", None)
+
+    def on_model_ready(self, model: nn.Module) -> None:
+        """Tell every module inside that the chain stands, each once."""
+        for module in dict.fromkeys(module for route in self._chains() for module in route):
+            ready: Any = getattr(module, "on_model_ready", None)
+            if ready is not None:
+                ready(model)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return the rules, as ``router_config.json`` holds them under ``parameters``."""
+        return {
+            **self.extra_parameters,
+            "default_route": self.routes.default,
+            "allow_empty_key": self.allow_empty_key,
+            "route_mappings": mappings_to_json(self.routes.mappings),
+        }
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Write the rules, and every module once, each in a folder named after the route that has it first."""
+        ids: dict[nn.Module, str] = {}
+        structure: dict[str, list[str]] = {}
+        for name in self.routes.names:
+            for index, module in enumerate(self.sub_modules[name]):
+                ids.setdefault(module, f"{name}_{index}_{type(module).__name__}")
+                structure.setdefault(name, []).append(ids[module])
+        origins = {id_: saved_type(type(module)) for module, id_ in ids.items()}
+        for module, id_ in ids.items():
+            folder = Path(output_path) / id_
+            folder.mkdir(parents=True, exist_ok=True)
+            module.save(str(folder), safe_serialization=safe_serialization)  # type: ignore[operator]
+        config = {
+            **self.extra_config,
+            "types": {id_: saved.type for id_, saved in origins.items()},
+            "structure": structure,
+            "parameters": self.get_config_dict(),
+            "distributions": {
+                id_: {"distribution": saved.origin.distribution, "version": saved.origin.version}
+                for id_, saved in origins.items()
+                if saved.origin.distribution
+            },
+        }
+        write_json(Path(output_path) / self.config_file_name, config, indent=4)
+
+    @classmethod
+    def load(
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        request: LoadRequest | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Return the Router saved in a folder; the types inside mean what they mean to the load it is part of.
+
+        Raises:
+            FormatError: Its configuration is damaged.
+        """
+        source = source_of_module(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
+        # a caller that does not know of requests passes on what it was given itself
+        request = request or LoadRequest(source, Resolver(source), **_named_like(LoadRequest, kwargs))
+        inside = request.within(source)
+        path = next((path for name in CONFIG_FILES if (path := source.file(name)) is not None), None)
+        if path is None:
+            path = source.require(cls.config_file_name, because="It says which routes there are.")
+        shown_as = f"{path.name} of {source}"
+        saved = read_router(path, shown_as=shown_as)
+        # every class is known before the first module is loaded, which may take minutes
+        classes = {
+            folder: inside.resolver.resolve(type_name, distribution=saved.distributions.get(folder, ""))
+            for folder, type_name in saved.types.items()
+        }
+        modules = {folder: load_module(module_class, inside, folder) for folder, module_class in classes.items()}
+        routes = {route: [modules[folder] for folder in folders] for route, folders in saved.structure.items()}
+        try:
+            router = cls(routes, **saved.parameters)
+        except (InputError, ChainError) as error:
+            raise FormatError(f"{shown_as}: {error.what}", next_step=error.next_step) from error
+        router.extra_config, router.extra_parameters = saved.extra, saved.extra_parameters
+        return router
+
+    __repr__ = nn.Module.__repr__
+
+    def extra_repr(self) -> str:
+        """Return the default route and the rules, for printing."""
+        shown = {"default_route": self.routes.default, "route_mappings": self.routes.mappings}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items() if value)
+
+    def _route_of(self, item: Any, task: str | None, modality: Modality | None) -> str:
+        route = self.routes.find(task, modality if modality is not None else modality_of_pair(item, self.modalities))
+        listed = self._taken_by(route)
+        taken = {part for modality in listed for part in parts(modality)} | {TEXT}
+        found = modality_of_pair(item, listed)
+        if found != TEXT and not {*parts(found), MESSAGE} <= taken:
+            template = " but has no chat template, to say which side is which" if set(parts(found)) <= taken else ""
+            raise InputError(
+                f"an input of {shown(found)} goes to the route {route!r}, which takes "
+                f"{', '.join(map(shown, listed))}{template}.",
+                next_step=f"lead it elsewhere with a rule: route_mappings={{(None, {found!r}): …}}.",
+            )
+        return route
+
+    def _taken_by(self, route: str) -> Sequence[Modality]:
+        modalities: Sequence[Modality] = getattr(self.sub_modules[route][0], "modalities", [TEXT])
+        return modalities
+
+    def _modules_of(self, route: str) -> dict[str, Any]:
+        # named_children would name a module in two places once
+        return dict(self.sub_modules[route]._modules)
+
+    def _chains(self) -> Iterable[Any]:
+        return self.sub_modules.values()
+
+    def _flows(self) -> list[Flow]:
+        return [flow_of(self._modules_of(name)) for name in self.routes.names]
+
+
+def _route(name: str, modules: Any) -> nn.Sequential:
+    """Return the modules of one route, with the dtype of the first, as those of a chain have it."""
+    if not isinstance(modules, Iterable) or not (modules := list(modules)):
+        raise ChainError(f"the route {name!r} has no list of modules.", next_step="pass a list with at least one.")
+    for index, module in enumerate(modules):
+        if absent := [method for method in missing_methods(type(module)) if method != "load"]:
+            raise ChainError(
+                f"the route {name!r}: {called(str(index), module)} is not a module: it lacks {', '.join(absent)}."
+            )
+    first = next(modules[0].parameters(), None)
+    for module in modules[1:] if first is not None and first.is_floating_point() else ():
+        module.to(dtype=first.dtype)
+    return nn.Sequential(*modules)
+
+
+def _given(keywords: Mapping[str, Any], task: str | None, modality: Modality | None) -> dict[str, Any]:
+    """Return the keyword arguments of ``predict`` again, without those of the Router's own that nobody gave."""
+    own = {"task": task, "modality": modality}
+    return {**keywords, **{key: value for key, value in own.items() if value is not None}}
+
+
+def _named_like(cls: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: keywords[field.name] for field in fields(cls) if field.name in keywords}

@@ -1,0 +1,102 @@
+"""What ``router_config.json`` holds: which modules there are, which routes they make, and by which rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pairchain.errors import FormatError
+from pairchain.files import check_inside, read_json_object, warn_unknown_key
+from pairchain_router.routes import mappings_from_json
+
+_SECTIONS = ("types", "structure", "parameters", "distributions")
+_PARAMETERS = ("default_route", "allow_empty_key", "route_mappings")
+
+
+@dataclass(frozen=True)
+class SavedRouter:
+    """A Router as its file describes it.
+
+    Attributes:
+        types: Type strings of its modules, by the folder of each.
+        structure: The folders of each route's modules, in order.
+        distributions: The plugin that provided each module when it was saved, where the save recorded one.
+        parameters: Arguments of ``Router`` besides the modules.
+        extra: Keys that nothing here knows.
+        extra_parameters: Such keys among the parameters.
+    """
+
+    types: Mapping[str, str]
+    structure: Mapping[str, Sequence[str]]
+    distributions: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    extra: Mapping[str, Any]
+    extra_parameters: Mapping[str, Any]
+
+
+def read_router(path: Path, *, shown_as: str) -> SavedRouter:
+    """Return what the file at ``path`` describes.
+
+    Args:
+        path: The file.
+        shown_as: How to call it in an error.
+
+    Raises:
+        FormatError: It is not as the format says; the message names the key.
+        UnsafePathError: A module's folder is outside the Router's.
+    """
+    config = read_json_object(path, shown_as=shown_as)
+    types, structure, parameters = (_object(config, key, shown_as) for key in _SECTIONS[:3])
+    for folder, type_name in types.items():
+        if not isinstance(type_name, str):
+            raise FormatError(f"{shown_as}: the type of {folder!r} is {type_name!r}, not a string.")
+        # the Router's own folder would hold the Router again, and that one again
+        if not PurePosixPath(check_inside(folder, shown_as=f"{shown_as}: a module's folder")).parts:
+            raise FormatError(f"{shown_as}: a module's folder is {folder!r}, that of the Router itself.")
+    for route, folders in structure.items():
+        if not isinstance(folders, list):
+            raise FormatError(f"{shown_as}: the route {route!r} is {folders!r}, not a list of modules.")
+        for folder in folders:
+            if not isinstance(folder, str) or folder not in types:
+                raise FormatError(f"{shown_as}: the route {route!r} names {folder!r}, which 'types' does not hold.")
+    allow_empty_key = parameters.get("allow_empty_key", True)
+    if not isinstance(allow_empty_key, bool):
+        raise FormatError(f"{shown_as}: 'allow_empty_key' is {allow_empty_key!r}, neither true nor false.")
+    mappings = {} if parameters.get("route_mappings") is None else _object(parameters, "route_mappings", shown_as)
+    return SavedRouter(
+        types,
+        structure,
+        _distributions(config.get("distributions")),
+        {
+            # Asym had none
+            "default_route": parameters.get("default_route"),
+            "allow_empty_key": allow_empty_key,
+            "route_mappings": mappings_from_json(mappings, shown_as=shown_as),
+        },
+        _unknown(config, _SECTIONS, shown_as),
+        _unknown(parameters, _PARAMETERS, shown_as),
+    )
+
+
+def _object(values: Mapping[str, Any], key: str, shown_as: str) -> dict[str, Any]:
+    value = values.get(key)
+    if not isinstance(value, dict):
+        found = f"is {value!r}, not an object" if key in values else "is missing"
+        raise FormatError(f"{shown_as}: {key!r} {found}.", next_step="save or fetch the model again.")
+    return value
+
+
+def _distributions(recorded: Any) -> dict[str, str]:
+    # only ever read to say what to install, so whatever is wrong here is no reason not to load
+    entries = recorded.items() if isinstance(recorded, dict) else ()
+    named = {folder: entry.get("distribution") for folder, entry in entries if isinstance(entry, dict)}
+    return {folder: name for folder, name in named.items() if isinstance(name, str)}
+
+
+def _unknown(values: Mapping[str, Any], known: Sequence[str], shown_as: str) -> dict[str, Any]:
+    extra = {key: value for key, value in values.items() if key not in known}
+    for key in extra:
+        warn_unknown_key(key, known, shown_as=shown_as)
+    return extra

@@ -1,0 +1,155 @@
+"""Architectures that do not do as the others: a row each, so that no code has to know their names."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pairchain.modality import Modality
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Where the encoder of an encoder-decoder architecture is.
+
+    Attributes:
+        path: Module and class in the transformers library.
+        keys: Patterns in the names of its weights in a whole model's checkpoint, and what stands in their place,
+            where the class does not find that out by itself.
+        part: The part of the configuration that is the encoder's, if not the whole.
+        settings: What the configuration must say for the encoder to stand alone.
+    """
+
+    path: str
+    keys: Mapping[str, str] | None = None
+    part: str | None = None
+    settings: tuple[tuple[str, object], ...] = ()
+
+    def load_class(self) -> Any:
+        """Return the class, importing its module."""
+        module, _, name = f"transformers.{self.path}".rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+_INSIDE = {r"^(model\.)?encoder\.": ""}
+_INSIDE_WITH_SHARED_TOKENS = {**_INSIDE, r"^(model\.)?shared\.": "embed_tokens."}
+_INSIDE_PROPHETNET = {
+    r"^(prophetnet\.)?encoder\.": "",
+    r"^(prophetnet\.)?word_embeddings\.": "word_embeddings.",
+}
+
+# model_type → the encoder that feature extraction loads alone; the decoder's weights are not read
+ENCODERS = {
+    "blenderbot": Encoder("models.blenderbot.modeling_blenderbot.BlenderbotEncoder", _INSIDE_WITH_SHARED_TOKENS),
+    "blenderbot-small": Encoder(
+        "models.blenderbot_small.modeling_blenderbot_small.BlenderbotSmallEncoder", _INSIDE_WITH_SHARED_TOKENS
+    ),
+    "longt5": Encoder("LongT5EncoderModel"),
+    "m2m_100": Encoder("models.m2m_100.modeling_m2m_100.M2M100Encoder", _INSIDE_WITH_SHARED_TOKENS),
+    "marian": Encoder("models.marian.modeling_marian.MarianEncoder", _INSIDE_WITH_SHARED_TOKENS),
+    "moonshine": Encoder("models.moonshine.modeling_moonshine.MoonshineEncoder", _INSIDE),
+    "mt5": Encoder("MT5EncoderModel"),
+    "pegasus": Encoder("models.pegasus.modeling_pegasus.PegasusEncoder", _INSIDE_WITH_SHARED_TOKENS),
+    "pegasus_x": Encoder("models.pegasus_x.modeling_pegasus_x.PegasusXEncoder", _INSIDE_WITH_SHARED_TOKENS),
+    "prophetnet": Encoder("ProphetNetEncoder", _INSIDE_PROPHETNET),
+    "switch_transformers": Encoder("SwitchTransformersEncoderModel"),
+    "t5": Encoder("T5EncoderModel"),
+    "t5gemma": Encoder("T5GemmaEncoderModel", settings=(("is_encoder_decoder", False),)),
+    "t5gemma2": Encoder("models.t5gemma2.modeling_t5gemma2.T5Gemma2Encoder", _INSIDE, part="encoder"),
+    "t5gemma2_text": Encoder("models.t5gemma2.modeling_t5gemma2.T5Gemma2Encoder"),
+    "udop": Encoder("UdopEncoderModel"),
+    "umt5": Encoder("UMT5EncoderModel"),
+    "whisper": Encoder("models.whisper.modeling_whisper.WhisperEncoder", _INSIDE),
+}
+
+# Weights that a class computes and a checkpoint may leave out, by the class.
+COMPUTED = {"MarianEncoder": {"embed_positions.weight"}}
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is called for a modality, and the field of its output; None for whether it declares a pooled one."""
+
+    method: str
+    output: str | None
+
+
+@dataclass(frozen=True)
+class Calls:
+    """How an architecture is called, where asking its processor would give something else."""
+
+    modalities: dict[Modality, Call]
+    module_output_name: str
+
+
+_IMAGE_TEXT: Modality = ("image", "text")
+_AUDIO_TEXT: Modality = ("audio", "text")
+_HIDDEN = Call("forward", "last_hidden_state")
+_LOGITS = Call("forward", "logits")
+
+
+def _tokens(*modalities: Modality, call: Call = _HIDDEN) -> Calls:
+    return Calls(dict.fromkeys(modalities, call), "token_embeddings")
+
+
+def _causal(*modalities: Modality) -> Calls:
+    return Calls(dict.fromkeys(modalities, _LOGITS), "causal_logits")
+
+
+def _methods(output_name: str, output: str | None, **methods: str) -> Calls:
+    return Calls({modality: Call(method, output) for modality, method in methods.items()}, output_name)
+
+
+_SPEECH = ("hubert", "moonshine", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer")
+
+# (task, model_type) → what it takes and what is called
+EXCEPTIONS: dict[tuple[str, str], Calls] = {
+    # speech encoders take no text, whatever tokenizer their processor carries for transcripts
+    **{("feature-extraction", name): _tokens("audio", _AUDIO_TEXT) for name in _SPEECH},
+    ("feature-extraction", "voxtral_realtime"): _tokens("audio", _AUDIO_TEXT),
+    ("feature-extraction", "wavlm"): _tokens("audio", _AUDIO_TEXT),
+    ("feature-extraction", "whisper"): _tokens("audio", _AUDIO_TEXT),
+    ("fill-mask", "wav2vec2"): _tokens("audio", call=_LOGITS),
+    # image and text together, or not at all
+    ("feature-extraction", "grounding-dino"): _tokens(_IMAGE_TEXT),
+    ("feature-extraction", "kosmos-2"): _tokens(_IMAGE_TEXT),
+    ("feature-extraction", "paligemma"): _tokens(_IMAGE_TEXT),
+    ("feature-extraction", "vilt"): _tokens(_IMAGE_TEXT),
+    ("any-to-any", "blip"): _causal(_IMAGE_TEXT),
+    ("any-to-any", "blip-2"): _causal(_IMAGE_TEXT),
+    ("any-to-any", "kosmos-2"): _causal(_IMAGE_TEXT),
+    ("any-to-any", "paligemma"): _causal(_IMAGE_TEXT),
+    # both together, and one of them alone
+    ("feature-extraction", "git"): _tokens("text", _IMAGE_TEXT),
+    ("feature-extraction", "visual_bert"): _tokens("text", _IMAGE_TEXT),
+    ("feature-extraction", "layoutlmv3"): _tokens("image", _IMAGE_TEXT),
+    ("feature-extraction", "idefics"): _tokens("text", "image", _IMAGE_TEXT),
+    ("text-generation", "git"): _causal("text", _IMAGE_TEXT),
+    ("any-to-any", "git"): _causal("text", _IMAGE_TEXT),
+    ("any-to-any", "voxtral_realtime"): _causal("audio", _AUDIO_TEXT),
+    # the decoder alone
+    ("text-generation", "whisper"): _causal("text"),
+    # a method of its own for each modality
+    ("feature-extraction", "blip"): Calls(
+        {
+            "text": Call("get_text_features", None),
+            "image": Call("get_image_features", None),
+            _IMAGE_TEXT: Call("get_multimodal_features", None),
+        },
+        "sentence_embedding",
+    ),
+    ("feature-extraction", "blip-2"): _methods(
+        "token_embeddings", "last_hidden_state", text="get_text_features", image="get_image_features"
+    ),
+    ("feature-extraction", "sam3"): _methods(
+        "token_embeddings", "last_hidden_state", text="get_text_features", image="get_vision_features"
+    ),
+    ("feature-extraction", "flava"): _methods(
+        "token_embeddings", None, text="get_text_features", image="get_image_features"
+    ),
+}
+
+# Processors whose audio must be padded to the length they were trained on.
+FIXED_LENGTH_AUDIO = frozenset({"whisper"})

@@ -1,0 +1,137 @@
+"""From a source to the tokenizer or processor of a model, through the transformers library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import transformers
+from tokenizers import normalizers
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from pairchain.errors import FormatError, InputError, MissingFileError, PluginError
+from pairchain.source import Source, open_source
+
+# A tokenizer with none of its files is built without vocabulary and scores nonsense.
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
+
+# Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
+_TOKENIZER_SETTINGS = (
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+
+# Files by which a checkpoint says that it reads more than text.
+_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+
+# What a missing package says of itself, and the extra of this distribution that brings it.
+_EXTRAS = {
+    "torchvision": "video",
+    "torchcodec": "video",
+    "soundfile": "audio",
+    "librosa": "audio",
+    "pillow": "image",
+    "pil": "image",
+}
+
+# Their positions are counted from the padding token's id on, so the first ones never hold a token.
+_POSITIONS_AFTER_PADDING = frozenset(
+    """
+    camembert data2vec-text ibert lilt longformer luke markuplm mpnet roberta roberta-prelayernorm xlm-roberta
+    xlm-roberta-xl xmod
+    """.split()
+)
+
+
+def load_processor(source: Source, config: PretrainedConfig, hub: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """Return the tokenizer, or the processor of a model that reads more than text.
+
+    Its longest input is never longer than the model's positions, unless ``model_max_length`` is given.
+
+    Raises:
+        MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
+        FormatError: A file is damaged.
+    """
+    for name in _TOKENIZER_SETTINGS:
+        source.file(name)
+    # all of them are fetched, as above
+    reads_more = bool([name for name in _PROCESSOR_FILES if source.file(name) is not None])
+    auto_class = transformers.AutoProcessor if reads_more else transformers.AutoTokenizer
+    try:
+        processor = auto_class.from_pretrained(source.name, **{**hub, **given})
+    except ImportError as error:
+        raise missing_part(error) from error
+    except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
+        raise FormatError(f"the tokenizer cannot be loaded: {error}", where=str(source)) from error
+    tokenizer = tokenizer_of(processor)
+    if tokenizer is not None:
+        _limit_length(source, config, tokenizer, given)
+    return processor
+
+
+def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
+    """Return the tokenizer that ``processor`` is or has, or None."""
+    return processor if isinstance(processor, PreTrainedTokenizerBase) else getattr(processor, "tokenizer", None)
+
+
+def missing_part(error: ImportError) -> PluginError:
+    """Return the error for an optional package that is not installed, with the extra that brings it."""
+    reason = str(error)
+    extra = next((name for word, name in _EXTRAS.items() if word in reason.lower()), None)
+    return PluginError(
+        f"this model needs a package that is not installed: {' '.join(reason.split())[:200]}",
+        distribution="pairchain-transformer",
+        next_step=f"pip install 'pairchain-transformer[{extra}]'" if extra else "install what it names.",
+    )
+
+
+def _limit_length(
+    source: Source, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, given: Mapping[str, Any]
+) -> None:
+    if not isinstance(tokenizer.model_max_length, (int, float)):
+        raise FormatError(
+            f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, not a number.",
+            where=str(source),
+        )
+    _check_vocabulary(source, tokenizer)
+    positions = getattr(config, "max_position_embeddings", -1)
+    # XLNet says -1 for "no limit"
+    if "model_max_length" not in given and isinstance(positions, int) and positions > 0:
+        if config.model_type in _POSITIONS_AFTER_PADDING and config.pad_token_id is not None:
+            positions -= config.pad_token_id + 1
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+
+
+def processor_source(source: Source, name: str | None) -> Source:
+    """Return where the tokenizer is: with the model, unless it was saved with the name of another place.
+
+    A model's file names that place, so it is asked without the caller's token.
+    """
+    if name is None or name == source.name:
+        return source
+    return open_source(name, token=False, cache_folder=source.cache_folder, local_files_only=source.local_files_only)
+
+
+def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make ``tokenizer`` lower its text first, unless it does already."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f"do_lower_case needs a fast tokenizer, and this one is a {type(tokenizer).__name__}.")
+    if '"Lowercase"' in (state := backend.to_str()) or '"lowercase":true' in state:
+        return
+    present = [] if backend.normalizer is None else [backend.normalizer]
+    backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
+
+
+def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> None:
+    own = tokenizer.vocab_files_names.values()
+    # a tokenizer that names no files, such as a byte-level one, needs none
+    if own and not any(source.file(name) is not None for name in dict.fromkeys([*_TOKENIZER_FILES, *own])):
+        raise MissingFileError(
+            f"the tokenizer's vocabulary is missing: there is none of {', '.join(sorted({*_TOKENIZER_FILES, *own}))}.",
+            where=str(source),
+            next_step="save or fetch the model again; without its vocabulary every score would be wrong.",
+        )

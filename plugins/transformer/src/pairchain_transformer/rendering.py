@@ -1,0 +1,243 @@
+"""Conversations through a chat template to the tensors a model reads, cut where it is safe to cut."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
+
+from pairchain.errors import PairchainWarning
+from pairchain_transformer import templates
+from pairchain_transformer.messages import DOCUMENT, Conversation, is_text_only
+from pairchain_transformer.processing import CUT_DOCUMENT, Settings
+
+# Options of tokenization that apply_chat_template takes by name, not among the tokenizer's.
+_SIZE_OPTIONS = frozenset({"padding", "truncation", "max_length", "return_tensors"})
+_NO_SIZE = {"padding": False, "truncation": False}
+
+
+class Renderer:
+    """Renders conversations with one processor's chat template.
+
+    Args:
+        processor: A tokenizer, or a processor of several modalities.
+        model: How to call the model in errors.
+    """
+
+    def __init__(self, processor: Any, model: str) -> None:
+        self.processor = processor
+        self.model = model
+        self._tails: dict[str, list[int]] = {}
+        self._checked: set[str] = set()
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, on its own or inside the processor."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    def check_pairs(self, conversations: Sequence[Conversation], settings: Settings, style: str) -> None:
+        """Refuse a template that loses one side of a pair; only if there are pairs, and once a template.
+
+        Raises:
+            ChainError: It does.
+        """
+        if not any({"query", DOCUMENT} <= {message["role"] for message in chat} for chat in conversations):
+            return
+        options = _template_options(settings)
+        key = repr((self.processor.chat_template, sorted(options.items(), key=lambda option: option[0]), style))
+        if key not in self._checked:
+            templates.check_carries_pair(
+                lambda chat: str(self.processor.apply_chat_template(chat, tokenize=False, **options)),
+                style=style,
+                model=self.model,
+            )
+            self._checked.add(key)
+
+    def render(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
+        """Return the tensors of conversations, of shape (conversations, positions), cut to ``max_length``.
+
+        The template's tail, such as the start of an answer, is never cut: a model reads its score there.
+        """
+        text = {**settings["text"], **_among(settings["chat_template"], _SIZE_OPTIONS)}
+        limit = text.get("max_length") or settings["common"].get("max_length") or self.tokenizer.model_max_length
+        truncation = text.get("truncation")
+        if truncation == CUT_DOCUMENT:
+            conversations = [self._with_shorter_document(chat, limit, settings) for chat in conversations]
+            text["truncation"] = "longest_first"
+        features = self._apply(conversations, {**settings, "text": text})
+        # a tokenizer that cuts on the left leaves the end as it is
+        if truncation and truncation != "do_not_truncate" and self.tokenizer.truncation_side == "right":
+            restores = settings["chat_template"].get("restore_suffix", True)
+            if restores:
+                self._restore_tails(features, conversations, limit, settings)
+            self._warn_of_losses(features, conversations, limit, settings, restores)
+        return features
+
+    def token_ids(self, conversation: Conversation, settings: Settings) -> list[int]:
+        """Return the tokens of one conversation, uncut and without padding."""
+        common = {key: value for key, value in settings["common"].items() if key not in _SIZE_OPTIONS}
+        chat_options = {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS}
+        rest = {key: value for key, value in settings["text"].items() if key not in _SIZE_OPTIONS}
+        rest["verbose"] = False
+        ids = self._apply(
+            [conversation],
+            {**settings, "common": common, "chat_template": chat_options, "text": {**rest, **_NO_SIZE}},
+        )["input_ids"]
+        ids = ids.tolist() if isinstance(ids, torch.Tensor) else ids
+        return ids[0] if ids and isinstance(ids[0], list) else ids
+
+    def _apply(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
+        text, common = dict(settings["text"]), dict(settings["common"])
+        text.pop("logits_to_keep", None)
+        options = _template_options(settings)
+        chats = list(conversations)
+        # a processor for images may refuse a batch without any; its tokenizer renders the same
+        if isinstance(self.processor, ProcessorMixin) and not _needs_tokenizer(self.processor, chats):
+            video = dict(settings["video"])
+            options.setdefault("load_audio_from_video", video.pop("load_audio_from_video", False))
+            groups = {
+                "text_kwargs": text,
+                "images_kwargs": settings["image"],
+                "audio_kwargs": settings["audio"],
+                "videos_kwargs": video,
+                "common_kwargs": common,
+            }
+            return dict(
+                self.processor.apply_chat_template(
+                    chats,
+                    tokenize=True,
+                    return_dict=True,
+                    return_tensors=common.get("return_tensors"),
+                    processor_kwargs=groups,
+                    **options,
+                )
+            )
+        sizes = {**_among(common, _SIZE_OPTIONS), **_among(text, _SIZE_OPTIONS)}
+        rest = {key: value for key, value in text.items() if key not in _SIZE_OPTIONS}
+        return dict(
+            self.tokenizer.apply_chat_template(
+                chats, tokenize=True, return_dict=True, tokenizer_kwargs=rest, **sizes, **options
+            )
+        )
+
+    def _restore_tails(
+        self, features: Mapping[str, Any], conversations: Sequence[Conversation], limit: int, settings: Settings
+    ) -> None:
+        for row, positions in _cut_rows(features, limit):
+            if not is_text_only(conversations[row]):
+                continue  # a tail over the placeholder of an image would part it from its pixels
+            tail = self._tail(conversations[row], settings)[-len(positions) :]
+            if tail:
+                ids = features["input_ids"]
+                ids[row, positions[len(positions) - len(tail) :]] = torch.tensor(tail, dtype=ids.dtype)
+
+    def _tail(self, conversation: Conversation, settings: Settings) -> list[int]:
+        key = templates.shape_of(conversation, {**settings["chat_template"], **settings["text"]})
+        if key not in self._tails:
+            self._tails[key] = templates.tail(lambda chat: self.token_ids(chat, settings), conversation)
+        return self._tails[key]
+
+    def _warn_of_losses(
+        self,
+        features: Mapping[str, Any],
+        conversations: Sequence[Conversation],
+        limit: int,
+        settings: Settings,
+        restores: bool,
+    ) -> None:
+        lost, unrestored = [], []
+        for row, _ in _cut_rows(features, limit):
+            chat = conversations[row]
+            if not is_text_only(chat):
+                if restores and len(self.token_ids(chat, settings)) > limit:
+                    unrestored.append(row)
+            elif _document_of(chat):
+                room = limit - (len(self._tail(chat, settings)) if restores else 0)
+                if self._document_start(chat, settings) >= room:
+                    lost.append(row)
+        if unrestored:
+            warnings.warn(
+                f"{len(unrestored)} of {len(conversations)} pairs in a batch hold media and are longer than "
+                f"max_length={limit}: they lost the end of the chat template, and a model that reads its score there "
+                "reads it elsewhere. Raise max_length, or shorten their texts.",
+                PairchainWarning,
+                stacklevel=2,
+            )
+        if lost:
+            warnings.warn(
+                f"{len(lost)} of {len(conversations)} pairs in a batch lost their whole document to "
+                f"max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
+                "max_length, or shorten the query or the prompt.",
+                PairchainWarning,
+                stacklevel=2,
+            )
+
+    def _document_start(self, conversation: Conversation, settings: Settings) -> int:
+        """Return how many tokens come before the document."""
+        empty, filled = (self.token_ids(_with_document(conversation, filler), settings) for filler in ("0", "1 2 3 4"))
+        for position, (one, other) in enumerate(zip(empty, filled, strict=False)):
+            if one != other:
+                return position
+        return min(len(empty), len(filled))
+
+    def _with_shorter_document(self, conversation: Conversation, limit: int, settings: Settings) -> Conversation:
+        """Return the conversation with as much of its document as fits into ``limit`` tokens."""
+        if not is_text_only(conversation):
+            return conversation
+        text = _document_of(conversation)
+        excess = len(self.token_ids(conversation, settings)) - limit
+        while text and excess > 0:
+            text = self._without_last_tokens(text, excess)
+            conversation = _with_document(conversation, text)
+            excess = len(self.token_ids(conversation, settings)) - limit
+        return conversation
+
+    def _without_last_tokens(self, text: str, count: int) -> str:
+        tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        offsets = tokens["offset_mapping"]
+        kept = max(len(offsets) - count, 0)
+        # one character, such as an emoji, may be several tokens: it is kept whole or not at all
+        end = min(offsets[kept - 1][1], offsets[kept][0]) if kept else 0
+        return text[: min(end, len(text) - 1)]
+
+
+def _template_options(settings: Settings) -> dict[str, Any]:
+    own = {"restore_suffix"}
+    return {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS | own}
+
+
+def _among(values: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key in names}
+
+
+def _needs_tokenizer(processor: Any, conversations: Sequence[Conversation]) -> bool:
+    return type(processor).__name__ == "PaliGemmaProcessor" and all(map(is_text_only, conversations))
+
+
+def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.Tensor]]:
+    """Return the rows that are as long as ``limit``, each with the positions of its tokens."""
+    ids, mask = features.get("input_ids"), features.get("attention_mask")
+    if not isinstance(ids, torch.Tensor) or not isinstance(mask, torch.Tensor) or ids.shape[1] < limit:
+        return []
+    lengths = mask.sum(dim=1)
+    return [(row, mask[row].nonzero().flatten()) for row in (lengths >= limit).nonzero().flatten().tolist()]
+
+
+def _document_of(conversation: Conversation) -> str:
+    for message in conversation:
+        if message["role"] == DOCUMENT:
+            content = message["content"]
+            return content if isinstance(content, str) else "".join(part["text"] for part in content)
+    return ""
+
+
+def _with_document(conversation: Conversation, text: str) -> Conversation:
+    return [
+        message
+        if message["role"] != DOCUMENT
+        else {**message, "content": text if isinstance(message["content"], str) else [{"type": "text", "text": text}]}
+        for message in conversation
+    ]

@@ -1,0 +1,65 @@
+"""A model that is an adapter of another: the package peft puts the one into the other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from tiny_models import GOLDEN, PAIRS, load, save_tiny, scores
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from pairchain.errors import FormatError
+
+
+def save_adapter(folder: Path, base: str, task: TaskType) -> Any:
+    """Return a model with a random adapter, of which only the adapter and the tokenizer are saved in ``folder``."""
+    torch.manual_seed(0)
+    auto = AutoModelForSequenceClassification if task is TaskType.SEQ_CLS else AutoModelForCausalLM
+    targets = ["query", "value"] if task is TaskType.SEQ_CLS else ["q_proj", "v_proj"]
+    config = LoraConfig(task_type=task, r=4, target_modules=targets, init_lora_weights=False)
+    model = get_peft_model(auto.from_pretrained(base), config).eval()
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(Path(base) / name, folder)
+    return model
+
+
+@pytest.fixture
+def base() -> str:
+    return str(GOLDEN / "bert_seqcls_1label" / "model")
+
+
+def test_an_adapter_scores_as_the_model_it_was_saved_from(base: str, tmp_path: Path) -> None:
+    adapted = save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
+    with torch.inference_mode():
+        tokens = AutoTokenizer.from_pretrained(base)(PAIRS, padding=True, return_tensors="pt")
+        expected = adapted(**tokens).logits[:, 0].sigmoid().tolist()
+    assert scores(tmp_path / "adapter") == pytest.approx(expected, abs=1e-6)
+    assert scores(tmp_path / "adapter") != pytest.approx(scores(Path(base)), abs=1e-3)
+
+
+def test_an_adapter_is_saved_as_an_adapter_and_comes_back(base: str, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
+    load(tmp_path / "adapter").save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "adapter_model.safetensors").exists()
+    assert not (tmp_path / "saved" / "model.safetensors").exists()
+    assert scores(tmp_path / "saved") == pytest.approx(scores(tmp_path / "adapter"), abs=1e-6)
+
+
+def test_an_adapter_of_a_causal_model_gets_the_chain_of_one(tmp_path: Path) -> None:
+    causal = save_tiny(tmp_path / "base", "qwen3", "ForCausalLM")
+    save_adapter(tmp_path / "adapter", causal, TaskType.CAUSAL_LM)
+    assert [type(module).__name__ for module in load(tmp_path / "adapter")] == ["Transformer", "LogitScore"]
+
+
+def test_an_adapter_that_does_not_say_what_it_adapts_is_refused(base: str, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": None}))
+    with pytest.raises(FormatError, match="does not say which model it adapts"):
+        load(tmp_path / "adapter")
