@@ -231,7 +231,9 @@ def _kind_of_part(name: str, part: Mapping[Any, Any]) -> str:
     kind = str(part.get("type", TEXT))
     if kind in CONTENT:
         keys = (kind, *(NAMES if kind != TEXT else ()))
-        _check_values(f"{name}: a part of a message", {kind: next((part[key] for key in keys if key in part), None)})
+        held = next((part[key] for key in keys if key in part), None)
+        # a part is one text, where a dict by modality may hold several
+        _check_values(f"{name}: a part of a message", {kind: None if kind == TEXT and isinstance(held, list) else held})
     return kind
 
 

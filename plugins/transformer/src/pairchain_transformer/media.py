@@ -124,7 +124,15 @@ class Opener:
                 f"the audio has {rate} samples a second, and this model takes {self.sampling_rate}.",
                 next_step=f"resample it to {self.sampling_rate} first, for example with scipy.signal.resample_poly.",
             )
-        samples = value.detach().cpu().float().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+        if isinstance(value, torch.Tensor):
+            # numpy has no bfloat16
+            value = value.detach().cpu().float().numpy() if value.is_floating_point() else value.cpu().numpy()
+        samples = np.asarray(value)
+        if samples.dtype.kind != "f" or not samples.size:
+            raise InputError(
+                f"the audio is {samples.size} samples of type {samples.dtype}; models take floats from -1 to 1.",
+                next_step="divide the samples of a 16-bit recording by 32768.",
+            )
         return samples.mean(axis=int(np.argmin(samples.shape))) if samples.ndim == 2 else samples
 
     def _video(self, value: Any) -> Any:

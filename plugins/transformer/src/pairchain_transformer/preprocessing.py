@@ -117,7 +117,8 @@ class Preprocessor:
         found = {modality_of(item, self.supported) for item in items}
         if len(found) > 1 or not found <= set(self.modality_config):
             raise InputError(
-                f"a batch of {_listed(sorted(found, key=str))}; this model takes {_listed(self.supported)}, one at a time."
+                f"a batch of {_listed(sorted(found, key=str))}; this model takes {_listed(self.supported)}, "
+                "one at a time."
             )
         (modality,) = found
         values: dict[str, list[Any]] = {

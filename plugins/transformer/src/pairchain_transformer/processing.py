@@ -145,6 +145,28 @@ def logits_to_keep(settings: Settings) -> int:
     return value
 
 
+def check_not_empty(features: Mapping[str, Any], *, every_row: bool) -> None:
+    """Refuse inputs without any token, of which there is nothing to score.
+
+    Args:
+        features: The features of a batch.
+        every_row: Whether one input without tokens is refused; otherwise only if all are.
+
+    Raises:
+        InputError: There are no tokens.
+    """
+    mask = features.get("attention_mask")
+    if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
+        return
+    filled = mask.bool().any(dim=1)
+    if not bool(filled.all() if every_row else filled.any()):
+        raise InputError(
+            f"{int((~filled).sum())} of {len(filled)} inputs have no tokens: their texts are empty, or the chat "
+            "template shows none of them.",
+            next_step="leave them out, or set a chat template that shows their roles.",
+        )
+
+
 def check_left_padding(features: Mapping[str, Any]) -> None:
     """Refuse rows that end in padding, for a model whose last position must be a token.
 

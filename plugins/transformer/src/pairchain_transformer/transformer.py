@@ -158,6 +158,7 @@ class Transformer(InputModule):
             settings["text"]["truncation"] = truncation
         processing.check_truncation(settings["text"]["truncation"])
         features = self._preprocessor(inputs, prompt, settings, Limits(allow_urls=allow_urls))
+        processing.check_not_empty(features, every_row=self.task.generates)
         if self.task.generates:
             processing.check_left_padding(features)
             features["logits_to_keep"] = processing.logits_to_keep(settings)
