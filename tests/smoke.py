@@ -17,7 +17,7 @@ LOAD_AND_SCORE = (
     "import sys, pairchain; "
     "print(pairchain.CrossEncoder(sys.argv[1], device='cpu').predict(('a man is eating', 'a man eats'))); "
 )
-STANDARD = ("Dense", "LayerNorm", "LogitScore", "Normalize", "Pooling", "Transformer")
+STANDARD = ("Dense", "LayerNorm", "LogitScore", "Normalize", "Pooling", "Router", "Transformer")
 
 
 def main(golden: Path) -> None:
