@@ -158,9 +158,9 @@ class Opener:
 
     def _fetched(self, url: str) -> bytes:
         self._check_urls_allowed(url)
-        # an address may be written in any script, and travels in ASCII
-        request = urllib.request.Request(quote(url, safe=string.punctuation), headers={"User-Agent": "pairchain"})
         try:
+            # an address may be written in any script, and travels in ASCII
+            request = urllib.request.Request(quote(url, safe=string.punctuation), headers={"User-Agent": "pairchain"})
             with _opener().open(request, timeout=self.limits.timeout) as answer:
                 content: bytes = answer.read(self.limits.max_bytes + 1)
         except (OSError, ValueError, HTTPException) as error:

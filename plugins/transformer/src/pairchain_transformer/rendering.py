@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from pairchain.errors import PairchainWarning
 from pairchain_transformer import templates
-from pairchain_transformer.messages import DOCUMENT, Conversation, is_text_only
+from pairchain_transformer.messages import DOCUMENT, QUERY, Conversation, is_text_only
 from pairchain_transformer.processing import CUT_DOCUMENT, Settings
 
 # Options of tokenization that apply_chat_template takes by name, not among the tokenizer's.
@@ -64,6 +64,7 @@ class Renderer:
         text = {**settings["text"], **_among(settings["chat_template"], _SIZE_OPTIONS)}
         limit = text.get("max_length") or settings["common"].get("max_length") or self.tokenizer.model_max_length
         truncation = text.get("truncation")
+        whole = conversations
         if truncation == CUT_DOCUMENT:
             conversations = [self._with_shorter_document(chat, limit, settings) for chat in conversations]
             text["truncation"] = "longest_first"
@@ -73,7 +74,7 @@ class Renderer:
             restores = settings["chat_template"].get("restore_suffix", True)
             if restores:
                 self._restore_tails(features, conversations, limit, settings)
-            self._warn_of_losses(features, conversations, limit, settings, restores)
+            self._warn_of_losses(features, whole, conversations, limit, settings, restores)
         return features
 
     def token_ids(self, conversation: Conversation, settings: Settings) -> list[int]:
@@ -143,41 +144,48 @@ class Renderer:
     def _warn_of_losses(
         self,
         features: Mapping[str, Any],
-        conversations: Sequence[Conversation],
+        whole: Sequence[Conversation],
+        shortened: Sequence[Conversation],
         limit: int,
         settings: Settings,
         restores: bool,
     ) -> None:
-        lost, unrestored = [], []
-        for row, _ in _cut_rows(features, limit):
-            chat = conversations[row]
+        cut_rows = {row for row, _ in _cut_rows(features, limit)}
+        lost: dict[str, int] = {QUERY: 0, DOCUMENT: 0}
+        unrestored = 0
+        for row, (chat, rest) in enumerate(zip(whole, shortened, strict=True)):
             if not is_text_only(chat):
-                if restores and len(self.token_ids(chat, settings)) > limit:
-                    unrestored.append(row)
-            elif _document_of(chat):
-                room = limit - (len(self._tail(chat, settings)) if restores else 0)
-                if self._document_start(chat, settings) >= room:
-                    lost.append(row)
+                unrestored += row in cut_rows and restores and len(self.token_ids(chat, settings)) > limit
+                continue
+            room = limit - (len(self._tail(chat, settings)) if restores and row in cut_rows else 0)
+            for role in lost:
+                if _text_of(chat, role):
+                    cut = row in cut_rows and self._start(rest, role, settings) >= room
+                    lost[role] += cut or not _text_of(rest, role)
         if unrestored:
             warnings.warn(
-                f"{len(unrestored)} of {len(conversations)} pairs in a batch hold media and are longer than "
+                f"{unrestored} of {len(whole)} pairs in a batch hold media and are longer than "
                 f"max_length={limit}: they lost the end of the chat template, and a model that reads its score there "
                 "reads it elsewhere. Raise max_length, or shorten their texts.",
                 PairchainWarning,
                 stacklevel=2,
             )
-        if lost:
+        if any(lost.values()):
+            told = " and ".join(
+                f"{count} of {len(whole)} pairs in a batch lost their whole {role}"
+                for role, count in lost.items()
+                if count
+            )
             warnings.warn(
-                f"{len(lost)} of {len(conversations)} pairs in a batch lost their whole document to "
-                f"max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
-                "max_length, or shorten the query or the prompt.",
+                f"{told} to max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
+                "max_length, or shorten what comes first.",
                 PairchainWarning,
                 stacklevel=2,
             )
 
-    def _document_start(self, conversation: Conversation, settings: Settings) -> int:
-        """Return how many tokens come before the document."""
-        empty, filled = (self.token_ids(_with_document(conversation, filler), settings) for filler in ("0", "1 2 3 4"))
+    def _start(self, conversation: Conversation, role: str, settings: Settings) -> int:
+        """Return how many tokens come before the text of the first message of a role."""
+        empty, filled = (self.token_ids(_with_text(conversation, role, text), settings) for text in ("0", "1 2 3 4"))
         for position, (one, other) in enumerate(zip(empty, filled, strict=False)):
             if one != other:
                 return position
@@ -187,11 +195,11 @@ class Renderer:
         """Return the conversation with as much of its document as fits into ``limit`` tokens."""
         if not is_text_only(conversation):
             return conversation
-        text = _document_of(conversation)
+        text = _text_of(conversation, DOCUMENT)
         excess = len(self.token_ids(conversation, settings)) - limit
         while text and excess > 0:
             text = self._without_last_tokens(text, excess)
-            conversation = _with_document(conversation, text)
+            conversation = _with_text(conversation, DOCUMENT, text)
             excess = len(self.token_ids(conversation, settings)) - limit
         return conversation
 
@@ -226,18 +234,20 @@ def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.
     return [(row, mask[row].nonzero().flatten()) for row in (lengths >= limit).nonzero().flatten().tolist()]
 
 
-def _document_of(conversation: Conversation) -> str:
+def _text_of(conversation: Conversation, role: str) -> str:
+    """Return the text of the first message of a role, or an empty string if there is none."""
     for message in conversation:
-        if message["role"] == DOCUMENT:
+        if message["role"] == role:
             content = message["content"]
             return content if isinstance(content, str) else "".join(part["text"] for part in content)
     return ""
 
 
-def _with_document(conversation: Conversation, text: str) -> Conversation:
-    return [
-        message
-        if message["role"] != DOCUMENT
-        else {**message, "content": text if isinstance(message["content"], str) else [{"type": "text", "text": text}]}
-        for message in conversation
-    ]
+def _with_text(conversation: Conversation, role: str, text: str) -> Conversation:
+    """Return the conversation with another text in the first message of a role."""
+    position = next((index for index, message in enumerate(conversation) if message["role"] == role), None)
+    if position is None:
+        return conversation
+    message = conversation[position]
+    content = text if isinstance(message["content"], str) else [{"type": "text", "text": text}]
+    return [*conversation[:position], {**message, "content": content}, *conversation[position + 1 :]]
