@@ -153,3 +153,6 @@ EXCEPTIONS: dict[tuple[str, str], Calls] = {
 
 # Processors whose audio must be padded to the length they were trained on.
 FIXED_LENGTH_AUDIO = frozenset({"whisper"})
+
+# Processors that take their settings as they are, not in groups by modality.
+WITHOUT_GROUPS = frozenset({"CLIPSegProcessor", "Sam3Processor", "WhisperProcessor"})

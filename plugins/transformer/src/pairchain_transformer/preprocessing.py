@@ -24,6 +24,7 @@ from pairchain.modality import (
 )
 from pairchain.module import with_prompt
 from pairchain_transformer import processing
+from pairchain_transformer.architectures import WITHOUT_GROUPS
 from pairchain_transformer.media import Limits, Opener
 from pairchain_transformer.messages import conversation, media_in, with_system_prompt
 from pairchain_transformer.processing import Settings
@@ -126,18 +127,25 @@ class Preprocessor:
         }
         with _told(len(items)):
             if isinstance(self.processor, ProcessorMixin):
-                output = self.processor(
-                    **{_PROCESSOR_ARGUMENTS[kind]: value for kind, value in values.items()},
-                    text_kwargs=settings["text"],
-                    images_kwargs=settings["image"],
-                    audio_kwargs=settings["audio"],
-                    videos_kwargs=settings["video"],
-                    common_kwargs=settings["common"],
-                )
+                arguments = {_PROCESSOR_ARGUMENTS[kind]: value for kind, value in values.items()}
+                output = self.processor(**arguments, **self._options(modality, settings))
             else:
                 kind = parts(modality)[0]
                 output = self.processor(values[kind], **{**settings[kind], **settings["common"]})
         return {**output, "modality": modality}
+
+    def _options(self, modality: Modality, settings: Settings) -> dict[str, Any]:
+        if type(self.processor).__name__ in WITHOUT_GROUPS:
+            # what sound needs, such as its padding, comes before what its transcript does
+            flat = {key: value for kind in reversed(parts(modality)) for key, value in settings[kind].items()}
+            return {**flat, **settings["common"]}
+        return {
+            "text_kwargs": settings["text"],
+            "images_kwargs": settings["image"],
+            "audio_kwargs": settings["audio"],
+            "videos_kwargs": settings["video"],
+            "common_kwargs": settings["common"],
+        }
 
     def _prompt_length(self, prompt: str, settings: Settings) -> int:
         key = (prompt, repr((settings["text"], settings["common"])))

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 
 from pairchain.errors import InputError, nearest
+from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 
 # Groups of settings: those for everything, for each modality, and for the chat template.
 Settings = Mapping[str, dict[str, Any]]
@@ -24,8 +25,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "text": {"padding": True, "truncation": "longest_first"},
     "audio": {"padding": True},
 }
-# Speech models that were trained on one length only
-_FIXED_LENGTH_AUDIO = frozenset({"whisper"})
 
 
 def settings_of(
@@ -52,7 +51,7 @@ def settings_of(
         key: {**_DEFAULTS.get(key, {}), **(saved.get(key) or {}), **((given or {}).get(key) or {})}
         for key in PROCESSING_KEYS
     }
-    if model_type in _FIXED_LENGTH_AUDIO and "padding" not in {
+    if model_type in FIXED_LENGTH_AUDIO and "padding" not in {
         **(saved.get("audio") or {}),
         **((given or {}).get("audio") or {}),
     }:
