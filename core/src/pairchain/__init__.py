@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from pairchain import modules as modules
     from pairchain import registry as registry
     from pairchain.chain import ModuleChain as ModuleChain
+    from pairchain.comparison import compare as compare
     from pairchain.cross_encoder import CrossEncoder as CrossEncoder
     from pairchain.errors import PairchainError as PairchainError
     from pairchain.errors import PairchainWarning as PairchainWarning
     from pairchain.hooks import hookimpl as hookimpl
+    from pairchain.inspection import inspect as inspect
+    from pairchain.locking import Lock as Lock
+    from pairchain.locking import lock as lock
     from pairchain.module import InputModule as InputModule
     from pairchain.module import Module as Module
     from pairchain.source import Source as Source
@@ -27,27 +31,35 @@ __version__ = "0.1.0"
 _HOME = {
     "CrossEncoder": "pairchain.cross_encoder",
     "InputModule": "pairchain.module",
+    "Lock": "pairchain.locking",
     "Module": "pairchain.module",
     "ModuleChain": "pairchain.chain",
     "PairchainError": "pairchain.errors",
     "PairchainWarning": "pairchain.errors",
     "Source": "pairchain.source",
+    "compare": "pairchain.comparison",
     "hookimpl": "pairchain.hooks",
+    "inspect": "pairchain.inspection",
+    "lock": "pairchain.locking",
 }
 _SUBMODULES = ("errors", "hooks", "modules", "registry")
 
 __all__ = [
     "CrossEncoder",
     "InputModule",
+    "Lock",
     "Module",
     "ModuleChain",
     "PairchainError",
     "PairchainWarning",
     "Source",
     "__version__",
+    "compare",
     "errors",
     "hookimpl",
     "hooks",
+    "inspect",
+    "lock",
     "modules",
     "registry",
 ]

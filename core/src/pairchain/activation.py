@@ -6,61 +6,29 @@ the table, never imported, and arguments that the path alone would lose are stor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from pairchain.activation_table import ARGUMENTS, PATHS
+from pairchain.activation_table import is_known as is_known
 from pairchain.errors import FormatError, InputError, nearest
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
-# Constructor arguments that change what the class computes; each is also the attribute that holds it.
-_ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "CELU": ("alpha",),
-    "ELU": ("alpha",),
-    "GELU": ("approximate",),
-    "GLU": ("dim",),
-    "Hardshrink": ("lambd",),
-    "Hardsigmoid": (),
-    "Hardswish": (),
-    "Hardtanh": ("min_val", "max_val"),
-    "Identity": (),
-    "LeakyReLU": ("negative_slope",),
-    "LogSigmoid": (),
-    "LogSoftmax": ("dim",),
-    "Mish": (),
-    "PReLU": ("num_parameters", "init"),
-    "RReLU": ("lower", "upper"),
-    "ReLU": (),
-    "ReLU6": (),
-    "SELU": (),
-    "SiLU": (),
-    "Sigmoid": (),
-    "Softmax": ("dim",),
-    "Softmin": ("dim",),
-    "Softplus": ("beta", "threshold"),
-    "Softshrink": ("lambd",),
-    "Softsign": (),
-    "Tanh": (),
-    "Tanhshrink": (),
-    "Threshold": ("threshold", "value"),
-}
-_CLASSES: dict[str, type[nn.Module]] = {name: getattr(nn, name) for name in _ARGUMENTS}
-_BY_PATH: dict[str, type[nn.Module]] = {
-    path: cls for name, cls in _CLASSES.items() for path in (f"torch.nn.{name}", f"{cls.__module__}.{name}")
-}
+_CLASSES: dict[str, type[nn.Module]] = {name: getattr(nn, name) for name in ARGUMENTS}
+_BY_PATH: dict[str, type[nn.Module]] = {path: _CLASSES[name] for path, name in PATHS.items()}
 # Only Threshold cannot be built without arguments.
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    name: {} if name == "Threshold" else {key: getattr(cls(), key) for key in _ARGUMENTS[name]}
+    name: {} if name == "Threshold" else {key: getattr(cls(), key) for key in ARGUMENTS[name]}
     for name, cls in _CLASSES.items()
 }
-
-
-def is_known(path: str) -> bool:
-    """Return whether ``path``, such as ``torch.nn.modules.activation.Sigmoid``, is in the table."""
-    return path in _BY_PATH
+# Scores and embeddings have two axes, and no activation has weights for more than each of their columns.
+_COUNTS = {"dim": range(-2, 2), "num_parameters": range(1, 2**20)}
+_LARGEST = torch.finfo(torch.float32).max
 
 
 def checked(activation: Activation) -> Activation:
@@ -88,13 +56,31 @@ def describe(activation: Activation) -> tuple[str, dict[str, Any]]:
         shown = getattr(activation, "__name__", None) or repr(activation)
         raise FormatError(
             f"the activation {shown} cannot be saved: only these torch.nn classes can be named in a saved model: "
-            f"{', '.join(_ARGUMENTS)}.",
+            f"{', '.join(ARGUMENTS)}.",
             next_step="use an instance of one of them, or compute it in a module of the chain.",
         )
     defaults = _DEFAULTS[cls.__name__]
-    arguments = {key: getattr(activation, key) for key in _ARGUMENTS[cls.__name__]}
+    arguments = {key: getattr(activation, key) for key in ARGUMENTS[cls.__name__]}
     changed = {key: value for key, value in arguments.items() if key not in defaults or value != defaults[key]}
     return f"{cls.__module__}.{cls.__name__}", changed
+
+
+def settings_of(activation: Activation | None) -> dict[str, Any]:
+    """Return the fields of a saved model's settings that name ``activation``; None means the default.
+
+    Raises:
+        FormatError: It is no torch activation, or has weights that were trained: the settings hold none.
+    """
+    if activation is None:
+        return {}
+    path, arguments = describe(activation)
+    fresh = build(path, arguments).state_dict()
+    if any(not torch.equal(value.cpu(), fresh[name]) for name, value in activation.state_dict().items()):  # type: ignore[attr-defined]
+        raise FormatError(
+            f"the weights of the activation {path} were trained, and a saved model's settings hold no weights.",
+            next_step="compute it in a module of the chain, such as Dense(…, activation_function=…).",
+        )
+    return {"activation_fn": path, "activation_arguments": arguments}
 
 
 def build(path: str, arguments: Mapping[str, Any] | None = None, *, shown_as: str = "activation_fn") -> nn.Module:
@@ -114,15 +100,15 @@ def build(path: str, arguments: Mapping[str, Any] | None = None, *, shown_as: st
             f"{shown_as} is {path!r}, which is not one of torch's activation classes{nearest(str(path), _BY_PATH)}.",
             next_step="nothing else is imported from a saved model; pass the activation yourself.",
         )
-    known = _ARGUMENTS[cls.__name__]
+    known = ARGUMENTS[cls.__name__]
     if not isinstance(arguments, Mapping | None):
         raise FormatError(f"{shown_as}: its arguments are {arguments!r}, not an object.")
     for key in arguments or {}:
         if key not in known:
             raise FormatError(f"{shown_as}: {cls.__name__} takes no argument {key!r}{nearest(key, known)}.")
     for key, value in (arguments or {}).items():
-        if not _fits(value, _DEFAULTS[cls.__name__].get(key)):
-            raise FormatError(f"{shown_as}: {cls.__name__} takes no {key}={value!r}.")
+        if not (_is_count(key, value) if key in _COUNTS else _fits(value, _DEFAULTS[cls.__name__].get(key))):
+            raise FormatError(f"{shown_as}: {cls.__name__} takes no {key}={_short(value)}.")
     try:
         return cls(**(arguments or {}))
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
@@ -133,7 +119,17 @@ def build(path: str, arguments: Mapping[str, Any] | None = None, *, shown_as: st
 
 
 def _fits(value: Any, default: Any) -> bool:
-    """Return whether ``value`` is of the kind that ``default`` is; an axis may be left out, numbers are numbers."""
+    """Return whether ``value`` is of the kind that ``default`` is; numbers are those that float32 can hold."""
     if isinstance(default, str):
         return isinstance(value, str)
-    return value is None if default is None and value is None else type(value) in (int, float)
+    return type(value) in (int, float) and (abs(value) <= _LARGEST or value in (math.inf, -math.inf))
+
+
+def _is_count(key: str, value: Any) -> bool:
+    """Return whether ``value`` is a whole number that makes sense; an axis may be left out."""
+    return (type(value) is int and value in _COUNTS[key]) or (value is None and key == "dim")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

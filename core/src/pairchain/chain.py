@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from pairchain import flow
-from pairchain.errors import ChainError, UnknownKeywordError, nearest
+from pairchain.custom_import import code_of, noting_origin
+from pairchain.device import device_of, is_dispatched, settle
+from pairchain.errors import ChainError, PairchainWarning, UnknownKeywordError, nearest
 from pairchain.flow import called, check_features
 from pairchain.module import Features, InputModule, missing_methods
 from pairchain.registry import Origin, default
@@ -62,8 +64,12 @@ class ModuleChain(nn.Sequential):
 
     @property
     def tokenizer(self) -> Any:
-        """The input module's tokenizer, or None if it has none."""
+        """The input module's tokenizer, or None if it has none; can be set where the input module allows it."""
         return getattr(self.input_module, "tokenizer", None)
+
+    @tokenizer.setter
+    def tokenizer(self, value: Any) -> None:
+        self.input_module.tokenizer = value
 
     @property
     def processor(self) -> Any:
@@ -82,9 +88,8 @@ class ModuleChain(nn.Sequential):
 
     @property
     def device(self) -> torch.device:
-        """Where the chain's parameters are, or where its first buffer is, or the CPU if it has neither."""
-        tensor = next(chain(self.parameters(), self.buffers()), None)
-        return torch.device("cpu") if tensor is None else tensor.device
+        """Where its inputs go and its scores come from: where its first tensor is, or the CPU if it has none."""
+        return device_of(self) or torch.device("cpu")
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -95,7 +100,7 @@ class ModuleChain(nn.Sequential):
     @property
     def origins(self) -> dict[str, Origin]:
         """Who provides each module's class, by the module's name in the chain."""
-        return {name: default.origin(type(module)) for name, module in self._modules.items()}
+        return {name: _origin(type(module)) for name, module in self._modules.items()}
 
     def keyword_names(self) -> set[str]:
         """Return every keyword argument that some module of the chain takes, to preprocess or to forward."""
@@ -134,9 +139,40 @@ class ModuleChain(nn.Sequential):
         """Return ``features`` after every module, each given the keyword arguments it asks for."""
         return flow.forward_through(self._named, features, kwargs, self.module_kwargs)
 
+    def tell_ready(self) -> None:
+        """Tell every module that asks for it that the chain stands; one that is in two places is told once."""
+        for module in self.children():
+            ready: Any = getattr(module, "on_model_ready", None)
+            if ready is not None:
+                with noting_origin(type(module), called=f"{type(module).__name__}.on_model_ready"):
+                    ready(self)
+
     def declared_num_labels(self) -> int | None:
         """Return how many scores a pair gets if the module that writes them last says so, else None."""
         return flow.labels_of(self._named)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # torch would make a module, as activations and models are, a link of the chain before it looks for a property
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move or cast the chain as any `torch.nn.Module`; what accelerate spread over several devices is not moved."""
+        staying = {module for module in self.modules() if is_dispatched(module)}
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs) if staying else (None, None)
+        if device is None:
+            return super().to(*args, **kwargs)
+        if dtype is not None:
+            super().to(dtype)
+        warnings.warn(
+            f"what a device_map spread over several devices stays there; only the rest moves to {device}.",
+            PairchainWarning,
+            stacklevel=2,
+        )
+        settle(self, device, staying)
+        return self
 
     def __getitem__(self, index: Any) -> Any:
         # nn.Sequential would call the subclass's constructor, and a slice need not make a chain
@@ -182,6 +218,13 @@ def _check_names(cls: type, names: Iterable[str]) -> None:
             raise ChainError(
                 f"a module is named {name!r}, which is an attribute of every chain.", next_step="give it another name."
             )
+
+
+def _origin(cls: type) -> Origin:
+    if (code := code_of(cls)) is None:
+        return default.origin(cls)
+    # a model card shows it, and a folder's path is nobody else's business
+    return Origin(f"{code.entry.path} beside the model" if code.source.is_local else str(code))
 
 
 def _numbered(modules: Any) -> OrderedDict[str, nn.Module]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from pairchain import activation, hooks, saved_model, scoring, trust
+from pairchain import activation, hooks, scoring, trust
 from pairchain.activation import Activation
 from pairchain.chain import ModuleChain
 from pairchain.device import keep_in_float32, place
@@ -30,12 +31,13 @@ from pairchain.legacy import (
     accepts_older_arguments,
 )
 from pairchain.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
+from pairchain.locking import Lock
 from pairchain.modality import check_supported
 from pairchain.model_card import model_card
 from pairchain.pool import WorkerPool, default_devices
 from pairchain.prompts import choose, known
 from pairchain.publish import push_folder
-from pairchain.save import save_chain
+from pairchain.save import CardWriter, save_chain
 from pairchain.saved_model import ModelConfig
 from pairchain.source import Source, open_source
 
@@ -50,7 +52,10 @@ class CrossEncoder(OlderNames, ModuleChain):
         prompts: Prompt texts by name; they come before saved ones of the same name.
         default_prompt_name: Prompt used when none is asked for; ``""`` switches a saved one off.
         cache_folder: Where downloads are kept.
-        trust_remote_code: Whether code that comes with the model may run.
+        trust_remote_code: Whether code that comes with the model may run: True, False, or a list of approvals, each
+            ``"owner/name@commit"`` or ``"sha256:…"``.
+        code_revision: Revision of the other repositories that its code is in, or one for each by name.
+        lock: Path of a lock file, or a lock: what every file has to be; see `pairchain.lock`.
         revision: Branch, tag, commit or ref such as ``refs/pr/11``; resolved once to a commit.
         local_files_only: Use only what was downloaded earlier.
         token: Hub token.
@@ -91,11 +96,13 @@ class CrossEncoder(OlderNames, ModuleChain):
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
-        trust_remote_code: bool = False,
+        trust_remote_code: bool | Sequence[str] = False,
         revision: str | None = None,
         local_files_only: bool = False,
         token: bool | str | None = None,
         subfolder: str = "",
+        code_revision: str | Mapping[str, str] | None = None,
+        lock: str | os.PathLike[str] | Lock | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
         config_kwargs: Mapping[str, Any] | None = None,
@@ -127,22 +134,25 @@ class CrossEncoder(OlderNames, ModuleChain):
         elif model_name_or_path is None:
             raise InputError("there is nothing to load.", next_step="pass a model's name or path, or modules=[…].")
         else:
+            code_revision = code_revision or (model_kwargs or {}).get("code_revision")
+            policy = trust.policy(trust_remote_code, allow_pickle, code_revision, lock)
             loaded = load_model(
                 open_source(
                     model_name_or_path,
-                    revision=revision,
+                    revision=revision or policy.locked_revision(model_name_or_path),
                     token=token,
                     cache_folder=cache_folder,
                     local_files_only=local_files_only,
                     subfolder=subfolder,
                 ),
-                trust.Policy(trust_remote_code, allow_pickle),
+                policy,
                 module_classes=module_classes or {},
                 model_kwargs=model_kwargs or {},
                 processor_kwargs=_with(processor_kwargs, "model_max_length", max_length),
                 config_kwargs=_with(config_kwargs, "num_labels", num_labels),
                 backend=backend,
             )
+            policy.warn_of_idle_revisions()
         try:
             super().__init__(loaded.modules, module_kwargs={entry.name: entry.kwargs for entry in loaded.entries})
         except ChainError as error:
@@ -156,8 +166,7 @@ class CrossEncoder(OlderNames, ModuleChain):
         self.default_prompt_name = (
             settings.default_prompt_name if default_prompt_name is None else default_prompt_name or None
         )
-        self._requirements = settings.requirements
-        self._extra_settings = settings.extra
+        self._settings = settings
         self._extra_entries = {entry.name: entry.extra for entry in loaded.entries}
         self._num_labels: int | None = None
         self.activation_fn = (
@@ -170,15 +179,11 @@ class CrossEncoder(OlderNames, ModuleChain):
         self._check_num_labels(num_labels)
         if self.source is None and max_length is not None:
             self.max_seq_length = max_length
-        place(self, device, has_device_map="device_map" in (model_kwargs or {}))
+        place(self, device, has_device_map=(model_kwargs or {}).get("device_map") is not None)
         kept = settings.keep_in_fp32_modules if keep_in_fp32_modules is None else tuple(keep_in_fp32_modules)
         self.keep_in_fp32_modules = keep_in_float32(self, kept)
         self.eval()
-        # children, not links: a module in two places is told once
-        for module in self.children():
-            ready: Any = getattr(module, "on_model_ready", None)
-            if ready is not None:
-                ready(self)
+        self.tell_ready()
         if self.source is not None:
             hooks.tell("pairchain_chain_loaded", chain=self)
 
@@ -366,13 +371,6 @@ class CrossEncoder(OlderNames, ModuleChain):
     def activation_fn(self, value: Activation | None) -> None:
         self.__dict__["_activation"] = None if value is None else activation.checked(value)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # an activation is often an nn.Module, and nn.Module would make it a link of the chain
-        if name == "activation_fn":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
-
     # -- saving -------------------------------------------------------------------------------------------------------
 
     def save_pretrained(
@@ -384,6 +382,7 @@ class CrossEncoder(OlderNames, ModuleChain):
         overwrite_model_card: bool = False,
         card_examples: Sequence[tuple[Any, Any]] = (),
         safe_serialization: bool = True,
+        copy_code: bool = False,
     ) -> None:
         """Save the chain to the folder ``path``, in the format of sentence-transformers' CrossEncoder.
 
@@ -397,24 +396,23 @@ class CrossEncoder(OlderNames, ModuleChain):
             overwrite_model_card: Whether to write it over one that is there.
             card_examples: Pairs to score and show in the card; without any, the model is not run.
             safe_serialization: Whether weights go to safetensors; otherwise to pickles.
+            copy_code: Whether code of other repositories is copied in, as custom code is, or named with its commit.
 
         Raises:
             FormatError: Something in the chain cannot be written, such as an activation that is no torch class.
         """
-        files = {}
-        if create_model_card and (overwrite_model_card or not (Path(path) / "README.md").exists()):
-            files["README.md"] = self._model_card(model_name or os.fspath(path), card_examples)
+        is_free = create_model_card and (overwrite_model_card or not (Path(path) / "README.md").exists())
+        card = self._card_writer(model_name or os.fspath(path), card_examples) if is_free else None
         config = ModelConfig(
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
             keep_in_fp32_modules=self.keep_in_fp32_modules,
-            requirements=self._requirements,
-            extra=self._extra_settings,
-            **saved_model.activation_settings(self._activation_to_save),
+            requirements=self._settings.requirements,
+            extra=self._settings.extra,
+            **activation.settings_of(self._activation_to_save),
         )
-        save_chain(
-            self, path, config, extra_entries=self._extra_entries, files=files, safe_serialization=safe_serialization
-        )
+        options = {"safe_serialization": safe_serialization, "copy_code": copy_code}
+        save_chain(self, path, config, extra_entries=self._extra_entries, card=card, **options)
 
     def save(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Save the chain; see `save_pretrained`."""
@@ -433,11 +431,12 @@ class CrossEncoder(OlderNames, ModuleChain):
         replace_model_card: bool = False,
         card_examples: Sequence[tuple[Any, Any]] = (),
         safe_serialization: bool = True,
+        copy_code: bool = False,
     ) -> str:
         """Save the chain to a Hub repository as one commit, and return that commit's or pull request's URL.
 
         Args:
-            repo_id: The repository, as ``owner/name``; made if it is not there.
+            repo_id: The repository, as ``owner/name``, or a name for one of your own; made if it is not there.
             token: Hub token.
             private: Whether a repository that is made is private.
             exist_ok: Whether the repository may be there already.
@@ -445,7 +444,7 @@ class CrossEncoder(OlderNames, ModuleChain):
             create_pr: Whether to open a pull request instead of changing the branch.
             commit_message: The commit's first line.
             replace_model_card: Whether a ``README.md`` that is there is replaced.
-            card_examples, safe_serialization: As for `save_pretrained`.
+            card_examples, safe_serialization, copy_code: As for `save_pretrained`.
 
         Raises:
             FormatError: Something in the chain cannot be written; nothing is pushed.
@@ -453,7 +452,8 @@ class CrossEncoder(OlderNames, ModuleChain):
         """
 
         def write(folder: Path) -> None:
-            self.save_pretrained(folder, repo_id, card_examples=card_examples, safe_serialization=safe_serialization)
+            options = {"safe_serialization": safe_serialization, "copy_code": copy_code}
+            self.save_pretrained(folder, repo_id, card_examples=card_examples, **options)
 
         return push_folder(
             write,
@@ -467,17 +467,17 @@ class CrossEncoder(OlderNames, ModuleChain):
             replace_model_card=replace_model_card,
         )
 
-    def _model_card(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> str:
+    def _card_writer(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> CardWriter:
         batch = as_batch(list(pairs))
         if batch.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
         scores = self.predict(batch.items).tolist() if batch.items else []
-        return model_card(
+        return partial(
+            model_card,
             self,
             name=name,
             num_labels=self._known_num_labels,
             source=self.source,
-            max_length=self.max_seq_length,
             prompts=self.prompts,
             metadata=self.model_card_data,
             examples=list(zip(batch.items, scores, strict=True)),

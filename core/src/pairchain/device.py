@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from itertools import chain as chain_of
 from typing import Any
 
 import torch
@@ -39,27 +40,59 @@ def default_device() -> torch.device:
 def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device_map: bool) -> None:
     """Give every module the dtype of the first one's first parameter, and move the chain to ``device``.
 
+    What a ``device_map`` placed when it was loaded stays, wherever in the chain it is, and what follows it goes there.
+
     Args:
         chain: The modules.
         device: Where to; None for `default_device`.
-        has_device_map: Whether the first module was spread over devices when it was loaded, and stays there.
+        has_device_map: Whether the first module was loaded with one, even if nothing inside it says so.
     """
     first = next(chain[0].parameters(), None)
-    followers = list(chain)[1:]
     # a quantised model's first parameter may hold integers, which no other module computes in
     if first is not None and first.is_floating_point():
-        for module in followers:
+        for module in list(chain)[1:]:
             module.to(dtype=first.dtype)
-    if not has_device_map:
-        chain.to(default_device() if device is None else device)
-        return
-    if device is not None:
+    placed = {module for module in chain.modules() if is_dispatched(module) or getattr(module, "has_device_map", False)}
+    if has_device_map and not placed:
+        placed = {chain[0]}
+    if placed and device is not None:
         warnings.warn(
             f"device_map decides the placement; device={device!r} is not used.", PairchainWarning, stacklevel=4
         )
-    if first is not None:
-        for module in followers:
-            module.to(first.device)
+    settle(chain, default_device() if device is None or placed else torch.device(device), placed)
+
+
+def is_dispatched(module: nn.Module) -> bool:
+    """Return whether accelerate spread the module over several places, where it must stay."""
+    places = set((getattr(module, "hf_device_map", None) or {}).values())
+    return len(places) > 1 or "disk" in places
+
+
+def device_of(module: nn.Module) -> torch.device | None:
+    """Return where the module's inputs belong, which is where its first tensor is; None if it has none.
+
+    Tensors that accelerate keeps elsewhere until they are needed do not count.
+    """
+    somewhere = None
+    for tensor in chain_of(module.parameters(), module.buffers()):
+        if tensor.device.type != "meta":
+            return tensor.device
+        somewhere = somewhere or tensor.device
+    return None if any(map(is_dispatched, module.modules())) else somewhere
+
+
+def settle(module: nn.Module, device: torch.device, staying: Set[nn.Module]) -> None:
+    """Move ``module`` to ``device``, all but what is ``staying``; what follows that in a row goes where it is."""
+    if module in staying:
+        return
+    if staying.isdisjoint(module.modules()):
+        module.to(device)
+        return
+    module._apply(lambda tensor: tensor.to(device), recurse=False)  # type: ignore[no-untyped-call]
+    for child in module.children():
+        settle(child, device, staying)
+        if isinstance(module, nn.Sequential) and not staying.isdisjoint(child.modules()):
+            device = device_of(child) or device
 
 
 def keep_in_float32(chain: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
@@ -82,6 +115,15 @@ def keep_in_float32(chain: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
     for path in kept:
         layers[path].__class__ = Float32Linear
     return kept
+
+
+def brought_to(features: dict[str, Any], device: torch.device | None) -> dict[str, Any]:
+    """Return ``features`` on ``device``, if none of their tensors is there yet; None stands for any device."""
+    devices = {value.device for value in features.values() if isinstance(value, torch.Tensor)}
+    # some may be elsewhere on purpose, such as lengths on the CPU
+    if device is None or not devices or device in devices:
+        return features
+    return {key: to_device(value, device) for key, value in features.items()}
 
 
 def to_device(features: Any, device: torch.device) -> Any:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import importlib_metadata
 from importlib_metadata import EntryPoint
@@ -120,6 +126,36 @@ def _readable_entry_points() -> list[EntryPoint]:
                 stacklevel=2,
             )
     return [point for own in points.values() for point in own]
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a top-level package or module comes with Python or with an installed distribution.
+
+    Files that merely lie on the path, as those beside a script do, are not installed.
+    """
+    if package in sys.stdlib_module_names:
+        return True
+    try:
+        spec = getattr(sys.modules.get(package), "__spec__", None) or find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    places = () if spec is None else (spec.origin or "", *(spec.submodule_search_locations or ()))
+    return any(part in ("site-packages", "dist-packages") for place in places for part in Path(place).parts)
+
+
+@cache
+def editable_projects() -> tuple[Path, ...]:
+    """Return the folders of the projects that are installed editable: what is imported from them is not copied."""
+    from urllib.request import url2pathname  # brings an HTTP client along
+
+    found = []
+    for dist in importlib_metadata.distributions():
+        with suppress(OSError, ValueError, AttributeError):
+            # PEP 610
+            origin = json.loads(dist.read_text("direct_url.json") or "{}")
+            if origin.get("dir_info", {}).get("editable"):
+                found.append(Path(url2pathname(urlsplit(origin["url"]).path)))
+    return tuple(found)
 
 
 def installed_version(distribution: str) -> str | None:

@@ -44,7 +44,37 @@ class PairchainWarning(UserWarning):
 
 
 class InputError(PairchainError, ValueError):
-    """What was passed in cannot be scored, or cannot be understood."""
+    """What was passed in cannot be scored, or cannot be understood.
+
+    Attributes:
+        index: Which input it is about, if it is about one. An input module counts in its batch; by the time the error
+            reaches the caller of ``predict``, it counts in all that was passed in.
+        element: Which element of that pair, 0 or 1, if it is about one.
+    """
+
+    index: int | None
+    element: int | None
+
+    def __init__(
+        self, what: str, *, where: str = "", next_step: str = "", index: int | None = None, element: int | None = None
+    ) -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.index = self.element = None
+        self._unplaced = what
+        if index is not None:
+            self.place(index, element)
+
+    def place(self, index: int, element: int | None = None) -> None:
+        """Say which input the error is about, instead of what it said of that before.
+
+        Args:
+            index: The input.
+            element: Which element of the pair; None for what was known of that.
+        """
+        self.index = index
+        self.element = self.element if element is None else element
+        named = f"input {index}" if self.element is None else f"input {index}, element {self.element}"
+        PairchainError.__init__(self, f"{named}: {self._unplaced}", where=self.where, next_step=self.next_step)
 
 
 class UnknownKeywordError(PairchainError, TypeError):
@@ -108,7 +138,27 @@ class UnknownTypeError(PairchainError, LookupError):
 
 
 class TrustRequiredError(PairchainError, PermissionError):
-    """Loading would run code that came with a model, and nobody allowed that."""
+    """Loading would run code that came with a model, and nobody allowed that.
+
+    Attributes:
+        approvals: What to pass as ``trust_remote_code`` to allow just that.
+    """
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "", approvals: tuple[str, ...] = ()) -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.approvals = approvals
+
+
+class LockError(PairchainError):
+    """A model is not what was locked.
+
+    Attributes:
+        mismatches: Every difference, a line each.
+    """
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "", mismatches: tuple[str, ...] = ()) -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.mismatches = mismatches
 
 
 class PluginError(PairchainError):

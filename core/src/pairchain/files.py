@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import ntpath
 import os
+import platform
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -50,6 +52,11 @@ _MODEL_FILES = (
 )
 
 
+# More than the index of the largest checkpoints, and deeper than any settings; reading stops there, so that a file can
+# fill neither the memory nor the stack of whoever only looks.
+MOST_BYTES_OF_JSON = 2**26
+_DEEPEST = 64
+
 # The key of what stands in modules.json while a save swaps its files in.
 INTERRUPTED = "interrupted_save"
 
@@ -62,10 +69,12 @@ def read_json(path: Path, *, shown_as: str) -> Any:
         shown_as: How to call the file in an error, such as ``modules.json of user/model``.
 
     Raises:
-        FormatError: The file is not UTF-8, not JSON, or nested too deeply to be honest.
+        FormatError: The file is not UTF-8, not JSON, or larger or nested deeper than any honest one.
     """
+    if path.stat().st_size > MOST_BYTES_OF_JSON:
+        raise FormatError(f"{shown_as} is larger than {MOST_BYTES_OF_JSON:,} bytes.", where=str(path))
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{shown_as} is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).",
@@ -74,6 +83,24 @@ def read_json(path: Path, *, shown_as: str) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:  # other bytes than UTF-8, numbers of thousands of digits
         raise FormatError(f"{shown_as} cannot be read as JSON: {error}.", where=str(path)) from error
+    if _is_deeper(value, _DEEPEST):
+        raise FormatError(f"{shown_as} is nested deeper than {_DEEPEST} levels.", where=str(path))
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether lists and objects are nested deeper than that; what is, makes others run out of stack."""
+    inside = [value]
+    for _ in range(levels + 1):
+        inside = [
+            part
+            for found in inside
+            if isinstance(found, dict | list)
+            for part in (found.values() if isinstance(found, dict) else found)
+        ]
+        if not inside:
+            return False
+    return True
 
 
 def read_json_object(path: Path, *, shown_as: str) -> dict[str, Any]:
@@ -99,6 +126,26 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
     except (TypeError, ValueError) as error:
         raise FormatError(f"{path.name} cannot be written as JSON: {error}.", where=str(path.parent.name)) from error
     path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that takes its place at ``path`` when the block ends well.
+
+    Raises:
+        FormatError: There is no such folder, or a folder is at ``path``.
+    """
+    if not path.parent.is_dir() or path.is_dir():
+        raise FormatError(f"cannot write the file {str(path)!r}.", next_step="name a file in a folder that is there.")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.chmod(0o666 & ~_umask())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def warn_unknown_key(key: str, known: Mapping[str, Any] | Sequence[str], *, shown_as: str) -> None:
@@ -136,7 +183,8 @@ def staged(target: Path) -> Iterator[Path]:
     """Yield an empty folder whose files take their place in ``target`` when the block ends well.
 
     If the block raises, ``target`` is as it was. Files in ``target`` that are not part of a model (notes, code, a
-    ``.git`` folder) stay; those that belong to the model there before are replaced as a set.
+    ``.git`` folder) stay; those that belong to the model there before are replaced as a set. What an earlier save to
+    ``target`` left behind, because its process was killed, is removed.
 
     Raises:
         FormatError: ``target``, or a folder that it would be in, exists and is not a folder.
@@ -144,7 +192,9 @@ def staged(target: Path) -> Iterator[Path]:
     existing = next(path for path in (target, *target.parents) if os.path.lexists(path))
     if not existing.is_dir():
         raise FormatError(f"cannot save to {str(target)!r}: {existing} is not a folder.", next_step="name a folder.")
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.saving-", dir=existing))
+    for folder in {existing, target.parent}:
+        _remove_abandoned(_prefix(target, "saving"), folder)
+    staging = _made_aside(_prefix(target, "saving"), existing)
     try:
         yield staging
         if target.is_dir():
@@ -165,7 +215,7 @@ def _replace_inside(target: Path, staging: Path) -> None:
     Renaming entries inside the folder, not the folder, also works where the folder is a mount, a link or the current
     directory. A process killed between two renames leaves a modules.json that says so instead of a mixed model.
     """
-    outgoing = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced-", dir=target))
+    outgoing = _made_aside(_prefix(target, "replaced"), target)
     arriving = {entry.name for entry in staging.iterdir()}
     leaving = {entry.name for entry in target.iterdir() if entry.name in arriving or belongs_to_model(entry.name)}
     done: list[tuple[Path, Path]] = []
@@ -198,6 +248,48 @@ def _replace_inside(target: Path, staging: Path) -> None:
         shutil.rmtree(outgoing, ignore_errors=True)
         raise
     shutil.rmtree(outgoing, ignore_errors=True)
+    # not before: until now they may hold the only whole copy of a model
+    _remove_abandoned(_prefix(target, "replaced"), target)
+
+
+def _prefix(target: Path, purpose: str) -> str:
+    """Return how folders of this machine begin that saves to ``target`` put aside; their process follows."""
+    return f".{target.resolve().name}.{purpose}-{_machine()}-"
+
+
+def _machine() -> str:
+    """Return what tells this machine, or container, from others that may see the same folder."""
+    try:
+        container = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        container = ""
+    return sha256(f"{platform.node()} {container}".encode()).hexdigest()[:8]
+
+
+def _made_aside(prefix: str, parent: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
+
+
+def _remove_abandoned(prefix: str, parent: Path) -> None:
+    """Remove the folders with this prefix whose process runs no more."""
+    with suppress(OSError):
+        for name in os.listdir(parent):
+            owner = name.removeprefix(prefix).partition("-")[0] if name.startswith(prefix) else ""
+            if owner.isdecimal() and not _runs(int(owner)):
+                shutil.rmtree(parent / name, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    """Return whether the process runs, or may run: where asking could end it, it is not asked."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def belongs_to_model(name: str) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pairchain.custom_import import noting_origin
+from pairchain.device import brought_to, device_of
 from pairchain.errors import ChainError
 from pairchain.module import Features, InputModule, with_prompt
 
@@ -96,14 +98,15 @@ def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keyw
     """
     method = _preprocess_of(module)
     named = _named_keywords(method)
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values())
+    takes_any = _takes_any(method)
     taken = {name: value for name, value in keywords.items() if takes_any or name in named}
     # tokenize is older than prompts: what it takes besides the texts is no promise to read one
     if "prompt" in named or (takes_any and method.__name__ != "tokenize"):
         taken["prompt"] = prompt
     else:
         inputs = with_prompt(inputs, prompt)
-    features: Features = method(inputs, **taken)
+    with noting_origin(type(module), called=f"{type(module).__name__}.{method.__name__}"):
+        features: Features = method(inputs, **taken)
     return features
 
 
@@ -126,7 +129,9 @@ def forward_through(
     """
     for name, module in modules.items():
         asked = forward_names(module, (more_names or {}).get(name, ()))
-        features = module(features, **{key: value for key, value in keywords.items() if key in asked})
+        features = brought_to(features, device_of(module))
+        with noting_origin(type(module), called=called(name, module)):
+            features = module(features, **{key: value for key, value in keywords.items() if key in asked})
         if not isinstance(features, Mapping):
             raise ChainError(
                 f"{called(name, module)} returned {type(features).__name__}.",
@@ -138,6 +143,14 @@ def forward_through(
 def forward_names(module: Any, more: Iterable[str] = ()) -> set[str]:
     """Return the keyword arguments that reach a module's forward: those its class asks for, and ``more``."""
     return {*more, *getattr(module, "forward_kwargs", ())}
+
+
+def accepted_names(modules: NamedModules, names: Iterable[str]) -> dict[str, list[str]]:
+    """Return for each module those of ``names`` that its forward can be given, whether or not its class asks."""
+    return {
+        key: [name for name in names if _takes_any(module.forward) or name in _named_keywords(module.forward)]
+        for key, module in modules.items()
+    }
 
 
 def keyword_names(modules: NamedModules, more_names: Mapping[str, Sequence[str]] | None = None) -> set[str]:
@@ -172,6 +185,10 @@ def _preprocess_of(module: Any) -> Any:
         return module.tokenize
     inherited = getattr(cls, "preprocess", None) is InputModule.preprocess
     return module.tokenize if inherited and cls.tokenize is not InputModule.tokenize else module.preprocess
+
+
+def _takes_any(method: Any) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values())
 
 
 def _named_keywords(method: Any) -> set[str]:

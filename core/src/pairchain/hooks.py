@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,14 @@ from pairchain.errors import PairchainWarning, PluginConflictError, PluginError
 from pairchain.registry import Registry, default
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from torch import nn
 
     from pairchain.chain import ModuleChain
+    from pairchain.facts import Facts
     from pairchain.load import LoadRequest
+    from pairchain.source import Source
 
 PROJECT = "pairchain"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -41,10 +46,30 @@ class Specification:
         """Return the class for a type that no plugin registers, or None if you do not know it either."""
 
     @hookspec
+    def pairchain_foresee_type(self, type_name: str) -> str | None:
+        """Return the distribution whose class `pairchain_resolve_type` would return, importing nothing; or None."""
+
+    @hookspec
+    def pairchain_inspect_module(self, type_name: str, source: Source) -> Facts | None:
+        """Return what the files of a module of yours tell, importing nothing that loading it would; or None."""
+
+    @hookspec
+    def pairchain_inspect_checkpoint(self, source: Source) -> Facts | None:
+        """Return what the files of a checkpoint tell of the chain that `pairchain_default_chain` would return."""
+
+    @hookspec
+    def pairchain_offer_import(self, name: str) -> ModuleType | None:
+        """Return what stands in for the module ``name``, which is not installed, in code that came with a model."""
+
+    @hookspec
     def pairchain_open_source(
         self, name: str, revision: str | None, cache_folder: str | None
     ) -> os.PathLike[str] | None:
         """Return a local folder with the files of ``name``, such as ``s3://bucket/model``, or None if not yours."""
+
+    @hookspec
+    def pairchain_compare(self, model: Any, pairs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """Return how another library scores ``pairs``, beside how pairchain does."""
 
     @hookspec
     def pairchain_chain_loaded(self, chain: ModuleChain) -> None:
@@ -66,6 +91,11 @@ class Answer:
 
     plugin: str
     value: Any
+
+    @property
+    def distribution(self) -> str:
+        """The distribution of the plugin."""
+        return self.plugin.partition(":")[0]
 
 
 def manager(registry: Registry = default) -> pluggy.PluginManager:
@@ -93,6 +123,12 @@ def _manager(registry: Registry, announced: tuple[Found, ...]) -> pluggy.PluginM
             owner = f"{found.distribution} {found.version}"
             warnings.warn(f"the hooks of {owner} are left out: {error}", PairchainWarning, stacklevel=2)
     return hooks
+
+
+def who_answers(hook: str, registry: Registry = default) -> frozenset[str]:
+    """Return the distributions that have an implementation of ``hook``; none is called."""
+    implementations = getattr(manager(registry).hook, hook).get_hookimpls()
+    return frozenset(implementation.plugin_name.partition(":")[0] for implementation in implementations)
 
 
 def ask(hook: str, *, registry: Registry = default, **arguments: Any) -> list[Answer]:

@@ -13,6 +13,9 @@ from pairchain.modality import TEXT, is_message, shown
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
 
+# They can be iterated, but say not which comes first, or come apart into what nobody meant.
+_NOT_A_LIST = (str, bytes, Mapping, set, frozenset)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -39,7 +42,7 @@ def as_batch(inputs: Any) -> Batch:
     """
     if isinstance(inputs, np.ndarray):
         inputs = _from_array(inputs)
-    if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Iterable):
+    if isinstance(inputs, _NOT_A_LIST) or not isinstance(inputs, Iterable):
         raise InputError(f"{shown(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.")
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if len(items) and not _is_row(items[0]):
@@ -53,7 +56,7 @@ def as_documents(documents: Any) -> list[Any]:
     Raises:
         InputError: It is a string or a single document, which would be ranked piece by piece.
     """
-    if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
+    if isinstance(documents, _NOT_A_LIST) or not isinstance(documents, Iterable):
         raise InputError(f"documents is {shown(documents)}.", next_step="pass a list of documents.")
     return list(documents)
 

@@ -10,9 +10,12 @@ from typing import Any
 
 from torch import nn
 
-from pairchain import activation, hooks, trust
+from pairchain import activation, custom_import, guard, hooks, trust
 from pairchain.activation import Activation
+from pairchain.checkpoint_code import trusts_checkpoint
+from pairchain.custom_code import Code
 from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, PairchainWarning
+from pairchain.module import Module
 from pairchain.resolve import Resolver
 from pairchain.saved_model import (
     MODEL_TYPE,
@@ -25,6 +28,7 @@ from pairchain.saved_model import (
     read_legacy_activation,
 )
 from pairchain.source import Source
+from pairchain.weights import PICKLE_FILE, SAFETENSORS_FILE, refuse_pickle
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,6 @@ class LoadRequest:
     Attributes:
         source: The model's files.
         resolver: Decides which class a type means.
-        trust_remote_code: Passed on to every module that can load code of its own.
         model_kwargs: Passed on to whatever loads weights, such as ``dtype``.
         processor_kwargs: Passed on to whatever loads a tokenizer or processor.
         config_kwargs: Passed on to whatever loads a model configuration.
@@ -43,7 +46,6 @@ class LoadRequest:
 
     source: Source
     resolver: Resolver
-    trust_remote_code: bool = False
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
     processor_kwargs: Mapping[str, Any] = field(default_factory=dict)
     config_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -53,12 +55,41 @@ class LoadRequest:
         """Return the keywords that a module's ``load`` is called with for the folder ``path``."""
         return {
             **self.source.load_keywords(path),
-            "trust_remote_code": self.trust_remote_code,
+            "trust_remote_code": trusts_checkpoint(self.source.within(path)),
             "model_kwargs": dict(self.model_kwargs),
             "processor_kwargs": dict(self.processor_kwargs),
             "config_kwargs": dict(self.config_kwargs),
             "backend": self.backend,
         }
+
+    def classes_of(self, entries: Sequence[ModuleEntry]) -> list[type]:
+        """Return the class of each saved module. A file may be in the module's folder, around it, or in the model's.
+
+        Raises:
+            TrustRequiredError: Some come with the model, and nobody allowed that; all of them are named at once.
+            UnknownTypeError, PluginError, ChainError: As for `Resolver.resolve`.
+        """
+        # of the folders in a folder, such as a Router's, nobody knew before
+        self.source.refuse_links_out([entry.path for entry in entries])
+        providers = [
+            self.resolver.provider(
+                entry.type,
+                code_revision=entry.code_revision,
+                beside=(self.source.within(entry.path), self.source, self.resolver.source),
+            )
+            for entry in entries
+        ]
+        asked: dict[str, Code] = {}
+        for entry, provider in zip(entries, providers, strict=True):
+            if provider is not None and (code := provider.code) is not None:
+                purpose = f"the type {entry.type!r}"
+                # one name may stand for a file in this module's folder, and for another in that one's
+                asked[purpose if asked.get(purpose, code) == code else f"{purpose} in {entry.path}"] = code
+        trust.require(asked)
+        return [
+            self.resolver.load(entry.type, provider, distribution=entry.distribution)
+            for entry, provider in zip(entries, providers, strict=True)
+        ]
 
     def within(self, source: Source) -> LoadRequest:
         """Return the same request for a folder inside the model, for a module that is made of modules."""
@@ -101,10 +132,14 @@ def load_model(
         model_kwargs, processor_kwargs, config_kwargs, backend: As for `LoadRequest`.
 
     Raises:
+        LockError: It is not what was locked.
         FormatError: The saved model is damaged or incomplete, or needs what is not installed.
         ChainError: Nobody knows how to load it.
         UnknownTypeError, PluginError, TrustRequiredError: A module's class cannot be had.
     """
+    if policy.lock is not None:
+        with trust.allowing(policy):
+            policy.lock.verify(source)
     config = read_config(source)
     if config is not None:
         check_requirements(config, shown_as=str(source))
@@ -112,12 +147,13 @@ def load_model(
     request = LoadRequest(
         source,
         Resolver(source, module_classes),
-        trust_remote_code=policy.trust_remote_code,
         model_kwargs=model_kwargs,
         processor_kwargs=processor_kwargs,
         config_kwargs=config_kwargs,
         backend=backend,
     )
+    # other libraries read files of the folder too, and follow links
+    source.refuse_links_out([entry.path for entry in entries or ()])
     with trust.allowing(policy):
         if entries is None:
             return LoadedModel(_propose(request), (), config, source)
@@ -129,7 +165,7 @@ def load_model(
                 stacklevel=4,
             )
         # every class is known before the first module is loaded, which may take minutes
-        classes = [request.resolver.resolve(entry.type, distribution=entry.distribution) for entry in entries]
+        classes = request.classes_of(entries)
         modules = {
             entry.name: load_module(cls, request, entry.path) for entry, cls in zip(entries, classes, strict=True)
         }
@@ -142,22 +178,39 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     ``cls.load`` gets those keywords that it takes. One that takes a single argument gets the path of a local folder.
 
     Raises:
-        FormatError: ``cls.load`` failed in a way that it did not foresee.
+        PickleRefusedError: Its weights are a pickle, and the load in progress does not allow one.
+        FormatError: ``cls.load`` failed in a way that it did not foresee. What code that came with the model raises is
+            raised as it was, with a note of where it is from.
     """
+    if Module not in cls.__mro__:
+        _refuse_pickle(request.source.within(path))
+    place = request.source.path_of(path) or "the root"
     try:
-        module = _called(cls.load, request, path)
+        with (
+            custom_import.noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
+            guard.guarding(request.source.within(path), is_code=custom_import.code_of(cls) is not None),
+        ):
+            module = _called(cls.load, request, path)
     except (PairchainError, Warning, MemoryError):
         raise
     except Exception as error:
+        if custom_import.code_of(cls) is not None:
+            raise
         raise FormatError(
-            f"{cls.__name__} cannot be loaded from {request.source.path_of(path) or 'the root'}: "
-            f"{type(error).__name__}: {error}",
+            f"{cls.__name__} cannot be loaded from {place}: {type(error).__name__}: {error}",
             where=str(request.source),
             next_step="save or fetch the model again; if it is whole, the class has a fault.",
         ) from error
     if not isinstance(module, nn.Module):
         raise ChainError(f"{cls.__name__}.load returned {module!r}, which is not a module.", where=str(request.source))
     return module
+
+
+def _refuse_pickle(source: Source) -> None:
+    """Refuse weights that only a pickle holds to a class that is not ours: it would read them without asking."""
+    safe = (SAFETENSORS_FILE, f"{SAFETENSORS_FILE}.index.json")
+    if source.has(PICKLE_FILE) and not any(map(source.has, safe)):
+        refuse_pickle(source, PICKLE_FILE)
 
 
 def _called(load: Any, request: LoadRequest, path: str) -> Any:
@@ -246,7 +299,8 @@ def warn_of_idle(**arguments: Any) -> None:
 
 def _propose(request: LoadRequest) -> Sequence[nn.Module]:
     registry = request.resolver.registry
-    proposal = hooks.ask_one("pairchain_default_chain", list, tuple, registry=registry, request=request)
+    with guard.guarding(request.source):
+        proposal = hooks.ask_one("pairchain_default_chain", list, tuple, registry=registry, request=request)
     if proposal is None:
         if not request.source.has("config.json"):
             raise MissingFileError(

@@ -28,12 +28,15 @@ NAMES = ("url", "path", "base64")
 
 _A = {
     TEXT: "a string",
-    IMAGE: "a PIL image, an array, a path or a URL",
-    AUDIO: "an array, a dict of array and sampling_rate, a path or a URL",
-    VIDEO: "an array or a list of frames, a path or a URL",
+    IMAGE: "a PIL image, an array of 2 or 3 dimensions, a path or a URL",
+    AUDIO: "an array of 1 or 2 dimensions, a dict of array and sampling_rate, a path or a URL",
+    VIDEO: "an array of 4 dimensions, a list of frames, a path or a URL",
 }
 
 _BY_DIMENSIONS = {1: AUDIO, 2: AUDIO, 3: IMAGE, 4: VIDEO, 5: VIDEO}
+
+# What an array may have under a key: two dimensions are sound or a greyscale image, five are several videos.
+_DIMENSIONS = {TEXT: (), IMAGE: (2, 3), AUDIO: (1, 2), VIDEO: (4, 5)}
 
 
 def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality:
@@ -73,6 +76,11 @@ def parts(modality: Modality) -> tuple[str, ...]:
 def is_message(value: Any) -> bool:
     """Return whether ``value`` is a chat message: a dict with ``role`` and ``content``."""
     return isinstance(value, Mapping) and "role" in value and "content" in value
+
+
+def is_frames(value: Any) -> bool:
+    """Return whether ``value`` is a video as a list of its frames."""
+    return isinstance(value, (list, tuple)) and len(value) > 0 and all(map(_is_frame, value))
 
 
 def is_pair(item: Any) -> bool:
@@ -123,6 +131,11 @@ def check_supported(items: Sequence[Any], supported: Sequence[Modality]) -> None
                 raise InputError(
                     f"{name} is a chat message.", next_step="pass the whole conversation as one list of messages."
                 )
+            if getattr(side, "ndim", None) == 2 and AUDIO not in taken and IMAGE in taken:
+                raise InputError(
+                    f"{name} is an array of two dimensions, which counts as audio; this model takes {listed}.",
+                    next_step="pass a greyscale image as {'image': array}.",
+                )
             _check_parts(name, set(parts(found)), taken, listed)
             if isinstance(side, Mapping) and "array" not in side:
                 _check_values(name, side)
@@ -138,18 +151,29 @@ def _check_parts(name: str, found: set[str], taken: set[str], listed: str) -> No
 def _check_values(name: str, values: Mapping[Any, Any]) -> None:
     """Refuse a dict by modality that holds nothing under a key, or what is surely something else."""
     for key, given in values.items():
-        several = isinstance(given, (list, tuple))
-        if (several and not given) or not all(_could_be(key, value) for value in (given if several else [given])):
-            raise InputError(f"{name} holds {shown(given)} under {key!r}.", next_step=f"put {_A[key]} there.")
+        several = isinstance(given, (list, tuple)) and not (key == VIDEO and is_frames(given))
+        wrong = [value for value in (given if several else [given]) if not _could_be(key, value)]
+        if wrong or (several and not given):
+            found = wrong[0] if wrong else given
+            what = f"an array of shape {tuple(found.shape)}" if hasattr(found, "ndim") else shown(found)
+            raise InputError(f"{name} holds {what} under {key!r}.", next_step=f"put {_A[key]} there.")
 
 
 def _could_be(key: str, value: Any) -> bool:
-    if isinstance(value, str):
+    if isinstance(value, str) or (key == VIDEO and is_frames(value)):
         return True
+    if (dimensions := getattr(value, "ndim", None)) is not None:
+        return dimensions in _DIMENSIONS[key] and not _holds_objects(value)
+    if isinstance(value, Mapping) and "array" not in value:
+        return False
     try:
-        return key != TEXT and modality_of(value) in (IMAGE, AUDIO, VIDEO)
+        return modality_of(value) == key
     except InputError:
         return False
+
+
+def _is_frame(value: Any) -> bool:
+    return _of_text(value, (IMAGE,)) == IMAGE if isinstance(value, str) else _could_be(IMAGE, value)
 
 
 def _refusal(what: str, listed: str) -> InputError:
@@ -189,6 +213,8 @@ def _of_class(cls: type) -> str | None:
 
 def _of_mapping(value: Mapping[Any, Any]) -> Modality:
     if "array" in value:
+        if isinstance(value["array"], str):
+            raise InputError(f"is a dict with {shown(value['array'])} under 'array'.", next_step="pass the name alone.")
         for key, modality in (("sampling_rate", AUDIO), ("video_metadata", VIDEO)):
             if key in value:
                 return modality
@@ -201,7 +227,8 @@ def _of_mapping(value: Mapping[Any, Any]) -> Modality:
     for key in value:
         if key not in CONTENT:
             nested = {"sampling_rate": AUDIO, "video_metadata": VIDEO}.get(key)
-            hint = f"{{'{nested}': {{'array': …, '{key}': …}}}}" if nested else f"the keys are {', '.join(CONTENT)}"
+            keys = f"the keys are {', '.join(CONTENT)}."
+            hint = f"pass {{'{nested}': {{'array': …, '{key}': …}}}}." if nested else keys
             raise InputError(f"is a dict with the key {key!r}{nearest(str(key), CONTENT)}.", next_step=hint)
     return next(iter(value)) if len(value) == 1 else tuple(sorted(value))
 

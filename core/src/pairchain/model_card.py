@@ -12,8 +12,9 @@ from typing import Any
 import huggingface_hub
 
 from pairchain.chain import ModuleChain
+from pairchain.code_to_save import CodeToSave
 from pairchain.discovery import installed_version
-from pairchain.resolve import type_of
+from pairchain.saved_model import ModuleEntry
 from pairchain.source import Source
 
 # Packages whose versions a reader may want to know.
@@ -23,10 +24,11 @@ _PACKAGES = ("pairchain-core", "torch", "transformers", "safetensors")
 def model_card(
     chain: ModuleChain,
     *,
+    entries: Sequence[ModuleEntry],
+    code: CodeToSave,
     name: str,
     num_labels: int | None,
     source: Source | None,
-    max_length: int | None,
     prompts: Mapping[str, str],
     metadata: Mapping[str, Any] | None = None,
     examples: Sequence[tuple[Any, Any]] = (),
@@ -35,10 +37,11 @@ def model_card(
 
     Args:
         chain: The model's modules; they are described, not run.
+        entries: What ``modules.json`` says of each.
+        code: The code that is saved with them, or that their types name.
         name: How readers load it: a repository or a folder.
         num_labels: Scores for each pair, or None if that is not known.
         source: Where the model was loaded from; a repository is named as its base.
-        max_length: Longest input in tokens.
         prompts: Its prompts by name.
         metadata: More for the front matter, such as ``{"license": "mit", "language": ["en"]}``; it comes first.
         examples: Pairs with the scores they got.
@@ -48,18 +51,23 @@ def model_card(
         f"# {os.path.basename(os.path.abspath(name))}",
         _description(num_labels, source),
         "## What it is made of",
-        _modules(chain),
-        f"- Longest input in tokens: {max_length or 'no limit'}\n- Scores a pair: {num_labels or 'not said'}",
+        _modules(chain, entries, code),
+        f"- Longest input in tokens: {chain.max_seq_length or 'no limit'}\n- Scores a pair: {num_labels or 'not said'}",
     ]
     if prompts:
         rows = "\n".join(f"| {_cell(key)} | {_code(str(text))} |" for key, text in prompts.items())
         parts += ["## Prompts", f"| name | text |\n|---|---|\n{rows}"]
-    parts += ["## How to use it", _usage(name, num_labels)]
+    parts += ["## How to use it", _usage(name, num_labels, code)]
     if examples:
         rows = "\n".join(f"| {_cell(pair[0])} | {_cell(pair[1])} | {score} |" for pair, score in examples)
         parts += ["## Examples", f"| query | document | score |\n|---|---|---|\n{rows}"]
     parts += ["## Versions", _versions()]
     return "\n\n".join(parts) + "\n"
+
+
+def renamed(card: str, name: str, new: str) -> str:
+    """Return the text of a model card with ``new`` for ``name``, by which it said to load the model."""
+    return card.replace(f"CrossEncoder({_quoted(name)}", f"CrossEncoder({_quoted(new)}", 1)
 
 
 def _front_matter(num_labels: int | None, source: Source | None, metadata: Mapping[str, Any] | None) -> str:
@@ -82,18 +90,22 @@ def _description(num_labels: int | None, source: Source | None) -> str:
     return f"A model that gives a pair, such as a query and a document, {scores}.{base}"
 
 
-def _modules(chain: ModuleChain) -> str:
+def _modules(chain: ModuleChain, entries: Sequence[ModuleEntry], code: CodeToSave) -> str:
     rows = [
-        f"| {_cell(name)} | {type(module).__name__} | `{type_of(type(module))}` | {chain.origins[name]} |"
-        for name, module in chain._modules.items()
+        f"| {_cell(entry.name)} | {type(chain._modules[entry.name]).__name__} | `{entry.type}` | "
+        f"{code.places.get(entry.type) or chain.origins[entry.name]} |"
+        for entry in entries
     ]
     return "\n".join(["| | module | type | provided by |", "|---|---|---|---|", *rows]) + f"\n\n```\n{chain}\n```"
 
 
-def _usage(name: str, num_labels: int | None) -> str:
+def _usage(name: str, num_labels: int | None, code: CodeToSave) -> str:
+    trust = ", trust_remote_code=True" if code.places else ""
+    shown = "\n".join(f"- {place}" for place in dict.fromkeys(code.places.values()))
+    warning = f"It brings code of its own, which you should read before you let it run:\n\n{shown}\n\n" if shown else ""
     rank = 'model.rank("a query", ["a document", "another document"])\n' if num_labels == 1 else ""
     return (
-        f"```python\nfrom pairchain import CrossEncoder\n\nmodel = CrossEncoder({_quoted(name)})\n"
+        f"{warning}```python\nfrom pairchain import CrossEncoder\n\nmodel = CrossEncoder({_quoted(name)}{trust})\n"
         f'model.predict([("a query", "a document")])\n{rank}```'
     )
 

@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pairchain.custom_import import code_of
 from pairchain.errors import (
     FormatError,
     MissingFileError,
@@ -144,6 +145,8 @@ class Module(nn.Module, ABC):
         try:
             module = cls(**known)
         except (TypeError, ValueError, RuntimeError) as error:
+            if code_of(cls) is not None:  # what code of a model raises reaches its user as it is
+                raise
             reason = str(error).partition("\n  ")[0]
             raise FormatError(f"{cls.__name__} cannot be built from {shown_as}: {reason}") from error
         module.extra_config = unknown

@@ -11,6 +11,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
 from pairchain.errors import SourceError
 from pairchain.files import belongs_to_model
+from pairchain.model_card import renamed
 
 _CARD = "README.md"
 
@@ -31,7 +32,7 @@ def push_folder(
 
     Args:
         write: Writes the files into the folder it is given.
-        repo_id: The repository, as ``owner/name``; made if it is not there.
+        repo_id: The repository, as ``owner/name``, or a name for one of the token's owner; made if it is not there.
         token: Hub token.
         private: Whether a repository that is made is private.
         exist_ok: Whether the repository may be there already.
@@ -48,13 +49,17 @@ def push_folder(
         # before anything is made on the Hub: what cannot be saved is not pushed
         write(Path(folder))
         try:
-            repo_id = api.create_repo(repo_id, private=private, exist_ok=exist_ok or create_pr).repo_id
+            asked, repo_id = repo_id, api.create_repo(repo_id, private=private, exist_ok=exist_ok or create_pr).repo_id
             if revision is not None and not create_pr:
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
             there = api.list_repo_files(repo_id, revision=revision)
             written = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
             if _CARD in there and not replace_model_card:
                 written.pop(_CARD, None)
+            elif _CARD in written and asked != repo_id:
+                # only the Hub knows whose a name without an owner is, and nobody else can load it by that
+                text = written[_CARD].read_text(encoding="utf-8")
+                written[_CARD].write_text(renamed(text, asked, repo_id), encoding="utf-8")
             # not upload_folder: it may make several commits, and between two of them the repository holds half a model
             commit = api.create_commit(
                 repo_id,

@@ -180,7 +180,7 @@ class Registry:
             PluginImportError: Importing it failed.
         """
         if found not in self._loaded:
-            self._check_core_version(found)
+            self.check_core_version(found)
             try:
                 self._loaded[found] = found.entry_point.load()
             except (Exception, SystemExit) as error:
@@ -198,12 +198,13 @@ class Registry:
         disabled = self._listed(DISABLE_VARIABLE)
         return DISABLE_VARIABLE if disabled is not None and found.distribution in disabled else None
 
-    def unknown(self, name: str, *, distribution: str = "") -> UnknownTypeError:
+    def unknown(self, name: str, *, distribution: str = "", file: str = "") -> UnknownTypeError:
         """Return the error for a type nobody provides: what is close, and what to install.
 
         Args:
             name: The type asked for.
             distribution: The distribution that provided it when the model was saved, if the save recorded one.
+            file: The file beside the model that could define it, and is not there.
         """
         owner = standard_distribution(name)
         for found in self.find():
@@ -217,7 +218,8 @@ class Registry:
                 )
         wanted = owner or _name_of_distribution(distribution)
         return UnknownTypeError(
-            f"no installed plugin provides the type {name!r}{nearest(name, self.names())}.",
+            f"no installed plugin provides the type {name!r}{nearest(name, self.names())}"
+            + (f", and there is no {file} beside the model." if file and not wanted else "."),
             next_step=f"pip install {wanted}"
             if wanted
             else "install the plugin that provides it, or pass the class in module_classes={type: cls}.",
@@ -281,7 +283,12 @@ class Registry:
             self._warn(f"{claim}; {owner} is used.")
         return mine
 
-    def _check_core_version(self, found: Found) -> None:
+    def check_core_version(self, found: Found) -> None:
+        """Check that the distribution of ``found`` is for the installed core.
+
+        Raises:
+            PluginVersionError: It asks for another version.
+        """
         for line in found.requires:
             try:
                 requirement = Requirement(line)

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from pairchain import hooks, trust
-from pairchain.errors import ChainError, InputError, PairchainWarning
-from pairchain.files import check_inside
-from pairchain.module import missing_methods
+from pairchain import code_to_save, custom_import, hooks, trust
+from pairchain.code_to_save import CodeToSave
+from pairchain.custom_code import Code, Reference, gather, parse
+from pairchain.discovery import Found
+from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, PairchainWarning
 from pairchain.registry import Origin, Registry, default
-from pairchain.source import Source
+from pairchain.source import Source, open_repository
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Who provides a type: one of these is set.
+
+    Attributes:
+        given: The class, passed in by the caller or registered by hand.
+        plugin: The entry point of an installed plugin.
+        code: Code that comes with the model or from another repository.
+    """
+
+    given: type | None = None
+    plugin: Found | None = None
+    code: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,16 @@ class Resolver:
     module_classes: Mapping[str, type] = field(default_factory=dict)
     registry: Registry = default
 
-    def resolve(self, type_name: str, *, distribution: str = "") -> type:
+    def resolve(
+        self, type_name: str, *, distribution: str = "", code_revision: str = "", beside: Sequence[Source] = ()
+    ) -> type:
         """Return the class that ``type_name`` means.
 
         Args:
             type_name: A type string.
             distribution: The plugin that provided it when the model was saved, if the save recorded one.
+            code_revision: The revision of the other repository that its code is in, if the save recorded one.
+            beside: The folders where a file may be that the type names; none for the model's own.
 
         Raises:
             TrustRequiredError: It is code that comes with a model.
@@ -46,37 +65,119 @@ class Resolver:
             ChainError: What provides it is not a module.
             PluginError: The plugin that provides it conflicts with another, or fails.
         """
-        cls = self._find(type_name, distribution)
-        if absent := missing_methods(cls):
-            raise ChainError(
-                f"the class for type {type_name!r}, {cls.__module__}.{cls.__qualname__}, is not a module: "
-                f"it lacks {', '.join(absent)}."
-            )
-        return cls
+        provider = self.provider(type_name, code_revision=code_revision, beside=beside)
+        return self.load(type_name, provider, distribution=distribution)
 
-    def _find(self, type_name: str, distribution: str) -> type:
+    def provider(self, type_name: str, *, code_revision: str = "", beside: Sequence[Source] = ()) -> Provider | None:
+        """Return who provides ``type_name``, or None if only a hook could; nothing is imported or run.
+
+        Raises:
+            PluginConflictError: Several plugins claim it.
+            MissingFileError: The repository that it names has no such file.
+            SourceError: That repository cannot be had.
+        """
         given = self.module_classes.get(type_name) or self.registry.registered(type_name)
         if given is not None:
             if not isinstance(given, type):
                 raise InputError(f"module_classes[{type_name!r}] is {given!r}, which is not a class.")
-            return given
-        if self.registry.lookup(type_name) is not None:
-            return self.registry.load(type_name)
-        if "--" in type_name:
-            raise trust.needs_trust(type_name, code=f"the repository {type_name.partition('--')[0]}")
-        if (code := self._file_beside_model(type_name)) is not None:
-            raise trust.needs_trust(type_name, code=str(code))
-        answer: type | None = hooks.ask_one("pairchain_resolve_type", type, registry=self.registry, type_name=type_name)
-        if answer is not None:
-            return answer
-        raise self.registry.unknown(type_name, distribution=distribution)
-
-    def _file_beside_model(self, type_name: str) -> Path | None:
-        module = type_name.rpartition(".")[0]
-        # types of that library are never files beside a model, and asking a Hub for each would cost a request
-        if not module or module.startswith("sentence_transformers."):
+            return Provider(given=given)
+        if (plugin := self.registry.lookup(type_name)) is not None:
+            return Provider(plugin=plugin)
+        reference = _reference(type_name)
+        if reference is None:
             return None
-        return self.source.file(check_inside(module.replace(".", "/") + ".py", shown_as=f"the type {type_name!r}"))
+        if reference.repository:
+            return Provider(code=self._code_elsewhere(type_name, reference, code_revision))
+        found = (gather(source, reference) for source in dict.fromkeys(beside or (self.source,)))
+        code = next((code for code in found if code is not None), None)
+        return None if code is None else Provider(code=code)
+
+    def load(self, type_name: str, provider: Provider | None, *, distribution: str = "") -> type:
+        """Return the class that ``type_name`` means, given who provides it; see `resolve`."""
+        # torch, which whoever only asks who provides a type does not need
+        from pairchain.module import missing_methods
+
+        cls = self._loaded(type_name, provider, distribution)
+        if absent := missing_methods(cls):
+            code = provider.code if provider is not None else None
+            place = f"{cls.__name__} from {code}" if code is not None else import_path(cls)
+            raise ChainError(
+                f"the class for type {type_name!r}, {place}, is not a module: it lacks {', '.join(absent)}."
+            )
+        return cls
+
+    def _loaded(self, type_name: str, provider: Provider | None, distribution: str) -> type:
+        if provider is None:
+            hook = "pairchain_resolve_type"
+            answer: type | None = hooks.ask_one(hook, type, registry=self.registry, type_name=type_name)
+            if answer is None:
+                file = reference.paths[0] if (reference := _reference(type_name)) is not None else ""
+                raise self.registry.unknown(type_name, distribution=distribution, file=file)
+            return answer
+        if provider.code is not None:
+            trust.require({f"the type {type_name!r}": provider.code})
+            if (lock := trust.current().lock) is not None:
+                lock.check(provider.code, self.source)
+            return custom_import.load_class(provider.code, type_name.rpartition(".")[2])
+        return provider.given or self.registry.load(type_name)
+
+    def _code_elsewhere(self, type_name: str, reference: Reference, saved_revision: str) -> Code:
+        try:
+            source = repository_of_code(reference.repository, saved_revision, self.source)
+            code = gather(source, reference)
+        except PairchainError as error:
+            error.add_note(f"it is where the code of the type {type_name!r} is")
+            raise
+        if code is None:
+            where = f"the type {type_name!r} is in {reference.paths[0]} of {reference.repository}"
+            if source.is_offline:
+                raise MissingFileError(
+                    f"{where}, which is not among the files downloaded earlier.",
+                    where=str(source),
+                    next_step="allow downloads, or connect, to fetch it.",
+                )
+            raise MissingFileError(
+                f"{where}, which has no such file.",
+                where=str(source),
+                next_step="check the repository's name and revision; code_revision= names another.",
+            )
+        return code
+
+
+def _reference(type_name: str) -> Reference | None:
+    # types of that library are never files beside a model, and asking a Hub for each would cost a request
+    return None if type_name.startswith("sentence_transformers.") else parse(type_name)
+
+
+def repository_of_code(name: str, saved_revision: str, model: Source) -> Source:
+    """Return a repository that code of ``model`` comes from, at the revision that somebody names, else as it is today.
+
+    Whether its code may run is another question, asked when it is known which code that is.
+    """
+    if name == model.name and not model.is_local:
+        return replace(model, subfolder="")
+    policy = trust.current()
+    revision = policy.revision_of(name, saved_revision)
+    if (known := policy.repositories.get((name, revision))) is not None:
+        return known
+    source = open_repository(
+        name,
+        revision=revision,
+        cache_folder=model.cache_folder,
+        local_files_only=model.local_files_only,
+        token=model.token,
+    )
+    if revision is None:
+        warnings.warn(
+            f"code is taken from {name} as it is today, for nothing says at which revision; pin it with "
+            f'code_revision={{{name!r}: {source.commit!r}}}, or with "code_revision": "{source.commit}" in '
+            "modules.json.",
+            PairchainWarning,
+            stacklevel=2,
+        )
+    if trust.is_loading():
+        policy.repositories[name, revision] = source
+    return source
 
 
 def type_of(cls: type, registry: Registry = default) -> str:
@@ -99,23 +200,52 @@ class SavedType:
     Attributes:
         type: Its type string.
         origin: Who provides it.
+        code_revision: The commit of the other repository that its code is in; empty if it is in none.
     """
 
     type: str
     origin: Origin
+    code_revision: str = ""
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """What a file says of it beside its type, by the keys of an entry of ``modules.json``."""
+        origin = {"distribution": self.origin.distribution, "version": self.origin.version}
+        return {key: value for key, value in {**origin, "code_revision": self.code_revision}.items() if value}
 
 
 def saved_type(cls: type, registry: Registry = default) -> SavedType:
-    """Return what to save of ``cls``, with a warning if whoever loads it must bring the class."""
-    saved = SavedType(type_of(cls, registry), registry.origin(cls))
-    if not saved.origin.distribution and saved.type == import_path(cls):
-        warnings.warn(
-            f"{saved.type} belongs to no installed plugin, so its code is not saved with the model; whoever loads it "
-            f"must pass module_classes={{{saved.type!r}: {cls.__name__}}}.",
-            PairchainWarning,
-            stacklevel=2,
-        )
-    return saved
+    """Return what to save of ``cls``.
+
+    While a chain is being saved, the code of a class that nobody else provides is taken along.
+
+    Raises:
+        FormatError: Its code cannot be had, and whoever loads the model could not get it either.
+    """
+    origin = registry.origin(cls)
+    code = custom_import.code_of(cls)
+    if code is None and (origin.distribution or "module_type" in vars(cls) or _is_provided(cls, registry)):
+        return SavedType(type_of(cls, registry), origin)
+    bundle = code_to_save.current()
+    if code is not None and code.is_elsewhere and not (bundle and bundle.copies_all):
+        return SavedType((bundle or CodeToSave()).leave(cls, code), origin, str(code.source.commit))
+    if bundle is not None and (copied := bundle.add(cls, code)) is not None:
+        return SavedType(copied, origin)
+    warnings.warn(
+        f"{import_path(cls)} belongs to no installed plugin, and its code is not saved with the model; whoever loads "
+        f"it must pass module_classes={{{import_path(cls)!r}: {cls.__name__}}}.",
+        PairchainWarning,
+        stacklevel=2,
+    )
+    return SavedType(type_of(cls, registry), origin)
+
+
+def _is_provided(cls: type, registry: Registry) -> bool:
+    """Return whether a hook or a registration by hand gives ``cls`` for the type that it is saved under."""
+    name = type_of(cls, registry)
+    if registry.registered(name) is cls:
+        return True
+    return any(answer.value is cls for answer in hooks.ask("pairchain_resolve_type", registry=registry, type_name=name))
 
 
 def import_path(cls: type) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pairchain import hooks
+from pairchain import code_to_save, hooks
 from pairchain.chain import ModuleChain
+from pairchain.code_to_save import CodeToSave
+from pairchain.custom_import import noting_origin
 from pairchain.errors import InputError
 from pairchain.files import staged
 from pairchain.resolve import saved_type
 from pairchain.saved_model import ModelConfig, ModuleEntry, write_config, write_entries
+
+
+class CardWriter(Protocol):
+    """Returns the text of a model card, given what ``modules.json`` will say and the code that goes along."""
+
+    def __call__(self, *, entries: Sequence[ModuleEntry], code: CodeToSave) -> str: ...
 
 
 def save_chain(
@@ -21,8 +29,9 @@ def save_chain(
     config: ModelConfig,
     *,
     extra_entries: Mapping[str, Mapping[str, Any]],
-    files: Mapping[str, str],
+    card: CardWriter | None,
     safe_serialization: bool,
+    copy_code: bool = False,
 ) -> None:
     """Write ``chain`` to the folder ``path``; if that fails, the folder is as it was.
 
@@ -31,8 +40,9 @@ def save_chain(
         path: The folder; made if it is not there.
         config: The model's settings.
         extra_entries: For each module's name, keys of its entry that nobody knew when it was loaded.
-        files: Text of other files by name, such as the model card.
+        card: Writes the model card; None for none.
         safe_serialization: Whether weights go to safetensors; otherwise to pickles.
+        copy_code: Whether code of other repositories is copied in; otherwise it is named, with its commit.
 
     Raises:
         InputError: The path is empty.
@@ -41,14 +51,18 @@ def save_chain(
     if not os.fspath(path):
         raise InputError("the path to save to is empty.")
     modules: Mapping[str, Any] = chain._modules
-    entries = tuple(_entry(chain, index, name, extra_entries.get(name, {})) for index, name in enumerate(modules))
-    with staged(Path(path)) as folder:
+    code = CodeToSave(copies_all=copy_code)
+    with code_to_save.saving(code), staged(Path(path)) as folder:
+        entries = tuple(_entry(chain, index, name, extra_entries.get(name, {})) for index, name in enumerate(modules))
         for entry in entries:
             home = folder / entry.path
             home.mkdir(exist_ok=True)
-            modules[entry.name].save(str(home), safe_serialization=safe_serialization)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            module = modules[entry.name]
+            with noting_origin(type(module), called=f"{type(module).__name__}.save"):
+                module.save(str(home), safe_serialization=safe_serialization)
+        if card is not None:
+            (folder / "README.md").write_text(card(entries=entries, code=code), encoding="utf-8")
+        code.write(folder)
         write_config(folder, config)
         write_entries(folder, entries)
     hooks.tell("pairchain_chain_saved", chain=chain, path=Path(path))
@@ -63,7 +77,6 @@ def _entry(chain: ModuleChain, index: int, name: str, extra: Mapping[str, Any]) 
         path="" if in_root else f"{index}_{cls.__name__}",
         type=saved.type,
         kwargs=tuple(chain.module_kwargs.get(name, ())),
-        distribution=saved.origin.distribution,
-        version=saved.origin.version,
+        **saved.recorded,
         extra=extra,
     )

@@ -6,17 +6,16 @@ each library loads what the other saved.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from packaging.requirements import InvalidRequirement, Requirement
 
-from pairchain.activation import Activation, build, describe
 from pairchain.discovery import installed_version
-from pairchain.errors import FormatError
+from pairchain.errors import FormatError, PairchainWarning
 from pairchain.files import INTERRUPTED, check_inside, read_json, read_json_object, warn_unknown_key, write_json
 from pairchain.source import Source
 
@@ -27,7 +26,7 @@ MODEL_TYPE = "CrossEncoder"
 # What this version writes can be read by sentence-transformers from this version on.
 FORMAT_VERSION = "5.4.0"
 
-_ENTRY_KEYS = ("idx", "name", "path", "type", "kwargs", "distribution", "version")
+_ENTRY_KEYS = ("idx", "name", "path", "type", "kwargs", "distribution", "version", "code_revision")
 _CONFIG_KEYS = (
     "model_type",
     "__version__",
@@ -56,6 +55,7 @@ class ModuleEntry:
         kwargs: Keyword arguments of ``predict`` that reach its ``forward``.
         distribution: The plugin that provided it when the model was saved, if the save recorded one.
         version: That plugin's version.
+        code_revision: The revision of the other repository that its code is in; a commit, if pairchain saved it.
         extra: Keys that nothing here knows.
     """
 
@@ -65,11 +65,17 @@ class ModuleEntry:
     kwargs: tuple[str, ...] = ()
     distribution: str = ""
     version: str = ""
+    code_revision: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self, idx: int) -> dict[str, Any]:
         """Return the entry as ``modules.json`` holds it; empty optional keys are left out."""
-        optional = {"kwargs": list(self.kwargs), "distribution": self.distribution, "version": self.version}
+        optional = {
+            "kwargs": list(self.kwargs),
+            "distribution": self.distribution,
+            "version": self.version,
+            "code_revision": self.code_revision,
+        }
         return {
             "idx": idx,
             "name": self.name,
@@ -124,24 +130,6 @@ class ModelConfig:
         }
 
 
-def activation_settings(activation: Activation | None) -> dict[str, Any]:
-    """Return the fields of `ModelConfig` that name ``activation``; None means the default.
-
-    Raises:
-        FormatError: It is no torch activation, or has weights that were trained: the settings hold none.
-    """
-    if activation is None:
-        return {}
-    path, arguments = describe(activation)
-    fresh = build(path, arguments).state_dict()
-    if any(not torch.equal(value.cpu(), fresh[name]) for name, value in activation.state_dict().items()):  # type: ignore[attr-defined]
-        raise FormatError(
-            f"the weights of the activation {path} were trained, and a saved model's settings hold no weights.",
-            next_step="compute it in a module of the chain, such as Dense(…, activation_function=…).",
-        )
-    return {"activation_fn": path, "activation_arguments": arguments}
-
-
 def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
     """Return the entries of ``modules.json`` in chain order, or None if the source has no such file.
 
@@ -172,6 +160,13 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
                 next_step="give each module a name of its own.",
             )
         seen.add(entry.name)
+    numbers = [value["idx"] for value in values if isinstance(value.get("idx"), int)]
+    if numbers != sorted(numbers):
+        warnings.warn(
+            f"{shown} numbers its modules {', '.join(map(str, numbers))}; it is their order in the list that counts.",
+            PairchainWarning,
+            stacklevel=2,
+        )
     return entries
 
 
@@ -279,6 +274,7 @@ def _read_entry(value: Any, shown: str) -> ModuleEntry:
         kwargs=tuple(kwargs),
         distribution=_typed(value, "distribution", str, shown) or "",
         version=_typed(value, "version", str, shown) or "",
+        code_revision=_typed(value, "code_revision", str, shown) or "",
         extra=extra,
     )
 

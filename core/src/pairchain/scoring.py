@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from pairchain.activation import Activation
 from pairchain.chain import ModuleChain
+from pairchain.custom_import import noting_origin
 from pairchain.device import to_device
 from pairchain.errors import ChainError, InputError, NonFiniteScoresError
 from pairchain.flow import SCORES
@@ -48,13 +49,20 @@ def score(
         Shape (pairs,) or (pairs, labels), float32 or wider, on the chain's device.
 
     Raises:
+        InputError: An input cannot be scored; the message says which and why.
         ChainError: The chain wrote no scores, or not one row for each pair.
     """
     batches = plan([size(item) for item in items], _keys(chain, items, keywords, first_index), batch_size)
     written = []
     with progress_bar(len(items), show_progress_bar) as progress:
         for positions in batches:
-            written.append(score_batch(chain, [items[position] for position in positions], prompt, keywords))
+            try:
+                written.append(score_batch(chain, [items[position] for position in positions], prompt, keywords))
+            except InputError as error:
+                # an input module counts in its batch
+                if error.index is not None and error.index < len(positions):
+                    error.place(first_index + positions[error.index])
+                raise
             progress.update(len(positions))
     if not written:
         return torch.empty(0, device=chain.device)
@@ -83,6 +91,8 @@ def score_batch(
             f"the chain wrote {SCORES!r} of shape {tuple(scores.shape)} for {len(items)} pairs.",
             next_step="write one row for each pair: shape (pairs,) or (pairs, labels).",
         )
+    # each route of a Router may be on a device of its own
+    scores = scores.to(chain.device)
     # half precision ties scores that the activation could still tell apart
     return scores.float() if scores.is_floating_point() and scores.dtype.itemsize < 4 else scores
 
@@ -95,9 +105,11 @@ def _keys(chain: ModuleChain, items: Sequence[Any], keywords: Mapping[str, Any],
     keys = []
     for index, item in enumerate(items, first_index):
         try:
-            keys.append(key_of(item, **keywords))
+            with noting_origin(type(chain.input_module), called=f"{type(chain.input_module).__name__}.batch_key"):
+                keys.append(key_of(item, **keywords))
         except InputError as error:
-            raise InputError(f"input {index}: {error.what}", next_step=error.next_step) from error
+            error.place(index)
+            raise
     return keys
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import huggingface_hub
@@ -20,33 +20,10 @@ from pairchain.errors import (
     RevisionNotFoundError,
     SourceError,
     SourceNotFoundError,
+    UnsafePathError,
 )
 from pairchain.files import check_inside
-
-# Rerankers published without naming an organisation live here.
-DEFAULT_ORGANISATION = "cross-encoder"
-
-# Checkpoints from before the Hub had organisations: these names are whole repository names.
-_UNPREFIXED = frozenset(
-    """
-    albert-base-v1 albert-base-v2 albert-large-v1 albert-large-v2 albert-xlarge-v1 albert-xlarge-v2
-    albert-xxlarge-v1 albert-xxlarge-v2 bert-base-cased bert-base-cased-finetuned-mrpc bert-base-chinese
-    bert-base-german-cased bert-base-german-dbmdz-cased bert-base-german-dbmdz-uncased
-    bert-base-multilingual-cased bert-base-multilingual-uncased bert-base-uncased bert-large-cased
-    bert-large-cased-whole-word-masking bert-large-cased-whole-word-masking-finetuned-squad bert-large-uncased
-    bert-large-uncased-whole-word-masking bert-large-uncased-whole-word-masking-finetuned-squad camembert-base
-    ctrl distilbert-base-cased distilbert-base-cased-distilled-squad distilbert-base-german-cased
-    distilbert-base-multilingual-cased distilbert-base-uncased distilbert-base-uncased-distilled-squad
-    distilbert-base-uncased-finetuned-sst-2-english distilgpt2 distilroberta-base gpt2 gpt2-large gpt2-medium
-    gpt2-xl openai-gpt roberta-base roberta-base-openai-detector roberta-large roberta-large-mnli
-    roberta-large-openai-detector t5-11b t5-3b t5-base t5-large t5-small transfo-xl-wt103 xlm-clm-ende-1024
-    xlm-clm-enfr-1024 xlm-mlm-100-1280 xlm-mlm-17-1280 xlm-mlm-en-2048 xlm-mlm-ende-1024 xlm-mlm-enfr-1024
-    xlm-mlm-enro-1024 xlm-mlm-tlm-xnli15-1024 xlm-mlm-xnli15-1024 xlm-roberta-base xlm-roberta-large
-    xlm-roberta-large-finetuned-conll02-dutch xlm-roberta-large-finetuned-conll02-spanish
-    xlm-roberta-large-finetuned-conll03-english xlm-roberta-large-finetuned-conll03-german xlnet-base-cased
-    xlnet-large-cased
-    """.split()
-)
+from pairchain.hub_names import full_name
 
 
 @dataclass(frozen=True)
@@ -61,6 +38,7 @@ class Source:
         token: Hub token; True reads the stored one, False sends none.
         cache_folder: Where downloads are kept; None for the Hub library's default.
         local_files_only: Whether only files downloaded earlier may be used.
+        listing: For each file of the repository, the SHA-256 that the Hub keeps of it, or nothing; see `listed`.
     """
 
     name: str
@@ -70,6 +48,7 @@ class Source:
     token: bool | str | None = None
     cache_folder: str | None = None
     local_files_only: bool = False
+    listing: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         where = self.name if self.commit is None else f"{self.name} at {self.commit[:12]}"
@@ -97,7 +76,13 @@ class Source:
         if self.is_local:
             local = Path(self.name) / inside
             # unlike Path.is_file, this also answers for a name longer than any file's
-            return local if os.path.isfile(local) else None
+            if not os.path.isfile(local):
+                return None
+            if not _stays_inside(local, self.name):
+                raise _leaves(self, [path])
+            return local
+        if self.listing is not None and inside not in self.listing:
+            return None
         # a commit never gains a file, so what it was once found to lack need not be asked for again
         cached = huggingface_hub.try_to_load_from_cache(self.name, inside, self.cache_folder, self.commit)
         if cached is huggingface_hub._CACHED_NO_EXIST:
@@ -131,17 +116,19 @@ class Source:
             raise MissingFileError(
                 f"{self.path_of(path)} is missing. {because}".rstrip(),
                 where=str(self),
-                next_step="it is not among the files downloaded earlier; allow downloads to look for it."
-                if self._offline
+                next_step="it is not among the files downloaded earlier; allow downloads, or connect, to look for it."
+                if self.is_offline
                 else "save or fetch the model again; it is incomplete.",
             )
         return local
 
     def has(self, path: str) -> bool:
         """Return whether the source has a file at ``path``, without downloading it."""
-        if self.is_local or self._offline:
+        if self.is_local or self.is_offline:
             return self.file(path) is not None
         inside = self.path_of(path)
+        if self.listing is not None:
+            return inside in self.listing
         with _hub_errors(self, inside):
             return huggingface_hub.file_exists(self.name, inside, revision=self.commit, token=self.token)
 
@@ -170,6 +157,101 @@ class Source:
             raise MissingFileError(f"the folder {inside!r} is missing.", where=str(self))
         return local
 
+    def files(self) -> frozenset[str]:
+        """Return the path of every file, relative to the source's folder; of a folder used offline, of those cached.
+
+        Raises:
+            SourceError: The repository's files cannot be listed.
+        """
+        if self.is_local:
+            return _files_in(Path(self.name) / self.subfolder)
+        with _hub_errors(self):
+            if self.is_offline:
+                root = huggingface_hub.snapshot_download(
+                    self.name, revision=self.commit, cache_dir=self.cache_folder, local_files_only=True
+                )
+                return _files_in(Path(root) / self.subfolder)
+        prefix = f"{self.subfolder}/" if self.subfolder else ""
+        paths = self.listed().listing or ()
+        return frozenset(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+
+    def listed(self) -> Source:
+        """Return the same source, knowing every file of its repository, so that it asks for none that is not there."""
+        if self.is_local or self.is_offline or self.listing is not None:
+            return self
+        with _hub_errors(self):
+            api = huggingface_hub.HfApi(token=self.token)
+            tree = api.list_repo_tree(self.name, recursive=True, revision=self.commit)
+            files = [entry for entry in tree if isinstance(entry, huggingface_hub.hf_api.RepoFile)]
+        return replace(self, listing={file.path: file.lfs.sha256 if file.lfs else "" for file in files})
+
+    def links_out(self, folders: Iterable[str] = ("",)) -> list[str]:
+        """Return links on disk that lead out of the folder, and those that stand for one of ``folders`` inside it.
+
+        Looked at is what is right in the folder, and all in ``folders``. A module's folder that is a link could stand
+        for another one tomorrow, or for one that holds it.
+        """
+        if not self.is_local:
+            return []
+        folders = list(folders)
+        root = Path(self.name) / self.subfolder
+        entries = [Path(entry) for entry in os.scandir(root)] if root.is_dir() else []
+        for parent, inside, names in (step for folder in filter(None, folders) for step in os.walk(root / folder)):
+            entries += [Path(parent, name) for name in (*inside, *names)]
+        links = {entry for entry in entries if entry.is_symlink() and not _stays_inside(entry, self.name)}
+        places = (PurePosixPath(folder) for folder in folders)
+        ways = {root / part for place in places for part in (place, *place.parents) if part.parts}
+        links |= {way for way in ways if os.path.islink(way)}
+        return sorted(link.relative_to(root).as_posix() for link in links)
+
+    def refuse_links_out(self, folders: Iterable[str]) -> None:
+        """Raise if a link leads out of the folder; see `links_out`.
+
+        Raises:
+            UnsafePathError: Naming every one.
+        """
+        if leaving := self.links_out(folders):
+            raise _leaves(self, leaving)
+
+    def cached(self, path: str) -> Path | None:
+        """Return the local copy of the file at ``path`` if there is one; nothing is downloaded."""
+        if self.is_local:
+            return self.file(path)
+        found = huggingface_hub.try_to_load_from_cache(self.name, self.path_of(path), self.cache_folder, self.commit)
+        return Path(found) if isinstance(found, str) else None
+
+    def part(self, path: str, start: int, stop: int) -> bytes:
+        """Return the bytes from ``start`` to ``stop`` of a file on the Hub, or fewer at its end; no more is fetched.
+
+        Raises:
+            MissingFileError: The source has no such file.
+        """
+        inside = self.path_of(path)
+        headers = huggingface_hub.utils.build_hf_headers(token=self.token)  # type: ignore[attr-defined]
+        url = huggingface_hub.hf_hub_url(self.name, inside, revision=self.commit)
+        try:
+            with _hub_errors(self, inside):
+                session = huggingface_hub.get_session()
+                wait = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
+                answer = session.get(url, headers={**headers, "Range": f"bytes={start}-{stop - 1}"}, timeout=wait)
+                if answer.status_code == 416:  # the file ends before the range begins
+                    return b""
+                huggingface_hub.hf_raise_for_status(answer)
+        except hub_errors.EntryNotFoundError as error:
+            raise MissingFileError(f"{inside} is missing.", where=str(self)) from error
+        return bytes(answer.content)
+
+    def within(self, path: str) -> Source:
+        """Return the source of a folder inside this one."""
+        return replace(self, subfolder=self.path_of(path.strip("/")))
+
+    def shown(self, path: str) -> str:
+        """Return where a person reads the file at ``path``: its path on disk, or its page on the Hub."""
+        inside = self.path_of(path)
+        if self.is_local:
+            return str(Path(self.name) / inside)
+        return f"{huggingface_hub.constants.ENDPOINT}/{self.name}/blob/{self.commit}/{inside}"
+
     def load_keywords(self, path: str = "") -> dict[str, Any]:
         """Return the keywords by which a module's ``load`` finds its files at ``path``."""
         return {
@@ -181,7 +263,8 @@ class Source:
         }
 
     @property
-    def _offline(self) -> bool:
+    def is_offline(self) -> bool:
+        """Whether it is a repository of which only files downloaded earlier may be used."""
         return not self.is_local and (self.local_files_only or huggingface_hub.constants.is_offline_mode())
 
 
@@ -197,7 +280,7 @@ def open_source(
     """Return the source that ``name`` stands for; a moving revision is resolved here, once, to a commit.
 
     Args:
-        name: A folder, or a repository as ``owner/name``. A name without owner means `DEFAULT_ORGANISATION`.
+        name: A folder, or a repository as ``owner/name``. A name without owner means `hub_names.DEFAULT_ORGANISATION`.
         revision: Branch, tag, commit or ref such as ``refs/pr/11``; None for the default branch.
         token: Hub token.
         cache_folder: Where downloads are kept; None for ``SENTENCE_TRANSFORMERS_HOME`` or the Hub library's default.
@@ -214,24 +297,47 @@ def open_source(
     if not text:
         raise InputError("the model's name is empty.", next_step="name a folder or a repository.")
     subfolder = check_inside(subfolder, shown_as="subfolder").strip("/")
+    # what is in a folder may still name something on the Hub, such as the repository of its code
+    where: dict[str, Any] = {"token": token, "cache_folder": _text(cache_folder), "local_files_only": local_files_only}
     if os.path.isdir(text):
-        return Source(text, subfolder=subfolder)
+        return Source(text, subfolder=subfolder, **where)
     if "://" in text:
-        return Source(_opened_by_plugin(text, revision, cache_folder), subfolder=subfolder)
+        return Source(_opened_by_plugin(text, revision, cache_folder), subfolder=subfolder, **where)
     _refuse_paths(text)
-    if "/" not in text and text.lower() not in _UNPREFIXED:
-        text = f"{DEFAULT_ORGANISATION}/{text}"
+    return open_repository(
+        full_name(text),
+        revision=revision,
+        token=token,
+        cache_folder=cache_folder,
+        local_files_only=local_files_only,
+        subfolder=subfolder,
+    )
+
+
+def open_repository(
+    name: str,
+    *,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    cache_folder: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    subfolder: str = "",
+) -> Source:
+    """Return the Hub repository ``name``, never a folder of that name; see `open_source`."""
     cache_folder = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-    asked = Source(text, "", revision, subfolder, token, os.fspath(cache_folder) if cache_folder else None)
+    asked = Source(name, "", revision, subfolder, token, _text(cache_folder))
+    api = _Api()
     with _hub_errors(asked):
-        resolved = huggingface_hub.resolve_revision(
-            text,
+        resolved = api.resolve_revision(
+            name,
             revision=revision,
             cache_dir=asked.cache_folder,
             local_files_only=local_files_only,
             token=token,
         )
-    return Source(text, resolved.resolved, revision, subfolder, token, asked.cache_folder, local_files_only)
+    # without the Hub every file is what the cache holds; asking for each would wait through the retries of them all
+    from_cache = local_files_only or api.is_unreachable
+    return Source(name, resolved.resolved, revision, subfolder, token, asked.cache_folder, from_cache)
 
 
 def source_of_module(
@@ -251,6 +357,53 @@ def source_of_module(
         revision=revision,
         local_files_only=local_files_only,
     )
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return os.fspath(path) if path else None
+
+
+def _stays_inside(path: Path, root: str) -> bool:
+    home = Path(os.path.realpath(root))
+    target = Path(os.path.realpath(path))
+    # the Hub library's cache keeps a snapshot's files as links to what lies beside all snapshots
+    snapshots = [parent for parent in (home, *home.parents) if parent.parent.name == "snapshots"]
+    return any(target.is_relative_to(place) for place in (home, *(p.parents[1] / "blobs" for p in snapshots)))
+
+
+def _leaves(source: Source, paths: list[str]) -> UnsafePathError:
+    return UnsafePathError(
+        f"{', '.join(paths)} {'is a link that leads' if len(paths) == 1 else 'are links that lead'} out of the model's "
+        "folder, or stand where a module's folder should.",
+        where=str(source),
+        next_step="if you made it, put the file itself there; if not, do not load this model.",
+    )
+
+
+def _files_in(folder: Path) -> frozenset[str]:
+    walk = ((Path(parent), names) for parent, _, names in os.walk(folder))
+    return frozenset((parent / name).relative_to(folder).as_posix() for parent, names in walk for name in names)
+
+
+class _Api(huggingface_hub.HfApi):
+    """The Hub, which remembers that it could not be asked; `resolve_revision` falls back to the cache without a word.
+
+    Attributes:
+        is_unreachable: Whether the last question had no answer, or that of a server that is down.
+    """
+
+    is_unreachable = False
+
+    def repo_info(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the Hub knows of a repository; the Hub library's own limit to such a wait holds here too."""
+        self.is_unreachable = True
+        try:
+            info = super().repo_info(*args, **{"timeout": huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT, **kwargs})
+        except hub_errors.HfHubHTTPError as error:
+            self.is_unreachable = error.response.status_code >= 500
+            raise
+        self.is_unreachable = False
+        return info
 
 
 def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | os.PathLike[str] | None) -> str:
@@ -311,7 +464,7 @@ def _hub_errors(source: Source, path: str = "") -> Iterator[None]:
             next_step="name a branch, a tag, a commit or a ref such as refs/pr/11.",
         ) from error
     except (hub_errors.LocalEntryNotFoundError, hub_errors.RevisionResolutionError) as error:
-        if isinstance(error, hub_errors.LocalEntryNotFoundError) and source._offline:
+        if isinstance(error, hub_errors.LocalEntryNotFoundError) and source.is_offline:
             raise hub_errors.EntryNotFoundError(str(error)) from error
         raise SourceError(
             f"{wanted} cannot be reached, and no copy of {source.revision or 'its default branch'} is in the cache.",

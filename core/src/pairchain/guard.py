@@ -1,0 +1,186 @@
+"""What other libraries may do while a model loads: they run no code of a model, and no pickle, that nobody allowed.
+
+A model's files choose much of what the libraries behind a module do, by more ways than can be listed. So the few
+functions through which any of them gets to code are stood in for while a load goes on, and hold to its policy.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import torch
+
+from pairchain import custom_import, trust
+from pairchain.checkpoint_code import code_in
+from pairchain.custom_code import Code, Reference
+from pairchain.errors import MissingFileError, PickleRefusedError
+from pairchain.resolve import repository_of_code
+from pairchain.source import Source, open_source
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What is being loaded.
+
+    Attributes:
+        model: The model.
+        place: The folder in it, or around it, whose module is loaded.
+        is_code: Whether the module's class is code that was allowed to run; it says itself how it reads a pickle.
+    """
+
+    model: Source
+    place: Source
+    is_code: bool
+
+
+_load: ContextVar[_Load | None] = ContextVar("pairchain_guarded_load", default=None)
+_changing = threading.Lock()
+_blocks = 0
+_replaced: list[tuple[Any, str, Any]] = []
+
+
+@contextmanager
+def guarding(place: Source, *, is_code: bool = False) -> Iterator[None]:
+    """Hold everything inside the block to the current policy.
+
+    Other threads, and what runs after the block, find everything as it was.
+
+    Args:
+        place: The folder whose module is loaded.
+        is_code: Whether the module's class is code that came with the model, and was allowed to run.
+    """
+    outer = _load.get()
+    token = _load.set(_Load(place if outer is None else outer.model, place, is_code))
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+        _load.reset(token)
+
+
+def _enter() -> None:
+    global _blocks
+    with _changing:
+        _blocks += 1
+        _stand_in(torch, "load", _reading_no_pickle)
+        # a library that nobody imported yet names nothing; one that the load imports is met by the next block
+        for name in ("transformers.dynamic_module_utils", "transformers.generation.utils"):
+            if (module := sys.modules.get(name)) is not None:
+                _stand_in(module, "get_cached_module_file", _gathering)
+                _stand_in(module, "get_class_in_module", _running)
+        if (module := sys.modules.get("transformers.dynamic_module_utils")) is not None:
+            # so that it asks nobody at the terminal
+            _stand_in(module, "TIME_OUT_REMOTE_CODE", lambda _: 0)
+
+
+def _leave() -> None:
+    global _blocks
+    with _changing:
+        _blocks -= 1
+        while not _blocks and _replaced:
+            module, name, original = _replaced.pop()
+            setattr(module, name, original)
+
+
+def _stand_in(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    if not any(module is known and name == other for known, other, _ in _replaced):
+        original = getattr(module, name)
+        # a library imported inside a block has one already
+        if not hasattr(original, "__wrapped__") or original.__module__ != __name__:
+            _replaced.append((module, name, original))
+            setattr(module, name, wrap(original))
+
+
+def _reading_no_pickle(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def load(f: Any, *args: Any, **kwargs: Any) -> Any:
+        if (load := _load.get()) is not None:
+            if not trust.current().allow_pickle:
+                raise PickleRefusedError(
+                    f"loading the model reads the pickle {f}, which can run code.",
+                    where=str(load.place),
+                    next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted "
+                    "loader.",
+                )
+            if not load.is_code:
+                kwargs["weights_only"] = True
+        return original(f, *args, **kwargs)
+
+    load.__module__ = __name__
+    return load
+
+
+def _gathering(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what stands in for the function that copies code into the folder the transformers library imports from."""
+
+    @functools.wraps(original)
+    def get_cached_module_file(
+        pretrained_model_name_or_path: Any, module_file: str, *args: Any, revision: str | None = None, **kwargs: Any
+    ) -> Any:
+        if (load := _load.get()) is None:
+            return original(pretrained_model_name_or_path, module_file, *args, revision=revision, **kwargs)
+        return _allowed_code(load, str(pretrained_model_name_or_path), module_file, revision)
+
+    get_cached_module_file.__module__ = __name__
+    return get_cached_module_file
+
+
+def _running(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what stands in for the function that imports such code: it runs the bytes that were looked at."""
+
+    @functools.wraps(original)
+    def get_class_in_module(class_name: str, module_path: Any, **kwargs: Any) -> Any:
+        if not isinstance(module_path, Code):
+            return original(class_name, module_path, **kwargs)
+        return custom_import.load_class(module_path, class_name)
+
+    get_class_in_module.__module__ = __name__
+    return get_class_in_module
+
+
+def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Code:
+    """Return the code that the library asks for.
+
+    Raises:
+        TrustRequiredError: Nobody allowed it.
+        LockError: It is not what was locked.
+        MissingFileError: It is not there.
+    """
+    if file.startswith("custom_generate/"):
+        # it would replace a method that scoring never calls; the library goes on without
+        raise FileNotFoundError(f"{file} is not for scoring")
+    reference = Reference("", ".".join(PurePosixPath(file).with_suffix("").parts), "")
+    place = load.place
+    if name != place.name:
+        reference = replace(reference, repository=name)
+        place = _elsewhere(name, revision, load.place)
+    code = code_in(place, reference)
+    if code is None:
+        raise MissingFileError(
+            f"the checkpoint takes code from {file}, which is missing.",
+            where=str(place),
+            next_step="save or fetch the model again; it is incomplete.",
+        )
+    trust.require({f"the checkpoint's {file}": code})
+    if (lock := trust.current().lock) is not None:
+        lock.check(code, load.model)
+    return code
+
+
+def _elsewhere(name: str, revision: str | None, place: Source) -> Source:
+    # a name that could be that of a repository never stands for a folder here
+    if os.path.isabs(name) or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1:
+        return open_source(name, cache_folder=place.cache_folder, local_files_only=place.local_files_only)
+    # the library's own object says where a branch was when it looked
+    commit = getattr(revision, "resolved", revision)
+    return repository_of_code(name, commit or "", place)
