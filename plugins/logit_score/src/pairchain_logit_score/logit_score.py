@@ -20,7 +20,7 @@ class LogitScore(Module):
         module_input_name: The feature with the logits, of shape (pairs, positions, vocabulary).
 
     Raises:
-        InputError: An id is not a whole number from zero.
+        InputError: An id is not a whole number from zero, or both are the same.
     """
 
     config_keys = ["true_token_id", "false_token_id", "module_input_name"]
@@ -40,6 +40,12 @@ class LogitScore(Module):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise InputError(f"{name} is {value!r}.", next_step="pass the id of a token: a whole number from zero.")
+        if true_token_id == false_token_id:
+            # as when a vocabulary has neither word, and answers with its unknown token for both
+            raise InputError(
+                f"true_token_id and false_token_id are both {true_token_id}, and every score would be zero.",
+                next_step="choose two tokens, or leave false_token_id out.",
+            )
         self.true_token_id = true_token_id
         self.false_token_id = false_token_id
         self.module_input_name = module_input_name

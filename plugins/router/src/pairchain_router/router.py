@@ -12,7 +12,16 @@ from torch import nn
 from pairchain import InputModule
 from pairchain.errors import ChainError, FormatError, InputError
 from pairchain.files import write_json
-from pairchain.flow import Flow, called, flow_of, forward_through, keyword_names, labels_of, preprocess_with
+from pairchain.flow import (
+    Flow,
+    accepted_names,
+    called,
+    flow_of,
+    forward_through,
+    keyword_names,
+    labels_of,
+    preprocess_with,
+)
 from pairchain.load import LoadRequest, load_module
 from pairchain.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts
 from pairchain.module import missing_methods
@@ -30,6 +39,9 @@ class Router(InputModule):
     ``modality``. A module that stands in several routes is one module: it is saved and loaded once. Format:
     sentence-transformers ``base.modules.Router``.
 
+    Every Router of a model is told the task, one inside a route of another too. Where it leads nowhere, but to a route
+    of another Router of the model, the modality or the default decides; a task that leads nowhere at all is refused.
+
     Args:
         sub_modules: The modules of each route, by its name.
         default_route: The route of inputs that no rule names.
@@ -41,6 +53,7 @@ class Router(InputModule):
         ChainError: A route has no modules, or something in it is none.
     """
 
+    tasks: frozenset[str]
     config_file_name = "router_config.json"
     module_type = "sentence_transformers.base.modules.router.Router"
 
@@ -60,6 +73,7 @@ class Router(InputModule):
         self.sub_modules = nn.ModuleDict({name: _route(name, modules) for name, modules in sub_modules.items()})
         self.allow_empty_key = allow_empty_key
         self.extra_parameters: Mapping[str, Any] = {}
+        _share_tasks(self)
 
     @classmethod
     def for_query_document(
@@ -129,10 +143,17 @@ class Router(InputModule):
         """Return ``features`` after the modules of their route."""
         chosen = features.pop("routes", ())
         if chosen:
-            route, features["routes"] = chosen[0], chosen[1:]
+            route, further = chosen[0], chosen[1:]
+            if further:
+                features["routes"] = further
         else:
-            route = self.routes.find(task or features.get("task"), modality or features.get("modality"))
-        return forward_through(self._modules_of(route), features, _given(kwargs, task, modality))
+            self.routes.check_modality(modality)
+            task_here, modality_here = task or features.get("task"), modality or features.get("modality")
+            route = self.routes.find(task_here, modality_here, self.tasks)
+        modules = self._modules_of(route)
+        # what only the Router's own entry in modules.json asks for is for every module that can take it
+        asked_outside = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
+        return forward_through(modules, features, _given(kwargs, task, modality), asked_outside)
 
     @property
     def forward_kwargs(self) -> set[str]:  # type: ignore[override]
@@ -188,6 +209,11 @@ class Router(InputModule):
         return self.sub_modules[self.routes.default or self.routes.names[0]][0]
 
     @property
+    def model(self) -> Any:
+        """The model of the default route, or None if it has none."""
+        return getattr(self._main, "model", None)
+
+    @property
     def tokenizer(self) -> Any:
         """The tokenizer of the default route, or None if it has none."""
         return getattr(self._main, "tokenizer", None)
@@ -203,7 +229,8 @@ class Router(InputModule):
         return getattr(self._main, "config", None)
 
     def on_model_ready(self, model: nn.Module) -> None:
-        """Tell every module inside that the chain stands, each once."""
+        """Tell every module inside that the chain stands, each once, and the Routers of it each other's tasks."""
+        _share_tasks(model)
         for module in dict.fromkeys(module for route in self._chains() for module in route):
             ready: Any = getattr(module, "on_model_ready", None)
             if ready is not None:
@@ -236,11 +263,7 @@ class Router(InputModule):
             "types": {id_: saved.type for id_, saved in origins.items()},
             "structure": structure,
             "parameters": self.get_config_dict(),
-            "distributions": {
-                id_: {"distribution": saved.origin.distribution, "version": saved.origin.version}
-                for id_, saved in origins.items()
-                if saved.origin.distribution
-            },
+            "distributions": {id_: recorded for id_, saved in origins.items() if (recorded := saved.recorded)},
         }
         write_json(Path(output_path) / self.config_file_name, config, indent=4)
 
@@ -271,11 +294,11 @@ class Router(InputModule):
         shown_as = f"{path.name} of {source}"
         saved = read_router(path, shown_as=shown_as)
         # every class is known before the first module is loaded, which may take minutes
-        classes = {
-            folder: inside.resolver.resolve(type_name, distribution=saved.distributions.get(folder, ""))
-            for folder, type_name in saved.types.items()
+        classes = inside.classes_of(saved.entries)
+        modules = {
+            entry.path: load_module(module_class, inside, entry.path)
+            for entry, module_class in zip(saved.entries, classes, strict=True)
         }
-        modules = {folder: load_module(module_class, inside, folder) for folder, module_class in classes.items()}
         routes = {route: [modules[folder] for folder in folders] for route, folders in saved.structure.items()}
         try:
             router = cls(routes, **saved.parameters)
@@ -292,7 +315,9 @@ class Router(InputModule):
         return ", ".join(f"{name}={value!r}" for name, value in shown.items() if value)
 
     def _route_of(self, item: Any, task: str | None, modality: Modality | None) -> str:
-        route = self.routes.find(task, modality if modality is not None else modality_of_pair(item, self.modalities))
+        self.routes.check_modality(modality)
+        found = modality_of_pair(item, self.modalities) if modality is None else modality
+        route = self.routes.find(task, found, self.tasks)
         listed = self._taken_by(route)
         taken = {part for modality in listed for part in parts(modality)} | {TEXT}
         found = modality_of_pair(item, listed)
@@ -318,6 +343,14 @@ class Router(InputModule):
 
     def _flows(self) -> list[Flow]:
         return [flow_of(self._modules_of(name)) for name in self.routes.names]
+
+
+def _share_tasks(model: nn.Module) -> None:
+    """Tell every Router in ``model`` the tasks of them all."""
+    routers = [module for module in model.modules() if isinstance(module, Router)]
+    tasks = frozenset().union(*(router.routes.tasks for router in routers))
+    for router in routers:
+        router.tasks = tasks
 
 
 def _route(name: str, modules: Any) -> nn.Sequential:

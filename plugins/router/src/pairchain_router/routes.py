@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from pairchain.errors import FormatError, InputError, nearest
 from pairchain.files import check_inside
-from pairchain.modality import MESSAGE, TEXT, Modality, parts
+from pairchain.modality import CONTENT, MESSAGE, TEXT, Modality, parts
 
 # (task, modality) → route; None stands for any
 Mappings = Mapping[tuple[str | None, Modality | None], str]
@@ -31,14 +31,24 @@ class Routes:
     default: str | None
     mappings: Mappings
 
-    def find(self, task: str | None, modality: Modality | None) -> str:
+    @property
+    def tasks(self) -> frozenset[str]:
+        """Every task that a rule is for, and the name of every route, which is one too."""
+        return frozenset(self.names).union(task for task, _ in self.mappings if task is not None)
+
+    def find(self, task: str | None, modality: Modality | None, tasks: Collection[str] = ()) -> str:
         """Return the route for an input.
 
         Asked in this order: rules for task and modality, for the task, for the modality, for anything; a route named
         like the task, or like the modality; the default.
 
+        Args:
+            task: The task, if there is one.
+            modality: What the input is, if that is known.
+            tasks: Tasks that mean something elsewhere in the model, and so may mean nothing here.
+
         Raises:
-            InputError: None of them fits; a task that leads nowhere is not sent to the default.
+            InputError: None of them fits; a task that means nothing anywhere is not sent to the default.
         """
         kinds = list(_kinds(modality))
         keys = [(task, kind) for kind in kinds] + [(task, None)] + [(None, kind) for kind in kinds] + [(None, None)]
@@ -48,17 +58,37 @@ class Routes:
         for name in (task, *kinds):
             if name in self.names:
                 return str(name)
-        if task is not None:
+        if task is not None and task not in tasks:
+            others = sorted(self.tasks.union(tasks).difference(self.names))
             raise InputError(
-                f"no route is for the task {task!r}{nearest(task, self.names)}.",
-                next_step=f"the routes are {', '.join(self.names)}; pass task= with one of them.",
+                f"no route is for the task {task!r}{nearest(task, [*self.names, *others])}.",
+                next_step=f"the routes are {', '.join(self.names)}{'; other tasks are ' if others else ''}"
+                f"{', '.join(others)}; pass task= with one of them.",
             )
         if self.default is None:
+            wanted = "" if task is None else f"the task {task!r} and "
             raise InputError(
-                f"no route is for an input of {shown(modality)}, and there is no default route.",
+                f"no route is for {wanted}an input of {shown(modality)}, and there is no default route.",
                 next_step=f"pass task= with one of the routes: {', '.join(self.names)}.",
             )
         return self.default
+
+    def check_modality(self, modality: Modality | None) -> None:
+        """Refuse a modality that a caller names and that neither a rule, a route nor any input has.
+
+        Raises:
+            InputError: Naming it, and the nearest that exists.
+        """
+        if modality is None:
+            return
+        ruled = (part for _, kind in self.mappings if kind is not None for part in parts(kind))
+        known = {*CONTENT, MESSAGE, *self.names, *ruled}
+        for part in parts(modality):
+            if part not in known:
+                raise InputError(
+                    f"there is no modality {part!r}{nearest(str(part), known)}.",
+                    next_step=f"pass modality= with one of {', '.join((*CONTENT, MESSAGE))}, or a tuple of several.",
+                )
 
 
 def checked(

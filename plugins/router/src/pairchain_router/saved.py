@@ -9,6 +9,7 @@ from typing import Any
 
 from pairchain.errors import FormatError
 from pairchain.files import check_inside, read_json_object, warn_unknown_key
+from pairchain.saved_model import ModuleEntry
 from pairchain_router.routes import mappings_from_json
 
 _SECTIONS = ("types", "structure", "parameters", "distributions")
@@ -20,17 +21,15 @@ class SavedRouter:
     """A Router as its file describes it.
 
     Attributes:
-        types: Type strings of its modules, by the folder of each.
+        entries: Its modules, each named as its folder.
         structure: The folders of each route's modules, in order.
-        distributions: The plugin that provided each module when it was saved, where the save recorded one.
         parameters: Arguments of ``Router`` besides the modules.
         extra: Keys that nothing here knows.
         extra_parameters: Such keys among the parameters.
     """
 
-    types: Mapping[str, str]
+    entries: tuple[ModuleEntry, ...]
     structure: Mapping[str, Sequence[str]]
-    distributions: Mapping[str, str]
     parameters: Mapping[str, Any]
     extra: Mapping[str, Any]
     extra_parameters: Mapping[str, Any]
@@ -49,12 +48,16 @@ def read_router(path: Path, *, shown_as: str) -> SavedRouter:
     """
     config = read_json_object(path, shown_as=shown_as)
     types, structure, parameters = (_object(config, key, shown_as) for key in _SECTIONS[:3])
+    seen: dict[PurePosixPath, str] = {}
     for folder, type_name in types.items():
         if not isinstance(type_name, str):
             raise FormatError(f"{shown_as}: the type of {folder!r} is {type_name!r}, not a string.")
         # the Router's own folder would hold the Router again, and that one again
         if not PurePosixPath(check_inside(folder, shown_as=f"{shown_as}: a module's folder")).parts:
             raise FormatError(f"{shown_as}: a module's folder is {folder!r}, that of the Router itself.")
+        # ten names for one folder, in a Router in a Router, and so on, would make a module for each of a million ways
+        if (other := seen.setdefault(PurePosixPath(folder), folder)) != folder:
+            raise FormatError(f"{shown_as}: {other!r} and {folder!r} are one folder; a module has one name.")
     for route, folders in structure.items():
         if not isinstance(folders, list):
             raise FormatError(f"{shown_as}: the route {route!r} is {folders!r}, not a list of modules.")
@@ -66,9 +69,8 @@ def read_router(path: Path, *, shown_as: str) -> SavedRouter:
         raise FormatError(f"{shown_as}: 'allow_empty_key' is {allow_empty_key!r}, neither true nor false.")
     mappings = {} if parameters.get("route_mappings") is None else _object(parameters, "route_mappings", shown_as)
     return SavedRouter(
-        types,
+        _entries(types, config.get("distributions")),
         structure,
-        _distributions(config.get("distributions")),
         {
             # Asym had none
             "default_route": parameters.get("default_route"),
@@ -88,11 +90,15 @@ def _object(values: Mapping[str, Any], key: str, shown_as: str) -> dict[str, Any
     return value
 
 
-def _distributions(recorded: Any) -> dict[str, str]:
-    # only ever read to say what to install, so whatever is wrong here is no reason not to load
-    entries = recorded.items() if isinstance(recorded, dict) else ()
-    named = {folder: entry.get("distribution") for folder, entry in entries if isinstance(entry, dict)}
-    return {folder: name for folder, name in named.items() if isinstance(name, str)}
+def _entries(types: Mapping[str, str], recorded: Any) -> tuple[ModuleEntry, ...]:
+    return tuple(ModuleEntry(folder, folder, name, **_recorded(recorded, folder)) for folder, name in types.items())
+
+
+def _recorded(recorded: Any, folder: str) -> dict[str, str]:
+    entry = recorded.get(folder) if isinstance(recorded, dict) else None
+    # only ever read to say what to install or to pin, so whatever is wrong here is no reason not to load
+    keys = ("distribution", "version", "code_revision")
+    return {key: entry[key] for key in keys if isinstance(entry.get(key), str)} if isinstance(entry, dict) else {}
 
 
 def _unknown(values: Mapping[str, Any], known: Sequence[str], shown_as: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pairchain import Source
+    from pairchain.facts import Facts
     from pairchain.load import LoadRequest
 
 TRUE_WORD, FALSE_WORD = "yes", "no"
@@ -43,6 +44,23 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
     transformer = Transformer(**options, transformer_task="text-generation")
     ids = {word: _token_id(transformer.tokenizer, word) for word in (TRUE_WORD, FALSE_WORD)}
     return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]
+
+
+@hookimpl
+def pairchain_inspect_module(source: Source) -> Facts:
+    """Return what the files of a saved Transformer tell, the only type of this plugin."""
+    from pairchain_transformer.inspection import saved_facts
+
+    return saved_facts(source)
+
+
+@hookimpl
+def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
+    """Return what the files of a checkpoint tell of the chain that it makes by itself."""
+    from pairchain_transformer.inspection import checkpoint_facts
+
+    is_causal = _is_causal(source)
+    return None if is_causal is None else checkpoint_facts(source, is_causal=is_causal)
 
 
 def _is_causal(source: Source) -> bool | None:

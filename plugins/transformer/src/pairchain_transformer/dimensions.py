@@ -10,16 +10,19 @@ from pairchain.errors import ChainError
 _SIZE_NAMES = ("hidden_size", "neck_hidden_sizes", "hidden_sizes", "embed_dims", "hidden_dim")
 
 
-def embedding_dimension(config: Any, *, pooled: bool) -> int:
+def embedding_dimension(config: Any, *, pooled: bool, projected: bool) -> int:
     """Return the size of the embeddings that a model of ``config`` writes.
 
     Args:
         config: The model's configuration; its text part counts before its other parts.
         pooled: Whether one embedding for the whole input is written, which a projection may have resized.
+        projected: Whether each token's embedding is written as a head for retrieval resized it.
 
     Raises:
         ChainError: The configuration does not say.
     """
+    if projected and isinstance(size := getattr(config, "embedding_dim", None), int):
+        return size
     parts = [config, getattr(config, "text_config", None)]
     parts += [getattr(config, name, None) for name in getattr(config, "sub_configs", ())]
     for part in parts:

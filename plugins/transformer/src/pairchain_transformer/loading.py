@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pickle import UnpicklingError
 from typing import Any
 
@@ -15,16 +14,24 @@ import transformers
 from safetensors import SafetensorError
 from transformers import PretrainedConfig, PreTrainedModel
 
-from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainWarning, PluginError, nearest
+from pairchain import guard, trust
+from pairchain.checkpoint_code import checkpoint_code, pinned_code
+from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, PairchainWarning, nearest
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain.weights import refuse_pickle
 from pairchain_transformer.architectures import COMPUTED, ENCODERS
+from pairchain_transformer.checkpoint import (
+    CHOOSES_WEIGHTS,
+    PICKLES,
+    SAFETENSORS,
+    SAFETENSORS_INDEX,
+    adapter_base,
+    check_adapter,
+    check_counts,
+)
+from pairchain_transformer.saving import needs_kernels
 from pairchain_transformer.tasks import Task
-
-_SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")
-_SAFETENSORS_INDEX = "model.safetensors.index.json"
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 # What building a model raises when its configuration or its weights are damaged; there is no common base.
 _FROM_A_BAD_FILE = (
@@ -43,8 +50,14 @@ _PLACE = ("revision", "subfolder")
 
 
 def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
-    """Return the keywords by which ``from_pretrained`` finds the files of ``source``."""
+    """Return the keywords by which ``from_pretrained`` finds the files of ``source``, and code that they name.
+
+    Raises:
+        FormatError: They take code from several repositories, which cannot be pinned one by one.
+    """
+    pinned = {"code_revision": commit} if trust_remote_code and (commit := pinned_code(source)) else {}
     return {
+        **pinned,
         "subfolder": source.subfolder,
         "token": source.token,
         "cache_dir": source.cache_folder,
@@ -52,6 +65,21 @@ def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
         "local_files_only": source.local_files_only,
         "trust_remote_code": trust_remote_code,
     }
+
+
+@contextmanager
+def held_to_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
+    """Hold the library to the policy of the load that goes on; of a module built by hand, its caller says the policy.
+
+    Args:
+        source: What is loaded.
+        hub: What `hub_keywords` returned.
+    """
+    with ExitStack() as stack:
+        if not trust.is_loading():
+            stack.enter_context(trust.allowing(trust.Policy(bool(hub["trust_remote_code"]))))
+        stack.enter_context(guard.guarding(source))
+        yield
 
 
 def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mapping[str, Any]) -> PretrainedConfig:
@@ -68,12 +96,17 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         name, where = base, without_place(hub)
     else:
         path = source.require("config.json", because="It says which architecture the weights are for.")
-        read_json_object(path, shown_as=f"config.json of {source.name}")
+        shown = f"config.json of {source.name}"
+        check_counts({**read_json_object(path, shown_as=shown), **given}, shown_as=shown)
     try:
-        config, unused = transformers.AutoConfig.from_pretrained(
-            name, **{**where, **given, "return_unused_kwargs": True}
-        )
+        with held_to_policy(source, hub):
+            config, unused = transformers.AutoConfig.from_pretrained(
+                name, **{**where, **given, "return_unused_kwargs": True}
+            )
+    except PairchainError:
+        raise
     except Exception as error:  # what a value of the wrong type does differs from model to model
+        refuse_code(source, error)
         raise FormatError(f"config.json cannot be used: {error}", where=str(source)) from error
     for key in unused.keys() & given.keys():
         warnings.warn(
@@ -81,15 +114,27 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
             PairchainWarning,
             stacklevel=2,
         )
-    if "attn_implementation" not in given:
-        _refuse_kernels(source, config)
+    _refuse_kernels(source, config, given.get("attn_implementation"))
     _set_use_cache(config, given)
+    if getattr(config, "transformers_weights", None) is not None and "transformers_weights" not in given:
+        _warn_of_refused(source, "transformers_weights", config.transformers_weights)
+        config.transformers_weights = None
     classifies = task.auto_class == "AutoModelForSequenceClassification"
     architectures = config.architectures if isinstance(config.architectures, list) else []
     was_classifier = any(str(name).endswith("ForSequenceClassification") for name in architectures)
     if classifies and not was_classifier and "num_labels" not in given:
         config.num_labels = 1
     return config
+
+
+def refuse_code(source: Source, error: Exception) -> None:
+    """Raise the refusal that says what would run, if ``error`` is that of code that nobody trusts.
+
+    Raises:
+        TrustRequiredError: It is.
+    """
+    if "trust_remote_code" in str(error):
+        trust.require(checkpoint_code(source))
 
 
 def load_model(
@@ -105,12 +150,15 @@ def load_model(
     model_class, config, more = _class_for(task, config)
     # those that do not fit are let through, to be named here: the library names them in its log only
     options = {**_weights_format(source, given), **more, **hub, **given, "ignore_mismatched_sizes": True}
+    check_adapter(source)
     if adapter_base(source) is not None:
         # the commit and the folder are the adapter's, not those of the model it adapts
         options = {**without_place(options), "adapter_kwargs": {key: hub[key] for key in _PLACE}}
     try:
-        with no_progress_unless_terminal():
+        with no_progress_unless_terminal(), held_to_policy(source, hub):
             model, info = model_class.from_pretrained(source.name, config=config, output_loading_info=True, **options)
+    except PairchainError:
+        raise
     except UnpicklingError as error:
         raise FormatError(
             "the weights, a pickle, were refused by torch's restricted loader.",
@@ -118,6 +166,7 @@ def load_model(
             next_step="do not load them any other way unless you know what that would run.",
         ) from error
     except _FROM_A_BAD_FILE as error:
+        refuse_code(source, error)
         reason = str(error).partition("Model type should be one of")[0].strip()
         raise FormatError(
             f"the model cannot be loaded with {model_class.__name__}: {reason}",
@@ -154,28 +203,6 @@ def save_model(model: PreTrainedModel, output_path: str) -> None:
         model.save_pretrained(output_path, **options)
 
 
-def adapter_base(source: Source) -> str | None:
-    """Return the model that ``source``, if it holds a PEFT adapter and no model of its own, adapts; else None.
-
-    Raises:
-        PluginError: It is an adapter, and the package peft is not installed.
-        FormatError: The adapter does not say what it adapts.
-    """
-    path = source.file("adapter_config.json")
-    if path is None or source.file("config.json") is not None:
-        return None
-    if importlib.util.find_spec("peft") is None:
-        raise PluginError(
-            "the model is an adapter, which the package peft puts into the model it adapts.",
-            distribution="pairchain-transformer",
-            next_step="pip install 'pairchain-transformer[peft]'",
-        )
-    base = read_json_object(path, shown_as=f"adapter_config.json of {source.name}").get("base_model_name_or_path")
-    if not isinstance(base, str) or not base:
-        raise FormatError("adapter_config.json does not say which model it adapts.", where=str(source))
-    return base
-
-
 def without_place(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return keywords of ``from_pretrained`` without those that say where in a repository."""
     return {key: value for key, value in options.items() if key not in _PLACE}
@@ -194,9 +221,14 @@ def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedCon
         return encoder.load_class(), part, {} if encoder.keys is None else {"key_mapping": dict(encoder.keys)}
     if task.auto_class:
         return getattr(transformers, task.auto_class), config, {}
-    for name in config.architectures or ():
-        if str(name).endswith("ForRetrieval") and (found := getattr(transformers, name, None)) is not None:
+    known = getattr(transformers, "MODEL_FOR_RETRIEVAL_MAPPING", {}).get(type(config), None)
+    named = [name for name in config.architectures or () if str(name).endswith("ForRetrieval")]
+    for found in (known, *(getattr(transformers, name, None) for name in named)):
+        if found is not None:
             return found, config, {}
+    if "AutoModel" in (getattr(config, "auto_map", None) or {}):
+        # the class is code beside the checkpoint, which asks for trust
+        return transformers.AutoModel, config, {}
     raise ChainError(
         f"config.json names no …ForRetrieval class of the transformers library: {config.architectures}.",
         next_step="choose another transformer_task.",
@@ -230,18 +262,24 @@ def no_progress_unless_terminal() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-def _refuse_kernels(source: Source, config: PretrainedConfig) -> None:
-    """Take out compiled kernels that ``config.json`` names: they are code of another repository."""
-    for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
-        attention = getattr(part, "_attn_implementation", None)
-        if "/" in str(attention):
-            warnings.warn(
-                f"config.json of {source.name} sets attn_implementation to {attention!r}, which is not for a model's "
-                "file to decide.",
-                PairchainWarning,
-                stacklevel=3,
-            )
-            part._attn_implementation = None
+def _refuse_kernels(source: Source, config: PretrainedConfig, given: Any) -> None:
+    """Take out compiled kernels that ``config.json`` names and nobody else: they are code of another repository."""
+    attention = getattr(config, "_attn_implementation", None)
+    allowed = given.values() if isinstance(given, dict) else (given,)
+    if attention not in allowed and needs_kernels(attention):
+        _warn_of_refused(source, "attn_implementation", attention)
+        config._attn_implementation = None
+    for name in config.sub_configs:
+        if isinstance(part := getattr(config, name, None), PretrainedConfig):
+            _refuse_kernels(source, part, given)
+
+
+def _warn_of_refused(source: Source, key: str, value: Any) -> None:
+    warnings.warn(
+        f"config.json of {source.name} sets {key} to {value!r}, which is not for a model's file to decide.",
+        PairchainWarning,
+        stacklevel=4,
+    )
 
 
 def _set_use_cache(config: PretrainedConfig, given: Mapping[str, Any]) -> None:
@@ -255,14 +293,14 @@ def _set_use_cache(config: PretrainedConfig, given: Mapping[str, Any]) -> None:
 
 def _weights_format(source: Source, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``use_safetensors`` for what is there, so that the library neither guesses nor asks for a conversion."""
-    if {"use_safetensors", "variant", "gguf_file", "state_dict"} & given.keys():
+    if CHOOSES_WEIGHTS & given.keys():
         return {}
     if _fetch_safetensors(source):
         return {"use_safetensors": True}
-    for name in _PICKLES:
+    for name in PICKLES:
         if source.has(name):
             refuse_pickle(source, name)
-            source.require(name)
+            _parts(source, name) if name.endswith(".json") else source.require(name)
             return {"use_safetensors": False}
     raise MissingFileError(
         "there are no weights: no model.safetensors.",
@@ -277,14 +315,27 @@ def _fetch_safetensors(source: Source) -> bool:
     Raises:
         FormatError: The index of weights in several files is damaged, or names one that is not there.
     """
-    if any(source.file(name) is not None for name in _SAFETENSORS):
+    if any(source.file(name) is not None for name in SAFETENSORS):
         return True
-    if (index := source.file(_SAFETENSORS_INDEX)) is None:
+    if source.file(SAFETENSORS_INDEX) is None:
         return False
-    shown = f"{_SAFETENSORS_INDEX} of {source.name}"
-    files = read_json_object(index, shown_as=shown).get("weight_map")
-    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
-        raise FormatError(f"{shown} has no weight_map that names files.", where=str(index))
-    for name in sorted(set(files.values())):
-        source.require(name, because=f"{_SAFETENSORS_INDEX} names it.")
+    for name in _parts(source, SAFETENSORS_INDEX):
+        if not name.endswith(".safetensors"):
+            raise FormatError(f"{SAFETENSORS_INDEX} of {source.name} names {name!r}, which is no safetensors file.")
     return True
+
+
+def _parts(source: Source, name: str) -> list[str]:
+    """Return the files that the index ``name`` of weights names, each fetched.
+
+    Raises:
+        FormatError: The index is damaged, or names a file that is not there or is outside the folder.
+    """
+    index = source.require(name)
+    shown = f"{name} of {source.name}"
+    files = read_json_object(index, shown_as=shown).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(part, str) for part in files.values()):
+        raise FormatError(f"{shown} has no weight_map that names files.", where=str(index))
+    for part in (parts := sorted(set(files.values()))):
+        source.require(part, because=f"{name} names it.")
+    return parts

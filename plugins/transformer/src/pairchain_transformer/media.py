@@ -5,70 +5,71 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import string
-import urllib.request
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from http.client import HTTPException
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import torch
 
 from pairchain.errors import InputError, PluginError
-from pairchain.modality import AUDIO, CONTENT, IMAGE, NAMES, TEXT, VIDEO, Modality, is_pair, modality_of
+from pairchain.modality import AUDIO, CONTENT, IMAGE, NAMES, TEXT, VIDEO, Modality, is_frames, is_pair, modality_of
+from pairchain_transformer.fetching import Limits, fetched, is_url, short
 from pairchain_transformer.processors import missing_part
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What may be fetched.
-
-    Attributes:
-        allow_urls: Whether URLs are fetched; if not, one that names a medium is refused.
-        timeout: Seconds without an answer after which fetching ends.
-        max_bytes: Largest file that is fetched.
-    """
-
-    allow_urls: bool = True
-    timeout: float = 20.0
-    max_bytes: int = 50 * 1024 * 1024
-
-
-@dataclass(frozen=True)
 class Opener:
-    """Opens what inputs name, for one model.
+    """Opens what inputs name, for one model; in a ``with`` block, which ends when the opened inputs were read.
 
-    Attributes:
+    Args:
         supported: What the model takes; a text that looks like a path stays a text for a model that takes only text.
         sampling_rate: Samples a second that the model's audio must have, or None if it takes no audio.
         limits: What may be fetched.
     """
 
-    supported: Sequence[Modality]
-    sampling_rate: int | None
-    limits: Limits
+    def __init__(self, supported: Sequence[Modality], sampling_rate: int | None, limits: Limits) -> None:
+        self.supported = supported
+        self.sampling_rate = sampling_rate
+        self.limits = limits
+        self._openers: dict[str, Callable[[Any], Any]] = {IMAGE: self._image, AUDIO: self._audio, VIDEO: self._video}
+        self._opened: dict[tuple[str, str], Any] = {}
+        self._files = ExitStack()
 
-    def open(self, item: Any) -> Any:
-        """Return an input with every medium in it opened: images as PIL, audio and video as arrays.
+    def __enter__(self) -> Opener:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._files.close()
+
+    def open(self, items: Sequence[Any]) -> list[Any]:
+        """Return inputs with every medium in them opened, each under its modality.
+
+        Images become PIL images, audio arrays, and videos arrays, lists of frames or paths of files; one that comes
+        with metadata becomes a dict of ``array`` and ``video_metadata``.
 
         Raises:
-            InputError: A file or URL cannot be opened, or audio has another sampling rate than the model's.
-            PluginError: Opening it needs a package that is not installed.
+            InputError: A file or URL cannot be opened, or audio has another sampling rate than the model's; it says
+                of which input.
+            PluginError: Opening one needs a package that is not installed.
         """
-        if is_pair(item):
-            return tuple(self._side(side) for side in item)
-        if isinstance(item, list):
-            return [{**message, "content": self._content(message["content"])} for message in item]
-        return self._side(item)
+        return [self._item(item, index) for index, item in enumerate(items)]
 
-    def _side(self, side: Any) -> Any:
+    def _item(self, item: Any, index: int) -> Any:
+        if is_pair(item):
+            return tuple(self._side(side, index, element) for element, side in enumerate(item))
+        if isinstance(item, list):
+            with _about(index):
+                return [{**message, "content": self._content(message["content"])} for message in item]
+        return self._side(item, index)
+
+    def _side(self, side: Any, index: int, element: int | None = None) -> Any:
         found = modality_of(side, self.supported)
-        if isinstance(side, Mapping) and set(side) <= set(CONTENT):
-            return {kind: self._several(value, kind) for kind, value in side.items()}
-        return self._value(side, found) if isinstance(found, str) else side
+        with _about(index, element):
+            if isinstance(side, Mapping) and set(side) <= set(CONTENT):
+                return {kind: self._several(value, kind) for kind, value in side.items()}
+            return {found: self._several(side, found)} if found in self._openers else side
 
     def _content(self, content: Any) -> Any:
         if isinstance(content, str):
@@ -86,16 +87,25 @@ class Opener:
         # the library would open what stands under another name itself, without limits
         return {**{name: other for name, other in part.items() if name not in NAMES}, kind: self._several(value, kind)}
 
-    def _several(self, value: Any, kind: str) -> Any:
-        if kind != VIDEO and isinstance(value, (list, tuple)):
+    def _several(self, value: Any, kind: Any) -> Any:
+        frames = kind == VIDEO and is_frames(value)
+        if (isinstance(value, (list, tuple)) and not frames) or getattr(value, "ndim", 0) == 5:
             return [self._value(one, kind) for one in value]
         return self._value(value, kind)
 
     def _value(self, value: Any, kind: str) -> Any:
-        opener = {IMAGE: self._image, AUDIO: self._audio, VIDEO: self._video}.get(kind)
-        return value if opener is None else opener(value)
+        if kind not in self._openers:
+            return value
+        if not isinstance(value, str):
+            return self._openers[kind](value)
+        # a query that names a medium stands in every pair of a batch
+        if (kind, value) not in self._opened:
+            self._opened[kind, value] = self._openers[kind](value)
+        return self._opened[kind, value]
 
     def _image(self, value: Any) -> Any:
+        if getattr(value, "ndim", 0) == 2:
+            return torch.stack([value] * 3) if isinstance(value, torch.Tensor) else np.stack([value] * 3, axis=-1)
         if not isinstance(value, str):
             return value
         content = self._bytes(value, IMAGE)
@@ -136,76 +146,75 @@ class Opener:
         return samples.mean(axis=int(np.argmin(samples.shape))) if samples.ndim == 2 else samples
 
     def _video(self, value: Any) -> Any:
-        # a processor reads frames, or opens what is named with the package it has for it
-        if isinstance(value, str) and _is_url(value):
-            self._check_urls_allowed(value)
-        return value["array"] if isinstance(value, Mapping) and "array" in value else value
+        if isinstance(value, str):
+            return self._video_file(value)
+        if isinstance(value, Mapping):
+            return {**value, "array": self._video(value["array"])}
+        if isinstance(value, (list, tuple)):
+            return [self._value(frame, IMAGE) for frame in value]
+        if type(value).__name__ == "VideoDecoder":
+            told = value.metadata
+            metadata = {"fps": told.average_fps, "total_num_frames": told.num_frames, "duration": told.duration_seconds}
+            return {"array": value.get_frames_in_range(0, len(value)).data, "video_metadata": metadata}
+        return value
+
+    def _video_file(self, name: str) -> str:
+        """Return the path of the file that ``name`` names: the library decodes only the frames it samples."""
+        if not is_url(name) and not _is_data(name):
+            try:
+                Path(name).open("rb").close()
+            except (OSError, ValueError) as error:
+                raise _unopened(VIDEO, name, error) from error
+            return name
+        content = self._bytes(name, VIDEO)
+        path = Path(self._files.enter_context(TemporaryDirectory(prefix="pairchain-")), VIDEO)
+        path.write_bytes(content)
+        return str(path)
 
     def _bytes(self, name: str, kind: str) -> bytes:
-        if name.lower().startswith("data:"):
-            try:
-                return base64.b64decode("".join(name.partition(",")[2].split()), validate=True)
-            except binascii.Error as error:
-                raise InputError(
-                    f"the data URL {_short(name)} is not base64: {error}.", next_step="check where it was cut."
-                ) from error
-        if _is_url(name):
-            return self._fetched(name)
+        if is_url(name):
+            return fetched(name, self.limits)
         try:
+            if _is_data(name):
+                return base64.b64decode("".join(name.partition(",")[2].split()), validate=True)
             return Path(name).read_bytes()
+        except binascii.Error as error:
+            raise InputError(
+                f"the data URL {short(name)} is not base64: {error}.", next_step="check where it was cut."
+            ) from error
         except (OSError, ValueError) as error:
             raise _unopened(kind, name, error) from error
 
-    def _fetched(self, url: str) -> bytes:
-        self._check_urls_allowed(url)
-        try:
-            # an address may be written in any script, and travels in ASCII
-            request = urllib.request.Request(quote(url, safe=string.punctuation), headers={"User-Agent": "pairchain"})
-            with _opener().open(request, timeout=self.limits.timeout) as answer:
-                content: bytes = answer.read(self.limits.max_bytes + 1)
-        except (OSError, ValueError, HTTPException) as error:
-            raise InputError(
-                f"the URL {_short(url)} cannot be fetched: {error}.",
-                next_step="check the address, or fetch it yourself and pass the content.",
-            ) from error
-        if len(content) > self.limits.max_bytes:
-            raise InputError(
-                f"the URL {_short(url)} holds more than {self.limits.max_bytes:,} bytes.",
-                next_step="fetch it yourself and pass it made smaller.",
-            )
-        return content
 
-    def _check_urls_allowed(self, url: str) -> None:
-        if not self.limits.allow_urls:
-            raise InputError(
-                f"an input names the URL {_short(url)}, and allow_urls is False.",
-                next_step="fetch it yourself and pass the content.",
-            )
+def split_metadata(videos: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any]] | None]:
+    """Return opened videos without what is known of them, and that of each; None if nothing is known of any."""
+    known = [video["video_metadata"] if isinstance(video, Mapping) else None for video in videos]
+    frames = [video["array"] if isinstance(video, Mapping) else video for video in videos]
+    if not any(known):
+        return frames, None
+    return frames, [
+        {"total_num_frames": len(video), "fps": None, "frames_indices": list(range(len(video))), **(metadata or {})}
+        for video, metadata in zip(frames, known, strict=True)
+    ]
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    # only the web: urllib's own opener also follows redirects to files and FTP servers
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
+@contextmanager
+def _about(index: int, element: int | None = None) -> Iterator[None]:
+    """Let errors say which input they are about."""
+    try:
+        yield
+    except InputError as error:
+        error.place(index, element)
+        raise
 
 
-def _is_url(name: str) -> bool:
-    return name.lower().startswith(("http://", "https://"))
+def _is_data(name: str) -> bool:
+    return name.lower().startswith("data:")
 
 
 def _unopened(kind: str, name: str, error: Exception) -> InputError:
     return InputError(
-        f"the {kind} {_short(name)} cannot be opened: {error}.", next_step="check the path and what is in the file."
+        f"the {kind} {short(name)} cannot be opened: {error}.", next_step="check the path and what is in the file."
     )
 
 
@@ -214,7 +223,7 @@ def _decoded_audio(content: bytes, name: str) -> tuple[Any, int]:
         import soundfile
     except ImportError as error:
         raise PluginError(
-            f"opening the audio {_short(name)} needs the package soundfile.",
+            f"opening the audio {short(name)} needs the package soundfile.",
             distribution="pairchain-transformer",
             next_step="pip install 'pairchain-transformer[audio]', or pass an array.",
         ) from error
@@ -223,7 +232,3 @@ def _decoded_audio(content: bytes, name: str) -> tuple[Any, int]:
     except RuntimeError as error:
         raise _unopened(AUDIO, name, error) from error
     return samples.mean(axis=1), rate
-
-
-def _short(name: str) -> str:
-    return repr(name if len(name) <= 80 else name[:77] + "...")

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pairchain.errors import InputError
-from pairchain.modality import CONTENT, Modality, is_pair, modality_of
+from pairchain.modality import CONTENT, NAMES, VIDEO, Modality, is_frames, is_pair, modality_of
+from pairchain_transformer.media import split_metadata
 
 Message = dict[str, Any]
 Conversation = list[Message]
 
 # The roles of a pair's two sides; rerankers' templates name them.
-QUERY, DOCUMENT = "query", "document"
+SIDES = QUERY, DOCUMENT = "query", "document"
 
 
 def conversation(item: Any, *, style: str, supported: Sequence[Modality]) -> Conversation:
@@ -57,6 +58,30 @@ def media_in(messages: Conversation, kind: str) -> int:
     return sum(part.get("type") == kind for content in contents for part in content)
 
 
+def videos_in(messages: Conversation) -> list[Any]:
+    """Return the videos of the conversation in their order."""
+    return [part[key] for part in _video_parts([messages]) for key in (VIDEO, *NAMES) if key in part]
+
+
+def with_metadata_apart(chats: Sequence[Conversation]) -> tuple[list[Conversation], list[dict[str, Any]] | None]:
+    """Return the conversations with the arrays of their videos alone, and what is known of each video, if anything."""
+    arrays, metadata = split_metadata([part[VIDEO] for part in _video_parts(chats)])
+    rest = iter(arrays)
+
+    def apart(message: Message) -> Message:
+        if isinstance(message["content"], str):
+            return message
+        parts = [{**part, VIDEO: next(rest)} if part.get("type") == VIDEO else part for part in message["content"]]
+        return {**message, "content": parts}
+
+    return [[apart(message) for message in chat] for chat in chats], metadata
+
+
+def _video_parts(chats: Sequence[Conversation]) -> list[Mapping[str, Any]]:
+    contents = (message["content"] for chat in chats for message in chat if not isinstance(message["content"], str))
+    return [part for content in contents for part in content if part.get("type") == VIDEO]
+
+
 def _content(side: Any, style: str, supported: Sequence[Modality]) -> Any:
     found = modality_of(side, supported)
     keyed = isinstance(side, Mapping) and set(side) <= set(CONTENT)
@@ -73,10 +98,8 @@ def _content(side: Any, style: str, supported: Sequence[Modality]) -> Any:
 
 def _each(kind: str, given: Any) -> list[Any]:
     """Return the parts that ``given`` stands for: a list holds several, but frames of a video are one."""
-    if not isinstance(given, (list, tuple)):
+    if not isinstance(given, (list, tuple)) or (kind == VIDEO and is_frames(given)):
         return [given]
-    if kind == "video" and all(modality_of(frame, ("image",)) == "image" for frame in given):
-        return [list(given)]
     return list(given)
 
 

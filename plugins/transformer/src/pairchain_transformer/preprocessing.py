@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,12 +25,14 @@ from pairchain.modality import (
 from pairchain.module import with_prompt
 from pairchain_transformer import processing
 from pairchain_transformer.architectures import WITHOUT_GROUPS
-from pairchain_transformer.media import Limits, Opener
-from pairchain_transformer.messages import conversation, media_in, with_system_prompt
+from pairchain_transformer.fetching import Limits
+from pairchain_transformer.media import Opener, split_metadata
+from pairchain_transformer.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
+from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.processing import Settings
 from pairchain_transformer.processors import missing_part, tokenizer_of
 from pairchain_transformer.rendering import Renderer
-from pairchain_transformer.templates import FLAT
+from pairchain_transformer.templates import FLAT, message_format
 
 # What a processor of several modalities calls each of them.
 _PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio", "video": "videos"}
@@ -45,21 +47,45 @@ class Preprocessor:
         model: How to call the model in errors.
     """
 
-    def __init__(self, processor: Any, modality_config: Mapping[Modality, Mapping[str, Any]], model: str) -> None:
+    def __init__(self, processor: Any, modality_config: ModalityConfig, model: str) -> None:
         self.processor = processor
-        self.modality_config = modality_config
+        self.model = model
+        self._loaded_config = modality_config
+        self._loaded_template = getattr(processor, "chat_template", None)
+        self._styles: dict[str, str | None] = {}
         self.renderer = Renderer(processor, model)
         self._prompt_lengths: dict[tuple[str, str], int] = {}
+
+    @property
+    def modality_config(self) -> ModalityConfig:
+        """What the model takes and what is called for it; messages too, once somebody has set another chat template."""
+        return self._config_with(None)
 
     @property
     def supported(self) -> list[Modality]:
         """What the model takes."""
         return list(self.modality_config)
 
-    @property
-    def style(self) -> str:
-        """The form of content that the chat template reads."""
-        return str(self.modality_config[MESSAGE].get("format", FLAT))
+    def entry(self, modality: Modality) -> dict[str, Any]:
+        """Return what is called for features of a modality."""
+        known = self.modality_config
+        # a template of one call makes messages of texts
+        return known[TEXT if modality == MESSAGE and MESSAGE not in known else modality]
+
+    def _config_with(self, template: str | None) -> ModalityConfig:
+        """Return what the model takes through a template; None for the processor's own.
+
+        A model that reads pairs without its template, as older classifiers do, reads them through one that is chosen.
+        """
+        own = getattr(self.processor, "chat_template", None)
+        template = template or (None if own == self._loaded_template else own)
+        text = self._loaded_config.get(TEXT)
+        if not template or MESSAGE in self._loaded_config or text is None or text["method"] != "forward":
+            return self._loaded_config
+        key = repr(template)
+        if key not in self._styles:
+            self._styles[key] = message_format(self.processor, template if isinstance(template, str) else None)
+        return {**self._loaded_config, MESSAGE: {**text, "format": self._styles[key]}}
 
     def __call__(self, inputs: Sequence[Any], prompt: str | None, settings: Settings, limits: Limits) -> dict[str, Any]:
         """Return the features of a batch, with ``modality`` saying which of the model's methods reads them.
@@ -73,24 +99,42 @@ class Preprocessor:
         Raises:
             InputError: The model does not take an input, or it cannot be processed as the settings ask.
         """
-        check_supported([item for item in inputs if is_pair(item)], self.supported)
-        opener = Opener(self.supported, getattr(self._audio_part, "sampling_rate", None), limits)
-        # a text may name a medium, for a model that takes such media
-        items = [opener.open(item) if self._takes_media or not _is_plain(item) else item for item in inputs]
-        if MESSAGE in self.modality_config:
-            return self._render(items, prompt, settings)
-        if all(_is_plain(item) for item in items):
-            return self._tokenize(items, prompt, settings)
-        return self._process(items, settings)
+        config = self._config_with(settings["chat_template"].get("chat_template"))
+        check_supported([item for item in inputs if is_pair(item)], list(config))
+        with Opener(list(config), getattr(self._audio_part, "sampling_rate", None), limits) as opener:
+            # a text may name a medium, for a model that takes such media
+            items = opener.open(inputs) if self._takes_media or not all(map(_is_plain, inputs)) else inputs
+            if MESSAGE in config:
+                return self._render(items, prompt, settings, _style(config))
+            if all(map(_is_plain, items)):
+                return self._tokenize(items, prompt, settings)
+            return self._process(items, settings)
 
-    def _render(self, items: Sequence[Any], prompt: str | None, settings: Settings) -> dict[str, Any]:
-        chats = [conversation(item, style=self.style, supported=self.supported) for item in items]
-        self.renderer.check_pairs(chats, settings, self.style)
-        chats = [with_system_prompt(chat, prompt, style=self.style) for chat in chats]
+    @property
+    def takes_videos_in_pairs(self) -> bool:
+        """Whether a side of a pair may be a video."""
+        config = self.modality_config
+        return MESSAGE in config and any(VIDEO in parts(modality) for modality in config)
+
+    def batch_key(self, item: Any, **kwargs: Any) -> bool:
+        """Return what inputs must share to be processed together: whether their videos are files.
+
+        Of several videos the library looks at the first, and takes the others for the same kind.
+
+        Raises:
+            InputError: One input holds both kinds.
+        """
+        config = self.modality_config
+        return _videos_are_files([conversation(item, style=_style(config), supported=list(config))])
+
+    def _render(self, items: Sequence[Any], prompt: str | None, settings: Settings, style: str) -> dict[str, Any]:
+        chats = [conversation(item, style=style, supported=self.supported) for item in items]
+        self.renderer.check_pairs(chats, settings, style)
+        chats = [with_system_prompt(chat, prompt, style=style) for chat in chats]
         if (tokenizer := tokenizer_of(self.processor)) is not None:
             processing.check_can_pad(tokenizer, settings["text"]["padding"])
-        with _told(len(items)):
-            features = self.renderer.render(chats, settings)
+        _videos_are_files(chats)
+        features = _told(lambda some: self.renderer.render(some, settings), chats)
         for kind, key, name in (("image", "pixel_values", "num_images"), ("video", "video_grid_thw", "num_videos")):
             if key in features:
                 # some processors put the patches of all inputs in one row; this tells whose they are
@@ -99,6 +143,11 @@ class Preprocessor:
 
     def _tokenize(self, items: Sequence[Any], prompt: str | None, settings: Settings) -> dict[str, Any]:
         tokenizer = tokenizer_of(self.processor)
+        if not self.supported:
+            raise InputError(
+                f"{self.model} gives no output that its transformer_task reads, whatever it is given.",
+                next_step="choose another, or name with modality_config and module_output_name what is called.",
+            )
         if TEXT not in self.modality_config or tokenizer is None:
             raise InputError(
                 f"this model takes {_listed(self.supported)}, and no text alone.",
@@ -109,10 +158,16 @@ class Preprocessor:
                 f"this model takes {_listed(self.supported)} one at a time, and has no way to read a pair.",
                 next_step="choose a model with a chat template, or a module that encodes both sides apart.",
             )
-        features = {**processing.tokenize(tokenizer, with_prompt(items, prompt), settings), "modality": TEXT}
+        features = {**self._tokens(with_prompt(items, prompt), settings), "modality": TEXT}
         if prompt:
             features["prompt_length"] = self._prompt_length(prompt, settings)
         return features
+
+    def _tokens(self, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
+        if isinstance(self.processor, ProcessorMixin):
+            # it may put words of its own around a text
+            return _told(lambda some: self._processed(some, TEXT, settings), texts)
+        return processing.tokenize(self.processor, texts, settings)
 
     def _process(self, items: Sequence[Any], settings: Settings) -> dict[str, Any]:
         found = {modality_of(item, self.supported) for item in items}
@@ -122,17 +177,21 @@ class Preprocessor:
                 "one at a time."
             )
         (modality,) = found
+        return {**_told(lambda some: self._processed(some, modality, settings), items), "modality": modality}
+
+    def _processed(self, items: Sequence[Any], modality: Modality, settings: Settings) -> dict[str, Any]:
         values: dict[str, list[Any]] = {
             kind: [item[kind] if isinstance(item, Mapping) else item for item in items] for kind in parts(modality)
         }
-        with _told(len(items)):
-            if isinstance(self.processor, ProcessorMixin):
-                arguments = {_PROCESSOR_ARGUMENTS[kind]: value for kind, value in values.items()}
-                output = self.processor(**arguments, **self._options(modality, settings))
-            else:
-                kind = parts(modality)[0]
-                output = self.processor(values[kind], **{**settings[kind], **settings["common"]})
-        return {**output, "modality": modality}
+        settings = {**settings, TEXT: processing.tokenizer_options(settings[TEXT], both_sides=False)}
+        if VIDEO in values:
+            values[VIDEO], metadata = split_metadata(values[VIDEO])
+            settings = {**settings, VIDEO: {**({"video_metadata": metadata} if metadata else {}), **settings[VIDEO]}}
+        if isinstance(self.processor, ProcessorMixin):
+            arguments = {_PROCESSOR_ARGUMENTS[kind]: value for kind, value in values.items()}
+            return dict(self.processor(**arguments, **self._options(modality, settings)))
+        kind = parts(modality)[0]
+        return dict(self.processor(values[kind], **{**settings[kind], **settings["common"]}))
 
     def _options(self, modality: Modality, settings: Settings) -> dict[str, Any]:
         if type(self.processor).__name__ in WITHOUT_GROUPS:
@@ -150,9 +209,10 @@ class Preprocessor:
     def _prompt_length(self, prompt: str, settings: Settings) -> int:
         key = (prompt, repr((settings["text"], settings["common"])))
         if key not in self._prompt_lengths:
+            tokens = self._tokens([prompt], {**settings, TEXT: {**settings[TEXT], "truncation": True}})
             tokenizer = tokenizer_of(self.processor)
             assert tokenizer is not None
-            self._prompt_lengths[key] = processing.prompt_length(tokenizer, prompt, settings)
+            self._prompt_lengths[key] = processing.prompt_length(tokenizer, tokens["input_ids"][0])
         return self._prompt_lengths[key]
 
     @property
@@ -164,21 +224,57 @@ class Preprocessor:
         return getattr(self.processor, "feature_extractor", self.processor)
 
 
-@contextmanager
-def _told(count: int) -> Iterator[None]:
-    """Turn whatever a template or a processor raises into an error that says what to do."""
+def _told(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[Any]) -> dict[str, Any]:
+    """Return what ``process`` makes of ``items``; turn whatever it raises into an error that says what to do."""
     try:
-        yield
+        return process(items)
     except (PairchainError, Warning):
         raise
-    except ImportError as error:
-        raise missing_part(error) from error
     except Exception as error:  # theirs have no common base
+        if isinstance(error, ImportError) or "not installed" in str(error):
+            raise missing_part(error) from error
+        culprit = _first_refused(process, items)
+        what = f"a batch of {len(items)} cannot be processed" if culprit is None else "it cannot be processed"
         reason = " ".join(str(error).split())
         raise InputError(
-            f"a batch of {count} cannot be processed: {type(error).__name__}: {reason[:300]}",
-            next_step="look for the input it speaks of with batch_size=1, and check processing_kwargs.",
+            f"{what}: {type(error).__name__}: {reason[:300]}",
+            next_step="check what it is, and processing_kwargs.",
+            index=culprit,
         ) from error
+
+
+def _first_refused(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[Any]) -> int | None:
+    """Return the first of ``items`` that cannot be processed alone either, or None if each can."""
+    if len(items) == 1:
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for index, item in enumerate(items):
+            try:
+                process([item])
+            except Exception:  # as above
+                return index
+    return None
+
+
+def _videos_are_files(chats: Sequence[Conversation]) -> bool:
+    """Return whether the videos of conversations are names of files, and not frames.
+
+    Raises:
+        InputError: Some are, and some are not.
+    """
+    kinds = {isinstance(video, str) for chat in chats for video in videos_in(chat)}
+    if len(kinds) > 1:
+        raise InputError(
+            "a video is named, and another is passed as frames; they cannot be processed together.",
+            next_step="pass the frames of both, or name both.",
+        )
+    return kinds == {True}
+
+
+def _style(config: ModalityConfig) -> str:
+    """Return the form of content that the chat template reads."""
+    return str(config[MESSAGE].get("format", FLAT))
 
 
 def _is_plain(item: Any) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 
-from pairchain.errors import InputError, nearest
+from pairchain.errors import InputError, PairchainWarning, nearest
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
+from pairchain_transformer.messages import SIDES
 
 # Groups of settings: those for everything, for each modality, and for the chat template.
 Settings = Mapping[str, dict[str, Any]]
@@ -35,7 +37,7 @@ def settings_of(
     Args:
         saved: Groups of settings saved with the model.
         given: Groups of settings of the call.
-        max_length: Longest input in tokens for the call; a group that names one comes before it.
+        max_length: Longest input in tokens for the call; only a group of the call that names one comes before it.
         model_type: The architecture.
 
     Raises:
@@ -56,8 +58,8 @@ def settings_of(
         **((given or {}).get("audio") or {}),
     }:
         settings["audio"]["padding"] = "max_length"
-    if max_length is not None:
-        settings["text"].setdefault("max_length", max_length)
+    if max_length is not None and "max_length" not in ((given or {}).get("text") or {}):
+        settings["text"]["max_length"] = max_length
     for group in ("text", "common", "chat_template"):
         if (longest := settings[group].get("max_length")) is not None:
             check_length(longest, "max_length")
@@ -70,13 +72,12 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
     Raises:
         InputError: A text cannot be cut or padded as the settings ask.
     """
-    options = {**settings["text"], **settings["common"]}
-    options.pop("logits_to_keep", None)
-    if options.get("truncation") == CUT_DOCUMENT:
-        options["truncation"] = "only_second"
+    options = tokenizer_options({**settings["text"], **settings["common"]}, both_sides=True)
     check_can_pad(tokenizer, options["padding"])
+    if cuts(options.get("truncation")):
+        _check_room(tokenizer, texts, options.get("max_length"))
     try:
-        return dict(tokenizer(list(texts), **options))
+        tokens = tokenizer(list(texts), **options)
     except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
         if "Truncation" not in str(error):
             raise
@@ -84,6 +85,75 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
             f"a pair cannot be cut to max_length: {error}",
             next_step="raise max_length, or use truncation='longest_first', which cuts both sides.",
         ) from error
+    if cuts(options.get("truncation")) and tokens.is_fast:
+        limit = options.get("max_length") or tokenizer.model_max_length
+        warn_of_losses(_lost_sides(tokens, texts, limit), len(texts), limit)
+    return dict(tokens)
+
+
+def cuts(truncation: Any) -> bool:
+    """Return whether a setting of ``truncation`` cuts what is too long."""
+    return bool(truncation) and truncation != "do_not_truncate"
+
+
+def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
+    """Warn of pairs that lost a whole side: their scores are those of any other text in its place.
+
+    Args:
+        lost: For each side, how many pairs lost it.
+        count: How many pairs there are.
+        limit: The longest length, in tokens, that they lost it to.
+    """
+    if any(lost.values()):
+        told = " and ".join(
+            f"{number} of {count} pairs in a batch lost their whole {side}" for side, number in lost.items() if number
+        )
+        warnings.warn(
+            f"{told} to max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
+            "max_length, or shorten what comes first.",
+            PairchainWarning,
+            stacklevel=2,
+        )
+
+
+def _check_room(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], max_length: int | None) -> None:
+    """Refuse a longest length that a tokenizer fills by itself: it would cut nothing at all.
+
+    Raises:
+        InputError: Naming how many tokens it needs.
+    """
+    limit = max_length or tokenizer.model_max_length
+    own = tokenizer.num_special_tokens_to_add(pair=any(not isinstance(text, str) for text in texts))
+    if limit < own:
+        raise InputError(
+            f"max_length is {limit}, and the tokenizer adds {own} special tokens to each input.",
+            next_step=f"raise max_length, or max_seq_length where it is that, above {own}.",
+        )
+
+
+def _lost_sides(tokens: BatchEncoding, texts: Sequence[Any], limit: int) -> dict[str, int]:
+    """Return how many pairs have no token of their first text left, and how many none of their second."""
+    lost = dict.fromkeys(SIDES, 0)
+    for text, encoding in zip(texts, tokens.encodings or (), strict=False):
+        if isinstance(text, str) or len(encoding) < limit or sum(encoding.attention_mask) < limit:
+            continue
+        left = set(encoding.sequence_ids)
+        for number, side in enumerate(SIDES):
+            lost[side] += bool(text[number].strip()) and number not in left
+    return lost
+
+
+def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[str, Any]:
+    """Return settings of text without what no tokenizer knows.
+
+    Args:
+        settings: Settings of text.
+        both_sides: Whether both sides of a pair are tokenized together, so that one of them can be cut alone.
+    """
+    options = {key: value for key, value in settings.items() if key != "logits_to_keep"}
+    if options.get("truncation") == CUT_DOCUMENT:
+        options["truncation"] = "only_second" if both_sides else "longest_first"
+    return options
 
 
 def check_truncation(value: Any) -> None:
@@ -124,10 +194,8 @@ def check_length(value: Any, name: str) -> int:
     return value
 
 
-def prompt_length(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings) -> int:
-    """Return how many tokens of each text are the prompt's, the first special ones included."""
-    tokens = tokenize(tokenizer, [prompt], {**settings, "text": {**settings["text"], "truncation": True}})
-    ids = tokens["input_ids"][0]
+def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
+    """Return how many tokens of a prompt, of which ``ids`` are all, stand before each text."""
     ends_special = int(ids[-1]) in tokenizer.all_special_ids
     return len(ids) - int(ends_special)
 
@@ -144,25 +212,21 @@ def logits_to_keep(settings: Settings) -> int:
     return value
 
 
-def check_not_empty(features: Mapping[str, Any], *, every_row: bool) -> None:
-    """Refuse inputs without any token, of which there is nothing to score.
-
-    Args:
-        features: The features of a batch.
-        every_row: Whether one input without tokens is refused; otherwise only if all are.
+def check_not_empty(features: Mapping[str, Any]) -> None:
+    """Refuse inputs without any token, of which there is nothing to score, whatever they are batched with.
 
     Raises:
-        InputError: There are no tokens.
+        InputError: An input has none.
     """
     mask = features.get("attention_mask")
     if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
         return
-    filled = mask.bool().any(dim=1)
-    if not bool(filled.all() if every_row else filled.any()):
+    empty = (~mask.bool().any(dim=1)).nonzero().flatten().tolist()
+    if empty:
         raise InputError(
-            f"{int((~filled).sum())} of {len(filled)} inputs have no tokens: their texts are empty, or the chat "
-            "template shows none of them.",
-            next_step="leave them out, or set a chat template that shows their roles.",
+            "there are no tokens in it: its texts are empty, or the chat template shows none of them.",
+            next_step="leave it out, or set a chat template that shows its roles.",
+            index=empty[0],
         )
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import PureWindowsPath
 from typing import Any
 
 import transformers
 from tokenizers import normalizers
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from pairchain.errors import FormatError, InputError, MissingFileError, PluginError
+from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError, PluginError, UnsafePathError
+from pairchain.files import check_inside, read_json_object
 from pairchain.source import Source, open_source
-
-# A tokenizer with none of its files is built without vocabulary and scores nonsense.
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
+from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES, repository_named
+from pairchain_transformer.loading import held_to_policy, refuse_code
 
 # Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
 _TOKENIZER_SETTINGS = (
@@ -24,8 +26,13 @@ _TOKENIZER_SETTINGS = (
     "chat_template.jinja",
 )
 
-# Files by which a checkpoint says that it reads more than text.
-_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+# A folder of further chat templates, of which the library reads every one.
+_TEMPLATES = "additional_chat_templates"
+
+# What is not read from the paths that settings name.
+_NOT_VOCABULARY = frozenset(
+    {"special_tokens_map_file", "added_tokens_file", "tokenizer_config_file", "chat_template_file"}
+)
 
 # What a missing package says of itself, and the extra of this distribution that brings it.
 _EXTRAS = {
@@ -55,21 +62,71 @@ def load_processor(source: Source, config: PretrainedConfig, hub: Mapping[str, A
         MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
         FormatError: A file is damaged.
     """
+    source.refuse_links_out([_TEMPLATES])
     for name in _TOKENIZER_SETTINGS:
         source.file(name)
     # all of them are fetched, as above
-    reads_more = bool([name for name in _PROCESSOR_FILES if source.file(name) is not None])
+    reads_more = bool([name for name in PROCESSOR_FILES if source.file(name) is not None])
     auto_class = transformers.AutoProcessor if reads_more else transformers.AutoTokenizer
+    files = _vocabulary_files(source)
     try:
-        processor = auto_class.from_pretrained(source.name, **{**hub, **given})
+        with held_to_policy(source, hub):
+            processor = auto_class.from_pretrained(source.name, **{**hub, **files, **given})
+    except PairchainError:
+        raise
     except ImportError as error:
         raise missing_part(error) from error
     except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
-        raise FormatError(f"the tokenizer cannot be loaded: {error}", where=str(source)) from error
+        refuse_code(source, error)
+        has_file = any(source.file(name) is not None for name in TOKENIZER_FILES)
+        absent = "" if has_file else f"there is none of {', '.join(TOKENIZER_FILES)}: save or fetch the model again."
+        raise FormatError(
+            f"the tokenizer cannot be loaded: {error}",
+            where=str(source),
+            next_step=absent,
+        ) from error
     tokenizer = tokenizer_of(processor)
     if tokenizer is not None:
         _limit_length(source, config, tokenizer, given)
     return processor
+
+
+def _vocabulary_files(source: Source) -> dict[str, str]:
+    """Return the vocabulary's files for the paths that ``tokenizer_config.json`` names.
+
+    Tokenizers were once saved with the paths that their files had where they were made.
+
+    Raises:
+        UnsafePathError: Such a path is that of a file of this machine, and the model has none of that name; or another
+            setting leads out of the folder.
+    """
+    settings = _settings(source, "tokenizer_config.json")
+    versions = settings.get("fast_tokenizer_files")
+    for name in versions if isinstance(versions, list) else ():
+        check_inside(str(name), shown_as=f"a fast tokenizer's file of {source.name}")
+    for name in ("processor_config.json", "audio_tokenizer_config.json"):
+        values = _settings(source, name)
+        values = values.get("audio_tokenizer") if name.startswith("processor") else values
+        if isinstance(values, dict) and isinstance(path := values.get("audio_tokenizer_name_or_path"), str):
+            repository_named(path, shown_as=f"{name} of {source.name}: audio_tokenizer_name_or_path")
+    named = {key: value for key, value in settings.items() if key.endswith("_file") and key not in _NOT_VOCABULARY}
+    files = {}
+    for key, value in named.items():
+        if not isinstance(value, str) or value == (base := PureWindowsPath(value).name):
+            continue
+        if (found := source.file(base) if base else None) is not None:
+            files[key] = str(found)
+        elif os.path.exists(value):
+            raise UnsafePathError(
+                f"tokenizer_config.json of {source.name}: {key!r} is {value!r}, a file outside the model's folder.",
+                next_step="put the file beside the model if you know what it is; if not, do not load this model.",
+            )
+    return files
+
+
+def _settings(source: Source, name: str) -> dict[str, Any]:
+    path = source.file(name)
+    return {} if path is None else read_json_object(path, shown_as=f"{name} of {source.name}")
 
 
 def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
@@ -77,7 +134,13 @@ def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
     return processor if isinstance(processor, PreTrainedTokenizerBase) else getattr(processor, "tokenizer", None)
 
 
-def missing_part(error: ImportError) -> PluginError:
+def pad_left(processor: Any) -> None:
+    """Make the tokenizer that ``processor`` is or has, if any, pad on the left."""
+    if (tokenizer := tokenizer_of(processor)) is not None:
+        tokenizer.padding_side = "left"
+
+
+def missing_part(error: Exception) -> PluginError:
     """Return the error for an optional package that is not installed, with the extra that brings it."""
     reason = str(error)
     extra = next((name for word, name in _EXTRAS.items() if word in reason.lower()), None)
@@ -129,9 +192,9 @@ def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
 def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> None:
     own = tokenizer.vocab_files_names.values()
     # a tokenizer that names no files, such as a byte-level one, needs none
-    if own and not any(source.file(name) is not None for name in dict.fromkeys([*_TOKENIZER_FILES, *own])):
+    if own and not any(source.file(name) is not None for name in dict.fromkeys([*TOKENIZER_FILES, *own])):
         raise MissingFileError(
-            f"the tokenizer's vocabulary is missing: there is none of {', '.join(sorted({*_TOKENIZER_FILES, *own}))}.",
+            f"the tokenizer's vocabulary is missing: there is none of {', '.join(sorted({*TOKENIZER_FILES, *own}))}.",
             where=str(source),
             next_step="save or fetch the model again; without its vocabulary every score would be wrong.",
         )

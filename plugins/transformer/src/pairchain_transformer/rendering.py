@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
-from pairchain.errors import PairchainWarning
+from pairchain.errors import InputError, PairchainWarning
 from pairchain_transformer import templates
-from pairchain_transformer.messages import DOCUMENT, QUERY, Conversation, is_text_only
-from pairchain_transformer.processing import CUT_DOCUMENT, Settings
+from pairchain_transformer.messages import DOCUMENT, SIDES, Conversation, is_text_only, with_metadata_apart
+from pairchain_transformer.processing import CUT_DOCUMENT, Settings, cuts, warn_of_losses
 
 # Options of tokenization that apply_chat_template takes by name, not among the tokenizer's.
 _SIZE_OPTIONS = frozenset({"padding", "truncation", "max_length", "return_tensors"})
@@ -44,7 +44,7 @@ class Renderer:
         Raises:
             ChainError: It does.
         """
-        if not any({"query", DOCUMENT} <= {message["role"] for message in chat} for chat in conversations):
+        if not any({*SIDES} <= {message["role"] for message in chat} for chat in conversations):
             return
         options = _template_options(settings)
         key = repr((self.processor.chat_template, sorted(options.items(), key=lambda option: option[0]), style))
@@ -65,16 +65,21 @@ class Renderer:
         limit = text.get("max_length") or settings["common"].get("max_length") or self.tokenizer.model_max_length
         truncation = text.get("truncation")
         whole = conversations
+        if truncation == "only_second":
+            raise InputError(
+                "a chat template makes one text of both sides, which has no second one for truncation='only_second'.",
+                next_step=f"use truncation={CUT_DOCUMENT!r}, which cuts the document before it is rendered.",
+            )
         if truncation == CUT_DOCUMENT:
             conversations = [self._with_shorter_document(chat, limit, settings) for chat in conversations]
             text["truncation"] = "longest_first"
         features = self._apply(conversations, {**settings, "text": text})
-        # a tokenizer that cuts on the left leaves the end as it is
-        if truncation and truncation != "do_not_truncate" and self.tokenizer.truncation_side == "right":
-            restores = settings["chat_template"].get("restore_suffix", True)
-            if restores:
-                self._restore_tails(features, conversations, limit, settings)
-            self._warn_of_losses(features, whole, conversations, limit, settings, restores)
+        if cuts(truncation):
+            # a tokenizer that cuts on the left leaves the end as it is
+            cuts_end = self.tokenizer.truncation_side == "right"
+            restores = cuts_end and settings["chat_template"].get("restore_suffix", True)
+            unrestored = self._restore_tails(features, conversations, limit, settings) if restores else set()
+            self._warn_of_losses(features, whole, conversations, limit, settings, restores, unrestored)
         return features
 
     def token_ids(self, conversation: Conversation, settings: Settings) -> list[int]:
@@ -99,6 +104,9 @@ class Renderer:
         if isinstance(self.processor, ProcessorMixin) and not _needs_tokenizer(self.processor, chats):
             video = dict(settings["video"])
             options.setdefault("load_audio_from_video", video.pop("load_audio_from_video", False))
+            chats, metadata = with_metadata_apart(chats)
+            if metadata is not None:
+                video.setdefault("video_metadata", metadata)
             groups = {
                 "text_kwargs": text,
                 "images_kwargs": settings["image"],
@@ -126,17 +134,29 @@ class Renderer:
 
     def _restore_tails(
         self, features: Mapping[str, Any], conversations: Sequence[Conversation], limit: int, settings: Settings
-    ) -> None:
+    ) -> set[int]:
+        """Write the template's tail over the last tokens of rows that were cut; return those of which it cannot."""
+        unrestored = set()
+        ids = features.get("input_ids")
         for row, positions in _cut_rows(features, limit):
-            if not is_text_only(conversations[row]):
-                continue  # a tail over the placeholder of an image would part it from its pixels
             tail = self._tail(conversations[row], settings)[-len(positions) :]
-            if tail:
-                ids = features["input_ids"]
-                ids[row, positions[len(positions) - len(tail) :]] = torch.tensor(tail, dtype=ids.dtype)
+            last = positions[len(positions) - len(tail) :]
+            if is_text_only(conversations[row]) or self._markers.isdisjoint(ids[row, last].tolist()):
+                ids[row, last] = torch.tensor(tail, dtype=ids.dtype)
+            elif ids[row, last].tolist() != tail:
+                # a tail over the placeholder of an image would part it from its pixels
+                unrestored.add(row)
+        return unrestored
+
+    @property
+    def _markers(self) -> set[int]:
+        """Tokens that may stand for media."""
+        placeholders = {getattr(self.processor, f"{kind}_token_id", None) for kind in ("image", "audio", "video")}
+        return {*self.tokenizer.all_special_ids, *placeholders - {None}}
 
     def _tail(self, conversation: Conversation, settings: Settings) -> list[int]:
-        key = templates.shape_of(conversation, {**settings["chat_template"], **settings["text"]})
+        options = {**settings["chat_template"], **settings["text"], "template": self.processor.chat_template}
+        key = templates.shape_of(conversation, options)
         if key not in self._tails:
             self._tails[key] = templates.tail(lambda chat: self.token_ids(chat, settings), conversation)
         return self._tails[key]
@@ -149,52 +169,39 @@ class Renderer:
         limit: int,
         settings: Settings,
         restores: bool,
+        unrestored: set[int],
     ) -> None:
         cut_rows = {row for row, _ in _cut_rows(features, limit)}
-        lost: dict[str, int] = {QUERY: 0, DOCUMENT: 0}
-        unrestored = 0
+        lost = dict.fromkeys(SIDES, 0)
         for row, (chat, rest) in enumerate(zip(whole, shortened, strict=True)):
-            if not is_text_only(chat):
-                unrestored += row in cut_rows and restores and len(self.token_ids(chat, settings)) > limit
-                continue
             room = limit - (len(self._tail(chat, settings)) if restores and row in cut_rows else 0)
             for role in lost:
                 if _text_of(chat, role):
-                    cut = row in cut_rows and self._start(rest, role, settings) >= room
-                    lost[role] += cut or not _text_of(rest, role)
+                    lost[role] += not _text_of(rest, role) or (
+                        row in cut_rows and self._tokens_beside(rest, role, settings) >= room
+                    )
         if unrestored:
             warnings.warn(
-                f"{unrestored} of {len(whole)} pairs in a batch hold media and are longer than "
+                f"{len(unrestored)} of {len(whole)} pairs in a batch end in media and are longer than "
                 f"max_length={limit}: they lost the end of the chat template, and a model that reads its score there "
                 "reads it elsewhere. Raise max_length, or shorten their texts.",
                 PairchainWarning,
                 stacklevel=2,
             )
-        if any(lost.values()):
-            told = " and ".join(
-                f"{count} of {len(whole)} pairs in a batch lost their whole {role}"
-                for role, count in lost.items()
-                if count
-            )
-            warnings.warn(
-                f"{told} to max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
-                "max_length, or shorten what comes first.",
-                PairchainWarning,
-                stacklevel=2,
-            )
+        warn_of_losses(lost, len(whole), limit)
 
-    def _start(self, conversation: Conversation, role: str, settings: Settings) -> int:
-        """Return how many tokens come before the text of the first message of a role."""
-        empty, filled = (self.token_ids(_with_text(conversation, role, text), settings) for text in ("0", "1 2 3 4"))
-        for position, (one, other) in enumerate(zip(empty, filled, strict=False)):
+    def _tokens_beside(self, conversation: Conversation, role: str, settings: Settings) -> int:
+        """Return how many tokens stand between the text of the first message of a role and the end that is kept."""
+        probes = [self.token_ids(_with_text(conversation, role, text), settings) for text in ("0", "1 2 3 4")]
+        if self.tokenizer.truncation_side == "left":
+            probes = [ids[::-1] for ids in probes]
+        for position, (one, other) in enumerate(zip(*probes, strict=False)):
             if one != other:
                 return position
-        return min(len(empty), len(filled))
+        return min(map(len, probes))
 
     def _with_shorter_document(self, conversation: Conversation, limit: int, settings: Settings) -> Conversation:
         """Return the conversation with as much of its document as fits into ``limit`` tokens."""
-        if not is_text_only(conversation):
-            return conversation
         text = _text_of(conversation, DOCUMENT)
         excess = len(self.token_ids(conversation, settings)) - limit
         while text and excess > 0:
@@ -235,9 +242,9 @@ def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.
 
 
 def _text_of(conversation: Conversation, role: str) -> str:
-    """Return the text of the first message of a role, or an empty string if there is none."""
+    """Return the text of the first message of a role; an empty string if there is none, or if it holds media too."""
     for message in conversation:
-        if message["role"] == role:
+        if message["role"] == role and is_text_only([message]):
             content = message["content"]
             return content if isinstance(content, str) else "".join(part["text"] for part in content)
     return ""

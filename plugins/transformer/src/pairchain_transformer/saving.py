@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from pairchain.errors import FormatError, InputError, PairchainWarning
 from pairchain.files import read_json_object, warn_unknown_key
 from pairchain.source import Source
+from pairchain_transformer.checkpoint import repository_named
 from pairchain_transformer.legacy import CONFIG_FILES, DEFAULT_TASK, MODALITIES, RENAMED_ARGUMENTS
 from pairchain_transformer.tasks import task_named
 
@@ -38,12 +40,29 @@ _KINDS = {
     "tokenizer_name_or_path": str,
 }
 
-# A model's file may not decide whom its user trusts, which revision is loaded, or which kernels run.
-_NOT_FOR_FILES = frozenset(
+# What a model's file may pass on to the transformers library; the rest is for its user to decide: whom to trust, which
+# revision, which files, which kernels. Names that nobody foresaw are left out too, for tomorrow's may mean anything.
+_FOR_MODELS = frozenset(
     """
-    trust_remote_code revision code_revision subfolder token cache_dir local_files_only use_safetensors
-    weights_only use_kernels kernel_config allow_all_kernels proxies offload_folder
-    tokenizer_file vocab_file merges_file
+    add_pooling_layer attn_implementation dtype low_cpu_mem_usage torch_dtype
+    """.split()
+)
+_FOR_PROCESSORS = frozenset(
+    """
+    add_bos_token add_eos_token add_prefix_space additional_special_tokens bos_token chat_template
+    clean_up_tokenization_spaces cls_token crop_size do_center_crop do_convert_rgb do_image_splitting do_lower_case
+    do_normalize do_pad do_rescale do_resize do_sample_frames eos_token extra_special_tokens fix_mistral_regex fps
+    image_mean image_seq_length image_std legacy mask_token max_frames max_image_size max_pixels max_image_tiles
+    max_soft_tokens merge_size min_frames min_pixels model_max_length num_frames pad_token padding_side patch_size
+    resample rescale_factor sampling_rate sep_token size split_special_tokens strip_accents temporal_patch_size
+    tokenize_chinese_chars truncation_side unk_token use_fast use_thumbnail
+    """.split()
+)
+# A configuration may hold anything, as config.json beside it does; but not what the library takes for its own.
+_NOT_FOR_CONFIGS = frozenset(
+    """
+    auto_map cache_dir code_revision force_download gguf_file local_files_only name_or_path proxies quantization_config
+    return_unused_kwargs revision subfolder token transformers_weights trust_remote_code use_auth_token
     """.split()
 )
 
@@ -63,12 +82,14 @@ def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
             config.setdefault(new, config.pop(old))
     for key in ("model_kwargs", "processor_kwargs", "config_kwargs"):
         if key in config:
-            config[key] = _allowed(config[key], f"{shown}: {key}")
+            config[key] = _allowed(config[key], key, f"{shown}: {key}")
     for key, kind in _KINDS.items():
         if (value := config.get(key)) is None:
             config.pop(key, None)
         elif not isinstance(value, kind):
             raise FormatError(f"{shown}: {key!r} is {value!r}, not a {kind.__name__}.")
+    if (tokenizer := config.get("tokenizer_name_or_path")) not in (None, source.name):
+        repository_named(tokenizer, shown_as=f"{shown}: tokenizer_name_or_path")
     try:
         task = task_named(config.get("transformer_task", DEFAULT_TASK))
     except InputError as error:
@@ -92,19 +113,36 @@ def _first_config(source: Source) -> tuple[str, dict[str, Any]]:
     return CONFIG_FILES[0], {}
 
 
-def _allowed(values: Any, shown: str) -> dict[str, Any]:
+def _allowed(values: Any, group: str, shown: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise FormatError(f"{shown} is {values!r}, not an object.")
-    attention = values.get("attn_implementation")
-    # a name with a slash is a repository of compiled kernels
-    refused = [
-        key for key in values if key in _NOT_FOR_FILES or (key == "attn_implementation" and "/" in str(attention))
-    ]
+    refused = [key for key, value in values.items() if not _may_set(group, key, value)]
     for key in refused:
         warnings.warn(
-            f"{shown} sets {key!r}, which is not for a model's file to decide.", PairchainWarning, stacklevel=2
+            f"{shown} sets {key!r}, which is not for a model's file to decide; it is left out, unless you pass it.",
+            PairchainWarning,
+            stacklevel=2,
         )
     return {key: value for key, value in values.items() if key not in refused}
+
+
+def _may_set(group: str, key: str, value: Any) -> bool:
+    if key == "attn_implementation":
+        return group != "processor_kwargs" and not needs_kernels(value)
+    if group == "config_kwargs":
+        return key not in _NOT_FOR_CONFIGS and not key.startswith("_")
+    return key in (_FOR_MODELS if group == "model_kwargs" else _FOR_PROCESSORS)
+
+
+def needs_kernels(attention: Any) -> bool:
+    """Return whether a value of ``attn_implementation`` makes the library download compiled kernels.
+
+    A name with a slash is a repository of them. One of a package that is not installed stands for such a repository.
+    """
+    if isinstance(attention, dict):
+        return any(map(needs_kernels, attention.values()))
+    name = str(attention).rpartition("|")[2]
+    return "/" in name or (name.startswith("flash_attention_") and find_spec("flash_attn") is None)
 
 
 def _modality_config(values: Any, shown: str) -> dict[str | tuple[str, ...], dict[str, Any]]:

@@ -25,16 +25,20 @@ _EXAMPLES = {
 }
 
 
-def message_format(processor: Any) -> str | None:
-    """Return the form of content that the template reads, ``"flat"`` or ``"structured"``; None without a template.
+def message_format(processor: Any, template: str | None = None) -> str | None:
+    """Return the form of content that a template reads, ``"flat"`` or ``"structured"``; None without a template.
 
     A template reads a form if a text given in it comes out as itself, not as a printed list. One that reads both takes
     the flat form when it is a text model's, for that is what its other users pass.
+
+    Args:
+        processor: What renders.
+        template: The template or its name; None for the processor's own.
     """
-    if not getattr(processor, "chat_template", None):
+    if not template and not getattr(processor, "chat_template", None):
         return None
     for roles in (("user",), (QUERY, DOCUMENT)):
-        flat, structured = (_shows(processor, roles, style) for style in (FLAT, STRUCTURED))
+        flat, structured = (_shows(processor, template, roles, style) for style in (FLAT, STRUCTURED))
         if flat != structured:
             return FLAT if flat else STRUCTURED
         if flat:
@@ -46,10 +50,11 @@ def _is_multimodal(processor: Any) -> bool:
     return any(hasattr(processor, part) for part in ("image_processor", "feature_extractor", "video_processor"))
 
 
-def _shows(processor: Any, roles: tuple[str, ...], style: str) -> bool:
+def _shows(processor: Any, template: str | None, roles: tuple[str, ...], style: str) -> bool:
     content: Any = _PROBE if style == FLAT else [{"type": "text", "text": _PROBE}]
+    messages = [{"role": role, "content": content} for role in roles]
     try:
-        rendered = processor.apply_chat_template([{"role": role, "content": content} for role in roles], tokenize=False)
+        rendered = processor.apply_chat_template(messages, chat_template=template, tokenize=False)
     except Exception:  # a template can raise whatever it likes
         return False
     text = rendered if isinstance(rendered, str) else "".join(rendered)

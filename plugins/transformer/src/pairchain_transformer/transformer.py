@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,25 +14,30 @@ from pairchain.errors import InputError
 from pairchain.files import warn_unknown_key, write_json
 from pairchain.legacy import accepts_older_arguments
 from pairchain.source import open_source
-from pairchain_transformer import forward, loading, modalities, processing, saving
+from pairchain_transformer import forward, loading, modalities, processing, saving, sending
 from pairchain_transformer.dimensions import embedding_dimension
+from pairchain_transformer.fetching import Limits
 from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
-from pairchain_transformer.media import Limits
+from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.preprocessing import Preprocessor
-from pairchain_transformer.processors import load_processor, lower_case, processor_source, tokenizer_of
+from pairchain_transformer.processors import load_processor, lower_case, pad_left, processor_source, tokenizer_of
 from pairchain_transformer.tasks import task_named
 from pairchain_transformer.templates import message_format
 
 
 class Transformer(InputModule):
-    """Tokenizes pairs of text and runs a model of the transformers library on them.
+    """Runs a model of the transformers library on pairs of texts, images, audio, video and on conversations.
 
-    Format: sentence-transformers ``base.modules.Transformer``.
+    What it takes is found out from the checkpoint: see `modalities`. A model with a chat template reads every pair
+    through it, as a message of the role ``query`` and one of the role ``document``; one without reads pairs of texts
+    as its tokenizer joins them, and everything else alone. Format: sentence-transformers ``base.modules.Transformer``.
 
     Args:
         model_name_or_path: Folder, or Hub repository as ``owner/name``.
-        transformer_task: ``"sequence-classification"`` writes ``scores``, ``"text-generation"`` ``causal_logits``,
-            ``"feature-extraction"`` and ``"fill-mask"`` ``token_embeddings``.
+        transformer_task: ``"sequence-classification"`` writes ``scores``; ``"text-generation"``, and ``"any-to-any"``
+            for models of several modalities, ``causal_logits``; ``"feature-extraction"``, ``"fill-mask"``, and
+            ``"retrieval"`` for classes named …ForRetrieval, ``token_embeddings``. A model of two towers, such as CLIP,
+            writes ``sentence_embedding``.
         revision: Branch, tag, commit or ref; resolved once to a commit.
         token: Hub token.
         cache_folder: Where downloads are kept.
@@ -42,7 +47,8 @@ class Transformer(InputModule):
         model_kwargs: Passed on to the model's ``from_pretrained``: ``dtype``, ``attn_implementation``, ``device_map``.
         processor_kwargs: Passed on to the tokenizer's.
         config_kwargs: Passed on to the configuration's.
-        processing_kwargs: How inputs are tokenized, in groups: ``{"text": {"max_length": 256}}``.
+        processing_kwargs: How inputs are processed, in groups ``common``, ``text``, ``image``, ``audio``, ``video`` and
+            ``chat_template``: ``{"text": {"max_length": 256}}``.
         modality_config: For each modality, the model's method and the field of its output; None to find out.
         module_output_name: The feature it writes; None for the task's.
         unpad_inputs: Kept and saved for readers of the format.
@@ -86,6 +92,7 @@ class Transformer(InputModule):
         backend: str = "torch",
     ) -> None:
         super().__init__()
+        self.has_device_map = (model_kwargs or {}).get("device_map") is not None
         self.task = task_named(transformer_task)
         self.transformer_task = transformer_task
         if backend != "torch":
@@ -101,32 +108,30 @@ class Transformer(InputModule):
         hub = loading.hub_keywords(source, trust_remote_code=trust_remote_code)
         config = loading.load_config(source, self.task, hub, config_kwargs or {})
         self.model = loading.load_model(source, self.task, config, hub, model_kwargs or {})
-        self.processor = self._load_processor(
+        processor = self._load_processor(
             source, config, processor_kwargs or {}, tokenizer_name_or_path, max_seq_length, trust_remote_code
         )
         self.do_lower_case = do_lower_case
         if do_lower_case:
-            lower_case(self.tokenizer)
-        if self.task.generates and (tokenizer := tokenizer_of(self.processor)) is not None:
-            tokenizer.padding_side = "left"
+            lower_case(tokenizer_of(processor))
+        if self.task.generates:
+            pad_left(processor)
         self.processing_kwargs = dict(processing_kwargs or {})
         for key in self.processing_kwargs:
             if key not in processing.PROCESSING_KEYS:
                 warn_unknown_key(key, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
         self.unpad_inputs = unpad_inputs
         if modality_config is None:
-            inferred, output_name = modalities.infer(
-                self.task, self.model, self.processor, message_format(self.processor)
-            )
-            self.modality_config, self.module_output_name = inferred, module_output_name or output_name
+            known, output_name = modalities.infer(self.task, self.model, processor, message_format(processor))
+            self.module_output_name = module_output_name or output_name
         else:
-            self.modality_config = modalities.checked(modality_config)
+            known = modalities.checked(modality_config)
             if module_output_name is None:
                 raise InputError(
                     "modality_config is given without module_output_name.", next_step="name the feature it writes."
                 )
             self.module_output_name = module_output_name
-        self._preprocessor = Preprocessor(self.processor, self.modality_config, source.name)
+        self._preprocessor = Preprocessor(processor, known, source.name)
 
     def preprocess(
         self,
@@ -158,18 +163,23 @@ class Transformer(InputModule):
             settings["text"]["truncation"] = truncation
         processing.check_truncation(settings["text"]["truncation"])
         features = self._preprocessor(inputs, prompt, settings, Limits(allow_urls=allow_urls))
-        processing.check_not_empty(features, every_row=self.task.generates)
+        processing.check_not_empty(features)
         if self.task.generates:
             processing.check_left_padding(features)
             features["logits_to_keep"] = processing.logits_to_keep(settings)
         return features
+
+    @property
+    def batch_key(self) -> Callable[..., Hashable] | None:
+        """What tells which inputs can be preprocessed together; None if all can."""
+        return self._preprocessor.batch_key if self._preprocessor.takes_videos_in_pairs else None
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return ``features`` with the model's output under ``module_output_name``.
 
         For classification its shape is (pairs, labels), else (pairs, positions, size); the dtype is the model's.
         """
-        modality = self.modality_config[features.get("modality", "text")]
+        modality = self._preprocessor.entry(features.get("modality", "text"))
         field = modality["method_output_name"]
         path = [field] if isinstance(field, str) else list(field or ())
         output = forward.call(self.model, modality["method"], {**features, **kwargs}, path)
@@ -191,6 +201,15 @@ class Transformer(InputModule):
         return self.config.num_labels if self.module_output_name == "scores" else None
 
     @property
+    def modality_config(self) -> ModalityConfig:
+        """For each modality, the model's method that is called and the field of its output; can be set."""
+        return self._preprocessor.modality_config
+
+    @modality_config.setter
+    def modality_config(self, value: Mapping[str | tuple[str, ...], dict[str, Any]]) -> None:
+        self._preprocessor = Preprocessor(self.processor, modalities.checked(value), self._preprocessor.model)
+
+    @property
     def modalities(self) -> list[str | tuple[str, ...]]:
         """What the elements of a pair may be."""
         return list(self.modality_config)
@@ -201,9 +220,29 @@ class Transformer(InputModule):
         return self.model.config
 
     @property
+    def processor(self) -> Any:
+        """The tokenizer, or the processor of a model that reads more than text; can be set."""
+        return self._preprocessor.processor
+
+    @processor.setter
+    def processor(self, value: Any) -> None:
+        if self.task.generates:
+            pad_left(value)
+        self._preprocessor = Preprocessor(value, self.modality_config, self._preprocessor.model)
+
+    @property
     def tokenizer(self) -> Any:
-        """The tokenizer, on its own or inside the processor; None if there is none."""
+        """The tokenizer, on its own or inside the processor; None if there is none. Can be set."""
         return tokenizer_of(self.processor)
+
+    @tokenizer.setter
+    def tokenizer(self, value: Any) -> None:
+        processor = self.processor
+        if processor is self.tokenizer:
+            processor = value
+        else:
+            processor.tokenizer = value
+        self.processor = processor
 
     @property
     def auto_model(self) -> nn.Module:
@@ -223,7 +262,11 @@ class Transformer(InputModule):
 
     def get_embedding_dimension(self) -> int:
         """Return the size of a token's embedding."""
-        return embedding_dimension(self.config, pooled=self.module_output_name == "sentence_embedding")
+        return embedding_dimension(
+            self.config,
+            pooled=self.module_output_name == "sentence_embedding",
+            projected=self.transformer_task == "retrieval",
+        )
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return what ``sentence_bert_config.json`` holds."""
@@ -289,6 +332,17 @@ class Transformer(InputModule):
         loading.save_model(self.model, output_path)
         self.processor.save_pretrained(output_path)
         self.save_config(output_path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return its state for a copy, which may be in another process."""
+        state = dict(vars(self))
+        modules = state["_modules"]
+        state["_modules"] = type(modules)({**modules, "model": sending.sendable(self.model)})
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        sending.received(self.model)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self.get_config_dict(), architecture=type(self.model).__name__)})"

@@ -1,0 +1,178 @@
+"""One model, the same pairs, both libraries: the scores side by side."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+
+from pairchain import CrossEncoder
+from pairchain.discovery import installed_version
+from pairchain.errors import InputError, PluginError
+from pairchain.inputs import as_batch
+
+_PACKAGES = ("pairchain-core", "sentence-transformers", "transformers", "torch")
+_MOST_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two libraries score the same pairs.
+
+    Attributes:
+        pairs: The pairs.
+        ours: pairchain's scores, float32 of shape (pairs,) or (pairs, labels).
+        theirs: Those of sentence-transformers, in the same shape.
+        dtypes: The dtype of the weights on both sides, by library.
+        versions: Of the packages concerned.
+    """
+
+    pairs: Sequence[Any]
+    ours: np.ndarray[Any, Any]
+    theirs: np.ndarray[Any, Any]
+    dtypes: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def differences(self) -> np.ndarray[Any, Any]:
+        """How much higher pairchain's scores are, in the shape of the scores."""
+        differences: np.ndarray[Any, Any] = self.ours - self.theirs
+        return differences
+
+    @property
+    def largest(self) -> float:
+        """The largest difference, without its sign; 0 without pairs."""
+        return float(np.abs(self.differences).max(initial=0))
+
+    @property
+    def ranks(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+        """The place of each pair, 0 for the highest score, on both sides; None if a pair gets several scores."""
+        return (_ranks(self.ours), _ranks(self.theirs)) if self.ours.ndim == 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON holds it; pairs are left out, for they may be images."""
+        ranks = self.ranks
+        return {
+            "ours": self.ours.tolist(),
+            "theirs": self.theirs.tolist(),
+            "largest_difference": self.largest,
+            "ranks": None if ranks is None else {"ours": ranks[0].tolist(), "theirs": ranks[1].tolist()},
+            "dtypes": self.dtypes,
+            "versions": self.versions,
+        }
+
+    def __str__(self) -> str:
+        ranks = self.ranks
+        lines = [f"{'pair':>5} {'pairchain':>14} {'sentence-tr.':>14} {'difference':>12}"]
+        if ranks is not None:
+            lines[0] += f"  {'ranks':>11}"
+        for index in range(min(len(self.ours), _MOST_SHOWN)):
+            for ours, theirs in zip(np.atleast_1d(self.ours[index]), np.atleast_1d(self.theirs[index]), strict=True):
+                line = f"{index:>5} {ours:>14.7g} {theirs:>14.7g} {ours - theirs:>12.2e}"
+                lines.append(line if ranks is None else f"{line}  {ranks[0][index]:>5} {ranks[1][index]:>5}")
+        if len(self.ours) > _MOST_SHOWN:
+            lines.append(f"… and {len(self.ours) - _MOST_SHOWN} more")
+        moved = "" if ranks is None else f", ranks that differ: {int((ranks[0] != ranks[1]).sum())}"
+        lines.append(f"pairs: {len(self.ours)}, largest difference: {self.largest:.2e}{moved}")
+        lines.append(", ".join(f"{name} {version}" for name, version in self.versions.items()))
+        lines.append(", ".join(f"{name}: {dtype}" for name, dtype in self.dtypes.items()))
+        return "\n".join(lines)
+
+
+def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options: Any) -> Comparison:
+    """Return how both libraries score ``pairs``.
+
+    Args:
+        model: A model's name or path, which both load; or a `CrossEncoder`, which is saved for the other to load.
+        pairs: A list of pairs.
+        batch_size: Most pairs that run together.
+        **options: For both to load the model with, such as ``revision`` and ``trust_remote_code``.
+
+    Raises:
+        PluginError: sentence-transformers is not installed.
+        InputError: ``model`` is something else, or the other library cannot be given an option: it does not know it,
+            or the model is loaded already, or ``trust_remote_code`` is a list, where it knows only all or nothing.
+    """
+    if find_spec("sentence_transformers") is None:
+        raise PluginError(
+            "sentence-transformers is not installed, so there is nothing to compare with.",
+            distribution="sentence-transformers",
+            next_step="pip install sentence-transformers",
+        )
+    items = as_batch(pairs).items
+    if isinstance(model, str | os.PathLike):
+        _check_options(options)
+        ours = CrossEncoder(model, **options)
+        assert ours.source is not None
+        # both at one commit, whatever is pushed meanwhile
+        known = options if ours.source.is_local else {**options, "revision": ours.source.commit}
+        return _compared(ours, ours.source.name, items, batch_size, known)
+    if not isinstance(model, CrossEncoder):
+        raise InputError(
+            f"model is {type(model).__module__}.{type(model).__qualname__}.",
+            next_step="pass a model's name or path, or a pairchain.CrossEncoder.",
+        )
+    if options:
+        raise InputError(f"the model is loaded already, so {', '.join(options)} cannot be used.")
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder, copy_code=True, create_model_card=False)
+        # what it brings runs in this process already
+        known = {"trust_remote_code": True, "device": str(model.device)}
+        return _compared(model, folder, items, batch_size, known)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    import sentence_transformers
+
+    taken = inspect.signature(sentence_transformers.CrossEncoder).parameters
+    for name in options:
+        if name not in taken:
+            raise InputError(
+                f"sentence-transformers takes no {name!r}.",
+                next_step=f"load the model and compare that: compare(CrossEncoder(…, {name}=…), pairs).",
+            )
+    if not isinstance(options.get("trust_remote_code", False), bool):
+        raise InputError(
+            "sentence-transformers runs all code of a model or none, so approvals cannot be passed on.",
+            next_step="pass trust_remote_code=True if you trust all of it.",
+        )
+
+
+def _compared(
+    ours: CrossEncoder, path: str, pairs: list[Any], batch_size: int, options: Mapping[str, Any]
+) -> Comparison:
+    import sentence_transformers
+
+    found = ours.predict(pairs, batch_size=batch_size)
+    try:
+        theirs = sentence_transformers.CrossEncoder(path, **options)
+        scores = theirs.predict(pairs, batch_size=batch_size)
+    except Exception as error:
+        error.add_note("raised by sentence-transformers; pairchain scores these pairs")
+        raise
+    return Comparison(
+        pairs,
+        found,
+        # it gives a custom head's one score an axis of its own
+        np.asarray(scores, dtype=np.float32).reshape(found.shape),
+        {"pairchain": _dtype(ours), "sentence-transformers": _dtype(theirs)},
+        {name: version for name in _PACKAGES if (version := installed_version(name))},
+    )
+
+
+def _dtype(model: torch.nn.Module) -> str:
+    parameter = next(model.parameters(), None)
+    return "none" if parameter is None else str(parameter.dtype).removeprefix("torch.")
+
+
+def _ranks(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    ranks = np.empty(len(scores), dtype=int)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    return ranks

@@ -1,0 +1,66 @@
+"""What the bridge answers; each answer imports what it needs, and most loads need none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from pairchain import hookimpl
+from pairchain.facts import Facts
+
+LIBRARY = "sentence_transformers"
+
+
+@hookimpl
+def pairchain_resolve_type(type_name: str) -> type | None:
+    """Return the library's own class for a type of it that no plugin provides."""
+    if not type_name.startswith(f"{LIBRARY}."):
+        return None
+    from pairchain_sentence_transformers.library import class_of
+
+    return class_of(type_name)
+
+
+@hookimpl
+def pairchain_foresee_type(type_name: str) -> str | None:
+    """Return that the library would provide a type of it; the library is not imported.
+
+    Raises:
+        UnknownTypeError: It is not installed.
+    """
+    from pairchain_sentence_transformers import offered
+
+    if not offered.is_type(type_name):
+        return None
+    if not offered.is_installed():
+        raise offered.not_installed(type_name)
+    return "sentence-transformers" if offered.offers(type_name) else None
+
+
+@hookimpl
+def pairchain_inspect_module(type_name: str) -> Facts | None:
+    """Return that a type of the library needs trust, if it does."""
+    from pairchain_sentence_transformers import offered
+
+    if not offered.is_type(type_name) or not offered.loads_what_files_say(type_name):
+        return None
+    return Facts(faults=[offered.not_trusted(type_name)])
+
+
+@hookimpl
+def pairchain_offer_import(name: str) -> ModuleType | None:
+    """Return what stands in for a module of the library, in code that came with a model."""
+    if name.partition(".")[0] != LIBRARY:
+        return None
+    from pairchain_sentence_transformers.stand_in import stand_in
+
+    return stand_in(name)
+
+
+@hookimpl
+def pairchain_compare(model: Any, pairs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """Return how the library scores ``pairs``, beside how pairchain does."""
+    from pairchain_sentence_transformers.comparison import compare
+
+    return compare(model, pairs, **options)

@@ -1,0 +1,90 @@
+"""Types of sentence-transformers that have no plugin, loaded through that library where it is installed."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from typing import Any
+
+from torch import nn
+
+from pairchain import trust
+from pairchain.errors import FormatError, PluginError
+from pairchain_sentence_transformers.offered import (
+    LOAD_WHAT_FILES_SAY,
+    PACKAGES,
+    is_installed,
+    is_type,
+    not_installed,
+    not_trusted,
+)
+
+
+def class_of(type_name: str) -> type | None:
+    """Return the class that the library offers under the last part of ``type_name``, or None if it offers none.
+
+    Raises:
+        UnknownTypeError: It may be one of the library's modules, and the library is not installed.
+        PluginError: It is, and cannot be imported.
+        TrustRequiredError: Its class does what the model's files ask for, and nobody trusts them.
+    """
+    if not is_type(type_name):
+        return None
+    if not is_installed():
+        raise not_installed(type_name)
+    name = type_name.rpartition(".")[2]
+    for package in PACKAGES:
+        found = getattr(_imported(package), name, None)
+        if isinstance(found, type) and issubclass(found, nn.Module) and _is_own(found):
+            _check_trusted(found, type_name)
+            return found
+    return None
+
+
+def _check_trusted(cls: type, type_name: str) -> None:
+    """Refuse a class whose ``load`` imports, or passes on to the transformers library, whatever the model's files say.
+
+    Raises:
+        TrustRequiredError: It is one, and the load in progress does not trust all of the model.
+    """
+    if not trust.is_loading() or trust.current().trust_remote_code is True:
+        return
+    if any(base.__name__ in LOAD_WHAT_FILES_SAY and _is_own(base) for base in cls.__mro__):
+        raise not_trusted(type_name)
+    if cls.__name__ == "WordEmbeddings":
+        _import_only_tokenizers(sys.modules[cls.__module__])
+
+
+def _import_only_tokenizers(module: Any) -> None:
+    """Let `WordEmbeddings` import just the library's tokenizers while a load goes on that does not trust the model."""
+    original = module.import_module_class
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def import_module_class(class_ref: str, *args: Any, **kwargs: Any) -> Any:
+        found = original(class_ref, *args, **kwargs)
+        is_tokenizer = isinstance(found, type) and issubclass(found, module.WordTokenizer)
+        if trust.is_loading() and trust.current().trust_remote_code is not True and not is_tokenizer:
+            raise FormatError(f"the tokenizer of WordEmbeddings is {class_ref!r}, which is none of the library's.")
+        return found
+
+    module.import_module_class = import_module_class
+
+
+def _imported(package: str) -> object:
+    try:
+        return importlib.import_module(package)
+    except Exception as error:  # of a library that is broken, or does not go with another
+        if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("sentence_transformers."):
+            return None  # a version that has no such package
+        raise PluginError(
+            f"sentence-transformers is installed, and cannot be imported: {type(error).__name__}: {error}",
+            distribution="sentence-transformers",
+            next_step="repair it: pip install --force-reinstall sentence-transformers",
+        ) from error
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "sentence_transformers"

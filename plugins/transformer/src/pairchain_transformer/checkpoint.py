@@ -1,0 +1,107 @@
+"""What the files of a checkpoint are called, and which model an adapter is for; read without the library itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from typing import Any
+
+from pairchain.errors import FormatError, PluginError, UnsafePathError
+from pairchain.files import read_json_object
+from pairchain.source import Source
+
+SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")
+SAFETENSORS_INDEX = "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+# A tokenizer with none of its files is built without vocabulary and scores nonsense.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
+
+# Files by which a checkpoint says that it reads more than text.
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+
+# Kinds of adapters that are made of weights alone; others load models that their files name, or prompts for generating.
+_ADAPTERS = frozenset(
+    """
+    ADALORA BOFT C3A DELORA FOURIERFT GRALORA HIRA HRA IA3 LN_TUNING LOHA LOKR LORA MISS OFT RANDLORA ROAD SHIRA
+    TRAINABLE_TOKENS VBLORA VERA WAVEFT
+    """.split()
+)
+
+_COUNTED = re.compile("^num_|^n_|layers?$")
+_MOST_COUNTED = 2**24
+
+# Keywords of ``from_pretrained`` that choose the weights, so that what is there by their usual names does not tell.
+CHOOSES_WEIGHTS = frozenset({"use_safetensors", "variant", "gguf_file", "state_dict"})
+
+
+def adapter_base(source: Source) -> str | None:
+    """Return the model that ``source``, if it holds a PEFT adapter and no model of its own, adapts; else None.
+
+    Raises:
+        PluginError: It is an adapter, and the package peft is not installed.
+        FormatError: The adapter does not say what it adapts.
+    """
+    path = source.file("adapter_config.json")
+    if path is None or source.file("config.json") is not None:
+        return None
+    if importlib.util.find_spec("peft") is None:
+        raise PluginError(
+            "the model is an adapter, which the package peft puts into the model it adapts.",
+            distribution="pairchain-transformer",
+            next_step="pip install 'pairchain-transformer[peft]'",
+        )
+    base = read_json_object(path, shown_as=f"adapter_config.json of {source.name}").get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise FormatError("adapter_config.json does not say which model it adapts.", where=str(source))
+    # who trained an adapter here may have adapted a folder of this machine; nobody else knows one
+    return base if source.is_local else repository_named(base, shown_as="adapter_config.json: the model it adapts")
+
+
+def check_adapter(source: Source) -> None:
+    """Refuse an adapter in ``source`` that makes the package peft import what it names, or load other models.
+
+    Raises:
+        FormatError: It does.
+    """
+    path = source.file("adapter_config.json")
+    if path is None:
+        return
+    shown = f"adapter_config.json of {source.name}"
+    config = read_json_object(path, shown_as=shown)
+    if (kind := config.get("peft_type")) not in _ADAPTERS:
+        raise FormatError(
+            f"{shown}: an adapter of the kind {kind!r} is not loaded from a model's file.",
+            next_step=f"merge it into its model and save that; the kinds are {', '.join(sorted(_ADAPTERS))}.",
+        )
+    if config.get("megatron_config"):
+        raise FormatError(f"{shown}: megatron_config makes the package peft import {config.get('megatron_core')!r}.")
+
+
+def repository_named(name: str, *, shown_as: str) -> str:
+    """Return ``name``, which a model's file says, if it is that of a repository.
+
+    Raises:
+        UnsafePathError: It is a path, or that of a folder of this machine too, which the libraries would take.
+    """
+    is_path = os.path.isabs(name) or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1
+    if is_path or "\0" in name or os.path.isdir(name):
+        raise UnsafePathError(
+            f"{shown_as} is {name!r}, a path out of the model's folder.",
+            next_step="put the files that it needs beside the model; of others a model's file can name repositories.",
+        )
+    return name
+
+
+def check_counts(config: Any, *, shown_as: str) -> None:
+    """Refuse a configuration that counts more of something than any model has: the library makes lists of them.
+
+    Raises:
+        FormatError: Naming what.
+    """
+    for key, value in config.items() if isinstance(config, dict) else enumerate(config):
+        if isinstance(value, dict | list):
+            check_counts(value, shown_as=shown_as)
+        elif isinstance(value, int) and _COUNTED.search(str(key)) and value > _MOST_COUNTED:
+            raise FormatError(f"{shown_as}: {key!r} is more than {_MOST_COUNTED:,}.")
