@@ -12,6 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from hub_repos import REPO_PATTERN, Answer, Blob, Refusal, Repo, Request, is_lfs, json_answer
 
+# Whose the tokens are, and so every repository that is made without naming an owner.
+OWNER = "writer"
+
 _CREATE = re.compile(r"POST /api/repos/create")
 _CHECK_CARD = re.compile(r"POST /api/validate-yaml")
 _BRANCH = re.compile(rf"POST /api/models/{REPO_PATTERN}/branch/(?P<revision>[^/]+)")
@@ -64,7 +67,7 @@ class Uploads:
 
     def _create(self, request: Request) -> Answer:
         wanted = request.json()
-        name = "/".join(part for part in (wanted["organization"], wanted["name"]) if part)
+        name = f"{wanted['organization'] or OWNER}/{wanted['name']}"
         url = {"url": f"{self._endpoint}/{name}"}
         if name in self._repos:
             return json_answer({"error": "You already created this model repo", **url}, status=409)

@@ -60,15 +60,26 @@ class Says(Module):
         self.told += 1
 
 
-class Scaled(Difference):
-    """Takes a keyword of predict."""
-
-    forward_kwargs = {"scale"}
+class Scalable(Difference):
+    """Has a keyword that reaches it only if its entry in modules.json asks for it."""
 
     def forward(self, features: dict[str, Any], scale: float = 1.0) -> dict[str, Any]:
         features = super().forward(features)
         features["scores"] = features["scores"] * scale
         return features
+
+
+class Scaled(Scalable):
+    """Takes a keyword of predict."""
+
+    forward_kwargs = {"scale"}
+
+
+class Fixed(Difference):
+    """Takes no keyword, and would raise at one."""
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        return super().forward(features)
 
 
 CLASSES = {"my.Letters": Letters, "my.Difference": Difference, "my.Scaled": Scaled}

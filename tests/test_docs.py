@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import HubServer
+from huggingface_hub import constants
 
 import pairchain
 
@@ -18,7 +19,11 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MODELS = {
     "cross-encoder/ms-marco-MiniLM-L6-v2": "bert_seqcls_1label",
     "google-bert/bert-base-uncased": "legacy_v3_plain_hf",
+    "your-username/your-model-id": "custom_temperature_module",
+    "Qwen/Qwen3-VL-Reranker-2B": "vlm_llava",
 }
+# what a reader who logged in has stored
+TOKEN = "hf_reader"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -27,7 +32,11 @@ def test_the_code_on_the_page_runs(
 ) -> None:
     for name, case in MODELS.items():
         hub.add_repo(name)
-        hub.commit(name, golden / case / "model")
+        for revision in ("main", "refs/pr/11"):
+            hub.commit(name, golden / case / "model", revision=revision)
+    hub.tokens.add(TOKEN)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # the other way of uploading speaks to no loopback
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
     code = "\n".join(blocks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,25 @@ class Obeying(Difference):
         return features
 
 
+class Greeting(Difference):
+    """A `Difference` that warns when a process takes it up."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        warnings.warn("taken up", HouseWarning, stacklevel=1)
+
+
+class HouseWarning(UserWarning):
+    """A category that every process can import."""
+
+
+class TwoPartWarning(HouseWarning):
+    """Takes two arguments, so that it cannot be made again of its text."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(f"{reason} ({code})")
+
+
 class TwoPartError(Exception):
     """Takes two arguments and hands one on, as many do: it can be pickled, but not unpickled."""
 
@@ -64,6 +84,18 @@ def throw(error: Exception) -> None:
 def throw_two_parts() -> None:
     """Raise an error that cannot be unpickled."""
     raise TwoPartError("the disk is full", 28)
+
+
+def warn_in_ways_that_do_not_travel() -> None:
+    """Warn with a category that no process can import, and with one that is not made of a text."""
+    warnings.warn("local", type("Local", (HouseWarning,), {}), stacklevel=1)
+    warnings.warn(TwoPartWarning("the disk is nearly full", 27), stacklevel=1)
+
+
+def warn_and_throw() -> None:
+    """Warn, then raise an error."""
+    warnings.warn("about to fail", HouseWarning, stacklevel=1)
+    raise ValueError("it failed")
 
 
 def die() -> None:

@@ -77,6 +77,25 @@ def test_a_hub_that_is_down_is_an_error_only_for_what_was_never_downloaded(hub: 
         open_source("user/down", revision="next")
 
 
+def test_a_hub_that_is_down_is_asked_once_and_the_cache_serves_the_rest(hub: HubServer, tmp_path: Path) -> None:
+    publish(hub, "user/cached-whole")
+    before = scores("user/cached-whole", cache_folder=tmp_path)
+    hub.requests.clear()
+    hub.fail("/api/models/user/cached-whole", 503)
+    np.testing.assert_array_equal(scores("user/cached-whole", cache_folder=tmp_path), before)
+    assert [request.path for request in hub.requests] == ["/api/models/user/cached-whole"]
+
+
+def test_a_hub_that_is_down_leaves_no_file_out_silently(hub: HubServer, tmp_path: Path) -> None:
+    publish(hub, "user/cached-partly")
+    source = open_source("user/cached-partly", cache_folder=tmp_path)
+    for path in ("modules.json", "config_sentence_transformers.json"):
+        source.require(path)
+    hub.fail("/api/models/user/cached-partly", 503)
+    with pytest.raises(MissingFileError, match=r"(?s)config\.json is missing.*downloaded earlier; allow.*or connect"):
+        scores("user/cached-partly", cache_folder=tmp_path)
+
+
 # -- the cache --
 
 

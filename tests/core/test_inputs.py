@@ -117,6 +117,8 @@ def test_nested_texts_are_a_batch_exactly_when_the_first_element_is_a_row(inputs
         (None, "None is not a pair"),
         (7, "the int 7 is not a pair"),
         ({"query": "a", "text": "b"}, "the dict {'query': 'a', 'text': 'b'} is not a pair"),
+        ({"a"}, "an object of type set is not a pair"),
+        (frozenset({("a", "b")}), "an object of type frozenset is not a pair"),
         pytest.param(Picture(), "an object of type Picture is not a pair", id="picture"),
         (np.array("a"), "the str 'a' is not a pair"),
         (np.zeros((2, 2)), "an array of float64, not of strings"),
@@ -175,8 +177,8 @@ def test_numpy_strings_are_texts() -> None:
     check_supported(as_batch([(np.str_("a"), np.str_("b"))]).items, ["text"])
 
 
-@pytest.mark.parametrize("documents", ["berlin", b"berlin", {"text": "berlin"}, 3, None], ids=repr)
-def test_one_document_instead_of_a_list_is_refused(documents: Any) -> None:
+@pytest.mark.parametrize("documents", ["berlin", b"berlin", {"text": "berlin"}, {"a"}, 3, None], ids=repr)
+def test_what_is_no_list_of_documents_is_refused(documents: Any) -> None:
     with pytest.raises(InputError) as refused:
         as_documents(documents)
     assert "documents is" in refused.value.what

@@ -200,6 +200,17 @@ def test_a_card_that_is_there_stays_unless_it_is_to_be_overwritten(tmp_path: Pat
     assert "CrossEncoder" in (tmp_path / "README.md").read_text()
 
 
+# sentence-transformers 6.2.0 copies the card that the model was loaded with, whatever was changed since.
+def test_a_card_tells_what_is_saved_and_not_what_was_loaded(classifier: Path, tmp_path: Path) -> None:
+    (classifier / "README.md").write_text("# A card of the model as it was")
+    model = CrossEncoder(classifier, device="cpu", prompts={"judge": "is this the answer ?"})
+
+    card = card_of(model, tmp_path / "changed").text
+
+    assert "as it was" not in card
+    assert "is this the answer ?" in card
+
+
 def test_no_card_is_written_where_none_is_wanted(tmp_path: Path) -> None:
     golden_model("bert_seqcls_1label").save_pretrained(tmp_path, create_model_card=False)
     assert (tmp_path / "modules.json").exists()

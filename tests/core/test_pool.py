@@ -190,6 +190,13 @@ def test_what_cannot_be_sent_to_a_process_is_refused_with_what_to_do(
         letters_model(lambda letters: letters[:, 0]).start_multi_process_pool(["cpu"])
 
 
+def test_a_model_that_is_spread_over_devices_is_refused_with_what_to_do() -> None:
+    model = obeying_model()
+    model[1].hf_device_map = {"layers.0": 0, "layers.1": "cpu"}  # as accelerate leaves it
+    with pytest.raises(InputError, match=r"(?s)device_map spread it over several devices.*without a device_map"):
+        model.start_multi_process_pool(["cpu"])
+
+
 def test_a_pool_scores_for_no_other_model(workers: WorkerPool) -> None:
     with pytest.raises(InputError, match=r"(?s)the pool holds another model.*start_multi_process_pool"):
         obeying_model().predict(PAIRS, pool=workers)
@@ -199,8 +206,8 @@ def test_a_pool_scores_for_no_other_model(workers: WorkerPool) -> None:
 
 
 def example(cls: type[PairchainError]) -> PairchainError:
-    """Return an error of class ``cls`` with something in each of its attributes."""
-    parameters = [name for name in inspect.signature(cls).parameters if name != "what"]
+    """Return an error of class ``cls`` with something in each of its attributes, but about no certain input."""
+    parameters = [name for name in inspect.signature(cls).parameters if name not in ("what", "index", "element")]
     values: dict[str, Any] = {name: f"some {name}" for name in parameters}
     return cls("it went wrong.", **(values | {"indices": (3, 5)} if "indices" in values else values))
 
@@ -236,6 +243,7 @@ def test_errors_number_the_inputs_as_the_caller_passed_them(obeying: CrossEncode
     with pytest.raises(InputError, match="input 5: no batch is for it") as caught:
         obeying.predict([*PAIRS, PAIRS[0], ("unroutable", "b"), *PAIRS], pool=workers, chunk_size=2)
     assert caught.value.next_step == "leave it out."
+    assert caught.value.index == 5
     with pytest.raises(NonFiniteScoresError) as not_finite:
         obeying.predict(LETTERS, pool=workers, chunk_size=3, activation_fn=torch.log1p)
     assert not_finite.value.indices == (0, 3, 4, 7, 8, 11, 12, 15, 16, 19)
@@ -243,9 +251,10 @@ def test_errors_number_the_inputs_as_the_caller_passed_them(obeying: CrossEncode
 
 def test_a_worker_that_is_killed_ends_the_call_and_every_later_one() -> None:
     model = obeying_model()
+    told = r"(?s)a worker process died \(killed by SIGKILL\).*start a new pool.*batch_size.*__main__"
     with model.start_multi_process_pool(["cpu"]) as pool:
         for first in (die, None):
-            with pytest.raises(WorkerError, match=r"(?s)a worker process died.*start a new pool.*batch_size.*__main__"):
+            with pytest.raises(WorkerError, match=told):
                 model.predict(LETTERS, pool=pool, first=first)
 
 

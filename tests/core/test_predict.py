@@ -295,3 +295,28 @@ def test_many_pairs_without_a_score_are_counted_and_not_all_listed() -> None:
         letters_model(lambda letters: letters[:, 0] / 0).predict([("a", "b")] * 40)
     assert len(refused.value.indices) == 40
     assert len(str(refused.value)) < 300
+
+
+class Picky(Letters):
+    """`Letters` that refuse a text, and say which input of their batch it is in."""
+
+    def preprocess(self, inputs: Any, prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        for index, (_, document) in enumerate(inputs):
+            if document == "refused":
+                raise InputError("nobody reads that.", next_step="leave it out.", index=index, element=1)
+        return super().preprocess(inputs, prompt, **kwargs)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 32])
+def test_an_input_that_a_module_refuses_is_named_by_its_place_in_the_call(batch_size: int) -> None:
+    model = CrossEncoder(modules=[Picky(), Difference()], device="cpu")
+
+    # inputs run longest first, so the place in a batch is another
+    with pytest.raises(InputError) as refused:
+        model.predict([*EIGHT[:5], ("a", "refused"), *EIGHT[5:]], batch_size=batch_size)
+    with pytest.raises(InputError, match=r"^input 2, element 1: nobody reads that\."):
+        model.rank("a", ["b", "a long text", "refused", "b"], batch_size=batch_size)
+
+    assert str(refused.value).startswith("input 5, element 1: nobody reads that.\n")
+    assert (refused.value.index, refused.value.element) == (5, 1)
+    assert refused.value.next_step == "leave it out."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hub_server import HubServer
+from hub_uploads import OWNER
 from huggingface_hub import HfApi, constants
 from torch import nn
 
@@ -91,6 +92,18 @@ def test_the_card_shows_how_to_load_the_repository_and_the_examples(model: Cross
     text = card("user/with-card")
     assert 'CrossEncoder("user/with-card")' in text
     assert "| mars | the red planet . |" in text
+
+
+def test_a_name_without_an_owner_becomes_the_token_owners_in_the_address_and_the_card(
+    hub: HubServer, model: CrossEncoder
+) -> None:
+    url = push(model, "ownerless", card_examples=PAIRS)
+    assert url.startswith(f"{hub.endpoint}/{OWNER}/ownerless/commit/")
+    text = card(f"{OWNER}/ownerless")
+    assert f'model = CrossEncoder("{OWNER}/ownerless")' in text
+    assert 'CrossEncoder("ownerless")' not in text
+    assert "# ownerless\n" in text
+    assert np.array_equal(load(f"{OWNER}/ownerless").predict(PAIRS), model.predict(PAIRS))
 
 
 def test_weights_are_pushed_as_pickles_where_that_is_asked_for(model: CrossEncoder) -> None:

@@ -13,6 +13,7 @@ from pairchain import CrossEncoder, Module, registry
 from pairchain.errors import (
     ChainError,
     InputError,
+    PairchainWarning,
     PluginImportError,
     TrustRequiredError,
     UnknownTypeError,
@@ -94,12 +95,16 @@ def test_a_plugin_comes_before_code_that_comes_with_a_model(
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("type_name", ["head.Head", "user/repo--head.Head"])
-def test_code_that_comes_with_a_model_comes_before_a_hook(site: Path, model: Path, type_name: str) -> None:
+@pytest.mark.parametrize("type_name", ["head.Head", "resolve-tests/before-hooks--head.Head"])
+def test_code_that_comes_with_a_model_comes_before_a_hook(
+    hub: HubServer, site: Path, model: Path, type_name: str
+) -> None:
+    hub.add_repo("resolve-tests/before-hooks")
+    commit = hub.commit("resolve-tests/before-hooks", {"head.py": ""})
     (model / "head.py").touch()
     install_head(site, type_name, hook=True)
     with pytest.raises(TrustRequiredError):
-        Resolver(Source(str(model)), registry=registry_of(site)).resolve(type_name)
+        Resolver(Source(str(model)), registry=registry_of(site)).resolve(type_name, code_revision=commit)
 
 
 @pytest.mark.parametrize("type_name", ["head.Head", "sentence_transformers.models.CNN"])
@@ -132,9 +137,11 @@ def test_a_file_beside_the_model_is_not_run_without_trust(
     (model / file).write_text(canary(tmp_path / "ran"))
     with pytest.raises(TrustRequiredError) as caught:
         Resolver(Source(str(model)), registry=registry_of(site)).resolve(type_name)
-    assert type_name in caught.value.what
-    assert caught.value.where == str(model / file)
-    assert f"module_classes={{{type_name!r}: cls}}" in caught.value.next_step
+    assert f"for the type {type_name!r}" in caught.value.what
+    assert f"{model / file} (" in caught.value.what
+    assert caught.value.where == str(model)
+    assert caught.value.approvals[0].startswith("sha256:")
+    assert f"trust_remote_code=['{caught.value.approvals[0]}']" in caught.value.next_step
     assert not (tmp_path / "ran").exists()
 
 
@@ -159,22 +166,24 @@ def test_a_file_beside_a_model_on_the_hub_is_not_run_without_trust(
     give_last_module(pooled, "head.Head")
     hub.add_repo("resolve-tests/beside")
     hub.commit("resolve-tests/beside", pooled)
-    with pytest.raises(TrustRequiredError, match=r"'head\.Head' is code that comes with a model"):
+    told = r"for the type 'head\.Head':\n.*/resolve-tests/beside/blob/[0-9a-f]{40}/head\.py"
+    with pytest.raises(TrustRequiredError, match=told):
         CrossEncoder("resolve-tests/beside")
     assert not (tmp_path / "ran").exists()
 
 
-def test_code_of_another_repository_is_neither_fetched_nor_run_without_trust(
+def test_code_of_another_repository_is_shown_and_not_run_without_trust(
     hub: HubServer, pooled: Path, tmp_path: Path
 ) -> None:
     hub.add_repo("resolve-tests/code")
-    hub.commit("resolve-tests/code", {"head.py": canary(tmp_path / "ran")})
+    commit = hub.commit("resolve-tests/code", {"head.py": canary(tmp_path / "ran")})
     give_last_module(pooled, "resolve-tests/code--head.Head")
-    hub.requests.clear()
-    with pytest.raises(TrustRequiredError) as caught:
+    with (
+        pytest.warns(PairchainWarning, match=f"pin it with code_revision=.*{commit}"),
+        pytest.raises(TrustRequiredError) as caught,
+    ):
         CrossEncoder(pooled)
-    assert "the repository resolve-tests/code" in caught.value.where
-    assert hub.requests == []
+    assert caught.value.approvals == (f"resolve-tests/code@{commit}",)
     assert not (tmp_path / "ran").exists()
 
 

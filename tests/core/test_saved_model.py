@@ -91,6 +91,27 @@ def test_two_modules_of_one_name_are_refused(pooled: Path) -> None:
     refused(pooled, FormatError, "two modules named '0'", "give each module a name of its own")
 
 
+@pytest.mark.parametrize("numbers", [[2, 0, 1], [0, 2, 1]])
+def test_numbers_that_contradict_the_order_of_the_list_are_warned_of(pooled: Path, numbers: list[int]) -> None:
+    expected = load(pooled).predict(PAIRS)
+    for entry, number in enumerate(numbers):
+        edit_key(pooled / ENTRIES, "idx", number, entry=entry)
+
+    shown = ", ".join(map(str, numbers))
+    with pytest.warns(PairchainWarning, match=f"numbers its modules {shown}; it is their order in the list"):
+        model = load(pooled)
+
+    np.testing.assert_array_equal(model.predict(PAIRS), expected)
+
+
+@pytest.mark.parametrize("number", [ABSENT, None, 0, "x"])
+def test_numbers_that_say_nothing_else_are_no_matter(pooled: Path, number: object) -> None:
+    for entry in range(3):
+        edit_key(pooled / ENTRIES, "idx", number, entry=entry)
+    # a warning would be an error here
+    assert load(pooled).predict(PAIRS).shape == (2,)
+
+
 @pytest.mark.parametrize("name", ["training", "forward", "device", "tokenizer", "prompts", "source", "_modules"])
 def test_a_module_may_not_be_named_like_an_attribute_of_the_chain(pooled: Path, name: str) -> None:
     edit_key(pooled / ENTRIES, "name", name, entry=1)
@@ -173,6 +194,16 @@ def test_a_model_without_settings_loads_as_it_is_saved_with_a_warning(pooled: Pa
         model = load(pooled)
     expected = load(GOLDEN / "pooling_mean" / "model").predict(PAIRS, activation_fn=torch.nn.Sigmoid())
     np.testing.assert_array_equal(model.predict(PAIRS), expected)
+
+
+# sentence-transformers 6.2.0 puts a new, random head on it.
+@pytest.mark.parametrize("model_type", ["SentenceTransformer", "SparseEncoder", ABSENT])
+def test_a_chain_that_scores_loads_as_it_is_saved_whatever_kind_it_was_saved_as(
+    pooled: Path, model_type: object
+) -> None:
+    expected = load(pooled).predict(PAIRS)
+    edit_key(pooled / CONFIG, "model_type", model_type)
+    np.testing.assert_array_equal(load(pooled).predict(PAIRS), expected)
 
 
 def test_an_embedding_model_is_refused_with_an_explanation(pooled: Path) -> None:

@@ -59,6 +59,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "M2M100": _BART,
     "T5Gemma": {"encoder": _GEMMA, "decoder": _GEMMA, **_VOCABULARY},
     "Whisper": _WHISPER,
+    "DPR": {**_VOCABULARY, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
 }
 GENERATES = {prefix: "MTModel" if prefix == "Marian" else "ForConditionalGeneration" for prefix in CONFIGS}
 
@@ -77,7 +78,7 @@ def checkpoint(folder: Path, prefix: str, head: str) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.parametrize("prefix", [prefix for prefix in CONFIGS if prefix not in ("Bart", "Whisper")])
+@pytest.mark.parametrize("prefix", [prefix for prefix in CONFIGS if prefix not in ("Bart", "Whisper", "DPR")])
 def test_of_an_encoder_decoder_the_encoder_is_loaded_with_its_weights(prefix: str, whole: bool, tmp_path: Path) -> None:
     path, model = checkpoint(tmp_path / "model", prefix, GENERATES[prefix] if whole else "Model")
 
@@ -143,6 +144,19 @@ def test_a_task_that_a_checkpoint_does_not_do_is_refused_with_what_to_do(tmp_pat
     with pytest.raises(ChainError, match="names no …ForRetrieval class") as caught:
         Transformer(path, transformer_task="retrieval")
     assert caught.value.next_step == "choose another transformer_task."
+
+
+def test_a_model_without_an_output_for_the_task_says_so_instead_of_what_it_takes(tmp_path: Path) -> None:
+    path, _ = checkpoint(tmp_path / "dpr", "DPR", "QuestionEncoder")
+
+    module = Transformer(path, transformer_task="feature-extraction")
+
+    with pytest.raises(InputError, match="dpr gives no output that its transformer_task reads") as caught:
+        module.preprocess(PAIRS)
+    assert "choose another, or name with modality_config" in caught.value.next_step
+    named = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
+    module = Transformer(path, modality_config=named, module_output_name="sentence_embedding")
+    assert module(module.preprocess(PAIRS))["sentence_embedding"].shape[0] == len(PAIRS)
 
 
 # Which golden checkpoint, for which task, and what an input of it may be.

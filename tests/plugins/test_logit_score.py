@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from pairchain import CrossEncoder
+from pairchain import CrossEncoder, PairchainWarning
 from pairchain.errors import ChainError, FormatError, InputError, MissingFileError
 from pairchain.modules import LogitScore
 
@@ -81,6 +81,29 @@ def test_what_is_no_token_id_is_refused(ids: tuple[Any, ...], named: str) -> Non
 
     assert named in str(caught.value)
     assert "whole number from zero" in str(caught.value)
+
+
+# sentence-transformers 6.2.0 saves the id of the unknown token for both words where a vocabulary has neither.
+def test_one_token_against_itself_is_refused_and_not_scored_zero(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="are both 7, and every score would be zero") as caught:
+        LogitScore(7, 7)
+
+    assert "choose two tokens" in caught.value.next_step
+    (tmp_path / "config.json").write_text('{"true_token_id": 7, "false_token_id": 7}')
+    with pytest.raises(
+        FormatError, match=rf"from {tmp_path}/config\.json: true_token_id and false_token_id are both 7"
+    ):
+        LogitScore.load(str(tmp_path))
+
+
+def test_a_key_that_nobody_knows_is_warned_about_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"true_token_id": 7, "colour": "blue"}')
+
+    with pytest.warns(PairchainWarning, match=r"config\.json holds the key 'colour', which nothing here knows"):
+        module = LogitScore.load(str(tmp_path))
+
+    module.save(str(tmp_path))
+    assert json.loads((tmp_path / "config.json").read_text())["colour"] == "blue"
 
 
 @pytest.mark.parametrize("ids", [(5, 3), (5,)])

@@ -113,6 +113,20 @@ def test_the_modality_can_be_told_in_any_order() -> None:
     assert model.predict(PAIRS, modality="audio").tolist() == [0, 0, 0, 0]
 
 
+def test_a_modality_that_nothing_has_is_refused_with_the_nearest() -> None:
+    model = model_of(routes("a", "b"), route_mappings={(None, "smell"): "b"})
+
+    assert model.predict(PAIRS[0], modality="smell") == 1
+    for modality in ("iamge", ("text", "iamge")):
+        with pytest.raises(
+            InputError, match=r"(?s)no modality 'iamge' \(did you mean 'image'\?\).*one of text, image, a"
+        ):
+            model.predict(PAIRS, modality=modality)
+    heads = Router({"up": [Difference()], "down": [Says(-1)]})
+    with pytest.raises(InputError, match="no modality 'iamge'"):
+        CrossEncoder(modules=[Letters(), heads]).predict(PAIRS, modality="iamge")
+
+
 def test_a_text_that_names_a_picture_is_one_only_where_a_route_takes_pictures() -> None:
     pair = ("a bee", "https://example.org/bee.png")
     sees = {"words": [Anything("text"), Says(0)], "pictures": [Anything("text", "image", "message"), Says(1)]}
@@ -230,26 +244,3 @@ def test_in_the_middle_of_a_chain_what_the_inputs_were_chooses() -> None:
 
     assert CrossEncoder(modules=[Seen(), router], activation_fn=nn.Identity()).predict(PAIRS[0]) == 1
     assert CrossEncoder(modules=[Letters(), router], activation_fn=nn.Identity()).predict(PAIRS[0]) == 0
-
-
-def test_two_routers_in_a_row_choose_each_for_itself() -> None:
-    reads = Router({"a": [Anything()], "b": [Anything()]}, route_mappings={(None, "image"): "b"})
-    scores = Router({"a": [Says(0)], "t": [Says(1)]}, default_route="a")
-    model = model_of(reads, scores)
-    mixed = [("a", "b"), ("a", PICTURE), ("c", "d")]
-
-    assert model.predict(mixed).tolist() == [0, 0, 0]
-    # the first has no route of that name, but a rule for pictures
-    assert model.predict(mixed[1:2], task="t").tolist() == [1]
-
-
-def test_a_router_inside_a_router_chooses_among_its_own_routes() -> None:
-    inner = Router(routes("x", "y"), default_route="x", route_mappings={(None, "image"): "y"})
-    model = model_of({"deep": [inner], "flat": routes(z=2)["z"]}, route_mappings={("t", "text"): "flat"})
-
-    mixed = [("a", "b"), ("a", PICTURE), ("c", "d")]
-    assert model.predict(mixed).tolist() == model.predict(mixed, batch_size=1).tolist() == [0, 1, 0]
-    assert model.predict(PAIRS[0], task="t") == 2
-    # the task is handed on: each Router needs a route or a rule for it
-    with pytest.raises(InputError, match=r"no route is for the task 'deep'\.\n.*the routes are x, y"):
-        model.predict(PAIRS, task="deep")

@@ -143,6 +143,7 @@ def test_tokenizer_and_configuration_are_those_of_the_default_route() -> None:
 
     assert model.tokenizer is inside.tokenizer is model.processor
     assert model.config is inside.config
+    assert model.model is inside.model
     assert model_of({"a": [Letters(), Difference()], "b": list(inside)}).tokenizer is None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import sys
 from functools import cache
 from pathlib import Path
@@ -9,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from media_web import serving
 from tiny_models import GOLDEN, load
 
 from pairchain import CrossEncoder
@@ -23,6 +27,13 @@ QUERY = "a bee on a flower"
 def listener() -> CrossEncoder:
     """Return the golden model of texts and sound at 16,000 samples a second."""
     return load(GOLDEN / "audio_qwen2_audio" / "model")
+
+
+def recording(samples: Any = SOUND, rate: int = 16000, **options: Any) -> bytes:
+    """Return a sound file: WAV in 32-bit floats, unless ``options`` of soundfile say otherwise."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, **{"format": "WAV", "subtype": "FLOAT", **options})
+    return file.getvalue()
 
 
 def test_sound_scores_the_same_however_it_is_passed() -> None:
@@ -51,6 +62,63 @@ def test_sound_scores_the_same_however_it_is_passed() -> None:
     assert model.predict((QUERY, SOUND[:4000])) != pytest.approx(expected, abs=1e-3)
 
 
+def test_a_sound_file_scores_as_its_samples_wherever_it_is(tmp_path: Path) -> None:
+    model = listener()
+    path = tmp_path / "Bee.WAV"
+    path.write_bytes(recording())
+    stereo = recording(np.stack([SOUND, SOUND], axis=1))
+    coded = base64.b64encode(recording()).decode()
+    expected = model.predict((QUERY, SOUND))
+
+    with serving(bee_wav=recording(), stereo_wav=stereo) as web:
+        named = [str(path), f"{web.at}/bee.wav", f"{web.at}/stereo.wav?channels=2", f"{web.at}/to/{web.at}/bee.wav"]
+        ways: list[Any] = [*named, *({"audio": name} for name in named), {"audio": f"data:audio/wav;base64,{coded}"}]
+        assert model.predict([(QUERY, way) for way in ways]) == pytest.approx([expected] * len(ways), abs=1e-5)
+        for part in ({"audio": str(path)}, {"path": str(path)}, {"url": f"{web.at}/bee.wav"}, {"base64": coded}):
+            document = {"role": "document", "content": [{"type": "audio", **part}]}
+            assert model.predict([{"role": "query", "content": QUERY}, document]) == pytest.approx(expected, abs=1e-5)
+        web.requests.clear()
+        with pytest.raises(InputError, match=r"input 1, element 1: it names the URL .*, and allow_urls is False"):
+            model.predict([(QUERY, str(path)), (QUERY, f"{web.at}/bee.wav")], allow_urls=False)
+        assert web.requests == []
+
+
+@pytest.mark.parametrize("options", [{"subtype": "PCM_16"}, {"format": "FLAC", "subtype": "PCM_16"}])
+def test_a_recording_in_whole_numbers_is_heard_as_loud_as_it_is(options: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "bee.flac"
+    path.write_bytes(recording(**options))
+
+    score = listener().predict((QUERY, str(path)))
+
+    assert score == pytest.approx(listener().predict((QUERY, SOUND)), abs=1e-3)
+    assert score != pytest.approx(listener().predict((QUERY, SOUND / 4)), abs=1e-3)
+
+
+def test_a_sound_file_of_another_sampling_rate_is_refused_with_both_rates_and_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "bee.wav"
+    path.write_bytes(recording(rate=44100))
+
+    with serving(bee_wav=recording(rate=44100)) as web:
+        for name in (str(path), f"{web.at}/bee.wav"):
+            with pytest.raises(InputError) as caught:
+                listener().predict([(QUERY, SOUND), (QUERY, "a text"), (QUERY, name)], batch_size=2)
+            said = "input 2, element 1: the audio has 44100 samples a second, and this model takes 16000"
+            assert said in str(caught.value)
+            assert "resample it to 16000" in caught.value.next_step
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"<html></html>", recording()[:40]])
+def test_a_damaged_sound_file_is_told_with_its_name_and_place(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bee.wav"
+    path.write_bytes(content)
+
+    with pytest.raises(InputError) as caught:
+        listener().predict([("a", "b"), (str(path), "b")])
+
+    assert f"input 1, element 0: the audio '{path}' cannot be opened: " in str(caught.value)
+    assert caught.value.next_step
+
+
 @pytest.mark.parametrize(
     ("side", "said"),
     [
@@ -63,9 +131,9 @@ def test_sound_scores_the_same_however_it_is_passed() -> None:
 )
 def test_sound_that_the_model_would_hear_otherwise_is_refused(side: Any, said: list[str]) -> None:
     with pytest.raises(InputError) as caught:
-        listener().predict([(QUERY, side)])
+        listener().predict([(QUERY, SOUND), (QUERY, side)])
 
-    for part in said:
+    for part in ("input 1, element 1: the audio", *said):
         assert part in str(caught.value)
 
 

@@ -224,6 +224,31 @@ def test_an_older_classifier_with_the_template_of_a_chat_model_scores_pairs_as_p
         chosen.predict(PAIRS)
 
 
+@pytest.mark.parametrize(("chosen", "style"), [(FLAT, "flat"), (STRUCTURED, "structured")])
+def test_a_template_that_is_set_later_is_used_by_an_older_classifier_too(
+    chosen: str, style: str, tmp_path: Path
+) -> None:
+    folder = checkpoint(tmp_path / "model", USERS_ONLY, "ForSequenceClassification", num_labels=1)
+    model = load(folder)
+    plain = model.predict(PAIRS).tolist()
+    expected = load(folder, processor_kwargs={"chat_template": chosen}).predict(PAIRS).tolist()
+    for_one_call = {"chat_template": {"chat_template": chosen}}
+
+    assert model.predict(PAIRS, processing_kwargs=for_one_call).tolist() == expected
+    assert rendered(model, chat_template=chosen) == "<query>a<document>b"
+    assert model.predict(PAIRS).tolist() == plain
+    with pytest.raises(ChainError, match="Only user and assistant roles are supported!"):
+        model.predict(PAIRS, processing_kwargs={"chat_template": {"chat_template": RAISES}})
+    model.processor.chat_template = chosen
+    assert model.predict(PAIRS).tolist() == expected
+    assert model[0].modality_config["message"]["format"] == style
+    assert model.predict([{"role": "query", "content": "a"}, {"role": "document", "content": "b"}]).shape == ()
+    model.save_pretrained(tmp_path / "again")
+    assert scores(tmp_path / "again") == expected
+    model.processor.chat_template = USERS_ONLY
+    assert model.predict(PAIRS).tolist() == plain
+
+
 def test_an_older_classifier_whose_template_carries_pairs_scores_them_through_it(tmp_path: Path) -> None:
     model = load(checkpoint(tmp_path / "model", FLAT, "ForSequenceClassification", num_labels=1))
 

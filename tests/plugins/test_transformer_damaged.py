@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from hub_server import HubServer
-from tiny_models import GOLDEN, edited, load, scores
+from tiny_models import GOLDEN, edited, load, save_tiny, scores
 from transformers import AutoModelForSequenceClassification
 
 from pairchain import PairchainWarning
@@ -31,7 +31,7 @@ def expected() -> list[float]:
         ({"transformer_task": "any-to-any"}, ["AutoModelForMultimodalLM", "BertConfig", "another transformer_task"]),
         ({"model_kwargs": [1]}, [CONFIG, "model_kwargs is [1], not an object"]),
         ({"modality_config": []}, [CONFIG, "modality_config is [], not an object"]),
-        ({"model_kwargs": {"dtyp": 1}}, ["unexpected keyword argument 'dtyp'"]),
+        ({"model_kwargs": {"dtype": [1]}}, ["the model cannot be loaded with AutoModelForSequenceClassification"]),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(
@@ -69,13 +69,24 @@ def test_a_missing_file_is_told_by_name(file: str, said: list[str], classifier: 
         assert part in str(caught.value)
 
 
+def test_a_missing_vocabulary_is_told_where_the_library_asks_for_a_package(tmp_path: Path) -> None:
+    path = Path(save_tiny(tmp_path, "qwen3", "ForSequenceClassification", num_labels=1))
+    (path / "tokenizer.json").unlink()
+
+    with pytest.raises(FormatError, match="the tokenizer cannot be loaded") as caught:
+        load(path)
+
+    assert "there is none of tokenizer.json" in caught.value.next_step
+    assert "save or fetch the model again" in caught.value.next_step
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [
         ("config.json", "config.json .*is not JSON"),
         ("model.safetensors", "the model cannot be loaded with AutoModelForSequenceClassification"),
         ("tokenizer.json", "the tokenizer cannot be loaded"),
-        ("tokenizer_config.json", "the tokenizer cannot be loaded"),
+        ("tokenizer_config.json", "tokenizer_config.json .*is not JSON"),
         (CONFIG, f"{CONFIG} is not JSON"),
     ],
 )

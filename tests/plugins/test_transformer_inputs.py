@@ -58,6 +58,23 @@ def test_an_input_is_cut_at_the_longest_length_of_both_sides() -> None:
     assert (ids == BERT_SPECIAL["sep"]).sum(dim=1).tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_longest_length_without_room_for_any_text_is_refused_with_how_much_is_needed(limit: int) -> None:
+    model = CrossEncoder(modules=[classifier()], device="cpu")
+    short = CrossEncoder(modules=[classifier(max_seq_length=limit)], device="cpu")
+
+    for scorer, options in (
+        (model, {"max_length": limit}),
+        (model, {"max_length": limit, "truncation": "document"}),
+        (model, {"processing_kwargs": {"text": {"max_length": limit}}}),
+        (short, {}),
+    ):
+        with pytest.raises(InputError, match=f"max_length is {limit}, and .* adds 3 special tokens") as caught:
+            scorer.predict(PAIRS, **options)
+        assert caught.value.next_step == "raise max_length, or max_seq_length where it is that, above 3."
+    assert short.predict(PAIRS, max_length=64).tolist() == model.predict(PAIRS).tolist()
+
+
 def test_the_longest_length_comes_from_what_tokenizer_and_model_agree_on(tmp_path: Path) -> None:
     assert classifier().max_seq_length == 64
     assert Transformer(save_tiny(tmp_path / "16", "bert", max_position_embeddings=16)).max_seq_length == 16
@@ -109,6 +126,7 @@ def test_settings_of_a_call_come_before_those_of_the_model_key_by_key() -> None:
 
     assert width(module.preprocess(PAIRS[1:])) == 10
     assert width(module.preprocess(PAIRS, processing_kwargs={"text": {"max_length": 8}})) == 8
+    assert width(module.preprocess(PAIRS, max_length=8)) == 8
     assert width(module.preprocess(PAIRS[1:], processing_kwargs={"text": {"padding": True}})) == 7
     assert width(module.preprocess(PAIRS, processing_kwargs={"text": None, "common": {}})) == 10
     assert width(module.preprocess(PAIRS[1:])) == 10

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from hub_server import HubServer
 from tiny_models import GOLDEN, PAIRS, edited, load, save_tiny, scores
 from transformers import AutoModelForSequenceClassification
 
@@ -158,19 +159,21 @@ def test_a_head_that_was_never_trained_is_warned_about(tmp_path: Path) -> None:
     assert model.predict(PAIRS).shape == (2, 3)
 
 
-def test_the_tokenizer_may_be_somewhere_else_and_is_saved_with_the_model(
-    classifier: Path, tmp_path: Path, expected: list[float]
+def test_the_tokenizer_may_be_in_another_repository_and_is_saved_with_the_model(
+    classifier: Path, tmp_path: Path, expected: list[float], hub: HubServer
 ) -> None:
+    hub.add_repo("somebody/words")
+    hub.commit("somebody/words", GOLDEN / "bert_seqcls_1label" / "model")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (classifier / name).unlink()
-    edited(classifier, tokenizer_name_or_path=str(GOLDEN / "bert_seqcls_1label" / "model"))
+    edited(classifier, tokenizer_name_or_path="somebody/words")
 
     load(classifier).save_pretrained(tmp_path / "again")
 
     assert scores(classifier) == scores(tmp_path / "again") == expected
     assert "tokenizer_name_or_path" not in json.loads((tmp_path / "again" / CONFIG).read_text())
-    with pytest.raises(SourceNotFoundError, match="'/nowhere/at/all'"):
-        load(edited(classifier, tokenizer_name_or_path="/nowhere/at/all"))
+    with pytest.raises(SourceNotFoundError, match="'nobody/words'"):
+        load(edited(classifier, tokenizer_name_or_path="nobody/words"))
 
 
 @pytest.mark.parametrize("style", ["flat", "structured"])

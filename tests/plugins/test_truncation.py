@@ -68,7 +68,10 @@ def test_the_end_of_the_template_is_never_cut(padding_side: str, limit: int, tmp
 def test_a_tokenizer_that_cuts_on_the_left_keeps_the_end_by_itself(tmp_path: Path) -> None:
     model = chat_model(tmp_path / "model", truncation_side="left")
 
-    assert rows(model, PAIRS, max_length=50) == [row[-50:] for row in rows(model, PAIRS)]
+    with pytest.warns(PairchainWarning, match="2 of 4 pairs in a batch lost their whole query to max_length=50"):
+        assert rows(model, PAIRS, max_length=50) == [row[-50:] for row in rows(model, PAIRS)]
+    # a warning would be an error here
+    model.predict(PAIRS[1:3], max_length=50)
 
 
 # A cut inside an emoji, which is several tokens and one character, must come to an end.
@@ -157,8 +160,9 @@ def test_a_way_to_cut_that_there_is_not_is_refused_with_the_nearest(style: str, 
         assert f"there is no truncation {wrong!r}{nearest}" in str(caught.value)
         assert "longest_first" in caught.value.next_step
     if style == "chat":
-        with pytest.raises(InputError, match="Second sequence not provided"):
+        with pytest.raises(InputError, match="has no second one for truncation='only_second'") as caught:
             model.predict(PAIRS, truncation="only_second", max_length=20)
+        assert "use truncation='document'" in caught.value.next_step
 
 
 # sentence-transformers 6.2.0 scores pairs without their documents, all alike, and says nothing.
@@ -183,16 +187,56 @@ def test_pairs_that_lost_their_whole_document_are_counted_in_a_warning(way: str,
     model.predict(pairs, max_length=200, truncation=way)
 
 
-def test_a_pair_with_an_image_that_lost_the_end_of_the_template_is_warned_about() -> None:
+def test_a_plain_pair_that_lost_a_whole_side_is_counted_in_a_warning() -> None:
+    model = load(GOLDEN / "bert_seqcls_1label" / "model")
+    pairs = [("a b c", "d e"), ("a b c", "x"), ("a b c", ""), ("a", ""), ("a b c", " ")]
+
+    with pytest.warns(
+        PairchainWarning, match="2 of 5 pairs in a batch lost their whole document to max_length=4"
+    ) as told:
+        scores = model.predict(pairs, max_length=4)
+
+    assert len(told) == 1
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+    with pytest.warns(PairchainWarning, match=r"1 of 1 .* whole query and 1 of 1 .* whole document to max_length=3"):
+        model.rank("a", ["b"], max_length=3)
+    # a warning would be an error here
+    model.predict(pairs, max_length=5)
+    model.predict(pairs[2:], max_length=4)
+    model.predict([(QUERY, DOCUMENT)], max_length=12)
+
+
+# sentence-transformers 6.2.0 cuts the end of the template off, and reads the score of a token of the document.
+def test_a_pair_with_an_image_keeps_the_end_of_the_template_too() -> None:
     model = load(GOLDEN / "vlm_llava" / "model")
     image = Image.new("RGB", (28, 28), "red")
+    tail = model.tokenizer("<|im_end|>\n<|im_start|>assistant")["input_ids"]
+    pairs = [(image, DOCUMENT), (image, {"image": image, "text": DOCUMENT}), (image, "red")]
+    whole = rows(model, pairs)
 
-    with pytest.warns(PairchainWarning, match="1 of 2 pairs in a batch hold media and are longer than max_length=80"):
-        model.predict([(image, DOCUMENT), (image, "red")], max_length=80)
-    with pytest.raises(InputError, match="Mismatch in `image` token count") as caught:
-        model.predict([(DOCUMENT, image)], max_length=80)
+    cut = rows(model, pairs, max_length=80)
+
+    assert [len(row) for row in cut] == [80, 80, len(whole[2])]
+    assert cut == [row if len(row) <= 80 else row[: 80 - len(tail)] + tail for row in whole]
+    assert rows(model, pairs, max_length=80, truncation="document")[0][-len(tail) :] == tail
+    assert model.rank(image, [DOCUMENT], max_length=80)[0]["score"] == pytest.approx(
+        model.predict([(image, DOCUMENT)], max_length=80)[0]
+    )
+
+
+def test_an_image_that_does_not_fit_is_refused_and_one_that_takes_the_place_of_the_end_is_warned_about() -> None:
+    model = load(GOLDEN / "vlm_llava" / "model")
+    image = Image.new("RGB", (28, 28), "red")
+    (whole,) = rows(model, [(QUERY, image)])
+
+    with pytest.raises(InputError, match=r"^input 1: .*Mismatch in `image` token count") as caught:
+        model.predict([(image, "red"), (DOCUMENT, image)], max_length=80)
     assert "increase `max_length`" in str(caught.value)
-    assert model.predict([(image, DOCUMENT)], max_length=500).shape == (1,)
+    limit = len(whole) - 1
+    with pytest.warns(PairchainWarning, match=f"1 of 2 pairs in a batch end in media and are longer than .*{limit}"):
+        model.predict([("x", image), (QUERY, image)], max_length=limit)
+    # a warning would be an error here
+    assert model.predict([("x", image), (QUERY, image)], max_length=len(whole)).shape == (2,)
 
 
 def test_a_chat_model_without_padding_token_says_how_to_name_one(tmp_path: Path) -> None:

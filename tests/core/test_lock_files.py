@@ -1,0 +1,108 @@
+"""A lock is a file that is written whole, read with care, and made only of what can be pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from broken_models import Change, keys, text, without
+
+import pairchain
+from pairchain import CrossEncoder, Lock, PairchainWarning
+from pairchain.errors import FormatError, InputError, LockError
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (without("tokenizer.json"), "vocabulary is missing"),
+        (text("modules.json", "[]"), "should be a list of modules"),
+        (keys("sentence_bert_config.json", tokenizer_name_or_path="someone/tokenizer"), "its tokenizer from someone/"),
+    ],
+)
+def test_what_cannot_be_read_whole_cannot_be_locked(
+    change: Change, says: str, classifier: Path, tmp_path: Path
+) -> None:
+    change(classifier)
+
+    with pytest.raises(FormatError, match=says) as caught:
+        pairchain.lock(classifier, tmp_path / "lock.json")
+
+    assert str(classifier) in caught.value.where
+    assert not (tmp_path / "lock.json").exists()
+
+
+def test_a_lock_takes_the_place_of_an_older_one_whole_or_not_at_all(classifier: Path, tmp_path: Path) -> None:
+    file = tmp_path / "pairchain.lock.json"
+    first = pairchain.lock(classifier, file)
+    without("tokenizer.json")(classifier)
+    with pytest.raises(FormatError, match="vocabulary"):
+        pairchain.lock(classifier, file)
+    assert Lock.read(file) == first
+    with pytest.raises(FormatError, match="folder that is there"):
+        first.write(tmp_path / "nowhere" / "lock.json")
+
+    Lock("", "", {}).write(file)
+
+    assert Lock.read(file) == Lock("", "", {})
+    assert [path.name for path in tmp_path.iterdir() if "lock" in path.name] == ["pairchain.lock.json"]
+
+
+@pytest.mark.parametrize("drift", ["warn", "raise"])
+def test_other_versions_of_plugins_are_warned_about_or_refused(drift: str, classifier: Path, tmp_path: Path) -> None:
+    file = tmp_path / "lock.json"
+    pairchain.lock(classifier, file)
+    keys("lock.json", plugins={"pairchain-core": "0.0.1", "pairchain-transformer": "0.0.2", "gone": "3"})(tmp_path)
+    lines = ["pairchain-core is 0.1.0, and was 0.0.1", "pairchain-transformer is 0.1.0, and was 0.0.2"]
+    lines.insert(0, "gone 3 provided a type of it when it was locked, and is not installed")
+
+    if drift == "raise":
+        with pytest.raises(LockError, match="3 differences") as caught:
+            CrossEncoder(classifier, lock=Lock.read(file, plugin_drift="raise"), device="cpu")
+        assert caught.value.mismatches == tuple(lines)
+    else:
+        with pytest.warns(PairchainWarning, match="; ".join(lines)):
+            CrossEncoder(classifier, lock=file, device="cpu")
+
+
+def test_what_to_do_about_plugins_is_one_of_two_things(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'warn' or 'raise'"):
+        Lock.read(tmp_path / "lock.json", plugin_drift="ignore")  # type: ignore[arg-type]
+
+
+def damage(**changes: object) -> Callable[[Path], None]:
+    return keys("lock.json", **changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "says", "next_step"),
+    [
+        (without("lock.json"), "there is no lock at", "make one with pairchain.lock"),
+        (text("lock.json", "{"), "is not JSON", ""),
+        (text("lock.json", "[]"), "should hold a JSON object", ""),
+        (damage(lock_version=None), "it says None", "make a new one"),
+        (damage(lock_version=0), "it says 0", "make a new one"),
+        (damage(lock_version=2), "it says 2", "pip install --upgrade pairchain-core"),
+        (damage(files=None), "damaged: KeyError: 'files'", "make a new one"),
+        (damage(files=["modules.json"]), "damaged", "make a new one"),
+        (damage(files={"modules.json": "abc"}), "'abc' is not what stands there", "make a new one"),
+        (damage(files={"modules.json": None}), "None is not what stands there", "make a new one"),
+        (damage(model={"name": "a/b", "commit": "main"}), "'main' is not what stands there", "make a new one"),
+        (damage(model="a/b"), "damaged", "make a new one"),
+        (damage(code={"a/b": {"commit": 3, "files": {}}}), "3 is not what stands there", "make a new one"),
+        (damage(code=[]), "damaged", "make a new one"),
+        (damage(plugins={"pairchain-core": 1}), "1 is not what stands there", "make a new one"),
+    ],
+)
+def test_a_lock_that_cannot_be_read_is_refused(
+    change: Change, says: str, next_step: str, classifier: Path, tmp_path: Path
+) -> None:
+    pairchain.lock(classifier, tmp_path / "lock.json")
+    change(tmp_path)
+
+    with pytest.raises(FormatError, match=says) as caught:
+        CrossEncoder(classifier, lock=tmp_path / "lock.json", device="cpu")
+
+    assert str(tmp_path / "lock.json") in str(caught.value)
+    assert next_step in caught.value.next_step
