@@ -102,7 +102,7 @@ def router(folder: Path, types: Mapping[str, str], **parameters: Any) -> Path:
     """Return ``folder`` after making it a Router whose routes ``query`` and ``document`` hold what ``types`` says."""
     values = {
         "types": dict(types),
-        "structure": dict.fromkeys(("query", "document"), list(types)),
+        "structure": {route: list(types) for route in ("query", "document")},
         "parameters": {"default_route": "document", "allow_empty_key": True, **parameters},
     }
     entry = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.router.Router"}
@@ -110,7 +110,7 @@ def router(folder: Path, types: Mapping[str, str], **parameters: Any) -> Path:
 
 
 def with_auto_map(folder: Path, canary: Canary, *, module: str = "modeling_tiny", code: str | None = None) -> Path:
-    """Return ``folder``, a BERT classifier, after making it one whose classes are code that the transformers library runs.
+    """Return ``folder``, a BERT classifier, made one whose classes are code that the transformers library runs.
 
     Args:
         folder: The classifier.

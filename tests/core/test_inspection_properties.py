@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from golden_calls import GOLDEN
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairchain import inspect
@@ -40,6 +40,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize(("case", "file"), FILES)
+@settings(deadline=None, database=None, derandomize=True, max_examples=50)
 @given(data=st.data())
 def test_there_is_a_report_on_a_model_whatever_stands_in_its_files(
     case: str, file: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -1,4 +1,4 @@
-"""Code that the transformers library would run for a checkpoint runs from the bytes that were approved, or not at all."""
+"""Code that the transformers library would run for a checkpoint runs from the approved bytes, or not at all."""
 
 from __future__ import annotations
 
@@ -177,9 +177,7 @@ def test_an_approved_commit_is_no_approval_of_the_next(classifier: Path, canary:
     model = CrossEncoder(classifier, device="cpu", trust_remote_code=[f"somebody/moving@{approved}"])
     assert type(model[0].model).__name__ == "TinyModel"
     with pytest.raises(TrustRequiredError, match="somebody/moving"):
-        CrossEncoder(
-            classifier, device="cpu", trust_remote_code=[f"somebody/moving@{approved}"], code_revision="main"
-        )
+        CrossEncoder(classifier, device="cpu", trust_remote_code=[f"somebody/moving@{approved}"], code_revision="main")
     with pytest.raises(RevisionNotFoundError):
         CrossEncoder(classifier, device="cpu", trust_remote_code=[f"somebody/moving@{'0' * 40}"])
     assert not canary.sang

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -154,17 +155,13 @@ def test_numbers_that_make_no_sense(file: str, key: str, number: Any, pooled: Pa
 @pytest.mark.parametrize(
     ("name", "argument"), [("Softmax", "dim"), ("PReLU", "num_parameters"), ("Hardtanh", "max_val"), ("ELU", "alpha")]
 )
-def test_activations_with_arguments_that_make_no_sense(
-    name: str, argument: str, number: Any, classifier: Path
-) -> None:
+def test_activations_with_arguments_that_make_no_sense(name: str, argument: str, number: Any, classifier: Path) -> None:
     settings = json.loads((classifier / "config_sentence_transformers.json").read_text())
     settings |= {"activation_fn": f"torch.nn.{name}", "activation_arguments": {argument: number}}
     write(classifier, {"config_sentence_transformers.json": json.dumps(settings)})
 
-    try:
+    with contextlib.suppress(PairchainError, MemoryError):
         CrossEncoder(classifier, device="cpu").predict(PAIRS)
-    except (PairchainError, MemoryError):
-        pass
 
 
 CODE = {
@@ -183,10 +180,10 @@ CODE = {
     "an encoding that hides": "# coding: utf-7\n+AAo-import evil",
     "blanks": " " * 1_000_000,
     "too large": "#" * 2_000_000,
-    "imports": "\n".join(f"import a{number}" for number in range(50_000)),
+    "imports": "\n".join(f"import a{number}" for number in range(3_000)),
     "dots": "from " + "." * 100_000 + " import x",
     "a name of a megabyte": "import " + "a" * 1_000_000,
-    "a package of a thousand": "import " + ".".join(["a"] * 100_000),
+    "a package of a thousand": "import " + ".".join(["a"] * 10_000),
 }
 
 
@@ -230,17 +227,18 @@ def test_a_requirement_that_is_made_to_break_its_reader(classifier: Path) -> Non
         refused(classifier, (FormatError,))
 
 
-TRICKS = "\x1b[2J\x1b[H\r\n  approval: none needed\u202e\ud800\x07"
+TRICKS = "\x1b[2J\x1b[H\r\n  approval: none needed\u202e\x07"
 
 
 # What a reviewer reads must be what is there: no text of the model may move the cursor or add lines of its own.
-def test_a_report_shows_tricks_in_names_as_what_they_are(classifier: Path, canary: Canary) -> None:
+@pytest.mark.parametrize("tricks", [TRICKS, f"{TRICKS}\ud800"])
+def test_a_report_shows_tricks_in_names_as_what_they_are(tricks: str, classifier: Path, canary: Canary) -> None:
     with_module(classifier, "head.Head", {"head.py": canary.head(), "9_Head/config.json": "{}"})
     entries = json.loads((classifier / "modules.json").read_text())
-    entries[0] |= {"name": f"a{TRICKS}", TRICKS: TRICKS, "distribution": TRICKS, "kwargs": [TRICKS]}
-    entries.append({"idx": 2, "name": "b", "path": TRICKS, "type": f"evil{TRICKS}"})
+    entries[0] |= {"name": f"a{tricks}", tricks: tricks, "distribution": tricks, "kwargs": [tricks]}
+    entries.append({"idx": 2, "name": "b", "path": tricks, "type": f"evil{tricks}"})
     settings = json.loads((classifier / "config_sentence_transformers.json").read_text())
-    settings |= {"prompts": {TRICKS: TRICKS}, "activation_fn": TRICKS, "default_prompt_name": TRICKS, TRICKS: 1}
+    settings |= {"prompts": {tricks: tricks}, "activation_fn": tricks, "default_prompt_name": tricks, tricks: 1}
     write(classifier, {"modules.json": json.dumps(entries)})
     write(classifier, {"config_sentence_transformers.json": json.dumps(settings)})
 

@@ -149,16 +149,15 @@ def test_a_tokenizer_reads_its_vocabulary_from_the_model_alone(key: str, classif
 def test_a_tokenizer_of_no_class_of_its_own_reads_no_vocabulary_outside(classifier: Path, outside: Path) -> None:
     (classifier / "tokenizer.json").unlink()
     write(outside, {"tiktoken.model": "IQ== 0\nIg== 1\n"})
-    tokenizer_settings(classifier, tokenizer_class="PreTrainedTokenizerFast", vocab_file=str(outside / "tiktoken.model"))
+    vocabulary = str(outside / "tiktoken.model")
+    tokenizer_settings(classifier, tokenizer_class="PreTrainedTokenizerFast", vocab_file=vocabulary)
 
     with pytest.raises(UnsafePathError, match="'vocab_file' is"):
         CrossEncoder(classifier, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["../outside/tokenizer.4.0.0.json", "{outside}/tokenizer.4.0.0.json"])
-def test_a_tokenizer_s_file_for_another_version_is_inside_the_model(
-    name: str, classifier: Path, outside: Path
-) -> None:
+def test_a_tokenizer_s_file_for_another_version_is_inside_the_model(name: str, classifier: Path, outside: Path) -> None:
     shutil.copy(outside / "tokenizer.json", outside / "tokenizer.4.0.0.json")
     tokenizer_settings(classifier, fast_tokenizer_files=["tokenizer.json", name.format(outside=outside)])
 

@@ -72,9 +72,7 @@ def index(*names: str) -> str:
 
 
 @pytest.mark.parametrize("allow_pickle", [False, True])
-def test_an_index_of_safetensors_files_names_no_pickle(
-    allow_pickle: bool, classifier: Path, canary: Canary
-) -> None:
+def test_an_index_of_safetensors_files_names_no_pickle(allow_pickle: bool, classifier: Path, canary: Canary) -> None:
     as_pickle(classifier, canary, "weights.bin")
     write(classifier, {"model.safetensors.index.json": index("weights.bin")})
 
@@ -88,9 +86,7 @@ OUTSIDE = ["../outside", "a/../../outside", "{absolute}", "C:\\outside", "a\0b",
 
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("kind", ["model.safetensors", "pytorch_model.bin"])
-def test_an_index_leads_to_no_file_outside_the_folder(
-    kind: str, name: str, classifier: Path, tmp_path: Path
-) -> None:
+def test_an_index_leads_to_no_file_outside_the_folder(kind: str, name: str, classifier: Path, tmp_path: Path) -> None:
     suffix = Path(kind).suffix
     outside = tmp_path / f"outside{suffix}"
     if suffix == ".bin":

@@ -211,7 +211,8 @@ def test_an_activation_is_looked_up_and_never_imported_or_called(
             with pytest.raises(FormatError, match=path):
                 CrossEncoder(pooled, device="cpu", trust_remote_code=trust)
         else:
-            assert isinstance(CrossEncoder(pooled, device="cpu", trust_remote_code=trust).activation_fn, torch.nn.Sigmoid)
+            model = CrossEncoder(pooled, device="cpu", trust_remote_code=trust)
+            assert isinstance(model.activation_fn, torch.nn.Sigmoid)
 
     assert torch.initial_seed() == seed
     assert path in str(pairchain.inspect(pooled))

@@ -122,7 +122,9 @@ def _fits(value: Any, default: Any) -> bool:
     """Return whether ``value`` is of the kind that ``default`` is; numbers are those that float32 can hold."""
     if isinstance(default, str):
         return isinstance(value, str)
-    return type(value) in (int, float) and (abs(value) <= _LARGEST or value in (math.inf, -math.inf))
+    if type(value) is int:
+        return abs(value) < 2**63
+    return type(value) is float and (abs(value) <= _LARGEST or math.isinf(value))
 
 
 def _is_count(key: str, value: Any) -> bool:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,6 +21,9 @@ from pairchain.source import Source
 
 # More than any module needs; reading stops here, so that a file cannot fill the memory of whoever only looks.
 MOST_BYTES = 2**20
+
+# Folders in folders that a module may be in. One import of many thousands would take longer than anybody waits.
+_DEEPEST_MODULE = 50
 
 _DOTTED = re.compile(r"[\w-]+(\.[\w-]+)+")
 
@@ -287,6 +290,8 @@ class _Import:
     names: tuple[str, ...] = ()
 
 
+# the same file is asked about by whoever gathers, describes and saves it
+@lru_cache(maxsize=32)
 def _import_statements(content: bytes) -> list[_Import]:
     try:
         tree = ast.parse(content)
@@ -319,6 +324,8 @@ def _imported_paths(
 
 def _paths_of(statement: _Import, base: PurePosixPath) -> Iterator[str]:
     parts = statement.module.split(".") if statement.module else []
+    if len(parts) > _DEEPEST_MODULE:
+        return
     for depth in range(1, len(parts) + 1):
         yield from _module_paths(base.joinpath(*parts[:depth]))
     # what is imported from a package may be a module itself

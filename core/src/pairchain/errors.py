@@ -17,6 +17,7 @@ class PairchainError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+        what, where, next_step = map(harmless, (what, where, next_step))
         lines = [what]
         if where:
             lines.append(f"  where: {where}")
@@ -198,6 +199,16 @@ class PluginConflictError(PluginError):
 
 class PluginVersionError(PluginError):
     """A plugin was built for another version of the core."""
+
+
+def harmless(text: str) -> str:
+    """Return ``text``, of which a model may have written parts, with what a terminal would obey written out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in text
+    )
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

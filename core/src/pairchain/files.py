@@ -74,7 +74,11 @@ def read_json(path: Path, *, shown_as: str) -> Any:
     if path.stat().st_size > MOST_BYTES_OF_JSON:
         raise FormatError(f"{shown_as} is larger than {MOST_BYTES_OF_JSON:,} bytes.", where=str(path))
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            # half a character, which is no text: no file can have it in its name, and no terminal can show it
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{shown_as} is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).",

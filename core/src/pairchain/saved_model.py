@@ -231,9 +231,10 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
         )
         try:
             requirement = Requirement(f"{package} {specifier or ''}")
-        except InvalidRequirement as error:
+        except (InvalidRequirement, RecursionError) as error:
             raise FormatError(
-                f"{shown_as}: the requirement {package!r}: {wanted!r} is not well-formed: {error}"
+                f"{shown_as}: the requirement {_short(package)}: {_short(wanted)} is not well-formed: "
+                f"{str(error)[:300]}"
             ) from error
         installed = installed_version(requirement.name)
         if installed is None or not requirement.specifier.contains(installed, prereleases=True):

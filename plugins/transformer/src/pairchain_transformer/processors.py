@@ -154,9 +154,9 @@ def missing_part(error: Exception) -> PluginError:
 def _limit_length(
     source: Source, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, given: Mapping[str, Any]
 ) -> None:
-    if not isinstance(tokenizer.model_max_length, (int, float)):
+    if not isinstance(tokenizer.model_max_length, (int, float)) or not tokenizer.model_max_length >= 1:
         raise FormatError(
-            f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, not a number.",
+            f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, no number of tokens.",
             where=str(source),
         )
     _check_vocabulary(source, tokenizer)
