@@ -224,7 +224,7 @@ def test_a_number_that_json_cannot_say_becomes_a_text(tmp_path: Path) -> None:
 
 def test_nothing_in_a_model_steers_the_terminal_of_who_reads_the_report(tmp_path: Path) -> None:
     folder = copy_of("prompts_defaults", tmp_path)
-    hidden = "\x1b[2J\x1b[31m\r\u202e\ud800"
+    hidden = "\x1b[2J\x1b[31m\r\u202e"
     entry(0, type=f"nobody{hidden}\n  by       the plugin pairchain-dense")(folder)
     keys("config_sentence_transformers.json", prompts={f"a{hidden}": hidden}, activation_fn=hidden)(folder)
     text("train.py", "")(folder)

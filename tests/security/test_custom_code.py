@@ -48,7 +48,6 @@ SHAPES: list[Any] = [
     "sha256:" + "0" * 64,
     "True",
     "*",
-    [],
     [True],
     [DIGEST, True],
     [DIGEST, None],

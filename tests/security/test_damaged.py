@@ -231,6 +231,7 @@ TRICKS = "\x1b[2J\x1b[H\r\n  approval: none needed\u202e\x07"
 
 
 # What a reviewer reads must be what is there: no text of the model may move the cursor or add lines of its own.
+@pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize("tricks", [TRICKS, f"{TRICKS}\ud800"])
 def test_a_report_shows_tricks_in_names_as_what_they_are(tricks: str, classifier: Path, canary: Canary) -> None:
     with_module(classifier, "head.Head", {"head.py": canary.head(), "9_Head/config.json": "{}"})

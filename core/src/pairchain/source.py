@@ -372,9 +372,10 @@ def _stays_inside(path: Path, root: str) -> bool:
 
 
 def _leaves(source: Source, paths: list[str]) -> UnsafePathError:
+    one = "is a link that leads out of the model's folder, or stands for a module's folder"
+    several = "are links that lead out of the model's folder, or stand for a module's folder"
     return UnsafePathError(
-        f"{', '.join(paths)} {'is a link that leads' if len(paths) == 1 else 'are links that lead'} out of the model's "
-        "folder, or stand where a module's folder should.",
+        f"{', '.join(paths)} {one if len(paths) == 1 else several}.",
         where=str(source),
         next_step="if you made it, put the file itself there; if not, do not load this model.",
     )

@@ -103,15 +103,20 @@ def _checked(value: bool | Sequence[str]) -> bool | tuple[str, ...]:
     """
     if isinstance(value, bool) or value is None:
         return bool(value)
-    approvals = () if isinstance(value, str) or not isinstance(value, Sequence) else tuple(value)
-    for approval in approvals or (value,):
-        if not isinstance(approval, str) or not _APPROVAL.fullmatch(approval) or not approvals:
-            raise InputError(
-                f"trust_remote_code is {value!r}; {approval!r} is no approval.",
-                next_step="pass True, False, or a list of 'owner/name@<commit, 40 hex digits>' and "
-                "'sha256:<64 hex digits>'; a refusal prints the one to pass.",
-            )
-    return approvals
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise _no_approval(value, value)
+    for approval in value:
+        if not isinstance(approval, str) or not _APPROVAL.fullmatch(approval):
+            raise _no_approval(value, approval)
+    return tuple(value)
+
+
+def _no_approval(value: object, approval: object) -> InputError:
+    return InputError(
+        f"trust_remote_code is {value!r}; {approval!r} is no approval.",
+        next_step="pass True, False, or a list of 'owner/name@<commit, 40 hex digits>' and 'sha256:<64 hex digits>'; "
+        "a refusal prints the one to pass.",
+    )
 
 
 # A context, not an argument: a module's `load` calls helpers, and third parties write those calls, so an argument would
