@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 from hub_server import HubServer
+from transformers import dynamic_module_utils
+from transformers.generation import utils
 from traps import CHECKPOINT, GOLDEN, PAIRS, Canary, with_auto_map, with_module, write
 
 import pairchain
@@ -222,3 +226,38 @@ def test_an_approved_module_gets_no_further_code_run_by_the_library(
     model = CrossEncoder(classifier, device="cpu", trust_remote_code=both)
     assert type(model[1].inner[0]).__name__ == "TinyModel"
     assert canary.sang
+
+
+def test_code_that_imports_the_library_only_when_it_loads_is_held_to_the_same(
+    classifier: Path, canary: Canary, tmp_path: Path
+) -> None:
+    nested = with_auto_map(Path(shutil.copytree(classifier, tmp_path / "nested")), canary)
+    loader = LOADER.format(nested=str(nested)).replace("import transformers\n", "")
+    loader = loader.replace("        module = cls()\n", "        import transformers\n        module = cls()\n")
+    entries = [{"idx": 0, "name": "0", "path": "", "type": "loader.Head"}]
+    write(classifier, {"loader.py": loader, "modules.json": json.dumps(entries)})
+    code = f"""
+    import sys, pairchain
+    from pairchain.errors import TrustRequiredError
+    approvals = pairchain.inspect({str(classifier)!r}).approvals
+    assert "transformers" not in sys.modules
+    try:
+        pairchain.CrossEncoder({str(classifier)!r}, device="cpu", trust_remote_code=approvals)
+    except TrustRequiredError as error:
+        print(error.what)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, check=True, cwd=tmp_path
+    )
+
+    assert str(nested / "modeling_tiny.py") in done.stdout
+    assert not canary.sang
+
+
+def test_the_library_is_left_as_it_was(classifier: Path, canary: Canary) -> None:
+    CrossEncoder(with_auto_map(classifier, canary), device="cpu", trust_remote_code=True)
+
+    for module in (dynamic_module_utils, utils):
+        for name in ("get_cached_module_file", "get_class_in_module"):
+            assert getattr(module, name).__module__ == "transformers.dynamic_module_utils"
+    assert dynamic_module_utils.TIME_OUT_REMOTE_CODE > 0

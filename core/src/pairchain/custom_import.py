@@ -10,7 +10,7 @@ import builtins
 import hashlib
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -27,6 +27,9 @@ from pairchain.errors import FormatError, nearest
 PACKAGE = "pairchain_custom_code"
 
 _admitted: dict[str, Code] = {}
+
+# Called when custom code has imported something that is installed.
+after_import: list[Callable[[], None]] = []
 
 
 def load_class(code: Code, name: str) -> type:
@@ -189,7 +192,10 @@ class _Importer:
             found = _import_own(f"{home}.{name}", name, fromlist or ())
             return found if fromlist else sys.modules[f"{home}.{top}"]
         if _can_be_imported(top):
-            return builtins.__import__(name, globals, locals, fromlist or ())
+            found = builtins.__import__(name, globals, locals, fromlist or ())
+            for tell in after_import:
+                tell()
+            return found
         offered: ModuleType | None = hooks.ask_one("pairchain_offer_import", ModuleType, name=name)
         if offered is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)

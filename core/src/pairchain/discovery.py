@@ -162,5 +162,5 @@ def installed_version(distribution: str) -> str | None:
     """Return the version of an installed distribution, or None if it is not installed."""
     try:
         return importlib_metadata.version(distribution)
-    except importlib_metadata.PackageNotFoundError:
+    except (importlib_metadata.PackageNotFoundError, ValueError):  # a text that can be no name
         return None

@@ -7,11 +7,12 @@ functions through which any of them gets to code are stood in for while a load g
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -60,8 +61,8 @@ def guarding(place: Source, *, is_code: bool = False) -> Iterator[None]:
     """
     outer = _load.get()
     token = _load.set(_Load(place if outer is None else outer.model, place, is_code))
-    _enter()
     try:
+        _enter()
         yield
     finally:
         _leave()
@@ -72,13 +73,22 @@ def _enter() -> None:
     global _blocks
     with _changing:
         _blocks += 1
+    _hold()
+
+
+def _hold() -> None:
+    """Stand in for what is not stood in for yet; a library that nobody imported so far has nothing to stand in for."""
+    if "transformers" in sys.modules:
+        # of which it imports each part when that is first asked for; what is broken in it gets to no code
+        with suppress(ImportError):
+            importlib.import_module("transformers.dynamic_module_utils")
+    with _changing:
+        if not _blocks:
+            return
         _stand_in(torch, "load", _reading_no_pickle)
-        # a library that nobody imported yet names nothing; one that the load imports is met by the next block
-        for name in ("transformers.dynamic_module_utils", "transformers.generation.utils"):
-            if (module := sys.modules.get(name)) is not None:
-                _stand_in(module, "get_cached_module_file", _gathering)
-                _stand_in(module, "get_class_in_module", _running)
-        if (module := sys.modules.get("transformers.dynamic_module_utils")) is not None:
+        for module in _libraries():
+            _stand_in(module, "get_cached_module_file", _gathering)
+            _stand_in(module, "get_class_in_module", _running)
             # so that it asks nobody at the terminal
             _stand_in(module, "TIME_OUT_REMOTE_CODE", lambda _: 0)
 
@@ -87,32 +97,46 @@ def _leave() -> None:
     global _blocks
     with _changing:
         _blocks -= 1
-        while not _blocks and _replaced:
+        if _blocks:
+            return
+        while _replaced:
             module, name, original = _replaced.pop()
             setattr(module, name, original)
+        for module in _libraries():
+            for name, value in list(vars(module).items()):
+                # imported inside a block from the other one
+                if getattr(value, "__module__", None) == __name__:
+                    setattr(module, name, value.__wrapped__)
+
+
+def _libraries() -> list[Any]:
+    """Return the modules that get to a model's code, as far as somebody imported them."""
+    names = ("transformers.dynamic_module_utils", "transformers.generation.utils")
+    return [sys.modules[name] for name in names if name in sys.modules]
 
 
 def _stand_in(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-    if not any(module is known and name == other for known, other, _ in _replaced):
-        original = getattr(module, name)
-        # a library imported inside a block has one already
-        if not hasattr(original, "__wrapped__") or original.__module__ != __name__:
-            _replaced.append((module, name, original))
-            setattr(module, name, wrap(original))
+    # one that is being imported may not have it yet
+    original = getattr(module, name, None)
+    if original is None or any(module is known and name == other for known, other, _ in _replaced):
+        return
+    if getattr(original, "__module__", None) != __name__:
+        _replaced.append((module, name, original))
+        setattr(module, name, wrap(original))
 
 
 def _reading_no_pickle(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def load(f: Any, *args: Any, **kwargs: Any) -> Any:
-        if (load := _load.get()) is not None:
+        if (going_on := _load.get()) is not None:
             if not trust.current().allow_pickle:
                 raise PickleRefusedError(
                     f"loading the model reads the pickle {f}, which can run code.",
-                    where=str(load.place),
+                    where=str(going_on.place),
                     next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted "
                     "loader.",
                 )
-            if not load.is_code:
+            if not going_on.is_code:
                 kwargs["weights_only"] = True
         return original(f, *args, **kwargs)
 
@@ -184,3 +208,6 @@ def _elsewhere(name: str, revision: str | None, place: Source) -> Source:
     # the library's own object says where a branch was when it looked
     commit = getattr(revision, "resolved", revision)
     return repository_of_code(name, commit or "", place)
+
+
+custom_import.after_import.append(_hold)

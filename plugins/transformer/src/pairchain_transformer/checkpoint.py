@@ -70,7 +70,7 @@ def check_adapter(source: Source) -> None:
         return
     shown = f"adapter_config.json of {source.name}"
     config = read_json_object(path, shown_as=shown)
-    if (kind := config.get("peft_type")) not in _ADAPTERS:
+    if str(kind := config.get("peft_type")) not in _ADAPTERS:
         raise FormatError(
             f"{shown}: an adapter of the kind {kind!r} is not loaded from a model's file.",
             next_step=f"merge it into its model and save that; the kinds are {', '.join(sorted(_ADAPTERS))}.",

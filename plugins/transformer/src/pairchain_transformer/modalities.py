@@ -120,4 +120,14 @@ def checked(config: Mapping[Modality, Any]) -> ModalityConfig:
         if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
             raise ChainError(f"modality_config for {modality!r} is {entry!r}; it needs method and method_output_name.")
         check_method(entry["method"])
+        if not _is_way(output := entry["method_output_name"]):
+            raise ChainError(
+                f"modality_config for {modality!r}: method_output_name is {output!r}, which names no part of an output."
+            )
     return {modality: dict(entry) for modality, entry in config.items()}
+
+
+def _is_way(output: Any) -> bool:
+    """Return whether ``output`` is a field's name, the way to one inside others, or None for the output itself."""
+    steps = output if isinstance(output, list | tuple) else [] if output is None else [output]
+    return all(isinstance(step, str | int) and not isinstance(step, bool) for step in steps)
