@@ -11,10 +11,19 @@ from hypothesis import strategies as st
 from letters import Letters, letters_model
 
 from pairchain import CrossEncoder
+from pairchain.encoding import Encoded
 from pairchain.errors import InputError
-from pairchain.schedule import longest_first, plan
+from pairchain.schedule import Budget, longest_first, plan
 
-inputs = st.lists(st.tuples(st.integers(0, 9), st.sampled_from([None, "a", ("a", 1)])), max_size=30)
+inputs = st.lists(st.builds(Encoded, st.none(), st.integers(0, 9), st.sampled_from([None, "a", ("a", 1)])), max_size=30)
+
+
+def batches_of(items: list[Encoded], *, pairs: int | None = None, tokens: int = 10**9) -> list[list[int]]:
+    return plan(items, range(len(items)), Budget(tokens, pairs), are_tokens=True)
+
+
+def encoded(*items: tuple[int, str]) -> list[Encoded]:
+    return [Encoded(None, length, key) for length, key in items]
 
 
 class Sorted(Letters):
@@ -41,41 +50,47 @@ def sorted_model() -> tuple[Sorted, CrossEncoder]:
     return module, CrossEncoder(modules=[module, head], activation_fn=torch.nn.Identity())
 
 
-@given(inputs, st.integers(1, 8))
-def test_every_input_is_in_one_batch_of_its_kind(inputs: list[tuple[int, object]], batch_size: int) -> None:
-    sizes, keys = [size for size, _ in inputs], [key for _, key in inputs]
+@given(inputs, st.integers(1, 8), st.integers(1, 40))
+def test_every_input_is_in_one_batch_of_its_kind(items: list[Encoded], pairs: int, tokens: int) -> None:
+    batches = batches_of(items, pairs=pairs, tokens=tokens)
 
-    batches = plan(sizes, keys, batch_size)
-
-    assert sorted(position for batch in batches for position in batch) == list(range(len(inputs)))
+    assert sorted(position for batch in batches for position in batch) == list(range(len(items)))
     for batch in batches:
-        assert 1 <= len(batch) <= batch_size
-        assert len({keys[position] for position in batch}) == 1
+        assert 1 <= len(batch) <= pairs
+        assert len({items[position].key for position in batch}) == 1
+
+
+@given(inputs, st.integers(1, 40))
+def test_no_batch_is_larger_than_the_budget_unless_it_is_one_input(items: list[Encoded], tokens: int) -> None:
+    for batch in batches_of(items, tokens=tokens):
+        assert len(batch) == 1 or len(batch) * max(items[position].length for position in batch) <= tokens
 
 
 @given(inputs, st.integers(1, 8))
-def test_inputs_of_a_kind_go_from_long_to_short_and_fill_their_batches(
-    inputs: list[tuple[int, object]], batch_size: int
-) -> None:
-    sizes, keys = [size for size, _ in inputs], [key for _, key in inputs]
+def test_inputs_of_a_kind_go_from_long_to_short_and_fill_their_batches(items: list[Encoded], pairs: int) -> None:
+    batches = batches_of(items, pairs=pairs)
 
-    batches = plan(sizes, keys, batch_size)
-
-    for key in set(keys):
-        mine = [batch for batch in batches if keys[batch[0]] == key]
+    for key in {item.key for item in items}:
+        mine = [batch for batch in batches if items[batch[0]].key == key]
         order = [position for batch in mine for position in batch]
         # equal ones in the order given, so that a run can be repeated
-        assert order == sorted(order, key=lambda position: (-sizes[position], position))
-        assert all(len(batch) == batch_size for batch in mine[:-1])
+        assert order == sorted(order, key=lambda position: (-items[position].length, position))
+        assert all(len(batch) == pairs for batch in mine[:-1])
 
 
 def test_the_longest_input_of_all_runs_first() -> None:
     # too little memory then shows at once, and not after an hour
-    assert plan([1, 5, 3, 9, 2], ["a", "a", "b", "b", "a"], 2) == [[3, 2], [1, 4], [0]]
+    items = encoded((1, "a"), (5, "a"), (3, "b"), (9, "b"), (2, "a"))
+    assert batches_of(items, pairs=2) == [[3, 2], [1, 4], [0]]
+
+
+def test_some_of_the_inputs_can_be_planned_again() -> None:
+    items = encoded((1, "a"), (5, "a"), (3, "a"))
+    assert plan(items, [2, 0], Budget(3), are_tokens=True) == [[2], [0]]
 
 
 def test_no_inputs_make_no_batches() -> None:
-    assert plan([], [], 4) == []
+    assert batches_of([]) == []
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=20))

@@ -188,7 +188,7 @@ def test_files_and_frames_score_in_one_call_but_not_in_one_pair(model: CrossEnco
     (tmp_path / "a.mp4").write_bytes(FILM)
     file = str(tmp_path / "a.mp4")
 
-    model.predict([(QUERY, FRAMES), (QUERY, file), (QUERY, FRAMES), (QUERY, "a"), (QUERY, file)])
+    model.predict([(QUERY, FRAMES), (QUERY, file), (QUERY, FRAMES), (QUERY, "a"), ("why ?", file)])
 
     assert sorted(model.processor.batches) == [[False, False], [True, True]]
     with pytest.raises(InputError, match="input 1: a video is named, and another is passed as frames") as caught:

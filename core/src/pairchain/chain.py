@@ -14,9 +14,10 @@ from torch import nn
 from pairchain import flow
 from pairchain.custom_import import code_of, noting_origin
 from pairchain.device import device_of, is_dispatched, settle
-from pairchain.errors import ChainError, PairchainWarning, UnknownKeywordError, nearest
+from pairchain.errors import ChainError, InputError, PairchainWarning, UnknownKeywordError, nearest
 from pairchain.flow import called, check_features
 from pairchain.module import Features, InputModule, missing_methods
+from pairchain.parts import Part, wanted_parts
 from pairchain.registry import Origin, default
 
 
@@ -87,6 +88,18 @@ class ModuleChain(nn.Sequential):
         self.input_module.max_seq_length = value
 
     @property
+    def prefix_cache(self) -> int:
+        """Bytes for what the input module computed of the beginnings of inputs, to be used again by later calls."""
+        size: int = getattr(self.input_module, "prefix_cache", 0)
+        return size
+
+    @prefix_cache.setter
+    def prefix_cache(self, value: int) -> None:
+        if not hasattr(self.input_module, "prefix_cache"):
+            raise InputError(f"{type(self.input_module).__name__} has no prefix_cache.", next_step="leave it out.")
+        self.input_module.prefix_cache = value
+
+    @property
     def device(self) -> torch.device:
         """Where its inputs go and its scores come from: where its first tensor is, or the CPU if it has none."""
         return device_of(self) or torch.device("cpu")
@@ -135,9 +148,29 @@ class ModuleChain(nn.Sequential):
         """
         return flow.preprocess_with(self.input_module, inputs, prompt, kwargs)
 
-    def forward(self, features: Features, **kwargs: Any) -> Features:  # type: ignore[override]
-        """Return ``features`` after every module, each given the keyword arguments it asks for."""
-        return flow.forward_through(self._named, features, kwargs, self.module_kwargs)
+    def forward(  # type: ignore[override]
+        self, features: Features, *, read_after: frozenset[str] | None = None, **kwargs: Any
+    ) -> Features:
+        """Return ``features`` after every module, each given the keyword arguments it asks for.
+
+        Args:
+            features: What `preprocess` returned.
+            read_after: Features that the caller reads; None if that may be any. Modules may leave out what nobody
+                reads of the others.
+            **kwargs: Keyword arguments for the modules.
+        """
+        return flow.forward_through(self._named, features, kwargs, self.module_kwargs, read_after)
+
+    @property
+    def may_read_more(self) -> bool:
+        """Whether something besides its modules may read features: a forward of its own, or a hook."""
+        return type(self).forward is not ModuleChain.forward or bool(self._forward_hooks)
+
+    @property
+    def parts_read(self) -> dict[str, Part]:
+        """For a feature that the input module can write in part, the only part of it that is read for scores."""
+        read_after = None if self.may_read_more else frozenset({flow.SCORES})
+        return wanted_parts(getattr(self.input_module, "offers_parts", ()), list(self)[1:], read_after)
 
     def tell_ready(self) -> None:
         """Tell every module that asks for it that the chain stands; one that is in two places is told once."""

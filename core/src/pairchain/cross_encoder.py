@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from pairchain import activation, hooks, scoring, trust
+from pairchain import activation, hooks, trust
 from pairchain.activation import Activation
-from pairchain.chain import ModuleChain
 from pairchain.device import keep_in_float32, place
 from pairchain.errors import ChainError, InputError
-from pairchain.flow import parameter_names
-from pairchain.inputs import as_batch, as_documents
+from pairchain.inputs import as_batch, checked_count
 from pairchain.legacy import (
     INIT_NESTED,
     INIT_POSITIONAL,
     INIT_RENAMES,
-    PREDICT_IGNORED,
-    PREDICT_RENAMES,
-    RANK_IGNORED,
-    RANK_RENAMES,
     OlderNames,
     accepts_older_arguments,
 )
 from pairchain.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
 from pairchain.locking import Lock
-from pairchain.modality import check_supported
 from pairchain.model_card import model_card
-from pairchain.pool import WorkerPool, default_devices
-from pairchain.prompts import choose, known
+from pairchain.prompts import known
 from pairchain.publish import push_folder
 from pairchain.save import CardWriter, save_chain
 from pairchain.saved_model import ModelConfig
+from pairchain.scorer import Scorer
 from pairchain.source import Source, open_source
 
 
-class CrossEncoder(OlderNames, ModuleChain):
+class CrossEncoder(OlderNames, Scorer):
     """A chain of modules that scores pairs.
 
     Args:
@@ -71,6 +63,9 @@ class CrossEncoder(OlderNames, ModuleChain):
         keep_in_fp32_modules: Paths of `torch.nn.Linear` layers that compute in float32 whatever their dtype.
         module_classes: Classes by type string; they come before installed plugins.
         allow_pickle: Read weights from a pickle, through torch's restricted loader, where there is no safetensors file.
+        tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
+        prefix_cache: Bytes for what a causal model computed of the beginnings of inputs, such as an instruction, to be
+            used again by later calls; 0 keeps nothing.
 
     Raises:
         InputError: Neither a name nor modules are given, or an argument makes no sense.
@@ -81,6 +76,7 @@ class CrossEncoder(OlderNames, ModuleChain):
     """
 
     source: Source | None
+    tokens_per_batch: int | None = None
     model_card_data: Mapping[str, Any] | None
     prompts: dict[str, str]
     default_prompt_name: str | None
@@ -114,12 +110,18 @@ class CrossEncoder(OlderNames, ModuleChain):
         keep_in_fp32_modules: Sequence[str] | None = None,
         module_classes: Mapping[str, type] | None = None,
         allow_pickle: bool = False,
+        tokens_per_batch: int | None = None,
+        prefix_cache: int = 0,
     ) -> None:
         if backend != "torch":
             raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
-        for name, value in (("max_length", max_length), ("num_labels", num_labels)):
-            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value <= 0):
-                raise InputError(f"{name} must be a positive integer, got {value!r}.")
+        for name, value in (
+            ("max_length", max_length),
+            ("num_labels", num_labels),
+            ("tokens_per_batch", tokens_per_batch),
+        ):
+            if value is not None:
+                checked_count(value, name)
         if modules is not None:
             warn_of_idle(
                 model_name_or_path=model_name_or_path,
@@ -166,6 +168,9 @@ class CrossEncoder(OlderNames, ModuleChain):
         self.default_prompt_name = (
             settings.default_prompt_name if default_prompt_name is None else default_prompt_name or None
         )
+        self.tokens_per_batch = tokens_per_batch
+        if prefix_cache:
+            self.prefix_cache = checked_count(prefix_cache, "prefix_cache")
         self._settings = settings
         self._extra_entries = {entry.name: entry.extra for entry in loaded.entries}
         self._num_labels: int | None = None
@@ -186,190 +191,6 @@ class CrossEncoder(OlderNames, ModuleChain):
         self.tell_ready()
         if self.source is not None:
             hooks.tell("pairchain_chain_loaded", chain=self)
-
-    # -- scoring ------------------------------------------------------------------------------------------------------
-
-    @accepts_older_arguments(renamed=PREDICT_RENAMES, ignored=PREDICT_IGNORED)
-    @torch.inference_mode()
-    def predict(
-        self,
-        inputs: Any,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-        batch_size: int = 32,
-        show_progress_bar: bool | None = None,
-        activation_fn: Activation | None = None,
-        apply_softmax: bool | None = False,
-        convert_to_numpy: bool = True,
-        convert_to_tensor: bool = False,
-        device: str | torch.device | Sequence[str | torch.device] | None = None,
-        pool: WorkerPool | None = None,
-        chunk_size: int | None = None,
-        allow_non_finite: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Return a score for each pair, in the order of ``inputs``.
-
-        Args:
-            inputs: One pair, or any iterable of pairs; a pair is a list or tuple of two.
-            prompt_name: Name of a prompt in `prompts`.
-            prompt: Prompt text; comes before ``prompt_name``, and ``""`` switches the default prompt off.
-            batch_size: Most pairs that run together.
-            show_progress_bar: None shows one on a terminal when the work takes longer than a second.
-            activation_fn: Applied to the scores instead of the model's own.
-            apply_softmax: Apply softmax over the labels, if there are several.
-            convert_to_numpy: Return an array; otherwise a list of tensors.
-            convert_to_tensor: Return one tensor, where the scores were computed; comes before ``convert_to_numpy``.
-            device: Move the model there first; several are used together, by a worker process each.
-            pool: Workers that score instead of this process; see `start_multi_process_pool`.
-            chunk_size: Pairs that a worker takes at a time.
-            allow_non_finite: Return scores that are NaN or infinite instead of raising.
-            **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
-
-        Returns:
-            float32 of shape (pairs,) for one label, else (pairs, labels); for one pair passed on its own, shape () or
-            (labels,).
-
-        Raises:
-            InputError: An input cannot be scored; the message says which and why.
-            UnknownKeywordError: No module takes a keyword.
-            NonFiniteScoresError: Scores are NaN or infinite.
-        """
-        if not isinstance(batch_size, Integral) or batch_size <= 0:
-            raise InputError(
-                f"batch_size must be a positive integer, got {batch_size!r}.", next_step="pass a number such as 32."
-            )
-        batch = as_batch(inputs)
-        self.check_keywords(kwargs, beside=parameter_names(self.predict))
-        prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
-        check_supported(batch.items, getattr(self.input_module, "modalities", ["text"]))
-        self.eval()
-        arguments = {"prompt": prompt, "batch_size": batch_size, "keywords": kwargs}
-        if pool is not None:
-            scores = pool.score(self, batch.items, arguments, chunk_size, show_progress_bar)
-        elif isinstance(device, (list, tuple)):
-            with self.start_multi_process_pool(device) as workers:
-                scores = workers.score(self, batch.items, arguments, chunk_size, show_progress_bar)
-        else:
-            if device is not None:
-                self.to(device)
-            scores = scoring.score(self, batch.items, show_progress_bar=show_progress_bar, **arguments)
-        if batch.items:
-            self._num_labels = scoring.labels_in(scores)
-            scores = scoring.finish(
-                scores,
-                self.activation_fn if activation_fn is None else activation.checked(activation_fn),
-                apply_softmax=bool(apply_softmax),
-                allow_non_finite=allow_non_finite,
-            )
-        return scoring.as_output(scores, single=batch.single, to_numpy=convert_to_numpy, to_tensor=convert_to_tensor)
-
-    @accepts_older_arguments(renamed=RANK_RENAMES, ignored=RANK_IGNORED)
-    def rank(
-        self,
-        query: Any,
-        documents: Iterable[Any],
-        top_k: int | None = None,
-        return_documents: bool = False,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-        batch_size: int = 32,
-        show_progress_bar: bool | None = None,
-        activation_fn: Activation | None = None,
-        device: str | torch.device | Sequence[str | torch.device] | None = None,
-        pool: WorkerPool | None = None,
-        chunk_size: int | None = None,
-        allow_non_finite: bool = False,
-        **kwargs: Any,
-    ) -> list[dict[str, Any]]:
-        """Return the documents from the best to the worst for ``query``.
-
-        Args:
-            query: What each document is paired with.
-            documents: The documents; any iterable but a string.
-            top_k: How many to return; None for all.
-            return_documents: Add each document under ``"text"``.
-            prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
-            device, pool, chunk_size, **kwargs: Likewise.
-            allow_non_finite: Likewise; NaN ranks last.
-
-        Returns:
-            A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float. Equal
-            scores keep the order of ``documents``.
-
-        Raises:
-            InputError: The model gives a pair several scores, or as for `predict`.
-        """
-        texts = as_documents(documents)
-        self.check_keywords(kwargs, beside=parameter_names(self.rank))
-        scoring.refuse_several_labels(self.declared_num_labels())
-        scores = self.predict(
-            [(query, text) for text in texts],
-            prompt_name=prompt_name,
-            prompt=prompt,
-            batch_size=batch_size,
-            show_progress_bar=show_progress_bar,
-            activation_fn=activation_fn,
-            device=device,
-            pool=pool,
-            chunk_size=chunk_size,
-            allow_non_finite=allow_non_finite,
-            **kwargs,
-        )
-        # a chain that does not say beforehand has said now
-        scoring.refuse_several_labels(self._num_labels if texts else None)
-        return scoring.ranking(scores, texts, top_k=top_k, return_documents=return_documents)
-
-    def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
-        """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
-
-        It can be used in a ``with`` block; otherwise end it with `stop_multi_process_pool`. On systems where processes
-        are spawned, which is all of them here, a script must do this under ``if __name__ == "__main__":``.
-
-        Args:
-            target_devices: Where each worker computes; None for every CUDA device, else four workers on the CPU.
-
-        Raises:
-            InputError: The model cannot be sent to another process.
-        """
-        return WorkerPool(self, default_devices() if target_devices is None else target_devices)
-
-    @staticmethod
-    def stop_multi_process_pool(pool: WorkerPool) -> None:
-        """End the workers of ``pool``."""
-        pool.close()
-
-    # -- what the model is --------------------------------------------------------------------------------------------
-
-    @property
-    def num_labels(self) -> int:
-        """Scores for each pair: what the module that writes them says, else what it really wrote.
-
-        A chain whose last module does not say is asked to score one short pair the first time.
-        """
-        if self._known_num_labels is None:
-            with torch.inference_mode():
-                self._num_labels = scoring.labels_in(scoring.score_batch(self, [("query", "document")], None, {}))
-        assert self._known_num_labels is not None
-        return self._known_num_labels
-
-    @property
-    def _known_num_labels(self) -> int | None:
-        """Scores for each pair, as far as it is known without running the model."""
-        declared = self.declared_num_labels()
-        return self._num_labels if declared is None else declared
-
-    @property
-    def activation_fn(self) -> Activation:
-        """What is applied to the scores: as given or saved, else Sigmoid for one label and Identity for more."""
-        chosen: Activation | None = self.__dict__["_activation"]
-        if chosen is not None:
-            return chosen
-        return nn.Sigmoid() if self.num_labels == 1 else nn.Identity()
-
-    @activation_fn.setter
-    def activation_fn(self, value: Activation | None) -> None:
-        self.__dict__["_activation"] = None if value is None else activation.checked(value)
 
     # -- saving -------------------------------------------------------------------------------------------------------
 

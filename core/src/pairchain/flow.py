@@ -11,6 +11,7 @@ from pairchain.custom_import import noting_origin
 from pairchain.device import brought_to, device_of
 from pairchain.errors import ChainError
 from pairchain.module import Features, InputModule, with_prompt
+from pairchain.parts import wanted_parts
 
 SCORES = "scores"
 
@@ -96,7 +97,12 @@ def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keyw
         prompt: The prompt's text; glued to the first text of each pair if the module takes no prompt.
         keywords: Keyword arguments of ``predict``.
     """
-    method = _preprocess_of(module)
+    features: Features = call_with(_preprocess_of(module), module, inputs, prompt, keywords)
+    return features
+
+
+def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Any:
+    """Return what a ``method`` of an input module makes of ``inputs``; see `preprocess_with`."""
     named = _named_keywords(method)
     takes_any = _takes_any(method)
     taken = {name: value for name, value in keywords.items() if takes_any or name in named}
@@ -106,8 +112,7 @@ def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keyw
     else:
         inputs = with_prompt(inputs, prompt)
     with noting_origin(type(module), called=f"{type(module).__name__}.{method.__name__}"):
-        features: Features = method(inputs, **taken)
-    return features
+        return method(inputs, **taken)
 
 
 def forward_through(
@@ -115,6 +120,7 @@ def forward_through(
     features: Features,
     keywords: Mapping[str, Any],
     more_names: Mapping[str, Sequence[str]] | None = None,
+    read_after: frozenset[str] | None = None,
 ) -> Features:
     """Return ``features`` after every module, each given the keyword arguments it asks for.
 
@@ -123,15 +129,21 @@ def forward_through(
         features: What the first reads.
         keywords: Keyword arguments of ``predict``.
         more_names: For a module's name, keyword arguments it gets besides those its class asks for.
+        read_after: Features that the caller reads; None if that may be any. A module may write others in part, if no
+            module reads more of them.
 
     Raises:
         ChainError: A module did not return the features.
     """
-    for name, module in modules.items():
+    row = list(modules.values())
+    for place, (name, module) in enumerate(modules.items(), 1):
         asked = forward_names(module, (more_names or {}).get(name, ()))
+        given = {key: value for key, value in keywords.items() if key in asked}
+        if parts := wanted_parts(getattr(module, "offers_parts", ()), row[place:], read_after):
+            given["parts"] = parts
         features = brought_to(features, device_of(module))
         with noting_origin(type(module), called=called(name, module)):
-            features = module(features, **{key: value for key, value in keywords.items() if key in asked})
+            features = module(features, **given)
         if not isinstance(features, Mapping):
             raise ChainError(
                 f"{called(name, module)} returned {type(features).__name__}.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ def as_batch(inputs: Any) -> Batch:
     Raises:
         InputError: An input is not a pair; the message says which, and what it is instead.
     """
+    if isinstance(inputs, Batch):
+        return inputs
     if isinstance(inputs, np.ndarray):
         inputs = _from_array(inputs)
     if isinstance(inputs, _NOT_A_LIST) or not isinstance(inputs, Iterable):
@@ -47,18 +50,53 @@ def as_batch(inputs: Any) -> Batch:
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if len(items) and not _is_row(items[0]):
         return Batch([_as_item(items, "the input")], single=True)
-    return Batch([_as_item(item, f"input {index}") for index, item in enumerate(items)], single=False)
+    return numbered_batch(items, 0)
 
 
-def as_documents(documents: Any) -> list[Any]:
+def numbered_batch(items: Iterable[Any], first: int) -> Batch:
+    """Return inputs as a batch, for errors numbered from ``first``; see `as_batch`.
+
+    Raises:
+        InputError: An input is not a pair.
+    """
+    return Batch([_as_item(item, f"input {index}") for index, item in enumerate(items, first)], single=False)
+
+
+def as_stream(inputs: Any) -> Iterator[Any]:
+    """Return an iterator over inputs.
+
+    Raises:
+        InputError: It is nothing that holds pairs.
+    """
+    if isinstance(inputs, _NOT_A_LIST) or not isinstance(inputs, Iterable):
+        raise InputError(f"{shown(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}.")
+    return iter(inputs)
+
+
+def as_documents(documents: Any, name: str = "documents") -> list[Any]:
     """Return ``documents`` as a list.
+
+    Args:
+        documents: An iterable.
+        name: How errors call it.
 
     Raises:
         InputError: It is a string or a single document, which would be ranked piece by piece.
     """
     if isinstance(documents, _NOT_A_LIST) or not isinstance(documents, Iterable):
-        raise InputError(f"documents is {shown(documents)}.", next_step="pass a list of documents.")
+        raise InputError(f"{name} is {shown(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}.")
     return list(documents)
+
+
+def checked_count(value: Any, name: str) -> int:
+    """Return ``value`` if it is a whole number from one.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value <= 0:
+        raise InputError(f"{name} must be a positive integer, got {value!r}.", next_step="pass a number such as 32.")
+    return int(value)
 
 
 def size(item: Any) -> int:

@@ -23,6 +23,7 @@ from pairchain.errors import (
     MissingFileError,
 )
 from pairchain.files import read_json_object, warn_unknown_key, write_json
+from pairchain.parts import Part
 from pairchain.source import source_of_module
 from pairchain.weights import PICKLE_FILE, SAFETENSORS_FILE, fill, read_weights
 
@@ -45,6 +46,8 @@ class Module(nn.Module, ABC):
         module_type: The type string under which it is saved; None for the name its distribution announces.
         reads: Features it needs, checked when a chain is built; None when it does not say.
         writes: Features it adds, likewise.
+        reads_part: Of features that it reads, the only part that it reads. What writes such a feature may write that
+            part alone, under ``part.of(feature)``; it is there instead of the feature, or the feature is.
         num_labels: Scores it writes for each pair, if it writes ``scores`` and knows; else None.
         extra_config: Keys of its ``config.json`` that it does not know; they are saved again as they were.
     """
@@ -59,6 +62,7 @@ class Module(nn.Module, ABC):
 
     reads: frozenset[str] | None = None
     writes: frozenset[str] | None = None
+    reads_part: Mapping[str, Part] = {}
     num_labels: int | None = None
     extra_config: Mapping[str, Any] = {}
 

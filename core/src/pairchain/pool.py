@@ -15,7 +15,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,10 +24,11 @@ import torch
 from pairchain import custom_import, scoring
 from pairchain.device import is_dispatched
 from pairchain.errors import InputError, WorkerError
-from pairchain.scoring import progress_bar
+from pairchain.inputs import checked_count
+from pairchain.scoring import Progress
 
 if TYPE_CHECKING:
-    from pairchain.cross_encoder import CrossEncoder
+    from pairchain.scorer import Scorer
 
 # Chunks a worker gets in one call, so that a slow one does not leave the others waiting.
 _CHUNKS_PER_WORKER = 4
@@ -37,7 +37,7 @@ _MOST_IN_A_CHUNK = 5000
 # What this worker process is called, its model or why it has none, and what it was warned of on the way; set once when
 # it starts.
 _name = ""
-_model: CrossEncoder | None = None
+_model: Scorer | None = None
 _failure: Exception | None = None
 _early: list[Warned] = []
 
@@ -66,7 +66,7 @@ class WorkerPool:
         InputError: There are no devices, or no list of them, or the model cannot be sent to a process.
     """
 
-    def __init__(self, model: CrossEncoder, devices: Sequence[str | torch.device]) -> None:
+    def __init__(self, model: Scorer, devices: Sequence[str | torch.device]) -> None:
         if not devices or isinstance(devices, (str, torch.device)):
             raise InputError(
                 f"a pool needs a list of at least one device, got {devices!r}.",
@@ -106,7 +106,7 @@ class WorkerPool:
 
     def score(
         self,
-        model: CrossEncoder,
+        model: Scorer,
         items: Sequence[Any],
         arguments: Mapping[str, Any],
         chunk_size: int | None = None,
@@ -125,8 +125,8 @@ class WorkerPool:
             InputError: The pool is closed or another model's, or an argument or an input cannot be sent to a worker.
             WorkerError: A worker died. An error that was raised in one reaches the caller as it was.
         """
-        if chunk_size is not None and (not isinstance(chunk_size, Integral) or chunk_size < 1):
-            raise InputError(f"chunk_size must be a positive integer, got {chunk_size!r}.")
+        if chunk_size is not None:
+            checked_count(chunk_size, "chunk_size")
         if self._closed:
             raise InputError("the pool is closed.", next_step="start another with start_multi_process_pool.")
         if self._model() is not model:
@@ -152,11 +152,11 @@ class WorkerPool:
         try:
             # a pool whose worker died before refuses here
             futures += [self._executor.submit(_score_chunk, chunk) for chunk in work]
-            with progress_bar(len(items), show_progress_bar) as progress:
+            with Progress(len(items), show_progress_bar) as progress:
                 for future in futures:
                     scores, warned = future.result()
                     _warn_again(warned, told)
-                    progress.update(len(scores))
+                    progress.add(len(scores), 0)
             return torch.from_numpy(np.concatenate([future.result()[0] for future in futures]))
         except BrokenProcessPool as error:
             # only then it is known how each process ended
@@ -208,7 +208,7 @@ class _CpuPickler(pickle.Pickler):
         return NotImplemented
 
 
-def _pickle(model: CrossEncoder, path: Path) -> None:
+def _pickle(model: Scorer, path: Path) -> None:
     if any(map(is_dispatched, model.modules())):
         raise InputError(
             "the model cannot be sent to worker processes: its device_map spread it over several devices, and each "

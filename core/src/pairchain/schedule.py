@@ -1,29 +1,94 @@
-"""Which inputs run together: of one kind and of about one length, longest first."""
+"""Which inputs run together: of one kind and of about one length, longest first, up to a number of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import warnings
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+
+from pairchain.errors import PairchainWarning
+
+if TYPE_CHECKING:
+    from pairchain.encoding import Encoded
+
+# Most inputs in a batch where their true lengths are not known.
+_PAIRS_WITHOUT_LENGTHS = 32
+
+# Most tokens in a batch. On a CPU more only widens the padding; an accelerator needs many to be busy.
+_TOKENS = {"cpu": 1024}
+_TOKENS_OF_ACCELERATORS = 16384
 
 
-def plan(sizes: Sequence[int], keys: Sequence[Hashable], batch_size: int) -> list[list[int]]:
-    """Return the positions of the inputs of each batch.
+def default_tokens(device: torch.device) -> int:
+    """Return how many tokens a batch holds on ``device`` if nobody says."""
+    return _TOKENS.get(device.type, _TOKENS_OF_ACCELERATORS)
+
+
+@dataclass
+class Budget:
+    """How much runs together; halved when that does not fit into memory.
+
+    Attributes:
+        tokens: Most tokens in a batch, padding included.
+        pairs: Most inputs in a batch; None for no limit.
+    """
+
+    tokens: int
+    pairs: int | None = None
+    _is_told: bool = False
+
+    def halve(self, batch: Sequence[Encoded], error: torch.OutOfMemoryError) -> None:
+        """Allow no more than half of a batch that did not fit into memory, and say so the first time.
+
+        Raises:
+            torch.OutOfMemoryError: That of the batch, if it is one input.
+        """
+        if len(batch) == 1:
+            raise error
+        self.tokens = max(1, len(batch) * max(item.length for item in batch) // 2)
+        self.pairs = len(batch) // 2
+        if not self._is_told:
+            self._is_told = True
+            warnings.warn(
+                f"the device ran out of memory with {len(batch)} pairs at once; the rest runs in batches of half as "
+                f"many. Pass tokens_per_batch={self.tokens} or less, or a smaller batch_size, to begin with those.",
+                PairchainWarning,
+                stacklevel=4,
+            )
+
+
+def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget, *, are_tokens: bool) -> list[list[int]]:
+    """Return ``positions`` in batches.
+
+    A batch is padded to its longest input, so it is filled until that length times its inputs would be more than the
+    budget. An input that is longer than that runs alone.
 
     Args:
-        sizes: How large each input is; a batch holds inputs of about one size.
-        keys: What each input is; a batch holds inputs of one key only.
-        batch_size: Most inputs in a batch.
+        items: Inputs; a batch holds those of one key only.
+        positions: Which of them to plan.
+        budget: How much runs together.
+        are_tokens: Whether their lengths are numbers of tokens; of others, a fixed number run together.
     """
     groups: dict[Hashable, list[int]] = {}
-    for position in longest_first(sizes):
-        groups.setdefault(keys[position], []).append(position)
-    return [
-        group[start : start + batch_size] for group in groups.values() for start in range(0, len(group), batch_size)
-    ]
+    planned = list(positions)
+    for place in longest_first([items[position].length for position in planned]):
+        groups.setdefault(items[planned[place]].key, []).append(planned[place])
+    most = budget.pairs or (len(planned) if are_tokens else _PAIRS_WITHOUT_LENGTHS)
+    batches = []
+    for group in groups.values():
+        start = 0
+        while start < len(group):
+            room = max(1, budget.tokens // max(1, items[group[start]].length)) if are_tokens else most
+            batches.append(group[start : start + min(room, most)])
+            start += len(batches[-1])
+    return batches
 
 
-def longest_first(sizes: Sequence[int]) -> list[int]:
-    """Return the positions of ``sizes`` from the largest to the smallest, equal ones in the order given."""
-    order: list[int] = np.argsort(-np.asarray(sizes, dtype=np.int64), kind="stable").tolist()
+def longest_first(lengths: Sequence[int]) -> list[int]:
+    """Return the positions of ``lengths`` from the largest to the smallest, equal ones in the order given."""
+    order: list[int] = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable").tolist()
     return order

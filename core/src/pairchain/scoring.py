@@ -1,27 +1,27 @@
-"""From pairs to scores: batches through a chain, in input order, checked, activated, in the form asked for."""
+"""From pairs to scores: each different pair once, in batches through a chain, in input order."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 from tqdm.auto import tqdm
 
-from pairchain.activation import Activation
 from pairchain.chain import ModuleChain
-from pairchain.custom_import import noting_origin
 from pairchain.device import to_device
-from pairchain.errors import ChainError, InputError, NonFiniteScoresError
+from pairchain.encoding import Encoder, placing_errors
+from pairchain.errors import ChainError
 from pairchain.flow import SCORES
-from pairchain.inputs import size
-from pairchain.schedule import plan
+from pairchain.schedule import Budget, default_tokens, plan
 
 # Work shorter than this shows no progress bar unless one is asked for.
 _PROGRESS_DELAY_SECONDS = 1.0
+
+# Pairs that are encoded at once, so that a long call does not hold all of its tokens.
+_CHUNK = 4096
 
 
 def score(
@@ -29,7 +29,8 @@ def score(
     items: Sequence[Any],
     *,
     prompt: str | None,
-    batch_size: int,
+    batch_size: int | None,
+    tokens_per_batch: int | None,
     keywords: Mapping[str, Any],
     show_progress_bar: bool | None = False,
     first_index: int = 0,
@@ -38,9 +39,10 @@ def score(
 
     Args:
         chain: The chain.
-        items: Pairs, as tuples of two.
+        items: Pairs, as tuples of two. Pairs of equal texts are scored once.
         prompt: The prompt's text.
-        batch_size: Most pairs that run together.
+        batch_size: Most pairs that run together; None for as many as there are tokens for.
+        tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
         keywords: Keyword arguments for the modules.
         show_progress_bar: None shows one on a terminal, for long work.
         first_index: How errors number the first of ``items``, if they are part of what the caller passed.
@@ -52,32 +54,57 @@ def score(
         InputError: An input cannot be scored; the message says which and why.
         ChainError: The chain wrote no scores, or not one row for each pair.
     """
-    batches = plan([size(item) for item in items], _keys(chain, items, keywords, first_index), batch_size)
-    written = []
-    with progress_bar(len(items), show_progress_bar) as progress:
-        for positions in batches:
-            try:
-                written.append(score_batch(chain, [items[position] for position in positions], prompt, keywords))
-            except InputError as error:
-                # an input module counts in its batch
-                if error.index is not None and error.index < len(positions):
-                    error.place(first_index + positions[error.index])
-                raise
-            progress.update(len(positions))
-    if not written:
+    first_places, place_of = distinct(items)
+    encoder = Encoder(chain, prompt, keywords)
+    budget = Budget(tokens_per_batch or default_tokens(chain.device), batch_size)
+    scores: torch.Tensor | None = None
+    with Progress(len(items), show_progress_bar) as progress:
+        for start in range(0, len(first_places), _CHUNK):
+            places = first_places[start : start + _CHUNK]
+            with placing_errors([first_index + place for place in places]):
+                for positions, written, tokens in _in_batches(encoder, [items[place] for place in places], budget):
+                    if scores is None:
+                        scores = written.new_empty((len(first_places), *written.shape[1:]))
+                    scores[start + torch.as_tensor(positions, device=scores.device)] = written
+                    progress.add(len(positions), tokens)
+        progress.add(len(items) - len(first_places), 0)
+    if scores is None:
         return torch.empty(0, device=chain.device)
-    sorted_scores = torch.cat(written)
-    scores = torch.empty_like(sorted_scores)
-    order = [position for positions in batches for position in positions]
-    scores[torch.as_tensor(order, device=scores.device)] = sorted_scores
-    return scores
+    return scores if len(first_places) == len(items) else scores[torch.as_tensor(place_of, device=scores.device)]
+
+
+def _in_batches(
+    encoder: Encoder, items: Sequence[Any], budget: Budget
+) -> Iterator[tuple[list[int], torch.Tensor, int]]:
+    """Yield for each batch the positions of its inputs, their scores, and how many tokens that took, if it is known."""
+    encoded, are_tokens = encoder.encode(items)
+    batches = deque(plan(encoded, range(len(encoded)), budget, are_tokens=are_tokens))
+    while batches:
+        positions = batches.popleft()
+        batch = [encoded[position] for position in positions]
+        try:
+            with placing_errors(positions):
+                features = encoder.collate(batch, are_tokens=are_tokens)
+                written = score_features(encoder.chain, features, len(batch), encoder.keywords)
+        except torch.OutOfMemoryError as error:
+            budget.halve(batch, error)
+            rest = [*positions, *(position for waiting in batches for position in waiting)]
+            batches = deque(plan(encoded, rest, budget, are_tokens=are_tokens))
+            continue
+        yield positions, written, sum(item.length for item in batch) if are_tokens else 0
 
 
 def score_batch(
     chain: ModuleChain, items: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]
 ) -> torch.Tensor:
     """Return the scores of one batch, as the chain writes them but never in half precision; see `score`."""
-    features = chain(to_device(chain.preprocess(items, prompt=prompt, **keywords), chain.device), **keywords)
+    return score_features(chain, chain.preprocess(items, prompt=prompt, **keywords), len(items), keywords)
+
+
+def score_features(chain: ModuleChain, features: Any, count: int, keywords: Mapping[str, Any]) -> torch.Tensor:
+    """Return the scores of ``count`` pairs whose features the input module made; see `score_batch`."""
+    told = {} if chain.may_read_more else {"read_after": frozenset({SCORES})}
+    features = chain(to_device(features, chain.device), **told, **keywords)
     if SCORES not in features:
         raise ChainError(
             f"the chain wrote no {SCORES!r}; its last module returned {', '.join(sorted(features)) or 'nothing'}.",
@@ -86,9 +113,9 @@ def score_batch(
     scores = features[SCORES]
     if not isinstance(scores, torch.Tensor):
         raise ChainError(f"the chain wrote {SCORES!r} as {type(scores).__name__}.", next_step="write a tensor.")
-    if scores.ndim not in (1, 2) or len(scores) != len(items):
+    if scores.ndim not in (1, 2) or len(scores) != count:
         raise ChainError(
-            f"the chain wrote {SCORES!r} of shape {tuple(scores.shape)} for {len(items)} pairs.",
+            f"the chain wrote {SCORES!r} of shape {tuple(scores.shape)} for {count} pairs.",
             next_step="write one row for each pair: shape (pairs,) or (pairs, labels).",
         )
     # each route of a Router may be on a device of its own
@@ -97,110 +124,42 @@ def score_batch(
     return scores.float() if scores.is_floating_point() and scores.dtype.itemsize < 4 else scores
 
 
-def _keys(chain: ModuleChain, items: Sequence[Any], keywords: Mapping[str, Any], first_index: int) -> list[Hashable]:
-    """Return what inputs must share to be in one batch, as the input module says; without a say they all may."""
-    key_of = getattr(chain.input_module, "batch_key", None)
-    if key_of is None:
-        return [None] * len(items)
-    keys = []
-    for index, item in enumerate(items, first_index):
-        try:
-            with noting_origin(type(chain.input_module), called=f"{type(chain.input_module).__name__}.batch_key"):
-                keys.append(key_of(item, **keywords))
-        except InputError as error:
-            error.place(index)
-            raise
-    return keys
+def distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
+    """Return where each different item stands first, and for every item which of those it equals.
 
-
-def labels_in(scores: torch.Tensor) -> int:
-    """Return how many scores each pair has."""
-    return 1 if scores.ndim == 1 else scores.shape[-1]
-
-
-def finish(
-    scores: torch.Tensor, activation: Activation, *, apply_softmax: bool, allow_non_finite: bool
-) -> torch.Tensor:
-    """Return scores after the activation, without the axis of a single label.
-
-    Raises:
-        NonFiniteScoresError: Scores are NaN or infinite, before or after the activation, and that is not allowed.
+    Only pairs of texts are compared: whether images or conversations are equal is not worth finding out.
     """
-    if not allow_non_finite:
-        _refuse_non_finite(scores)
-    if isinstance(activation, nn.Module):
-        # RReLU draws at random until it is told that it is not trained
-        activation.to(scores.device).eval()
-    scores = activation(scores)
-    if scores.ndim > 1 and scores.shape[-1] == 1:
-        scores = scores.squeeze(-1)
-    if apply_softmax and scores.ndim > 1:
-        scores = torch.softmax(scores, dim=1)
-    if not allow_non_finite:
-        _refuse_non_finite(scores)
-    return scores
+    first_places: list[int] = []
+    place_of: list[int] = []
+    known: dict[tuple[str, str], int] = {}
+    for place, item in enumerate(items):
+        is_texts = isinstance(item, tuple) and len(item) == 2 and type(item[0]) is str and type(item[1]) is str
+        number = known.setdefault(item, len(first_places)) if is_texts else len(first_places)
+        if number == len(first_places):
+            first_places.append(place)
+        place_of.append(number)
+    return first_places, place_of
 
 
-def as_output(scores: torch.Tensor, *, single: bool, to_numpy: bool, to_tensor: bool) -> Any:
-    """Return scores as a tensor, as an array or as a list of tensors; the first one alone if ``single``."""
-    if to_tensor:
-        return scores[0] if single else scores
-    if to_numpy:
-        # an empty batch is float64, as numpy makes it and as sentence-transformers returns it
-        values = scores.float().cpu().numpy() if len(scores) else np.array([])
-        return values[0] if single else values
-    return scores[0] if single else list(scores)
+class Progress:
+    """A progress bar over pairs, with the tokens a second; None shows it on a terminal, when the work is long."""
 
+    def __init__(self, total: int | None, show: bool | None) -> None:
+        wanted = sys.stderr.isatty() if show is None else show
+        delay = 0.0 if show else _PROGRESS_DELAY_SECONDS
+        self._bar = tqdm(total=total, desc="Scoring", unit="pair", disable=not wanted, delay=delay)
+        self._tokens = 0
 
-def refuse_several_labels(num_labels: int | None) -> None:
-    """Refuse to rank by several scores a pair; None for a number that is not known yet.
+    def __enter__(self) -> Progress:
+        return self
 
-    Raises:
-        InputError: There are several.
-    """
-    if num_labels not in (None, 1):
-        raise InputError(
-            f"rank needs one score a pair, and this model gives {num_labels}.",
-            next_step="use predict, and decide which of its scores to sort by.",
-        )
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
 
-
-def ranking(
-    scores: np.ndarray[Any, Any], documents: Sequence[Any], *, top_k: int | None, return_documents: bool
-) -> list[dict[str, Any]]:
-    """Return a dict for each document, from the best score to the worst; equal scores keep the documents' order.
-
-    Args:
-        scores: One score for each document.
-        documents: The documents.
-        top_k: How many to return; None for all.
-        return_documents: Whether each dict holds its document under ``"text"``.
-    """
-    best_first = np.argsort(-scores, kind="stable").tolist()[:top_k]
-    return [
-        {"corpus_id": position, "score": float(scores[position])}
-        | ({"text": documents[position]} if return_documents else {})
-        for position in best_first
-    ]
-
-
-def _refuse_non_finite(scores: torch.Tensor) -> None:
-    finite = torch.isfinite(scores)
-    if finite.ndim > 1:
-        finite = finite.flatten(1).all(dim=1)
-    if bool(finite.all()):
-        return
-    indices = tuple((~finite).nonzero().flatten().tolist())
-    shown = ", ".join(map(str, indices[:10])) + (", …" if len(indices) > 10 else "")
-    raise NonFiniteScoresError(
-        f"{len(indices)} of {len(scores)} pairs got a score that is NaN or infinite: pairs {shown}.",
-        indices=indices,
-        next_step="check the model's weights and dtype (float16 overflows), or keep them with allow_non_finite=True.",
-    )
-
-
-def progress_bar(total: int, show: bool | None) -> tqdm[Any]:
-    """Return a progress bar for ``total`` pairs; None shows it on a terminal, when the work is long."""
-    wanted = sys.stderr.isatty() if show is None else show
-    delay = 0.0 if show else _PROGRESS_DELAY_SECONDS
-    return tqdm(total=total, desc="Scoring", unit="pair", disable=not wanted, delay=delay)
+    def add(self, pairs: int, tokens: int) -> None:
+        """Say that so many pairs are done, which took so many tokens."""
+        self._tokens += tokens
+        if self._tokens and not self._bar.disable:
+            seconds = self._bar.format_dict["elapsed"]
+            self._bar.set_postfix_str(f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s", refresh=False)
+        self._bar.update(pairs)

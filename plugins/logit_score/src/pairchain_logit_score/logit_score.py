@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from pairchain import Module
 from pairchain.errors import ChainError, InputError
+from pairchain.parts import Part
 
 
 class LogitScore(Module):
@@ -51,25 +54,37 @@ class LogitScore(Module):
         self.module_input_name = module_input_name
         self.reads = frozenset({module_input_name})
 
+    @property
+    def reads_part(self) -> dict[str, Part]:  # type: ignore[override]
+        """The two tokens, at the last position."""
+        return {self.module_input_name: Part("last", self._ids)}
+
+    @property
+    def _ids(self) -> tuple[int, ...]:
+        return tuple(token for token in (self.true_token_id, self.false_token_id) if token is not None)
+
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return ``features`` with ``scores`` of shape (pairs, 1), float32 or wider.
 
         Raises:
             ChainError: The model's vocabulary ends before a token's id.
         """
-        logits = features[self.module_input_name][:, -1]
-        ids = [token for token in (self.true_token_id, self.false_token_id) if token is not None]
-        if max(ids) >= logits.shape[-1]:
-            raise ChainError(
-                f"LogitScore reads the token {max(ids)}, but {self.module_input_name!r} has {logits.shape[-1]} tokens.",
-                next_step="take the ids from the tokenizer of the model in this chain.",
-            )
-        chosen = logits[:, ids]
+        part = self.reads_part[self.module_input_name].of(self.module_input_name)
+        chosen = features[part] if part in features else self._chosen(features[self.module_input_name])
         if chosen.dtype.itemsize < 4:
             # in half precision the difference of two close logits has only a handful of values
             chosen = chosen.float()
-        features["scores"] = chosen[:, :1] - chosen[:, 1:] if len(ids) == 2 else chosen
+        features["scores"] = chosen[:, :1] - chosen[:, 1:] if len(self._ids) == 2 else chosen
         return features
+
+    def _chosen(self, logits: torch.Tensor) -> torch.Tensor:
+        if max(self._ids) >= logits.shape[-1]:
+            raise ChainError(
+                f"LogitScore reads the token {max(self._ids)}, but {self.module_input_name!r} has {logits.shape[-1]} "
+                "tokens.",
+                next_step="take the ids from the tokenizer of the model in this chain.",
+            )
+        return logits[:, -1, list(self._ids)]
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write the configuration; there are no weights."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from pairchain import Module
 from pairchain.errors import InputError, nearest
+from pairchain.parts import Part
 from pairchain_pooling.legacy import RENAMED_KEYS, with_pooling_mode
 
 
@@ -106,6 +107,10 @@ MODES: dict[str, Callable[[Tokens], torch.Tensor]] = {
 }
 
 
+# Modes that take one token.
+_POSITIONS: dict[str, Literal["first", "last"]] = {"cls": "first", "lasttoken": "last"}
+
+
 class Pooling(Module):
     """Pools token embeddings into one embedding; several modes are concatenated in the order given.
 
@@ -149,6 +154,12 @@ class Pooling(Module):
         self.pooling_mode = self.modes[0] if len(self.modes) == 1 else self.modes
         self.include_prompt = include_prompt
 
+    @property
+    def reads_part(self) -> dict[str, Part]:  # type: ignore[override]
+        """The one token that it takes, of a mode that takes one whatever the prompt is."""
+        position = _POSITIONS.get(self.modes[0])
+        return {"token_embeddings": Part(position)} if position and len(self.modes) == 1 and self.include_prompt else {}
+
     @classmethod
     def load_config(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the configuration with today's keys; see `Module.load_config`."""
@@ -160,6 +171,10 @@ class Pooling(Module):
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return ``features`` with ``sentence_embedding``, of shape (pairs, modes × dimension)."""
+        for feature, part in self.reads_part.items():
+            if part.of(feature) in features:
+                features["sentence_embedding"] = features[part.of(feature)]
+                return features
         embeddings = features["token_embeddings"]
         present = features.get("attention_mask")
         if present is None or present.shape[1] != embeddings.shape[1]:

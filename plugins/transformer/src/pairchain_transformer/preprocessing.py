@@ -103,7 +103,7 @@ class Preprocessor:
         check_supported([item for item in inputs if is_pair(item)], list(config))
         with Opener(list(config), getattr(self._audio_part, "sampling_rate", None), limits) as opener:
             # a text may name a medium, for a model that takes such media
-            items = opener.open(inputs) if self._takes_media or not all(map(_is_plain, inputs)) else inputs
+            items = opener.open(inputs) if self.takes_media or not all(map(_is_plain, inputs)) else inputs
             if MESSAGE in config:
                 return self._render(items, prompt, settings, _style(config))
             if all(map(_is_plain, items)):
@@ -216,7 +216,8 @@ class Preprocessor:
         return self._prompt_lengths[key]
 
     @property
-    def _takes_media(self) -> bool:
+    def takes_media(self) -> bool:
+        """Whether an input may hold an image, a sound or a video."""
         return bool({part for modality in self.supported for part in parts(modality)} & {IMAGE, AUDIO, VIDEO})
 
     @property

@@ -10,17 +10,23 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from pairchain import InputModule, Source
+from pairchain.encoding import Encoded
 from pairchain.errors import InputError
 from pairchain.files import warn_unknown_key, write_json
 from pairchain.legacy import accepts_older_arguments
+from pairchain.modality import MESSAGE, TEXT
+from pairchain.parts import Part
 from pairchain.source import open_source
-from pairchain_transformer import forward, loading, modalities, processing, saving, sending
+from pairchain_transformer import encoding, forward, loading, modalities, padding, processing, saving, sending
 from pairchain_transformer.dimensions import embedding_dimension
+from pairchain_transformer.encoding import Row
 from pairchain_transformer.fetching import Limits
 from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.modalities import ModalityConfig
+from pairchain_transformer.prefixes import Prefix, PrefixStore
 from pairchain_transformer.preprocessing import Preprocessor
 from pairchain_transformer.processors import load_processor, lower_case, pad_left, processor_source, tokenizer_of
+from pairchain_transformer.savings import Savings
 from pairchain_transformer.tasks import task_named
 from pairchain_transformer.templates import message_format
 
@@ -132,6 +138,7 @@ class Transformer(InputModule):
                 )
             self.module_output_name = module_output_name
         self._preprocessor = Preprocessor(processor, known, source.name)
+        self.savings = Savings()
 
     def preprocess(
         self,
@@ -156,12 +163,7 @@ class Transformer(InputModule):
         Raises:
             InputError: The model does not take an input, or it cannot be processed as the settings ask.
         """
-        settings = processing.settings_of(
-            self.processing_kwargs, processing_kwargs, max_length=max_length, model_type=self.config.model_type
-        )
-        if truncation is not None:
-            settings["text"]["truncation"] = truncation
-        processing.check_truncation(settings["text"]["truncation"])
+        settings = self._settings(processing_kwargs, max_length, truncation)
         features = self._preprocessor(inputs, prompt, settings, Limits(allow_urls=allow_urls))
         processing.check_not_empty(features)
         if self.task.generates:
@@ -169,16 +171,67 @@ class Transformer(InputModule):
             features["logits_to_keep"] = processing.logits_to_keep(settings)
         return features
 
+    def encode(
+        self,
+        inputs: Sequence[Any],
+        prompt: str | None = None,
+        parts: Mapping[str, Part] | None = None,
+        **kwargs: Any,
+    ) -> list[Encoded] | None:
+        """Return each input's features without padding, or None if they are made of a whole batch.
+
+        Args:
+            inputs, prompt, **kwargs: As for `preprocess`.
+            parts: For a feature that it writes, the only part of it that is read.
+
+        Raises:
+            InputError: As `preprocess` does.
+        """
+        own = type(self).preprocess is Transformer.preprocess
+        padding = {**self._settings(**kwargs)["text"], **self._settings(**kwargs)["common"]} if own else {}
+        if not own or self._preprocessor.takes_media or not encoding.can_be_undone(padding):
+            return None
+        rows = encoding.rows_of(lambda some: self.preprocess(some, prompt, **kwargs), inputs)
+        if rows is None or (_are_many(rows) and self._padding_matters):
+            return None
+        part = (parts or {}).get(self.module_output_name)
+        prefixes: Sequence[Prefix | None] = [None] * len(rows)
+        if self._may_leave_out:
+            prefixes = self.savings.prefixes_of(self.model, rows, part, generates=self.task.generates)
+        return [encoding.encoded(row, prefix) for row, prefix in zip(rows, prefixes, strict=True)]
+
+    def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
+        """Return the features of encoded inputs, padded to the longest, as `preprocess` would of the inputs."""
+        return encoding.join(items, self.tokenizer)
+
     @property
     def batch_key(self) -> Callable[..., Hashable] | None:
         """What tells which inputs can be preprocessed together; None if all can."""
         return self._preprocessor.batch_key if self._preprocessor.takes_videos_in_pairs else None
 
-    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def forward(
+        self, features: dict[str, Any], parts: Mapping[str, Part] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return ``features`` with the model's output under ``module_output_name``.
 
-        For classification its shape is (pairs, labels), else (pairs, positions, size); the dtype is the model's.
+        For classification its shape is (pairs, labels), else (pairs, positions, size); the dtype is the model's. A part
+        of it has the shape (pairs, columns).
+
+        Args:
+            features: What `preprocess` returned.
+            parts: For a feature that it writes, the only part of it that is read; that may be written alone.
+            **kwargs: For the model.
         """
+        prefix = features.pop("prefix", None)
+        part = (parts or {}).get(self.module_output_name)
+        if not kwargs and self._may_leave_out:
+            last = self.savings.output(self.model, features, part, prefix, generates=self.task.generates)
+            if last is not None:
+                if part is None:
+                    features[self.module_output_name] = last.unsqueeze(1)
+                else:
+                    features[part.of(self.module_output_name)] = last
+                return features
         modality = self._preprocessor.entry(features.get("modality", "text"))
         field = modality["method_output_name"]
         path = [field] if isinstance(field, str) else list(field or ())
@@ -187,6 +240,37 @@ class Transformer(InputModule):
         if getattr(self.config, "output_hidden_states", False) and "hidden_states" in output:
             features["all_layer_embeddings"] = output["hidden_states"]
         return features
+
+    @property
+    def offers_parts(self) -> frozenset[str]:
+        """Features that it can write in part; none for a subclass, or a hook, that may read more."""
+        return frozenset({self.module_output_name}) if self._may_leave_out else frozenset()
+
+    @property
+    def _may_leave_out(self) -> bool:
+        if type(self).forward is not Transformer.forward or self._forward_hooks:
+            return False
+        entry = self.modality_config.get(MESSAGE) or self.modality_config.get(TEXT)
+        return (
+            entry is not None
+            and entry["method"] == "forward"
+            and entry["method_output_name"] == ("logits" if self.task.generates else "last_hidden_state")
+            and not getattr(self.config, "output_hidden_states", False)
+        )
+
+    @property
+    def _padding_matters(self) -> bool:
+        path = self._preprocessor.entry(TEXT)["method_output_name"]
+        return padding.matters(self.model, self.tokenizer, [path] if isinstance(path, str) else list(path or ()))
+
+    @property
+    def prefix_cache(self) -> int:
+        """Bytes for what was computed of the beginnings of inputs, to be used again by later calls; can be set."""
+        return 0 if self.savings.store is None else self.savings.store.most_bytes or 0
+
+    @prefix_cache.setter
+    def prefix_cache(self, value: int) -> None:
+        self.savings.store = PrefixStore(most_bytes=value) if value else None
 
     @property
     def writes(self) -> frozenset[str] | None:  # type: ignore[override]
@@ -344,6 +428,21 @@ class Transformer(InputModule):
         super().__setstate__(state)
         sending.received(self.model)
 
+    def _settings(
+        self,
+        processing_kwargs: Mapping[str, Any] | None = None,
+        max_length: int | None = None,
+        truncation: str | bool | None = None,
+        **kwargs: Any,
+    ) -> dict[str, dict[str, Any]]:
+        settings = processing.settings_of(
+            self.processing_kwargs, processing_kwargs, max_length=max_length, model_type=self.config.model_type
+        )
+        if truncation is not None:
+            settings["text"]["truncation"] = truncation
+        processing.check_truncation(settings["text"]["truncation"])
+        return settings
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self.get_config_dict(), architecture=type(self.model).__name__)})"
 
@@ -363,3 +462,8 @@ class Transformer(InputModule):
         # what the caller trusts is the model; its file may name the tokenizer of anybody
         hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code and place is source)
         return load_processor(place, config, hub, options)
+
+
+def _are_many(rows: Sequence[Row]) -> bool:
+    """Return whether it can matter to a score in which batches these run."""
+    return len({len(row) for row in rows}) > 1 and (len(rows) > 32 or len(rows) * max(map(len, rows)) > 1024)

@@ -1,0 +1,299 @@
+"""Scorer: a chain with prompts and an activation, that scores pairs and ranks documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from pairchain import activation, results, scoring
+from pairchain.activation import Activation
+from pairchain.chain import ModuleChain
+from pairchain.encoding import placing_errors
+from pairchain.errors import InputError
+from pairchain.flow import parameter_names
+from pairchain.inputs import as_batch, as_documents, as_stream, checked_count, numbered_batch
+from pairchain.legacy import (
+    PREDICT_IGNORED,
+    PREDICT_RENAMES,
+    RANK_IGNORED,
+    RANK_RENAMES,
+    accepts_older_arguments,
+)
+from pairchain.modality import check_supported
+from pairchain.pool import WorkerPool, default_devices
+from pairchain.prompts import choose
+
+
+class Scorer(ModuleChain):
+    """A chain that scores pairs and ranks documents.
+
+    Attributes:
+        prompts: Prompt texts by name.
+        default_prompt_name: The prompt used when none is asked for.
+        tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
+    """
+
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    tokens_per_batch: int | None = None
+    _num_labels: int | None
+
+    @accepts_older_arguments(renamed=PREDICT_RENAMES, ignored=PREDICT_IGNORED)
+    @torch.inference_mode()
+    def predict(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+        show_progress_bar: bool | None = None,
+        activation_fn: Activation | None = None,
+        apply_softmax: bool | None = False,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | torch.device | Sequence[str | torch.device] | None = None,
+        pool: WorkerPool | None = None,
+        chunk_size: int | None = None,
+        allow_non_finite: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Return a score for each pair, in the order of ``inputs``.
+
+        Args:
+            inputs: One pair, or any iterable of pairs; a pair is a list or tuple of two.
+            prompt_name: Name of a prompt in `prompts`.
+            prompt: Prompt text; comes before ``prompt_name``, and ``""`` switches the default prompt off.
+            batch_size: Most pairs that run together; ``"auto"`` for as many as there are tokens for.
+            show_progress_bar: None shows one on a terminal when the work takes longer than a second.
+            activation_fn: Applied to the scores instead of the model's own.
+            apply_softmax: Apply softmax over the labels, if there are several.
+            convert_to_numpy: Return an array; otherwise a list of tensors.
+            convert_to_tensor: Return one tensor, where the scores were computed; comes before ``convert_to_numpy``.
+            device: Move the model there first; several are used together, by a worker process each.
+            pool: Workers that score instead of this process; see `start_multi_process_pool`.
+            chunk_size: Pairs that a worker takes at a time.
+            allow_non_finite: Return scores that are NaN or infinite instead of raising.
+            **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
+
+        Returns:
+            float32 of shape (pairs,) for one label, else (pairs, labels); for one pair passed on its own, shape () or
+            (labels,).
+
+        Raises:
+            InputError: An input cannot be scored; the message says which and why.
+            UnknownKeywordError: No module takes a keyword.
+            NonFiniteScoresError: Scores are NaN or infinite.
+        """
+        if batch_size != "auto":
+            checked_count(batch_size, "batch_size")
+        batch = as_batch(inputs)
+        self.check_keywords(kwargs, beside=parameter_names(self.predict))
+        prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
+        check_supported(batch.items, getattr(self.input_module, "modalities", ["text"]))
+        self.eval()
+        arguments: dict[str, Any] = {
+            "prompt": prompt,
+            "batch_size": None if batch_size == "auto" else batch_size,
+            "tokens_per_batch": self.tokens_per_batch,
+            "keywords": kwargs,
+        }
+        if pool is not None:
+            scores = pool.score(self, batch.items, arguments, chunk_size, show_progress_bar)
+        elif isinstance(device, (list, tuple)):
+            with self.start_multi_process_pool(device) as workers:
+                scores = workers.score(self, batch.items, arguments, chunk_size, show_progress_bar)
+        else:
+            if device is not None:
+                self.to(device)
+            scores = scoring.score(self, batch.items, show_progress_bar=show_progress_bar, **arguments)
+        if batch.items:
+            self._num_labels = results.labels_in(scores)
+            scores = results.finish(
+                scores,
+                self.activation_fn if activation_fn is None else activation.checked(activation_fn),
+                apply_softmax=bool(apply_softmax),
+                allow_non_finite=allow_non_finite,
+            )
+        return results.as_output(scores, single=batch.single, to_numpy=convert_to_numpy, to_tensor=convert_to_tensor)
+
+    @accepts_older_arguments(renamed=RANK_RENAMES, ignored=RANK_IGNORED)
+    def rank(
+        self,
+        query: Any,
+        documents: Iterable[Any],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+        show_progress_bar: bool | None = None,
+        activation_fn: Activation | None = None,
+        device: str | torch.device | Sequence[str | torch.device] | None = None,
+        pool: WorkerPool | None = None,
+        chunk_size: int | None = None,
+        allow_non_finite: bool = False,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]]:
+        """Return the documents from the best to the worst for ``query``.
+
+        Args:
+            query: What each document is paired with.
+            documents: The documents; any iterable but a string.
+            top_k: How many to return; None for all.
+            return_documents: Add each document under ``"text"``.
+            prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
+            device, pool, chunk_size, **kwargs: Likewise.
+            allow_non_finite: Likewise; NaN ranks last.
+
+        Returns:
+            A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float. Equal
+            scores keep the order of ``documents``.
+
+        Raises:
+            InputError: The model gives a pair several scores, or as for `predict`.
+        """
+        ranked = self.rank_many(
+            [query],
+            [documents],
+            top_k,
+            return_documents,
+            prompt_name=prompt_name,
+            prompt=prompt,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            activation_fn=activation_fn,
+            device=device,
+            pool=pool,
+            chunk_size=chunk_size,
+            allow_non_finite=allow_non_finite,
+            **kwargs,
+        )
+        return ranked[0]
+
+    def rank_many(
+        self,
+        queries: Iterable[Any],
+        documents_per_query: Iterable[Iterable[Any]],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        **kwargs: Any,
+    ) -> list[list[dict[str, Any]]]:
+        """Return for each query its documents from the best to the worst; the pairs of all queries run together.
+
+        Args:
+            queries: The queries.
+            documents_per_query: For each query, its documents.
+            top_k: How many to return for each query; None for all.
+            return_documents: Add each document under ``"text"``.
+            **kwargs: As for `rank`.
+
+        Returns:
+            For each query, what `rank` returns.
+
+        Raises:
+            InputError: There are not as many lists of documents as queries, or as for `rank`.
+        """
+        asked, texts = as_documents(queries, "queries"), as_documents(documents_per_query, "documents_per_query")
+        if len(asked) != len(texts):
+            raise InputError(
+                f"there are {len(asked)} queries and {len(texts)} lists of documents.",
+                next_step="pass a list of documents for each query; an empty one has none.",
+            )
+        lists = [as_documents(some) for some in texts]
+        options = parameter_names(self.rank)
+        self.check_keywords(kwargs.keys() - set(options), beside=options)
+        results.refuse_several_labels(self.declared_num_labels())
+        pairs = [(query, text) for query, some in zip(asked, lists, strict=True) for text in some]
+        scores = self.predict(pairs, **kwargs)
+        # a chain that does not say beforehand has said now
+        results.refuse_several_labels(self._num_labels if pairs else None)
+        starts = accumulate(map(len, lists), initial=0)
+        return [
+            results.ranking(scores[start : start + len(some)], some, top_k=top_k, return_documents=return_documents)
+            for start, some in zip(starts, lists, strict=False)
+        ]
+
+    def predict_stream(
+        self, inputs: Iterable[Any], *, window: int = 4096, show_progress_bar: bool | None = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        """Yield a score for each pair in the order of ``inputs``, which may never end; a window of them is in memory.
+
+        Args:
+            inputs: An iterable of pairs.
+            window: Pairs that are read, sorted by length and scored before the first of them is yielded.
+            show_progress_bar: None shows one on a terminal when the work takes longer than a second.
+            **kwargs: As for `predict`.
+
+        Yields:
+            A float32 for one label, else float32 of shape (labels,); a tensor with ``convert_to_tensor``.
+
+        Raises:
+            InputError: As for `predict`; an input is numbered from the beginning of the stream.
+        """
+        checked_count(window, "window")
+        return self._stream(as_stream(inputs), window, show_progress_bar, kwargs)
+
+    def _stream(
+        self, rest: Iterator[Any], window: int, show_progress_bar: bool | None, options: dict[str, Any]
+    ) -> Iterator[Any]:
+        start = 0
+        with scoring.Progress(None, show_progress_bar) as progress:
+            while pairs := list(islice(rest, window)):
+                with placing_errors(range(start, start + len(pairs))):
+                    scores = self.predict(numbered_batch(pairs, start), show_progress_bar=False, **options)
+                progress.add(len(pairs), 0)
+                yield from scores
+                start += len(pairs)
+
+    def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
+        """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
+
+        It can be used in a ``with`` block; otherwise end it with `stop_multi_process_pool`. On systems where processes
+        are spawned, which is all of them here, a script must do this under ``if __name__ == "__main__":``.
+
+        Args:
+            target_devices: Where each worker computes; None for every CUDA device, else four workers on the CPU.
+
+        Raises:
+            InputError: The model cannot be sent to another process.
+        """
+        return WorkerPool(self, default_devices() if target_devices is None else target_devices)
+
+    @staticmethod
+    def stop_multi_process_pool(pool: WorkerPool) -> None:
+        """End the workers of ``pool``."""
+        pool.close()
+
+    @property
+    def num_labels(self) -> int:
+        """Scores for each pair: what the module that writes them says, else what it really wrote.
+
+        A chain whose last module does not say is asked to score one short pair the first time.
+        """
+        if self._known_num_labels is None:
+            with torch.inference_mode():
+                self._num_labels = results.labels_in(scoring.score_batch(self, [("query", "document")], None, {}))
+        assert self._known_num_labels is not None
+        return self._known_num_labels
+
+    @property
+    def _known_num_labels(self) -> int | None:
+        """Scores for each pair, as far as it is known without running the model."""
+        declared = self.declared_num_labels()
+        return self._num_labels if declared is None else declared
+
+    @property
+    def activation_fn(self) -> Activation:
+        """What is applied to the scores: as given or saved, else Sigmoid for one label and Identity for more."""
+        chosen: Activation | None = self.__dict__["_activation"]
+        if chosen is not None:
+            return chosen
+        return nn.Sigmoid() if self.num_labels == 1 else nn.Identity()
+
+    @activation_fn.setter
+    def activation_fn(self, value: Activation | None) -> None:
+        self.__dict__["_activation"] = None if value is None else activation.checked(value)

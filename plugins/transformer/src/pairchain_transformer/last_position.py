@@ -1,0 +1,178 @@
+"""A causal model's output at the last position of each input, computed without what does not reach it.
+
+What the library would compute besides is left out: padding, which stands after the last token here and so is seen by
+none; what inputs have in common at their beginning, but once; and rows of the head that nobody reads. That gives the
+same only for some models, so each is asked once, with a few tokens, whether it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from pairchain_transformer.padding import example, is_close
+from pairchain_transformer.prefixes import Layers, Prefix, PrefixStore
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What gives a model's own output.
+
+    Attributes:
+        without_padding: Running with the padding after the last token, and nothing to mask it.
+        after_prefix: Running after the keys and values of a prefix.
+    """
+
+    without_padding: bool
+    after_prefix: bool
+
+
+_proven: WeakKeyDictionary[PreTrainedModel, Proven] = WeakKeyDictionary()
+
+
+class LastPosition:
+    """Computes a causal model at the last position of each input.
+
+    Args:
+        model: The model.
+        reads_logits: Whether its logits are asked for, or its last hidden state.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, reads_logits: bool) -> None:
+        self.model = model
+        self.reads_logits = reads_logits
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was found out before what gives the model's own output."""
+        return self.model in _proven
+
+    @property
+    def proven(self) -> Proven:
+        """What gives the model's own output, found out the first time."""
+        if self.model not in _proven:
+            _proven[self.model] = _prove(self) if self._can_be else Proven(False, False)
+        return _proven[self.model]
+
+    def __call__(
+        self, rows: Sequence[torch.Tensor], prefix: Prefix | None = None, columns: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """Return the output at the last position of each row, shape (rows, columns).
+
+        Args:
+            rows: Token ids of each input, not padded.
+            prefix: The first tokens of all of them, if they share any.
+            columns: Which to return; None for all.
+        """
+        skipped = 0 if prefix is None else len(prefix.tokens)
+        rest = [row[skipped:] for row in rows]
+        lengths = torch.tensor([len(row) for row in rest], device=rows[0].device)
+        ids = nn.utils.rnn.pad_sequence(list(rest), batch_first=True)
+        options: dict[str, Any] = {"use_cache": False}
+        if prefix is not None:
+            options = {"use_cache": True, "past_key_values": _cache(self._layers(prefix), len(rows))}
+        hidden = self._backbone(input_ids=ids, **options).last_hidden_state
+        last = hidden[torch.arange(len(rows), device=hidden.device), lengths.to(hidden.device) - 1]
+        return self._logits(last, columns) if self.reads_logits else last
+
+    @property
+    def _backbone(self) -> nn.Module:
+        return self.model.base_model if self.reads_logits else self.model
+
+    @property
+    def _can_be(self) -> bool:
+        if self.model.config.is_encoder_decoder or not type(self.model).__module__.startswith("transformers."):
+            return False
+        # one that accelerate or a quantiser has put something else in its place, for example
+        return not self.reads_logits or type(self.model.get_output_embeddings()) is nn.Linear
+
+    @property
+    def _made_by(self) -> tuple[Any, ...]:
+        weights = list(self.model.parameters())
+        changes = 0 if weights[0].is_inference() else sum(weight._version for weight in weights)
+        return weights[0].dtype, weights[0].device, weights[0].data_ptr(), changes
+
+    def _logits(self, hidden: torch.Tensor, columns: Sequence[int] | None) -> torch.Tensor:
+        head = self.model.get_output_embeddings()
+        hidden = hidden.to(head.weight.device)
+        if columns is None:
+            return head(hidden)
+        chosen = torch.tensor(columns, device=hidden.device)
+        return F.linear(hidden, head.weight[chosen], None if head.bias is None else head.bias[chosen])
+
+    def _layers(self, prefix: Prefix) -> Layers:
+        """Return the keys and values of a prefix; those of its beginning may be known."""
+        layers = prefix.store.longest(prefix.tokens, self._made_by)
+        known = layers[0][0].shape[2] if layers else 0
+        if known < len(prefix.tokens):
+            layers = self._compute(prefix.tokens[known:], layers)
+            prefix.store.keep(prefix.tokens, layers)
+        return layers
+
+    def _compute(self, tokens: Sequence[int], before: Layers) -> Layers:
+        ids = torch.tensor([tokens], device=self.model.get_input_embeddings().weight.device)
+        cache = self._backbone(input_ids=ids, use_cache=True, past_key_values=_cache(before, 1)).past_key_values
+        return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _cache(layers: Layers, count: int) -> DynamicCache:
+    """Return keys and values as the library takes them, for ``count`` rows."""
+    cache = DynamicCache()
+    for index, (keys, values) in enumerate(layers):
+        cache.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index)
+    return cache
+
+
+def _prove(computed: LastPosition) -> Proven:
+    """Compare with what the model itself makes of two short inputs of different lengths, padded on the left."""
+    model = computed.model
+    tokens = example(model, 19)
+    rows = [tokens[:12], torch.cat([tokens[:7], tokens[12:]])]
+    mask = torch.ones(2, 14, dtype=torch.int64, device=tokens.device)
+    mask[0, :2] = 0
+    padded = torch.stack([F.pad(rows[0], (2, 0)), rows[1]])
+    prefix = Prefix(tuple(rows[0][:7].tolist()), PrefixStore())
+    try:
+        expected = _own_output(computed, padded, mask)
+        without_padding = expected is not None and is_close(computed(rows), expected)
+        if not without_padding or not _keeps_all(model):
+            return Proven(without_padding, False)
+        return Proven(True, is_close(computed(rows, prefix), expected))
+    except Exception:  # whatever a model raises that is called in a way it does not know
+        return Proven(False, False)
+
+
+def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
+    """Return what the model makes of its last position, or None if it is not just the head of its hidden state."""
+    seen: dict[str, torch.Tensor] = {}
+    head = computed.model.get_output_embeddings()
+    watching = [computed._backbone.register_forward_hook(lambda module, given, output: seen.update(hidden=output[0]))]
+    if computed.reads_logits:
+        watching.append(
+            head.register_forward_hook(lambda module, given, output: seen.update(read=given[0], logits=output))
+        )
+    try:
+        output = computed.model(input_ids=ids, attention_mask=mask, return_dict=True)
+    finally:
+        for hook in watching:
+            hook.remove()
+    if not computed.reads_logits:
+        return output.last_hidden_state[:, -1]
+    # some scale the hidden state before the head, or its logits after it
+    as_computed = torch.equal(seen["read"], seen["hidden"]) and torch.equal(
+        seen["logits"].float(), output.logits.float()
+    )
+    return output.logits[:, -1] if as_computed else None
+
+
+def _keeps_all(model: PreTrainedModel) -> bool:
+    """Return whether every layer keeps the keys and values of every token, and nothing else."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)

@@ -1,0 +1,67 @@
+"""Whether a model scores an input differently beside longer ones: some count padding as positions, or mix it in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pairchain_transformer import forward
+
+# How far outputs may be apart, as a part of the largest; what a model makes of padding is much further off.
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
+_TOLERANCE_OF_HALF_PRECISION = 3e-2
+
+_known: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+
+
+def matters(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
+    """Return whether a model's output for an input depends on the padding beside it; found out the first time.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer, which says where padding goes.
+        output_path: The field of the output that is read.
+    """
+    if model not in _known:
+        try:
+            _known[model] = not _is_alike(model, tokenizer, output_path)
+        except Exception:  # whatever a model raises that wants more than tokens
+            _known[model] = True
+    return _known[model]
+
+
+def example(model: PreTrainedModel, length: int) -> torch.Tensor:
+    """Return token ids that a model has, shape (length,)."""
+    weight = model.get_input_embeddings().weight
+    return torch.arange(1, length + 1, device=weight.device) * 37 % min(weight.shape[0], 10_007)
+
+
+def is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Return whether two outputs are the same but for rounding."""
+    tolerance = _TOLERANCE.get(found.dtype, _TOLERANCE_OF_HALF_PRECISION)
+    difference = (found.float() - expected.float()).abs().max()
+    return bool(difference <= tolerance * expected.float().abs().max())
+
+
+def _is_alike(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
+    ids = example(model, 8)
+    width = (4, 0) if tokenizer.padding_side == "left" else (0, 4)
+    beside = F.pad(ids, width, value=tokenizer.pad_token_id or 0)
+    longer = torch.cat([ids, ids[:4]])
+    features = {
+        "input_ids": torch.stack([beside, longer]),
+        "attention_mask": torch.stack([F.pad(torch.ones_like(ids), width), torch.ones_like(longer)]),
+    }
+    together, alone = (
+        forward.read_output(forward.call(model, "forward", given, output_path), output_path)
+        for given in (features, {"input_ids": ids[None], "attention_mask": torch.ones_like(ids)[None]})
+    )
+    own = together[0]
+    if own.ndim == 2 and len(own) == len(beside):
+        own = own[width[0] : width[0] + len(ids)]
+    return own.shape == alone[0].shape and is_close(own, alone[0])
