@@ -64,6 +64,26 @@ WRITTEN = {
         0,
         lambda golden: golden.predict(SWAPPED),
     ),
+    "constructor of a Transformer": Written(
+        """
+        from sentence_transformers.base.modules import Transformer
+
+        class Custom(Transformer):
+            def __init__(self, model_name_or_path, *, transformer_task, modality_config, module_output_name,
+                         model_kwargs, processor_kwargs, config_kwargs, unpad_inputs=None, backend="torch"):
+                super().__init__(model_name_or_path, transformer_task=transformer_task, model_kwargs=model_kwargs,
+                                 processor_kwargs=processor_kwargs, config_kwargs=config_kwargs, backend=backend,
+                                 modality_config=modality_config, module_output_name=module_output_name)
+
+            def forward(self, features, **kwargs):
+                features = super().forward(features, **kwargs)
+                features["scores"] = -features["scores"]
+                return features
+        """,
+        "bert_seqcls_1label",
+        0,
+        lambda golden: -golden.predict(PAIRS),
+    ),
     "load and save of a Transformer": Written(
         """
         import json

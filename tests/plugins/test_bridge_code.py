@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bridge_models import PAIRS, WRITTEN, load, scores, without_library, write
+from hub_server import HubServer
 from plugin_folders import run_python
 from torch import nn
 
@@ -79,6 +80,27 @@ def test_without_the_library_worker_processes_score_the_same(without: dict[str, 
 
 def test_without_the_library_nothing_is_left_that_looks_like_it(without: dict[str, Any]) -> None:
     assert without["modules"] == []
+
+
+def test_a_constructor_that_takes_no_revision_reads_every_file_at_the_models_commit(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    model = write("constructor of a Transformer", tmp_path)
+    hub.add_repo("bridge-tests/closed")
+    commit = hub.commit("bridge-tests/closed", model)
+    hub.commit("bridge-tests/closed", {"README.md": "gone"})
+    hub.requests.clear()
+    code = f"""
+    from bridge_models import load, scores
+    print(scores(load("bridge-tests/closed", revision={commit!r})))
+    """
+
+    found = json.loads(run_python(code, without_library(tmp_path / "site"), TESTS))
+
+    assert_close(found, scores(load(model)))
+    read = [request.path for request in hub.requests if "/resolve/" in request.path]
+    assert any(path.endswith("/model.safetensors") for path in read)
+    assert all(f"/{commit}/" in path for path in read)
 
 
 @pytest.mark.peer

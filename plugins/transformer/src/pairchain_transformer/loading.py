@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import warnings
@@ -47,6 +48,44 @@ _FROM_A_BAD_FILE = (
 
 
 _PLACE = ("revision", "subfolder")
+
+# Arguments of Transformer that say where its files are and whether their code may run → what ``from_pretrained`` calls
+# them.
+_HUB_KEYWORDS = {
+    "subfolder": "subfolder",
+    "token": "token",
+    "cache_folder": "cache_dir",
+    "revision": "revision",
+    "local_files_only": "local_files_only",
+    "trust_remote_code": "trust_remote_code",
+}
+
+_Groups = Mapping[str, Mapping[str, Any]]
+
+
+def for_constructor(cls: type, where: Mapping[str, Any], groups: _Groups) -> dict[str, Any]:
+    """Return ``where`` and ``groups`` as the constructor of ``cls`` takes them.
+
+    One that is written for sentence-transformers may take no keyword for where: that library tells it in each group.
+    `out_of_groups` finds it there.
+    """
+    parameters = inspect.signature(cls).parameters
+    if where.keys() <= parameters.keys() or any(part.kind is part.VAR_KEYWORD for part in parameters.values()):
+        return {**where, **groups}
+    hub = {_HUB_KEYWORDS[name]: value for name, value in where.items()}
+    return {name: {**hub, **group} for name, group in groups.items()}
+
+
+def out_of_groups(where: Mapping[str, Any], groups: _Groups) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return ``where`` with what ``config_kwargs`` says of it, and the groups without that; see `for_constructor`."""
+    said = groups["config_kwargs"]
+    found = {name: value or said.get(_HUB_KEYWORDS[name], value) for name, value in where.items()}
+    hub = {_HUB_KEYWORDS[name]: value for name, value in found.items()}
+    rest = {
+        name: {key: value for key, value in group.items() if key not in hub or value != hub[key]}
+        for name, group in groups.items()
+    }
+    return found, rest
 
 
 def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:

@@ -98,24 +98,33 @@ class Transformer(InputModule):
         backend: str = "torch",
     ) -> None:
         super().__init__()
-        self.has_device_map = (model_kwargs or {}).get("device_map") is not None
+        where, groups = loading.out_of_groups(
+            {
+                "subfolder": subfolder,
+                "token": token,
+                "cache_folder": cache_folder,
+                "revision": revision,
+                "local_files_only": local_files_only,
+                "trust_remote_code": trust_remote_code,
+            },
+            {
+                "model_kwargs": model_kwargs or {},
+                "processor_kwargs": processor_kwargs or {},
+                "config_kwargs": config_kwargs or {},
+            },
+        )
+        trusted = where.pop("trust_remote_code")
+        self.has_device_map = groups["model_kwargs"].get("device_map") is not None
         self.task = task_named(transformer_task)
         self.transformer_task = transformer_task
         if backend != "torch":
             raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
-        source = open_source(
-            model_name_or_path,
-            revision=revision,
-            token=token,
-            cache_folder=cache_folder,
-            local_files_only=local_files_only,
-            subfolder=subfolder,
-        )
-        hub = loading.hub_keywords(source, trust_remote_code=trust_remote_code)
-        config = loading.load_config(source, self.task, hub, config_kwargs or {})
-        self.model = loading.load_model(source, self.task, config, hub, model_kwargs or {})
+        source = open_source(model_name_or_path, **where)
+        hub = loading.hub_keywords(source, trust_remote_code=trusted)
+        config = loading.load_config(source, self.task, hub, groups["config_kwargs"])
+        self.model = loading.load_model(source, self.task, config, hub, groups["model_kwargs"])
         processor = self._load_processor(
-            source, config, processor_kwargs or {}, tokenizer_name_or_path, max_seq_length, trust_remote_code
+            source, config, groups["processor_kwargs"], tokenizer_name_or_path, max_seq_length, trusted
         )
         self.do_lower_case = do_lower_case
         if do_lower_case:
@@ -393,7 +402,7 @@ class Transformer(InputModule):
         **kwargs: Any,
     ) -> Self:
         """Return the Transformer saved in a folder; what is passed here comes before what it was saved with."""
-        where = {
+        where: dict[str, Any] = {
             "subfolder": subfolder,
             "token": token,
             "cache_folder": cache_folder,
@@ -401,13 +410,10 @@ class Transformer(InputModule):
             "local_files_only": local_files_only,
         }
         saved, unknown = saving.read_config(open_source(model_name_or_path, **where))
-        for key, given in (
-            ("model_kwargs", model_kwargs),
-            ("processor_kwargs", processor_kwargs),
-            ("config_kwargs", config_kwargs),
-        ):
-            saved[key] = {**saved.get(key, {}), **(given or {})}
-        module = cls(model_name_or_path, **where, trust_remote_code=trust_remote_code, backend=backend, **saved)
+        given = {"model_kwargs": model_kwargs, "processor_kwargs": processor_kwargs, "config_kwargs": config_kwargs}
+        groups = {name: {**saved.pop(name, {}), **(values or {})} for name, values in given.items()}
+        where["trust_remote_code"] = trust_remote_code
+        module = cls(model_name_or_path, backend=backend, **saved, **loading.for_constructor(cls, where, groups))
         module.extra_config = unknown
         return module
 
