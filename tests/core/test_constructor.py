@@ -75,6 +75,28 @@ def test_max_length_limits_modules_built_by_hand(classifier: Path) -> None:
     assert by_hand.max_seq_length == 9
 
 
+class Endless(nn.Module):
+    """An input module that has never heard of a longest input."""
+
+    preprocess = Letters.preprocess
+    forward = Letters.forward
+    save = Letters.save
+    load = Letters.load
+
+
+@pytest.mark.parametrize("kind", [Letters, Endless])
+def test_max_length_is_refused_where_no_module_keeps_to_it(kind: type[nn.Module]) -> None:
+    refusal = f"the input module {kind.__name__} has no max_seq_length that can be set"
+    with pytest.raises(InputError, match=refusal):
+        CrossEncoder(modules=[kind(), Difference()], max_length=5)
+    model = CrossEncoder(modules=[kind(), Difference()])
+    with pytest.raises(InputError, match=refusal):
+        model.max_seq_length = 5
+    with pytest.warns(FutureWarning), pytest.raises(InputError, match=refusal):
+        model.max_length = 5
+    assert model.max_seq_length is None
+
+
 def test_names_from_before_still_read_and_say_so(classifier: Path) -> None:
     model = load(classifier)
     with pytest.warns(FutureWarning, match="max_seq_length"):

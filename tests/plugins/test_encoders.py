@@ -123,6 +123,14 @@ def test_the_encoder_of_whisper_is_that_of_the_checkpoint(head: str, tmp_path: P
         module.preprocess(PAIRS)
 
 
+def test_a_model_without_tokenizer_counts_no_tokens(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=4)).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="max_seq_length counts tokens, and this model has no tokenizer"):
+        Transformer(str(tmp_path)).max_seq_length = 5
+
+
 def test_bart_is_loaded_whole(tmp_path: Path) -> None:
     path, model = checkpoint(tmp_path / "model", "Bart", "ForConditionalGeneration")
 

@@ -85,7 +85,14 @@ class ModuleChain(nn.Sequential):
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        self.input_module.max_seq_length = value
+        module = self.input_module
+        own = getattr(type(module), "max_seq_length", None)
+        if not hasattr(module, "max_seq_length") or (isinstance(own, property) and own.fset is None):
+            raise InputError(
+                f"the input module {type(module).__name__} has no max_seq_length that can be set.",
+                next_step="leave out max_length, or give the class a max_seq_length that its preprocess keeps to.",
+            )
+        module.max_seq_length = value
 
     @property
     def prefix_cache(self) -> int:

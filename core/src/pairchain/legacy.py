@@ -110,7 +110,8 @@ class OlderNames:
     @max_length.setter
     def max_length(self: Any, value: int) -> None:
         warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
-        self.input_module.max_seq_length = value
+        model: Any = self
+        model.max_seq_length = value
 
     @property
     def default_activation_function(self: Any) -> Any:

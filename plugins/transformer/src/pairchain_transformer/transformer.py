@@ -351,6 +351,8 @@ class Transformer(InputModule):
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
+        if self.tokenizer is None:
+            raise InputError("max_seq_length counts tokens, and this model has no tokenizer.")
         self.tokenizer.model_max_length = processing.check_length(value, "max_seq_length")
 
     def get_embedding_dimension(self) -> int:
