@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from custom_models import DIFFERENCES, LENGTHS, PAIRS, code_in, head, load, save_by_hand, scores, types_of, write
+from hub_server import HubServer
 from plugin_folders import importable, install
 from torch import nn
 
@@ -247,6 +248,21 @@ def test_files_that_import_each_other_load_as_they_do_for_a_script(tmp_path: Pat
     if back.startswith("from . "):
         files["doubling.py"] = f"{back}\n{TWICE}"
     assert scores(save_by_hand(tmp_path, ["lengths.Lengths", "heads.Head"], files)) == DOUBLED
+
+
+def test_a_module_of_no_files_that_loads_from_a_path_needs_no_folder_which_git_would_not_keep(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    code = f"{head('2')}\n    @classmethod\n    def load(cls, path):\n        return cls()\n"
+    model = save_by_hand(tmp_path, ["lengths.Lengths", "heads.Head"], {"heads.py": code})
+    assert not (model / "1_Part").exists()
+    hub.add_repo("custom-tests/no-files")
+    hub.commit("custom-tests/no-files", model)
+    for name in (model, "custom-tests/no-files"):
+        assert scores(name) == DOUBLED
+    hub.requests.clear()
+    assert scores("custom-tests/no-files", local_files_only=True) == DOUBLED
+    assert hub.requests == []
 
 
 def test_a_model_that_was_saved_without_its_code_says_who_would_provide_it(tmp_path: Path) -> None:

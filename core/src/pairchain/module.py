@@ -7,6 +7,7 @@ defaults for everything but the computation itself.
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -213,10 +214,8 @@ class Module(nn.Module, ABC):
     ) -> str | None:
         """Return the path of a local copy of the module's folder, or None if there is none; arguments as for `load`."""
         source = source_of_module(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
-        try:
-            return str(source.folder())
-        except MissingFileError:
-            return None
+        folder = source.folder()
+        return str(folder) if os.path.isdir(folder) else None
 
     @classmethod
     def load_torch_weights(

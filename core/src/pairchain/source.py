@@ -133,29 +133,24 @@ class Source:
             return huggingface_hub.file_exists(self.name, inside, revision=self.commit, token=self.token)
 
     def folder(self, path: str = "") -> Path:
-        """Return a local copy of the whole folder at ``path``.
+        """Return a local copy of the whole folder at ``path``; if no file is in it there may be none.
 
         Raises:
-            MissingFileError: The source has no such folder.
             SourceError: Its files cannot be had.
         """
         inside = self.path_of(path)
         if self.is_local:
-            local = Path(self.name) / inside
-        else:
-            with _hub_errors(self):
-                root = huggingface_hub.snapshot_download(
-                    self.name,
-                    revision=self.commit,
-                    token=self.token,
-                    cache_dir=self.cache_folder,
-                    local_files_only=self.local_files_only,
-                    allow_patterns=f"{inside}/*" if inside else None,
-                )
-            local = Path(root) / inside
-        if not os.path.isdir(local):
-            raise MissingFileError(f"the folder {inside!r} is missing.", where=str(self))
-        return local
+            return Path(self.name) / inside
+        with _hub_errors(self):
+            root = huggingface_hub.snapshot_download(
+                self.name,
+                revision=self.commit,
+                token=self.token,
+                cache_dir=self.cache_folder,
+                local_files_only=self.local_files_only,
+                allow_patterns=f"{inside}/*" if inside else None,
+            )
+        return Path(root) / inside
 
     def files(self) -> frozenset[str]:
         """Return the path of every file, relative to the source's folder; of a folder used offline, of those cached.
