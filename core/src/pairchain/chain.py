@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -14,7 +13,7 @@ from torch import nn
 from pairchain import flow
 from pairchain.custom_import import code_of, noting_origin
 from pairchain.device import device_of, is_dispatched, settle
-from pairchain.errors import ChainError, InputError, PairchainWarning, UnknownKeywordError, nearest
+from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
 from pairchain.flow import called, check_features
 from pairchain.module import Features, InputModule, missing_methods
 from pairchain.parts import Part, wanted_parts
@@ -206,11 +205,7 @@ class ModuleChain(nn.Sequential):
             return super().to(*args, **kwargs)
         if dtype is not None:
             super().to(dtype)
-        warnings.warn(
-            f"what a device_map spread over several devices stays there; only the rest moves to {device}.",
-            PairchainWarning,
-            stacklevel=2,
-        )
+        warn(f"what a device_map spread over several devices stays there; only the rest moves to {device}.")
         settle(self, device, staying)
         return self
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from pairchain.custom_code import MOST_BYTES, Code, CodeFile, Reference, gather, with_imports
 from pairchain.discovery import editable_projects, is_installed
-from pairchain.errors import FormatError, PairchainWarning
+from pairchain.errors import FormatError, warn
 from pairchain.script_class import source_of_script_class
 from pairchain.source import Source
 
@@ -93,11 +92,9 @@ def saving(code: CodeToSave) -> Iterator[None]:
 def _code_of_this_process(cls: type) -> Code | None:
     found = _script_code(cls) if cls.__module__ == "__main__" else _imported_code(cls)
     if found is not None and (lost := _imports_of_elsewhere(found)):
-        warnings.warn(
+        warn(
             f"{found.entry.path} is saved with the model, but not what it imports from {', '.join(map(str, lost))}, "
-            "which is neither installed nor in its folder; whoever loads the model must have that.",
-            PairchainWarning,
-            stacklevel=2,
+            "which is neither installed nor in its folder; whoever loads the model must have that."
         )
     return found
 

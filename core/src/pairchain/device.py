@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence, Set
 from itertools import chain as chain_of
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pairchain.errors import InputError, PairchainWarning, nearest
+from pairchain.errors import InputError, nearest, warn
 
 
 class Float32Linear(nn.Linear):
@@ -56,9 +55,7 @@ def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device
     if has_device_map and not placed:
         placed = {chain[0]}
     if placed and device is not None:
-        warnings.warn(
-            f"device_map decides the placement; device={device!r} is not used.", PairchainWarning, stacklevel=4
-        )
+        warn(f"device_map decides the placement; device={device!r} is not used.")
     settle(chain, default_device() if device is None or placed else torch.device(device), placed)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import importlib_metadata
 from importlib_metadata import EntryPoint
 from packaging.utils import canonicalize_name
 
-from pairchain.errors import PairchainWarning
+from pairchain.errors import warn
 
 MODULES_GROUP = "pairchain.modules"
 HOOKS_GROUP = "pairchain.hooks"
@@ -120,11 +119,7 @@ def _readable_entry_points() -> list[EntryPoint]:
             points[name] = list(dist.entry_points)
         except Exception as error:
             points[name] = []
-            warnings.warn(
-                f"the entry points of {name} cannot be read, so its plugins are left out: {error}",
-                PairchainWarning,
-                stacklevel=2,
-            )
+            warn(f"the entry points of {name} cannot be read, so its plugins are left out: {error}")
     return [point for own in points.values() for point in own]
 
 

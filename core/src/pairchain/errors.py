@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+from types import FrameType
 from typing import Any
 
 
@@ -42,6 +45,25 @@ def _rebuilt(cls: type[PairchainError], args: tuple[Any, ...], state: dict[str, 
 
 class PairchainWarning(UserWarning):
     """Something that works, but perhaps not as its user believes."""
+
+
+def warn(message: str) -> None:
+    """Warn of ``message`` at the line that called into pairchain or one of its plugins, from however deep inside."""
+    frame: FrameType | None = sys._getframe()
+    caller = frame
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("pairchain"):
+            caller = frame.f_back or frame
+        frame = frame.f_back
+    assert caller is not None
+    warnings.warn_explicit(
+        harmless(message),
+        PairchainWarning,
+        caller.f_code.co_filename,
+        caller.f_lineno,
+        module=caller.f_globals.get("__name__"),
+        registry=caller.f_globals.setdefault("__warningregistry__", {}),
+    )
 
 
 class InputError(PairchainError, ValueError):

@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -16,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from pairchain.errors import FormatError, PairchainWarning, UnsafePathError, nearest
+from pairchain.errors import FormatError, UnsafePathError, nearest, warn
 
 # Files that decide how a saved model loads. A save replaces them as a set: one left over from an older model (a chat
 # template, a weight shard) would silently change the scores of the new one.
@@ -154,11 +153,9 @@ def write_aside(path: Path) -> Iterator[Path]:
 
 def warn_unknown_key(key: str, known: Mapping[str, Any] | Sequence[str], *, shown_as: str) -> None:
     """Warn that a saved model holds a key nobody reads, and say that it is kept."""
-    warnings.warn(
+    warn(
         f"{shown_as} holds the key {key!r}, which nothing here knows{nearest(key, known)}; "
-        "it has no effect, and is saved again as it is.",
-        PairchainWarning,
-        stacklevel=2,
+        "it has no effect, and is saved again as it is."
     )
 
 

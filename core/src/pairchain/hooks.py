@@ -7,7 +7,6 @@ A plugin announces an object, usually a module, in the entry-point group ``pairc
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from pairchain.discovery import DISABLE_VARIABLE, Found
-from pairchain.errors import PairchainWarning, PluginConflictError, PluginError
+from pairchain.errors import PluginConflictError, PluginError, warn
 from pairchain.registry import Registry, default
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def _manager(registry: Registry, announced: tuple[Found, ...]) -> pluggy.PluginM
             if hooks.has_plugin(name):
                 hooks.unregister(name=name)
             owner = f"{found.distribution} {found.version}"
-            warnings.warn(f"the hooks of {owner} are left out: {error}", PairchainWarning, stacklevel=2)
+            warn(f"the hooks of {owner} are left out: {error}")
     return hooks
 
 
@@ -173,7 +172,7 @@ def tell(hook: str, *, registry: Registry = default, **arguments: Any) -> None:
         try:
             _call(hooks, hook, name, arguments)
         except Exception as error:
-            warnings.warn(f"{name} failed in {hook}: {type(error).__name__}: {error}", PairchainWarning, stacklevel=2)
+            warn(f"{name} failed in {hook}: {type(error).__name__}: {error}")
 
 
 def _call(hooks: pluggy.PluginManager, hook: str, plugin: str, arguments: dict[str, Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +13,7 @@ from pairchain import activation, custom_import, guard, hooks, trust
 from pairchain.activation import Activation
 from pairchain.checkpoint_code import trusts_checkpoint
 from pairchain.custom_code import Code
-from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, PairchainWarning
+from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, warn
 from pairchain.module import Module
 from pairchain.resolve import Resolver
 from pairchain.saved_model import (
@@ -158,11 +157,9 @@ def load_model(
         if entries is None:
             return LoadedModel(_propose(request), (), config, source)
         if config is None:
-            warnings.warn(
+            warn(
                 f"{source} has a {MODULES_FILE} but no settings beside it; its chain is loaded as it is saved, "
-                "without prompts and with the default activation.",
-                PairchainWarning,
-                stacklevel=4,
+                "without prompts and with the default activation."
             )
         # every class is known before the first module is loaded, which may take minutes
         classes = request.classes_of(entries)
@@ -259,20 +256,16 @@ def saved_activation(
     if path is None:
         return None
     if not activation.is_known(path):
-        warnings.warn(
+        warn(
             f"{source} names the activation {path!r}, which is no torch activation and is not imported; the default is "
-            "used instead. Pass activation_fn= to choose one.",
-            PairchainWarning,
-            stacklevel=4,
+            "used instead. Pass activation_fn= to choose one."
         )
         return None
     if _is_mistaken(path, settings, entries, num_labels):
-        warnings.warn(
+        warn(
             f"{source} names the activation Sigmoid, which sentence-transformers saves for any Router, as if it gave "
             f"one score; this one gives {num_labels}, so the default for several, Identity, is used. Pass "
-            "activation_fn= to choose one.",
-            PairchainWarning,
-            stacklevel=4,
+            "activation_fn= to choose one."
         )
         return None
     return activation.build(path, arguments, shown_as=f"activation_fn of {source.name}")
@@ -290,11 +283,7 @@ def _is_mistaken(path: str, settings: ModelConfig, entries: Sequence[ModuleEntry
 def warn_of_idle(**arguments: Any) -> None:
     """Warn of arguments that say how to load, where modules are given and nothing is loaded."""
     if given := [name for name, value in arguments.items() if value]:
-        warnings.warn(
-            f"modules are given, so nothing is loaded and {', '.join(given)} has no effect.",
-            PairchainWarning,
-            stacklevel=4,
-        )
+        warn(f"modules are given, so nothing is loaded and {', '.join(given)} has no effect.")
 
 
 def _propose(request: LoadRequest) -> Sequence[nn.Module]:

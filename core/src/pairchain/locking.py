@@ -14,7 +14,7 @@ from pairchain import trust
 from pairchain.custom_code import Code
 from pairchain.custom_import import code_of
 from pairchain.discovery import CORE_DISTRIBUTION, installed_version
-from pairchain.errors import FormatError, InputError, LockError, PairchainWarning
+from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, warn
 from pairchain.file_hashes import file_hashes, is_for_others
 from pairchain.files import read_json_object, write_aside, write_json
 from pairchain.hub_names import full_name
@@ -158,7 +158,7 @@ class Lock:
             )
         if drift:
             text = f"{source} was locked with other plugins: {'; '.join(drift)}."
-            warnings.warn(text, PairchainWarning, stacklevel=5)
+            warn(text)
 
     def check(self, code: Code, model: Source) -> None:
         """Check that ``code`` of ``model``, as it is about to run, is what was locked.

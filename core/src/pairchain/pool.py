@@ -23,7 +23,7 @@ import torch
 
 from pairchain import custom_import, scoring
 from pairchain.device import is_dispatched
-from pairchain.errors import InputError, WorkerError
+from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
 from pairchain.inputs import checked_count
 from pairchain.scoring import Progress
 
@@ -293,6 +293,9 @@ def _warn_again(warned: Iterable[Warned], told: set[tuple[type[Warning], str]]) 
             told.add((found.category, found.text))
             # the worker comes last, for filters look at how a text begins
             text = f"{found.text} [{found.worker}]"
+            if found.category is PairchainWarning:
+                warn(text)
+                continue
             warnings.warn_explicit(text, found.category, found.filename, found.line, registry=_registry)
 
 

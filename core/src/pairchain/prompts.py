@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
-from pairchain.errors import InputError, PairchainWarning, nearest
+from pairchain.errors import InputError, nearest, warn
 
 
 def choose(prompts: Mapping[str, str], default: str | None, *, prompt: str | None, name: str | None) -> str | None:
@@ -22,9 +21,7 @@ def choose(prompts: Mapping[str, str], default: str | None, *, prompt: str | Non
     """
     if prompt is not None:
         if name is not None:
-            warnings.warn(
-                f"a prompt is given, so the prompt named {name!r} is not used.", PairchainWarning, stacklevel=2
-            )
+            warn(f"a prompt is given, so the prompt named {name!r} is not used.")
         if not isinstance(prompt, str):
             raise InputError(f"the prompt is {prompt!r}, not a text.")
         return prompt

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,13 +29,13 @@ from pairchain.discovery import (
 )
 from pairchain.errors import (
     InputError,
-    PairchainWarning,
     PluginConflictError,
     PluginError,
     PluginImportError,
     PluginVersionError,
     UnknownTypeError,
     nearest,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -324,7 +323,7 @@ class Registry:
     def _warn(self, message: str) -> None:
         if message not in self._warned:
             self._warned.add(message)
-            warnings.warn(message, PairchainWarning, stacklevel=2)
+            warn(message)
 
 
 def _name_of_distribution(recorded: str) -> str:

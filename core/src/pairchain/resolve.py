@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +9,7 @@ from pairchain import code_to_save, custom_import, hooks, trust
 from pairchain.code_to_save import CodeToSave
 from pairchain.custom_code import Code, Reference, gather, parse
 from pairchain.discovery import Found
-from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, PairchainWarning
+from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, warn
 from pairchain.registry import Origin, Registry, default
 from pairchain.source import Source, open_repository
 
@@ -168,12 +167,10 @@ def repository_of_code(name: str, saved_revision: str, model: Source) -> Source:
         token=model.token,
     )
     if revision is None:
-        warnings.warn(
+        warn(
             f"code is taken from {name} as it is today, for nothing says at which revision; pin it with "
             f'code_revision={{{name!r}: {source.commit!r}}}, or with "code_revision": "{source.commit}" in '
-            "modules.json.",
-            PairchainWarning,
-            stacklevel=2,
+            "modules.json."
         )
     if trust.is_loading():
         policy.repositories[name, revision] = source
@@ -231,11 +228,9 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
         return SavedType((bundle or CodeToSave()).leave(cls, code), origin, str(code.source.commit))
     if bundle is not None and (copied := bundle.add(cls, code)) is not None:
         return SavedType(copied, origin)
-    warnings.warn(
+    warn(
         f"{import_path(cls)} belongs to no installed plugin, and its code is not saved with the model; whoever loads "
-        f"it must pass module_classes={{{import_path(cls)!r}: {cls.__name__}}}.",
-        PairchainWarning,
-        stacklevel=2,
+        f"it must pass module_classes={{{import_path(cls)!r}: {cls.__name__}}}."
     )
     return SavedType(type_of(cls, registry), origin)
 

@@ -6,7 +6,6 @@ each library loads what the other saved.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 
 from pairchain.discovery import installed_version
-from pairchain.errors import FormatError, PairchainWarning
+from pairchain.errors import FormatError, warn
 from pairchain.files import INTERRUPTED, check_inside, read_json, read_json_object, warn_unknown_key, write_json
 from pairchain.source import Source
 
@@ -162,11 +161,7 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
         seen.add(entry.name)
     numbers = [value["idx"] for value in values if isinstance(value.get("idx"), int)]
     if numbers != sorted(numbers):
-        warnings.warn(
-            f"{shown} numbers its modules {', '.join(map(str, numbers))}; it is their order in the list that counts.",
-            PairchainWarning,
-            stacklevel=2,
-        )
+        warn(f"{shown} numbers its modules {', '.join(map(str, numbers))}; it is their order in the list that counts.")
     return entries
 
 

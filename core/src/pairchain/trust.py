@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pairchain.custom_code import Code, CodeFile
-from pairchain.errors import InputError, PairchainWarning, TrustRequiredError, nearest
+from pairchain.errors import InputError, TrustRequiredError, nearest, warn
 
 if TYPE_CHECKING:
     from pairchain.locking import Lock
@@ -69,11 +68,7 @@ class Policy:
     def warn_of_idle_revisions(self) -> None:
         """Warn of repositories whose revision the caller named, and that the load took no code from."""
         for name in sorted({*self.code_revisions} - {"", *self._asked}):
-            warnings.warn(
-                f"code_revision names {name!r}, but this model takes no code from there{nearest(name, self._asked)}.",
-                PairchainWarning,
-                stacklevel=4,
-            )
+            warn(f"code_revision names {name!r}, but this model takes no code from there{nearest(name, self._asked)}.")
 
 
 def policy(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pickle import UnpicklingError
@@ -17,7 +16,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from pairchain import guard, trust
 from pairchain.checkpoint_code import checkpoint_code, pinned_code
-from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, PairchainWarning, nearest
+from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, nearest, warn
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain.weights import refuse_pickle
@@ -148,11 +147,7 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         refuse_code(source, error)
         raise FormatError(f"config.json cannot be used: {error}", where=str(source)) from error
     for key in unused.keys() & given.keys():
-        warnings.warn(
-            f"config_kwargs sets {key!r}, which {type(config).__name__} does not have{nearest(key, dir(config))}.",
-            PairchainWarning,
-            stacklevel=2,
-        )
+        warn(f"config_kwargs sets {key!r}, which {type(config).__name__} does not have{nearest(key, dir(config))}.")
     _refuse_kernels(source, config, given.get("attn_implementation"))
     _set_use_cache(config, given)
     if getattr(config, "transformers_weights", None) is not None and "transformers_weights" not in given:
@@ -225,11 +220,7 @@ def load_model(
     computed = COMPUTED.get(type(model).__name__, set())
     if new := sorted({*info["missing_keys"], *(name for name, *_ in unfit)} - computed):
         shown = ", ".join(new[:4]) + (", …" if len(new) > 4 else "")
-        warnings.warn(
-            f"{source} holds no weights for {shown}: they are random, and so are the scores until they are trained.",
-            PairchainWarning,
-            stacklevel=2,
-        )
+        warn(f"{source} holds no weights for {shown}: they are random, and so are the scores until they are trained.")
     return model
 
 
@@ -279,11 +270,9 @@ def _warn_of_unread_layers(source: Source, model: PreTrainedModel, unexpected: I
     numbers = re.compile(r"\.\d+\.")
     shapes = {numbers.sub(".#.", name) for name in model.state_dict() if numbers.search(name)}
     if unread := sorted(name for name in unexpected if numbers.sub(".#.", name) in shapes):
-        warnings.warn(
+        warn(
             f"config.json of {source} counts fewer layers than it has weights for: {unread[0]} and "
-            f"{len(unread) - 1} more are not read.",
-            PairchainWarning,
-            stacklevel=3,
+            f"{len(unread) - 1} more are not read."
         )
 
 
@@ -314,11 +303,7 @@ def _refuse_kernels(source: Source, config: PretrainedConfig, given: Any) -> Non
 
 
 def _warn_of_refused(source: Source, key: str, value: Any) -> None:
-    warnings.warn(
-        f"config.json of {source.name} sets {key} to {value!r}, which is not for a model's file to decide.",
-        PairchainWarning,
-        stacklevel=4,
-    )
+    warn(f"config.json of {source.name} sets {key} to {value!r}, which is not for a model's file to decide.")
 
 
 def _set_use_cache(config: PretrainedConfig, given: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 
-from pairchain.errors import InputError, PairchainWarning, nearest
+from pairchain.errors import InputError, nearest, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.messages import SIDES
 
@@ -108,11 +107,9 @@ def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
         told = " and ".join(
             f"{number} of {count} pairs in a batch lost their whole {side}" for side, number in lost.items() if number
         )
-        warnings.warn(
+        warn(
             f"{told} to max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
-            "max_length, or shorten what comes first.",
-            PairchainWarning,
-            stacklevel=2,
+            "max_length, or shorten what comes first."
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
-from pairchain.errors import InputError, PairchainWarning
+from pairchain.errors import InputError, warn
 from pairchain_transformer import templates
 from pairchain_transformer.messages import DOCUMENT, SIDES, Conversation, is_text_only, with_metadata_apart
 from pairchain_transformer.processing import CUT_DOCUMENT, Settings, cuts, warn_of_losses
@@ -181,12 +180,10 @@ class Renderer:
                         row in cut_rows and self._tokens_beside(rest, role, settings) >= room
                     )
         if unrestored:
-            warnings.warn(
+            warn(
                 f"{len(unrestored)} of {len(whole)} pairs in a batch end in media and are longer than "
                 f"max_length={limit}: they lost the end of the chat template, and a model that reads its score there "
-                "reads it elsewhere. Raise max_length, or shorten their texts.",
-                PairchainWarning,
-                stacklevel=2,
+                "reads it elsewhere. Raise max_length, or shorten their texts."
             )
         warn_of_losses(lost, len(whole), limit)
 

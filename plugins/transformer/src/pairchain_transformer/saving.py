@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from pairchain.errors import FormatError, InputError, PairchainWarning
+from pairchain.errors import FormatError, InputError, warn
 from pairchain.files import read_json_object, warn_unknown_key
 from pairchain.source import Source
 from pairchain_transformer.checkpoint import repository_named
@@ -118,11 +117,7 @@ def _allowed(values: Any, group: str, shown: str) -> dict[str, Any]:
         raise FormatError(f"{shown} is {values!r}, not an object.")
     refused = [key for key, value in values.items() if not _may_set(group, key, value)]
     for key in refused:
-        warnings.warn(
-            f"{shown} sets {key!r}, which is not for a model's file to decide; it is left out, unless you pass it.",
-            PairchainWarning,
-            stacklevel=2,
-        )
+        warn(f"{shown} sets {key!r}, which is not for a model's file to decide; it is left out, unless you pass it.")
     return {key: value for key, value in values.items() if key not in refused}
 
 
@@ -152,11 +147,7 @@ def _modality_config(values: Any, shown: str) -> dict[str | tuple[str, ...], dic
     for key, entry in values.items():
         parts = tuple(key.split("+"))
         if not MODALITIES.issuperset(parts):
-            warnings.warn(
-                f"{shown}: modality_config names the modality {key!r}, which there is not.",
-                PairchainWarning,
-                stacklevel=2,
-            )
+            warn(f"{shown}: modality_config names the modality {key!r}, which there is not.")
             continue
         known[parts if len(parts) > 1 else key] = entry
     return known
