@@ -27,7 +27,10 @@ from pairchain.errors import (
 )
 
 # older paths of it, which files that came with a model name, work and are deprecated there
-pytestmark = pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:mixed_chain.Head belongs to no installed plugin"),
+]
 TESTS = Path(__file__).parent
 _numbers = itertools.count()
 

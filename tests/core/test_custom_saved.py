@@ -16,6 +16,8 @@ from torch import nn
 
 import pairchain
 from pairchain import CrossEncoder, PairchainWarning
+from pairchain.errors import FormatError
+from pairchain.modules import LayerNorm
 
 TWICE = "def twice(value):\n    return 2 * value\n"
 DOUBLED = [2 * score for score in DIFFERENCES]
@@ -151,6 +153,34 @@ def test_a_class_that_no_file_offers_is_warned_of_with_what_to_pass(tmp_path: Pa
     with importable(tmp_path / "project"):
         made = importlib.import_module("heads").Head
         assert scores(model, module_classes={types_of(model)[1]: made}) == [3 * score for score in DIFFERENCES]
+
+
+def named(module_type: str) -> dict[str, str]:
+    """Return the file of a head with a ``module_type`` of its own."""
+    return {"heads.py": f"{head('2')}\n    module_type = {module_type!r}\n"}
+
+
+def test_a_class_with_a_type_that_nobody_provides_is_warned_of_with_what_to_pass(tmp_path: Path) -> None:
+    told = r"for its module_type is 'acme\.Head', which no installed plugin.*module_classes=\{'acme\.Head': Head\}"
+    with pytest.warns(PairchainWarning, match=told):
+        model = saved(tmp_path, named("acme.Head"))
+    assert (types_of(model)[1], code_in(model)) == ("acme.Head", ["lengths.py"])
+    with importable(tmp_path / "project"):
+        given = importlib.import_module("heads").Head
+        assert scores(model, module_classes={"acme.Head": given}) == DOUBLED
+
+
+def test_a_type_that_somebody_provides_or_that_says_where_its_code_is_is_taken_at_its_word(tmp_path: Path) -> None:
+    for number, name in enumerate((LayerNorm.module_type, "owner/name--heads.Head")):
+        model = saved(tmp_path / str(number), named(str(name)))
+        assert (types_of(model)[1], code_in(model)) == (name, ["lengths.py"])
+
+
+@pytest.mark.parametrize("module_type", ["../heads.Head", "owner/name--Head", "owner/name/more--heads.Head"])
+def test_a_type_that_could_never_be_loaded_is_not_saved(module_type: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=f"the type '{module_type}'"):
+        saved(tmp_path, named(module_type))
+    assert not (tmp_path / "model").exists()
 
 
 # -- saved again --

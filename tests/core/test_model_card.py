@@ -48,6 +48,9 @@ class Undeclared(Head):
         super().__init__(lambda letters: letters)
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*for its module_type is 'tests.:pairchain.PairchainWarning")
+
+
 def golden_model(case: str, **options: Any) -> CrossEncoder:
     return CrossEncoder(GOLDEN / case / "model", device="cpu", **options)
 

@@ -44,7 +44,8 @@ class Module(nn.Module, ABC):
         save_in_root: Whether, as the first module, it is saved in the model's root instead of a folder of its own.
         forward_kwargs: Keyword arguments of ``predict`` that reach its ``forward``.
         saves_weights: Whether its ``save`` writes weights, so that the default `load` reads them back.
-        module_type: The type string under which it is saved; None for the name its distribution announces.
+        module_type: The type string under which it is saved, without its code; None for the name its distribution
+            announces, or for that of its file, which is saved along.
         reads: Features it needs, checked when a chain is built; None when it does not say.
         writes: Features it adds, likewise.
         reads_part: Of features that it reads, the only part that it reads. What writes such a feature may write that

@@ -214,30 +214,36 @@ class SavedType:
 def saved_type(cls: type, registry: Registry = default) -> SavedType:
     """Return what to save of ``cls``.
 
-    While a chain is being saved, the code of a class that nobody else provides is taken along.
+    While a chain is being saved, the code of a class that nobody else provides is taken along, unless it has a
+    ``module_type`` of its own: then whoever wrote it says where it is, and is warned if nobody knows that type.
 
     Raises:
-        FormatError: Its code cannot be had, and whoever loads the model could not get it either.
+        FormatError: Its code cannot be had, and whoever loads the model could not get it either; or its ``module_type``
+            is none that could be loaded.
     """
     origin = registry.origin(cls)
     code = custom_import.code_of(cls)
-    if code is None and (origin.distribution or "module_type" in vars(cls) or _is_provided(cls, registry)):
-        return SavedType(type_of(cls, registry), origin)
+    name = type_of(cls, registry)
+    is_named = code is None and name == vars(cls).get("module_type")
+    if code is None and (origin.distribution or _is_provided(cls, name, registry)):
+        return SavedType(name, origin)
+    if is_named and (registry.lookup(name) is not None or ((found := parse(name)) is not None and found.repository)):
+        return SavedType(name, origin)
     bundle = code_to_save.current()
     if code is not None and code.is_elsewhere and not (bundle and bundle.copies_all):
         return SavedType((bundle or CodeToSave()).leave(cls, code), origin, str(code.source.commit))
-    if bundle is not None and (copied := bundle.add(cls, code)) is not None:
+    if bundle is not None and not is_named and (copied := bundle.add(cls, code)) is not None:
         return SavedType(copied, origin)
+    reason = f", for its module_type is {name!r}, which no installed plugin provides either" if is_named else ""
     warn(
-        f"{import_path(cls)} belongs to no installed plugin, and its code is not saved with the model; whoever loads "
-        f"it must pass module_classes={{{import_path(cls)!r}: {cls.__name__}}}."
+        f"{import_path(cls)} belongs to no installed plugin, and its code is not saved with the model{reason}; whoever "
+        f"loads it must pass module_classes={{{name!r}: {cls.__name__}}}."
     )
-    return SavedType(type_of(cls, registry), origin)
+    return SavedType(name, origin)
 
 
-def _is_provided(cls: type, registry: Registry) -> bool:
-    """Return whether a hook or a registration by hand gives ``cls`` for the type that it is saved under."""
-    name = type_of(cls, registry)
+def _is_provided(cls: type, name: str, registry: Registry) -> bool:
+    """Return whether a hook or a registration by hand gives ``cls`` for the type ``name``."""
     if registry.registered(name) is cls:
         return True
     return any(answer.value is cls for answer in hooks.ask("pairchain_resolve_type", registry=registry, type_name=name))

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pairchain import CrossEncoder, Module
+from pairchain import CrossEncoder, Module, registry
 from pairchain.modules import CosineScore, Dense, Transformer, TwoTowers
 
 HERE = Path(__file__).resolve().parent
@@ -65,7 +65,7 @@ class Centre(Module):
         self.save_torch_weights(output_path, safe_serialization=safe_serialization)
 
 
-CLASSES = {Centre.module_type: Centre}
+registry.register(Centre.module_type, Centre)
 
 
 def main() -> int:
@@ -166,7 +166,7 @@ def show_new_process(folder: Path, scores: np.ndarray[Any, Any]) -> bool:
 
 def score_saved(folder: str, written: str) -> int:
     """Load the chain saved in ``folder``, and write the scores of every question with every paragraph."""
-    model = CrossEncoder(folder, module_classes=CLASSES, device="cpu")
+    model = CrossEncoder(folder, device="cpu")
     pairs = [
         (question["question"], text["text"]) for question in read("questions.json") for text in read("corpus.json")
     ]
