@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -178,6 +179,34 @@ def test_every_difference_is_named(classifier: Path) -> None:
     assert all(line in str(caught.value) for line in caught.value.mismatches)
 
 
+def test_what_cannot_be_read_is_named_with_the_other_differences(classifier: Path) -> None:
+    made = locked(classifier)
+    flipped("model.safetensors")(classifier)
+    (classifier / "inside").mkdir()
+    (classifier / "inside/out").symlink_to("/etc/hostname")
+    (classifier / "lost").symlink_to("nowhere")
+    os.mkfifo(classifier / "pipe")
+
+    with pytest.raises(LockError, match="4 differences") as caught:
+        CrossEncoder(classifier, lock=made, device="cpu")
+
+    assert caught.value.mismatches[:3] == (
+        "the file inside/out cannot be read: it is a link that leads out of the model's folder",
+        "the file lost cannot be read: it is no file, or a link to none",
+        "the file pipe cannot be read: it is no file, or a link to none",
+    )
+
+
+def test_a_file_s_name_looks_like_no_other_difference(classifier: Path) -> None:
+    made = locked(classifier)
+    text("a is not in the lock\n  - the file b", "")(classifier)
+
+    with pytest.raises(LockError) as caught:
+        CrossEncoder(classifier, lock=made, device="cpu")
+
+    assert caught.value.mismatches == ("the file a is not in the lock\\n  - the file b is not in the lock",)
+
+
 def test_nothing_is_imported_before_the_lock_is_verified(tmp_path: Path) -> None:
     folder, ran = custom(tmp_path / "model"), tmp_path / "ran"
     made = locked(folder)
@@ -197,16 +226,17 @@ def test_a_lock_grants_no_trust(tmp_path: Path) -> None:
     assert scores(folder, lock=locked(folder)) == DIFFERENCES
 
 
-def test_code_that_an_earlier_module_rewrites_runs_as_it_was_verified(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    rewriting = f"open({str(folder / 'late.py')!r}, 'w').write({head('100')!r})\n"
-    late = f"\nimport os\nassert os.path.getsize({str(folder / 'late.py')!r}) != 0\n"
-    code = {"early.py": rewriting + "from lengths import Lengths\n", "late.py": head(before=late)}
+def test_code_that_an_earlier_module_rewrites_runs_as_it_was_verified_and_the_model_is_refused(tmp_path: Path) -> None:
+    folder, rewritten, ran = tmp_path / "model", tmp_path / "rewritten", tmp_path / "ran"
+    rewriting = f"open({str(folder / 'late.py')!r}, 'w').write({canary(rewritten)!r})\n"
+    code = {"early.py": rewriting + "from lengths import Lengths\n", "late.py": head(before=canary(ran))}
     save_by_hand(folder, ["early.Lengths", "late.Head"], code)
 
-    assert scores(folder, lock=locked(folder)) == DIFFERENCES
+    with pytest.raises(LockError, match=r"files changed while the model was loaded: late\.py\."):
+        load(folder, lock=locked(folder))
 
-    assert (folder / "late.py").read_text() == head("100")
+    assert ran.exists()
+    assert not rewritten.exists()
 
 
 def test_code_that_an_earlier_module_rewrites_before_it_is_looked_at_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,33 @@ def test_what_cannot_be_read_whole_cannot_be_locked(
 
     assert str(classifier) in caught.value.where
     assert not (tmp_path / "lock.json").exists()
+
+
+def put(name: str | bytes, target: str = "") -> Change:
+    """Return a change that puts an empty file of that name there, or a link to ``target``."""
+
+    def change(folder: Path) -> None:
+        path = os.path.join(os.fsencode(folder), os.fsencode(name))
+        os.symlink(target, path) if target else open(path, "xb").close()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (put("lost", "nowhere"), "'lost': it is no file, or a link to none"),
+        (put("round", "round"), "'round': it is no file, or a link to none"),
+        (put(b"caf\xe9.txt"), r"'caf\\udce9.txt': its name is no text"),
+    ],
+)
+def test_a_file_that_no_lock_can_name_or_read_is_told(change: Change, says: str, classifier: Path) -> None:
+    change(classifier)
+
+    with pytest.raises(FormatError, match=says) as caught:
+        pairchain.lock(classifier, None)
+
+    assert "take away what is none" in caught.value.next_step
 
 
 def test_a_lock_takes_the_place_of_an_older_one_whole_or_not_at_all(classifier: Path, tmp_path: Path) -> None:

@@ -182,7 +182,8 @@ def test_what_changes_during_a_load_does_not_run(locked: Path, canary: Canary) -
     write(locked, {"modules.json": json.dumps(entries), "8_Head/config.json": "{}", "changing.py": changing})
     pairchain.lock(locked, locked.parent / "lock.json")
 
-    load(locked)
+    with pytest.raises(LockError, match=r"changed while the model was loaded: head\.py\."):
+        load(locked)
 
     assert (locked / "head.py").read_text() == canary.head()
     assert not canary.sang

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from pairchain.errors import MissingFileError, UnsafePathError
 from pairchain.source import Source
 
 # What no load reads: texts for people in the root, what git and the Hub library keep of a copy, what Python compiled.
@@ -32,8 +34,32 @@ _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 _AT_ONCE = 8
 
 
-def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> dict[str, str]:
-    """Return the SHA-256 of every file of the model in ``source`` that counts, by its path.
+@dataclass(frozen=True)
+class FileHashes:
+    """What the files of a model were when they were hashed.
+
+    Attributes:
+        source: Where they are.
+        homes: The folders of the modules.
+        digests: SHA-256 of each that counts, by its path.
+        unreadable: Why one that counts has none, by its path.
+        read: For each that was read, where it was and what tells a file from another in its place.
+    """
+
+    source: Source
+    homes: Collection[str]
+    digests: Mapping[str, str]
+    unreadable: Mapping[str, str]
+    read: Mapping[str, tuple[Path, tuple[int, ...]]]
+
+    def changed(self) -> list[str]:
+        """Return the paths of files that are there now and were not, and of those that were read and are others now."""
+        added = {path for path in self.source.files() if counts(path, self.homes)} - self.digests.keys()
+        return sorted(added | {path for path, (local, was) in self.read.items() if _identity(local) != was})
+
+
+def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHashes:
+    """Return what the files of the model in ``source`` are, as far as they count.
 
     Args:
         source: The model's files.
@@ -42,22 +68,50 @@ def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> dict[s
             files that are not here yet; they are hashed when they are loaded.
 
     Raises:
-        SourceError: A file cannot be had.
-        UnsafePathError: One is a link that leads out of the folder.
+        SourceError: A file cannot be fetched.
     """
     source = source.listed()
     files = source.files()
     paths = [path for path in sorted(files) if counts(path, homes)]
 
-    def digest(path: str) -> str:
+    digests: dict[str, str] = _linked_folders(source)
+    unreadable: dict[str, str] = {}
+    identities: dict[str, tuple[Path, tuple[int, ...]]] = {}
+
+    def take_in(path: str) -> None:
         known = (source.listing or {}).get(source.path_of(path), "")
-        if known and source.cached(path) is None and (not read or is_for_others(path, files, homes)):
-            return known
-        with source.require(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            path.encode()
+            local = source.cached(path)
+            if known and local is None and (not read or is_for_others(path, files, homes)):
+                digests[path] = known
+                return
+            local = local or source.require(path)
+            identities[path] = (local, _identity(local))
+            with local.open("rb") as file:
+                digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        except UnicodeEncodeError:
+            unreadable[path] = "its name is no text"
+        except UnsafePathError:
+            unreadable[path] = "it is a link that leads out of the model's folder"
+        except MissingFileError:
+            unreadable[path] = "it is no file, or a link to none" if source.is_local else "the Hub has none"
+        except PermissionError:
+            unreadable[path] = "it is not yours to read"
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return {**dict(zip(paths, pool.map(digest, paths), strict=True)), **_linked_folders(source)}
+        list(pool.map(take_in, paths))
+    return FileHashes(source, homes, digests, unreadable, identities)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what tells the file at ``path`` from another in its place, and from what it was before a change."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    # the time of the last change of the file's own entry cannot be set back as that of its content can
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def counts(path: str, homes: Collection[str]) -> bool:

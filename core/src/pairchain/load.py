@@ -136,13 +136,6 @@ def load_model(
         ChainError: Nobody knows how to load it.
         UnknownTypeError, PluginError, TrustRequiredError: A module's class cannot be had.
     """
-    if policy.lock is not None:
-        with trust.allowing(policy):
-            policy.lock.verify(source)
-    config = read_config(source)
-    if config is not None:
-        check_requirements(config, shown_as=str(source))
-    entries = read_entries(source)
     request = LoadRequest(
         source,
         Resolver(source, module_classes),
@@ -151,22 +144,35 @@ def load_model(
         config_kwargs=config_kwargs,
         backend=backend,
     )
+    with trust.allowing(policy):
+        if policy.lock is None:
+            return _loaded(request)
+        verified = policy.lock.verify(source)
+        loaded = _loaded(request)
+        # those who read weights and settings open the files themselves, which may be others by then
+        policy.lock.confirm(verified, source)
+        return loaded
+
+
+def _loaded(request: LoadRequest) -> LoadedModel:
+    source = request.source
+    config = read_config(source)
+    if config is not None:
+        check_requirements(config, shown_as=str(source))
+    entries = read_entries(source)
     # other libraries read files of the folder too, and follow links
     source.refuse_links_out([entry.path for entry in entries or ()])
-    with trust.allowing(policy):
-        if entries is None:
-            return LoadedModel(_propose(request), (), config, source)
-        if config is None:
-            warn(
-                f"{source} has a {MODULES_FILE} but no settings beside it; its chain is loaded as it is saved, "
-                "without prompts and with the default activation."
-            )
-        # every class is known before the first module is loaded, which may take minutes
-        classes = request.classes_of(entries)
-        modules = {
-            entry.name: load_module(cls, request, entry.path) for entry, cls in zip(entries, classes, strict=True)
-        }
-        return LoadedModel(modules, entries, config, source)
+    if entries is None:
+        return LoadedModel(_propose(request), (), config, source)
+    if config is None:
+        warn(
+            f"{source} has a {MODULES_FILE} but no settings beside it; its chain is loaded as it is saved, "
+            "without prompts and with the default activation."
+        )
+    # every class is known before the first module is loaded, which may take minutes
+    classes = request.classes_of(entries)
+    modules = {entry.name: load_module(cls, request, entry.path) for entry, cls in zip(entries, classes, strict=True)}
+    return LoadedModel(modules, entries, config, source)
 
 
 def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:

@@ -14,8 +14,8 @@ from pairchain import trust
 from pairchain.custom_code import Code
 from pairchain.custom_import import code_of
 from pairchain.discovery import CORE_DISTRIBUTION, installed_version
-from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, warn
-from pairchain.file_hashes import file_hashes, is_for_others
+from pairchain.errors import FormatError, InputError, LockError, harmless, warn
+from pairchain.file_hashes import FileHashes, file_hashes, is_for_others
 from pairchain.files import read_json_object, write_aside, write_json
 from pairchain.hub_names import full_name
 from pairchain.inspection import report_on
@@ -128,17 +128,19 @@ class Lock:
         """Return the commit that code of another repository was locked at, or None if there was none."""
         return self.code[repository].commit if repository in self.code else None
 
-    def verify(self, source: Source) -> None:
-        """Check that the model in ``source`` is what was locked; nothing of it is run.
+    def verify(self, source: Source) -> FileHashes:
+        """Check that the model in ``source`` is what was locked, and return what was read; nothing of it is run.
 
         Raises:
             LockError: It is not; the message names every difference.
         """
         report = report_on(source)
-        found = _made_of(report, read=True)
+        hashes = file_hashes(report.source, report.homes, read=True)
+        found = _made_of(report, hashes)
         mismatches = [
             *([f"the commit is {found.commit}, not {self.commit}"] if self._is_moved(found) else []),
-            *_file_differences("the file", self.files, found.files, report.homes),
+            *(f"the file {_shown(path)} cannot be read: {why}" for path, why in sorted(hashes.unreadable.items())),
+            *_file_differences("the file", _without(self.files, hashes.unreadable), found.files, report.homes),
             *(
                 line
                 for name in sorted({*self.code, *found.code})
@@ -159,6 +161,21 @@ class Lock:
         if drift:
             text = f"{source} was locked with other plugins: {'; '.join(drift)}."
             warn(text)
+        return hashes
+
+    def confirm(self, hashes: FileHashes, source: Source) -> None:
+        """Check that what was verified did not change while the model was loaded from it.
+
+        Raises:
+            LockError: It did; the message names every such file.
+        """
+        if changed := [_shown(path) for path in hashes.changed()]:
+            raise LockError(
+                f"files changed while the model was loaded: {', '.join(changed)}.",
+                where=str(source),
+                next_step="find out what changes them, and load the model again once nothing does.",
+                mismatches=tuple(f"the file {path} changed" for path in changed),
+            )
 
     def check(self, code: Code, model: Source) -> None:
         """Check that ``code`` of ``model``, as it is about to run, is what was locked.
@@ -231,7 +248,9 @@ def lock(
         warnings.simplefilter("ignore", PairchainWarning)
         report = report_on(source)
         _refuse_unlockable(report)
-        made = _made_of(report, read=False)
+        hashes = file_hashes(report.source, report.homes, read=False)
+        _refuse_unreadable(hashes, source)
+        made = _made_of(report, hashes)
     if path is not None:
         made.write(path)
     return made
@@ -268,12 +287,21 @@ def _refuse_unlockable(report: Report) -> None:
         )
 
 
-def _made_of(report: Report, *, read: bool) -> Lock:
+def _refuse_unreadable(hashes: FileHashes, source: Source) -> None:
+    if found := [f"{path!r}: {why}" for path, why in sorted(hashes.unreadable.items())]:
+        raise FormatError(
+            f"not every file of the model can be read: {'; '.join(found)}.",
+            where=str(source),
+            next_step="put the files themselves there, or take away what is none.",
+        )
+
+
+def _made_of(report: Report, hashes: FileHashes) -> Lock:
     source = report.source
     return Lock(
         "" if source.is_local else source.name,
         source.commit or "",
-        file_hashes(source, report.homes, read=read),
+        hashes.digests,
         _code_elsewhere(report),
         _plugins(report),
     )
@@ -302,14 +330,14 @@ def _file_differences(
 ) -> list[str]:
     lines = []
     for name in sorted({*locked, *found}):
-        before, now = locked.get(name), found.get(name)
+        before, now, shown = locked.get(name), found.get(name), _shown(name)
         if before is None:
-            lines.append(f"{kind} {name} is not in the lock")
+            lines.append(f"{kind} {shown} is not in the lock")
         elif now is None:
             if not is_for_others(name, locked.keys(), homes):
-                lines.append(f"{kind} {name} is in the lock, and is not here")
+                lines.append(f"{kind} {shown} is in the lock, and is not here")
         elif before != now:
-            lines.append(f"{kind} {name} changed: its SHA-256 is {now[:12]}…, not {before[:12]}…")
+            lines.append(f"{kind} {shown} changed: its SHA-256 is {now[:12]}…, not {before[:12]}…")
     return lines
 
 
@@ -334,6 +362,15 @@ def _drift(locked: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
         elif before != now:
             lines.append(f"{name} is {now}, and was {before}")
     return lines
+
+
+def _without(files: Mapping[str, str], left_out: Collection[str]) -> dict[str, str]:
+    return {path: digest for path, digest in files.items() if path not in left_out}
+
+
+def _shown(path: str) -> str:
+    """Return ``path``, which its author may have written to look like more lines than one."""
+    return harmless(path).replace("\n", "\\n")
 
 
 def _text(value: Any, form: re.Pattern[str] | None = None) -> str:

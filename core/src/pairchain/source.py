@@ -153,22 +153,31 @@ class Source:
         return Path(root) / inside
 
     def files(self) -> frozenset[str]:
-        """Return the path of every file, relative to the source's folder; of a folder used offline, of those cached.
+        """Return the path of every file, relative to the source's folder; of a repository used offline, those cached.
+
+        What somebody put among those cached counts too: other libraries read it as if it came from the Hub.
 
         Raises:
             SourceError: The repository's files cannot be listed.
         """
         if self.is_local:
             return _files_in(Path(self.name) / self.subfolder)
-        with _hub_errors(self):
-            if self.is_offline:
-                root = huggingface_hub.snapshot_download(
-                    self.name, revision=self.commit, cache_dir=self.cache_folder, local_files_only=True
-                )
-                return _files_in(Path(root) / self.subfolder)
+        if self.is_offline:
+            with _hub_errors(self):
+                return self._cached_files()
         prefix = f"{self.subfolder}/" if self.subfolder else ""
         paths = self.listed().listing or ()
-        return frozenset(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+        listed = frozenset(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+        try:
+            return listed | self._cached_files()
+        except hub_errors.LocalEntryNotFoundError:
+            return listed
+
+    def _cached_files(self) -> frozenset[str]:
+        root = huggingface_hub.snapshot_download(
+            self.name, revision=self.commit, cache_dir=self.cache_folder, local_files_only=True
+        )
+        return _files_in(Path(root) / self.subfolder)
 
     def listed(self) -> Source:
         """Return the same source, knowing every file of its repository, so that it asks for none that is not there."""
