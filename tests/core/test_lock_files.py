@@ -94,6 +94,19 @@ def test_other_versions_of_plugins_are_warned_about_or_refused(drift: str, class
             CrossEncoder(classifier, lock=file, device="cpu")
 
 
+@pytest.mark.parametrize("given", [True, 3, {"files": {}}])
+def test_a_lock_is_named_or_passed(given: object, classifier: Path) -> None:
+    with pytest.raises(InputError, match="lock is no path or Lock, but") as caught:
+        CrossEncoder(classifier, lock=given, device="cpu")  # type: ignore[arg-type]
+    assert "pass a lock's path" in caught.value.next_step
+
+
+@pytest.mark.parametrize("given", [None, 3, ["model"]])
+def test_what_is_locked_is_a_model(given: object) -> None:
+    with pytest.raises(InputError, match="a lock is of a model, not of"):
+        pairchain.lock(given, None)
+
+
 def test_what_to_do_about_plugins_is_one_of_two_things(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'warn' or 'raise'"):
         Lock.read(tmp_path / "lock.json", plugin_drift="ignore")  # type: ignore[arg-type]
@@ -112,15 +125,20 @@ def damage(**changes: object) -> Callable[[Path], None]:
         (damage(lock_version=None), "it says None", "make a new one"),
         (damage(lock_version=0), "it says 0", "make a new one"),
         (damage(lock_version=2), "it says 2", "pip install --upgrade pairchain-core"),
-        (damage(files=None), "damaged: KeyError: 'files'", "make a new one"),
+        (damage(files=None), "damaged: 'files' is missing", "make a new one"),
         (damage(files=["modules.json"]), "damaged", "make a new one"),
-        (damage(files={"modules.json": "abc"}), "'abc' is not what stands there", "make a new one"),
-        (damage(files={"modules.json": None}), "None is not what stands there", "make a new one"),
-        (damage(model={"name": "a/b", "commit": "main"}), "'main' is not what stands there", "make a new one"),
+        (damage(files={"modules.json": "abc"}), "'abc' is no SHA-256", "make a new one"),
+        (damage(files={"modules.json": "A" * 64}), "is no SHA-256 of 64 small hex digits", "make a new one"),
+        (damage(files={"modules.json": "a" * 64 + "\n"}), "is no SHA-256", "make a new one"),
+        (damage(files={"modules.json": None}), "None is no SHA-256", "make a new one"),
+        (damage(model={"name": "a/b", "commit": "main"}), "'main' is no commit", "make a new one"),
+        (damage(model={"name": "", "commit": "main"}), "says more than .*: in 'model' or 'code'", "make a new one"),
         (damage(model="a/b"), "damaged", "make a new one"),
-        (damage(code={"a/b": {"commit": 3, "files": {}}}), "3 is not what stands there", "make a new one"),
+        (damage(code={"a/b": {"commit": 3, "files": {}}}), "3 is no commit", "make a new one"),
         (damage(code=[]), "damaged", "make a new one"),
-        (damage(plugins={"pairchain-core": 1}), "1 is not what stands there", "make a new one"),
+        (damage(plugins={"pairchain-core": 1}), "1 is no text", "make a new one"),
+        (damage(plugin_drift="raise"), "says more than a lock of version 1 does: 'plugin_drift'", "make a new one"),
+        (text("lock.json", '{"lock_version": 1, "files": {}, "files": {}}'), "it says 'files' twice", ""),
     ],
 )
 def test_a_lock_that_cannot_be_read_is_refused(

@@ -162,6 +162,8 @@ def test_a_name_without_an_owner_belongs_to_the_cross_encoder_organisation(hub: 
         ("C:\\models\\mine", SourceNotFoundError, ["no folder", "mine"]),
         (str(MEAN / "config.json"), SourceNotFoundError, ["config.json' is a file", "name the folder"]),
         ("", InputError, ["name is empty", "name a folder or a repository"]),
+        (3, InputError, ["name is no text or path, but int"]),
+        (b"a/b", InputError, ["name is no text or path, but bytes"]),
         ("two words", InputError, ["two words", "neither a folder nor a repository"]),
         ("user/mo--del", InputError, ["'user/mo--del'", "neither a folder nor a repository"]),
         ("user/\0", InputError, ["neither a folder nor a repository"]),

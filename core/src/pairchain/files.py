@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -60,12 +61,13 @@ _DEEPEST = 64
 INTERRUPTED = "interrupted_save"
 
 
-def read_json(path: Path, *, shown_as: str) -> Any:
+def read_json(path: Path, *, shown_as: str, unique_keys: bool = False) -> Any:
     """Return the JSON value in ``path``.
 
     Args:
         path: The file.
         shown_as: How to call the file in an error, such as ``modules.json of user/model``.
+        unique_keys: Whether an object that says one key twice is refused; otherwise the last one counts.
 
     Raises:
         FormatError: The file is not UTF-8, not JSON, or larger or nested deeper than any honest one.
@@ -74,7 +76,7 @@ def read_json(path: Path, *, shown_as: str) -> Any:
         raise FormatError(f"{shown_as} is larger than {MOST_BYTES_OF_JSON:,} bytes.", where=str(path))
     try:
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_unique if unique_keys else None)
         if "\\ud" in text.lower():
             # half a character, which is no text: no file can have it in its name, and no terminal can show it
             json.dumps(value, ensure_ascii=False).encode()
@@ -88,6 +90,14 @@ def read_json(path: Path, *, shown_as: str) -> Any:
         raise FormatError(f"{shown_as} cannot be read as JSON: {error}.", where=str(path)) from error
     if _is_deeper(value, _DEEPEST):
         raise FormatError(f"{shown_as} is nested deeper than {_DEEPEST} levels.", where=str(path))
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"it says {key!r} twice")
     return value
 
 
@@ -106,13 +116,13 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return True
 
 
-def read_json_object(path: Path, *, shown_as: str) -> dict[str, Any]:
+def read_json_object(path: Path, *, shown_as: str, unique_keys: bool = False) -> dict[str, Any]:
     """Return the JSON object in ``path``; see `read_json`.
 
     Raises:
         FormatError: The file holds no JSON object.
     """
-    value = read_json(path, shown_as=shown_as)
+    value = read_json(path, shown_as=shown_as, unique_keys=unique_keys)
     if not isinstance(value, dict):
         raise FormatError(f"{shown_as} should hold a JSON object, but holds {_kind(value)}.", where=str(path))
     return value

@@ -25,8 +25,10 @@ from pairchain.source import Source, open_source
 LOCK_FILE = "pairchain.lock.json"
 _FORMAT = 1
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TEXT = re.compile("(?s).*")
+_SHA256 = re.compile("[0-9a-f]{64}")
+_COMMIT = re.compile("[0-9a-f]{40}")
+_CALLED = {_TEXT: "text", _SHA256: "SHA-256 of 64 small hex digits", _COMMIT: "commit of 40 small hex digits"}
 _MAKE_ANEW = "make a new one with pairchain.lock(…)."
 
 
@@ -80,7 +82,8 @@ class Lock:
         shown = os.fspath(path)
         if not Path(path).is_file():
             raise FormatError(f"there is no lock at {shown!r}.", next_step="make one with pairchain.lock(…).")
-        values = read_json_object(Path(path), shown_as=shown)
+        # whoever reads the file must see what is read from it
+        values = read_json_object(Path(path), shown_as=shown, unique_keys=True)
         if (version := values.get("lock_version")) != _FORMAT:
             newer = type(version) is int and version > _FORMAT
             raise FormatError(
@@ -91,7 +94,7 @@ class Lock:
             )
         try:
             model = values["model"]
-            return cls(
+            read = cls(
                 _text(model["name"]),
                 _text(model["commit"], _COMMIT) if model["name"] else "",
                 _texts(values["files"], _SHA256),
@@ -102,8 +105,14 @@ class Lock:
                 _texts(values["plugins"]),
                 plugin_drift,
             )
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise FormatError(f"{shown} is damaged: {type(error).__name__}: {error}.", next_step=_MAKE_ANEW) from error
+        except KeyError as error:
+            raise FormatError(f"{shown} is damaged: {error} is missing.", next_step=_MAKE_ANEW) from error
+        except (TypeError, AttributeError, ValueError) as error:
+            raise FormatError(f"{shown} is damaged: {error}.", next_step=_MAKE_ANEW) from error
+        if (known := read.to_json()) != values:
+            more = ", ".join(map(repr, values.keys() - known.keys())) or "in 'model' or 'code'"
+            raise FormatError(f"{shown} says more than a lock of version {_FORMAT} does: {more}.", next_step=_MAKE_ANEW)
+        return read
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the lock to the file at ``path``, in place of one that is there."""
@@ -241,6 +250,8 @@ def lock(
         )
     elif isinstance(source, Source):
         code_revision = {**_revisions_in(model), **_by_name(code_revision)}
+    elif not hasattr(model, "source"):
+        raise InputError(f"a lock is of a model, not of {type(model).__name__}.", next_step="pass its name or path.")
     if not isinstance(source, Source):
         raise InputError("a lock is of saved files, and this model was loaded from none.", next_step="save it first.")
     with trust.allowing(trust.policy(False, False, code_revision, None)), warnings.catch_warnings():
@@ -257,8 +268,17 @@ def lock(
 
 
 def as_lock(value: str | os.PathLike[str] | Lock) -> Lock:
-    """Return the lock that a caller passed, or named the file of."""
-    return value if isinstance(value, Lock) else Lock.read(value)
+    """Return the lock that a caller passed, or named the file of.
+
+    Raises:
+        InputError: It is neither.
+        FormatError: The file holds no lock.
+    """
+    if isinstance(value, Lock):
+        return value
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"lock is no path or Lock, but {type(value).__name__}.", next_step="pass a lock's path.")
+    return Lock.read(value)
 
 
 def _revisions_in(model: Any) -> dict[str, str]:
@@ -373,11 +393,11 @@ def _shown(path: str) -> str:
     return harmless(path).replace("\n", "\\n")
 
 
-def _text(value: Any, form: re.Pattern[str] | None = None) -> str:
-    if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
-        raise ValueError(f"{value!r} is not what stands there in a lock")
+def _text(value: Any, form: re.Pattern[str] = _TEXT) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise ValueError(f"{value!r} is no {_CALLED[form]}")
     return value
 
 
-def _texts(values: Any, form: re.Pattern[str] | None = None) -> dict[str, str]:
+def _texts(values: Any, form: re.Pattern[str] = _TEXT) -> dict[str, str]:
     return {_text(key): _text(value, form) for key, value in values.items()}

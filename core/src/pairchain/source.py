@@ -297,6 +297,8 @@ def open_source(
         RevisionNotFoundError: The repository has no such revision.
         SourceError: The repository cannot be reached, and was never downloaded.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"the model's name is no text or path, but {type(name).__name__}.")
     text = os.fspath(name)
     if not text:
         raise InputError("the model's name is empty.", next_step="name a folder or a repository.")
