@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bridge_models import PAIRS
 from hub_server import HubServer
 from torch import nn
 
+import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import PickleRefusedError
 
@@ -152,6 +154,20 @@ def test_a_chain_saved_by_the_library_scores_the_same_in_both_directions(build: 
     homes = {name: str(origin) for name, origin in model.origins.items()}
     assert [home for home in homes.values() if home.startswith("defined in sentence_transformers.")]
     assert homes[str(len(model) - 1)].startswith("pairchain-dense ")
+
+
+@pytest.mark.peer
+def test_a_type_of_the_library_is_saved_and_locked_with_the_plugin_that_gets_it(tmp_path: Path) -> None:
+    CrossEncoder(modules=cnn(), device="cpu").save_pretrained(tmp_path)
+
+    (entry,) = [entry for entry in json.loads((tmp_path / "modules.json").read_text()) if entry["name"] == "1"]
+    versions = pairchain.lock(tmp_path, None).plugins
+
+    assert entry["type"].endswith(".CNN")
+    bridge = {"pairchain-sentence-transformers": pairchain.__version__}
+    assert {entry["distribution"]: entry["version"]} == bridge
+    library = {"sentence-transformers": version("sentence-transformers")}
+    assert {name: version for name, version in versions.items() if "sentence" in name} == {**bridge, **library}
 
 
 @pytest.mark.peer

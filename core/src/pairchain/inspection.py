@@ -161,6 +161,7 @@ class _Inspection:
             entry.type,
             provider,
             str(foreseen.value) if foreseen is not None else "",
+            foreseen.distribution if foreseen is not None else "",
             entry.kwargs,
             self._weights(home, facts),
             config,

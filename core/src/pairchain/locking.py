@@ -340,7 +340,7 @@ def _code_elsewhere(report: Report) -> dict[str, LockedCode]:
 def _plugins(report: Report) -> dict[str, str]:
     plugins = [module.provider.plugin for module in report.walk() if module.provider and module.provider.plugin]
     versions = {plugin.distribution: plugin.version for plugin in plugins}
-    others = [report.proposed_by, *(module.through for module in report.walk())]
+    others = [report.proposed_by, *(name for module in report.walk() for name in (module.through, module.told_by))]
     versions |= {name: installed_version(name) or "" for name in others if name}
     return {CORE_DISTRIBUTION: installed_version(CORE_DISTRIBUTION) or "", **versions}
 

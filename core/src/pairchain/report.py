@@ -74,6 +74,7 @@ class ModuleReport:
         type: Its type string.
         provider: Who provides the class: an installed plugin, code, the caller; None if none of them does.
         through: The distribution whose class a plugin's hook gives for the type instead; empty if none does.
+        told_by: The distribution of that plugin.
         kwargs: Keyword arguments of ``predict`` that reach it.
         weights: What its weights are made of, if it has any in safetensors.
         config: Its configuration, as its file holds it.
@@ -86,6 +87,7 @@ class ModuleReport:
     type: str
     provider: Provider | None
     through: str = ""
+    told_by: str = ""
     kwargs: tuple[str, ...] = ()
     weights: Weights | None = None
     config: Mapping[str, Any] = field(default_factory=dict)

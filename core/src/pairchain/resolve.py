@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pairchain import code_to_save, custom_import, hooks, trust
 from pairchain.code_to_save import CodeToSave
 from pairchain.custom_code import Code, Reference, gather, parse
-from pairchain.discovery import Found
+from pairchain.discovery import Found, installed_version
 from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, warn
 from pairchain.registry import Origin, Registry, default
 from pairchain.source import Source, open_repository
@@ -221,11 +221,13 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
         FormatError: Its code cannot be had, and whoever loads the model could not get it either; or its ``module_type``
             is none that could be loaded.
     """
-    origin = registry.origin(cls)
     code = custom_import.code_of(cls)
+    origin = registry.origin(cls)
     name = type_of(cls, registry)
+    if code is None and not origin.distribution:
+        origin = _origin_by_hook(cls, name, registry) or origin
     is_named = code is None and name == vars(cls).get("module_type")
-    if code is None and (origin.distribution or _is_provided(cls, name, registry)):
+    if code is None and (origin.distribution or registry.registered(name) is cls):
         return SavedType(name, origin)
     if is_named and (registry.lookup(name) is not None or ((found := parse(name)) is not None and found.repository)):
         return SavedType(name, origin)
@@ -242,11 +244,12 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
     return SavedType(name, origin)
 
 
-def _is_provided(cls: type, name: str, registry: Registry) -> bool:
-    """Return whether a hook or a registration by hand gives ``cls`` for the type ``name``."""
-    if registry.registered(name) is cls:
-        return True
-    return any(answer.value is cls for answer in hooks.ask("pairchain_resolve_type", registry=registry, type_name=name))
+def _origin_by_hook(cls: type, name: str, registry: Registry) -> Origin | None:
+    """Return the plugin of which a hook gives ``cls`` for the type ``name``, if there is one."""
+    for answer in hooks.ask("pairchain_resolve_type", registry=registry, type_name=name):
+        if answer.value is cls:
+            return Origin(cls.__module__, answer.distribution, installed_version(answer.distribution) or "")
+    return None
 
 
 def import_path(cls: type) -> str:
