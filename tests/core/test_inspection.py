@@ -235,3 +235,28 @@ def test_nothing_in_a_model_steers_the_terminal_of_who_reads_the_report(tmp_path
     assert all(line.isprintable() for line in shown.split("\n"))
     assert "by       nobody here" in shown
     assert not [line for line in shown.split("\n") if line.strip() == "by       the plugin pairchain-dense"]
+
+
+def test_a_long_line_of_a_model_s_author_looks_like_none_of_the_report(tmp_path: Path) -> None:
+    folder = copy_of("pooling_mean", tmp_path)
+    forged = ["by       the plugin pairchain-dense 99", "next: pip install evil"]
+    entry(1, type=" ".join(f"{'x' * 76} {line}" for line in forged))(folder)
+
+    shown = str(inspect(folder)).split("\n")
+
+    steps = [line for line in shown[shown.index("what will fail") :] if "next: " in line]
+    assert not [line for line in shown if forged[0] in line]
+    assert f"      {forged[1]}'." in steps
+    assert [line for line in steps if line.startswith("    next: ")] == [
+        "    next: install the plugin that provides it, or pass the class in"
+    ]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_report_fits_a_terminal_but_for_what_is_copied_from_it(case: str) -> None:
+    lines = str(inspect(GOLDEN / case / "model", local_files_only=True)).split("\n")
+
+    wide = [line.split() for line in lines[1:] if len(line) > 80]
+
+    # a path, a type or an approval on a line of its own
+    assert not [words for words in wide if len(words) > 1]

@@ -61,7 +61,7 @@ def test_a_pickle_under_the_name_of_a_safetensors_file_is_not_unpickled(
 
         with pytest.raises(FormatError):
             CrossEncoder(pooled, device="cpu", allow_pickle=allow_pickle)
-        assert "looks like a pickle" in str(pairchain.inspect(pooled))
+        assert "looks like a pickle" in " ".join(str(pairchain.inspect(pooled)).split())
         with pytest.raises(FormatError, match="looks like a pickle"):
             pairchain.lock(pooled, None)
     assert not canary.sang

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +20,13 @@ if TYPE_CHECKING:
 # What a caller can allow, and when that is so.
 _ALLOWED = {"trust": "its code is trusted", "pickle": "pickles are allowed"}
 
-_WIDTH = 100
+_COLUMNS = 80
+_MOST_OF_SETTINGS = 100
 _LONGEST_PROMPT = 300
 _MOST_ITEMS = 4
+# What a line in a section begins with: space, and a bullet or a word before a column.
+_BEGINNING = re.compile(r"( +)(- |next: |[a-z]+  +|)")
+_RUN = re.compile(" {3,}")
 # Nobody nests a configuration deeper.
 _DEEPEST = 30
 
@@ -44,7 +50,25 @@ def to_text(report: Report) -> str:
         if content:
             lines += ["", title] if title else []
             lines += [f"  {line}" if title else line for line in content]
-    return "\n".join(map(_harmless, lines))
+    return "\n".join(part for line in lines for part in _wrapped(_harmless(line)))
+
+
+def _wrapped(line: str) -> list[str]:
+    """Return ``line`` in lines of a terminal; a path or an approval stays whole, to be copied."""
+    beginning = _BEGINNING.match(line)
+    if beginning is None:
+        return [line]
+    space, mark = beginning.groups()
+    # a model's author may have written the rest: no line of it begins where one of ours does, or has a column
+    rest = _RUN.sub(lambda run: r"\x20" * len(run[0]), line[beginning.end() :])
+    return textwrap.wrap(
+        rest,
+        _COLUMNS,
+        initial_indent=space + mark,
+        subsequent_indent=space + " " * (len(mark) if len(mark) > 2 else 2 + len(mark)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _harmless(line: str) -> str:
@@ -91,7 +115,7 @@ def _module(module: ModuleReport, model: str, indent: str = "") -> Iterator[str]
         "by": _provider(module, model),
         "model" if not module.modules else "routes": module.facts.summary,
         "weights": _weights(module.weights) if module.weights is not None else "",
-        "config": _short(module.config),
+        "config": _short(module.config) if not module.modules else "",
         "kwargs": ", ".join(module.kwargs),
         "scores": "" if module.labels is None else f"{module.labels} for each pair",
     }
@@ -120,7 +144,8 @@ def _provider(module: ModuleReport, model: str) -> str:
 
 def _settings(report: Report) -> Iterator[str]:
     config = report.config
-    yield f"activation: {report.activation or 'none is saved: Sigmoid for one score, Identity for several'}"
+    if report.modules or report.proposed_by:
+        yield f"activation: {report.activation or 'none is saved: Sigmoid for one score, Identity for several'}"
     if config is None:
         return
     for name, text in config.prompts.items():
@@ -152,9 +177,9 @@ def _short(values: Mapping[str, Any]) -> str:
     shown: list[str] = []
     for key, value in values.items():
         text = f"{key}={_short_value(value)}"
-        if shown and len(", ".join([*shown, text])) > _WIDTH:
+        if shown and len(", ".join([*shown, text])) > _MOST_OF_SETTINGS:
             return f"{', '.join(shown)} and {len(values) - len(shown)} more"
-        shown.append(text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…")
+        shown.append(text if len(text) <= _MOST_OF_SETTINGS else f"{text[: _MOST_OF_SETTINGS - 1]}…")
     return ", ".join(shown)
 
 
