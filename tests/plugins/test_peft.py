@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import AutoPeftModelForSequenceClassification, LoraConfig, TaskType, get_peft_model
 from tiny_models import GOLDEN, PAIRS, load, save_tiny, scores
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+import pairchain
 from pairchain.errors import FormatError
 
 
@@ -49,6 +50,23 @@ def test_an_adapter_is_saved_as_an_adapter_and_comes_back(base: str, tmp_path: P
     assert (tmp_path / "saved" / "adapter_model.safetensors").exists()
     assert not (tmp_path / "saved" / "model.safetensors").exists()
     assert scores(tmp_path / "saved") == pytest.approx(scores(tmp_path / "adapter"), abs=1e-6)
+
+
+def test_an_adapter_is_locked_once_it_is_merged_as_the_refusal_says(base: str, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
+    load(tmp_path / "adapter").save_pretrained(tmp_path / "saved")
+    for folder in ("adapter", "saved"):
+        with pytest.raises(FormatError, match="takes the model it adapts from") as caught:
+            pairchain.lock(tmp_path / folder, None)
+        assert "AutoPeftModelForSequenceClassification" in caught.value.next_step
+
+    merged = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "adapter").merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(Path(base) / name, tmp_path / "merged")
+
+    made = pairchain.lock(tmp_path / "merged", None)
+    assert scores(tmp_path / "merged", lock=made) == pytest.approx(scores(tmp_path / "adapter"), abs=1e-6)
 
 
 def test_an_adapter_of_a_causal_model_gets_the_chain_of_one(tmp_path: Path) -> None:

@@ -192,15 +192,23 @@ def test_what_changes_during_a_load_does_not_run(locked: Path, canary: Canary) -
     assert not canary.sang
 
 
-def test_what_is_taken_from_elsewhere_cannot_be_locked(classifier: Path, hub: HubServer) -> None:
+def test_a_model_with_its_tokenizer_elsewhere_is_locked_once_it_is_saved(
+    classifier: Path, hub: HubServer, tmp_path: Path
+) -> None:
     hub.add_repo("somebody/tokens")
     hub.commit("somebody/tokens", GOLDEN / "bert_seqcls_1label" / "model")
     settings = json.loads((classifier / "sentence_bert_config.json").read_text())
     settings["tokenizer_name_or_path"] = "somebody/tokens"
     write(classifier, {"sentence_bert_config.json": json.dumps(settings)})
 
-    with pytest.raises(FormatError, match="its tokenizer from somebody/tokens"):
+    with pytest.raises(FormatError, match="its tokenizer from somebody/tokens") as caught:
         pairchain.lock(classifier, None)
+
+    assert "load it, save it with save_pretrained" in caught.value.next_step
+    model = CrossEncoder(classifier, device="cpu")
+    model.save_pretrained(tmp_path / "whole")
+    again = CrossEncoder(tmp_path / "whole", device="cpu", lock=pairchain.lock(tmp_path / "whole", None))
+    assert again.predict(PAIRS).tolist() == model.predict(PAIRS).tolist()
 
 
 def test_a_lock_cannot_be_written_through_a_link_of_the_model(classifier: Path, tmp_path: Path) -> None:

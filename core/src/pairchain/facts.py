@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pairchain.errors import ChainError, PairchainError
 
 SCORES = "scores"
+# What an adapter takes from elsewhere, in `Facts.elsewhere`.
+ADAPTED = "the model it adapts"
 
 
 @dataclass(frozen=True)

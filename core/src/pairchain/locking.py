@@ -15,6 +15,7 @@ from pairchain.custom_code import Code
 from pairchain.custom_import import code_of
 from pairchain.discovery import CORE_DISTRIBUTION, installed_version
 from pairchain.errors import FormatError, InputError, LockError, harmless, warn
+from pairchain.facts import ADAPTED
 from pairchain.file_hashes import FileHashes, file_hashes, is_for_others
 from pairchain.files import read_json_object, write_aside, write_json
 from pairchain.hub_names import full_name
@@ -29,6 +30,11 @@ _TEXT = re.compile("(?s).*")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _CALLED = {_TEXT: "text", _SHA256: "SHA-256 of 64 small hex digits", _COMMIT: "commit of 40 small hex digits"}
+_SAVE = "load it, save it with save_pretrained, which puts everything in one folder, and lock that."
+_MERGE = (
+    "merge the two with the package peft, as AutoPeftModelForSequenceClassification.from_pretrained(…)"
+    ".merge_and_unload().save_pretrained(folder) does for a classifier, put the tokenizer there too, and lock that."
+)
 _MAKE_ANEW = "make a new one with pairchain.lock(…)."
 
 
@@ -303,7 +309,7 @@ def _refuse_unlockable(report: Report) -> None:
         raise FormatError(
             f"the model takes {taken}, as it is whenever the model is loaded, which no lock can pin.",
             where=str(report.source),
-            next_step="load it, save it with save_pretrained, which puts everything in one folder, and lock that.",
+            next_step=_MERGE if ADAPTED in report.elsewhere else _SAVE,
         )
 
 

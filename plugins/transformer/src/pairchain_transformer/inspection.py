@@ -17,7 +17,7 @@ from pairchain.errors import (
     PairchainError,
     PickleRefusedError,
 )
-from pairchain.facts import SCORES, Facts
+from pairchain.facts import ADAPTED, SCORES, Facts
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain_transformer import checkpoint, saving
@@ -71,7 +71,7 @@ def _facts(
         faults += _unsupported(source, config, task)
     if not checkpoint.CHOOSES_WEIGHTS & settings.get("model_kwargs", {}).keys():
         attempt(_check_weights, source)
-    elsewhere = {} if base is None else {"the model it adapts": base}
+    elsewhere = {} if base is None else {ADAPTED: base}
     if (tokenizer := settings.get("tokenizer_name_or_path")) not in (None, source.name):
         elsewhere["its tokenizer"] = tokenizer
     elif base is None and config:
