@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from broken_models import Change, keys, text, without
+from broken_models import Change, both, keys, text, without
+from custom_models import head, load, save_by_hand
 
 import pairchain
 from pairchain import CrossEncoder, Lock, PairchainWarning
@@ -92,6 +93,29 @@ def test_other_versions_of_plugins_are_warned_about_or_refused(drift: str, class
     else:
         with pytest.warns(PairchainWarning, match="; ".join(lines)):
             CrossEncoder(classifier, lock=file, device="cpu")
+
+
+@pytest.mark.parametrize("drift", ["warn", "raise"])
+def test_all_that_differs_is_listed_at_once(drift: str, tmp_path: Path) -> None:
+    folder = save_by_hand(tmp_path / "model", ["lengths.Lengths", "head.Head"], {"head.py": head()})
+    text("1_Part/weights.safetensors", "as they were")(folder)
+    text("1_Part/lost.json", "{}")(folder)
+    pairchain.lock(folder, tmp_path / "lock.json")
+    keys("lock.json", plugins={"pairchain-core": "0.0.1"}, code={"a/b": {"commit": "0" * 40, "files": {}}})(tmp_path)
+    both(text("head.py", head("2")), text("1_Part/weights.safetensors", "others"))(folder)
+    both(without("1_Part/lost.json"), text("new.py", ""))(folder)
+
+    with pytest.raises(LockError, match="6 differences") as caught:
+        load(folder, lock=Lock.read(tmp_path / "lock.json", plugin_drift=drift))
+
+    assert [line.partition(":")[0] for line in caught.value.mismatches] == [
+        "the file 1_Part/lost.json is in the lock, and is not here",
+        "the file 1_Part/weights.safetensors changed",
+        "the file head.py changed",
+        "the file new.py is not in the lock",
+        "code of a/b is in the lock, and is not used or cannot be had",
+        "pairchain-core is 0.1.0, and was 0.0.1",
+    ]
 
 
 @pytest.mark.parametrize("given", [True, 3, {"files": {}}])

@@ -163,7 +163,7 @@ class Lock:
             ),
         ]
         drift = _drift(self.plugins, found.plugins)
-        if self.plugin_drift == "raise":
+        if mismatches or self.plugin_drift == "raise":
             mismatches += drift
         if mismatches:
             count = "1 difference" if len(mismatches) == 1 else f"{len(mismatches)} differences"
