@@ -175,9 +175,7 @@ class CrossEncoder(OlderNames, Scorer):
         self._extra_entries = {entry.name: entry.extra for entry in loaded.entries}
         self._num_labels: int | None = None
         self.activation_fn = (
-            saved_activation(self.source, settings, loaded.entries, self.declared_num_labels())
-            if activation_fn is None
-            else activation_fn
+            saved_activation(loaded, self.declared_num_labels()) if activation_fn is None else activation_fn
         )
         if self.default_prompt_name is not None:
             known(self.default_prompt_name, self.prompts, called="default prompt")

@@ -104,12 +104,14 @@ class LoadedModel:
         entries: What ``modules.json`` says of each; empty for a bare checkpoint, or for modules built by hand.
         config: The saved settings, or None if there are none.
         source: Where it was loaded from, or None if it was not.
+        activation: Path of the activation that its files name, or None.
     """
 
     modules: Sequence[nn.Module] | Mapping[str, nn.Module]
     entries: tuple[ModuleEntry, ...] = ()
     config: ModelConfig | None = None
     source: Source | None = None
+    activation: str | None = None
 
 
 def load_model(
@@ -159,11 +161,13 @@ def _loaded(request: LoadRequest) -> LoadedModel:
     config = read_config(source)
     if config is not None:
         check_requirements(config, shown_as=str(source))
+    named = config.activation_fn if config is not None else None
+    named = read_legacy_activation(source) if named is None else named
     entries = read_entries(source)
     # other libraries read files of the folder too, and follow links
     source.refuse_links_out([entry.path for entry in entries or ()])
     if entries is None:
-        return LoadedModel(_propose(request), (), config, source)
+        return LoadedModel(_propose(request), (), config, source, named)
     if config is None:
         warn(
             f"{source} has a {MODULES_FILE} but no settings beside it; its chain is loaded as it is saved, "
@@ -172,7 +176,7 @@ def _loaded(request: LoadRequest) -> LoadedModel:
     # every class is known before the first module is loaded, which may take minutes
     classes = request.classes_of(entries)
     modules = {entry.name: load_module(cls, request, entry.path) for entry, cls in zip(entries, classes, strict=True)}
-    return LoadedModel(modules, entries, config, source)
+    return LoadedModel(modules, entries, config, source, named)
 
 
 def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
@@ -243,23 +247,15 @@ def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> Ch
     )
 
 
-def saved_activation(
-    source: Source | None, settings: ModelConfig, entries: Sequence[ModuleEntry], num_labels: int | None
-) -> Activation | None:
+def saved_activation(loaded: LoadedModel, num_labels: int | None) -> Activation | None:
     """Return the activation that a saved model names; None for the default, with a warning if it names another.
 
     Args:
-        source: Where the model was loaded from, if it was.
-        settings: Its settings.
-        entries: Its modules.
+        loaded: The model.
         num_labels: How many scores it gives a pair, if it says.
     """
-    if source is None:
-        return None
-    path, arguments = settings.activation_fn, settings.activation_arguments
-    if path is None:
-        path = read_legacy_activation(source)
-    if path is None:
+    source, path, settings = loaded.source, loaded.activation, loaded.config or ModelConfig()
+    if source is None or path is None:
         return None
     if not activation.is_known(path):
         warn(
@@ -267,14 +263,14 @@ def saved_activation(
             "used instead. Pass activation_fn= to choose one."
         )
         return None
-    if _is_mistaken(path, settings, entries, num_labels):
+    if _is_mistaken(path, settings, loaded.entries, num_labels):
         warn(
             f"{source} names the activation Sigmoid, which sentence-transformers saves for any Router, as if it gave "
             f"one score; this one gives {num_labels}, so the default for several, Identity, is used. Pass "
             "activation_fn= to choose one."
         )
         return None
-    return activation.build(path, arguments, shown_as=f"activation_fn of {source.name}")
+    return activation.build(path, settings.activation_arguments, shown_as=f"activation_fn of {source.name}")
 
 
 def _is_mistaken(path: str, settings: ModelConfig, entries: Sequence[ModuleEntry], num_labels: int | None) -> bool:

@@ -163,8 +163,11 @@ class Lock:
             ),
         ]
         drift = _drift(self.plugins, found.plugins)
-        if mismatches or self.plugin_drift == "raise":
+        if self.plugin_drift == "raise":
             mismatches += drift
+        elif mismatches:
+            # who provides a type follows from files that differ, and what is installed does not
+            mismatches += _drift(self.plugins, {name: installed_version(name) for name in self.plugins})
         if mismatches:
             count = "1 difference" if len(mismatches) == 1 else f"{len(mismatches)} differences"
             raise LockError(
@@ -376,7 +379,7 @@ def _code_differences(name: str, locked: LockedCode | None, found: LockedCode | 
     return [*commit, *_file_differences(f"the file of {name},", locked.files, found.files)]
 
 
-def _drift(locked: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+def _drift(locked: Mapping[str, str], found: Mapping[str, str | None]) -> list[str]:
     lines = []
     for name in sorted({*locked, *found}):
         before, now = locked.get(name), found.get(name)
