@@ -163,6 +163,25 @@ def test_code_that_the_library_would_run_is_locked_with_the_rest(
     assert not canary.sang
 
 
+@pytest.mark.parametrize("subfolder", ["", "models/best"])
+def test_code_that_the_library_would_run_may_be_in_a_folder_of_the_model(
+    subfolder: str, classifier: Path, canary: Canary, tmp_path: Path
+) -> None:
+    with_auto_map(classifier, canary)
+    model = tmp_path / "repository" / subfolder
+    shutil.copytree(classifier, model / "0_Transformer")
+    shutil.move(model / "0_Transformer" / "config_sentence_transformers.json", model)
+    entry = {"idx": 0, "name": "0", "path": "0_Transformer", "type": "Transformer"}
+    write(model, {"modules.json": json.dumps([entry])})
+    pairchain.lock(tmp_path / "repository", tmp_path / "lock.json", subfolder=subfolder)
+    options = {"subfolder": subfolder, "device": "cpu", "lock": tmp_path / "lock.json", "trust_remote_code": True}
+
+    assert CrossEncoder(tmp_path / "repository", **options).predict(PAIRS).shape == (2,)
+    write(model, {"0_Transformer/modeling_tiny.py": "changed"})
+    with pytest.raises(LockError, match=r"0_Transformer/modeling_tiny\.py"):
+        CrossEncoder(tmp_path / "repository", **options)
+
+
 def test_code_inside_a_router_is_locked_with_the_rest(classifier: Path, canary: Canary) -> None:
     write(classifier, {"query_0/head.py": HEAD.format(factor=2.0), "query_0/config.json": "{}"})
     router(classifier, {"query_0": "head.Head"})

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,11 +21,14 @@ from typing import Any
 import torch
 
 from pairchain import custom_import, trust
+from pairchain.activation_table import PATHS, is_known
 from pairchain.checkpoint_code import code_in
 from pairchain.custom_code import Code, Reference
-from pairchain.errors import MissingFileError, PickleRefusedError
-from pairchain.resolve import repository_of_code
+from pairchain.errors import FormatError, MissingFileError, PickleRefusedError
+from pairchain.resolve import Resolver, repository_of_code
 from pairchain.source import Source, open_source
+
+_LIBRARY = "sentence_transformers"
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,10 @@ class _Load:
     Attributes:
         model: The model.
         place: The folder in it, or around it, whose module is loaded.
-        is_code: Whether the module's class is code that was allowed to run; it says itself how it reads a pickle.
     """
 
     model: Source
     place: Source
-    is_code: bool
 
 
 _load: ContextVar[_Load | None] = ContextVar("pairchain_guarded_load", default=None)
@@ -50,17 +51,17 @@ _replaced: list[tuple[Any, str, Any]] = []
 
 
 @contextmanager
-def guarding(place: Source, *, is_code: bool = False) -> Iterator[None]:
+def guarding(place: Source, model: Source | None = None) -> Iterator[None]:
     """Hold everything inside the block to the current policy.
 
     Other threads, and what runs after the block, find everything as it was.
 
     Args:
         place: The folder whose module is loaded.
-        is_code: Whether the module's class is code that came with the model, and was allowed to run.
+        model: The model; None for the one that is being loaded already, or is in that folder.
     """
     outer = _load.get()
-    token = _load.set(_Load(place if outer is None else outer.model, place, is_code))
+    token = _load.set(_Load(outer.model if outer else model or place, place))
     try:
         _enter()
         yield
@@ -91,6 +92,8 @@ def _hold() -> None:
             _stand_in(module, "get_class_in_module", _running)
             # so that it asks nobody at the terminal
             _stand_in(module, "TIME_OUT_REMOTE_CODE", lambda _: 0)
+            _stand_in(module, "import_module_class", _naming)
+            _stand_in(module, "import_from_string", _naming)
 
 
 def _leave() -> None:
@@ -112,12 +115,14 @@ def _leave() -> None:
 def _libraries() -> list[Any]:
     """Return the modules that get to a model's code, as far as somebody imported them."""
     names = ("transformers.dynamic_module_utils", "transformers.generation.utils")
-    return [sys.modules[name] for name in names if name in sys.modules]
+    # of sentence-transformers any that imports classes by their paths: which do differs from version to version
+    theirs = [name for name in list(sys.modules) if name.partition(".")[0] == _LIBRARY]
+    return [sys.modules[name] for name in (*names, *theirs) if name in sys.modules]
 
 
 def _stand_in(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
     # one that is being imported may not have it yet
-    original = getattr(module, name, None)
+    original = vars(module).get(name)
     if original is None or any(module is known and name == other for known, other, _ in _replaced):
         return
     if getattr(original, "__module__", None) != __name__:
@@ -136,7 +141,7 @@ def _reading_no_pickle(original: Callable[..., Any]) -> Callable[..., Any]:
                     next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted "
                     "loader.",
                 )
-            if not going_on.is_code:
+            if not _is_asked_by_code():
                 kwargs["weights_only"] = True
         return original(f, *args, **kwargs)
 
@@ -170,6 +175,45 @@ def _running(original: Callable[..., Any]) -> Callable[..., Any]:
 
     get_class_in_module.__module__ = __name__
     return get_class_in_module
+
+
+def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what stands in for the functions that import the class whose path stands in a model's files."""
+
+    @functools.wraps(original)
+    def import_named(path: Any, *args: Any, **kwargs: Any) -> Any:
+        load = _load.get()
+        if load is None or _is_asked_by_code() or not isinstance(path, str):
+            return original(path, *args, **kwargs)
+        if is_known(path):
+            return getattr(torch.nn, PATHS[path])
+        if path.startswith(f"{_LIBRARY}."):
+            found = copy_context().run(_outside_a_load, original, path, *args, **kwargs)
+        else:
+            found = Resolver(load.model).class_of(path, beside=(load.place, load.model))
+        # its WordEmbeddings asks for a tokenizer, and everything else for a module
+        wanted = sys._getframe(1).f_globals.get("WordTokenizer", torch.nn.Module)
+        if isinstance(found, type) and issubclass(found, wanted):
+            return found
+        raise FormatError(
+            f"the model's files name {path!r}, which is no {wanted.__name__}.",
+            where=str(load.place),
+            next_step="save or fetch the model again; nothing else is imported for being named there.",
+        )
+
+    import_named.__module__ = __name__
+    return import_named
+
+
+def _outside_a_load(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    _load.set(None)
+    return function(*args, **kwargs)
+
+
+def _is_asked_by_code() -> bool:
+    """Return whether code that was allowed to run called what stands in: what it asks for, it asks for by itself."""
+    caller = sys._getframe(2).f_globals.get("__name__")
+    return str(caller).startswith(f"{custom_import.PACKAGE}.")
 
 
 def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Code:

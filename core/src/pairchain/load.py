@@ -195,7 +195,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     try:
         with (
             custom_import.noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
-            guard.guarding(request.source.within(path), is_code=custom_import.code_of(cls) is not None),
+            guard.guarding(request.source.within(path), request.resolver.source),
         ):
             module = _called(cls.load, request, path)
     except (PairchainError, Warning, MemoryError):

@@ -67,6 +67,10 @@ class Resolver:
         provider = self.provider(type_name, code_revision=code_revision, beside=beside)
         return self.load(type_name, provider, distribution=distribution)
 
+    def class_of(self, type_name: str, *, beside: Sequence[Source] = ()) -> type:
+        """Return the class that ``type_name`` means, module or not; see `resolve`."""
+        return self._class_from(type_name, self.provider(type_name, beside=beside), "")
+
     def provider(self, type_name: str, *, code_revision: str = "", beside: Sequence[Source] = ()) -> Provider | None:
         """Return who provides ``type_name``, or None if only a hook could; nothing is imported or run.
 
@@ -96,7 +100,7 @@ class Resolver:
         # torch, which whoever only asks who provides a type does not need
         from pairchain.module import missing_methods
 
-        cls = self._loaded(type_name, provider, distribution)
+        cls = self._class_from(type_name, provider, distribution)
         if absent := missing_methods(cls):
             code = provider.code if provider is not None else None
             place = f"{cls.__name__} from {code}" if code is not None else import_path(cls)
@@ -105,7 +109,7 @@ class Resolver:
             )
         return cls
 
-    def _loaded(self, type_name: str, provider: Provider | None, distribution: str) -> type:
+    def _class_from(self, type_name: str, provider: Provider | None, distribution: str) -> type:
         if provider is None:
             hook = "pairchain_resolve_type"
             answer: type | None = hooks.ask_one(hook, type, registry=self.registry, type_name=type_name)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import sys
-from typing import Any
 
 from torch import nn
 
 from pairchain import trust
-from pairchain.errors import FormatError, PluginError
+from pairchain.errors import PluginError
 from pairchain_sentence_transformers.offered import (
     LOAD_WHAT_FILES_SAY,
     PACKAGES,
@@ -52,25 +49,6 @@ def _check_trusted(cls: type, type_name: str) -> None:
         return
     if any(base.__name__ in LOAD_WHAT_FILES_SAY and _is_own(base) for base in cls.__mro__):
         raise not_trusted(type_name)
-    if cls.__name__ == "WordEmbeddings":
-        _import_only_tokenizers(sys.modules[cls.__module__])
-
-
-def _import_only_tokenizers(module: Any) -> None:
-    """Let `WordEmbeddings` import just the library's tokenizers while a load goes on that does not trust the model."""
-    original = module.import_module_class
-    if hasattr(original, "__wrapped__"):
-        return
-
-    @functools.wraps(original)
-    def import_module_class(class_ref: str, *args: Any, **kwargs: Any) -> Any:
-        found = original(class_ref, *args, **kwargs)
-        is_tokenizer = isinstance(found, type) and issubclass(found, module.WordTokenizer)
-        if trust.is_loading() and trust.current().trust_remote_code is not True and not is_tokenizer:
-            raise FormatError(f"the tokenizer of WordEmbeddings is {class_ref!r}, which is none of the library's.")
-        return found
-
-    module.import_module_class = import_module_class
 
 
 def _imported(package: str) -> object:
