@@ -13,6 +13,7 @@ from hub_server import HubServer
 from PIL import Image
 from plugin_folders import run_python
 from torch import nn
+from traps import CHECKPOINT, HEAD, Canary, with_auto_map, with_module
 
 import pairchain
 from pairchain import CrossEncoder
@@ -21,6 +22,12 @@ from pairchain.errors import FormatError, InputError, SourceNotFoundError, Trust
 # older paths of it, which files that came with a model name, work and are deprecated there
 pytestmark = pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning")
 TESTS = Path(__file__).parent.parent
+SCALED = """
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits * {factor}
+        return output
+"""
 GOLDEN = TESTS / "golden"
 
 
@@ -97,6 +104,37 @@ def test_code_of_another_repository_is_compared_as_it_was_loaded() -> None:
     assert main.largest < 2e-5
     assert v2.largest < 2e-5
     assert (np.abs(v2.ours) > np.abs(main.ours)).all()
+
+
+@pytest.mark.peer
+def test_a_path_with_code_of_another_repository_is_compared_with_the_commit_that_it_names(
+    hub: HubServer, classifier: Path
+) -> None:
+    hub.add_repo("someone/moving-head")
+    named = hub.commit("someone/moving-head", {"head.py": HEAD.format(factor=2.0)})
+    hub.commit("someone/moving-head", {"head.py": HEAD.format(factor=5.0)})
+    with_module(classifier, "someone/moving-head--head.Head", {"9_Head/config.json": "{}"}, code_revision=named)
+
+    found = pairchain.compare(classifier, PAIRS, trust_remote_code=True)
+
+    assert found.largest < 2e-5
+    assert found.ours.tolist() == CrossEncoder(classifier, trust_remote_code=True).predict(PAIRS).tolist()
+
+
+@pytest.mark.peer
+def test_a_checkpoint_with_code_of_another_repository_is_compared_with_the_code_that_ran(
+    hub: HubServer, classifier: Path, tmp_path: Path
+) -> None:
+    hub.add_repo("someone/moving-model")
+    first = hub.commit("someone/moving-model", {"modeling.py": (CHECKPOINT + SCALED).format(factor=2.0)})
+    hub.commit("someone/moving-model", {"modeling.py": (CHECKPOINT + SCALED).format(factor=5.0)})
+    with_auto_map(classifier, Canary(tmp_path), module="someone/moving-model--modeling", code="")
+    model = CrossEncoder(classifier, device="cpu", trust_remote_code=True, code_revision=first)
+
+    found = pairchain.compare(model, PAIRS)
+
+    assert found.largest < 2e-5
+    assert found.ours.tolist() == model.predict(PAIRS).tolist()
 
 
 @pytest.mark.peer

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pairchain import CrossEncoder
+from pairchain.custom_import import code_of
 from pairchain.discovery import installed_version
 from pairchain.errors import InputError, PluginError
 from pairchain.inputs import as_batch
@@ -90,7 +91,8 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
     """Return how both libraries score ``pairs``.
 
     Args:
-        model: A model's name or path, which both load; or a `CrossEncoder`, which is saved for the other to load.
+        model: A model's name or path, which both load; or a `CrossEncoder`, which is saved for the other to load. So
+            is one that takes code from another repository, which the other library would take as it is today.
         pairs: A list of pairs.
         batch_size: Most pairs that run together.
         **options: For both to load the model with, such as ``revision`` and ``trust_remote_code``.
@@ -111,6 +113,8 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
         _check_options(options)
         ours = CrossEncoder(model, **options)
         assert ours.source is not None
+        if _takes_code_from_elsewhere(ours):
+            return _compared_as_saved(ours, items, batch_size)
         # both at one commit, whatever is pushed meanwhile
         known = options if ours.source.is_local else {**options, "revision": ours.source.commit}
         return _compared(ours, ours.source.name, items, batch_size, known)
@@ -121,11 +125,21 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
         )
     if options:
         raise InputError(f"the model is loaded already, so {', '.join(options)} cannot be used.")
+    return _compared_as_saved(model, items, batch_size)
+
+
+def _takes_code_from_elsewhere(model: CrossEncoder) -> bool:
+    found = (code_of(type(module)) for module in model.modules())
+    return any(code.is_elsewhere for code in found if code is not None)
+
+
+def _compared_as_saved(model: CrossEncoder, pairs: list[Any], batch_size: int) -> Comparison:
+    """Return the comparison with what the other library loads once ``model`` is saved, with all of its code."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, copy_code=True, create_model_card=False)
         # what it brings runs in this process already
         known = {"trust_remote_code": True, "device": str(model.device)}
-        return _compared(model, folder, items, batch_size, known)
+        return _compared(model, folder, pairs, batch_size, known)
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
