@@ -173,6 +173,21 @@ def test_a_text_model_refuses_whatever_is_no_text_and_says_where_it_is(items: li
     assert refused.value.next_step
 
 
+def test_a_program_reads_from_the_error_which_input_and_which_side_of_it_is_wrong() -> None:
+    for items, place in (
+        ([("a", "b"), ("a", None)], (1, 1)),
+        ([("a", "b"), ("a", "b"), (np.zeros(3), "b")], (2, 0)),
+        ([("a", "b"), [MESSAGE]], (1, None)),
+    ):
+        with pytest.raises(InputError) as refused:
+            check_supported(items, ["text"])
+        assert (refused.value.index, refused.value.element) == place
+    for items, index in (([("a", "b"), "c"], 1), ([("a", "b"), ("c",)], 1), (["a"], None)):
+        with pytest.raises(InputError) as refused:
+            as_batch(items)
+        assert (refused.value.index, refused.value.element) == (index, None)
+
+
 def test_numpy_strings_are_texts() -> None:
     check_supported(as_batch([(np.str_("a"), np.str_("b"))]).items, ["text"])
 

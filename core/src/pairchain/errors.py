@@ -66,6 +66,10 @@ def warn(message: str) -> None:
     )
 
 
+# What starts with one of these, such as "is None", is said of the input itself.
+_VERBS = ("is ", "has ", "holds ")
+
+
 class InputError(PairchainError, ValueError):
     """What was passed in cannot be scored, or cannot be understood.
 
@@ -97,7 +101,8 @@ class InputError(PairchainError, ValueError):
         self.index = index
         self.element = self.element if element is None else element
         named = f"input {index}" if self.element is None else f"input {index}, element {self.element}"
-        PairchainError.__init__(self, f"{named}: {self._unplaced}", where=self.where, next_step=self.next_step)
+        joint = " " if self._unplaced.startswith(_VERBS) else ": "
+        PairchainError.__init__(self, f"{named}{joint}{self._unplaced}", where=self.where, next_step=self.next_step)
 
 
 class UnknownKeywordError(PairchainError, TypeError):

@@ -49,7 +49,7 @@ def as_batch(inputs: Any) -> Batch:
         raise InputError(f"{shown(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.")
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if len(items) and not _is_row(items[0]):
-        return Batch([_as_item(items, "the input")], single=True)
+        return Batch([_as_item(items)], single=True)
     return numbered_batch(items, 0)
 
 
@@ -59,7 +59,7 @@ def numbered_batch(items: Iterable[Any], first: int) -> Batch:
     Raises:
         InputError: An input is not a pair.
     """
-    return Batch([_as_item(item, f"input {index}") for index, item in enumerate(items, first)], single=False)
+    return Batch([_as_item(item, index) for index, item in enumerate(items, first)], single=False)
 
 
 def as_stream(inputs: Any) -> Iterator[Any]:
@@ -127,17 +127,20 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO")
 
 
-def _as_item(item: Any, name: str) -> Any:
+def _as_item(item: Any, index: int | None = None) -> Any:
+    # of the only one there is, no place need be told
+    subject = "the input " if index is None else ""
     if isinstance(item, np.ndarray):
         item = item.tolist()
     if not isinstance(item, (list, tuple)):
-        raise InputError(f"{name} is {shown(item)}, not a pair.", next_step=f"{_A_PAIR}.")
+        raise InputError(f"{subject}is {shown(item)}, not a pair.", next_step=f"{_A_PAIR}.", index=index)
     if len(item) and all(is_message(element) for element in item):
         return list(item)
     if len(item) != 2:
         raise InputError(
-            f"{name} has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {shown(item)}.",
+            f"{subject}has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {shown(item)}.",
             next_step=f"{_A_PAIR}.",
+            index=index,
         )
     return tuple(_unwrapped(element) for element in item)
 

@@ -14,7 +14,7 @@ from pairchain import trust
 from pairchain.custom_code import Code
 from pairchain.custom_import import code_of
 from pairchain.discovery import CORE_DISTRIBUTION, installed_version
-from pairchain.errors import FormatError, InputError, LockError, harmless, warn
+from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, harmless, warn
 from pairchain.facts import ADAPTED
 from pairchain.file_hashes import FileHashes, file_hashes, is_for_others
 from pairchain.files import read_json_object, write_aside, write_json

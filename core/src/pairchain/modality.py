@@ -115,40 +115,52 @@ def check_supported(items: Sequence[Any], supported: Sequence[Modality]) -> None
     taken = {part for modality in supported for part in parts(modality)} | {TEXT}
     listed = ", ".join("+".join(parts(modality)) for modality in supported)
     for index, item in enumerate(items):
-        if not is_pair(item):
-            if MESSAGE not in taken:
-                raise _refusal(f"input {index} is a conversation", listed)
-            _check_parts(f"input {index}", _inside_messages(item, index), taken, listed)
-            continue
-        for position, side in enumerate(item):
-            name = f"input {index}, element {position}"
-            try:
-                found = modality_of(side, supported)
-            except InputError as error:
-                more = f"{error.next_step} This model takes {listed}."
-                raise InputError(f"{name} {error.what}", next_step=more) from error
-            if found == MESSAGE:
-                raise InputError(
-                    f"{name} is a chat message.", next_step="pass the whole conversation as one list of messages."
-                )
-            if getattr(side, "ndim", None) == 2 and AUDIO not in taken and IMAGE in taken:
-                raise InputError(
-                    f"{name} is an array of two dimensions, which counts as audio; this model takes {listed}.",
-                    next_step="pass a greyscale image as {'image': array}.",
-                )
-            _check_parts(name, set(parts(found)), taken, listed)
-            if isinstance(side, Mapping) and "array" not in side:
-                _check_values(name, side)
-            if found != TEXT and MESSAGE not in taken:
-                raise _refusal(f"{name} is {' and '.join(parts(found))}, which needs a chat template in a pair", listed)
+        try:
+            if is_pair(item):
+                _check_pair(item, supported, taken, listed)
+            elif MESSAGE in taken:
+                _check_parts(_inside_messages(item), taken, listed)
+            else:
+                raise _refusal("is a conversation", listed)
+        except InputError as error:
+            error.place(index)
+            raise
 
 
-def _check_parts(name: str, found: set[str], taken: set[str], listed: str) -> None:
+def _check_pair(pair: Sequence[Any], supported: Sequence[Modality], taken: set[str], listed: str) -> None:
+    for element, side in enumerate(pair):
+        try:
+            _check_side(side, supported, taken, listed)
+        except InputError as error:
+            error.element = element
+            raise
+
+
+def _check_side(side: Any, supported: Sequence[Modality], taken: set[str], listed: str) -> None:
+    try:
+        found = modality_of(side, supported)
+    except InputError as error:
+        raise InputError(error.what, next_step=f"{error.next_step} This model takes {listed}.") from error
+    if found == MESSAGE:
+        raise InputError("is a chat message.", next_step="pass the whole conversation as one list of messages.")
+    if getattr(side, "ndim", None) == 2 and AUDIO not in taken and IMAGE in taken:
+        raise InputError(
+            f"is an array of two dimensions, which counts as audio; this model takes {listed}.",
+            next_step="pass a greyscale image as {'image': array}.",
+        )
+    _check_parts(set(parts(found)), taken, listed)
+    if isinstance(side, Mapping) and "array" not in side:
+        _check_values(side)
+    if found != TEXT and MESSAGE not in taken:
+        raise _refusal(f"is {' and '.join(parts(found))}, which needs a chat template in a pair", listed)
+
+
+def _check_parts(found: set[str], taken: set[str], listed: str) -> None:
     if foreign := sorted(found - taken):
-        raise _refusal(f"{name} is {' and '.join(foreign)}", listed)
+        raise _refusal(f"is {' and '.join(foreign)}", listed)
 
 
-def _check_values(name: str, values: Mapping[Any, Any]) -> None:
+def _check_values(values: Mapping[Any, Any], holder: str = "") -> None:
     """Refuse a dict by modality that holds nothing under a key, or what is surely something else."""
     for key, given in values.items():
         several = isinstance(given, (list, tuple)) and not (key == VIDEO and is_frames(given))
@@ -156,7 +168,7 @@ def _check_values(name: str, values: Mapping[Any, Any]) -> None:
         if wrong or (several and not given):
             found = wrong[0] if wrong else given
             what = f"an array of shape {tuple(found.shape)}" if hasattr(found, "ndim") else shown(found)
-            raise InputError(f"{name} holds {what} under {key!r}.", next_step=f"put {_A[key]} there.")
+            raise InputError(f"{holder}holds {what} under {key!r}.", next_step=f"put {_A[key]} there.")
 
 
 def _could_be(key: str, value: Any) -> bool:
@@ -233,38 +245,36 @@ def _of_mapping(value: Mapping[Any, Any]) -> Modality:
     return next(iter(value)) if len(value) == 1 else tuple(sorted(value))
 
 
-def _inside_messages(conversation: Any, index: int) -> set[str]:
+def _inside_messages(conversation: Any) -> set[str]:
     found = set()
     for message in conversation:
         if not is_message(message):
             raise InputError(
-                f"input {index} holds a chat message beside {shown(message)}.",
+                f"holds a chat message beside {shown(message)}.",
                 next_step="pass a pair, or a list of messages and nothing else.",
             )
         content = message["content"]
         if isinstance(content, str):
             found.add(TEXT)
         elif isinstance(content, (list, tuple)) and all(isinstance(part, Mapping) for part in content):
-            found |= {_kind_of_part(f"input {index}", part) for part in content}
+            found |= {_kind_of_part(part) for part in content}
         else:
             raise InputError(
-                f"input {index}: the content of a message is {shown(content)}.",
+                f"the content of a message is {shown(content)}.",
                 next_step="pass a string, or a list of parts such as {'type': 'text', 'text': …}.",
             )
     return found
 
 
-def _kind_of_part(name: str, part: Mapping[Any, Any]) -> str:
+def _kind_of_part(part: Mapping[Any, Any]) -> str:
     kind = str(part.get("type", TEXT))
-    holder = f"{name}: a part of a message"
+    holder = "a part of a message "
     if kind == TEXT:
         # one text, where a dict by modality may hold several
         if not isinstance(part.get(TEXT), str):
-            raise InputError(
-                f"{holder} holds {shown(part.get(TEXT))} under 'text'.", next_step=f"put {_A[TEXT]} there."
-            )
+            raise InputError(f"{holder}holds {shown(part.get(TEXT))} under 'text'.", next_step=f"put {_A[TEXT]} there.")
     elif kind in CONTENT:
-        _check_values(holder, {kind: next((part[key] for key in (kind, *NAMES) if key in part), None)})
+        _check_values({kind: next((part[key] for key in (kind, *NAMES) if key in part), None)}, holder)
     return kind
 
 

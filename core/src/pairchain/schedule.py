@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pairchain.errors import PairchainWarning
+from pairchain.errors import warn
 
 if TYPE_CHECKING:
     from pairchain.encoding import Encoded
@@ -53,11 +52,9 @@ class Budget:
         self.pairs = len(batch) // 2
         if not self._is_told:
             self._is_told = True
-            warnings.warn(
+            warn(
                 f"the device ran out of memory with {len(batch)} pairs at once; the rest runs in batches of half as "
-                f"many. Pass tokens_per_batch={self.tokens} or less, or a smaller batch_size, to begin with those.",
-                PairchainWarning,
-                stacklevel=4,
+                f"many. Pass tokens_per_batch={self.tokens} or less, or a smaller batch_size, to begin with those."
             )
 
 
