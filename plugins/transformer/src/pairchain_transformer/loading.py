@@ -30,7 +30,7 @@ from pairchain_transformer.checkpoint import (
     check_adapter,
     check_counts,
 )
-from pairchain_transformer.saving import needs_kernels
+from pairchain_transformer.saving import may_need_kernels
 from pairchain_transformer.tasks import Task
 
 # What building a model raises when its configuration or its weights are damaged; there is no common base.
@@ -294,7 +294,7 @@ def _refuse_kernels(source: Source, config: PretrainedConfig, given: Any) -> Non
     """Take out compiled kernels that ``config.json`` names and nobody else: they are code of another repository."""
     attention = getattr(config, "_attn_implementation", None)
     allowed = given.values() if isinstance(given, dict) else (given,)
-    if attention not in allowed and needs_kernels(attention):
+    if attention not in allowed and may_need_kernels(attention):
         _warn_of_refused(source, "attn_implementation", attention)
         config._attn_implementation = None
     for name in config.sub_configs:

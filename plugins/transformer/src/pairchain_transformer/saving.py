@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from pairchain.errors import FormatError, InputError, warn
@@ -65,6 +64,8 @@ _NOT_FOR_CONFIGS = frozenset(
     """.split()
 )
 
+_ATTENTION_WITHOUT_KERNELS = frozenset({"eager", "flex_attention", "sdpa"})
+
 
 def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arguments of Transformer that ``source`` holds, and the keys in its file that nobody knows.
@@ -123,21 +124,21 @@ def _allowed(values: Any, group: str, shown: str) -> dict[str, Any]:
 
 def _may_set(group: str, key: str, value: Any) -> bool:
     if key == "attn_implementation":
-        return group != "processor_kwargs" and not needs_kernels(value)
+        return group != "processor_kwargs" and not may_need_kernels(value)
     if group == "config_kwargs":
         return key not in _NOT_FOR_CONFIGS and not key.startswith("_")
     return key in (_FOR_MODELS if group == "model_kwargs" else _FOR_PROCESSORS)
 
 
-def needs_kernels(attention: Any) -> bool:
-    """Return whether a value of ``attn_implementation`` makes the library download compiled kernels.
+def may_need_kernels(attention: Any) -> bool:
+    """Return whether a value of ``attn_implementation`` may make the library download compiled kernels.
 
-    A name with a slash is a repository of them. One of a package that is not installed stands for such a repository.
+    That depends on packages and devices: it takes flash attention from a repository where its package is missing, or
+    is that of another version, or finds no GPU.
     """
     if isinstance(attention, dict):
-        return any(map(needs_kernels, attention.values()))
-    name = str(attention).rpartition("|")[2]
-    return "/" in name or (name.startswith("flash_attention_") and find_spec("flash_attn") is None)
+        return any(map(may_need_kernels, attention.values()))
+    return attention is not None and str(attention) not in _ATTENTION_WITHOUT_KERNELS
 
 
 def _modality_config(values: Any, shown: str) -> dict[str | tuple[str, ...], dict[str, Any]]:
