@@ -2,6 +2,9 @@
 
 A model's files choose much of what the libraries behind a module do, by more ways than can be listed. So the few
 functions through which any of them gets to code are stood in for while a load goes on, and hold to its policy.
+
+It is the core that does so, though it names another library here, and no plugin: it must hold whichever
+plugins are installed or left out, for code that somebody allowed may import that library too.
 """
 
 from __future__ import annotations
