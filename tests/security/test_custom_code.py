@@ -274,6 +274,7 @@ def test_a_worker_process_runs_what_was_allowed_and_another_process_does_not(
 
     script = """
     import pickle, sys
+    from pairchain import CrossEncoder
     try:
         pickle.load(open(sys.argv[1], "rb"))
     except ModuleNotFoundError as error:

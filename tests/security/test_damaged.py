@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from traps import PAIRS, Canary, router, safetensors, with_module, write
+from traps import GOLDEN, PAIRS, Canary, router, safetensors, with_module, write
 
 import pairchain
 from pairchain import CrossEncoder
@@ -272,15 +273,17 @@ JINJA = [
 
 @pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize("template", JINJA)
-def test_a_chat_template_reaches_for_nothing(template: str, classifier: Path, canary: Canary) -> None:
-    write(classifier, {"chat_template.jinja": template.replace("canary", repr(str(canary.path)))})
+def test_a_chat_template_reaches_for_nothing(template: str, tmp_path: Path, canary: Canary) -> None:
+    model = Path(shutil.copytree(GOLDEN / "qwen3_seqcls_chat_template" / "model", tmp_path / "model"))
 
-    messages = [{"role": "query", "content": "a"}, {"role": "document", "content": "b"}]
-    for inputs in (PAIRS, [messages]):
-        try:
-            CrossEncoder(classifier, device="cpu").predict(inputs)
-        except PairchainError:
-            continue
+    def answer(text: str) -> None:
+        write(model, {"chat_template.jinja": text})
+        CrossEncoder(model, device="cpu").predict(PAIRS)
+
+    with pytest.raises(PairchainError, match="rendered"):
+        answer("{{ raise_exception('it is rendered') }}")
+    with contextlib.suppress(PairchainError):
+        answer(template.replace("canary", repr(str(canary.path))))
     assert not canary.sang
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import HubServer
-from traps import GOLDEN, HEAD, PAIRS, Canary, router, with_auto_map, with_module, write
+from traps import CHECKPOINT, GOLDEN, HEAD, PAIRS, Canary, router, with_auto_map, with_module, write
 
 import pairchain
 from pairchain import CrossEncoder
@@ -208,6 +208,19 @@ def test_what_changes_during_a_load_does_not_run(locked: Path, canary: Canary) -
     assert not canary.sang
     with pytest.raises(LockError):
         load(locked)
+    assert not canary.sang
+
+
+def test_code_that_is_read_late_is_compared_once_more_before_it_runs(classifier: Path, canary: Canary) -> None:
+    with_auto_map(classifier, canary, code=CHECKPOINT)
+    changed = canary.code + CHECKPOINT
+    changing = HEAD.format(factor=2.0) + f"\nopen({str(classifier / 'modeling_tiny.py')!r}, 'w').write({changed!r})\n"
+    with_module(classifier, "changing.Head", {"changing.py": changing, "9_Head/config.json": "{}"})
+    pairchain.lock(classifier, classifier.parent / "lock.json")
+
+    with pytest.raises(LockError, match=r"modeling_tiny\.py"):
+        load(classifier)
+    assert (classifier / "modeling_tiny.py").read_text() == changed
     assert not canary.sang
 
 
