@@ -37,6 +37,10 @@ _KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gpt2": ("GPT2", "gpt2_causal_no_padside", {**_BYTES, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 128}),
     "qwen3": ("Qwen3", "gpt2_causal_no_padside", _DECODER),
     "llama": ("Llama", "gpt2_causal_no_padside", _DECODER),
+    "mistral": ("Mistral", "gpt2_causal_no_padside", _DECODER),
+    "gemma2": ("Gemma2", "gpt2_causal_no_padside", _DECODER),
+    "gemma": ("Gemma", "gpt2_causal_no_padside", _DECODER),
+    "mamba": ("Mamba", "gpt2_causal_no_padside", {**_BYTES, "hidden_size": 8, "num_hidden_layers": 1, "state_size": 4}),
 }
 
 

@@ -29,14 +29,35 @@ def wanted_parts(offered: Iterable[str], readers: Sequence[Any], read_after: fro
 
     Args:
         offered: Features that a module can write in part.
-        readers: The modules after it. One that does not say what it reads may read everything.
+        readers: The modules after it. One that does not say what it reads may read everything; so may one with a
+            ``forward`` of its own that only inherits what another class says of another ``forward``, or with a hook.
         read_after: Features that are read after the last of them; None if that may be any.
     """
     found: dict[str, Part] = {}
-    if read_after is None or any(getattr(module, "reads", None) is None for module in readers):
+    if read_after is None or not all(map(says_what_it_reads, readers)):
         return found
     for feature in set(offered) - read_after:
-        wanted = {getattr(module, "reads_part", {}).get(feature) for module in readers if feature in module.reads}
+        wanted = {
+            module.reads_part.get(feature) if _speaks_for_forward(module, "reads_part") else None
+            for module in readers
+            if feature in module.reads
+        }
         if len(wanted) == 1 and (part := wanted.pop()) is not None:
             found[feature] = part
     return found
+
+
+def says_what_it_reads(module: Any) -> bool:
+    """Return whether the features that a module says it reads are all that its ``forward`` reads."""
+    return getattr(module, "reads", None) is not None and _speaks_for_forward(module, "reads")
+
+
+def _speaks_for_forward(module: Any, name: str) -> bool:
+    """Return whether the class that says ``name`` is that of the module's ``forward``, or derived from it."""
+    is_watched = bool(getattr(module, "_forward_hooks", None) or getattr(module, "_forward_pre_hooks", None))
+    classes = type(module).__mro__
+    said, computed = (
+        next((place for place, cls in enumerate(classes) if attribute in vars(cls)), len(classes))
+        for attribute in (name, "forward")
+    )
+    return not is_watched and "forward" not in vars(module) and said <= computed

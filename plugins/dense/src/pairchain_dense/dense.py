@@ -77,7 +77,6 @@ class Dense(Module):
             if not bias:
                 raise InputError("init_bias is given, but bias is False.")
             self.linear.bias = _initial("init_bias", init_bias, (out_features,))
-        self.reads = frozenset({module_input_name})
         self.writes = frozenset({self.module_output_name})
 
     @property
@@ -88,6 +87,11 @@ class Dense(Module):
     def get_embedding_dimension(self) -> int:
         """Return the size of what it writes."""
         return self.out_features
+
+    @property
+    def reads(self) -> frozenset[str]:  # type: ignore[override]
+        """The feature it reads."""
+        return frozenset({self.module_input_name})
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return ``features`` with the output added under ``module_output_name``."""

@@ -52,7 +52,11 @@ class LogitScore(Module):
         self.true_token_id = true_token_id
         self.false_token_id = false_token_id
         self.module_input_name = module_input_name
-        self.reads = frozenset({module_input_name})
+
+    @property
+    def reads(self) -> frozenset[str]:  # type: ignore[override]
+        """The feature it reads."""
+        return frozenset({self.module_input_name})
 
     @property
     def reads_part(self) -> dict[str, Part]:  # type: ignore[override]

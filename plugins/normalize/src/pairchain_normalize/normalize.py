@@ -26,8 +26,12 @@ class Normalize(Module):
         super().__init__()
         self.module_input_name = module_input_name
         self.module_output_name = module_output_name or module_input_name
-        self.reads = frozenset({self.module_input_name})
         self.writes = frozenset({self.module_output_name})
+
+    @property
+    def reads(self) -> frozenset[str]:  # type: ignore[override]
+        """The feature it reads."""
+        return frozenset({self.module_input_name})
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return ``features`` with the embedding of unit length, in the shape it had."""

@@ -25,6 +25,7 @@ from pairchain.flow import (
 from pairchain.load import LoadRequest, load_module
 from pairchain.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts
 from pairchain.module import missing_methods
+from pairchain.parts import says_what_it_reads
 from pairchain.resolve import Resolver, saved_type
 from pairchain.source import source_of_module
 from pairchain_router.legacy import CONFIG_FILES
@@ -172,8 +173,10 @@ class Router(InputModule):
         return frozenset.intersection(*known) if len(known) == len(written) else None
 
     @property
-    def reads(self) -> frozenset[str]:  # type: ignore[override]
-        """Features that some route needs from the modules before it."""
+    def reads(self) -> frozenset[str] | None:  # type: ignore[override]
+        """Features that some route needs from the modules before it; None if a module inside does not say."""
+        if not all(says_what_it_reads(module) for route in self._chains() for module in route[1:]):
+            return None
         return frozenset().union(*(flow.reads for flow in self._flows()))
 
     @property

@@ -94,9 +94,10 @@ class Savings:
 
 def _is_last(part: Part | None, features: Mapping[str, Any], *, generates: bool) -> bool:
     """Return whether the last position is all that is read, or all that the head is asked for."""
-    if part is not None:
-        return part.position == "last"
-    return generates and features.get("logits_to_keep") == 1
+    if generates:
+        # who asks for more positions gets them
+        return features.get("logits_to_keep") == 1 and (part is None or part.position == "last")
+    return part is not None and part.position == "last"
 
 
 def _saved(prefixes: Sequence[Prefix | None]) -> int:
