@@ -65,24 +65,24 @@ class LogitReader(Module):
 
 
 def saving_model(path: Path = GOLDEN / "qwen3_causal_logitscore" / "model", **savings: bool | None) -> CrossEncoder:
-    return set_savings(load(path), **{"last_position": True, "prefixes": True, **savings})
+    return set_savings(load(path), **{"unread": True, "prefixes": True, **savings})
 
 
-def set_savings(model: CrossEncoder, *, last_position: bool | None, prefixes: bool | None) -> CrossEncoder:
-    model[0].savings.last_position, model[0].savings.prefixes = last_position, prefixes
+def set_savings(model: CrossEncoder, *, unread: bool | None, prefixes: bool | None) -> CrossEncoder:
+    model[0].savings.unread, model[0].savings.prefixes = unread, prefixes
     return model
 
 
 def causal(folder: Path, kind: str, head: str = "ForCausalLM", **config: Any) -> CrossEncoder:
     transformer = Transformer(save_tiny(folder, kind, head, **config), transformer_task="text-generation")
     model = CrossEncoder(modules=[transformer, LogitScore(7, 9)], activation_fn=torch.nn.Identity(), device="cpu")
-    return set_savings(model, last_position=True, prefixes=True)
+    return set_savings(model, unread=True, prefixes=True)
 
 
 def plain_scores(model: CrossEncoder, pairs: list[tuple[str, str]] = PAIRS) -> np.ndarray[Any, Any]:
     """Return each pair's scores without anything left out."""
     kept = vars(model[0].savings).copy()
-    set_savings(model, last_position=False, prefixes=False)
+    set_savings(model, unread=False, prefixes=False)
     scores = model.predict(pairs)
     vars(model[0].savings).update(kept)
     return scores
@@ -229,7 +229,7 @@ def test_what_inputs_share_is_computed_once() -> None:
 def test_documents_of_one_query_share_more_than_those_of_all() -> None:
     model = saving_model()
     apart, together = [
-        (set_savings(load(GOLDEN / "qwen3_causal_logitscore" / "model"), last_position=True, prefixes=on))
+        (set_savings(load(GOLDEN / "qwen3_causal_logitscore" / "model"), unread=True, prefixes=on))
         for on in (False, True)
     ]
     tokens = []
@@ -337,7 +337,7 @@ def test_no_prefix_is_shared_where_that_is_not_exact(reason: str, tmp_path: Path
 
 def test_no_prefix_is_shared_by_a_model_of_images() -> None:
     model = load(GOLDEN / "vlm_llava" / "model")
-    set_savings(model, last_position=True, prefixes=True)
+    set_savings(model, unread=True, prefixes=True)
     pairs = [(QUERIES[0], document) for document in DOCUMENTS]
     expected = plain_scores(model, pairs)
     watched = Watched(model)
@@ -380,7 +380,7 @@ texts = st.sampled_from([*QUERIES, *DOCUMENTS]) | st.text("abc yes no ?", max_si
 @given(
     pairs=st.lists(st.tuples(texts, texts.filter(str.strip)), min_size=1, max_size=12),
     tokens=st.integers(1, 2000),
-    last_position=st.sampled_from([None, True, False]),
+    unread=st.sampled_from([None, True, False]),
     prefixes=st.sampled_from([None, True, False]),
     cached=st.sampled_from([0, 30_000, 2**20]),
 )
@@ -388,13 +388,13 @@ def test_a_pair_gets_its_own_score_whatever_is_left_out(
     case: str,
     pairs: list[tuple[str, str]],
     tokens: int,
-    last_position: bool | None,
+    unread: bool | None,
     prefixes: bool | None,
     cached: int,
 ) -> None:
     model = model_of(case)
     alone = [plain_scores(model, [pair])[0] for pair in pairs]
-    set_savings(model, last_position=last_position, prefixes=prefixes)
+    set_savings(model, unread=unread, prefixes=prefixes)
     model.tokens_per_batch, model.prefix_cache = tokens, cached
 
     np.testing.assert_allclose(model.predict(pairs), alone, **EXACT)

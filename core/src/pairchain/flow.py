@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pairchain.custom_import import noting_origin
@@ -176,8 +177,20 @@ def keyword_names(modules: NamedModules, more_names: Mapping[str, Sequence[str]]
 
 def parameter_names(method: Any) -> list[str]:
     """Return what a method's signature names, ``**kwargs`` left out."""
-    parameters = inspect.signature(method).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    return [parameter.name for parameter in parameters_of(method) if parameter.kind is not parameter.VAR_KEYWORD]
+
+
+def parameters_of(method: Any) -> tuple[inspect.Parameter, ...]:
+    """Return the parameters of a method or function, without the ``self`` of a bound one."""
+    if not inspect.ismethod(method):
+        return tuple(inspect.signature(method).parameters.values())
+    # a bound method would keep its module in memory
+    return _parameters_of_function(method.__func__)[1:]
+
+
+@lru_cache(maxsize=1024)
+def _parameters_of_function(function: Any) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(function).parameters.values())
 
 
 def called(name: str, module: Any) -> str:
@@ -200,10 +213,10 @@ def _preprocess_of(module: Any) -> Any:
 
 
 def _takes_any(method: Any) -> bool:
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values())
+    return any(p.kind is p.VAR_KEYWORD for p in parameters_of(method))
 
 
 def _named_keywords(method: Any) -> set[str]:
     # the first one is the inputs, whatever it is called
-    parameters = list(inspect.signature(method).parameters.values())[1:]
+    parameters = parameters_of(method)[1:]
     return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

@@ -94,7 +94,8 @@ class Scorer(ModuleChain):
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
         check_supported(batch.items, getattr(self.input_module, "modalities", ["text"]))
-        self.eval()
+        if any(module.training for module in self.modules()):
+            self.eval()
         arguments: dict[str, Any] = {
             "prompt": prompt,
             "batch_size": None if batch_size == "auto" else batch_size,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from pairchain.errors import ChainError
+from pairchain.flow import parameters_of
 
 # Features that describe the inputs to other modules, and mean nothing to a model unless its forward names them.
 _NOT_FOR_MODELS = frozenset(
@@ -37,8 +37,9 @@ def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], outpu
     function = getattr(model, method, None)
     if function is None:
         raise ChainError(f"{type(model).__name__} has no method {method!r}, which modality_config names.")
-    parameters = inspect.signature(function).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    named = parameters_of(function)
+    parameters = {parameter.name for parameter in named}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named)
     if takes_any and method == "forward":
         taken = {key: value for key, value in features.items() if key not in _NOT_FOR_MODELS or key in parameters}
     else:

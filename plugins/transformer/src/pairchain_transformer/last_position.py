@@ -8,6 +8,7 @@ same only for some models, so each is asked once, with a few tokens, whether it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from pairchain_transformer import last_layer
 from pairchain_transformer.padding import example, is_close
 from pairchain_transformer.prefixes import Layers, Prefix, PrefixStore
 
@@ -74,14 +76,27 @@ class LastPosition:
         """
         skipped = 0 if prefix is None else len(prefix.tokens)
         rest = [row[skipped:] for row in rows]
-        lengths = torch.tensor([len(row) for row in rest], device=rows[0].device)
-        ids = nn.utils.rnn.pad_sequence(list(rest), batch_first=True)
-        options: dict[str, Any] = {"use_cache": False}
-        if prefix is not None:
-            options = {"use_cache": True, "past_key_values": _cache(self._layers(prefix), len(rows))}
-        hidden = self._backbone(input_ids=ids, **options).last_hidden_state
-        last = hidden[torch.arange(len(rows), device=hidden.device), lengths.to(hidden.device) - 1]
+        places = torch.tensor([len(row) - 1 for row in rest], device=rows[0].device)
+        before = [] if prefix is None else self._layers(prefix)
+        with last_layer.only("last", places) if self._has_gate else nullcontext():
+            hidden = self._hidden(rest, before)
+        last = last_layer.at(hidden, places)
         return self._logits(last, columns) if self.reads_logits else last
+
+    def _hidden(self, rows: Sequence[torch.Tensor], before: Layers) -> torch.Tensor:
+        """Return the hidden states of rows, padded on the right, after the keys and values that come before them."""
+        ids = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+        options: dict[str, Any] = {"use_cache": False}
+        if before:
+            options = {"use_cache": True, "past_key_values": _cache(before, len(rows))}
+        hidden: torch.Tensor = self._backbone(input_ids=ids, **options).last_hidden_state
+        return hidden
+
+    @property
+    def _has_gate(self) -> bool:
+        tokens = example(self.model, 14)
+        rows, places = [tokens[:11], tokens], torch.tensor([10, 13])
+        return last_layer.has_gate(self.model, "last", lambda: last_layer.at(self._hidden(rows, []), places), places)
 
     @property
     def _backbone(self) -> nn.Module:

@@ -41,6 +41,17 @@ def example(model: PreTrainedModel, length: int) -> torch.Tensor:
     return torch.arange(1, length + 1, device=weight.device) * 37 % min(weight.shape[0], 10_007)
 
 
+def example_features(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
+    """Return features of two inputs, one of which is padded, in tensors of shape (2, 12)."""
+    longer = example(model, 12)
+    shorter = longer[:8]
+    width = (4, 0) if tokenizer.padding_side == "left" else (0, 4)
+    return {
+        "input_ids": torch.stack([F.pad(shorter, width, value=tokenizer.pad_token_id or 0), longer]),
+        "attention_mask": torch.stack([F.pad(torch.ones_like(shorter), width), torch.ones_like(longer)]),
+    }
+
+
 def is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     """Return whether two outputs are the same but for rounding."""
     tolerance = _TOLERANCE.get(found.dtype, _TOLERANCE_OF_HALF_PRECISION)
@@ -49,19 +60,14 @@ def is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
 
 
 def _is_alike(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
-    ids = example(model, 8)
-    width = (4, 0) if tokenizer.padding_side == "left" else (0, 4)
-    beside = F.pad(ids, width, value=tokenizer.pad_token_id or 0)
-    longer = torch.cat([ids, ids[:4]])
-    features = {
-        "input_ids": torch.stack([beside, longer]),
-        "attention_mask": torch.stack([F.pad(torch.ones_like(ids), width), torch.ones_like(longer)]),
-    }
+    features = example_features(model, tokenizer)
+    ids, mask = features["input_ids"][:1], features["attention_mask"][:1].bool()
+    ids = ids[mask][None]
     together, alone = (
         forward.read_output(forward.call(model, "forward", given, output_path), output_path)
-        for given in (features, {"input_ids": ids[None], "attention_mask": torch.ones_like(ids)[None]})
+        for given in (features, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
     )
     own = together[0]
-    if own.ndim == 2 and len(own) == len(beside):
-        own = own[width[0] : width[0] + len(ids)]
+    if own.ndim == 2 and len(own) == mask.shape[1]:
+        own = own[mask[0]]
     return own.shape == alone[0].shape and is_close(own, alone[0])

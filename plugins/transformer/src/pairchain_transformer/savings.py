@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pairchain.parts import Part
+from pairchain_transformer import forward, last_layer, padding
 from pairchain_transformer.encoding import Row
+from pairchain_transformer.last_layer import Position
 from pairchain_transformer.last_position import LastPosition
 from pairchain_transformer.prefixes import Prefix, PrefixStore, shared_prefixes
 
@@ -28,14 +30,14 @@ class Savings:
     """What a Transformer leaves out.
 
     Attributes:
-        last_position: Whether padding, and rows of the head that no module reads, are left out. None where it pays;
-            True wherever it is exact; False never.
+        unread: Whether what nobody reads is left out: padding, rows of the head, positions of the last layer. None
+            where it pays; True wherever it is exact; False never.
         prefixes: Whether the tokens that inputs share at their beginning are computed once; likewise.
         store: What was computed of prefixes in earlier calls; None keeps nothing from one call to the next.
     """
 
     def __init__(self) -> None:
-        self.last_position: bool | None = None
+        self.unread: bool | None = None
         self.prefixes: bool | None = None
         self.store: PrefixStore | None = None
 
@@ -74,7 +76,7 @@ class Savings:
         Returns:
             Shape (inputs, columns), with all columns if ``part`` is None.
         """
-        if self.last_position is False or not features.keys() <= _TEXT or "input_ids" not in features:
+        if self.unread is False or not features.keys() <= _TEXT or "input_ids" not in features:
             return None
         if not _is_last(part, features, generates=generates):
             return None
@@ -85,11 +87,56 @@ class Savings:
         if columns is not None and max(columns) >= model.config.get_text_config().vocab_size:
             return None
         computed = LastPosition(model, reads_logits=generates)
-        if self.last_position is None and not computed.is_known and ids.numel() < _LEAST_TOKENS:
+        if self.unread is None and not computed.is_known and ids.numel() < _LEAST_TOKENS:
             return None
         if not computed.proven.without_padding:
             return None
         return computed([row[here] for row, here in zip(ids, mask.bool(), strict=True)], prefix, columns)
+
+    def gate(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        features: Mapping[str, Any],
+        output_path: Sequence[Any],
+        part: Part | None,
+    ) -> tuple[Position, torch.Tensor] | None:
+        """Return the one position that needs to go on in the last layer, and where it is in each input.
+
+        Args:
+            model: The model.
+            tokenizer: Its tokenizer.
+            features: What it will be called with.
+            output_path: The field of the output that is read.
+            part: The part of it that is read; None for a field that holds one row for each input.
+        """
+        mask = features.get("attention_mask")
+        if self.unread is False or torch.is_grad_enabled() or mask is None or mask.ndim != 2:
+            return None
+        if not features.keys() <= _TEXT | {"token_type_ids"} or (part is not None and part.columns is not None):
+            return None
+        for position in ("first", "last") if part is None else (part.position,):
+            if self.unread is None and not last_layer.is_known(model, position) and mask.numel() < 2 * _LEAST_TOKENS:
+                return None
+            example = padding.example_features(model, tokenizer)
+            places = _places(example["attention_mask"], position)
+
+            def compute(
+                example: Mapping[str, Any] = example, places: torch.Tensor | None = places if part else None
+            ) -> torch.Tensor:
+                output = forward.read_output(forward.call(model, "forward", example, output_path), output_path)
+                return output if places is None else last_layer.at(output, places)
+
+            if last_layer.has_gate(model, position, compute, places):
+                return position, _places(mask, position)
+        return None
+
+
+def _places(mask: torch.Tensor, position: Position) -> torch.Tensor:
+    """Return where the first or last token of each input is, shape (inputs,)."""
+    if position == "first":
+        return mask.int().argmax(dim=1)
+    return mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
 
 
 def _is_last(part: Part | None, features: Mapping[str, Any], *, generates: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,17 @@ from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import MESSAGE, TEXT
 from pairchain.parts import Part
 from pairchain.source import open_source
-from pairchain_transformer import encoding, forward, loading, modalities, padding, processing, saving, sending
+from pairchain_transformer import (
+    encoding,
+    forward,
+    last_layer,
+    loading,
+    modalities,
+    padding,
+    processing,
+    saving,
+    sending,
+)
 from pairchain_transformer.dimensions import embedding_dimension
 from pairchain_transformer.encoding import Row
 from pairchain_transformer.fetching import Limits
@@ -244,8 +255,16 @@ class Transformer(InputModule):
         modality = self._preprocessor.entry(features.get("modality", "text"))
         field = modality["method_output_name"]
         path = [field] if isinstance(field, str) else list(field or ())
-        output = forward.call(self.model, modality["method"], {**features, **kwargs}, path)
-        features[self.module_output_name] = forward.read_output(output, path)
+        gate = None
+        if not kwargs and self._may_leave_out and (part or self.module_output_name == "scores"):
+            gate = self.savings.gate(self.model, self.tokenizer, features, path, part)
+        with nullcontext() if gate is None else last_layer.only(*gate):
+            output = forward.call(self.model, modality["method"], {**features, **kwargs}, path)
+        value = forward.read_output(output, path)
+        if gate is not None and part is not None:
+            features[part.of(self.module_output_name)] = last_layer.at(value, gate[1])
+            return features
+        features[self.module_output_name] = value
         if getattr(self.config, "output_hidden_states", False) and "hidden_states" in output:
             features["all_layer_embeddings"] = output["hidden_states"]
         return features
@@ -263,7 +282,7 @@ class Transformer(InputModule):
         return (
             entry is not None
             and entry["method"] == "forward"
-            and entry["method_output_name"] == ("logits" if self.task.generates else "last_hidden_state")
+            and entry["method_output_name"] in ("logits", "last_hidden_state")
             and not getattr(self.config, "output_hidden_states", False)
         )
 
