@@ -264,3 +264,33 @@ def test_what_cannot_be_ranked_is_told(queries: Any, documents: Any, told: str) 
 def test_a_budget_is_a_number_of_tokens(value: Any) -> None:
     with pytest.raises(InputError, match="tokens_per_batch must be a positive integer"):
         letters_model(tokens_per_batch=value)
+
+
+def test_a_probe_keeps_a_budget_that_was_tried() -> None:
+    module, model = encoding_model()
+
+    tokens = model.probe_tokens_per_batch(PAIRS, candidates=[2, 8])
+
+    assert model.tokens_per_batch == tokens
+    assert tokens in (2, 8)
+    assert {len(batch) for batch in module.batches} >= {1, 2}
+    assert model.predict(PAIRS).tolist() == difference(PAIRS)
+
+
+def test_a_probe_leaves_out_what_does_not_fit_into_memory() -> None:
+    _, model = encoding_model(Crowded(most=1))
+
+    assert model.probe_tokens_per_batch(PAIRS, candidates=[1, 1000]) == 1
+
+
+def test_a_probe_that_fails_leaves_the_budget_as_it_was() -> None:
+    _, model = encoding_model(tokens_per_batch=7)
+
+    for pairs, candidates, told in [
+        ([], [1], "nothing to try"),
+        (PAIRS, [0], "positive"),
+        ([("a!", "b")], [1], "shouts"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            model.probe_tokens_per_batch(pairs, candidates=candidates)
+        assert model.tokens_per_batch == 7

@@ -25,6 +25,7 @@ from pairchain.legacy import (
 )
 from pairchain.modality import check_supported
 from pairchain.pool import WorkerPool, default_devices
+from pairchain.probe import fastest
 from pairchain.prompts import choose
 
 
@@ -249,6 +250,38 @@ class Scorer(ModuleChain):
                 progress.add(len(pairs), 0)
                 yield from scores
                 start += len(pairs)
+
+    def probe_tokens_per_batch(
+        self, pairs: Iterable[Any], *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+    ) -> int:
+        """Score ``pairs`` with several budgets in turn, keep the fastest as `tokens_per_batch`, and return it.
+
+        It depends on the model, the device and how long the pairs are; pass it when loading the model to use it again.
+
+        Args:
+            pairs: A sample of what will be scored, some hundred pairs.
+            candidates: Budgets to try, in tokens. Those that do not fit into memory are left out.
+
+        Raises:
+            InputError: There are no pairs or candidates, or as for `predict`.
+        """
+        sample = as_documents(pairs, "pairs")
+        for candidate in candidates:
+            checked_count(candidate, "a candidate")
+        if not sample or not candidates:
+            raise InputError("there is nothing to try.", next_step="pass a sample of pairs, and candidates.")
+        before = self.tokens_per_batch
+
+        def run(tokens: int) -> None:
+            self.tokens_per_batch = tokens
+            self.predict(sample, show_progress_bar=False)
+
+        try:
+            self.tokens_per_batch = fastest(run, candidates)
+        except BaseException:
+            self.tokens_per_batch = before
+            raise
+        return self.tokens_per_batch
 
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
         """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.

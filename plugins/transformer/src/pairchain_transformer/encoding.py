@@ -13,6 +13,7 @@ from pairchain.encoding import Encoded, placing_errors
 from pairchain.inputs import size
 from pairchain.schedule import longest_first
 from pairchain_transformer.prefixes import Prefix
+from pairchain_transformer.processing import Settings
 
 _MASK = "attention_mask"
 
@@ -41,10 +42,16 @@ class Row:
         return len(self.tensors[_MASK])
 
 
-def can_be_undone(options: Mapping[str, Any]) -> bool:
+def can_be_undone(settings: Settings) -> bool:
     """Return whether padding with these settings only fills up to the longest input, so that it can be taken off."""
+    options = {**settings["text"], **settings["common"]}
     padding = getattr(options.get("padding"), "value", options.get("padding"))
     return padding in (True, "longest") and not options.get("pad_to_multiple_of") and options["return_tensors"] == "pt"
+
+
+def are_many(rows: Sequence[Row]) -> bool:
+    """Return whether rows of several lengths may run in several batches."""
+    return len({len(row) for row in rows}) > 1 and (len(rows) > 32 or len(rows) * max(map(len, rows)) > 1024)
 
 
 def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Sequence[Any]) -> list[Row] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,26 +14,16 @@ from pairchain.encoding import Encoded
 from pairchain.errors import InputError
 from pairchain.files import warn_unknown_key, write_json
 from pairchain.legacy import accepts_older_arguments
-from pairchain.modality import MESSAGE, TEXT
+from pairchain.modality import TEXT
 from pairchain.parts import Part
 from pairchain.source import open_source
-from pairchain_transformer import (
-    encoding,
-    forward,
-    last_layer,
-    loading,
-    modalities,
-    padding,
-    processing,
-    saving,
-    sending,
-)
+from pairchain_transformer import encoding, loading, modalities, processing, saving, sending
+from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
-from pairchain_transformer.encoding import Row
 from pairchain_transformer.fetching import Limits
 from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.modalities import ModalityConfig
-from pairchain_transformer.prefixes import Prefix, PrefixStore
+from pairchain_transformer.prefixes import PrefixStore
 from pairchain_transformer.preprocessing import Preprocessor
 from pairchain_transformer.processors import load_processor, lower_case, pad_left, processor_source, tokenizer_of
 from pairchain_transformer.savings import Savings
@@ -158,7 +147,7 @@ class Transformer(InputModule):
                 )
             self.module_output_name = module_output_name
         self._preprocessor = Preprocessor(processor, known, source.name)
-        self.savings = Savings()
+        self.execution = LibraryBackend()
 
     def preprocess(
         self,
@@ -208,16 +197,16 @@ class Transformer(InputModule):
             InputError: As `preprocess` does.
         """
         own = type(self).preprocess is Transformer.preprocess
-        padding = {**self._settings(**kwargs)["text"], **self._settings(**kwargs)["common"]} if own else {}
-        if not own or self._preprocessor.takes_media or not encoding.can_be_undone(padding):
+        settings = self._settings(**kwargs) if own else {}
+        if not own or self._preprocessor.takes_media or not encoding.can_be_undone(settings):
             return None
         rows = encoding.rows_of(lambda some: self.preprocess(some, prompt, **kwargs), inputs)
-        if rows is None or (_are_many(rows) and self._padding_matters):
+        if not rows:
             return None
-        part = (parts or {}).get(self.module_output_name)
-        prefixes: Sequence[Prefix | None] = [None] * len(rows)
-        if self._may_leave_out:
-            prefixes = self.savings.prefixes_of(self.model, rows, part, generates=self.task.generates)
+        request = self._request(rows[0].shared.get("modality", TEXT), parts)
+        if self.execution.batches_matter(self.model, self.tokenizer, rows, request):
+            return None
+        prefixes = self.execution.prefixes(self.model, rows, request)
         return [encoding.encoded(row, prefix) for row, prefix in zip(rows, prefixes, strict=True)]
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
@@ -243,53 +232,38 @@ class Transformer(InputModule):
             **kwargs: For the model.
         """
         prefix = features.pop("prefix", None)
-        part = (parts or {}).get(self.module_output_name)
-        if not kwargs and self._may_leave_out:
-            last = self.savings.output(self.model, features, part, prefix, generates=self.task.generates)
-            if last is not None:
-                if part is None:
-                    features[self.module_output_name] = last.unsqueeze(1)
-                else:
-                    features[part.of(self.module_output_name)] = last
-                return features
-        modality = self._preprocessor.entry(features.get("modality", "text"))
-        field = modality["method_output_name"]
-        path = [field] if isinstance(field, str) else list(field or ())
-        gate = None
-        if not kwargs and self._may_leave_out and (part or self.module_output_name == "scores"):
-            gate = self.savings.gate(self.model, self.tokenizer, features, path, part)
-        with nullcontext() if gate is None else last_layer.only(*gate):
-            output = forward.call(self.model, modality["method"], {**features, **kwargs}, path)
-        value = forward.read_output(output, path)
-        if gate is not None and part is not None:
-            features[part.of(self.module_output_name)] = last_layer.at(value, gate[1])
-            return features
-        features[self.module_output_name] = value
-        if getattr(self.config, "output_hidden_states", False) and "hidden_states" in output:
-            features["all_layer_embeddings"] = output["hidden_states"]
+        request = self._request(features.get("modality", TEXT), parts)
+        features.update(self.execution.run(self.model, self.tokenizer, features, request, prefix, **kwargs))
         return features
 
     @property
     def offers_parts(self) -> frozenset[str]:
         """Features that it can write in part; none for a subclass, or a hook, that may read more."""
-        return frozenset({self.module_output_name}) if self._may_leave_out else frozenset()
+        return frozenset({self.module_output_name} if self._may_leave_out else ())
 
     @property
     def _may_leave_out(self) -> bool:
-        if type(self).forward is not Transformer.forward or self._forward_hooks:
-            return False
-        entry = self.modality_config.get(MESSAGE) or self.modality_config.get(TEXT)
-        return (
-            entry is not None
+        return type(self).forward is Transformer.forward and not self._forward_hooks
+
+    def _request(self, modality: str | tuple[str, ...], parts: Mapping[str, Part] | None) -> Request:
+        entry = self._preprocessor.entry(modality)
+        field = entry["method_output_name"]
+        return Request(
+            method=entry["method"],
+            path=[field] if isinstance(field, str) else list(field or ()),
+            feature=self.module_output_name,
+            part=(parts or {}).get(self.module_output_name),
+            generates=self.task.generates,
+            may_leave_out=self._may_leave_out
             and entry["method"] == "forward"
-            and entry["method_output_name"] in ("logits", "last_hidden_state")
-            and not getattr(self.config, "output_hidden_states", False)
+            and field in ("logits", "last_hidden_state")
+            and not getattr(self.config, "output_hidden_states", False),
         )
 
     @property
-    def _padding_matters(self) -> bool:
-        path = self._preprocessor.entry(TEXT)["method_output_name"]
-        return padding.matters(self.model, self.tokenizer, [path] if isinstance(path, str) else list(path or ()))
+    def savings(self) -> Savings:
+        """What it leaves out of what nobody reads; its settings can be changed."""
+        return self.execution.savings
 
     @property
     def prefix_cache(self) -> int:
@@ -489,8 +463,3 @@ class Transformer(InputModule):
         # what the caller trusts is the model; its file may name the tokenizer of anybody
         hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code and place is source)
         return load_processor(place, config, hub, options)
-
-
-def _are_many(rows: Sequence[Row]) -> bool:
-    """Return whether it can matter to a score in which batches these run."""
-    return len({len(row) for row in rows}) > 1 and (len(rows) > 32 or len(rows) * max(map(len, rows)) > 1024)

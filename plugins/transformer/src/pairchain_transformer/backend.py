@@ -1,0 +1,97 @@
+"""What executes a loaded model: the transformers library's own classes, of which no more is asked than is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pairchain.parts import Part
+from pairchain_transformer import encoding, forward, last_layer, padding
+from pairchain_transformer.encoding import Row
+from pairchain_transformer.prefixes import Prefix
+from pairchain_transformer.savings import Savings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a model.
+
+    Attributes:
+        method: The method of the model that is called.
+        path: The field of its output that is read.
+        feature: The feature that it becomes.
+        part: The only part of that feature that is read; None for all of it.
+        generates: Whether it is a language model's logits for the next token.
+        may_leave_out: Whether what nobody reads may be left out; else somebody may read more than is known.
+    """
+
+    method: str
+    path: Sequence[Any]
+    feature: str
+    part: Part | None = None
+    generates: bool = False
+    may_leave_out: bool = False
+
+
+class LibraryBackend:
+    """Executes a model through the transformers library.
+
+    Attributes:
+        savings: What it leaves out.
+    """
+
+    def __init__(self) -> None:
+        self.savings = Savings()
+
+    def prefixes(self, model: PreTrainedModel, rows: Sequence[Row], request: Request) -> Sequence[Prefix | None]:
+        """Return for each row the prefix that it shares with others, if it is to be computed once."""
+        if not request.may_leave_out:
+            return [None] * len(rows)
+        return self.savings.prefixes_of(model, rows, request.part, generates=request.generates)
+
+    def batches_matter(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], request: Request
+    ) -> bool:
+        """Return whether scores depend on which rows run together, as for a model that counts padding as positions."""
+        return encoding.are_many(rows) and padding.matters(model, tokenizer, request.path)
+
+    def run(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        features: Mapping[str, Any],
+        request: Request,
+        prefix: Prefix | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return the features that a model writes: the one that is asked for, or its part.
+
+        Args:
+            model: The model.
+            tokenizer: Its tokenizer, if it has one.
+            features: What the input module made of the inputs.
+            request: What is asked.
+            prefix: The first tokens of all of them, if they are to be computed once.
+            **kwargs: For the model, besides the features.
+        """
+        part = request.part
+        gate = None
+        if request.may_leave_out and not kwargs:
+            last = self.savings.output(model, features, part, prefix, generates=request.generates)
+            if last is not None:
+                return {request.feature: last.unsqueeze(1)} if part is None else {part.of(request.feature): last}
+            if tokenizer is not None and (part is not None or request.feature == "scores"):
+                gate = self.savings.gate(model, tokenizer, features, request.path, part)
+        with nullcontext() if gate is None else last_layer.only(*gate):
+            output = forward.call(model, request.method, {**features, **kwargs}, request.path)
+        value = forward.read_output(output, request.path)
+        if gate is not None and part is not None:
+            return {part.of(request.feature): last_layer.at(value, gate[1])}
+        written: dict[str, Any] = {request.feature: value}
+        if getattr(model.config, "output_hidden_states", False) and "hidden_states" in output:
+            written["all_layer_embeddings"] = output["hidden_states"]
+        return written
