@@ -16,7 +16,6 @@ from pairchain.device import device_of, is_dispatched, settle
 from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
 from pairchain.flow import called, check_features
 from pairchain.module import Features, InputModule, missing_methods
-from pairchain.parts import Part, wanted_parts
 from pairchain.registry import Origin, default
 
 
@@ -171,12 +170,6 @@ class ModuleChain(nn.Sequential):
     def may_read_more(self) -> bool:
         """Whether something besides its modules may read features: a forward of its own, or a hook."""
         return type(self).forward is not ModuleChain.forward or bool(self._forward_hooks)
-
-    @property
-    def parts_read(self) -> dict[str, Part]:
-        """For a feature that the input module can write in part, the only part of it that is read for scores."""
-        read_after = None if self.may_read_more else frozenset({flow.SCORES})
-        return wanted_parts(getattr(self.input_module, "offers_parts", ()), list(self)[1:], read_after)
 
     def tell_ready(self) -> None:
         """Tell every module that asks for it that the chain stands; one that is in two places is told once."""

@@ -10,10 +10,11 @@ from typing import Any
 from pairchain.chain import ModuleChain
 from pairchain.custom_import import noting_origin
 from pairchain.errors import ChainError, InputError
-from pairchain.flow import call_with, called, parameter_names
+from pairchain.flow import SCORES, call_with, called, parameter_names
 from pairchain.inputs import size
 from pairchain.modality import shown
 from pairchain.module import Features
+from pairchain.parts import told_what_is_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Encoder:
 
     An input module that offers ``encode(inputs, prompt, **kwargs)`` returns an `Encoded` for each input, or None for
     inputs that it only takes batch by batch; its ``collate(items)`` makes features of some of them, as ``preprocess``
-    would of their inputs. One that names the keyword ``parts`` is told which features nobody reads in whole.
+    would of their inputs. See `encode_with`.
 
     Attributes:
         chain: The chain.
@@ -55,40 +56,83 @@ class Encoder:
         Raises:
             InputError: An input cannot be scored; its index is that in ``inputs``.
         """
-        module = self.chain.input_module
+        module, *readers = self.chain
         # a chain with a preprocess of its own is asked for nothing else
-        is_plain = type(self.chain).preprocess is ModuleChain.preprocess
-        if is_plain and hasattr(module, "encode") and hasattr(module, "collate"):
-            told = {**self.keywords}
-            if "parts" in parameter_names(module.encode):
-                told["parts"] = self.chain.parts_read
-            encoded: list[Encoded] | None = call_with(module.encode, module, inputs, self.prompt, told)
+        if type(self.chain).preprocess is ModuleChain.preprocess:
+            read_after = None if self.chain.may_read_more else frozenset({SCORES})
+            encoded = encode_with(module, inputs, self.prompt, self.keywords, readers, read_after)
             if encoded is not None:
-                _check_one_each(encoded, inputs, called("0", module))
                 return encoded, True
-        return [Encoded(item, size(item), self._key(item, position)) for position, item in enumerate(inputs)], False
+        return not_encoded(module, inputs, self.keywords), False
 
     def collate(self, items: Sequence[Encoded], *, are_tokens: bool) -> Features:
         """Return the features of some inputs that `encode` returned."""
         if are_tokens:
-            module = self.chain.input_module
-            with noting_origin(type(module), called=f"{type(module).__name__}.collate"):
-                features: Features = module.collate(items)
-            return features
+            return collate_with(self.chain.input_module, items)
         return self.chain.preprocess([item.values for item in items], prompt=self.prompt, **self.keywords)
 
-    def _key(self, item: Any, position: int) -> Hashable:
-        module = self.chain.input_module
-        key_of = getattr(module, "batch_key", None)
-        if key_of is None:
-            return None
-        try:
-            with noting_origin(type(module), called=f"{type(module).__name__}.batch_key"):
-                key: Hashable = key_of(item, **self.keywords)
-        except InputError as error:
-            error.place(position)
-            raise
-        return key
+
+def encode_with(
+    module: Any,
+    inputs: Sequence[Any],
+    prompt: str | None,
+    keywords: Mapping[str, Any],
+    readers: Sequence[Any],
+    read_after: frozenset[str] | None,
+) -> list[Encoded] | None:
+    """Return what an input module encodes of ``inputs``, or None if it only takes them batch by batch.
+
+    If its ``encode`` names ``parts`` or ``read_after``, it is told what is read of what it will write.
+
+    Args:
+        module: The input module.
+        inputs: Pairs, as tuples of two.
+        prompt: The prompt's text.
+        keywords: Keyword arguments of ``predict``.
+        readers: The modules after it.
+        read_after: Features that are read after the last of them; None if that may be any.
+
+    Raises:
+        InputError: An input cannot be scored; its index is that in ``inputs``.
+        ChainError: The module did not return as many encoded inputs.
+    """
+    if not hasattr(module, "encode") or not hasattr(module, "collate"):
+        return None
+    names = parameter_names(module.encode)
+    told = {name: what for name, what in told_what_is_read(module, readers, read_after).items() if name in names}
+    encoded: list[Encoded] | None = call_with(module.encode, module, inputs, prompt, {**keywords, **told})
+    if encoded is not None:
+        _check_one_each(encoded, inputs, called("0", module))
+    return encoded
+
+
+def collate_with(module: Any, items: Sequence[Encoded]) -> Features:
+    """Return the features that an input module makes of inputs that it encoded."""
+    with noting_origin(type(module), called=f"{type(module).__name__}.collate"):
+        features: Features = module.collate(items)
+    return features
+
+
+def not_encoded(module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> list[Encoded]:
+    """Return inputs as they are, for a module that preprocesses them batch by batch; their lengths are rough sizes.
+
+    Raises:
+        InputError: An input fits into no batch; its index is that in ``inputs``.
+    """
+    return [Encoded(item, size(item), _key(module, item, position, keywords)) for position, item in enumerate(inputs)]
+
+
+def _key(module: Any, item: Any, position: int, keywords: Mapping[str, Any]) -> Hashable:
+    key_of = getattr(module, "batch_key", None)
+    if key_of is None:
+        return None
+    try:
+        with noting_origin(type(module), called=f"{type(module).__name__}.batch_key"):
+            key: Hashable = key_of(item, **keywords)
+    except InputError as error:
+        error.place(position)
+        raise
+    return key
 
 
 def _check_one_each(encoded: Any, inputs: Sequence[Any], name: str) -> None:

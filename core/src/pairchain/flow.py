@@ -12,7 +12,7 @@ from pairchain.custom_import import noting_origin
 from pairchain.device import brought_to, device_of
 from pairchain.errors import ChainError
 from pairchain.module import Features, InputModule, with_prompt
-from pairchain.parts import wanted_parts
+from pairchain.parts import told_what_is_read
 
 SCORES = "scores"
 
@@ -140,8 +140,7 @@ def forward_through(
     for place, (name, module) in enumerate(modules.items(), 1):
         asked = forward_names(module, (more_names or {}).get(name, ()))
         given = {key: value for key, value in keywords.items() if key in asked}
-        if parts := wanted_parts(getattr(module, "offers_parts", ()), row[place:], read_after):
-            given["parts"] = parts
+        given |= told_what_is_read(module, row[place:], read_after)
         features = brought_to(features, device_of(module))
         with noting_origin(type(module), called=called(name, module)):
             features = module(features, **given)

@@ -47,6 +47,25 @@ def wanted_parts(offered: Iterable[str], readers: Sequence[Any], read_after: fro
     return found
 
 
+def told_what_is_read(module: Any, readers: Sequence[Any], read_after: frozenset[str] | None) -> dict[str, Any]:
+    """Return the keyword arguments that tell a module what is read of what it writes, as far as it wants to know.
+
+    One that offers parts gets ``parts``. One that holds modules of its own, and says by ``may_read_more`` that nothing
+    else in it reads features, gets ``read_after``: features that are read after it, so that those inside can be told.
+
+    Args:
+        module: The module.
+        readers: The modules after it.
+        read_after: Features that are read after the last of them; None if that may be any.
+    """
+    told: dict[str, Any] = {}
+    if parts := wanted_parts(getattr(module, "offers_parts", ()), readers, read_after):
+        told["parts"] = parts
+    if read_after is not None and not getattr(module, "may_read_more", True) and all(map(says_what_it_reads, readers)):
+        told["read_after"] = read_after.union(*(reader.reads for reader in readers))
+    return told
+
+
 def says_what_it_reads(module: Any) -> bool:
     """Return whether the features that a module says it reads are all that its ``forward`` reads."""
     return getattr(module, "reads", None) is not None and _speaks_for_forward(module, "reads")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from torch import nn
 
 from pairchain import InputModule
+from pairchain.encoding import Encoded, not_encoded, placing_errors
 from pairchain.errors import ChainError, FormatError, InputError
 from pairchain.files import write_json
 from pairchain.flow import (
@@ -28,6 +29,7 @@ from pairchain.module import missing_methods
 from pairchain.parts import says_what_it_reads
 from pairchain.resolve import Resolver, saved_type
 from pairchain.source import source_of_module
+from pairchain_router.encoding import Group, collate
 from pairchain_router.legacy import CONFIG_FILES
 from pairchain_router.routes import Mappings, checked, mappings_to_json, shown
 from pairchain_router.saved import read_router
@@ -132,16 +134,68 @@ class Router(InputModule):
         (route,) = taken
         check_supported(inputs, self._taken_by(route))
         features = preprocess_with(self.sub_modules[route][0], inputs, prompt, _given(kwargs, task, modality))
-        # a Router inside the route has left its own choice here
-        features["routes"] = (route, *features.get("routes", ()))
-        if task is not None:
-            features["task"] = task
-        return features
+        return _marked(features, route, task)
+
+    def encode(
+        self,
+        inputs: Sequence[Any],
+        prompt: str | None = None,
+        task: str | None = None,
+        modality: Modality | None = None,
+        read_after: frozenset[str] | None = None,
+        **kwargs: Any,
+    ) -> list[Encoded] | None:
+        """Return each input as its route encodes it, or None if no route of them does; routes keep to themselves.
+
+        Args:
+            inputs, prompt, task, modality, **kwargs: As for `preprocess`, but the inputs may take different routes.
+            read_after: Features that are read after this Router; None if that may be any.
+
+        Raises:
+            InputError: No route is for an input, or its route refuses it; its index is that in ``inputs``.
+        """
+        if type(self).preprocess is not Router.preprocess or type(self).batch_key is not Router.batch_key:
+            return None
+        keywords = _given(kwargs, task, modality)
+        items = not_encoded(self, inputs, keywords)
+        places_of: dict[str, list[int]] = {}
+        for place, item in enumerate(items):
+            route, _ = cast(tuple[str, Hashable], item.key)
+            places_of.setdefault(route, []).append(place)
+        is_any_encoded = False
+        for route, places in places_of.items():
+            group = Group(route, list(self._modules_of(route).values()), prompt, keywords)
+            own = [items[place] for place in places]
+            with placing_errors(places):
+                check_supported([item.values for item in own], self._taken_by(route))
+                found = group.encode(own, read_after)
+            is_any_encoded = is_any_encoded or found is not None
+            for place, item in zip(places, group.in_batches(own) if found is None else found, strict=True):
+                items[place] = item
+        return items if is_any_encoded else None
+
+    def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
+        """Return the features of encoded inputs of one route, as `preprocess` would of the inputs."""
+        group: Group = items[0].values.group
+        return _marked(collate([item.values for item in items]), group.route, group.keywords.get("task"))
 
     def forward(
-        self, features: dict[str, Any], task: str | None = None, modality: Modality | None = None, **kwargs: Any
+        self,
+        features: dict[str, Any],
+        task: str | None = None,
+        modality: Modality | None = None,
+        read_after: frozenset[str] | None = None,
+        **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return ``features`` after the modules of their route."""
+        """Return ``features`` after the modules of their route.
+
+        Args:
+            features: What `preprocess` returned, or the modules before it.
+            task, modality: What the route is chosen by, where nothing has chosen it yet.
+            read_after: Features that are read after this Router; None if that may be any. The modules of the route may
+                leave out what nobody reads of the others.
+            **kwargs: For the modules of the route.
+        """
         chosen = features.pop("routes", ())
         if chosen:
             route, further = chosen[0], chosen[1:]
@@ -154,7 +208,12 @@ class Router(InputModule):
         modules = self._modules_of(route)
         # what only the Router's own entry in modules.json asks for is for every module that can take it
         asked_outside = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
-        return forward_through(modules, features, _given(kwargs, task, modality), asked_outside)
+        return forward_through(modules, features, _given(kwargs, task, modality), asked_outside, read_after)
+
+    @property
+    def may_read_more(self) -> bool:
+        """Whether something besides its modules may read features: a forward of its own, or a hook."""
+        return type(self).forward is not Router.forward or bool(self._forward_hooks)
 
     @property
     def forward_kwargs(self) -> set[str]:  # type: ignore[override]
@@ -369,6 +428,15 @@ def _route(name: str, modules: Any) -> nn.Sequential:
     for module in modules[1:] if first is not None and first.is_floating_point() else ():
         module.to(dtype=first.dtype)
     return nn.Sequential(*modules)
+
+
+def _marked(features: dict[str, Any], route: str, task: str | None) -> dict[str, Any]:
+    """Return ``features`` with the route that made them, and the task that was asked for."""
+    # a Router inside the route has left its own choice here
+    features["routes"] = (route, *features.get("routes", ()))
+    if task is not None:
+        features["task"] = task
+    return features
 
 
 def _given(keywords: Mapping[str, Any], task: str | None, modality: Modality | None) -> dict[str, Any]:

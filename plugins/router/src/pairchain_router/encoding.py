@@ -1,0 +1,88 @@
+"""Inputs of a Router encoded by their routes, also where another route only takes inputs batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pairchain.device import device_of
+from pairchain.encoding import Encoded, collate_with, encode_with
+from pairchain.flow import preprocess_with
+from pairchain.schedule import default_tokens, longest_first
+
+# Inputs of unknown lengths that run together.
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Group:
+    """Inputs of one route.
+
+    Attributes:
+        route: The route.
+        modules: Its modules.
+        prompt: The prompt's text.
+        keywords: Keyword arguments of ``predict``.
+    """
+
+    route: str
+    modules: Sequence[Any]
+    prompt: str | None
+    keywords: Mapping[str, Any]
+
+    def encode(self, items: Sequence[Encoded], read_after: frozenset[str] | None) -> list[Encoded] | None:
+        """Return inputs as the route's first module encodes them, or None if it only takes them batch by batch.
+
+        Args:
+            items: The inputs, not encoded.
+            read_after: Features that are read after the route; None if that may be any.
+
+        Raises:
+            InputError: An input cannot be scored; its index is that in ``items``.
+        """
+        first, *readers = self.modules
+        inputs = [item.values for item in items]
+        found = encode_with(first, inputs, self.prompt, self.keywords, readers, read_after)
+        if found is None:
+            return None
+        return [Encoded(Routed(self, item), item.length, (self.route, item.key)) for item in found]
+
+    def in_batches(self, items: Sequence[Encoded]) -> list[Encoded]:
+        """Return inputs that are not encoded so that those of about one size run together, beside inputs that are.
+
+        Args:
+            items: The inputs, with the keys of their batches and their rough sizes.
+        """
+        # what a batch of them may take is the same as of tokens, so one of them counts as its share of that
+        share = default_tokens(device_of(self.modules[0]) or torch.device("cpu")) // _AT_ONCE
+        found = list(items)
+        for rank, place in enumerate(longest_first([item.length for item in items])):
+            item = items[place]
+            found[place] = Encoded(Routed(self, item, is_encoded=False), share, (item.key, rank // _AT_ONCE))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """One input of a group.
+
+    Attributes:
+        group: The group.
+        item: The input, as the route's first module encoded it, or as it is.
+        is_encoded: Which of these.
+    """
+
+    group: Group
+    item: Encoded
+    is_encoded: bool = True
+
+
+def collate(routed: Sequence[Routed]) -> dict[str, Any]:
+    """Return the features that their route's first module makes of inputs of one group."""
+    group, items = routed[0].group, [each.item for each in routed]
+    if routed[0].is_encoded:
+        return collate_with(group.modules[0], items)
+    return preprocess_with(group.modules[0], [item.values for item in items], group.prompt, group.keywords)
