@@ -15,7 +15,7 @@ from traps import CHECKPOINT, GOLDEN, PAIRS, Canary, with_auto_map, write
 
 import pairchain
 from pairchain import CrossEncoder
-from pairchain.errors import FormatError, PairchainError, TrustRequiredError, UnsafePathError
+from pairchain.errors import FormatError, PairchainError, PairchainWarning, TrustRequiredError, UnsafePathError
 
 BASE = GOLDEN / "bert_seqcls_1label" / "model"
 
@@ -123,6 +123,35 @@ def test_the_code_of_an_adapted_repository_is_that_of_the_approved_commit(
     with pytest.raises(TrustRequiredError, match=moved):
         CrossEncoder(adapter, device="cpu", trust_remote_code=[f"somebody/adapted@{commit}"], code_revision="main")
     assert not canary.sang
+
+
+def test_code_of_an_adapted_repository_that_nobody_pinned_is_said_to_be_so(adapter: Path, hub: HubServer) -> None:
+    base = with_auto_map(adapter.parent / "base", Canary(adapter.parent / "song"))
+    hub.add_repo("somebody/unpinned-base")
+    commit = hub.commit("somebody/unpinned-base", base)
+    edit(adapter, base_model_name_or_path="somebody/unpinned-base")
+
+    report = pairchain.inspect(adapter)
+    assert "loads only if its code is trusted" in str(report)
+    assert f"code_revision={{'somebody/unpinned-base': '{commit}'}}" in str([one.text for one in report.problems])
+    with pytest.warns(PairchainWarning, match="somebody/unpinned-base as it is today"):
+        CrossEncoder(adapter, device="cpu", trust_remote_code=True)
+
+
+def test_every_file_of_an_adapted_repository_is_of_one_commit(adapter: Path, hub: HubServer) -> None:
+    hub.add_repo("somebody/moving-base")
+    hub.commit("somebody/moving-base", adapter.parent / "base")
+    edit(adapter, base_model_name_or_path="somebody/moving-base")
+    hub.requests.clear()
+    CrossEncoder(adapter, device="cpu")
+    asked = [request.path for request in hub.requests if "/somebody/moving-base" in request.path]
+    assert asked.count("/api/models/somebody/moving-base") == 1
+    assert not [path for path in asked if "/main/" in path]
+
+    first = hub.commit("somebody/moving-base", adapter.parent / "base")
+    write(adapter.parent / "base", {"config.json": "{}"})
+    hub.commit("somebody/moving-base", adapter.parent / "base")
+    CrossEncoder(adapter, device="cpu", code_revision={"somebody/moving-base": first})
 
 
 @pytest.mark.parametrize("path", ["{base}", "../base", "./base", "~/base", "C:\\base", "a/b/c", "\\\\server\\base"])

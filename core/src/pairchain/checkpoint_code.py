@@ -9,8 +9,8 @@ from pairchain import trust
 from pairchain.custom_code import Code, Reference, auto_map, gather
 from pairchain.errors import FormatError, MissingFileError
 from pairchain.files import read_json_object
-from pairchain.resolve import repository_of_code
-from pairchain.source import Source, open_repository
+from pairchain.resolve import repository_named_by, repository_of_code, warn_of_unpinned
+from pairchain.source import Source
 
 
 def checkpoint_code(source: Source) -> dict[str, Code]:
@@ -22,7 +22,7 @@ def checkpoint_code(source: Source) -> dict[str, Code]:
     """
     found: dict[str, Code] = {}
     places = {"the checkpoint's": source}
-    if (base := _adapted(source)) is not None:
+    if (base := adapted(source)) is not None:
         places["the adapted checkpoint's"] = base
     for owner, place in places.items():
         for reference in auto_map(place):
@@ -30,11 +30,14 @@ def checkpoint_code(source: Source) -> dict[str, Code]:
             # a class of this name may be in several files
             name = f"{owner} {reference.name}" if f"{owner} {reference.name}" not in found else f"{owner} {reference}"
             found[name] = code if place is source else replace(code, is_elsewhere=True)
+    is_moving = base is not None and not base.is_local and base.revision is None
+    if base is not None and is_moving and base in [code.source for code in found.values()]:
+        warn_of_unpinned(base)
     return found
 
 
-def _adapted(source: Source) -> Source | None:
-    """Return the model that an adapter in ``source`` adapts, whose code it would run too; None if it is no adapter."""
+def adapted(source: Source) -> Source | None:
+    """Return the model that an adapter in ``source`` adapts, at one commit for a load; None if it is no adapter."""
     path = None if source.file("config.json") else source.file("adapter_config.json")
     values = {} if path is None else read_json_object(path, shown_as=f"adapter_config.json of {source.name}")
     name = values.get("base_model_name_or_path")
@@ -42,13 +45,7 @@ def _adapted(source: Source) -> Source | None:
         return None
     if source.is_local and os.path.isdir(name):
         return Source(name)
-    return open_repository(
-        name,
-        revision=trust.current().revision_of(name, ""),
-        cache_folder=source.cache_folder,
-        local_files_only=source.local_files_only,
-        token=source.token,
-    )
+    return repository_named_by(source, name, trust.current().revision_of(name, ""))
 
 
 def trusts_checkpoint(source: Source) -> bool:

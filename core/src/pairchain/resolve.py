@@ -159,8 +159,25 @@ def repository_of_code(name: str, saved_revision: str, model: Source) -> Source:
     """
     if name == model.name and not model.is_local:
         return replace(model, subfolder="")
+    revision = trust.current().revision_of(name, saved_revision)
+    is_new = (name, revision) not in trust.current().repositories
+    source = repository_named_by(model, name, revision)
+    if is_new and revision is None:
+        warn_of_unpinned(source, f', or with "code_revision": "{source.commit}" in modules.json')
+    return source
+
+
+def warn_of_unpinned(source: Source, or_else: str = "") -> None:
+    """Warn that code is taken from a repository as it is today."""
+    warn(
+        f"code is taken from {source.name} as it is today, for nothing says at which revision; pin it with "
+        f"code_revision={{{source.name!r}: {source.commit!r}}}{or_else}."
+    )
+
+
+def repository_named_by(model: Source, name: str, revision: str | None) -> Source:
+    """Return the repository that a file of ``model`` names, at one commit however often a load asks for it."""
     policy = trust.current()
-    revision = policy.revision_of(name, saved_revision)
     if (known := policy.repositories.get((name, revision))) is not None:
         return known
     source = open_repository(
@@ -170,12 +187,6 @@ def repository_of_code(name: str, saved_revision: str, model: Source) -> Source:
         local_files_only=model.local_files_only,
         token=model.token,
     )
-    if revision is None:
-        warn(
-            f"code is taken from {name} as it is today, for nothing says at which revision; pin it with "
-            f'code_revision={{{name!r}: {source.commit!r}}}, or with "code_revision": "{source.commit}" in '
-            "modules.json."
-        )
     if trust.is_loading():
         policy.repositories[name, revision] = source
     return source

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pairchain.checkpoint_code import checkpoint_code
+from pairchain.checkpoint_code import adapted, checkpoint_code
 from pairchain.errors import (
     ChainError,
     FormatError,
@@ -63,7 +63,8 @@ def _facts(
 
     base = attempt(checkpoint.adapter_base, source)
     attempt(checkpoint.check_adapter, source)
-    config = {} if base or faults else attempt(_config, source) or {}
+    place = source if base is None else attempt(adapted, source)
+    config = {} if faults else attempt(_config, place) or {}
     needs_code = bool(config) and _needs_code(config, task)
     if needs_code:
         attempt(checkpoint_code, source)

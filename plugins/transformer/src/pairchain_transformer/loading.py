@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import PretrainedConfig, PreTrainedModel
 
 from pairchain import guard, trust
-from pairchain.checkpoint_code import checkpoint_code, pinned_code
+from pairchain.checkpoint_code import adapted, checkpoint_code, pinned_code
 from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, nearest, warn
 from pairchain.files import read_json_object
 from pairchain.source import Source
@@ -131,7 +131,7 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
     """
     name, where = source.name, hub
     if (base := adapter_base(source)) is not None:
-        name, where = base, without_place(hub)
+        name, where = base, {**hub, **_place_of_base(source)}
     else:
         path = source.require("config.json", because="It says which architecture the weights are for.")
         shown = f"config.json of {source.name}"
@@ -186,8 +186,7 @@ def load_model(
     options = {**_weights_format(source, given), **more, **hub, **given, "ignore_mismatched_sizes": True}
     check_adapter(source)
     if adapter_base(source) is not None:
-        # the commit and the folder are the adapter's, not those of the model it adapts
-        options = {**without_place(options), "adapter_kwargs": {key: hub[key] for key in _PLACE}}
+        options = {**options, **_place_of_base(source), "adapter_kwargs": {key: hub[key] for key in _PLACE}}
     try:
         with no_progress_unless_terminal(), held_to_policy(source, hub):
             model, info = model_class.from_pretrained(source.name, config=config, output_loading_info=True, **options)
@@ -233,9 +232,10 @@ def save_model(model: PreTrainedModel, output_path: str) -> None:
         model.save_pretrained(output_path, **options)
 
 
-def without_place(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return keywords of ``from_pretrained`` without those that say where in a repository."""
-    return {key: value for key, value in options.items() if key not in _PLACE}
+def _place_of_base(source: Source) -> dict[str, Any]:
+    """Return where the model is that an adapter in ``source`` adapts, as keywords of ``from_pretrained``."""
+    base = adapted(source)
+    return {"revision": None if base is None else base.commit, "subfolder": ""}
 
 
 def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedConfig, dict[str, Any]]:
