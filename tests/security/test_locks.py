@@ -243,6 +243,16 @@ def test_a_model_with_its_tokenizer_elsewhere_is_locked_once_it_is_saved(
     assert again.predict(PAIRS).tolist() == model.predict(PAIRS).tolist()
 
 
+@pytest.mark.parametrize("file", ["processor_config.json", "audio_tokenizer_config.json"])
+def test_a_model_with_a_tokenizer_of_sound_elsewhere_is_not_locked(file: str, classifier: Path) -> None:
+    named = {"audio_tokenizer_class": "AutoModel", "audio_tokenizer_name_or_path": "somebody/sounds"}
+    write(classifier, {file: json.dumps({"audio_tokenizer": named, **named})})
+
+    assert pairchain.inspect(classifier).elsewhere == {"its audio tokenizer": "somebody/sounds"}
+    with pytest.raises(FormatError, match="its audio tokenizer from somebody/sounds"):
+        pairchain.lock(classifier, None)
+
+
 def test_a_lock_cannot_be_written_through_a_link_of_the_model(classifier: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (classifier / "pairchain.lock.json").symlink_to(tmp_path / "precious")

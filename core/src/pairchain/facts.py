@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pairchain.errors import ChainError, PairchainError
 
 SCORES = "scores"
-# What an adapter takes from elsewhere, in `Facts.elsewhere`.
+# What a model may take from elsewhere, in `Facts.elsewhere`.
 ADAPTED = "the model it adapts"
+TOKENIZER = "its tokenizer"
+AUDIO_TOKENIZER = "its audio tokenizer"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pairchain.custom_code import Code
 from pairchain.custom_import import code_of
 from pairchain.discovery import CORE_DISTRIBUTION, installed_version
 from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, harmless, warn
-from pairchain.facts import ADAPTED
+from pairchain.facts import ADAPTED, TOKENIZER
 from pairchain.file_hashes import FileHashes, file_hashes, is_for_others
 from pairchain.files import read_json_object, write_aside, write_json
 from pairchain.hub_names import full_name
@@ -312,7 +312,7 @@ def _refuse_unlockable(report: Report) -> None:
         raise FormatError(
             f"the model takes {taken}, as it is whenever the model is loaded, which no lock can pin.",
             where=str(report.source),
-            next_step=_MERGE if ADAPTED in report.elsewhere else _SAVE,
+            next_step=_MERGE if ADAPTED in report.elsewhere else _SAVE if [*report.elsewhere] == [TOKENIZER] else "",
         )
 
 

@@ -94,6 +94,25 @@ def repository_named(name: str, *, shown_as: str) -> str:
     return name
 
 
+def audio_tokenizers(source: Source) -> list[str]:
+    """Return the repositories from which the library takes what turns sound into tokens, as a processor's files say.
+
+    Raises:
+        UnsafePathError: One is a path.
+    """
+    whole = read_settings(source, "processor_config.json").get("audio_tokenizer")
+    alone = read_settings(source, "audio_tokenizer_config.json")
+    named = [values.get("audio_tokenizer_name_or_path") for values in (whole, alone) if isinstance(values, dict)]
+    shown = f"a processor's file of {source.name}: audio_tokenizer_name_or_path"
+    return [repository_named(name, shown_as=shown) for name in named if isinstance(name, str)]
+
+
+def read_settings(source: Source, name: str) -> dict[str, Any]:
+    """Return what the JSON file ``name`` holds; nothing if there is none."""
+    path = source.file(name)
+    return {} if path is None else read_json_object(path, shown_as=f"{name} of {source.name}")
+
+
 def check_counts(config: Any, *, shown_as: str) -> None:
     """Refuse a configuration that counts more of something than any model has: the library makes lists of them.
 

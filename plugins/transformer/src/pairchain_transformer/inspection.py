@@ -17,7 +17,7 @@ from pairchain.errors import (
     PairchainError,
     PickleRefusedError,
 )
-from pairchain.facts import ADAPTED, SCORES, Facts
+from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain_transformer import checkpoint, saving
@@ -74,9 +74,11 @@ def _facts(
         attempt(_check_weights, source)
     elsewhere = {} if base is None else {ADAPTED: base}
     if (tokenizer := settings.get("tokenizer_name_or_path")) not in (None, source.name):
-        elsewhere["its tokenizer"] = tokenizer
+        elsewhere[TOKENIZER] = tokenizer
     elif base is None and config:
         attempt(_check_tokenizer, source, config)
+    if audio := attempt(checkpoint.audio_tokenizers, source):
+        elsewhere[AUDIO_TOKENIZER] = ", ".join(audio)
     if scores_words:
         attempt(_check_words, source)
     return Facts(

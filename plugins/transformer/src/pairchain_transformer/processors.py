@@ -12,9 +12,9 @@ from tokenizers import normalizers
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError, PluginError, UnsafePathError
-from pairchain.files import check_inside, read_json_object
+from pairchain.files import check_inside
 from pairchain.source import Source, open_source
-from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES, repository_named
+from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES, audio_tokenizers, read_settings
 from pairchain_transformer.loading import held_to_policy, refuse_code
 
 # Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
@@ -100,15 +100,11 @@ def _vocabulary_files(source: Source) -> dict[str, str]:
         UnsafePathError: Such a path is that of a file of this machine, and the model has none of that name; or another
             setting leads out of the folder.
     """
-    settings = _settings(source, "tokenizer_config.json")
+    settings = read_settings(source, "tokenizer_config.json")
     versions = settings.get("fast_tokenizer_files")
     for name in versions if isinstance(versions, list) else ():
         check_inside(str(name), shown_as=f"a fast tokenizer's file of {source.name}")
-    for name in ("processor_config.json", "audio_tokenizer_config.json"):
-        values = _settings(source, name)
-        values = values.get("audio_tokenizer") if name.startswith("processor") else values
-        if isinstance(values, dict) and isinstance(path := values.get("audio_tokenizer_name_or_path"), str):
-            repository_named(path, shown_as=f"{name} of {source.name}: audio_tokenizer_name_or_path")
+    audio_tokenizers(source)
     named = {key: value for key, value in settings.items() if key.endswith("_file") and key not in _NOT_VOCABULARY}
     files = {}
     for key, value in named.items():
@@ -122,11 +118,6 @@ def _vocabulary_files(source: Source) -> dict[str, str]:
                 next_step="put the file beside the model if you know what it is; if not, do not load this model.",
             )
     return files
-
-
-def _settings(source: Source, name: str) -> dict[str, Any]:
-    path = source.file(name)
-    return {} if path is None else read_json_object(path, shown_as=f"{name} of {source.name}")
 
 
 def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
