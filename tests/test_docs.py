@@ -21,6 +21,7 @@ MODELS = {
     "google-bert/bert-base-uncased": "legacy_v3_plain_hf",
     "your-username/your-model-id": "custom_temperature_module",
     "Qwen/Qwen3-VL-Reranker-2B": "vlm_llava",
+    "Qwen/Qwen3-Reranker-0.6B": "qwen3_causal_logitscore",
 }
 # what a reader who logged in has stored
 TOKEN = "hf_reader"
