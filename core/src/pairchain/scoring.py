@@ -65,7 +65,9 @@ def score(
                 for positions, written, tokens in _in_batches(encoder, [items[place] for place in places], budget):
                     if scores is None:
                         scores = written.new_empty((len(first_places), *written.shape[1:]))
-                    scores[start + torch.as_tensor(positions, device=scores.device)] = written
+                    # routes may differ in precision
+                    scores = scores.to(torch.promote_types(scores.dtype, written.dtype))
+                    scores[start + torch.as_tensor(positions, device=scores.device)] = written.to(scores.dtype)
                     progress.add(len(positions), tokens)
         progress.add(len(items) - len(first_places), 0)
     if scores is None:

@@ -267,6 +267,17 @@ class Router(InputModule):
             module.max_seq_length = value
 
     @property
+    def prefix_cache(self) -> int:
+        """Bytes for what each route computed of the beginnings of inputs; setting it sets it for all that can."""
+        return max((getattr(route[0], "prefix_cache", 0) for route in self._chains()), default=0)
+
+    @prefix_cache.setter
+    def prefix_cache(self, value: int) -> None:
+        for module in dict.fromkeys(route[0] for route in self._chains()):
+            if hasattr(module, "prefix_cache"):
+                module.prefix_cache = value
+
+    @property
     def _main(self) -> Any:
         return self.sub_modules[self.routes.default or self.routes.names[0]][0]
 
