@@ -49,7 +49,7 @@ def main() -> None:
     from models import model_folder
     from sides import OURS, THEIRS
 
-    jobs = [Job(OURS, "tiny", 2_000 if options.is_quick else 10_000, streams=True)]
+    jobs = [Job(OURS, "tiny", 1_000 if options.is_quick else 10_000, streams=True)]
     if not options.is_quick:
         jobs += [Job(library, "minilm", 2_000) for library in (OURS, THEIRS)]
     found = []

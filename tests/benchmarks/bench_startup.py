@@ -53,7 +53,7 @@ def measured(folder: Path, options: Options) -> dict[str, object]:
         output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
         steps[name].append([float(seconds) for seconds in output.split()])
 
-    timings = time_in_turn({name: partial(start, name) for name in steps}, rounds=3 if options.is_quick else 7)
+    timings = time_in_turn({name: partial(start, name) for name in steps}, rounds=3 if options.is_quick else 5)
     return {
         "seconds": {name: timings.seconds(name) for name in steps},
         "ratio": timings.ratio(OURS, THEIRS),
