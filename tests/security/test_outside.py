@@ -13,7 +13,7 @@ from traps import GOLDEN, PAIRS, Canary, router, with_module, write
 
 import pairchain
 from pairchain import CrossEncoder
-from pairchain.errors import PairchainError, UnsafePathError
+from pairchain.errors import FormatError, PairchainError, UnsafePathError
 
 SECRET = "the-secret-of-another-folder"
 
@@ -122,6 +122,24 @@ def test_a_folder_here_is_no_tokenizer_for_being_named_as_a_repository(
 
     with pytest.raises(UnsafePathError, match="tokenizer_name_or_path is 'words'"):
         CrossEncoder(classifier, device="cpu")
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_code_of_a_tokenizer_elsewhere_never_runs(
+    trusted: bool, classifier: Path, hub: HubServer, canary: Canary
+) -> None:
+    named = {"auto_map": {"AutoTokenizer": ["words.Words", None]}, "tokenizer_class": "Words"}
+    files = {"tokenizer_config.json": json.dumps(named), "words.py": canary.code + "class Words: pass\n"}
+    hub.add_repo("somebody/own-words")
+    hub.commit("somebody/own-words", {**files, "tokenizer.json": (classifier / "tokenizer.json").read_bytes()})
+    settings = json.loads((classifier / "sentence_bert_config.json").read_text())
+    settings["tokenizer_name_or_path"] = "somebody/own-words"
+    write(classifier, {"sentence_bert_config.json": json.dumps(settings)})
+
+    with pytest.raises(FormatError, match="the tokenizer needs code of its own") as caught:
+        CrossEncoder(classifier, device="cpu", trust_remote_code=trusted)
+    assert "beside the model" in caught.value.next_step
+    assert not canary.sang
 
 
 def tokenizer_settings(folder: Path, **values: Any) -> None:

@@ -53,10 +53,24 @@ _POSITIONS_AFTER_PADDING = frozenset(
 )
 
 
-def load_processor(source: Source, config: PretrainedConfig, hub: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+def load_processor(
+    source: Source,
+    config: PretrainedConfig,
+    hub: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    is_elsewhere: bool = False,
+) -> Any:
     """Return the tokenizer, or the processor of a model that reads more than text.
 
     Its longest input is never longer than the model's positions, unless ``model_max_length`` is given.
+
+    Args:
+        source: Where its files are.
+        config: The model's configuration.
+        hub: What `hub_keywords` returned for that place.
+        given: Passed on to ``from_pretrained``.
+        is_elsewhere: Whether that is not where the model is; then no code of it runs.
 
     Raises:
         MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
@@ -77,6 +91,12 @@ def load_processor(source: Source, config: PretrainedConfig, hub: Mapping[str, A
     except ImportError as error:
         raise missing_part(error) from error
     except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
+        if is_elsewhere and "trust_remote_code" in str(error):
+            raise FormatError(
+                "the tokenizer needs code of its own, and is not with the model, which names the place.",
+                where=str(source),
+                next_step="such code never runs; put the tokenizer's files and its code beside the model.",
+            ) from error
         refuse_code(source, error)
         has_file = any(source.file(name) is not None for name in TOKENIZER_FILES)
         absent = "" if has_file else f"there is none of {', '.join(TOKENIZER_FILES)}: save or fetch the model again."

@@ -462,4 +462,4 @@ class Transformer(InputModule):
             options.setdefault("model_max_length", max_seq_length)
         # what the caller trusts is the model; its file may name the tokenizer of anybody
         hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code and place is source)
-        return load_processor(place, config, hub, options)
+        return load_processor(place, config, hub, options, is_elsewhere=place is not source)
