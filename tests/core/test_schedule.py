@@ -19,7 +19,7 @@ inputs = st.lists(st.builds(Encoded, st.none(), st.integers(0, 9), st.sampled_fr
 
 
 def batches_of(items: list[Encoded], *, pairs: int | None = None, tokens: int = 10**9) -> list[list[int]]:
-    return plan(items, range(len(items)), Budget(tokens, pairs), are_tokens=True)
+    return plan(items, range(len(items)), Budget(tokens, pairs))
 
 
 def encoded(*items: tuple[int, str]) -> list[Encoded]:
@@ -86,7 +86,7 @@ def test_the_longest_input_of_all_runs_first() -> None:
 
 def test_some_of_the_inputs_can_be_planned_again() -> None:
     items = encoded((1, "a"), (5, "a"), (3, "a"))
-    assert plan(items, [2, 0], Budget(3), are_tokens=True) == [[2], [0]]
+    assert plan(items, [2, 0], Budget(3)) == [[2], [0]]
 
 
 def test_no_inputs_make_no_batches() -> None:

@@ -25,11 +25,13 @@ class Encoded:
         values: Whatever the module's ``collate`` makes features of.
         length: How much there is to compute, in tokens.
         key: What inputs must share to be in one batch.
+        is_counted: Whether ``length`` is that number, and not a rough size, by which inputs of about one run together.
     """
 
     values: Any
     length: int
     key: Hashable = None
+    is_counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Encoder:
     keywords: Mapping[str, Any]
 
     def encode(self, inputs: Sequence[Any]) -> tuple[list[Encoded], bool]:
-        """Return each input encoded, and whether their lengths are true numbers of tokens.
+        """Return each input, encoded unless the input module only takes inputs batch by batch, and whether it is.
 
         Raises:
             InputError: An input cannot be scored; its index is that in ``inputs``.
@@ -65,9 +67,9 @@ class Encoder:
                 return encoded, True
         return not_encoded(module, inputs, self.keywords), False
 
-    def collate(self, items: Sequence[Encoded], *, are_tokens: bool) -> Features:
+    def collate(self, items: Sequence[Encoded], *, are_encoded: bool) -> Features:
         """Return the features of some inputs that `encode` returned."""
-        if are_tokens:
+        if are_encoded:
             return collate_with(self.chain.input_module, items)
         return self.chain.preprocess([item.values for item in items], prompt=self.prompt, **self.keywords)
 
@@ -119,7 +121,10 @@ def not_encoded(module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any])
     Raises:
         InputError: An input fits into no batch; its index is that in ``inputs``.
     """
-    return [Encoded(item, size(item), _key(module, item, position, keywords)) for position, item in enumerate(inputs)]
+    return [
+        Encoded(item, size(item), _key(module, item, position, keywords), is_counted=False)
+        for position, item in enumerate(inputs)
+    ]
 
 
 def _key(module: Any, item: Any, position: int, keywords: Mapping[str, Any]) -> Hashable:

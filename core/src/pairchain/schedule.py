@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from pairchain.errors import warn
 
@@ -18,13 +19,26 @@ if TYPE_CHECKING:
 _PAIRS_WITHOUT_LENGTHS = 32
 
 # Most tokens in a batch. On a CPU more only widens the padding; an accelerator needs many to be busy.
-_TOKENS = {"cpu": 1024}
-_TOKENS_OF_ACCELERATORS = 16384
+_TOKENS_ON_A_CPU = 1024
+_TOKENS_ON_ACCELERATORS = 16384
+
+# A batch of a small model is done with before it is worth the call: such a model gets more tokens, up to so many.
+_LEAST_WORK = 10**10
+_MOST_TOKENS_ON_A_CPU = 8192
 
 
-def default_tokens(device: torch.device) -> int:
-    """Return how many tokens a batch holds on ``device`` if nobody says."""
-    return _TOKENS.get(device.type, _TOKENS_OF_ACCELERATORS)
+def default_tokens(chain: nn.Module, device: torch.device) -> int:
+    """Return how many tokens a batch holds if nobody says.
+
+    Args:
+        chain: The model.
+        device: Where it computes.
+    """
+    if device.type != "cpu":
+        return _TOKENS_ON_ACCELERATORS
+    tables = {id(module.weight) for module in chain.modules() if isinstance(module, nn.Embedding)}
+    weights = sum(weight.numel() for weight in chain.parameters() if id(weight) not in tables)
+    return min(max(_LEAST_WORK // max(1, weights), _TOKENS_ON_A_CPU), _MOST_TOKENS_ON_A_CPU)
 
 
 @dataclass
@@ -58,29 +72,30 @@ class Budget:
             )
 
 
-def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget, *, are_tokens: bool) -> list[list[int]]:
+def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget) -> list[list[int]]:
     """Return ``positions`` in batches.
 
     A batch is padded to its longest input, so it is filled until that length times its inputs would be more than the
-    budget. An input that is longer than that runs alone.
+    budget. An input that is longer than that runs alone. Of inputs of unknown lengths, a fixed number run together.
 
     Args:
         items: Inputs; a batch holds those of one key only.
         positions: Which of them to plan.
         budget: How much runs together.
-        are_tokens: Whether their lengths are numbers of tokens; of others, a fixed number run together.
     """
     groups: dict[Hashable, list[int]] = {}
     planned = list(positions)
     for place in longest_first([items[position].length for position in planned]):
         groups.setdefault(items[planned[place]].key, []).append(planned[place])
-    most = budget.pairs or (len(planned) if are_tokens else _PAIRS_WITHOUT_LENGTHS)
     batches = []
     for group in groups.values():
         start = 0
         while start < len(group):
-            room = max(1, budget.tokens // max(1, items[group[start]].length)) if are_tokens else most
-            batches.append(group[start : start + min(room, most)])
+            longest = items[group[start]]
+            room = budget.tokens // max(1, longest.length) if longest.is_counted else _PAIRS_WITHOUT_LENGTHS
+            # who says how many means it, whether or not lengths are known
+            most = min(room, budget.pairs or room) if longest.is_counted else budget.pairs or room
+            batches.append(group[start : start + max(1, most)])
             start += len(batches[-1])
     return batches
 

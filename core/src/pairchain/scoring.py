@@ -56,7 +56,7 @@ def score(
     """
     first_places, place_of = distinct(items)
     encoder = Encoder(chain, prompt, keywords)
-    budget = Budget(tokens_per_batch or default_tokens(chain.device), batch_size)
+    budget = Budget(tokens_per_batch or default_tokens(chain, chain.device), batch_size)
     scores: torch.Tensor | None = None
     with Progress(len(items), show_progress_bar) as progress:
         for start in range(0, len(first_places), _CHUNK):
@@ -79,21 +79,21 @@ def _in_batches(
     encoder: Encoder, items: Sequence[Any], budget: Budget
 ) -> Iterator[tuple[list[int], torch.Tensor, int]]:
     """Yield for each batch the positions of its inputs, their scores, and how many tokens that took, if it is known."""
-    encoded, are_tokens = encoder.encode(items)
-    batches = deque(plan(encoded, range(len(encoded)), budget, are_tokens=are_tokens))
+    encoded, are_encoded = encoder.encode(items)
+    batches = deque(plan(encoded, range(len(encoded)), budget))
     while batches:
         positions = batches.popleft()
         batch = [encoded[position] for position in positions]
         try:
             with placing_errors(positions):
-                features = encoder.collate(batch, are_tokens=are_tokens)
+                features = encoder.collate(batch, are_encoded=are_encoded)
                 written = score_features(encoder.chain, features, len(batch), encoder.keywords)
         except torch.OutOfMemoryError as error:
             budget.halve(batch, error)
             rest = [*positions, *(position for waiting in batches for position in waiting)]
-            batches = deque(plan(encoded, rest, budget, are_tokens=are_tokens))
+            batches = deque(plan(encoded, rest, budget))
             continue
-        yield positions, written, sum(item.length for item in batch) if are_tokens else 0
+        yield positions, written, sum(item.length for item in batch if item.is_counted)
 
 
 def score_batch(

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
-from pairchain.device import device_of
 from pairchain.encoding import Encoded, collate_with, encode_with
 from pairchain.flow import preprocess_with
-from pairchain.schedule import default_tokens, longest_first
-
-# Inputs of unknown lengths that run together.
-_AT_ONCE = 32
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,19 +43,9 @@ class Group:
             return None
         return [Encoded(Routed(self, item), item.length, (self.route, item.key)) for item in found]
 
-    def in_batches(self, items: Sequence[Encoded]) -> list[Encoded]:
-        """Return inputs that are not encoded so that those of about one size run together, beside inputs that are.
-
-        Args:
-            items: The inputs, with the keys of their batches and their rough sizes.
-        """
-        # what a batch of them may take is the same as of tokens, so one of them counts as its share of that
-        share = default_tokens(device_of(self.modules[0]) or torch.device("cpu")) // _AT_ONCE
-        found = list(items)
-        for rank, place in enumerate(longest_first([item.length for item in items])):
-            item = items[place]
-            found[place] = Encoded(Routed(self, item, is_encoded=False), share, (item.key, rank // _AT_ONCE))
-        return found
+    def as_they_are(self, items: Sequence[Encoded]) -> list[Encoded]:
+        """Return inputs that are not encoded, to be preprocessed batch by batch, beside inputs that are."""
+        return [replace(item, values=Routed(self, item, is_encoded=False)) for item in items]
 
 
 @dataclass(frozen=True, slots=True)

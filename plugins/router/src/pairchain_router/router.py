@@ -170,7 +170,7 @@ class Router(InputModule):
                 check_supported([item.values for item in own], self._taken_by(route))
                 found = group.encode(own, read_after)
             is_any_encoded = is_any_encoded or found is not None
-            for place, item in zip(places, group.in_batches(own) if found is None else found, strict=True):
+            for place, item in zip(places, group.as_they_are(own) if found is None else found, strict=True):
                 items[place] = item
         return items if is_any_encoded else None
 
