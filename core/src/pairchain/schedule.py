@@ -36,8 +36,12 @@ def default_tokens(chain: nn.Module, device: torch.device) -> int:
     """
     if device.type != "cpu":
         return _TOKENS_ON_ACCELERATORS
-    tables = {id(module.weight) for module in chain.modules() if isinstance(module, nn.Embedding)}
-    weights = sum(weight.numel() for weight in chain.parameters() if id(weight) not in tables)
+    weights = sum(
+        weight.numel()
+        for module in chain.modules()
+        if not isinstance(module, nn.Embedding)
+        for weight in module.parameters(recurse=False)
+    )
     return min(max(_LEAST_WORK // max(1, weights), _TOKENS_ON_A_CPU), _MOST_TOKENS_ON_A_CPU)
 
 

@@ -56,7 +56,9 @@ def score(
     """
     first_places, place_of = distinct(items)
     encoder = Encoder(chain, prompt, keywords)
-    budget = Budget(tokens_per_batch or default_tokens(chain, chain.device), batch_size)
+    # of one input there is no batch to fill
+    tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
+    budget = Budget(tokens, batch_size)
     scores: torch.Tensor | None = None
     with Progress(len(items), show_progress_bar) as progress:
         for start in range(0, len(first_places), _CHUNK):
