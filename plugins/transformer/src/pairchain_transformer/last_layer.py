@@ -22,6 +22,9 @@ Position = Literal["first", "last"]
 _SAME_AND_OTHER = {torch.float64: (1e-9, 1e-6), torch.float32: (2e-6, 2e-4)}
 _IN_HALF_PRECISION = (1e-2, 1e-1)
 
+# Of more, the last is too small a part to be worth the search.
+_MOST_LAYERS = 16
+
 # Which position of each input goes on; None lets all of them.
 _going_on: ContextVar[tuple[Position, torch.Tensor] | None] = ContextVar("pairchain_going_on", default=None)
 
@@ -150,7 +153,7 @@ def _take_away_gates(layer: nn.Module, position: Position) -> None:
 def _last_layer(model: PreTrainedModel) -> nn.Module | None:
     lists = [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) > 1]
     longest = max(lists, key=len, default=None)
-    return None if longest is None else longest[-1]
+    return None if longest is None or len(longest) > _MOST_LAYERS else longest[-1]
 
 
 @contextmanager

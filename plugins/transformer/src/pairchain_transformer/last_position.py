@@ -189,5 +189,13 @@ def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -
 
 
 def _keeps_all(model: PreTrainedModel) -> bool:
-    """Return whether every layer keeps the keys and values of every token, and nothing else."""
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    """Return whether every layer keeps the keys and values of every token, and they are right for any that follow."""
+    keeps = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    return keeps and not _rotates_by_length(model)
+
+
+def _rotates_by_length(model: PreTrainedModel) -> bool:
+    """Return whether positions are turned by angles that depend on how long the whole input is."""
+    settings = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    kinds = [settings, *(value for value in settings.values() if isinstance(value, dict))]
+    return any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds)

@@ -32,7 +32,8 @@ class Savings:
     Attributes:
         unread: Whether what nobody reads is left out: padding, rows of the head, positions of the last layer. None
             where it pays; True wherever it is exact; False never.
-        prefixes: Whether the tokens that inputs share at their beginning are computed once; likewise.
+        prefixes: Whether the tokens that inputs share at their beginning are computed once; likewise. They are not
+            where ``unread`` is False, for of all but the last position only keys and values are known.
         store: What was computed of prefixes in earlier calls; None keeps nothing from one call to the next.
     """
 
@@ -47,7 +48,11 @@ class Savings:
         """Return for each row the prefix that it shares with others, if sharing it is exact and pays."""
         nothing: list[Prefix | None] = [None] * len(rows)
         keys = {key for row in rows for key in (*row.tensors, *row.shared)}
-        if self.prefixes is False or not keys <= _TEXT or not all("input_ids" in row.tensors for row in rows):
+        if (
+            False in (self.prefixes, self.unread)
+            or not keys <= _TEXT
+            or not all("input_ids" in row.tensors for row in rows)
+        ):
             return nothing
         if not _is_last(part, rows[0].shared if rows else {}, generates=generates):
             return nothing
