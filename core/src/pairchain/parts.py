@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pairchain.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -64,6 +66,17 @@ def told_what_is_read(module: Any, readers: Sequence[Any], read_after: frozenset
     if read_after is not None and not getattr(module, "may_read_more", True) and all(map(says_what_it_reads, readers)):
         told["read_after"] = read_after.union(*(reader.reads for reader in readers))
     return told
+
+
+def checked_feature(value: Any, argument: str) -> str:
+    """Return ``value`` if it can be a feature's name.
+
+    Raises:
+        InputError: It is no text.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{argument} is {value!r}, which is no feature's name.", next_step="pass a text.")
+    return value
 
 
 def says_what_it_reads(module: Any) -> bool:

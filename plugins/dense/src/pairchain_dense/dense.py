@@ -12,6 +12,7 @@ from pairchain.activation import Activation, build, checked, describe
 from pairchain.device import Float32Linear
 from pairchain.errors import InputError
 from pairchain.flow import SCORES
+from pairchain.parts import checked_feature
 
 
 class Dense(Module):
@@ -63,7 +64,7 @@ class Dense(Module):
         self.out_features = out_features
         self.bias = bias
         self.activation_function = nn.Identity() if activation_function is None else checked(activation_function)
-        self.module_input_name = module_input_name
+        self.module_input_name = checked_feature(module_input_name, "module_input_name")
         self.module_output_name = module_output_name or module_input_name
         self.use_residual = use_residual
         # the last step of a score: in half precision close pairs would tie

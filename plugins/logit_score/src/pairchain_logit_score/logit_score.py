@@ -8,7 +8,7 @@ import torch
 
 from pairchain import Module
 from pairchain.errors import ChainError, InputError
-from pairchain.parts import Part
+from pairchain.parts import Part, checked_feature
 
 
 class LogitScore(Module):
@@ -51,7 +51,7 @@ class LogitScore(Module):
             )
         self.true_token_id = true_token_id
         self.false_token_id = false_token_id
-        self.module_input_name = module_input_name
+        self.module_input_name = checked_feature(module_input_name, "module_input_name")
 
     @property
     def reads(self) -> frozenset[str]:  # type: ignore[override]

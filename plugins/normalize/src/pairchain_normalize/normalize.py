@@ -7,6 +7,7 @@ from typing import Any
 from torch.nn import functional
 
 from pairchain import Module
+from pairchain.parts import checked_feature
 
 
 class Normalize(Module):
@@ -24,7 +25,7 @@ class Normalize(Module):
 
     def __init__(self, module_input_name: str = "sentence_embedding", module_output_name: str | None = None) -> None:
         super().__init__()
-        self.module_input_name = module_input_name
+        self.module_input_name = checked_feature(module_input_name, "module_input_name")
         self.module_output_name = module_output_name or module_input_name
         self.writes = frozenset({self.module_output_name})
 
