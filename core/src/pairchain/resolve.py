@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from pairchain import code_to_save, custom_import, hooks, trust
 from pairchain.code_to_save import CodeToSave
 from pairchain.custom_code import Code, Reference, gather, parse
 from pairchain.discovery import Found, installed_version
-from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, warn
+from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, UnknownTypeError, warn
 from pairchain.registry import Origin, Registry, default
 from pairchain.source import Source, open_repository
 
@@ -239,12 +240,13 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
     code = custom_import.code_of(cls)
     origin = registry.origin(cls)
     name = type_of(cls, registry)
-    if code is None and not origin.distribution:
-        origin = _origin_by_hook(cls, name, registry) or origin
     is_named = code is None and name == vars(cls).get("module_type")
+    is_registered = is_named and registry.lookup(name) is not None
+    if code is None and not origin.distribution and not is_registered:
+        origin = _origin_by_hook(cls, name, registry) or origin
     if code is None and (origin.distribution or registry.registered(name) is cls):
         return SavedType(name, origin)
-    if is_named and (registry.lookup(name) is not None or ((found := parse(name)) is not None and found.repository)):
+    if is_named and (is_registered or ((found := parse(name)) is not None and found.repository)):
         return SavedType(name, origin)
     bundle = code_to_save.current()
     if code is not None and code.is_elsewhere and not (bundle and bundle.copies_all):
@@ -261,9 +263,11 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
 
 def _origin_by_hook(cls: type, name: str, registry: Registry) -> Origin | None:
     """Return the plugin of which a hook gives ``cls`` for the type ``name``, if there is one."""
-    for answer in hooks.ask("pairchain_resolve_type", registry=registry, type_name=name):
-        if answer.value is cls:
-            return Origin(cls.__module__, answer.distribution, installed_version(answer.distribution) or "")
+    # one that knows the type, and lacks what provides it, gives no class at all
+    with suppress(UnknownTypeError):
+        for answer in hooks.ask("pairchain_resolve_type", registry=registry, type_name=name):
+            if answer.value is cls:
+                return Origin(cls.__module__, answer.distribution, installed_version(answer.distribution) or "")
     return None
 
 
