@@ -177,6 +177,16 @@ def test_a_route_that_only_preprocesses_gets_32_of_about_one_size_at_a_time_besi
     assert not (scores[70:] == 7).any()
 
 
+def test_a_route_in_a_route_that_only_preprocesses_gets_32_at_a_time_too() -> None:
+    plain, noting = golden("bert_seqcls_1label"), Noting()
+    inner = Router({"plain": list(plain), "other": [noting, Says(7.0)]}, route_mappings={(None, "image"): "other"})
+    model = model_of({"deep": [inner]}, default_route="deep")
+
+    model.predict([*[("a" * number, PICTURE) for number in range(70)], *PAIRS])
+
+    assert sorted(map(len, noting.batches)) == [6, 32, 32]
+
+
 def test_routes_that_only_preprocess_get_batches_as_ever() -> None:
     noting = Noting()
     model = model_of({"a": [noting, Says(0)], "b": [Anything(), Says(1)]}, route_mappings={(None, "image"): "b"})

@@ -41,7 +41,7 @@ class Group:
         found = encode_with(first, inputs, self.prompt, self.keywords, readers, read_after)
         if found is None:
             return None
-        return [Encoded(Routed(self, item), item.length, (self.route, item.key)) for item in found]
+        return [replace(item, values=Routed(self, item), key=(self.route, item.key)) for item in found]
 
     def as_they_are(self, items: Sequence[Encoded]) -> list[Encoded]:
         """Return inputs that are not encoded, to be preprocessed batch by batch, beside inputs that are."""
