@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pairchain.encoding import Encoded
 
 # Most inputs in a batch where their true lengths are not known.
-_PAIRS_WITHOUT_LENGTHS = 32
+PAIRS_WITHOUT_LENGTHS = 32
 
 # Most tokens in a batch. On a CPU more only widens the padding; an accelerator needs many to be busy.
-_TOKENS_ON_A_CPU = 1024
+LEAST_TOKENS_ON_A_CPU = 1024
 _TOKENS_ON_ACCELERATORS = 16384
 
 # A batch of a small model is done with before it is worth the call: such a model gets more tokens, up to so many.
@@ -42,7 +42,7 @@ def default_tokens(chain: nn.Module, device: torch.device) -> int:
         if not isinstance(module, nn.Embedding)
         for weight in module.parameters(recurse=False)
     )
-    return min(max(_LEAST_WORK // max(1, weights), _TOKENS_ON_A_CPU), _MOST_TOKENS_ON_A_CPU)
+    return min(max(_LEAST_WORK // max(1, weights), LEAST_TOKENS_ON_A_CPU), _MOST_TOKENS_ON_A_CPU)
 
 
 @dataclass
@@ -96,10 +96,12 @@ def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget) -> 
         start = 0
         while start < len(group):
             longest = items[group[start]]
-            room = budget.tokens // max(1, longest.length) if longest.is_counted else _PAIRS_WITHOUT_LENGTHS
-            # who says how many means it, whether or not lengths are known
-            most = min(room, budget.pairs or room) if longest.is_counted else budget.pairs or room
-            batches.append(group[start : start + max(1, most)])
+            if longest.is_counted:
+                room = max(1, budget.tokens // max(1, longest.length))
+                room = min(room, budget.pairs or room)
+            else:
+                room = budget.pairs or PAIRS_WITHOUT_LENGTHS
+            batches.append(group[start : start + room])
             start += len(batches[-1])
     return batches
 

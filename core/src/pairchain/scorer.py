@@ -245,8 +245,9 @@ class Scorer(ModuleChain):
         start = 0
         with scoring.Progress(None, show_progress_bar) as progress:
             while pairs := list(islice(rest, window)):
+                batch = numbered_batch(pairs, start)
                 with placing_errors(range(start, start + len(pairs))):
-                    scores = self.predict(numbered_batch(pairs, start), show_progress_bar=False, **options)
+                    scores = self.predict(batch, show_progress_bar=False, **options)
                 progress.add(len(pairs), 0)
                 yield from scores
                 start += len(pairs)

@@ -57,8 +57,8 @@ def score(
     first_places, place_of = distinct(items)
     encoder = Encoder(chain, prompt, keywords)
     # of one input there is no batch to fill
-    tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
-    budget = Budget(tokens, batch_size)
+    most_tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
+    budget = Budget(most_tokens, batch_size)
     scores: torch.Tensor | None = None
     with Progress(len(items), show_progress_bar) as progress:
         for start in range(0, len(first_places), _CHUNK):

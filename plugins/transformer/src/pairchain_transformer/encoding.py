@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pairchain.encoding import Encoded, placing_errors
 from pairchain.inputs import size
-from pairchain.schedule import longest_first
+from pairchain.schedule import LEAST_TOKENS_ON_A_CPU, PAIRS_WITHOUT_LENGTHS, longest_first
 from pairchain_transformer.prefixes import Prefix
 from pairchain_transformer.processing import Settings
 
@@ -51,7 +51,9 @@ def can_be_undone(settings: Settings) -> bool:
 
 def are_many(rows: Sequence[Row]) -> bool:
     """Return whether rows of several lengths may run in several batches."""
-    return len({len(row) for row in rows}) > 1 and (len(rows) > 32 or len(rows) * max(map(len, rows)) > 1024)
+    lengths = [len(row) for row in rows]
+    in_one_batch = len(rows) <= PAIRS_WITHOUT_LENGTHS and len(rows) * max(lengths) <= LEAST_TOKENS_ON_A_CPU
+    return len(set(lengths)) > 1 and not in_one_batch
 
 
 def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Sequence[Any]) -> list[Row] | None:

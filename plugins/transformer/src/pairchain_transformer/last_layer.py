@@ -62,20 +62,20 @@ def only(position: Position, places: torch.Tensor) -> Iterator[None]:
 
 
 def has_gate(
-    model: PreTrainedModel, position: Position, compute: Callable[[], torch.Tensor], places: torch.Tensor
+    model: PreTrainedModel, position: Position, example: Callable[[], tuple[Callable[[], torch.Tensor], torch.Tensor]]
 ) -> bool:
     """Return whether only one position needs to go on in the last layer, found out the first time.
 
     Args:
         model: The model.
         position: Which position is read.
-        compute: Runs the model on an example, and returns what is read of it.
-        places: Where that position is in each input of the example, shape (inputs,).
+        example: Returns what runs the model on some inputs, and returns what is read of them; and where the position is
+            in each of those, shape (inputs,).
     """
     known = _known.setdefault(model, {})
     if position not in known:
         try:
-            known[position] = _search(model, position, compute, places)
+            known[position] = _search(model, position, *example())
         except Exception:  # whatever a model raises that is called in a way it does not know
             known[position] = False
     # somebody who looks at what goes through the model sees all of it

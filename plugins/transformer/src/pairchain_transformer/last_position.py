@@ -7,7 +7,7 @@ same only for some models, so each is asked once, with a few tokens, whether it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -94,9 +94,12 @@ class LastPosition:
 
     @property
     def _has_gate(self) -> bool:
+        return last_layer.has_gate(self.model, "last", self._example)
+
+    def _example(self) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
         tokens = example(self.model, 14)
         rows, places = [tokens[:11], tokens], torch.tensor([10, 13])
-        return last_layer.has_gate(self.model, "last", lambda: last_layer.at(self._hidden(rows, []), places), places)
+        return lambda: last_layer.at(self._hidden(rows, []), places), places
 
     @property
     def _backbone(self) -> nn.Module:

@@ -35,6 +35,11 @@ def matters(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, output_p
     return _known[model]
 
 
+def is_known_to_matter(model: PreTrainedModel) -> bool:
+    """Return whether that was found out before."""
+    return _known.get(model, False)
+
+
 def example(model: PreTrainedModel, length: int) -> torch.Tensor:
     """Return token ids that a model has, shape (length,)."""
     weight = model.get_input_embeddings().weight

@@ -15,6 +15,8 @@ import torch
 # Fewer tokens in common are not worth a batch of their own.
 LEAST_TOKENS = 16
 
+Tokens = Sequence[int] | np.ndarray[Any, Any]
+
 # Keys and values of each layer, of shape (1, heads, tokens, size).
 Layers = list[tuple[torch.Tensor, torch.Tensor]]
 
@@ -108,9 +110,10 @@ def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_
         store: Where the prefixes will be kept; what it has is shared too.
         least_beside: How many tokens rows with more in common must have beside that, to share it among themselves.
     """
-    encoded = [np.asarray(row, dtype=">u4").tobytes() for row in rows]
-    order = sorted(range(len(rows)), key=encoded.__getitem__)
-    overlaps = [common(rows[one], rows[other]) for one, other in pairwise(order)]
+    arrays = [np.asarray(row, dtype=">u4") for row in rows]
+    # bytes of big-endian numbers sort as the numbers do
+    order = sorted(range(len(rows)), key=[array.tobytes() for array in arrays].__getitem__)
+    overlaps = [common(arrays[one], arrays[other]) for one, other in pairwise(order)]
     all_share = min(overlaps, default=0)
     shared = [min(all_share, len(row) - 1) for row in rows]
     for group, count in _runs(order, overlaps, all_share + LEAST_TOKENS):
@@ -130,7 +133,7 @@ def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_
     return prefixes
 
 
-def common(one: Sequence[int], other: Sequence[int]) -> int:
+def common(one: Tokens, other: Tokens) -> int:
     """Return how many tokens two rows have in common at their beginning."""
     length = min(len(one), len(other))
     differs = np.asarray(one[:length]) != np.asarray(other[:length])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -123,18 +124,27 @@ class Savings:
         for position in ("first", "last") if part is None else (part.position,):
             if self.unread is None and not last_layer.is_known(model, position) and mask.numel() < 2 * _LEAST_TOKENS:
                 return None
-            example = padding.example_features(model, tokenizer)
-            places = _places(example["attention_mask"], position)
-
-            def compute(
-                example: Mapping[str, Any] = example, places: torch.Tensor | None = places if part else None
-            ) -> torch.Tensor:
-                output = forward.read_output(forward.call(model, "forward", example, output_path), output_path)
-                return output if places is None else last_layer.at(output, places)
-
-            if last_layer.has_gate(model, position, compute, places):
+            if last_layer.has_gate(model, position, partial(_example, model, tokenizer, output_path, part, position)):
                 return position, _places(mask, position)
         return None
+
+
+def _example(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    output_path: Sequence[Any],
+    part: Part | None,
+    position: Position,
+) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
+    """Return what runs the model on two inputs and reads its output, and where the position is in each of them."""
+    features = padding.example_features(model, tokenizer)
+    places = _places(features["attention_mask"], position)
+
+    def compute() -> torch.Tensor:
+        output = forward.read_output(forward.call(model, "forward", features, output_path), output_path)
+        return output if part is None else last_layer.at(output, places)
+
+    return compute, places
 
 
 def _places(mask: torch.Tensor, position: Position) -> torch.Tensor:

@@ -17,7 +17,7 @@ from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import TEXT
 from pairchain.parts import Part
 from pairchain.source import open_source
-from pairchain_transformer import encoding, loading, modalities, processing, saving, sending
+from pairchain_transformer import encoding, loading, modalities, padding, processing, saving, sending
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
 from pairchain_transformer.fetching import Limits
@@ -199,6 +199,8 @@ class Transformer(InputModule):
         own = type(self).preprocess is Transformer.preprocess
         settings = self._settings(**kwargs) if own else {}
         if not own or self._preprocessor.takes_media or not encoding.can_be_undone(settings):
+            return None
+        if padding.is_known_to_matter(self.model):
             return None
         rows = encoding.rows_of(lambda some: self.preprocess(some, prompt, **kwargs), inputs)
         if not rows:
