@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from pairchain.activation_table import PATHS, is_known
 from pairchain.checkpoint_code import code_in
 from pairchain.custom_code import Code, Reference
 from pairchain.errors import FormatError, MissingFileError, PickleRefusedError
+from pairchain.hub_names import is_path
 from pairchain.resolve import Resolver, repository_of_code
 from pairchain.source import Source, open_source
 
@@ -250,7 +250,7 @@ def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Co
 
 def _elsewhere(name: str, revision: str | None, place: Source) -> Source:
     # a name that could be that of a repository never stands for a folder here
-    if os.path.isabs(name) or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1:
+    if is_path(name):
         return open_source(name, cache_folder=place.cache_folder, local_files_only=place.local_files_only)
     # the library's own object says where a branch was when it looked
     commit = getattr(revision, "resolved", revision)

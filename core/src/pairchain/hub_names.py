@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 # Rerankers published without naming an organisation live here.
 DEFAULT_ORGANISATION = "cross-encoder"
 
@@ -31,3 +33,8 @@ _UNPREFIXED = frozenset(
 def full_name(name: str) -> str:
     """Return the repository that ``name`` stands for, as ``owner/name`` unless it is one without owner."""
     return f"{DEFAULT_ORGANISATION}/{name}" if "/" not in name and name.lower() not in _UNPREFIXED else name
+
+
+def is_path(name: str) -> bool:
+    """Return whether ``name`` can only be a path on this machine, and no repository."""
+    return os.path.isabs(name) or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1

@@ -23,7 +23,7 @@ from pairchain.errors import (
     UnsafePathError,
 )
 from pairchain.files import check_inside
-from pairchain.hub_names import full_name
+from pairchain.hub_names import full_name, is_path
 
 
 @dataclass(frozen=True)
@@ -432,7 +432,7 @@ def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | os.Pa
 def _refuse_paths(text: str) -> None:
     if os.path.isfile(text):
         raise SourceNotFoundError(f"{text!r} is a file.", next_step="name the folder that the model is in.")
-    if text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1:
+    if is_path(text):
         raise SourceNotFoundError(
             f"there is no folder {text!r}.",
             where=f"looked from {Path.cwd()}",

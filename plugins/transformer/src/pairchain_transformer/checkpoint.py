@@ -9,6 +9,7 @@ from typing import Any
 
 from pairchain.errors import FormatError, PluginError, UnsafePathError
 from pairchain.files import read_json_object
+from pairchain.hub_names import is_path
 from pairchain.source import Source
 
 SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")
@@ -85,8 +86,7 @@ def repository_named(name: str, *, shown_as: str) -> str:
     Raises:
         UnsafePathError: It is a path, or that of a folder of this machine too, which the libraries would take.
     """
-    is_path = os.path.isabs(name) or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1
-    if is_path or "\0" in name or os.path.isdir(name):
+    if is_path(name) or "\0" in name or os.path.isdir(name):
         raise UnsafePathError(
             f"{shown_as} is {name!r}, a path out of the model's folder.",
             next_step="put the files that it needs beside the model; of others a model's file can name repositories.",
