@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAIRS_WITHOUT_LENGTHS = 32
 
 # Most tokens in a batch. On a CPU more only widens the padding; an accelerator needs many to be busy.
-LEAST_TOKENS_ON_A_CPU = 1024
+LEAST_TOKENS_ON_A_CPU = 512
 _TOKENS_ON_ACCELERATORS = 16384
 
 # A batch of a small model is done with before it is worth the call: such a model gets more tokens, up to so many.

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pairchain.parts import Part
-from pairchain_transformer import encoding, forward, last_layer, padding
+from pairchain_transformer import encoding, forward, last_layer, linear, padding
 from pairchain_transformer.encoding import Row
 from pairchain_transformer.prefixes import Prefix
 from pairchain_transformer.savings import Savings
@@ -42,10 +42,12 @@ class LibraryBackend:
 
     Attributes:
         savings: What it leaves out.
+        onednn: Whether oneDNN computes linear layers on a CPU; None where it is faster than what PyTorch takes.
     """
 
     def __init__(self) -> None:
         self.savings = Savings()
+        self.onednn: bool | None = None
 
     def prefixes(self, model: PreTrainedModel, rows: Sequence[Row], request: Request) -> Sequence[Prefix | None]:
         """Return for each row the prefix that it shares with others, if it is to be computed once."""
@@ -78,6 +80,18 @@ class LibraryBackend:
             prefix: The first tokens of all of them, if they are to be computed once.
             **kwargs: For the model, besides the features.
         """
+        with linear.by_onednn(self.onednn, features):
+            return self._run(model, tokenizer, features, request, prefix, **kwargs)
+
+    def _run(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        features: Mapping[str, Any],
+        request: Request,
+        prefix: Prefix | None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
         part = request.part
         gate = None
         if request.may_leave_out and not kwargs:
