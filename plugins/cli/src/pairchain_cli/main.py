@@ -1,0 +1,58 @@
+"""The command line: which commands there are, what all of them share, and how they end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from pairchain_cli import __version__, terminal
+
+# As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="pairchain",
+    help="Score pairs of texts, images and more with any cross-encoder, and see what it would run before it runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"pairchain {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def shared(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write results and errors only.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Write without colours.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Set up what all commands share."""
+    terminal.set_up(quiet=quiet, color=False if no_color else None)
+
+
+def main() -> None:
+    """Run the command, and end the process as a shell user expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
+    # only imported to tell pairchain's own errors from others; it brings no torch
+    from pairchain.errors import PairchainError
+
+    try:
+        app()
+    except PairchainError as error:
+        terminal.report(str(error))
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # what is still buffered has no reader either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
