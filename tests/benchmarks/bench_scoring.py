@@ -61,7 +61,6 @@ def measured(case: Case, ours: Side, theirs: Side, pairs: list[Pair], options: O
     tried = {size: tried_once(theirs, pairs, size) for size in BATCH_SIZES if size == DEFAULT_SIZE or size < len(pairs)}
     best = min(tried, key=lambda size: tried[size].seconds)
     sizes = {DEFAULT: DEFAULT_SIZE} if best == DEFAULT_SIZE else {DEFAULT: DEFAULT_SIZE, BEST: best}
-    positions = {OURS: ours.positions(pairs), DEFAULT: tried[DEFAULT_SIZE].positions}
     scores = {}
 
     def score(name: str) -> None:
@@ -69,6 +68,8 @@ def measured(case: Case, ours: Side, theirs: Side, pairs: list[Pair], options: O
 
     work = {name: partial(score, name) for name in (OURS, *sizes)}
     timings = time_in_turn(work, rounds=min(case.rounds, _QUICK_ROUNDS) if options.is_quick else case.rounds)
+    # counted last, for the first run computes more: a model is asked then what need not be
+    positions = {OURS: ours.positions(pairs), DEFAULT: tried[DEFAULT_SIZE].positions}
     return {
         "model": case.model,
         "case": case.called,
