@@ -72,6 +72,15 @@ def test_a_prefix_cache_keeps_the_instruction_for_the_next_call() -> None:
     np.testing.assert_allclose(scores, plain_scores(model, [(QUERIES[1], DOCUMENTS[1])]), **EXACT)
 
 
+def test_a_prefix_cache_keeps_something_from_the_first_pair_on() -> None:
+    model = saving_model()
+    set_savings(model, unread=None, prefixes=None)
+    model.prefix_cache = 2**20
+    model.predict([(QUERIES[0], DOCUMENTS[0])])
+
+    assert model[0].savings.store.size > 0
+
+
 def test_nothing_is_kept_from_one_call_to_the_next_unless_it_is_asked_for() -> None:
     model = saving_model()
     counted = []

@@ -64,7 +64,8 @@ class Savings:
             least_beside=_LEAST_BESIDE_A_PREFIX.get(device, _LEAST_ON_ACCELERATORS),
         )
         computed = LastPosition(model, reads_logits=generates)
-        if self.prefixes is None and not computed.is_known and _saved(found) < _LEAST_TOKENS:
+        is_asked_for = self.prefixes is not None or self.store is not None
+        if not is_asked_for and not computed.is_known and _saved(found) < _LEAST_TOKENS:
             return nothing
         return found if any(found) and computed.proven.after_prefix else nothing
 
