@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
-from pairchain_cli import __version__, terminal
+from pairchain_cli import __version__, looking, new, plugins, telling, terminal
 
 # As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -17,9 +18,15 @@ app = typer.Typer(
     name="pairchain",
     help="Score pairs of texts, images and more with any cross-encoder, and see what it would run before it runs.",
     no_args_is_help=True,
+    # what would draw boxes around the help takes longer to import than all else
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+looking.add_to(app)
+app.add_typer(plugins.app, name="plugins")
+app.add_typer(new.app, name="new")
 
 
 def _show_version(is_asked: bool) -> None:
@@ -38,10 +45,11 @@ def shared(
 ) -> None:
     """Set up what all commands share."""
     terminal.set_up(quiet=quiet, color=False if no_color else None)
+    warnings.showwarning = telling.show_warning
 
 
 def main() -> None:
-    """Run the command, and end the process as a shell user expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
+    """Run the command, and end as a shell user expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
     # only imported to tell pairchain's own errors from others; it brings no torch
     from pairchain.errors import PairchainError
 
