@@ -21,6 +21,7 @@ _MOST_AT_ONCE = 4
 # The process ends itself when its time is up, and says where it was; this is for one that cannot.
 _GRACE = 5
 _KEPT = 8192
+_ASK = "ask who makes it to repair it, or uninstall it."
 _STACK_LINE = re.compile(r'^  File "([^<].*)", line (\d+) in ', re.MULTILINE)
 
 
@@ -158,7 +159,7 @@ def _faults(course: _Course, seconds: float) -> Iterator[Fault]:
             begun = answer
         elif "text" in answer:
             place = f" ({answer['where']})" if answer["where"] else ""
-            yield Fault(f"{answer['text']}{place}", answer["next"], about="code", name=begun["name"])
+            yield Fault(f"{answer['text']}{place}", answer["next"] or _ASK, about="code", name=begun["name"])
     if not course.answers or "is_done" not in course.answers[-1]:
         yield _cut_off(course, begun, seconds)
 
@@ -178,7 +179,7 @@ def _cut_off(course: _Course, begun: dict[str, Any], seconds: float) -> Fault:
     else:
         last = "; ".join(printed.strip().splitlines()[-3:])
         text = f"{what} ended the process with status {course.status}{f': {last}' if last else '.'}"
-    return Fault(text, "ask who makes it, or uninstall it.", about="code", name=begun.get("name", ""))
+    return Fault(text, _ASK, about="code", name=begun.get("name", ""))
 
 
 def _signal(number: int) -> str:
