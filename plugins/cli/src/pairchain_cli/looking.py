@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pairchain_cli import telling
+from pairchain_cli.comparing import compare
 from pairchain_cli.model_options import (
     CacheFolder,
     CodeRevision,
@@ -25,7 +26,7 @@ STDOUT = Path("-")
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    for command in (inspect, lock, verify):
+    for command in (inspect, lock, verify, compare):
         app.command()(command)
 
 
@@ -42,7 +43,11 @@ def inspect(
     local_files_only: LocalFilesOnly = False,
     code_revision: CodeRevision = None,
 ) -> None:
-    """Say what is in a model, who provides each part, and what loading it would run. Nothing of it is run."""
+    """Say what is in a model, and what it would run.
+
+    Told are its modules and who provides each, the code that it brings, and what will fail when it is loaded. Nothing
+    of it is run.
+    """
     if as_json + as_mermaid + (html is not None) > 1:
         raise typer.BadParameter("choose one.", param_hint="--json, --mermaid, --html")
     from pairchain.inspection import inspect as inspected
@@ -73,7 +78,11 @@ def lock(
     local_files_only: LocalFilesOnly = False,
     code_revision: CodeRevision = None,
 ) -> None:
-    """Write down what a model is made of: commits, the hash of every file, code from elsewhere, plugins."""
+    """Write down what a model is made of.
+
+    A lock holds the commit, the hash of every file that a load may read, the code that it takes from elsewhere, and the
+    versions of the plugins. Nothing of the model is run.
+    """
     from pairchain.locking import lock as locked
 
     made = locked(
@@ -88,7 +97,7 @@ def lock(
 
 def verify(
     model: Model,
-    lock: Annotated[Path, typer.Argument(metavar="[LOCK]", help="The lock's file.")] = LOCK_FILE,
+    lock: Annotated[Path, typer.Argument(metavar="LOCK", help="The lock's file.")] = LOCK_FILE,
     strict: Annotated[
         bool, typer.Option("--strict", help="Count other versions of plugins as differences, instead of warning.")
     ] = False,
@@ -98,7 +107,10 @@ def verify(
     local_files_only: LocalFilesOnly = False,
     code_revision: CodeRevision = None,
 ) -> None:
-    """Check that a model is what was locked; list every difference and end with 1 if it is not."""
+    """Check that a model is what was locked.
+
+    If it is not, every difference is listed and the command ends with 1. Nothing of the model is run.
+    """
     from pairchain.locking import Lock
     from pairchain.verification import verify as verified
 
@@ -117,6 +129,7 @@ def _place(
     local_files_only: bool,
     code_revision: list[str] | None,
 ) -> dict[str, Any]:
+    telling.keep_bars_away()
     return {
         "revision": revision,
         "subfolder": subfolder,

@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pairchain_cli import __version__, looking, new, plugins, telling, terminal
 
 # As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
+
+class _PlainGroup(TyperGroup):
+    """A list of commands without boxes around it: what draws them takes longer to import than all else."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "rich_markup_mode": None})
+
+
 app = typer.Typer(
     name="pairchain",
     help="Score pairs of texts, images and more with any cross-encoder, and see what it would run before it runs.",
     no_args_is_help=True,
-    # what would draw boxes around the help takes longer to import than all else
-    rich_markup_mode=None,
+    cls=_PlainGroup,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

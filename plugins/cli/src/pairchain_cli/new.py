@@ -21,7 +21,10 @@ def plugin(
     ] = None,
     folder: Folder = Path(),
 ) -> None:
-    """Make the package of a new plugin: a module that scores, its tests, a README, and CI. Nothing is overwritten."""
+    """Make the package of a new plugin.
+
+    It has a module that scores, tests, a README and CI, and works at once. Nothing is overwritten.
+    """
     from pairchain_cli.naming import names_of_plugin
     from pairchain_cli.scaffold import make_plugin
 
@@ -37,7 +40,10 @@ def module(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Such as AcmeHead, or acme-head.", show_default=False)],
     folder: Folder = Path(),
 ) -> None:
-    """Make a file with a module, to be saved beside the models that have it. Nothing is overwritten."""
+    """Make a file with a module.
+
+    It is saved beside the models that have it. Nothing is overwritten.
+    """
     from pairchain_cli.naming import names_of_module
     from pairchain_cli.scaffold import make_module
 

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 FAILED = 1
 _COLORS = {"ok": "green", "odd": "yellow", "broken": "red", "disabled": "yellow", "hidden": "yellow"}
 
-app = typer.Typer(
-    help="See which plugins are installed, and what is wrong with one that does not work.", no_args_is_help=True
-)
+app = typer.Typer(help="See what is installed, and what is wrong with it.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for a program.")]
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List installed plugins with their types, and what their metadata shows to be wrong. None is imported."""
+    """List installed plugins with their types.
+
+    What their metadata shows to be wrong is told below each. No plugin is imported.
+    """
     import pairchain
 
     found = pairchain.plugins()
@@ -45,7 +46,10 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin, or a type such as Dense.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of a plugin, or of those that provide a type. None is imported."""
+    """Show all that is known of a plugin, or of a type.
+
+    No plugin is imported.
+    """
     import pairchain
 
     found = _named(name, pairchain.plugins())
@@ -70,7 +74,11 @@ def doctor(
     as_json: AsJson = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long importing one may take.")] = 60,
 ) -> None:
-    """Import each plugin in a process of its own, and say which fail, why, and what to do; end with 1 if any does."""
+    """Find out which plugins do not work, and why.
+
+    Each is imported in a process of its own, so that one that crashes or hangs does not take the others along. If any
+    is broken the command ends with 1.
+    """
     import pairchain
     from pairchain.registry import default
     from pairchain_cli.doctor import examine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any, TextIO
 
@@ -23,6 +24,13 @@ def note(text: str) -> None:
     """Write a line besides the results; nothing where only those are wanted."""
     if not terminal.is_quiet():
         typer.echo(_on_one_line(text), err=True)
+
+
+def keep_bars_away() -> None:
+    """Keep other libraries from drawing bars that nobody watches; they look at this when they are imported."""
+    if not terminal.is_watched():
+        for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+            os.environ.setdefault(variable, "1")
 
 
 def show_warning(
