@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from pairchain_cli import __version__, looking, new, plugins, telling, terminal
 
@@ -16,18 +15,11 @@ from pairchain_cli import __version__, looking, new, plugins, telling, terminal
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
-class _PlainGroup(TyperGroup):
-    """A list of commands without boxes around it: what draws them takes longer to import than all else."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**{**settings, "rich_markup_mode": None})
-
-
 app = typer.Typer(
     name="pairchain",
     help="Score pairs of texts, images and more with any cross-encoder, and see what it would run before it runs.",
     no_args_is_help=True,
-    cls=_PlainGroup,
+    cls=telling.PlainGroup,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

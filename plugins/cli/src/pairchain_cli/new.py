@@ -9,7 +9,7 @@ import typer
 
 from pairchain_cli import telling
 
-app = typer.Typer(help="Start a plugin or a module of your own.", no_args_is_help=True)
+app = typer.Typer(cls=telling.PlainGroup, help="Start a plugin or a module of your own.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Option("--folder", metavar="FOLDER", help="Where to make it.", show_default=False)]
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 FAILED = 1
 _COLORS = {"ok": "green", "odd": "yellow", "broken": "red", "disabled": "yellow", "hidden": "yellow"}
 
-app = typer.Typer(help="See what is installed, and what is wrong with it.", no_args_is_help=True)
+app = typer.Typer(
+    cls=telling.PlainGroup, help="See what is installed, and what is wrong with it.", no_args_is_help=True
+)
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for a program.")]
 
 

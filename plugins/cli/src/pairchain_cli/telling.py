@@ -7,9 +7,17 @@ import warnings
 from typing import Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from pairchain.errors import PairchainWarning, harmless
 from pairchain_cli import terminal
+
+
+class PlainGroup(TyperGroup):
+    """A list of commands without boxes around it: what draws them takes longer to import than all else."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "rich_markup_mode": None})
 
 
 def write(*parts: str | tuple[str, str]) -> None:
