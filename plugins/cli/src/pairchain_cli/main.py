@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from pairchain_cli import __version__, terminal
+from pairchain_cli.rank import rank
+from pairchain_cli.score import score
 
 # As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -20,6 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.command()(rank)
+app.command()(score)
 
 
 def _show_version(is_asked: bool) -> None:
@@ -41,7 +47,7 @@ def shared(
 
 
 def main() -> None:
-    """Run the command, and end the process as a shell user expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
+    """Run the command, and end the process as a shell expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
     # only imported to tell pairchain's own errors from others; it brings no torch
     from pairchain.errors import PairchainError
 
