@@ -52,7 +52,7 @@ def main() -> None:
     from pairchain.errors import PairchainError
 
     try:
-        app()
+        app(prog_name="pairchain")
     except PairchainError as error:
         terminal.report(str(error))
         sys.exit(FAILED)

@@ -77,9 +77,8 @@ AllowNonFinite = Annotated[
 
 # -- reading and writing ----------------------------------------------------------------------------------------------
 
-Pairs = Annotated[
-    list[tuple[str, str]] | None,
-    _reading("--pair", metavar="QUERY DOCUMENT", help="A pair, instead of FILE; repeatable."),
+Pair = Annotated[
+    tuple[str, str] | None, _reading("--pair", metavar="QUERY DOCUMENT", help="A single pair, instead of FILE.")
 ]
 QueryColumn = Annotated[
     str, _reading("--query-column", metavar="NAME", help="Column of the queries.", show_default=True)

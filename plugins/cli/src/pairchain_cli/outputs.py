@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 from pairchain.errors import PairchainError
 from pairchain.files import write_aside
+from pairchain_cli import terminal
 from pairchain_cli.parquet import Parts
 from pairchain_cli.parts import ParquetPart, TextPart
 from pairchain_cli.reading import Row, Rows
@@ -168,6 +169,10 @@ def keeping(
     with _telling_errors(output):
         try:
             yield kept
+        except KeyboardInterrupt:
+            if kept.rows:
+                terminal.notes().print(f"{kept.rows:,} rows are kept; the same command with --resume goes on.")
+            raise
         finally:
             kept.release()
 

@@ -26,7 +26,7 @@ def rank(
     documents: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[DOC]...",
+            metavar="DOC",
             help="Texts, and files of documents in .txt (one a line), .jsonl, .csv or .parquet; none, or -, for stdin.",
         ),
     ] = None,

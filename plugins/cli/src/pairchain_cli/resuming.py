@@ -101,23 +101,28 @@ class Kept:
         self._digest = hashlib.sha256()
         self._options = dict(options)
         self._is_held = False
-        found = Journal.read(self._noted)
-        if not resumes:
-            self._refuse_to_replace(found)
-            found = None
-        elif found is None and path.exists():
+        self._found = found = Journal.read(self._noted)
+        is_renamed = found is not None and found.is_whole and part.is_renamed and path.exists()
+        self.is_done = resumes and is_renamed
+        self._journal = Journal(self._options)
+        if found is None:
+            if resumes and path.exists():
+                raise PairchainError(
+                    f"{path} is there already, and nothing beside it says that it is to be gone on with.",
+                    next_step="it is whole, as far as can be told; leave out --resume to write it again.",
+                )
+        elif resumes and found.rows:
+            self._journal = replace(found, is_whole=False)
+            self._require_same(self._options)
+            if not is_renamed and not part.path.exists():
+                raise PairchainError(
+                    f"{part.path} is gone, and with it the {found.rows:,} rows that it held.",
+                    next_step=f"remove {self._noted} and begin again.",
+                )
+        elif found.rows and not is_renamed and part.path.exists():
             raise PairchainError(
-                f"{path} is there already, and nothing beside it says that it is to be gone on with.",
-                next_step="it is whole, as far as can be told; leave out --resume to write it again.",
-            )
-        self.is_done = found is not None and found.is_whole and part.is_renamed and path.exists()
-        self._journal = found if found is not None and found.rows else Journal(self._options)
-        if self.rows:
-            self._compare(self._options)
-        if self.rows and not self.is_done and not part.path.exists():
-            raise PairchainError(
-                f"{part.path} is gone, and with it the {self.rows:,} rows that it held.",
-                next_step=f"remove {self._noted} and begin again.",
+                f"an earlier run left {found.rows:,} scored rows in {part.path}.",
+                next_step=f"add --resume to go on with them, or remove {self._noted} to begin again.",
             )
 
     @property
@@ -137,14 +142,8 @@ class Kept:
         """
         self._options["the model"] = identify()
         if self.rows:
-            self._compare(self._options)
-        try:
-            self._part.lock()
-        except Taken as error:
-            raise PairchainError(
-                f"another process is writing {self._path}.", next_step="let it end, or write another file."
-            ) from error
-        self._is_held = True
+            self._require_same(self._options)
+        self._take()
         self._read_again(rows)
         if self.rows:
             self._part.go_on(self._journal.part, self.rows)
@@ -187,14 +186,20 @@ class Kept:
             self.forget()
         self._part.release()
 
-    def _refuse_to_replace(self, found: Journal | None) -> None:
-        if found is not None and found.rows and self._part.path.exists():
+    def _take(self) -> None:
+        try:
+            self._part.lock()
+            # while the model was loaded, another process may have come and gone
+            if Journal.read(self._noted) != self._found:
+                self._part.release()
+                raise Taken
+        except Taken as error:
             raise PairchainError(
-                f"an earlier run left {found.rows:,} scored rows in {self._part.path}.",
-                next_step=f"add --resume to go on with them, or remove {self._noted} to begin again.",
-            )
+                f"another process is writing {self._path}.", next_step="let it end, or write another file."
+            ) from error
+        self._is_held = True
 
-    def _compare(self, options: Mapping[str, Any]) -> None:
+    def _require_same(self, options: Mapping[str, Any]) -> None:
         were = self._journal.options
         changes = [
             f"{name} was {_said(were.get(name))} and is {_said(value)}"

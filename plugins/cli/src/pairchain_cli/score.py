@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import chain
 from typing import Annotated, Any
@@ -23,10 +23,10 @@ def score(
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE]", help="Rows in .jsonl, .csv, .parquet, or .txt: query, tab, document. - for stdin."
+            metavar="FILE", help="Rows in .jsonl, .csv, .parquet, or .txt: query, tab, document. - for stdin."
         ),
     ] = None,
-    pair: options.Pairs = None,
+    pair: options.Pair = None,
     query_column: options.QueryColumn = "query",
     document_column: options.DocumentColumn = "document",
     input_format: options.ReadAs = None,
@@ -83,7 +83,7 @@ def score(
     written_as = chosen_format(output, output_format)
     layout = Layout((query_column, document_column), input_format, options.letter(delimiter))
     with ExitStack() as stack:
-        rows = stack.enter_context(_opened(file, pair or [], layout))
+        rows = stack.enter_context(_opened(file, pair, layout))
         # the first row, if it is a bad one, is told of before the model is loaded
         rows.rows = _looked_into(rows.rows)
         if is_stream(output):
@@ -120,14 +120,12 @@ def _writing(layout: Layout, written_as: OutputFormat, score_column: str) -> dic
 
 
 @contextmanager
-def _opened(file: str | None, pairs: Sequence[tuple[str, str]], layout: Layout) -> Iterator[Rows]:
-    if pairs:
+def _opened(file: str | None, pair: tuple[str, str] | None, layout: Layout) -> Iterator[Rows]:
+    if pair is not None:
         if file is not None:
             raise typer.BadParameter("give FILE or --pair, not both.", param_hint="FILE")
-        given = (
-            Row(dict(zip(layout.needed, pair, strict=True)), "--pair", number) for number, pair in enumerate(pairs, 1)
-        )
-        yield Rows("--pair", given, columns=layout.needed, size=None)
+        row = Row(dict(zip(layout.needed, pair, strict=True)), "--pair", 1)
+        yield Rows("--pair", iter([row]), columns=layout.needed)
         return
     path = file or STDIN
     if is_terminal_input(path):

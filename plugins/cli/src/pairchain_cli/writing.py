@@ -277,4 +277,6 @@ def opened_stream(output: str) -> Iterator[BinaryIO]:
 
 def is_stream(output: str) -> bool:
     """Return whether what is written is gone at once: stdout, or a pipe or device such as /dev/null."""
-    return output == STDOUT or (os.path.exists(output) and not os.path.isfile(output) and not os.path.isdir(output))
+    if output == STDOUT or output.startswith("/dev/"):
+        return True
+    return os.path.exists(output) and not os.path.isfile(output) and not os.path.isdir(output)
