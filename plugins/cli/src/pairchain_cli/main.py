@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from pairchain_cli import __version__, looking, new, plugins, telling, terminal
+from pairchain_cli.rank import rank
+from pairchain_cli.score import score
 
 # As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -24,6 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command()(rank)
+app.command()(score)
 looking.add_to(app)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(new.app, name="new")
@@ -49,12 +53,12 @@ def shared(
 
 
 def main() -> None:
-    """Run the command, and end as a shell user expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
+    """Run the command, and end the process as a shell expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
     # only imported to tell pairchain's own errors from others; it brings no torch
     from pairchain.errors import PairchainError
 
     try:
-        app()
+        app(prog_name="pairchain")
     except PairchainError as error:
         terminal.report(str(error))
         sys.exit(FAILED)
