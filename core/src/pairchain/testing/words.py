@@ -1,0 +1,57 @@
+"""What a failed check says: what the module did, what is expected of it, and what its author can do."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+_KIT = Path(__file__).parents[1]
+
+
+def broken(did: str, *, expected: str, next_step: str) -> NoReturn:
+    """Fail the check that calls this.
+
+    Args:
+        did: What the module did, as a sentence.
+        expected: What is expected of it instead, and why.
+        next_step: What its author can do.
+    """
+    pytest.fail(f"{did}\n  expected: {expected}\n  next:     {next_step}", pytrace=False)
+
+
+@contextmanager
+def explaining(did: str, *, expected: str, next_step: str) -> Iterator[None]:
+    """Fail the check with these words, the error and its place, if the block raises one; see `broken`.
+
+    Args:
+        did: What the module did, without a full stop: the error follows.
+        expected: As for `broken`.
+        next_step: Likewise.
+    """
+    try:
+        yield
+        return
+    except Exception as error:
+        said = described(error)
+    # outside of the handler: pytest would show the error twice
+    broken(f"{did}: {said}", expected=expected, next_step=next_step)
+
+
+def described(error: BaseException) -> str:
+    """Return an error's kind, text and place: the innermost line that is not of pairchain itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(_KIT)]
+    # an error that the chain raises on purpose says what is wrong better than where it was raised
+    frame = own[-1] if own and own[-1] is frames[-1] else None
+    place = f"\n  where:    {frame.filename}, line {frame.lineno}: {frame.line}" if frame is not None else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def listed(names: Any) -> str:
+    """Return names as a sentence lists them."""
+    return ", ".join(map(repr, sorted(names))) or "nothing"
