@@ -44,7 +44,11 @@ BROKEN_INPUT = {
     "LosesThePrompt": ("prompt_is_not_lost", "computed the same with the prompt", "before the first text"),
     "PutsNoneBeforeEachPair": ("prompt_is_not_lost", "something else for an empty prompt", '`prompt or ""`'),
     "EncodesAndDoesNotCollate": ("encode_and_collate", "has encode, and not collate", "write the other one"),
-    "CollatesOtherwiseThanItPreprocesses": ("encode_and_collate", "another 'attention_mask'", "self.collate("),
+    "CollatesOtherwiseThanItPreprocesses": (
+        "encode_and_collate",
+        "wrote 'attention_mask' of pair 0 differently after",
+        "self.collate(",
+    ),
     "IgnoresItsLimitAndCrashesAtNothing": ("long_pair_is_cut", "with max_seq_length = 8", "in preprocess"),
     "NamesModalitiesWithAText": ("modalities", "modalities is 'text'", '["text"]'),
     "IsTriedAsALaterModule": ("the_same_again", "no features could be made up for Bytes", "InputModuleContract"),

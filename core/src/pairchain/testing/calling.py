@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pairchain.testing import chains
 from pairchain.testing.author import Author
-from pairchain.testing.features import difference
+from pairchain.testing.features import ROUNDING, difference
 from pairchain.testing.subject import FROM_THE_CHAIN, keyword_names, takes_any
 from pairchain.testing.words import broken, listed
 
@@ -33,7 +33,7 @@ class CallingChecks(Author):
             )
         if takes_any(forward):
             expected, after = subject.run(subject.features), subject.run(subject.features, of_another_module=1)
-            if changed := [name for name in subject.written if difference(after.get(name), expected[name], 0.0)]:
+            if changed := [name for name in subject.written if difference(after.get(name), expected[name], ROUNDING)]:
                 broken(
                     f"{subject.name} wrote {listed(changed)} differently when it was given a keyword argument that it "
                     "does not know.",

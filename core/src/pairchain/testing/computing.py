@@ -10,7 +10,7 @@ from pairchain.flow import SCORES
 from pairchain.module import Features
 from pairchain.testing import part_checks
 from pairchain.testing.author import Author
-from pairchain.testing.features import MASK, Watched, copied, difference
+from pairchain.testing.features import MASK, ROUNDING, Watched, copied, difference
 from pairchain.testing.subject import Subject
 from pairchain.testing.words import broken, listed
 
@@ -77,7 +77,7 @@ class ComputingChecks(Author):
         subject = self._subject()
         first, second = subject.run(subject.features), subject.run(subject.features)
         for name in sorted(subject.written):
-            if found := difference(second.get(name), first[name], 0.0):
+            if found := difference(second.get(name), first[name], ROUNDING):
                 broken(
                     f"{subject.name} wrote {name!r} differently for the same features: {found}.",
                     expected="scores are the same every time; a chain is scored in eval mode.",

@@ -12,6 +12,8 @@ from pairchain.device import on_tensors
 from pairchain.module import Features
 
 MASK = "attention_mask"
+# What computing the same twice may differ by; a fault differs by more.
+ROUNDING = 1e-5
 
 
 class FeatureMissing(KeyError):

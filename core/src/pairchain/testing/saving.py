@@ -11,13 +11,10 @@ from typing import Any
 from pairchain import registry
 from pairchain.resolve import import_path, type_of
 from pairchain.testing.author import Author
-from pairchain.testing.features import difference
+from pairchain.testing.features import ROUNDING, difference
 from pairchain.testing.fresh_process import listed_plugins
 from pairchain.testing.subject import reloaded, what_is_lost
 from pairchain.testing.words import broken, explaining, listed
-
-# A file may round, a fault does not.
-_ROUNDING = 1e-6
 
 
 class SavingChecks(Author):
@@ -57,7 +54,7 @@ class SavingChecks(Author):
                 after = replace(subject, module=again).run(subject.features)
             lost = what_is_lost(subject.module, again)
             for name in sorted(subject.written):
-                if found := difference(after.get(name), expected[name], _ROUNDING):
+                if found := difference(after.get(name), expected[name], ROUNDING):
                     broken(
                         f"{subject.name} wrote {name!r} differently after it was saved and loaded: {found}"
                         f"{f'; {lost}' if lost else ''}.",

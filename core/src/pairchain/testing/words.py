@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+
+from pairchain.errors import PairchainWarning
 
 _KIT = Path(__file__).parents[1]
 
@@ -40,6 +43,14 @@ def explaining(did: str, *, expected: str, next_step: str) -> Iterator[None]:
         said = described(error)
     # outside of the handler: pytest would show the error twice
     broken(f"{did}: {said}", expected=expected, next_step=next_step)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let nothing warn inside the block of what is odd on purpose."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PairchainWarning)
+        yield
 
 
 def described(error: BaseException) -> str:
