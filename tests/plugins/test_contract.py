@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
 
@@ -47,19 +46,24 @@ class TestLayerNorm(ModuleContract):
         return LayerNorm(12)
 
 
-@pytest.mark.parametrize("mode", ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"])
 class TestPooling(ModuleContract):
-    @pytest.fixture(autouse=True)
-    def _mode(self, mode: str) -> None:
-        self.mode = mode
-
     def make_module(self) -> nn.Module:
-        return Pooling(8, self.mode)
+        return Pooling(8, "weightedmean")
+
+
+class TestPoolingOfTheFirstToken(ModuleContract):
+    def make_module(self) -> nn.Module:
+        return Pooling(8, "cls")
+
+
+class TestPoolingOfTheLastToken(ModuleContract):
+    def make_module(self) -> nn.Module:
+        return Pooling(8, "lasttoken")
 
 
 class TestPoolingInSeveralModes(ModuleContract):
     def make_module(self) -> nn.Module:
-        return Pooling(8, ["max", "mean"], include_prompt=False)
+        return Pooling(8, ["max", "mean", "mean_sqrt_len_tokens"], include_prompt=False)
 
     def make_features(self) -> dict[str, Any]:
         mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0]])

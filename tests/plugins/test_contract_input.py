@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from PIL import Image
 from tiny_models import GOLDEN
 from torch import nn
@@ -69,6 +68,3 @@ class TestRouter(InputModuleContract):
             "document": [saved("pooling_max"), Pooling(32, "max"), Dense(32, 32)],
         }
         return Router(routes, default_route="document")
-
-
-pytestmark = pytest.mark.slow

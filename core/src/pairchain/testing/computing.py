@@ -132,7 +132,7 @@ def _check_reads(subject: Subject, declared: frozenset[str]) -> None:
         broken(
             f"{subject.name} declares that it reads {listed(unread)}, and never did.",
             expected="a chain without what a module reads is refused, so `reads` names no more than it needs.",
-            next_step=f"take {listed(unread)} out of `reads`.",
+            next_step=f"let forward read it, or take {listed(unread)} out of `reads`.",
         )
 
 

@@ -34,7 +34,7 @@ scores = model.predict(asked["pairs"], activation_fn=nn.Identity())
 
 
 class ProcessFailedError(Exception):
-    """The process ended with an error; the text is the last lines that it wrote."""
+    """The process ended with an error, which is the text, and where it was raised."""
 
 
 def listed_plugins(folder: Path) -> dict[str, list[str]]:
@@ -72,5 +72,12 @@ def _run(program: str, folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-P", "-c", program, *arguments]
     done = subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ProcessFailedError("\n".join(done.stderr.strip().splitlines()[-12:]))
+        raise ProcessFailedError(_last_error(done.stderr))
     return done.stdout
+
+
+def _last_error(text: str) -> str:
+    """Return the last error of what a process wrote, with the last line of its traceback; all if there is none."""
+    lines = text.strip().splitlines()
+    frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
+    return "\n".join(lines[frames[-1] :] if frames else lines)

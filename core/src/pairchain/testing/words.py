@@ -24,7 +24,9 @@ def broken(did: str, *, expected: str, next_step: str) -> NoReturn:
         expected: What is expected of it instead, and why.
         next_step: What its author can do.
     """
-    pytest.fail(f"{did}\n  expected: {expected}\n  next:     {next_step}", pytrace=False)
+    text = f"{did}\n  expected: {expected}\n  next:     {next_step}"
+    # the words tell of the error that led here, if one did; pytest would show it once more
+    raise pytest.fail.Exception(text, pytrace=False) from None
 
 
 @contextmanager
@@ -38,11 +40,8 @@ def explaining(did: str, *, expected: str, next_step: str) -> Iterator[None]:
     """
     try:
         yield
-        return
     except Exception as error:
-        said = described(error)
-    # outside of the handler: pytest would show the error twice
-    broken(f"{did}: {said}", expected=expected, next_step=next_step)
+        broken(f"{did}: {described(error)}", expected=expected, next_step=next_step)
 
 
 @contextmanager
