@@ -68,3 +68,7 @@ def main() -> None:
         # what is still buffered has no reader either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+    except OSError as error:
+        # a disk that is full, a folder that is not ours
+        terminal.report(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        sys.exit(FAILED)
