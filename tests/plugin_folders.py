@@ -13,7 +13,6 @@ from pathlib import Path
 from textwrap import dedent
 
 import importlib_metadata
-from importlib_metadata import EntryPoint
 
 from pairchain import registry
 from pairchain.discovery import HOOKS_GROUP, MODULES_GROUP
@@ -87,16 +86,13 @@ def give_last_module(model: Path, type_name: str, **extra: str) -> None:
     file.write_text(json.dumps(entries), encoding="utf-8")
 
 
-def announced_in(*sites: Path) -> list[EntryPoint]:
-    """Return what the plugins in ``sites`` announce."""
-    found = importlib_metadata.distributions(path=[os.fspath(site) for site in sites])
-    return [point for distribution in found for point in distribution.entry_points]
-
-
 def registry_of(*sites: Path, core_version: str | None = None, **environ: str) -> Registry:
     """Return a registry that sees the plugins in ``sites`` and no others, and this environment."""
     importlib.invalidate_caches()
-    return Registry(entry_points=lambda: announced_in(*sites), environ=environ, core_version=core_version)
+    paths = [os.fspath(site) for site in sites]
+    return Registry(
+        distributions=lambda: importlib_metadata.distributions(path=paths), environ=environ, core_version=core_version
+    )
 
 
 @contextmanager

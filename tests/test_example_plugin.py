@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -72,6 +73,16 @@ def embeddings(model: CrossEncoder, pairs: Sequence[tuple[str, str]], side: str,
 
 def test_the_wheel_says_that_it_is_typed(plugin: Path) -> None:
     assert (plugin / "pairchain_two_towers" / "py.typed").is_file()
+
+
+def test_its_own_tests_pass_where_it_is_installed(plugin: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")],
+        env={**os.environ, "PYTHONPATH": str(plugin)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
 
 
 def test_finding_the_plugin_imports_neither_it_nor_torch(plugin: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import importlib_metadata
 import pytest
-from importlib_metadata import EntryPoint
-from plugin_folders import announced_in, canary, importable, install, registry_of, run_python
+from importlib_metadata import Distribution
+from plugin_folders import canary, importable, install, registry_of, run_python
 
 from pairchain import PairchainWarning, registry
 from pairchain.errors import PluginError, PluginImportError, PluginVersionError, UnknownTypeError
@@ -91,11 +92,11 @@ def test_metadata_is_read_once_until_refreshed(site: Path) -> None:
     install_class(site, "Early")
     readings = []
 
-    def entry_points() -> list[EntryPoint]:
+    def distributions() -> Iterable[Distribution]:
         readings.append("once more")
-        return announced_in(site)
+        return importlib_metadata.distributions(path=[str(site)])
 
-    plugins = Registry(entry_points=entry_points)
+    plugins = Registry(distributions=distributions)
     plugins.find()
     plugins.find_hooks()
     plugins.load("Early")
@@ -269,7 +270,7 @@ def test_one_damaged_distribution_does_not_hide_the_others(site: Path) -> None:
     install(site, "good-heads", modules={"Good": "good_heads:Good"}, files={"good_heads.py": "class Good: pass\n"})
     damaged = install(site, "damaged-heads", modules={"Bad": "damaged_heads:Bad"})
     (damaged / "entry_points.txt").write_text("[pairchain.modules]\nthis line is no entry point\n")
-    with pytest.warns(PairchainWarning, match="entry points of damaged-heads cannot be read"):
+    with pytest.warns(PairchainWarning, match="what damaged-heads announces cannot be read"):
         names = Registry().names()
     assert "Good" in names
     assert "Dense" in names

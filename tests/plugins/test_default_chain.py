@@ -137,7 +137,7 @@ def test_a_bare_checkpoint_of_a_repository_comes_from_one_commit(hub: HubServer,
 
 def test_without_logit_score_installed_the_error_says_what_to_install(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, "qwen3", "ForCausalLM")
-    registry = Registry(entry_points=list, environ={})
+    registry = Registry(distributions=list, environ={})
     source = open_source(folder)
 
     with pytest.raises(UnknownTypeError, match="no installed plugin provides the type 'LogitScore'") as caught:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from pairchain.errors import PairchainWarning as PairchainWarning
     from pairchain.hooks import hookimpl as hookimpl
     from pairchain.inspection import inspect as inspect
+    from pairchain.installed_plugins import plugins as plugins
     from pairchain.locking import Lock as Lock
     from pairchain.locking import lock as lock
     from pairchain.module import InputModule as InputModule
     from pairchain.module import Module as Module
     from pairchain.source import Source as Source
+    from pairchain.verification import verify as verify
 
 __version__ = "0.1.0"
 
@@ -41,6 +43,8 @@ _HOME = {
     "hookimpl": "pairchain.hooks",
     "inspect": "pairchain.inspection",
     "lock": "pairchain.locking",
+    "plugins": "pairchain.installed_plugins",
+    "verify": "pairchain.verification",
 }
 _SUBMODULES = ("errors", "hooks", "modules", "registry")
 
@@ -61,7 +65,9 @@ __all__ = [
     "inspect",
     "lock",
     "modules",
+    "plugins",
     "registry",
+    "verify",
 ]
 
 

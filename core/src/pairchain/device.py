@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import chain as chain_of
 from typing import Any
 
@@ -125,11 +125,16 @@ def brought_to(features: dict[str, Any], device: torch.device | None) -> dict[st
 
 def to_device(features: Any, device: torch.device) -> Any:
     """Return ``features`` with every tensor in it on ``device``."""
-    if isinstance(features, torch.Tensor):
-        return features.to(device, non_blocking=True)
-    if isinstance(features, Mapping):
-        return {key: to_device(value, device) for key, value in features.items()}
-    if isinstance(features, (list, tuple)):
-        moved = [to_device(value, device) for value in features]
-        return type(features)(*moved) if hasattr(features, "_fields") else type(features)(moved)
-    return features
+    return on_tensors(lambda tensor: tensor.to(device, non_blocking=True), features)
+
+
+def on_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
+    """Return ``value`` with what ``function`` makes of every tensor in it, however deep in dicts, lists and tuples."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: on_tensors(function, inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        made = [on_tensors(function, inner) for inner in value]
+        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,14 +12,12 @@ from email.message import Message
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import importlib_metadata
-from importlib_metadata import EntryPoint
+from importlib_metadata import Distribution, EntryPoint
 from packaging.utils import canonicalize_name
-
-from pairchain.errors import warn
 
 MODULES_GROUP = "pairchain.modules"
 HOOKS_GROUP = "pairchain.hooks"
@@ -50,12 +49,83 @@ def standard_distribution(type_name: str) -> str | None:
     return STANDARD_DISTRIBUTIONS.get(short)
 
 
+@dataclass(frozen=True, eq=False)
+class Installed:
+    """A distribution on the path, as its metadata tells; nothing of it has been imported.
+
+    Attributes:
+        source: What reads its metadata.
+        hidden_by: Where the distribution of the same name is that comes before it on the path, so that this one does
+            not count; empty if none does.
+    """
+
+    source: Distribution
+    hidden_by: str = ""
+
+    @cached_property
+    def place(self) -> str:
+        """The folder of its metadata."""
+        return str(self.source)
+
+    @cached_property
+    def name(self) -> str:
+        """Its name, canonical; an installation that was cut off has one too, that of its folder."""
+        return _name(self.source)
+
+    @cached_property
+    def version(self) -> str:
+        """Its version, or an empty string."""
+        return self.metadata.get("Version") or ""
+
+    @cached_property
+    def requires(self) -> tuple[str, ...]:
+        """Its requirements, as written in its metadata."""
+        return tuple(self.metadata.get_all("Requires-Dist") or ())
+
+    @cached_property
+    def metadata(self) -> Message:
+        """What it says of itself, by the names of the standard; empty where an installation was cut off."""
+        try:
+            return cast(Message, self.source.metadata)
+        except (OSError, ValueError):
+            return Message()
+
+    @cached_property
+    def is_plugin(self) -> bool:
+        """Whether it has a place for what it announces to pairchain; there may be nothing in it."""
+        return bool(self.fault) or any(f"[{group}]" in self._announcement for group in (MODULES_GROUP, HOOKS_GROUP))
+
+    @cached_property
+    def found(self) -> tuple[Found, ...]:
+        """What it announces to pairchain; nothing if that cannot be read."""
+        return self._read[0]
+
+    @property
+    def fault(self) -> str:
+        """Why what it announces cannot be read; empty if it can."""
+        return self._read[1]
+
+    @cached_property
+    def _announcement(self) -> str:
+        return self.source.read_text("entry_points.txt") or ""
+
+    @cached_property
+    def _read(self) -> tuple[tuple[Found, ...], str]:
+        try:
+            # what most distributions announce to others is not parsed, nor are its mistakes ours
+            points = self.source.entry_points if "pairchain." in self._announcement else ()
+            return tuple(Found(point, self) for point in points if point.group in (MODULES_GROUP, HOOKS_GROUP)), ""
+        except Exception as error:  # whatever a damaged file makes the parser trip over
+            return (), f"{type(error).__name__}: {error}"
+
+
 # Compared by identity: two distributions may announce the same line, and entry points do not compare whose they are.
 @dataclass(frozen=True, eq=False)
 class Found:
     """An entry point as its distribution's metadata announces it; nothing has been imported."""
 
     entry_point: EntryPoint
+    installed: Installed
 
     @property
     def name(self) -> str:
@@ -67,21 +137,25 @@ class Found:
         """Where the class is, as ``package.module:Class``."""
         return self.entry_point.value
 
-    @cached_property
-    def distribution(self) -> str:
-        """Name of the distribution that announces it, canonical, or an empty string if it has none."""
-        name = self._metadata.get("Name")
-        return canonicalize_name(name) if name else ""
+    @property
+    def group(self) -> str:
+        """`MODULES_GROUP` or `HOOKS_GROUP`."""
+        return self.entry_point.group
 
-    @cached_property
+    @property
+    def distribution(self) -> str:
+        """Name of the distribution that announces it, canonical."""
+        return self.installed.name
+
+    @property
     def version(self) -> str:
         """Version of that distribution, or an empty string."""
-        return self._metadata.get("Version") or ""
+        return self.installed.version
 
-    @cached_property
+    @property
     def requires(self) -> tuple[str, ...]:
         """Requirements of that distribution, as written in its metadata."""
-        return tuple(self._metadata.get_all("Requires-Dist") or ())
+        return self.installed.requires
 
     @property
     def described(self) -> dict[str, str]:
@@ -92,35 +166,34 @@ class Found:
             "entry_point": f"{self.name} = {self.value}",
         }
 
-    @cached_property
-    def _metadata(self) -> Any:
-        dist = self.entry_point.dist
-        try:
-            return Message() if dist is None else dist.metadata
-        except FileNotFoundError:  # a folder left behind by an installation that was cut off
-            return Message()
+
+def installed(distributions: Iterable[Any]) -> list[Installed]:
+    """Return ``distributions``, those that another one of the same name hides included.
+
+    Args:
+        distributions: What reads the metadata of each that is on the path, in the order of that.
+    """
+    places: dict[str, dict[str, Any]] = {}
+    for source in distributions:
+        places.setdefault(_name(source), {}).setdefault(os.path.realpath(str(source)), source)
+    found = []
+    for sources in map(dict.values, places.values()):
+        # what is left of a version that was replaced does not come before that which replaced it
+        first, *others = sources if len(sources) == 1 else sorted(sources, key=_is_left_over)
+        found += [Installed(first), *(Installed(other, str(first)) for other in others)]
+    return found
 
 
-def installed_entry_points() -> Iterable[EntryPoint]:
-    """Return the entry points of every installed distribution; one whose metadata is damaged is warned about."""
-    try:
-        return importlib_metadata.entry_points()
-    except Exception:  # one bad line in any distribution on the machine fails them all, with whatever it trips over
-        return _readable_entry_points()
+def _name(source: Distribution) -> str:
+    """Return the canonical name of a distribution: that of its folder, which costs no reading, or what it says."""
+    name, dot, kind = os.path.basename(str(source)).rpartition(".")
+    if dot and kind in ("dist-info", "egg-info"):
+        return canonicalize_name(name.partition("-")[0])
+    return canonicalize_name(Installed(source).metadata.get("Name") or "")
 
 
-def _readable_entry_points() -> list[EntryPoint]:
-    points: dict[str, list[EntryPoint]] = {}
-    for dist in importlib_metadata.distributions():
-        name = dist.metadata["Name"] or ""
-        if name in points:
-            continue  # only the first on the path counts, as it does for imports
-        try:
-            points[name] = list(dist.entry_points)
-        except Exception as error:
-            points[name] = []
-            warn(f"the entry points of {name} cannot be read, so its plugins are left out: {error}")
-    return [point for own in points.values() for point in own]
+def _is_left_over(source: Distribution) -> bool:
+    return not Installed(source).metadata.get("Name")
 
 
 def is_installed(package: str) -> bool:

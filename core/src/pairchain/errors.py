@@ -161,6 +161,10 @@ class AccessDeniedError(SourceError):
     """The repository is private or gated, and the token does not open it."""
 
 
+class MissingPackageError(PairchainError, ImportError):
+    """A package that this needs, and that is not always needed, is not installed."""
+
+
 class UnknownTypeError(PairchainError, LookupError):
     """Nobody provides a module of this type."""
 

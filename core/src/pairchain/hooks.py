@@ -107,21 +107,45 @@ def _manager(registry: Registry, announced: tuple[Found, ...]) -> pluggy.PluginM
     hooks = pluggy.PluginManager(PROJECT)
     hooks.add_hookspecs(Specification)
     for found in announced:
-        name = f"{found.distribution}:{found.name}"
-        if hooks.has_plugin(name):  # the same distribution, on the path twice
+        if hooks.has_plugin(_plugin_name(found)):  # announced twice
             continue
         try:
-            plugin = registry.load_found(found)
-            hooks.register(plugin, name=name)
-            hooks.check_pending()
-            if not hooks.get_hookcallers(plugin):
-                raise PluginError("it has no function marked with pairchain.hookimpl.", **found.described)
-        except (PluginError, ValueError, pluggy.PluginValidationError) as error:
-            if hooks.has_plugin(name):
-                hooks.unregister(name=name)
-            owner = f"{found.distribution} {found.version}"
-            warn(f"the hooks of {owner} are left out: {error}")
+            _add(found, hooks, registry)
+        except PluginError as error:
+            warn(f"the hooks of {found.distribution} {found.version} are left out: {error}")
     return hooks
+
+
+def check_hooks(found: Found, registry: Registry = default) -> None:
+    """Import the hook implementation ``found``, and check it against what is specified; it is not asked anything.
+
+    Raises:
+        PluginError: It cannot be imported, or answers no hook as specified; the message says why.
+    """
+    hooks = pluggy.PluginManager(PROJECT)
+    hooks.add_hookspecs(Specification)
+    _add(found, hooks, registry)
+
+
+def _add(found: Found, hooks: pluggy.PluginManager, registry: Registry) -> None:
+    """Add ``found`` to ``hooks``, or raise a PluginError and leave them as they were."""
+    name = _plugin_name(found)
+    plugin = registry.load_found(found)
+    try:
+        hooks.register(plugin, name=name)
+        hooks.check_pending()
+        if not hooks.get_hookcallers(plugin):
+            raise PluginError("it has no function marked with pairchain.hookimpl.", **found.described)
+    except (PluginError, ValueError, pluggy.PluginValidationError) as error:
+        if hooks.has_plugin(name):
+            hooks.unregister(name=name)
+        if isinstance(error, PluginError):
+            raise
+        raise PluginError(str(error), **found.described) from error
+
+
+def _plugin_name(found: Found) -> str:
+    return f"{found.distribution}:{found.name}"
 
 
 def who_answers(hook: str, registry: Registry = default) -> frozenset[str]:

@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import importlib_metadata
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidName, canonicalize_name
 
@@ -24,7 +25,8 @@ from pairchain.discovery import (
     HOOKS_GROUP,
     MODULES_GROUP,
     Found,
-    installed_entry_points,
+    Installed,
+    installed,
     standard_distribution,
 )
 from pairchain.errors import (
@@ -37,9 +39,6 @@ from pairchain.errors import (
     nearest,
     warn,
 )
-
-if TYPE_CHECKING:
-    from importlib_metadata import EntryPoint
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class Registry:
     """Finds module types and hooks in installed distributions, and holds those registered by hand.
 
     Args:
-        entry_points: Called without arguments, returns every entry point of every installed distribution; None for
-            `installed_entry_points`.
+        distributions: Called without arguments, returns the distributions on the path, in its order; None for those of
+            this process.
         environ: Read for ``PAIRCHAIN_PLUGINS`` and ``PAIRCHAIN_DISABLE_PLUGINS``: distribution names, separated by
             commas.
         core_version: Version that a plugin's ``Requires-Dist: pairchain-core`` is checked against.
@@ -70,14 +69,15 @@ class Registry:
     def __init__(
         self,
         *,
-        entry_points: Callable[[], Iterable[EntryPoint]] | None = None,
+        distributions: Callable[[], Iterable[Any]] | None = None,
         environ: Mapping[str, str] = os.environ,
         core_version: str | None = None,
     ) -> None:
-        self._entry_points = entry_points or installed_entry_points
+        self._distributions = distributions or importlib_metadata.distributions
         self._environ = environ
         self._core_version = core_version or pairchain.__version__
         self._found: dict[str, tuple[Found, ...]] | None = None
+        self._installed: tuple[Installed, ...] = ()
         self._loaded: dict[Found, Any] = {}
         self._registered: dict[str, type] = {}
         self._warned: set[str] = set()
@@ -92,6 +92,14 @@ class Registry:
     def find_hooks(self) -> tuple[Found, ...]:
         """Return every announced hook implementation, sorted; see `find`."""
         return self._read()[HOOKS_GROUP]
+
+    def installed(self) -> tuple[Installed, ...]:
+        """Return every distribution that announces something to pairchain, sorted; also one that does not count.
+
+        See `pairchain.plugins` for what is wrong with them, and `find`.
+        """
+        self._read()
+        return self._installed
 
     def refresh(self) -> None:
         """Forget what was found, so that plugins installed or removed since are seen."""
@@ -140,9 +148,7 @@ class Registry:
         Raises:
             PluginConflictError: Several distributions claim the name, or one claims a name reserved for another.
         """
-        claims = (found for found in self.find() if found.name == name and self.blocked(found) is None)
-        candidates = list({(found.distribution, found.value): found for found in claims}.values())
-        candidates.sort(key=lambda found: found.distribution)
+        candidates = self.claims(name)
         if (owner := standard_distribution(name)) is not None:
             candidates = self._owned(owner, candidates)
         if len(candidates) > 1:
@@ -153,6 +159,12 @@ class Registry:
                 next_step=f"uninstall one, or name the one to leave out in {DISABLE_VARIABLE}.",
             )
         return candidates[0] if candidates else None
+
+    def claims(self, name: str) -> list[Found]:
+        """Return what is announced as type ``name`` and not disabled by the environment, sorted by distribution."""
+        claims = (found for found in self.find() if found.name == name and self.blocked(found) is None)
+        candidates = {(found.distribution, found.value): found for found in claims}
+        return sorted(candidates.values(), key=lambda found: found.distribution)
 
     def load(self, name: str) -> type:
         """Return the class of type ``name``, importing the one plugin that provides it.
@@ -186,16 +198,20 @@ class Registry:
                 raise PluginImportError(
                     f"the plugin {found.name!r} failed to import: {type(error).__name__}: {error}",
                     **found.described,
-                    next_step=f"repair or uninstall {found.distribution or 'it'}, or name it in {DISABLE_VARIABLE}.",
+                    next_step=f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}.",
                 ) from error
         return self._loaded[found]
 
     def blocked(self, found: Found) -> str | None:
         """Return the environment variable that keeps ``found`` from being used, or None."""
-        if (allowed := self._listed(ALLOW_VARIABLE)) is not None and found.distribution not in allowed:
+        return self.disabled_by(found.distribution)
+
+    def disabled_by(self, distribution: str) -> str | None:
+        """Return the environment variable that keeps the plugins of ``distribution`` from being used, or None."""
+        if (allowed := self._listed(ALLOW_VARIABLE)) is not None and distribution not in allowed:
             return ALLOW_VARIABLE
         disabled = self._listed(DISABLE_VARIABLE)
-        return DISABLE_VARIABLE if disabled is not None and found.distribution in disabled else None
+        return DISABLE_VARIABLE if disabled is not None and distribution in disabled else None
 
     def unknown(self, name: str, *, distribution: str = "", file: str = "") -> UnknownTypeError:
         """Return the error for a type nobody provides: what is close, and what to install.
@@ -253,15 +269,19 @@ class Registry:
 
     def _read(self) -> dict[str, tuple[Found, ...]]:
         if self._found is None:
-            groups: dict[str, list[EntryPoint]] = {MODULES_GROUP: [], HOOKS_GROUP: []}
-            for entry_point in self._entry_points():
-                if entry_point.group in groups:
-                    groups[entry_point.group].append(entry_point)
-            self._found = {
-                group: tuple(map(Found, sorted(points, key=lambda point: (point.name, point.value))))
-                for group, points in groups.items()
-            }
-            self._report_unknown_settings()
+            plugins = [one for one in installed(self._distributions()) if one.is_plugin]
+            self._installed = tuple(sorted(plugins, key=lambda one: (one.name, one.hidden_by, one.place)))
+            announced = sorted(
+                (found for one in self._installed if not one.hidden_by for found in one.found),
+                key=lambda found: (found.name, found.value),
+            )
+            groups = (MODULES_GROUP, HOOKS_GROUP)
+            self._found = {group: tuple(found for found in announced if found.group == group) for group in groups}
+            for one in self._installed:
+                if one.fault and not one.hidden_by:
+                    self._warn(f"what {one.name} announces cannot be read, so it is left out: {one.fault}")
+            for fault in self.unknown_settings():
+                self._warn(fault)
         return self._found
 
     def _owned(self, owner: str, candidates: list[Found]) -> list[Found]:
@@ -310,15 +330,17 @@ class Registry:
             return None
         return frozenset(canonicalize_name(name) for name in text.replace(",", " ").split())
 
-    def _report_unknown_settings(self) -> None:
-        settings = {variable: self._listed(variable) for variable in (ALLOW_VARIABLE, DISABLE_VARIABLE)}
-        if not any(settings.values()):
-            return
-        assert self._found is not None
-        installed = {found.distribution for group in self._found.values() for found in group}
-        for variable, names in settings.items():
-            for name in sorted((names or frozenset()) - installed):
-                self._warn(f"{variable} names {name!r}, which is no installed plugin{nearest(name, installed)}.")
+    def unknown_settings(self) -> list[str]:
+        """Return what the environment's settings name that is no installed plugin, a sentence each."""
+        named = {variable: self._listed(variable) or frozenset() for variable in (ALLOW_VARIABLE, DISABLE_VARIABLE)}
+        if not any(named.values()):
+            return []
+        known = {one.name for one in self.installed()}
+        return [
+            f"{variable} names {name!r}, which is no installed plugin{nearest(name, known)}."
+            for variable, names in named.items()
+            for name in sorted(names - known)
+        ]
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:

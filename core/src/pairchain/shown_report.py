@@ -34,9 +34,9 @@ _DEEPEST = 30
 def to_text(report: Report) -> str:
     """Return ``report`` as text, for a person; nothing in it steers the terminal."""
     sections = {
-        "": [_title(report), *_verdict(report)],
+        "": [title(report), *(f"  {line}" for line in verdict(report))],
         "chain": list(_chain(report)),
-        "settings": list(_settings(report)),
+        "settings": list(settings(report)),
         "files from elsewhere": [f"{purpose}: {place}" for purpose, place in report.elsewhere.items()],
         "code that it brings": list(_code(report)),
         "code that no load runs": report.other_code,
@@ -46,10 +46,10 @@ def to_text(report: Report) -> str:
         "good to know": list(_problems(report, lambda problem: not problem.fails)),
     }
     lines: list[str] = []
-    for title, content in sections.items():
+    for heading, content in sections.items():
         if content:
-            lines += ["", title] if title else []
-            lines += [f"  {line}" if title else line for line in content]
+            lines += ["", heading] if heading else []
+            lines += [f"  {line}" if heading else line for line in content]
     return "\n".join(part for line in lines for part in _wrapped(_harmless(line)))
 
 
@@ -78,25 +78,27 @@ def _harmless(line: str) -> str:
     )
 
 
-def _title(report: Report) -> str:
+def title(report: Report) -> str:
+    """Return which model it is: its folder, or its repository and the commit."""
     source = report.source
     where = source.name if source.commit is None else f"{source.name} at {source.commit}"
     return f"{where}, folder {source.subfolder}" if source.subfolder else where
 
 
-def _verdict(report: Report) -> Iterator[str]:
+def verdict(report: Report) -> Iterator[str]:
+    """Yield on a line each how large it is, what it gives a pair, and whether it loads."""
     total = report.total
     if total.tensors:
-        yield f"  {_weights(total)}"
+        yield weights_text(total)
     if report.labels is not None:
-        yield f"  {report.labels} {'score' if report.labels == 1 else 'scores'} for each pair"
+        yield f"{report.labels} {'score' if report.labels == 1 else 'scores'} for each pair"
     about = {problem.about for problem in report.failures}
     if not about:
-        yield "  loads, and runs no code of its own"
+        yield "loads, and runs no code of its own"
     elif about <= set(_ALLOWED):
-        yield f"  loads only if {' and '.join(text for key, text in _ALLOWED.items() if key in about)}, see below"
+        yield f"loads only if {' and '.join(text for key, text in _ALLOWED.items() if key in about)}, see below"
     else:
-        yield "  does not load, see below"
+        yield "does not load, see below"
 
 
 def _chain(report: Report) -> Iterator[str]:
@@ -112,9 +114,9 @@ def _module(module: ModuleReport, model: str, indent: str = "") -> Iterator[str]
     yield f"{indent}{module.name}: {module.type}"
     details = {
         "folder": module.path if module.path != module.name else "",
-        "by": _provider(module, model),
+        "by": provider_text(module, model),
         "model" if not module.modules else "routes": module.facts.summary,
-        "weights": _weights(module.weights) if module.weights is not None else "",
+        "weights": weights_text(module.weights) if module.weights is not None else "",
         "config": _short(module.config) if not module.modules else "",
         "kwargs": ", ".join(module.kwargs),
         "scores": "" if module.labels is None else f"{module.labels} for each pair",
@@ -126,7 +128,8 @@ def _module(module: ModuleReport, model: str, indent: str = "") -> Iterator[str]
         yield from _module(inner, model, f"{indent}    ")
 
 
-def _provider(module: ModuleReport, model: str) -> str:
+def provider_text(module: ModuleReport, model: str) -> str:
+    """Return who provides the class of ``module``, which is part of the model of that name."""
     provider = module.provider
     if provider is None and "--" in module.type:
         return "code that cannot be had"
@@ -142,7 +145,8 @@ def _provider(module: ModuleReport, model: str) -> str:
     return "the class that you pass"
 
 
-def _settings(report: Report) -> Iterator[str]:
+def settings(report: Report) -> Iterator[str]:
+    """Yield its activation, prompts and requirements, a line each."""
     config = report.config
     if report.modules or report.proposed_by:
         yield f"activation: {report.activation or 'none is saved: Sigmoid for one score, Identity for several'}"
@@ -191,7 +195,8 @@ def _short_value(value: Any) -> str:
     return repr(value)
 
 
-def _weights(weights: Weights) -> str:
+def weights_text(weights: Weights) -> str:
+    """Return on one line how many parameters there are, of which dtypes, and how large they are."""
     names = list(weights.parameters)
     if len(names) == 1:
         dtypes = headers.shown_dtype(names[0])

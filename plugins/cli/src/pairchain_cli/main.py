@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
-from pairchain_cli import __version__, terminal
+from pairchain_cli import __version__, looking, new, plugins, telling, terminal
+from pairchain_cli.rank import rank
+from pairchain_cli.score import score
 
 # As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
 
 app = typer.Typer(
     name="pairchain",
     help="Score pairs of texts, images and more with any cross-encoder, and see what it would run before it runs.",
     no_args_is_help=True,
+    cls=telling.PlainGroup,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.command()(rank)
+app.command()(score)
+looking.add_to(app)
+app.add_typer(plugins.app, name="plugins")
+app.add_typer(new.app, name="new")
 
 
 def _show_version(is_asked: bool) -> None:
@@ -38,15 +49,16 @@ def shared(
 ) -> None:
     """Set up what all commands share."""
     terminal.set_up(quiet=quiet, color=False if no_color else None)
+    warnings.showwarning = telling.show_warning
 
 
 def main() -> None:
-    """Run the command, and end the process as shells expect: 0, or 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
+    """Run the command, and end the process as a shell expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
     # only imported to tell pairchain's own errors from others; it brings no torch
     from pairchain.errors import PairchainError
 
     try:
-        app()
+        app(prog_name="pairchain")
     except PairchainError as error:
         terminal.report(str(error))
         sys.exit(FAILED)
@@ -55,4 +67,8 @@ def main() -> None:
     except BrokenPipeError:
         # what is still buffered has no reader either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:
+        # a disk that is full, a folder that is not ours
+        terminal.report(f"{error.strerror}: {error.filename}" if error.filename else str(error))
         sys.exit(FAILED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,11 @@ def set_up(*, quiet: bool, color: bool | None) -> None:
 def is_quiet() -> bool:
     """Return whether only results and errors are wanted."""
     return _is_quiet
+
+
+def is_plain() -> bool:
+    """Return whether nobody wants colours, even on a terminal."""
+    return _has_color is False or bool(os.environ.get("NO_COLOR"))
 
 
 def results() -> Console:

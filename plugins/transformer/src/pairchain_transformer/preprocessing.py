@@ -167,7 +167,7 @@ class Preprocessor:
         if isinstance(self.processor, ProcessorMixin):
             # it may put words of its own around a text
             return _told(lambda some: self._processed(some, TEXT, settings), texts)
-        return processing.tokenize(self.processor, texts, settings)
+        return _told(lambda some: processing.tokenize(self.processor, some, settings), texts)
 
     def _process(self, items: Sequence[Any], settings: Settings) -> dict[str, Any]:
         found = {modality_of(item, self.supported) for item in items}
@@ -235,6 +235,12 @@ def _told(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[An
         if isinstance(error, ImportError) or "not installed" in str(error):
             raise missing_part(error) from error
         culprit = _first_refused(process, items)
+        if culprit is not None and _holds_half_a_character(items[culprit]):
+            raise InputError(
+                "holds half of a character, as text does that was decoded with errors='surrogateescape'.",
+                next_step="decode it with errors='replace'.",
+                index=culprit,
+            ) from error
         what = f"a batch of {len(items)} cannot be processed" if culprit is None else "it cannot be processed"
         reason = " ".join(str(error).split())
         raise InputError(
@@ -242,6 +248,14 @@ def _told(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[An
             next_step="check what it is, and processing_kwargs.",
             index=culprit,
         ) from error
+
+
+def _holds_half_a_character(item: Any) -> bool:
+    if isinstance(item, Mapping):
+        return any(map(_holds_half_a_character, item.values()))
+    if isinstance(item, (list, tuple)):
+        return any(map(_holds_half_a_character, item))
+    return isinstance(item, str) and any("\ud800" <= letter <= "\udfff" for letter in item)
 
 
 def _first_refused(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[Any]) -> int | None:

@@ -1,0 +1,19 @@
+"""The author's kit: checks that a module keeps what a chain expects of it, to subclass with one factory.
+
+Needs pytest, which `pip install 'pairchain-core[testing]'` brings.
+"""
+
+from pairchain.errors import MissingPackageError
+
+try:
+    import pytest as pytest
+except ModuleNotFoundError as error:
+    raise MissingPackageError(
+        "pairchain.testing needs pytest, which is not installed.",
+        next_step="pip install 'pairchain-core[testing]', or pip install pytest.",
+    ) from error
+
+from pairchain.testing.input_contract import InputModuleContract as InputModuleContract
+from pairchain.testing.module_contract import ModuleContract as ModuleContract
+
+__all__ = ["InputModuleContract", "ModuleContract"]

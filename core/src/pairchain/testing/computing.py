@@ -1,0 +1,175 @@
+"""Checks of what a module computes: the features that it reads and writes, and that each pair is computed by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pairchain.flow import SCORES
+from pairchain.module import Features
+from pairchain.testing import part_checks
+from pairchain.testing.author import Author
+from pairchain.testing.features import MASK, ROUNDING, Watched, copied, difference
+from pairchain.testing.subject import Subject
+from pairchain.testing.words import broken, listed
+
+# Sets of names, which are often written as one text by mistake.
+_NAME_ATTRIBUTES = ("reads", "writes", "forward_kwargs", "config_keys", "offers_parts")
+_FOREIGN = "feature_of_another_module"
+
+
+class ComputingChecks(Author):
+    """What a chain expects of a module's forward; see `ModuleContract`."""
+
+    def test_it_is_a_module(self) -> None:
+        """An instance with forward, save and load, and names where names belong."""
+        module = self._made()
+        if self.make_module() is module:
+            broken(
+                "make_module returned one and the same module twice.",
+                expected="each check gets a module of its own, which it moves and changes.",
+                next_step="make it inside make_module.",
+            )
+        for name in _NAME_ATTRIBUTES:
+            if isinstance(value := getattr(module, name, None), str):
+                right = f"[{value!r}]" if name == "config_keys" else f"frozenset({{{value!r}}})"
+                broken(
+                    f"{type(module).__name__}.{name} is the text {value!r}, which counts as its letters.",
+                    expected=f"{name} holds names.",
+                    next_step=f"write {name} = {right}.",
+                )
+
+    def test_it_reads_and_writes_what_it_declares(self) -> None:
+        """What `reads` and `writes` say is true: no more and no less."""
+        subject = self._subject()
+        if (reads := getattr(subject.module, "reads", None)) is not None and not self._is_first:
+            _check_reads(subject, frozenset(reads))
+        if (writes := getattr(subject.module, "writes", None)) is not None:
+            _check_writes(subject, frozenset(writes))
+        _check_scores(subject)
+
+    def test_it_leaves_the_features_of_others_as_they_were(self) -> None:
+        """It hands on what it was given, and changes no tensor in place."""
+        subject = self._subject()
+        before = copied({**subject.features, _FOREIGN: torch.ones(subject.count)})
+        given = copied(before)
+        after = subject.run_on(dict(given))
+        # what its own preprocess made an input module may use up
+        kept = {_FOREIGN, *(getattr(subject.module, "reads", None) or ())}
+        if lost := kept - set(after):
+            broken(
+                f"{subject.name}.forward returned features without {listed(lost)}, which it was given.",
+                expected="features flow through the chain: modules after it may read what modules before it wrote.",
+                next_step="add to the features that you are given, and return those: features['…'] = …; "
+                "return features.",
+            )
+        for name in kept - set(getattr(subject.module, "writes", None) or ()):
+            if difference(given[name], before[name], 0.0):
+                broken(
+                    f"{subject.name}.forward changed {name!r} in place.",
+                    expected="a module changes no tensor that it reads: others read it too.",
+                    next_step="compute a new tensor: `x = x * 2` instead of `x *= 2`, `add` instead of `add_`.",
+                )
+
+    def test_it_computes_the_same_again(self) -> None:
+        """The same features give the same result, in eval mode."""
+        subject = self._subject()
+        first, second = subject.run(subject.features), subject.run(subject.features)
+        for name in sorted(subject.written):
+            if found := difference(second.get(name), first[name], ROUNDING):
+                broken(
+                    f"{subject.name} wrote {name!r} differently for the same features: {found}.",
+                    expected="scores are the same every time; a chain is scored in eval mode.",
+                    next_step="use torch.nn.Dropout, which eval switches off, rather than functional.dropout; draw no "
+                    "random numbers in forward, and keep nothing from one call to the next.",
+                )
+
+    def test_a_pair_is_computed_alone_as_beside_others(self) -> None:
+        """What a pair gets depends neither on its batch nor on padding."""
+        subject = self._subject()
+        together = subject.run(subject.features)
+        for row in range(subject.count):
+            alone = subject.row(subject.run(subject.alone(row)), 0, 1)
+            for name, value in subject.row(together, row, subject.count).items():
+                found = difference(alone.get(name), value, self.tolerance)
+                # without a mask nobody knows which positions are padding
+                if found and (MASK in together or not found.startswith("the shapes")):
+                    broken(
+                        f"{subject.name} wrote {name!r} of pair {row} differently alone and beside "
+                        f"{subject.count - 1} others: {found}.",
+                        expected="what a pair gets depends neither on which pairs are in its batch, nor on padding.",
+                        next_step="compute each row by itself, and leave out where features['attention_mask'] is 0: "
+                        "padding holds whatever the model wrote there.",
+                    )
+
+    def test_a_part_of_a_feature_is_as_good_as_the_whole(self) -> None:
+        """With `reads_part` and `offers_parts`, it reads and writes parts as it does whole features."""
+        subject = self._subject()
+        part_checks.check_reads_part(subject, self.tolerance)
+        part_checks.check_offers_parts(subject, self.tolerance)
+
+
+def _check_reads(subject: Subject, declared: frozenset[str]) -> None:
+    if absent := declared - set(subject.features):
+        broken(
+            f"make_features returned no {listed(absent)}, which `reads` of {subject.name} names.",
+            expected="a module is tried on everything that it declares to read.",
+            next_step="add it to what make_features returns.",
+        )
+    watched = Watched(copied({name: subject.features[name] for name in declared}))
+    try:
+        with torch.inference_mode():
+            subject.module(watched)
+    except KeyError as error:
+        missing = error.args[0]
+        broken(
+            f"{subject.name} reads {missing!r}, which it does not declare; `reads` names {listed(declared)}.",
+            expected="a chain is checked by what its modules declare, before anything is computed.",
+            next_step=f"add {missing!r} to `reads`; or, if it can do without, ask with features.get({missing!r}).",
+        )
+    if unread := declared - watched.read:
+        broken(
+            f"{subject.name} declares that it reads {listed(unread)}, and never did.",
+            expected="a chain without what a module reads is refused, so `reads` names no more than it needs.",
+            next_step=f"let forward read it, or take {listed(unread)} out of `reads`.",
+        )
+
+
+def _check_writes(subject: Subject, declared: frozenset[str]) -> None:
+    after = subject.run(subject.features)
+    if absent := declared - set(after):
+        broken(
+            f"{subject.name} declares that it writes {listed(absent)}, and did not.",
+            expected="a chain is checked by what its modules declare: whoever reads that would fail when it is used.",
+            next_step=f"let forward set features[{min(absent)!r}], or take it out of `writes`.",
+        )
+    if extra := set(after) - declared - set(subject.features):
+        broken(
+            f"{subject.name} wrote {listed(extra)}, which it does not declare; `writes` names {listed(declared)}.",
+            expected="a chain refuses a module that reads what nobody before it declares to write.",
+            next_step=f"add {listed(extra)} to `writes`, or keep it out of the features.",
+        )
+
+
+def _check_scores(subject: Subject) -> None:
+    after: Features = subject.run(subject.features)
+    if SCORES not in subject.written:
+        return
+    scores: Any = after[SCORES]
+    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else None
+    if shape is None or len(shape) not in (1, 2) or shape[0] != subject.count:
+        found = f"of shape {shape}" if shape is not None else f"as {type(scores).__name__}"
+        broken(
+            f"{subject.name} wrote 'scores' {found} for {subject.count} pairs.",
+            expected="scores are a tensor of shape (pairs,) or (pairs, labels).",
+            next_step="keep the first axis for the pairs; keepdim=True keeps one for a single label.",
+        )
+    labels = 1 if len(shape) == 1 else shape[1]
+    declared = getattr(subject.module, "num_labels", None)
+    if declared is not None and declared != labels:
+        broken(
+            f"{subject.name}.num_labels is {declared}, and it wrote {labels} for each pair.",
+            expected="num_labels says how many scores a pair gets; the activation is chosen by it.",
+            next_step=f"set num_labels to {labels}, or leave it out.",
+        )

@@ -1,0 +1,145 @@
+"""Features as the checks handle them: copied, taken apart by pair, compared, and watched while a module reads them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from pairchain.device import on_tensors
+from pairchain.module import Features
+
+MASK = "attention_mask"
+# What computing the same twice may differ by; a fault differs by more.
+ROUNDING = 1e-5
+
+
+class FeatureMissing(KeyError):
+    """A module read a feature that is not there."""
+
+
+class Watched(dict[str, Any]):
+    """Features that note which of them are read, and which are asked for and not there."""
+
+    def __init__(self, features: Mapping[str, Any]) -> None:
+        super().__init__(features)
+        self.read: set[str] = set()
+
+    def __missing__(self, name: str) -> Any:
+        raise FeatureMissing(name)
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        self.read.add(name)
+        return super().pop(name, *default)
+
+    def __iter__(self) -> Iterator[str]:
+        # whoever goes through all of them may have read each
+        self.read.update(super().keys())
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self.read.update(super().keys())
+        return super().keys()
+
+    def values(self) -> Any:
+        self.read.update(super().keys())
+        return super().values()
+
+    def items(self) -> Any:
+        self.read.update(super().keys())
+        return super().items()
+
+
+def copied(features: Mapping[str, Any]) -> Features:
+    """Return features in tensors of their own."""
+    return {name: on_tensors(torch.Tensor.clone, value) for name, value in features.items()}
+
+
+def cast(features: Mapping[str, Any], dtype: torch.dtype) -> Features:
+    """Return features with every number that is no whole number in ``dtype``."""
+    return {
+        name: on_tensors(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, value)
+        for name, value in features.items()
+    }
+
+
+def count_of(features: Mapping[str, Any]) -> int:
+    """Return how many pairs features are of: the length that most tensors have, or 0 if there are none."""
+    lengths = Counter(len(value) for value in features.values() if isinstance(value, torch.Tensor) and value.ndim)
+    return lengths.most_common(1)[0][0] if lengths else 0
+
+
+def rows_of(features: Mapping[str, Any], rows: list[int], count: int) -> Features:
+    """Return the features of some of ``count`` pairs, without the positions that are padding in all of them."""
+    found = {
+        name: value[rows] if isinstance(value, torch.Tensor) and value.ndim and len(value) == count else value
+        for name, value in features.items()
+    }
+    return without_padding(found)
+
+
+def row_of(features: Mapping[str, Any], row: int, count: int, names: Collection[str]) -> Features:
+    """Return what one of ``count`` pairs has of some features, without its padding."""
+    return {name: value for name, value in rows_of(features, [row], count).items() if name in names}
+
+
+def without_padding(features: Mapping[str, Any]) -> Features:
+    """Return features without the positions that are padding for every pair."""
+    mask = features.get(MASK)
+    if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
+        return dict(features)
+    kept = (mask != 0).any(dim=0)
+    return {name: value[:, kept] if is_of_tokens(name, value, mask) else value for name, value in features.items()}
+
+
+def is_of_tokens(name: str, value: Any, mask: torch.Tensor) -> bool:
+    """Return whether a feature has something for each token; an embedding may be as long by chance."""
+    if not isinstance(value, torch.Tensor) or value.shape[:2] != mask.shape:
+        return False
+    return value.ndim > 2 or not value.is_floating_point() or "token" in name or name.endswith("mask")
+
+
+def written_by(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Return the features that a module added or replaced."""
+    return {name for name, value in after.items() if name not in before or before[name] is not value}
+
+
+def difference(one: Any, other: Any, tolerance: float) -> str | None:
+    """Return how two values of a feature differ, or None if they are equal.
+
+    Args:
+        one, other: The values.
+        tolerance: How far numbers may be apart, as a share of the largest; 0 for not at all.
+    """
+    if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
+        if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
+            return f"{type(one).__name__} and {type(other).__name__}"
+        # of anything else nobody knows when two are equal
+        return f"{one!r} and {other!r}" if _is_plain(one) and one != other else None
+    if one.shape != other.shape:
+        return f"the shapes {tuple(one.shape)} and {tuple(other.shape)}"
+    if one.numel() == 0 or torch.equal(one, other):
+        return None
+    first, second = one.double(), other.double()
+    if not torch.equal(first.isfinite(), second.isfinite()):
+        return "numbers where the other has NaN or infinity"
+    kept = first.isfinite()
+    if not kept.any():
+        return None
+    apart = float((first[kept] - second[kept]).abs().max())
+    scale = max(1.0, float(second[kept].abs().max()))
+    return f"up to {apart:.3g}, of numbers up to {scale:.3g}" if apart > tolerance * scale else None
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool, tuple, list))

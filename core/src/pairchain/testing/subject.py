@@ -1,0 +1,159 @@
+"""A module that is tried, with the features that it reads, and what it makes of them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pairchain import trust
+from pairchain.flow import parameters_of
+from pairchain.load import LoadRequest, load_module
+from pairchain.module import Features
+from pairchain.resolve import Resolver
+from pairchain.source import Source
+from pairchain.testing.features import copied, difference, row_of, written_by
+from pairchain.testing.words import broken, explaining
+
+# What the chain tells a module by itself.
+FROM_THE_CHAIN = frozenset({"parts", "read_after"})
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A module, and features of some pairs for its forward.
+
+    Attributes:
+        module: The module.
+        features: What it reads, of all pairs together.
+        count: How many pairs.
+        alone: Returns what it reads, of one pair that has no others beside it.
+    """
+
+    module: Any
+    features: Features
+    count: int
+    alone: Callable[[int], Features]
+
+    @property
+    def name(self) -> str:
+        """The name of its class."""
+        return type(self.module).__name__
+
+    def run(self, features: Mapping[str, Any], **keywords: Any) -> Features:
+        """Return what the module makes of a copy of ``features``; the check fails if that is none."""
+        return self.run_on(copied(features), **keywords)
+
+    def run_on(self, features: Features, **keywords: Any) -> Features:
+        """Return what the module makes of these ``features`` themselves; see `run`."""
+        with (
+            explaining(
+                f"{self.name}.forward raised an error",
+                expected="forward computes on features that preprocess, or the modules before it, wrote.",
+                next_step="repair forward; or, if these are no features for it, return others from make_features.",
+            ),
+            torch.inference_mode(),
+        ):
+            after = self.module(features, **keywords)
+        if not isinstance(after, Mapping):
+            broken(
+                f"{self.name}.forward returned {type(after).__name__}.",
+                expected="forward returns the features, for the module after it reads them.",
+                next_step="end forward with `return features`.",
+            )
+        return dict(after)
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """The features that the module adds or replaces."""
+        before = copied(self.features)
+        after = self.run_on(dict(before))
+        declared = set(getattr(self.module, "writes", None) or ()) & set(after)
+        # of an input module that computes all in preprocess, forward changes nothing
+        return frozenset(declared | written_by(before, after)) or frozenset(after)
+
+    def row(self, after: Features, row: int, count: int) -> Features:
+        """Return what one of ``count`` pairs has of the features that the module writes."""
+        return row_of(after, row, count, self.written)
+
+
+def stirred(module: nn.Module) -> nn.Module:
+    """Return ``module`` with every weight a little off where it was: weights that all begin alike tell nothing."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.is_floating_point() and parameter.device.type == "cpu":
+                noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float32)
+                parameter.mul_(1 + 0.1 * noise.to(parameter.dtype)).add_(0.01 * noise.to(parameter.dtype))
+    return module.eval()
+
+
+@contextmanager
+def reloaded(module: Any, *, safe_serialization: bool = True) -> Iterator[Any]:
+    """Yield a module that was saved as a chain saves it, in a folder inside the model's, and loaded from there.
+
+    The check fails if it cannot be saved or loaded.
+    """
+    cls = type(module)
+    with tempfile.TemporaryDirectory() as model:
+        folder = Path(model, f"1_{cls.__name__}")
+        folder.mkdir()
+        with explaining(
+            f"{cls.__name__}.save(folder, safe_serialization={safe_serialization}) raised an error",
+            expected="a chain calls save with the folder to write to, and says whether weights go to safetensors.",
+            next_step="let save take (self, output_path, *args, safe_serialization=True, **kwargs), and write what "
+            "load needs.",
+        ):
+            module.save(str(folder), safe_serialization=safe_serialization)
+        source = Source(model)
+        with (
+            explaining(
+                f"{cls.__name__}.load raised an error on what save wrote",
+                expected="load returns the module that was saved in the folder `subfolder` of the model.",
+                next_step="name in config_keys what __init__ needs, and let load read no more than save wrote.",
+            ),
+            trust.allowing(trust.Policy(allow_pickle=not safe_serialization)),
+        ):
+            again = load_module(cls, LoadRequest(source, Resolver(source)), folder.name)
+        yield again.eval()
+
+
+def what_is_lost(module: Any, again: Any) -> str:
+    """Return which weights and settings of a module another one of its class does not have, or an empty string."""
+    one, other = module.state_dict(), again.state_dict()
+    weights = sorted(name for name in one if name not in other or difference(one[name], other[name], 0.0))
+    settings = [
+        f"{name} was {value!r} and is {getattr(again, name, None)!r}"
+        for name, value in vars(module).items()
+        if not name.startswith("_") and (text := _as_json(value)) and text != _as_json(getattr(again, name, None))
+    ]
+    lost = [f"the weights {', '.join(weights)} are others"] if weights else []
+    return "; ".join([*lost, *settings])
+
+
+def keyword_names(method: Any) -> set[str]:
+    """Return the keyword arguments that a method names besides its first parameter."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {parameter.name for parameter in parameters_of(method)[1:] if parameter.kind in kinds}
+
+
+def takes_any(method: Any) -> bool:
+    """Return whether a method takes ``**kwargs``."""
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters_of(method))
+
+
+def _as_json(value: Any) -> str:
+    """Return a setting as a file could hold it, or an empty string for what is none."""
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        return ""

@@ -1,0 +1,121 @@
+"""The options that commands share. Nothing here imports torch: ``--help`` has to come at once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from pairchain_cli.reading import InputFormat
+from pairchain_cli.writing import OutputFormat
+
+
+class Activation(StrEnum):
+    """What is applied to the scores."""
+
+    IDENTITY = "identity"
+    SIGMOID = "sigmoid"
+    SOFTMAX = "softmax"
+
+
+def _panel(title: str) -> Any:
+    def option(*names: str, help: str, **more: Any) -> Any:
+        return typer.Option(
+            *names, help=help, rich_help_panel=title, show_default=more.pop("show_default", False), **more
+        )
+
+    return option
+
+
+_reading, _writing = _panel("What is read"), _panel("What is written")
+_loading, _scoring = _panel("How the model is loaded"), _panel("How it scores")
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A folder, or a Hub repository as owner/name.")]
+Device = Annotated[
+    list[str] | None, _loading("--device", metavar="DEVICE", help="Such as cuda:1; give several to use them together.")
+]
+Dtype = Annotated[str | None, _loading("--dtype", metavar="DTYPE", help="Of the weights, such as bfloat16.")]
+Revision = Annotated[str | None, _loading("--revision", metavar="REF", help="Branch, tag or commit of the repository.")]
+Subfolder = Annotated[str, _loading("--subfolder", metavar="PATH", help="Folder inside it that the model is in.")]
+Trust = Annotated[
+    list[str] | None,
+    _loading(
+        "--trust-remote-code",
+        metavar="APPROVAL",
+        help="Code of the model that may run: owner/name@commit or sha256:…, as a refusal prints it; 'any' for all.",
+    ),
+]
+CodeRevision = Annotated[
+    str | None, _loading("--code-revision", metavar="REF", help="Revision of other repositories that its code is in.")
+]
+LockFile = Annotated[
+    str | None, _loading("--lock", metavar="FILE", help="A lock that every file of the model has to agree with.")
+]
+LocalFilesOnly = Annotated[bool, _loading("--local-files-only", help="Use only what was downloaded earlier.")]
+AllowPickle = Annotated[bool, _loading("--allow-pickle", help="Read weights from a pickle, through torch's own guard.")]
+MaxLength = Annotated[
+    int | None, _loading("--max-length", metavar="TOKENS", min=1, help="Longest input; what is longer is cut.")
+]
+TokensPerBatch = Annotated[
+    int | None,
+    _scoring("--tokens-per-batch", metavar="TOKENS", min=1, help="Most tokens that run together, padding included."),
+]
+BatchSize = Annotated[
+    int | None, _scoring("--batch-size", metavar="PAIRS", min=1, help="Most pairs that run together.")
+]
+Prompt = Annotated[str | None, _scoring("--prompt", metavar="TEXT", help="Instruction for the model; '' for none.")]
+PromptName = Annotated[
+    str | None, _scoring("--prompt-name", metavar="NAME", help="Name of one of the model's prompts.")
+]
+ActivationName = Annotated[
+    Activation | None, _scoring("--activation", help="Applied to the scores instead of the model's own.")
+]
+AllowNonFinite = Annotated[
+    bool, _scoring("--allow-non-finite", help="Write scores that are no number, as null, instead of an error.")
+]
+
+# -- reading and writing ----------------------------------------------------------------------------------------------
+
+Pair = Annotated[
+    tuple[str, str] | None, _reading("--pair", metavar="QUERY DOCUMENT", help="A single pair, instead of FILE.")
+]
+QueryColumn = Annotated[
+    str, _reading("--query-column", metavar="NAME", help="Column of the queries.", show_default=True)
+]
+DocumentColumn = Annotated[
+    str, _reading("--document-column", metavar="NAME", help="Column of the documents.", show_default=True)
+]
+ReadAs = Annotated[
+    InputFormat | None, _reading("--input-format", help="What is read; otherwise what its name or first letter says.")
+]
+Delimiter = Annotated[
+    str, _reading("--delimiter", metavar="LETTER", help="Between fields of csv; 'tab' for a tab.", show_default=True)
+]
+Output = Annotated[
+    str, _writing("--output", "-o", metavar="FILE", help="Where to; stdout if not given. It appears when it is whole.")
+]
+WrittenAs = Annotated[
+    OutputFormat | None,
+    _writing("--format", "-f", help="Otherwise what FILE's name says, a table on a terminal, jsonl in a pipe."),
+]
+ScoreColumn = Annotated[
+    str, _writing("--score-column", metavar="NAME", help="What to call the score.", show_default=True)
+]
+Resume = Annotated[bool, _writing("--resume", help="Go on where an earlier run to the same --output was cut off.")]
+Window = Annotated[
+    int | None, _writing("--window", metavar="ROWS", min=1, help="Most rows read before they are scored and written.")
+]
+TopK = Annotated[int | None, _writing("--top-k", "-k", metavar="N", min=1, help="Write the best N only.")]
+
+
+def letter(delimiter: str) -> str:
+    """Return the delimiter that is meant.
+
+    Raises:
+        typer.BadParameter: It is not one letter.
+    """
+    found = {"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter)
+    if len(found) != 1 or found in '"\r\n':
+        raise typer.BadParameter(f"{delimiter!r} is not one letter such as ';', or tab.", param_hint="--delimiter")
+    return found

@@ -1,0 +1,47 @@
+"""The command as a shell runs it: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a process left: its exit status, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+
+def pairchain(
+    *arguments: object,
+    sites: Sequence[Path] = (),
+    folder: Path | None = None,
+    python: Path | str = sys.executable,
+    **environ: str,
+) -> Ended:
+    """Run the command to its end.
+
+    Args:
+        *arguments: What is typed after its name.
+        sites: Folders on the path, with plugins.
+        folder: Where it runs.
+        python: The Python of the environment that it is installed in.
+        **environ: Variables of its environment.
+    """
+    paths = os.pathsep.join(map(os.fspath, sites))
+    done = subprocess.run(
+        [os.fspath(python), "-P", "-m", "pairchain_cli", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": paths, **environ},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
