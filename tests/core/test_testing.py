@@ -32,6 +32,7 @@ BROKEN = {
     "KeepsWhatJsonCannotSay": ("configuration_is_json", "it would come back as {'1': 'one'}", "texts as keys"),
     "NeverGetsItsKeyword": ("keyword_arguments", "takes 'scale', which forward_kwargs does not", "= {'scale'}"),
     "AsksForAKeywordThatItDoesNotTake": ("keyword_arguments", "names 'shift', which its forward", "let forward take"),
+    "CannotDoWithoutItsKeyword": ("scores_pairs", "forward cannot do without 'scale'", "give it a default"),
     "IsRandom": ("the_same_again", "wrote 'scores' differently for the same features", "torch.nn.Dropout"),
     "NamesWithATextWhereASetBelongs": ("it_is_a_module", "reads is the text 'scores'", "reads = frozenset({'scores'})"),
     "IsNotRegistered": ("plugin_registers", "which no installed plugin registers", '[project.entry-points."pairchain'),

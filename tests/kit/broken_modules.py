@@ -229,6 +229,18 @@ class TestAsksForAKeywordThatItDoesNotTake(OfThisFile):
         return Overreaching()
 
 
+class Demanding(Unreachable):
+    forward_kwargs = {"scale"}
+
+    def forward(self, features: dict[str, Any], scale: float) -> dict[str, Any]:  # type: ignore[override]
+        return super().forward(features, scale)
+
+
+class TestCannotDoWithoutItsKeyword(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return Demanding()
+
+
 class Dropout(Temperature):
     config_keys = ["temperature"]
 

@@ -13,7 +13,7 @@ from pairchain.module import Features, missing_methods
 from pairchain.testing import chains
 from pairchain.testing.features import count_of, rows_of
 from pairchain.testing.made_up import CannotGuessError, features_for
-from pairchain.testing.subject import Subject, stirred
+from pairchain.testing.subject import Subject, required_names, stirred
 from pairchain.testing.words import broken, described, listed
 
 
@@ -75,6 +75,12 @@ class Author:
                 f"make_module returned {made!r}, which is not a module: it lacks {', '.join(absent)}.",
                 expected="a module is an instance of torch.nn.Module with forward, save and load.",
                 next_step="subclass pairchain.Module, and return an instance of your class.",
+            )
+        if needed := required_names(made.forward):
+            broken(
+                f"{type(made).__name__}.forward cannot do without {listed(needed)}.",
+                expected="predict(pairs) calls forward with the features alone.",
+                next_step=f"give it a default: forward(self, features, {min(needed)}=…, **kwargs).",
             )
         return made
 

@@ -146,6 +146,16 @@ def keyword_names(method: Any) -> set[str]:
     return {parameter.name for parameter in parameters_of(method)[1:] if parameter.kind in kinds}
 
 
+def required_names(method: Any) -> set[str]:
+    """Return the keyword arguments that a method cannot do without."""
+    named = keyword_names(method)
+    return {
+        parameter.name
+        for parameter in parameters_of(method)[1:]
+        if parameter.name in named and parameter.default is parameter.empty
+    }
+
+
 def takes_any(method: Any) -> bool:
     """Return whether a method takes ``**kwargs``."""
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters_of(method))
