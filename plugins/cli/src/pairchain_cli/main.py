@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pairchain_cli import __version__, terminal
+from pairchain_cli.trace import trace
 
 # As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.command()(trace)
 
 
 def _show_version(is_asked: bool) -> None:

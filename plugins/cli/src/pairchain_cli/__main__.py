@@ -1,0 +1,9 @@
+"""`python -m pairchain_cli`: the command, where its script is not on the path."""
+
+from __future__ import annotations
+
+from pairchain_cli.main import main
+
+# worker processes import this file too
+if __name__ == "__main__":
+    main()
