@@ -74,6 +74,7 @@ _STYLE = """
 .pairchain-trace td.lane { position: relative; width: 40%; border-left: 1px solid #8884; }
 .pairchain-trace td.lane i { position: absolute; top: 25%; height: 50%; min-width: 1px; background: #3f7fbf; }
 .pairchain-trace p { margin: 0.2em 0.5em; }
+.pairchain-trace .module { margin-top: 1em; }
 .pairchain-trace .remark { border-left: 3px solid #d08000; padding-left: 0.5em; }
 """
 
@@ -130,14 +131,18 @@ def _tokens(batch: Batch) -> tuple[str, str]:
 
 
 def _module_lines(module: ModuleSummary) -> Iterator[str]:
-    times = "" if len(module.runs) == 1 else f" in {len(module.runs)} runs"
-    yield f"{module.called}: {duration(module.duration)}{times}"
+    yield f"{module.called}: {_times(module)}"
     rows = [*_feature_rows("read", module.read), *_feature_rows("wrote", module.wrote)]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
     for row in rows:
         yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)) + f"  {row[4]}"
     yield from (f"  {text}" for text in _told(module))
     yield from (f"  ! it {remark}" for remark in module.remarks)
+
+
+def _times(module: ModuleSummary) -> str:
+    runs = "" if len(module.runs) == 1 else f" in {len(module.runs)} runs"
+    return f"{duration(module.duration)}{runs}"
 
 
 def _feature_rows(verb: str, features: dict[str, list[Feature]]) -> Iterator[tuple[str, str, str, str, str]]:
@@ -220,7 +225,7 @@ def _batch_table(trace: Trace) -> str:
 def _module_html(module: ModuleSummary) -> str:
     rows = [*_feature_rows("read", module.read), *_feature_rows("wrote", module.wrote)]
     return (
-        f"<p><b>{escape(module.called)}</b> {duration(module.duration)}</p>"
+        f'<p class="module"><b>{escape(module.called)}</b> {_times(module)}</p>'
         + _table(["", "feature", "type", "shape", "device"], "".join(map(_row, rows)))
         + "".join(f"<p>{escape(text)}</p>" for text in _told(module))
         + "".join(f'<p class="remark">it {escape(remark)}</p>' for remark in module.remarks)
