@@ -24,6 +24,6 @@ def trace(
     if not first:
         scorer.predict(pairs, show_progress_bar=False)
     traced = scorer.trace(pairs)
+    typer.echo(str(traced))
     if save is not None:
         traced.save(save)
-    typer.echo(str(traced))
