@@ -204,6 +204,9 @@ def step(kind: str, name: str = "") -> Iterator[None]:
         kind: What is done, in a word.
         name: Of or by what.
     """
+    if _place.get() is None:
+        yield
+        return
     with _opened(Step(kind, name)):
         yield
 
