@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pairchain import tracing
 from pairchain.chain import ModuleChain
 from pairchain.custom_import import noting_origin
 from pairchain.errors import ChainError, InputError
@@ -110,7 +111,8 @@ def encode_with(
 
 def collate_with(module: Any, items: Sequence[Encoded]) -> Features:
     """Return the features that an input module makes of inputs that it encoded."""
-    with noting_origin(type(module), called=f"{type(module).__name__}.collate"):
+    cls = type(module)
+    with noting_origin(cls, called=f"{cls.__name__}.collate"), tracing.step("collate", cls.__name__):
         features: Features = module.collate(items)
     return features
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from pairchain import tracing
 from pairchain.custom_import import noting_origin
 from pairchain.device import brought_to, device_of
 from pairchain.errors import ChainError
@@ -112,7 +113,8 @@ def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | Non
         taken["prompt"] = prompt
     else:
         inputs = with_prompt(inputs, prompt)
-    with noting_origin(type(module), called=f"{type(module).__name__}.{method.__name__}"):
+    cls = type(module)
+    with noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"), tracing.step(method.__name__, cls.__name__):
         return method(inputs, **taken)
 
 
@@ -143,7 +145,7 @@ def forward_through(
         given |= told_what_is_read(module, row[place:], read_after)
         features = brought_to(features, device_of(module))
         with noting_origin(type(module), called=called(name, module)):
-            features = module(features, **given)
+            features = tracing.watched(module, name)(features, **given)
         if not isinstance(features, Mapping):
             raise ChainError(
                 f"{called(name, module)} returned {type(features).__name__}.",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pairchain import tracing
 from pairchain.activation import Activation
 from pairchain.errors import InputError, NonFiniteScoresError
 
@@ -31,7 +32,8 @@ def finish(
     if isinstance(activation, nn.Module):
         # RReLU draws at random until it is told that it is not trained
         activation.to(scores.device).eval()
-    scores = activation(scores)
+    with tracing.step("activation", getattr(activation, "__name__", type(activation).__name__)):
+        scores = activation(scores)
     if scores.ndim > 1 and scores.shape[-1] == 1:
         scores = scores.squeeze(-1)
     if apply_softmax and scores.ndim > 1:

@@ -27,6 +27,7 @@ from pairchain.modality import check_supported
 from pairchain.pool import WorkerPool, default_devices
 from pairchain.probe import fastest
 from pairchain.prompts import choose
+from pairchain.trace import Trace, traced
 
 
 class Scorer(ModuleChain):
@@ -251,6 +252,21 @@ class Scorer(ModuleChain):
                 progress.add(len(pairs), 0)
                 yield from scores
                 start += len(pairs)
+
+    def trace(self, inputs: Any, **options: Any) -> Trace:
+        """Return what `predict` does with ``inputs``: its steps with their times, what each module reads and writes.
+
+        The scores are those of `predict`, and the model stays as it was. The first call of a model includes what it
+        finds out once; trace a second one to see what every call takes.
+
+        Args:
+            inputs: As for `predict`.
+            **options: As for `predict`, but for ``pool`` and several devices.
+
+        Raises:
+            InputError: Other processes are to score, or as for `predict`.
+        """
+        return traced(self, inputs, options)
 
     def probe_tokens_per_batch(
         self, pairs: Iterable[Any], *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)

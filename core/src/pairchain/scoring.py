@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from pairchain import tracing
 from pairchain.chain import ModuleChain
 from pairchain.device import to_device
 from pairchain.encoding import Encoder, placing_errors
@@ -60,11 +61,14 @@ def score(
     most_tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
     budget = Budget(most_tokens, batch_size)
     scores: torch.Tensor | None = None
-    with Progress(len(items), show_progress_bar) as progress:
+    with (
+        Progress(len(items), show_progress_bar) as progress,
+        tracing.call(first_places, place_of, most_tokens, batch_size),
+    ):
         for start in range(0, len(first_places), _CHUNK):
             places = first_places[start : start + _CHUNK]
             with placing_errors([first_index + place for place in places]):
-                for positions, written, tokens in _in_batches(encoder, [items[place] for place in places], budget):
+                for positions, written, tokens in _in_batches(encoder, items, places, budget):
                     if scores is None:
                         scores = written.new_empty((len(first_places), *written.shape[1:]))
                     # routes may differ in precision
@@ -78,16 +82,16 @@ def score(
 
 
 def _in_batches(
-    encoder: Encoder, items: Sequence[Any], budget: Budget
+    encoder: Encoder, items: Sequence[Any], places: Sequence[int], budget: Budget
 ) -> Iterator[tuple[list[int], torch.Tensor, int]]:
-    """Yield for each batch the positions of its inputs, their scores, and how many tokens that took, if it is known."""
-    encoded, are_encoded = encoder.encode(items)
+    """Yield for each batch of ``items`` at ``places`` where its inputs are among those, their scores, their tokens."""
+    encoded, are_encoded = encoder.encode([items[place] for place in places])
     batches = deque(plan(encoded, range(len(encoded)), budget))
     while batches:
         positions = batches.popleft()
         batch = [encoded[position] for position in positions]
         try:
-            with placing_errors(positions):
+            with placing_errors(positions), tracing.batch(places, positions, batch):
                 features = encoder.collate(batch, are_encoded=are_encoded)
                 written = score_features(encoder.chain, features, len(batch), encoder.keywords)
         except torch.OutOfMemoryError as error:

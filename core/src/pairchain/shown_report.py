@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pairchain import headers
 from pairchain.custom_code import Code
 from pairchain.discovery import installed_version
+from pairchain.showing import harmless, size
 from pairchain.trust import described
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def to_text(report: Report) -> str:
         if content:
             lines += ["", heading] if heading else []
             lines += [f"  {line}" if heading else line for line in content]
-    return "\n".join(part for line in lines for part in _wrapped(_harmless(line)))
+    return "\n".join(part for line in lines for part in _wrapped(harmless(line)))
 
 
 def _wrapped(line: str) -> list[str]:
@@ -68,13 +69,6 @@ def _wrapped(line: str) -> list[str]:
         subsequent_indent=space + " " * (len(mark) if len(mark) > 2 else 2 + len(mark)),
         break_long_words=False,
         break_on_hyphens=False,
-    )
-
-
-def _harmless(line: str) -> str:
-    """Return ``line`` with what a terminal would obey, or could not show, written out."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in line
     )
 
 
@@ -202,15 +196,7 @@ def weights_text(weights: Weights) -> str:
         dtypes = headers.shown_dtype(names[0])
     else:
         dtypes = ", ".join(f"{headers.shown_dtype(name)} {count:,}" for name, count in weights.parameters.items())
-    return f"{weights.total:,} parameters ({dtypes}), {_size(weights.bytes)}"
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
+    return f"{weights.total:,} parameters ({dtypes}), {size(weights.bytes)}"
 
 
 def to_json(report: Report) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 from torch import nn
 
-from pairchain import InputModule
+from pairchain import InputModule, tracing
 from pairchain.encoding import Encoded, not_encoded, placing_errors
 from pairchain.errors import ChainError, FormatError, InputError
 from pairchain.files import write_json
@@ -166,7 +166,7 @@ class Router(InputModule):
         for route, places in places_of.items():
             group = Group(route, list(self._modules_of(route).values()), prompt, keywords)
             own = [items[place] for place in places]
-            with placing_errors(places):
+            with placing_errors(places), tracing.step("route", route):
                 check_supported([item.values for item in own], self._taken_by(route))
                 found = group.encode(own, read_after)
             is_any_encoded = is_any_encoded or found is not None
@@ -208,7 +208,8 @@ class Router(InputModule):
         modules = self._modules_of(route)
         # what only the Router's own entry in modules.json asks for is for every module that can take it
         asked_outside = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
-        return forward_through(modules, features, _given(kwargs, task, modality), asked_outside, read_after)
+        with tracing.step("route", route):
+            return forward_through(modules, features, _given(kwargs, task, modality), asked_outside, read_after)
 
     @property
     def may_read_more(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from pairchain import tracing
 from pairchain.parts import Part
 from pairchain_transformer import encoding, forward, last_layer, linear, padding
 from pairchain_transformer.encoding import Row
@@ -97,11 +98,14 @@ class LibraryBackend:
         if request.may_leave_out and not kwargs:
             last = self.savings.output(model, features, part, prefix, generates=request.generates)
             if last is not None:
+                tracing.note("the output at the last token of each input only, without padding")
                 return {request.feature: last.unsqueeze(1)} if part is None else {part.of(request.feature): last}
             if tokenizer is not None and (part is not None or request.feature == "scores"):
                 gate = self.savings.gate(model, tokenizer, features, request.path, part)
+        if gate is not None:
+            tracing.note(f"in the last layer, after its attention, only the {gate[0]} token of each input")
         with nullcontext() if gate is None else last_layer.only(*gate):
-            output = forward.call(model, request.method, {**features, **kwargs}, request.path)
+            output = forward.call(model, request.method, {**features, **kwargs} if kwargs else features, request.path)
         value = forward.read_output(output, request.path)
         if gate is not None and part is not None:
             return {part.of(request.feature): last_layer.at(value, gate[1])}

@@ -41,10 +41,10 @@ def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], outpu
     parameters = {parameter.name for parameter in named}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named)
     if takes_any and method == "forward":
-        taken = {key: value for key, value in features.items() if key not in _NOT_FOR_MODELS or key in parameters}
+        taken = {key: features[key] for key in features if key not in _NOT_FOR_MODELS or key in parameters}
     else:
         known = {*parameters, *(_ALWAYS_TAKEN if method == "forward" else ())}
-        taken = {key: value for key, value in features.items() if key in known}
+        taken = {key: features[key] for key in features if key in known}
     if "return_dict" in parameters or method == "forward":
         taken["return_dict"] = True
     if "hidden_states" in output_path:

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from pairchain import tracing
+
 Position = Literal["first", "last"]
 
 # How far outputs may be apart, as a part of the largest, to be the same; and how far they must be, to be others.
@@ -101,6 +103,7 @@ def _is_watched(model: nn.Module) -> bool:
     )
 
 
+@tracing.step("check", "what the last layer may leave out")
 def _search(
     model: PreTrainedModel, position: Position, compute: Callable[[], torch.Tensor], places: torch.Tensor
 ) -> bool:

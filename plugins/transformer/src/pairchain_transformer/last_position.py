@@ -19,6 +19,7 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from pairchain import tracing
 from pairchain_transformer import last_layer
 from pairchain_transformer.padding import example, is_close
 from pairchain_transformer.prefixes import Layers, Prefix, PrefixStore
@@ -78,6 +79,8 @@ class LastPosition:
         rest = [row[skipped:] for row in rows]
         places = torch.tensor([len(row) - 1 for row in rest], device=rows[0].device)
         before = [] if prefix is None else self._layers(prefix)
+        if prefix is not None:
+            tracing.note(f"went on after {skipped} tokens that were computed before")
         with last_layer.only("last", places) if self._has_gate else nullcontext():
             hidden = self._hidden(rest, before)
         last = last_layer.at(hidden, places)
@@ -131,6 +134,7 @@ class LastPosition:
         layers = prefix.store.longest(prefix.tokens, self._made_by)
         known = layers[0][0].shape[2] if layers else 0
         if known < len(prefix.tokens):
+            tracing.note(f"computed {len(prefix.tokens) - known} tokens once, with which all of its inputs begin")
             layers = self._compute(prefix.tokens[known:], layers)
             prefix.store.keep(prefix.tokens, layers)
         return layers
@@ -149,6 +153,7 @@ def _cache(layers: Layers, count: int) -> DynamicCache:
     return cache
 
 
+@tracing.step("check", "what gives the model's own output")
 def _prove(computed: LastPosition) -> Proven:
     """Compare with what the model itself makes of two short inputs of different lengths, padded on the left."""
     model = computed.model

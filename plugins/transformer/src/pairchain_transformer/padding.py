@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from pairchain import tracing
 from pairchain_transformer import forward
 
 # How far outputs may be apart, as a part of the largest; what a model makes of padding is much further off.
@@ -64,6 +65,7 @@ def is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     return bool(difference <= tolerance * expected.float().abs().max())
 
 
+@tracing.step("check", "whether padding matters")
 def _is_alike(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
     features = example_features(model, tokenizer)
     ids, mask = features["input_ids"][:1], features["attention_mask"][:1].bool()

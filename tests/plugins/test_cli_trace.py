@@ -1,0 +1,35 @@
+"""``pairchain trace`` shows in a shell what scoring does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from pairchain_cli.main import app
+
+DOCUMENTS = ["about 3 . 5 million", "berlin is known for its museums ."]
+
+
+def shell(*arguments: str) -> str:
+    ran = CliRunner().invoke(app, ["trace", *arguments], catch_exceptions=False)
+    assert ran.exit_code == 0
+    return ran.stdout
+
+
+def test_a_shell_shows_the_steps_of_a_query_and_its_documents(golden: Path) -> None:
+    shown = shell(str(golden / "pooling_cls" / "model"), "how many people live in berlin ?", *DOCUMENTS)
+
+    assert "2 pairs, scored in" in shown
+    assert "encode Transformer" in shown
+    assert "1 Pooling" in shown
+
+
+def test_a_shell_saves_a_trace_for_perfetto(golden: Path, tmp_path: Path) -> None:
+    model = str(golden / "bert_seqcls_1label" / "model")
+
+    shell(model, "berlin ?", *DOCUMENTS, "--first", "--save", str(tmp_path / "trace.json"))
+
+    saved = json.loads((tmp_path / "trace.json").read_text())
+    assert saved["otherData"]["pairs"] == 2
