@@ -44,7 +44,7 @@ def shared(
 
 
 def main() -> None:
-    """Run the command, and end the process as a shell user expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
+    """Run the command, and end the process as a shell expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
     # only imported to tell pairchain's own errors from others; it brings no torch
     from pairchain.errors import PairchainError
 
