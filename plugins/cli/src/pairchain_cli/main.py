@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pairchain_cli import __version__, terminal
+from pairchain_cli.view.command import view
 
 # As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -40,8 +41,11 @@ def shared(
     terminal.set_up(quiet=quiet, color=False if no_color else None)
 
 
+app.command()(view)
+
+
 def main() -> None:
-    """Run the command, and end the process as a shell user expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
+    """Run the command, and end the process as shells expect: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
     # only imported to tell pairchain's own errors from others; it brings no torch
     from pairchain.errors import PairchainError
 
