@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-COMMAND = [sys.executable, "-c", "from pairchain_cli.main import main; main()", "view"]
+# as a terminal starts it, which whoever runs the tests in the background does not
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{INTERRUPTIBLE}; from pairchain_cli.main import main; main()", "view"]
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,10 @@ class Wanted:
         """Return the model.
 
         Raises:
-            PairchainError: As `CrossEncoder` does.
+            PairchainError: As `CrossEncoder` does; a refusal says which options would allow its code.
         """
         from pairchain import CrossEncoder
+        from pairchain.errors import TrustRequiredError
 
         options: dict[str, Any] = {
             "device": self.device,
@@ -79,7 +80,16 @@ class Wanted:
             "lock": self.lock,
             "allow_pickle": self.allow_pickle,
         }
-        return CrossEncoder(self.name, **options)
+        try:
+            return CrossEncoder(self.name, **options)
+        except TrustRequiredError as error:
+            wanted = " ".join(f"--trust-remote-code {approval}" for approval in error.approvals)
+            raise TrustRequiredError(
+                error.what,
+                where=error.where,
+                next_step=f"read it, and if you agree add {wanted}",
+                approvals=error.approvals,
+            ) from error
 
     def inspect(self, commit: str | None) -> Report:
         """Return what the files of the model tell, at the commit that was loaded.

@@ -13,7 +13,6 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
 
 from pairchain.errors import InputError, PairchainError
 from pairchain_cli.view.guards import KEY_HEADER, Guard, Refusal, headers_for, refuses_body
@@ -86,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
         return cast(Server, self.server)
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path).path
+        path = self.path.partition("?")[0]
         if refusal := self._served.guard.refuses_host(self.headers):
             self._refuse(refusal)
         elif path == "/":
@@ -105,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/score": (_JSON, _MOST_JSON_BYTES, partial(self._reply, session.score)),
             "/api/attribution": (_JSON, _MOST_JSON_BYTES, partial(self._stream, session.explain)),
         }
-        path = urlsplit(self.path).path
+        path = self.path.partition("?")[0]
         if refusal := guard.refuses_host(self.headers) or guard.refuses_question(self.headers):
             return self._refuse(refusal)
         if path not in routes:
