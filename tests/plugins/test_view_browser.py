@@ -21,7 +21,7 @@ pytestmark = [
 
 QUERY = "how many people live in berlin ?"
 DOCUMENTS = ["berlin had a population", "<b>yes</b> & no", "a monkey is playing drums ."]
-RED = GOLDEN / "vlm_llava" / "assets" / "red.png"
+RED, BLUE = (GOLDEN / "vlm_llava" / "assets" / f"{name}.png" for name in ("red", "blue"))
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +58,32 @@ def _is_complaint(message: ConsoleMessage) -> bool:
 
 
 def fill(tab: Tab, query: str, documents: list[str]) -> None:
-    """Type as somebody with a keyboard only would."""
+    """Write a query and documents, each as somebody at a keyboard begins the next."""
     tab.get_by_label("Query", exact=True).fill(query)
-    tab.keyboard.press("Tab")
+    tab.get_by_label("A document", exact=True).first.focus()
     for place, text in enumerate(documents):
         if place:
             tab.keyboard.press("Enter")
         tab.keyboard.insert_text(text)
 
 
+def drop(tab: Tab, place: int, path: Path) -> None:
+    """Drop a file on a document."""
+    script = """content => {
+        const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(content)], "dropped.png", {type: "image/png"}));
+        return files;
+    }"""
+    files = tab.evaluate_handle(script, list(path.read_bytes()))
+    tab.locator("#documents li").nth(place).dispatch_event("drop", {"dataTransfer": files})
+
+
 def test_documents_are_scored_and_sorted_with_bars_from_the_keyboard_alone(browser: Browser) -> None:
     model = GOLDEN / "bert_seqcls_1label" / "model"
     with opened(browser, model) as tab:
+        expect(tab.get_by_label("Query", exact=True)).to_be_focused()
+        tab.keyboard.press("Tab")
+        expect(tab.get_by_label("A document", exact=True)).to_be_focused()
         fill(tab, QUERY, DOCUMENTS)
         tab.keyboard.press("Control+Enter")
         expect(tab.locator(".hit")).to_have_count(3)
@@ -108,13 +122,14 @@ def test_a_score_is_explained_word_by_word(browser: Browser) -> None:
 def test_an_image_is_chosen_dropped_and_scored(browser: Browser) -> None:
     model = GOLDEN / "vlm_llava" / "model"
     with opened(browser, model) as tab:
-        fill(tab, "a red square", ["a text", ""])
+        fill(tab, "a red square", ["a text", "", ""])
         tab.locator("#documents li").nth(1).locator("input[type=file]").set_input_files(RED)
-        expect(tab.locator("#documents img")).to_have_count(1)
+        drop(tab, 2, BLUE)
+        expect(tab.locator("#documents img")).to_have_count(2)
         tab.get_by_role("button", name="Score").click()
-        expect(tab.locator(".hit")).to_have_count(2)
-        expect(tab.locator(".hit-image")).to_have_count(1)
-        hits = load(model).rank("a red square", ["a text", str(RED)])
+        expect(tab.locator(".hit")).to_have_count(3)
+        expect(tab.locator(".hit-image")).to_have_count(2)
+        hits = load(model).rank("a red square", ["a text", str(RED), str(BLUE)])
         shown = [float(text.replace("−", "-")) for text in tab.locator(".score").all_inner_texts()]
         assert shown == pytest.approx([hit["score"] for hit in hits], abs=1e-4)
 
