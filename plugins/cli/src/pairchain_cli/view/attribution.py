@@ -17,7 +17,7 @@ from pairchain.errors import InputError
 # Each is a pair to score. More would keep the reader of the page waiting, and tell them little.
 MOST_UNITS = 400
 # Pairs scored at once, after which the page hears of it.
-_WINDOW = 32
+_WINDOW = 16
 
 # Chinese and Japanese put no spaces between words, so each of their characters counts as one.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"

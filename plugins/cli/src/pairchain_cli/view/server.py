@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socketserver
 import sys
@@ -21,6 +22,7 @@ from pairchain_cli.view.session import Session
 HOST = "127.0.0.1"
 _MOST_JSON_BYTES = 4 * 1024 * 1024
 _MOST_IMAGE_BYTES = 20 * 1024 * 1024
+_SECONDS_TO_END = 2.0
 _JSON, _BYTES = "application/json", "application/octet-stream"
 
 
@@ -56,11 +58,20 @@ class Server(ThreadingHTTPServer):
         return f"http://{HOST}:{self.guard.port}/#{self.guard.key}"
 
     def serve_until_interrupted(self) -> None:
-        """Answer until Ctrl-C, which is how this ends."""
+        """Answer until Ctrl-C, which is how this ends; what is being scored then gets a moment to end too."""
         try:
             self.serve_forever()
         except KeyboardInterrupt:
-            self.session.close()
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            is_idle = self.session.close(within=_SECONDS_TO_END)
+        except KeyboardInterrupt:
+            is_idle = False
+        if not is_idle:
+            # torch aborts the process if one of its threads is still there when Python ends
+            os._exit(0)
 
     def server_bind(self) -> None:
         """Bind without asking a name server what this machine is called, as the base class does."""

@@ -98,9 +98,9 @@ class Session:
         for scores in attribution.occluded(plan, score):
             yield {"without": list(map(_number, scores))}
 
-    def close(self) -> None:
-        """Let what is being scored end, and begin nothing more; a thread that computes while Python ends may crash."""
-        self._scoring.acquire()
+    def close(self, *, within: float) -> bool:
+        """Score nothing more, and return whether what is being scored ended within so many seconds."""
+        return self._scoring.acquire(timeout=within)
 
     def _form(self) -> JSON:
         model = self._model
