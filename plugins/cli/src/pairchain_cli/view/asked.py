@@ -125,8 +125,12 @@ def _side(value: Any, name: str) -> Side:
 
 
 def _options(values: Mapping[str, Any]) -> Options:
-    names = ("prompt_name", "prompt", "task")
-    return Options(*(_text(values, name) for name in names), is_raw=values.get("raw") is True)
+    return Options(
+        prompt_name=_text(values, "prompt_name"),
+        prompt=_text(values, "prompt"),
+        task=_text(values, "task"),
+        is_raw=values.get("raw") is True,
+    )
 
 
 def _text(values: Mapping[str, Any], key: str) -> str | None:

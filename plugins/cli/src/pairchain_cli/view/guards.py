@@ -11,7 +11,7 @@ from email.message import Message
 from http import HTTPStatus
 
 # A browser sends it along only where the page itself asks it to; no form and no other site can.
-KEY_HEADER = "X-Pairchain-Key"
+_KEY_HEADER = "X-Pairchain-Key"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Guard:
         """Return why a question about the model is not answered, or None; a page without its key learns nothing."""
         if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             return Refusal(HTTPStatus.FORBIDDEN, "another site asks, and only the page itself may.")
-        given = headers.get(KEY_HEADER, "")
+        given = headers.get(_KEY_HEADER, "")
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self.key.encode()):
             return Refusal(
                 HTTPStatus.FORBIDDEN,

@@ -69,10 +69,10 @@ def _opened(content: bytes) -> Any:
                     next_step="make it smaller; models scale it down anyway.",
                 )
             return image.convert("RGB")
+    except InputError:
+        raise
     # a damaged file raises whatever its decoder does
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"the image cannot be opened: {type(error).__name__}.",
             next_step=f"send one of these: {', '.join(_FORMATS)}.",

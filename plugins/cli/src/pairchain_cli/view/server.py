@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any, Self, cast
 
 from pairchain.errors import InputError, PairchainError
-from pairchain_cli.view.guards import KEY_HEADER, Guard, Refusal, headers_for, refuses_body
+from pairchain_cli.view.guards import Guard, Refusal, headers_for, refuses_body
 from pairchain_cli.view.session import Session
 
 HOST = "127.0.0.1"
@@ -199,6 +199,3 @@ def _as_answer(error: Exception) -> tuple[HTTPStatus, Any]:
 
 def _dumped(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False).encode()
-
-
-__all__ = ["HOST", "KEY_HEADER", "Server"]
