@@ -19,6 +19,9 @@ pytestmark = [
     pytest.mark.skipif(browser_path() is None, reason="there is no Chromium: playwright install chromium"),
 ]
 
+# how long a busy machine may take is not what is tested
+expect.set_options(timeout=60_000)
+
 QUERY = "how many people live in berlin ?"
 DOCUMENTS = ["berlin had a population", "<b>yes</b> & no", "a monkey is playing drums ."]
 RED, BLUE = (GOLDEN / "vlm_llava" / "assets" / f"{name}.png" for name in ("red", "blue"))
