@@ -26,6 +26,8 @@ TEST = [
     "hypothesis>=6.130",
     "peft>=0.15",
     "pillow>=10",
+    # drives the Chromium that is there: the system's, or what `playwright install chromium` fetched
+    "playwright>=1.50",
     "pyyaml",
     "soundfile>=0.12",
     PEER,

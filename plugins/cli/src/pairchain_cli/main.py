@@ -13,6 +13,7 @@ from pairchain_cli import __version__, looking, new, plugins, telling, terminal
 from pairchain_cli.rank import rank
 from pairchain_cli.score import score
 from pairchain_cli.trace import trace
+from pairchain_cli.view.command import view
 
 # As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(rank)
 app.command()(score)
 app.command()(trace)
+app.command()(view)
 looking.add_to(app)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(new.app, name="new")

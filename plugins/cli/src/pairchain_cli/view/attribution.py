@@ -1,0 +1,142 @@
+"""Why this score, by occlusion: what becomes of it when a word is left out, for each word in turn.
+
+It asks nothing of the model but scores, so it is the same for every chain. It says what the score depends on, one word
+at a time, and not what is true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from pairchain.errors import InputError
+
+# Each is a pair to score. More would keep the reader of the page waiting, and tell them little.
+MOST_UNITS = 400
+# Pairs scored at once, after which the page hears of it.
+_WINDOW = 16
+
+# Chinese and Japanese put no spaces between words, so each of their characters counts as one.
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_LETTERS = rf"[^\W{_UNSPACED}]+"
+_PATTERNS = {
+    # 3,520,031 and don't are words; punctuation stands for itself
+    "words": re.compile(rf"{_LETTERS}(?:[.,'’\-]{_LETTERS})*|\S"),
+    "sentences": re.compile(r"\S[^\n]*?(?:[.!?…]+(?=\s)|[。！？]+|$)", re.MULTILINE),
+}
+UNITS = (*_PATTERNS, "tokens")
+
+Span = tuple[int, int]
+Scores = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left out of a pair, one after the other.
+
+    Attributes:
+        texts: Both sides of the pair.
+        spans: For each side, the pieces that are left out, as start and end in its text.
+    """
+
+    texts: tuple[str, str]
+    spans: tuple[tuple[Span, ...], tuple[Span, ...]]
+
+    @property
+    def size(self) -> int:
+        """How many pairs are scored besides the whole one."""
+        return sum(map(len, self.spans))
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Yield the pair without each of the pieces: those of the first side, then those of the second."""
+        first, second = self.texts
+        yield from ((without(first, span), second) for span in self.spans[0])
+        yield from ((first, without(second, span)) for span in self.spans[1])
+
+    def pieces(self) -> list[list[list[Any]]]:
+        """Return both sides in pieces that make up the text: each with its number in `pairs`, or None."""
+        return [_pieces(self.texts[0], self.spans[0], 0), _pieces(self.texts[1], self.spans[1], len(self.spans[0]))]
+
+
+def plan(texts: tuple[str, str], unit: str, tokenizer: Any = None) -> Plan:
+    """Return what to leave out of a pair of texts; a side that is no text is empty, and stays as it is.
+
+    Args:
+        texts: Both sides.
+        unit: ``"words"``, ``"sentences"`` or ``"tokens"``.
+        tokenizer: The model's, for tokens.
+
+    Raises:
+        InputError: There are more pieces than can be waited for, none, or the tokenizer does not tell where tokens are.
+    """
+    if unit not in UNITS:
+        raise InputError(f"there is no unit {unit!r}.", next_step=f"take one of {', '.join(UNITS)}.")
+    first, second = (tuple(_spans(text, unit, tokenizer)) for text in texts)
+    chosen = Plan(texts, (first, second))
+    if not chosen.size:
+        raise InputError("there is no text in this pair to leave out.", next_step="write some on either side.")
+    if chosen.size > MOST_UNITS:
+        larger = "sentences" if unit != "sentences" else ""
+        raise InputError(
+            f"this pair has {chosen.size:,} {unit}, and would be scored as often; at most {MOST_UNITS} are.",
+            next_step=f"{f'take {larger} instead, or ' if larger else ''}shorten it.",
+        )
+    return chosen
+
+
+def occluded(plan: Plan, score: Scores) -> Iterator[list[float]]:
+    """Yield, some at a time and in the order of `Plan.pairs`, the scores of the pair without each piece."""
+    pairs = plan.pairs()
+    while window := list(islice(pairs, _WINDOW)):
+        yield list(score(window))
+
+
+def without(text: str, span: Span) -> str:
+    """Return ``text`` without a piece of it, and without one of two spaces that then would meet."""
+    before, after = text[: span[0]], text[span[1] :]
+    if after[:1].isspace() and (not before or before[-1].isspace()):
+        after = after[1:]
+    return before + after
+
+
+def tells_tokens(tokenizer: Any) -> bool:
+    """Return whether a tokenizer tells which letters its tokens stand for."""
+    return bool(getattr(tokenizer, "is_fast", False))
+
+
+def _spans(text: str, unit: str, tokenizer: Any) -> Iterator[Span]:
+    if unit == "tokens":
+        yield from _token_spans(text, tokenizer)
+    else:
+        yield from (found.span() for found in _PATTERNS[unit].finditer(text))
+
+
+def _token_spans(text: str, tokenizer: Any) -> Iterator[Span]:
+    if not tells_tokens(tokenizer):
+        raise InputError("this model's tokenizer does not tell where its tokens are.", next_step="take words instead.")
+    if not text:
+        return
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=False)["offset_mapping"]
+    end_before = 0
+    for start, end in offsets:
+        # a letter may be several tokens, and some count the space before them as theirs
+        start = max(start + len(text[start:end]) - len(text[start:end].lstrip()), end_before)
+        if start < end:
+            yield start, end
+            end_before = end
+
+
+def _pieces(text: str, spans: Sequence[Span], first: int) -> list[list[Any]]:
+    pieces: list[list[Any]] = []
+    end_before = 0
+    for number, (start, end) in enumerate(spans, first):
+        if end_before < start:
+            pieces.append([text[end_before:start], None])
+        pieces.append([text[start:end], number])
+        end_before = end
+    if end_before < len(text):
+        pieces.append([text[end_before:], None])
+    return pieces

@@ -1,0 +1,52 @@
+"""`pairchain view`: load a model, and serve its page until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from pairchain_cli import terminal
+from pairchain_cli.view import options
+
+
+def view(
+    model: options.Model,
+    device: options.Device = None,
+    revision: options.Revision = None,
+    subfolder: options.Subfolder = "",
+    code_revision: options.CodeRevision = None,
+    trusted: options.Trust = None,
+    lock: options.Lock = None,
+    allow_pickle: options.AllowPickle = False,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any that is free.", min=0, max=65535)] = 0,
+    opens: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
+) -> None:
+    """Show a model on a page of your own: its chain, scores for what you type, and what moved a score.
+
+    The page is served on 127.0.0.1 only, and asks nothing of the network. Its address, which holds a key, is printed.
+    """
+    wanted = options.Wanted(model, device, revision, subfolder, code_revision, tuple(trusted or ()), lock, allow_pickle)
+    notes = terminal.notes()
+    notes.print(f"loading {model} …", markup=False, highlight=False)
+
+    # only here: they bring torch, and `--help` answers without
+    from pairchain_cli.view.server import Server
+    from pairchain_cli.view.session import Session
+
+    with Server(Session.load(wanted), port=port) as server:
+        typer.echo(server.url)
+        notes.print("Ctrl-C ends it.", markup=False, highlight=False)
+        if opens and _has_screen():
+            # some browsers answer only when they are closed
+            threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
+        server.serve_until_interrupted()
+
+
+def _has_screen() -> bool:
+    """Return whether a browser could show a page; one for the terminal would take it over."""
+    return sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
