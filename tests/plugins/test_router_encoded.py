@@ -79,6 +79,8 @@ def beside_pictures() -> tuple[CrossEncoder, CrossEncoder, Noting]:
 def test_the_batches_of_each_route_hold_as_many_tokens_as_they_may() -> None:
     model, plain, chat = two_texts()
     model.tokens_per_batch = 300
+    # a model is asked something the first time, with batches of its own
+    model.predict(MIXED)
     batches = {route[0]: Batches(route[0]) for route in (plain, chat)}
 
     model.predict(MIXED)
