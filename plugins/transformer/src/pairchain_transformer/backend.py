@@ -81,7 +81,7 @@ class LibraryBackend:
             prefix: The first tokens of all of them, if they are to be computed once.
             **kwargs: For the model, besides the features.
         """
-        with linear.by_onednn(self.onednn, features):
+        with linear.by_onednn(self.onednn, model, features):
             return self._run(model, tokenizer, features, request, prefix, **kwargs)
 
     def _run(

@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from pairchain import tracing
@@ -22,42 +24,20 @@ from pairchain import tracing
 # With fewer tokens neither is faster, and oneDNN prepares itself for every new number of them.
 _LEAST_TOKENS = 64
 
-# So many tokens are computed before the time is taken to find out: for less it does not pay.
-_TOKENS_BEFORE_A_CHECK = 512
-
-
-class _Choice:
-    """Which of the two is faster here; found out once for a process."""
-
-    def __init__(self) -> None:
-        self._tokens = 0
-        self._is_faster: bool | None = None
-        self._checking = threading.Lock()
-
-    def for_tokens(self, count: int) -> bool:
-        """Return whether oneDNN is known to be the faster, now that ``count`` more tokens are computed."""
-        if self._is_faster is None:
-            with self._checking:
-                self._tokens += count
-                if self._is_faster is None and self._tokens >= _TOKENS_BEFORE_A_CHECK:
-                    self._is_faster = is_available() and _gain() > 1
-        return bool(self._is_faster)
-
-
-_choice = _Choice()
+_measuring = threading.Lock()
 
 
 @contextmanager
-def by_onednn(wanted: bool | None, features: Mapping[str, Any]) -> Iterator[None]:
+def by_onednn(wanted: bool | None, model: nn.Module, features: Mapping[str, Any]) -> Iterator[None]:
     """Compute linear layers by oneDNN.
 
     Args:
         wanted: Whether to; None where it is faster.
-        features: What is computed, which says how many tokens it is.
+        model: What computes.
+        features: What it is given; that of fewer than 64 tokens stays with PyTorch.
     """
     if wanted is None:
-        tokens = _count_tokens(features)
-        wanted = _choice.for_tokens(tokens) and tokens >= _LEAST_TOKENS
+        wanted = _is_on_cpu(model) and not _are_few(features) and _is_faster()
     if not wanted or not is_available():
         yield
         return
@@ -66,10 +46,25 @@ def by_onednn(wanted: bool | None, features: Mapping[str, Any]) -> Iterator[None
         yield
 
 
-def _count_tokens(features: Mapping[str, Any]) -> int:
-    """Return how many tokens inputs have, padding included; images and audio without any have many."""
+def _is_on_cpu(model: nn.Module) -> bool:
+    weight = next(model.parameters(), None)
+    return weight is not None and weight.device.type == "cpu" and weight.dtype is torch.float32
+
+
+def _are_few(features: Mapping[str, Any]) -> bool:
     ids = features.get("input_ids")
-    return ids.numel() if isinstance(ids, torch.Tensor) else _TOKENS_BEFORE_A_CHECK
+    return isinstance(ids, torch.Tensor) and ids.numel() < _LEAST_TOKENS
+
+
+def _is_faster() -> bool:
+    """Return whether oneDNN is the faster here, found out once in a process: equal calls are computed equally."""
+    with _measuring:
+        return _measured()
+
+
+@cache
+def _measured() -> bool:
+    return is_available() and _gain() > 1
 
 
 def is_available() -> bool:
@@ -101,7 +96,7 @@ def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and all(
-            type(tensor) in (torch.Tensor, torch.nn.Parameter)
+            type(tensor) in (torch.Tensor, nn.Parameter)
             and tensor.dtype is torch.float32
             and tensor.device.type == "cpu"
             and tensor.layout is torch.strided
