@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from command import rows_in
 from hub_server import HubServer
 
@@ -15,6 +16,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "command-line.md"
 BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_commands_in_the_guide_run(hub: HubServer, golden: Path, tmp_path: Path) -> None:
     hub.add_repo("cross-encoder/ms-marco-MiniLM-L6-v2")
     hub.commit("cross-encoder/ms-marco-MiniLM-L6-v2", golden / "bert_seqcls_1label" / "model")

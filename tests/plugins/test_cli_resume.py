@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,14 +79,29 @@ def read(output: Path) -> list[dict[str, str]]:
     return [{"id": str(row["id"]), "score": str(row["score"])} for row in rows]
 
 
-def cut_off(folder: Path, *options: object, rows: int = 40) -> tuple[Path, Path]:
-    """Return the input and the output of a run that was killed, with some of the rows scored."""
+def cut_off(folder: Path, *options: object) -> tuple[Path, Path]:
+    """Return the input and the output of a run in ``folder`` that was killed, with some of 40 rows scored."""
     given, output = folder / "pairs.jsonl", folder / "scores.jsonl"
-    given.write_text(json_lines(some_pairs(rows)))
+    given.write_text(json_lines(some_pairs(40)))
     killed = run_process("score", MODEL, given, "-o", output, "--window", 8, *options, before=KILLED)
     assert killed.code == -signal.SIGKILL
     assert not output.exists()
     return given, output
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one run that was killed, for tests to copy."""
+    folder = tmp_path_factory.mktemp("killed")
+    cut_off(folder)
+    return folder
+
+
+@pytest.fixture
+def cut(killed: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The input and the output of a run that was killed, with some of 40 rows scored."""
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "pairs.jsonl", tmp_path / "scores.jsonl"
 
 
 def journal(output: Path) -> Path:
@@ -115,8 +131,10 @@ def test_a_kill_at_any_moment_neither_loses_nor_doubles_a_row(tmp_path: Path, en
     assert moment > 15
 
 
-def test_a_killed_command_goes_on_with_resume_and_gives_what_it_would_have_given(tmp_path: Path) -> None:
-    given, output = cut_off(tmp_path)
+def test_a_killed_command_goes_on_with_resume_and_gives_what_it_would_have_given(
+    cut: tuple[Path, Path], tmp_path: Path
+) -> None:
+    given, output = cut
     assert 0 < json.loads(journal(output).read_text())["rows"] < 40
     resumed = run("score", MODEL, given, "-o", output, "--resume")
     assert (resumed.code, resumed.out) == (0, "")
@@ -127,16 +145,16 @@ def test_a_killed_command_goes_on_with_resume_and_gives_what_it_would_have_given
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.jsonl", "scores.jsonl"]
 
 
-def test_a_torn_last_line_is_written_again(tmp_path: Path) -> None:
-    given, output = cut_off(tmp_path)
+def test_a_torn_last_line_is_written_again(cut: tuple[Path, Path]) -> None:
+    given, output = cut
     with output.with_name("scores.jsonl.part").open("a") as part:
         part.write('{"id": 99, "query": "how ma')
     assert run("score", MODEL, given, "-o", output, "--resume").code == 0
     assert [row["id"] for row in rows_in(output.read_text())] == list(range(40))
 
 
-def test_without_resume_what_was_scored_is_not_thrown_away(tmp_path: Path) -> None:
-    given, output = cut_off(tmp_path)
+def test_without_resume_what_was_scored_is_not_thrown_away(cut: tuple[Path, Path]) -> None:
+    given, output = cut
     before = journal(output).read_text()
     refused = run("score", MODEL, given, "-o", output)
     assert refused.code == 1
@@ -148,15 +166,15 @@ def test_without_resume_what_was_scored_is_not_thrown_away(tmp_path: Path) -> No
     assert len(rows_in(output.read_text())) == 40
 
 
-def test_rows_that_are_added_to_the_input_meanwhile_are_scored_too(tmp_path: Path) -> None:
-    given, output = cut_off(tmp_path)
+def test_rows_that_are_added_to_the_input_meanwhile_are_scored_too(cut: tuple[Path, Path]) -> None:
+    given, output = cut
     given.write_text(json_lines(some_pairs(50)))
     assert run("score", MODEL, given, "-o", output, "--resume").code == 0
     assert [row["id"] for row in rows_in(output.read_text())] == list(range(50))
 
 
-def test_another_input_than_the_one_that_was_scored_is_refused(tmp_path: Path) -> None:
-    given, output = cut_off(tmp_path)
+def test_another_input_than_the_one_that_was_scored_is_refused(cut: tuple[Path, Path]) -> None:
+    given, output = cut
     given.write_text(given.read_text().replace("monkey", "gorilla"))
     changed = run("score", MODEL, given, "-o", output, "--resume")
     assert changed.code == 1
@@ -179,8 +197,8 @@ def test_other_options_than_the_first_time_are_named(tmp_path: Path) -> None:
     assert again.code == 0
 
 
-def test_another_model_than_the_first_time_is_refused(tmp_path: Path, classifier: Path) -> None:
-    given, output = cut_off(tmp_path)
+def test_another_model_than_the_first_time_is_refused(cut: tuple[Path, Path], classifier: Path) -> None:
+    given, output = cut
     config = json.loads((classifier / "config_sentence_transformers.json").read_text())
     (classifier / "config_sentence_transformers.json").write_text(json.dumps({**config, "prompts": {"a": "b"}}))
     refused = run("score", classifier, given, "-o", output, "--resume")
@@ -189,8 +207,8 @@ def test_another_model_than_the_first_time_is_refused(tmp_path: Path, classifier
     assert run("score", MODEL, given, "-o", output, "--resume").code == 0
 
 
-def test_an_output_that_something_else_changed_is_refused(tmp_path: Path) -> None:
-    given, output = cut_off(tmp_path)
+def test_an_output_that_something_else_changed_is_refused(cut: tuple[Path, Path]) -> None:
+    given, output = cut
     part = output.with_name("scores.jsonl.part")
     part.write_text(part.read_text().replace("0.", "1.", 1))
     changed = run("score", MODEL, given, "-o", output, "--resume")

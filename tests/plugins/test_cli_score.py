@@ -236,6 +236,16 @@ def test_devices_and_shell_pipes_are_written_as_they_are(tmp_path: Path) -> None
     assert not os.path.isfile(os.devnull)
 
 
+def test_a_disk_that_is_full_is_told_and_not_traced() -> None:
+    command = f"{sys.executable} -m pairchain_cli score {MODEL} --pair q d"
+    for where in ("-f csv -o /dev/full", "> /dev/full"):
+        ended = subprocess.run(["bash", "-c", f"{command} {where}"], capture_output=True, text=True, check=False)
+        assert ended.returncode == 1
+        assert ended.stderr.startswith("error: cannot write")
+        assert "No space left" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
 def test_warnings_and_bars_go_to_stderr_and_quiet_keeps_them_away(golden: Path) -> None:
     model = golden / "activation_untrusted_path" / "model"
     loud = run_process("score", model, "--pair", "q", "d")

@@ -196,7 +196,7 @@ def _telling_errors(output: str) -> Iterator[None]:
 @contextmanager
 def _file(output: str) -> Iterator[BinaryIO]:
     if is_stream(output):
-        with opened_stream(output) as stream:
+        with _telling_errors(output), opened_stream(output) as stream:
             yield stream
         return
     path = Path(output).resolve()

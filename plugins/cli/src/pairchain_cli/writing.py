@@ -269,10 +269,12 @@ def opened_stream(output: str) -> Iterator[BinaryIO]:
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # what is still buffered has no reader either
+    except OSError as error:
+        # what is still buffered cannot be written either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(NOBODY_READS) from None
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(NOBODY_READS) from None
+        raise
 
 
 def is_stream(output: str) -> bool:
