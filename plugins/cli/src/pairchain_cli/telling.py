@@ -23,7 +23,7 @@ class PlainGroup(TyperGroup):
 def write(*parts: str | tuple[str, str]) -> None:
     """Write a line of results, made of texts and of texts with their colour."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
-    line = "".join(typer.style(_on_one_line(text), fg=color or None) for text, color in pairs)
+    line = "".join(typer.style(_on_one_line(text), fg=color) if color else _on_one_line(text) for text, color in pairs)
     # rich would draw the same, and takes longer to import than it takes to list all plugins
     typer.echo(line, color=False if terminal.is_plain() else None)
 
