@@ -265,3 +265,11 @@ def test_lowering_a_tokenizer_that_lowers_changes_nothing() -> None:
     lowered = classifier(do_lower_case=True)
 
     assert lowered.tokenizer.backend_tokenizer.to_str() == classifier().tokenizer.backend_tokenizer.to_str()
+
+
+@pytest.mark.parametrize("case", ["bert_seqcls_1label", "qwen3_seqcls_chat_template"])
+def test_text_with_half_of_a_character_is_refused_by_its_place(case: str) -> None:
+    model = CrossEncoder(GOLDEN / case / "model", device="cpu")
+
+    with pytest.raises(InputError, match="input 1 holds half of a character"):
+        model.predict([("a", "b"), ("a", "\ud800 b")])
