@@ -24,6 +24,10 @@ from pairchain import tracing
 # With fewer tokens neither is faster, and oneDNN prepares itself for every new number of them.
 _LEAST_TOKENS = 64
 
+# For each new shape it prepares itself, for which it keeps 0.6 MB until the process ends: more are left to PyTorch.
+_MOST_SHAPES = 128
+_prepared: set[tuple[int, ...]] = set()
+
 _measuring = threading.Lock()
 
 
@@ -82,7 +86,7 @@ class _ByOneDNN(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is F.linear and not kwargs and _suits(*args):
+        if func is F.linear and not kwargs and _suits(*args) and _is_prepared(*args):
             return _linear(*args)
         return func(*args, **(kwargs or {}))
 
@@ -104,6 +108,14 @@ def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
             for tensor in (given, weight, *(() if bias is None else (bias,)))
         )
     )
+
+
+def _is_prepared(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
+    """Return whether oneDNN knows these sizes, or may come to know them."""
+    shape = (given.numel() // given.shape[-1], *weight.shape)
+    if shape not in _prepared and len(_prepared) < _MOST_SHAPES:
+        _prepared.add(shape)
+    return shape in _prepared
 
 
 def _linear(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
