@@ -29,6 +29,7 @@ TEST = [
     "pillow>=10",
     # drives the Chromium that is there: the system's, or what `playwright install chromium` fetched
     "playwright>=1.50",
+    "pyarrow>=16",
     "pyyaml",
     "soundfile>=0.12",
     PEER,

@@ -220,7 +220,7 @@ def test_code_of_a_model_runs_only_if_it_was_approved_and_the_page_says_by_what(
     (approval,) = pairchain.inspect(CUSTOM).approvals
     assert status == 1
     assert f"add --trust-remote-code {approval}" in said
-    for given, trust in ((approval, "approved"), ("all", "trusted")):
+    for given, trust in ((approval, "approved"), ("any", "trusted")):
         with viewed(CUSTOM, "--trust-remote-code", given) as page:
             told = page.request("GET", "/api/model").json()
         head = told["modules"][1]["provider"]

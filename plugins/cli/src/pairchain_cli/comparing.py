@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from pairchain_cli import telling
-from pairchain_cli.model_options import LocalFilesOnly, Model, Revision, Subfolder
+from pairchain_cli.model_options import ANY_CODE, Device, LocalFilesOnly, Model, Revision, Subfolder, Trust
 
 FAILED = 1
-_ANY_CODE = "any"
 # For a first look: short and long, related and not, another script, a single letter.
 _SOME_PAIRS = [
     ("How many people live in Berlin?", "Berlin had a population of 3,520,031 registered inhabitants in 2016."),
@@ -41,12 +40,9 @@ def compare(
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most pairs of FILE.")] = 1000,
     query_column: Annotated[str, typer.Option(metavar="NAME", help="Column of the queries.")] = "query",
     document_column: Annotated[str, typer.Option(metavar="NAME", help="Column of the documents.")] = "document",
-    device: Annotated[str | None, typer.Option(metavar="DEVICE", help="Such as cuda:1.", show_default=False)] = None,
+    device: Device = None,
     batch_size: Annotated[int, typer.Option(metavar="PAIRS", min=1, help="Most pairs that run together.")] = 32,
-    trust_remote_code: Annotated[
-        list[str] | None,
-        typer.Option(metavar="APPROVAL", help="Code of the model that may run, as for score.", show_default=False),
-    ] = None,
+    trust_remote_code: Trust = None,
     revision: Revision = None,
     subfolder: Subfolder = "",
     local_files_only: LocalFilesOnly = False,
@@ -70,7 +66,7 @@ def _compared(model: str, pairs: list[Any], trusted: list[str], batch_size: int,
     telling.keep_bars_away()
     import pairchain
 
-    if trusted and _ANY_CODE not in trusted:
+    if trusted and ANY_CODE not in trusted:
         # the other library knows no approvals: it gets what was loaded with them, saved
         loaded = pairchain.CrossEncoder(model, trust_remote_code=trusted, **options)
         return pairchain.compare(loaded, pairs, batch_size=batch_size)

@@ -1,33 +1,69 @@
-"""How every command that takes a model is told which one, and from where."""
+"""How every command that takes a model is told which one, from where, and what of it may run.
+
+Nothing here imports torch: ``--help`` has to come at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+# Stands for approvals of whatever code a model brings.
+ANY_CODE = "any"
+
+
+def panel(title: str) -> Any:
+    """Return what makes options that the help lists under ``title``."""
+
+    def option(*names: str, help: str, **more: Any) -> Any:
+        return typer.Option(
+            *names, help=help, rich_help_panel=title, show_default=more.pop("show_default", False), **more
+        )
+
+    return option
+
+
+_loading = panel("How the model is loaded")
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A folder, or a repository of the Hub as owner/name.", show_default=False)
 ]
-Revision = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of the repository.", show_default=False)
+Device = Annotated[str | None, _loading("--device", metavar="DEVICE", help="Where it computes, such as cuda:1.")]
+Devices = Annotated[
+    list[str] | None, _loading("--device", metavar="DEVICE", help="Such as cuda:1; give several to use them together.")
 ]
-Subfolder = Annotated[
-    str, typer.Option(metavar="FOLDER", help="Where in the folder or repository the model is.", show_default=False)
+Dtype = Annotated[str | None, _loading("--dtype", metavar="DTYPE", help="Of the weights, such as bfloat16.")]
+Revision = Annotated[str | None, _loading("--revision", metavar="REF", help="Branch, tag or commit of the repository.")]
+Subfolder = Annotated[str, _loading("--subfolder", metavar="PATH", help="Folder inside it that the model is in.")]
+CacheFolder = Annotated[Path | None, _loading("--cache-folder", metavar="FOLDER", help="Where downloads are kept.")]
+LocalFilesOnly = Annotated[bool, _loading("--local-files-only", help="Use only what was downloaded earlier.")]
+Trust = Annotated[
+    list[str] | None,
+    _loading(
+        "--trust-remote-code",
+        metavar="APPROVAL",
+        help="Code of the model that may run: owner/name@commit or sha256:…, as a refusal prints it; may be given "
+        f"again. '{ANY_CODE}' allows all.",
+    ),
 ]
-CacheFolder = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Where downloads are kept.", show_default=False)
-]
-LocalFilesOnly = Annotated[bool, typer.Option("--local-files-only", help="Use only what was downloaded earlier.")]
 CodeRevision = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="[OWNER/NAME=]REVISION",
+    _loading(
+        "--code-revision",
+        metavar="[OWNER/NAME=]REF",
         help="Revision of other repositories that its code is in; may be given for each.",
-        show_default=False,
     ),
+]
+LockFile = Annotated[
+    Path | None,
+    _loading("--lock", metavar="FILE", help="A lock that every file of the model has to agree with.", dir_okay=False),
+]
+AllowPickle = Annotated[bool, _loading("--allow-pickle", help="Read weights from a pickle, through torch's own guard.")]
+MaxLength = Annotated[
+    int | None, _loading("--max-length", metavar="TOKENS", min=1, help="Longest input; what is longer is cut.")
 ]
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError
-from pairchain_cli import terminal
+from pairchain_cli import telling
+from pairchain_cli.model_options import ANY_CODE
 from pairchain_cli.options import Activation
 
 if TYPE_CHECKING:
     from pairchain import CrossEncoder
-
-_ANY_CODE = "any"
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,13 @@ class ModelOptions:
     """A model and how it scores; each is as for `pairchain.CrossEncoder` and its ``predict``."""
 
     name: str
-    device: Sequence[str] | None = None
+    device: Sequence[str] = ()
     dtype: str | None = None
     revision: str | None = None
     subfolder: str = ""
-    trust_remote_code: Sequence[str] | None = None
-    code_revision: str | None = None
-    lock: str | None = None
+    trust_remote_code: Sequence[str] = ()
+    code_revision: str | Mapping[str, str] | None = None
+    lock: Path | None = None
     local_files_only: bool = False
     allow_pickle: bool = False
     max_length: int | None = None
@@ -42,6 +41,11 @@ class ModelOptions:
     prompt_name: str | None = None
     activation: Activation | None = None
     allow_non_finite: bool = False
+
+    @property
+    def allowed(self) -> bool | list[str]:
+        """What of its code may run, as `pairchain.CrossEncoder` takes it."""
+        return True if ANY_CODE in self.trust_remote_code else list(self.trust_remote_code)
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -88,11 +92,10 @@ def loaded(options: ModelOptions) -> Iterator[Scoring]:
     Raises:
         PairchainError: It cannot be loaded, or an option makes no sense; the message names options as the shell does.
     """
-    _keep_quiet()
     with speaking_shell():
-        model = _load(options)
+        model = load(options)
         keywords = _keywords(options)
-        devices = options.device or ()
+        devices = options.device
         with model.start_multi_process_pool(devices) if len(devices) > 1 else nullcontext() as pool:
 
             def predict(pairs: Sequence[tuple[Any, Any]]) -> Any:
@@ -104,19 +107,24 @@ def loaded(options: ModelOptions) -> Iterator[Scoring]:
             yield Scoring(model, predict)
 
 
-def _load(options: ModelOptions) -> CrossEncoder:
+def load(options: ModelOptions) -> CrossEncoder:
+    """Return the model.
+
+    Raises:
+        PairchainError: It cannot be loaded, or an option makes no sense.
+    """
+    telling.keep_bars_away()
     # what it imports takes seconds, and errors of the options above do not need it
     from pairchain import CrossEncoder
 
-    for device in options.device or ():
+    for device in options.device:
         _require_device(device)
-    trusted = list(options.trust_remote_code or ())
     return CrossEncoder(
         options.name,
         device=options.device[0] if options.device else None,
         revision=options.revision,
         subfolder=options.subfolder,
-        trust_remote_code=True if _ANY_CODE in trusted else trusted,
+        trust_remote_code=options.allowed,
         code_revision=options.code_revision,
         lock=options.lock,
         local_files_only=options.local_files_only,
@@ -189,10 +197,11 @@ def speaking_shell() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             shown = warnings.showwarning
-            warnings.showwarning = lambda message, category, *rest, **more: (
-                _tell(str(message))
-                if issubclass(category, PairchainWarning)
-                else shown(message, category, *rest, **more)
+            warnings.showwarning = lambda message, category, *rest, **more: shown(
+                category(in_shell_words(str(message))) if issubclass(category, PairchainWarning) else message,
+                category,
+                *rest,
+                **more,
             )
             if not sys.warnoptions:
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -209,16 +218,3 @@ def speaking_shell() -> Iterator[None]:
             where=in_shell_words(error.where),
             next_step=in_shell_words(error.next_step),
         ) from error
-
-
-def _tell(warning: str) -> None:
-    terminal.notes().print(
-        f"warning: {in_shell_words(warning)}", style="yellow", markup=False, highlight=False, soft_wrap=True
-    )
-
-
-def _keep_quiet() -> None:
-    """Keep other libraries from drawing bars that nobody watches; they look at this when they are imported."""
-    if not terminal.is_watched():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("TQDM_DISABLE", "1")

@@ -1,12 +1,13 @@
-"""The options that commands share. Nothing here imports torch: ``--help`` has to come at once."""
+"""The options of commands that score: how, what is read, and what is written."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from pairchain_cli.model_options import panel
 from pairchain_cli.reading import InputFormat
 from pairchain_cli.writing import OutputFormat
 
@@ -19,44 +20,9 @@ class Activation(StrEnum):
     SOFTMAX = "softmax"
 
 
-def _panel(title: str) -> Any:
-    def option(*names: str, help: str, **more: Any) -> Any:
-        return typer.Option(
-            *names, help=help, rich_help_panel=title, show_default=more.pop("show_default", False), **more
-        )
+_reading, _writing = panel("What is read"), panel("What is written")
+_scoring = panel("How it scores")
 
-    return option
-
-
-_reading, _writing = _panel("What is read"), _panel("What is written")
-_loading, _scoring = _panel("How the model is loaded"), _panel("How it scores")
-
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A folder, or a Hub repository as owner/name.")]
-Device = Annotated[
-    list[str] | None, _loading("--device", metavar="DEVICE", help="Such as cuda:1; give several to use them together.")
-]
-Dtype = Annotated[str | None, _loading("--dtype", metavar="DTYPE", help="Of the weights, such as bfloat16.")]
-Revision = Annotated[str | None, _loading("--revision", metavar="REF", help="Branch, tag or commit of the repository.")]
-Subfolder = Annotated[str, _loading("--subfolder", metavar="PATH", help="Folder inside it that the model is in.")]
-Trust = Annotated[
-    list[str] | None,
-    _loading(
-        "--trust-remote-code",
-        metavar="APPROVAL",
-        help="Code of the model that may run: owner/name@commit or sha256:…, as a refusal prints it; 'any' for all.",
-    ),
-]
-CodeRevision = Annotated[
-    str | None, _loading("--code-revision", metavar="REF", help="Revision of other repositories that its code is in.")
-]
-LockFile = Annotated[
-    str | None, _loading("--lock", metavar="FILE", help="A lock that every file of the model has to agree with.")
-]
-LocalFilesOnly = Annotated[bool, _loading("--local-files-only", help="Use only what was downloaded earlier.")]
-AllowPickle = Annotated[bool, _loading("--allow-pickle", help="Read weights from a pickle, through torch's own guard.")]
-MaxLength = Annotated[
-    int | None, _loading("--max-length", metavar="TOKENS", min=1, help="Longest input; what is longer is cut.")
-]
 TokensPerBatch = Annotated[
     int | None,
     _scoring("--tokens-per-batch", metavar="TOKENS", min=1, help="Most tokens that run together, padding included."),

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pairchain.errors import PairchainError
-from pairchain_cli import options
+from pairchain_cli import model_options, options
 from pairchain_cli.models import ModelOptions, loaded
 from pairchain_cli.outputs import passing
 from pairchain_cli.progress import Progress
@@ -21,7 +21,7 @@ from pairchain_cli.writing import STDOUT, Score, Table, chosen_format, refuse_ta
 
 
 def rank(
-    model: options.ModelName,
+    model: model_options.Model,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What the documents are ranked for.")],
     documents: Annotated[
         list[str] | None,
@@ -37,16 +37,16 @@ def rank(
     output: options.Output = STDOUT,
     output_format: options.WrittenAs = None,
     score_column: options.ScoreColumn = "score",
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    revision: options.Revision = None,
-    subfolder: options.Subfolder = "",
-    trust_remote_code: options.Trust = None,
-    code_revision: options.CodeRevision = None,
-    lock: options.LockFile = None,
-    local_files_only: options.LocalFilesOnly = False,
-    allow_pickle: options.AllowPickle = False,
-    max_length: options.MaxLength = None,
+    device: model_options.Devices = None,
+    dtype: model_options.Dtype = None,
+    revision: model_options.Revision = None,
+    subfolder: model_options.Subfolder = "",
+    trust_remote_code: model_options.Trust = None,
+    code_revision: model_options.CodeRevision = None,
+    lock: model_options.LockFile = None,
+    local_files_only: model_options.LocalFilesOnly = False,
+    allow_pickle: model_options.AllowPickle = False,
+    max_length: model_options.MaxLength = None,
     tokens_per_batch: options.TokensPerBatch = None,
     batch_size: options.BatchSize = None,
     prompt: options.Prompt = None,
@@ -60,12 +60,12 @@ def rank(
     """
     how = ModelOptions(
         model,
-        device=device,
+        device=device or (),
         dtype=dtype,
         revision=revision,
         subfolder=subfolder,
-        trust_remote_code=trust_remote_code,
-        code_revision=code_revision,
+        trust_remote_code=trust_remote_code or (),
+        code_revision=model_options.code_revisions(code_revision),
         lock=lock,
         local_files_only=local_files_only,
         allow_pickle=allow_pickle,

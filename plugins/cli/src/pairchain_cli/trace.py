@@ -7,23 +7,43 @@ from typing import Annotated
 
 import typer
 
+from pairchain_cli import model_options
+from pairchain_cli.models import ModelOptions, load, speaking_shell
+
 
 def trace(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, or a repository of the Hub as owner/name.")],
+    model: model_options.Model,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What each document is paired with.")],
     documents: Annotated[list[str], typer.Argument(metavar="DOC…", help="The documents.")],
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it for Perfetto as well.")] = None,
     first: Annotated[bool, typer.Option("--first", help="The first call, with what it finds out once.")] = False,
-    device: Annotated[str | None, typer.Option(help="Where to compute, such as cuda:1.")] = None,
+    device: model_options.Device = None,
+    dtype: model_options.Dtype = None,
+    revision: model_options.Revision = None,
+    subfolder: model_options.Subfolder = "",
+    trust_remote_code: model_options.Trust = None,
+    code_revision: model_options.CodeRevision = None,
+    lock: model_options.LockFile = None,
+    allow_pickle: model_options.AllowPickle = False,
 ) -> None:
     """Show what scoring does: its steps with their times, and what each module reads and writes."""
-    from pairchain import CrossEncoder
-
-    scorer = CrossEncoder(model, device=device)
+    wanted = ModelOptions(
+        model,
+        device=[device] if device else (),
+        dtype=dtype,
+        revision=revision,
+        subfolder=subfolder,
+        trust_remote_code=trust_remote_code or (),
+        code_revision=model_options.code_revisions(code_revision),
+        lock=lock,
+        allow_pickle=allow_pickle,
+    )
     pairs = [(query, document) for document in documents]
-    if not first:
-        scorer.predict(pairs, show_progress_bar=False)
-    traced = scorer.trace(pairs)
+    with speaking_shell():
+        scorer = load(wanted)
+        if not first:
+            scorer.predict(pairs, show_progress_bar=False)
+        traced = scorer.trace(pairs)
     typer.echo(str(traced))
     if save is not None:
         traced.save(save)

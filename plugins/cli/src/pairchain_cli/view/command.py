@@ -10,19 +10,19 @@ from typing import Annotated
 
 import typer
 
-from pairchain_cli import terminal
-from pairchain_cli.view import options
+from pairchain_cli import model_options, terminal
+from pairchain_cli.models import ModelOptions, speaking_shell
 
 
 def view(
-    model: options.Model,
-    device: options.Device = None,
-    revision: options.Revision = None,
-    subfolder: options.Subfolder = "",
-    code_revision: options.CodeRevision = None,
-    trusted: options.Trust = None,
-    lock: options.Lock = None,
-    allow_pickle: options.AllowPickle = False,
+    model: model_options.Model,
+    device: model_options.Device = None,
+    revision: model_options.Revision = None,
+    subfolder: model_options.Subfolder = "",
+    code_revision: model_options.CodeRevision = None,
+    trust_remote_code: model_options.Trust = None,
+    lock: model_options.LockFile = None,
+    allow_pickle: model_options.AllowPickle = False,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any that is free.", min=0, max=65535)] = 0,
     opens: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
 ) -> None:
@@ -30,7 +30,16 @@ def view(
 
     The page is served on 127.0.0.1 only, and asks nothing of the network. Its address, which holds a key, is printed.
     """
-    wanted = options.Wanted(model, device, revision, subfolder, code_revision, tuple(trusted or ()), lock, allow_pickle)
+    wanted = ModelOptions(
+        model,
+        device=[device] if device else (),
+        revision=revision,
+        subfolder=subfolder,
+        trust_remote_code=trust_remote_code or (),
+        code_revision=model_options.code_revisions(code_revision),
+        lock=lock,
+        allow_pickle=allow_pickle,
+    )
     notes = terminal.notes()
     notes.print(f"loading {model} …", markup=False, highlight=False)
 
@@ -38,7 +47,9 @@ def view(
     from pairchain_cli.view.server import Server
     from pairchain_cli.view.session import Session
 
-    with Server(Session.load(wanted), port=port) as server:
+    with speaking_shell():
+        session = Session.load(wanted)
+    with Server(session, port=port) as server:
         typer.echo(server.url)
         notes.print("Ctrl-C ends it.", markup=False, highlight=False)
         if opens and _has_screen():

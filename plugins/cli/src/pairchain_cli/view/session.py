@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from pairchain import CrossEncoder
+from pairchain import CrossEncoder, inspect
 from pairchain.errors import InputError, PairchainError
 from pairchain.modality import IMAGE, TEXT, modality_of, parts
+from pairchain_cli.models import ModelOptions, load
 from pairchain_cli.view import asked, attribution, shown_chain
 from pairchain_cli.view.asked import Options, Side
 from pairchain_cli.view.images import Images
-from pairchain_cli.view.options import Wanted
 
 JSON = dict[str, Any]
 
@@ -36,15 +36,20 @@ class Session:
         self._shown = {**shown, "form": self._form()}
 
     @classmethod
-    def load(cls, wanted: Wanted) -> Session:
+    def load(cls, wanted: ModelOptions) -> Session:
         """Return a session with the model that a user asked for.
 
         Raises:
             PairchainError: It cannot be loaded.
         """
-        model = wanted.load()
+        model = load(wanted)
         try:
-            report = wanted.inspect(None if model.source is None else model.source.commit)
+            report = inspect(
+                wanted.name,
+                revision=None if model.source is None else model.source.commit,
+                subfolder=wanted.subfolder,
+                code_revision=wanted.code_revision,
+            )
         except PairchainError:  # the files can no longer be had, and what was loaded tells most of it
             report = None
         return cls(model, shown_chain.of_model(model, report, wanted))

@@ -11,7 +11,7 @@ from torch import nn
 from pairchain import CrossEncoder, registry, trust
 from pairchain.custom_import import code_of
 from pairchain.report import ModuleReport, Report
-from pairchain_cli.view.options import Wanted
+from pairchain_cli.models import ModelOptions
 
 JSON = dict[str, Any]
 
@@ -20,7 +20,7 @@ _LONGEST_SETTING = 400
 _NO_REPORT = "its files could not be read again, so what they say of types and notes is not shown."
 
 
-def of_model(model: CrossEncoder, report: Report | None, wanted: Wanted) -> JSON:
+def of_model(model: CrossEncoder, report: Report | None, wanted: ModelOptions) -> JSON:
     """Return what the page shows of a model; all of it is what JSON holds.
 
     Args:
@@ -46,13 +46,13 @@ def of_model(model: CrossEncoder, report: Report | None, wanted: Wanted) -> JSON
 
 
 def _chain(
-    modules: Iterable[tuple[str, nn.Module | None]], reports: Sequence[ModuleReport], wanted: Wanted
+    modules: Iterable[tuple[str, nn.Module | None]], reports: Sequence[ModuleReport], wanted: ModelOptions
 ) -> list[JSON]:
     by_name = {report.name: report for report in reports}
     return [_module(name, module, by_name.get(name), wanted) for name, module in modules if module is not None]
 
 
-def _module(name: str, module: nn.Module, report: ModuleReport | None, wanted: Wanted) -> JSON:
+def _module(name: str, module: nn.Module, report: ModuleReport | None, wanted: ModelOptions) -> JSON:
     return {
         "name": name,
         "class": type(module).__name__,
@@ -68,7 +68,7 @@ def _module(name: str, module: nn.Module, report: ModuleReport | None, wanted: W
     }
 
 
-def _routes(module: Any, report: ModuleReport | None, wanted: Wanted) -> list[JSON]:
+def _routes(module: Any, report: ModuleReport | None, wanted: ModelOptions) -> list[JSON]:
     """Return the chains inside a module that holds some side by side, as the format's Router does."""
     chains = getattr(module, "sub_modules", None)
     if not isinstance(chains, nn.ModuleDict):
@@ -93,15 +93,15 @@ def _at(folders: Any, place: int) -> str:
     return str(folders[place]) if isinstance(folders, list) and place < len(folders) else ""
 
 
-def _provider(cls: type, report: ModuleReport | None, wanted: Wanted) -> JSON:
+def _provider(cls: type, report: ModuleReport | None, wanted: ModelOptions) -> JSON:
     """Return who provides a class, in words and by ``trust``: why it was allowed to run."""
     if (code := code_of(cls)) is not None:
-        how = "any code of this model is trusted" if wanted.trust_remote_code is True else f"approved: {code.approval}"
+        how = "any code of this model is trusted" if wanted.allowed is True else f"approved: {code.approval}"
         return {
             "name": code.source.path_of(code.entry.path),
             "version": code.source.commit or "",
             "where": "beside the model" if not code.is_elsewhere else f"in {code.source.name}",
-            "trust": "trusted" if wanted.trust_remote_code is True else "approved",
+            "trust": "trusted" if wanted.allowed is True else "approved",
             "why": f"code that came with the model; {how}",
             "digest": code.digest,
         }
@@ -119,9 +119,9 @@ def _installed(name: str, why: str) -> JSON:
     return {"name": name, "version": installed_version(name), "where": "", "trust": "installed", "why": why}
 
 
-def _code_beside(report: Report, wanted: Wanted) -> list[JSON]:
+def _code_beside(report: Report, wanted: ModelOptions) -> list[JSON]:
     """Return the code that came with the model, and whether it was allowed to run."""
-    policy = trust.policy(wanted.trust_remote_code, False, wanted.code_revision, None)
+    policy = trust.policy(wanted.allowed, False, wanted.code_revision, None)
     return [
         {
             "for": purpose,
