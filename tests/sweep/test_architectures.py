@@ -125,7 +125,11 @@ def described(transformer: Any) -> dict[str, Any]:
 def assert_scored_alike(path: str, task: str, theirs: Any, expected: np.ndarray[Any, Any]) -> None:
     """Assert that pairchain scores the model at ``path`` and describes it as the reference does."""
     ours = OURS.Transformer(path, transformer_task=task)
+    ours.execution.onednn = False
     np.testing.assert_allclose(score(OURS, ours, task), expected, rtol=1e-5, atol=1e-6)
+    # it rounds otherwise, which recurrent layers of random weights make more of
+    ours.execution.onednn = True
+    np.testing.assert_allclose(score(OURS, ours, task), expected, rtol=1e-4, atol=2e-5)
     assert described(ours) == described(theirs)
 
 
