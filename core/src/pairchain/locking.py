@@ -14,13 +14,14 @@ from pairchain import trust
 from pairchain.custom_code import Code
 from pairchain.custom_import import code_of
 from pairchain.discovery import CORE_DISTRIBUTION, installed_version
-from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, harmless, warn
+from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, warn
 from pairchain.facts import ADAPTED, TOKENIZER
 from pairchain.file_hashes import FileHashes, file_hashes, is_for_others
 from pairchain.files import read_json_object, write_aside, write_json
 from pairchain.hub_names import full_name
 from pairchain.inspection import report_on
 from pairchain.report import Report
+from pairchain.showing import on_one_line
 from pairchain.source import Source, open_source
 
 LOCK_FILE = "pairchain.lock.json"
@@ -154,7 +155,7 @@ class Lock:
         found = _made_of(report, hashes)
         mismatches = [
             *([f"the commit is {found.commit}, not {self.commit}"] if self._is_moved(found) else []),
-            *(f"the file {_shown(path)} cannot be read: {why}" for path, why in sorted(hashes.unreadable.items())),
+            *(f"the file {on_one_line(path)} cannot be read: {why}" for path, why in sorted(hashes.unreadable.items())),
             *_file_differences("the file", _without(self.files, hashes.unreadable), found.files, report.homes),
             *(
                 line
@@ -187,7 +188,7 @@ class Lock:
         Raises:
             LockError: It did; the message names every such file.
         """
-        if changed := [_shown(path) for path in hashes.changed()]:
+        if changed := [on_one_line(path) for path in hashes.changed()]:
             raise LockError(
                 f"files changed while the model was loaded: {', '.join(changed)}.",
                 where=str(source),
@@ -359,7 +360,7 @@ def _file_differences(
 ) -> list[str]:
     lines = []
     for name in sorted({*locked, *found}):
-        before, now, shown = locked.get(name), found.get(name), _shown(name)
+        before, now, shown = locked.get(name), found.get(name), on_one_line(name)
         if before is None:
             lines.append(f"{kind} {shown} is not in the lock")
         elif now is None:
@@ -395,11 +396,6 @@ def _drift(locked: Mapping[str, str], found: Mapping[str, str | None]) -> list[s
 
 def _without(files: Mapping[str, str], left_out: Collection[str]) -> dict[str, str]:
     return {path: digest for path, digest in files.items() if path not in left_out}
-
-
-def _shown(path: str) -> str:
-    """Return ``path``, which its author may have written to look like more lines than one."""
-    return harmless(path).replace("\n", "\\n")
 
 
 def _text(value: Any, form: re.Pattern[str] = _TEXT) -> str:

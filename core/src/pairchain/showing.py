@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pairchain.errors import harmless
 
-def harmless(line: str) -> str:
-    """Return ``line`` with what a terminal would obey, or could not show, written out."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in line
-    )
+
+def on_one_line(text: str) -> str:
+    """Return ``text`` with what a terminal would obey, could not show, or would begin a line for, written out."""
+    return harmless(text).replace("\n", "\\n")
 
 
 def size(count: float) -> str:

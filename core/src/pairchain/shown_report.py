@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pairchain import headers
 from pairchain.custom_code import Code
 from pairchain.discovery import installed_version
-from pairchain.showing import harmless, size
+from pairchain.showing import on_one_line, size
 from pairchain.trust import described
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def to_text(report: Report) -> str:
         if content:
             lines += ["", heading] if heading else []
             lines += [f"  {line}" if heading else line for line in content]
-    return "\n".join(part for line in lines for part in _wrapped(harmless(line)))
+    return "\n".join(part for line in lines for part in _wrapped(on_one_line(line)))
 
 
 def _wrapped(line: str) -> list[str]:

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from pairchain.gauges import growth_of, peaks_of
-from pairchain.showing import duration, harmless, size
+from pairchain.showing import duration, on_one_line, size
 from pairchain.tracing import Batch, Step
 from pairchain.watched_features import Feature
 
@@ -43,7 +43,7 @@ def to_text(trace: Trace) -> str:
         lines += ["", *_module_lines(module)]
     if trace.routes:
         lines += ["", "routes", *(f"  {path}: {_inputs(inputs)}" for path, inputs in trace.routes.items())]
-    return "\n".join(harmless(line).rstrip() for line in lines)
+    return "\n".join(on_one_line(line).rstrip() for line in lines)
 
 
 def to_html(trace: Trace) -> str:

@@ -15,8 +15,8 @@ from pairchain_cli.score import score
 from pairchain_cli.trace import trace
 from pairchain_cli.view.command import view
 
-# As shells know them: what was asked is wrong; interrupted; what reads the output has gone.
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+# As shells know them; misuse, 2, is typer's to tell.
+FAILED, INTERRUPTED = 1, 130
 
 
 app = typer.Typer(

@@ -9,7 +9,8 @@ from typing import Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from pairchain.errors import PairchainWarning, harmless
+from pairchain.errors import PairchainWarning
+from pairchain.showing import on_one_line
 from pairchain_cli import terminal
 
 
@@ -23,7 +24,7 @@ class PlainGroup(TyperGroup):
 def write(*parts: str | tuple[str, str]) -> None:
     """Write a line of results, made of texts and of texts with their colour."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
-    line = "".join(typer.style(_on_one_line(text), fg=color) if color else _on_one_line(text) for text, color in pairs)
+    line = "".join(typer.style(on_one_line(text), fg=color) if color else on_one_line(text) for text, color in pairs)
     # rich would draw the same, and takes longer to import than it takes to list all plugins
     typer.echo(line, color=False if terminal.is_plain() else None)
 
@@ -31,7 +32,7 @@ def write(*parts: str | tuple[str, str]) -> None:
 def note(text: str) -> None:
     """Write a line besides the results; nothing where only those are wanted."""
     if not terminal.is_quiet():
-        typer.echo(_on_one_line(text), err=True)
+        typer.echo(on_one_line(text), err=True)
 
 
 def keep_bars_away() -> None:
@@ -59,7 +60,3 @@ def show_warning(
 
 
 _show = warnings.showwarning
-
-
-def _on_one_line(text: str) -> str:
-    return harmless(text).replace("\n", "\\n")
