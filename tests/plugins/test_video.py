@@ -18,7 +18,7 @@ from transformers.video_utils import load_video
 
 from pairchain import CrossEncoder
 from pairchain.errors import InputError, PluginError
-from pairchain_transformer.processors import missing_part
+from pairchain_transformer.libraries import missing_part
 
 RED = GOLDEN / "vlm_llava" / "assets" / "red.png"
 QUERY = "a bee on a flower"

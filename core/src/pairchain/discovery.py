@@ -232,3 +232,11 @@ def installed_version(distribution: str) -> str | None:
         return importlib_metadata.version(distribution)
     except (importlib_metadata.PackageNotFoundError, ValueError):  # a text that can be no name
         return None
+
+
+def installed_metadata(distribution: str) -> Message | None:
+    """Return the metadata of an installed distribution, or None if it is not installed."""
+    try:
+        return cast(Message, importlib_metadata.metadata(distribution))
+    except (importlib_metadata.PackageNotFoundError, ValueError):
+        return None

@@ -228,6 +228,18 @@ class PluginConflictError(PluginError):
     """Two distributions claim one name, or one claims a name reserved for another."""
 
 
+class LibraryConflictError(PluginError):
+    """Two installed libraries that a plugin uses do not fit each other.
+
+    Attributes:
+        conflicts: What needs what, and what is installed instead, a sentence each.
+    """
+
+    def __init__(self, what: str, *, distribution: str, next_step: str, conflicts: tuple[str, ...]) -> None:
+        super().__init__(what, distribution=distribution, next_step=next_step)
+        self.conflicts = conflicts
+
+
 class PluginVersionError(PluginError):
     """A plugin was built for another version of the core."""
 

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
-
+from pairchain.dependency_conflicts import advice, conflicts
 from pairchain.discovery import (
     DISABLE_VARIABLE,
     HOOKS_GROUP,
     MODULES_GROUP,
     Found,
     Installed,
-    installed_version,
     standard_distribution,
 )
 from pairchain.errors import PluginError, PluginVersionError
@@ -143,22 +141,11 @@ def check(found: Found, registry: Registry = default) -> None:
 
 
 def unmet_requirements(plugin: Plugin) -> list[Fault]:
-    """Return what a plugin requires and what is not installed, or not in that version."""
-    unmet = []
-    for line in plugin.installed.requires:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        version = installed_version(requirement.name)
-        wanted = f"{requirement.name}{requirement.specifier}"
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
-            found = "which is not installed" if version is None else f"and {version} is installed"
-            step = f"pip install {wanted!r}"
-            unmet.append(Fault(f"it needs {wanted}, {found}.", step, fails=False, about="requirement"))
-    return unmet
+    """Return what a plugin, and each library that it needs, requires and does not find installed in that version."""
+    return [
+        Fault(f"{conflict}.", advice([conflict]), fails=False, about="requirement")
+        for conflict in conflicts(plugin.name, plugin.installed.metadata)
+    ]
 
 
 def _plugin(installed: Installed, registry: Registry) -> Plugin:

@@ -18,6 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidName, canonicalize_name
 
 import pairchain
+from pairchain.dependency_conflicts import advice, conflicts
 from pairchain.discovery import (
     ALLOW_VARIABLE,
     CORE_DISTRIBUTION,
@@ -195,12 +196,20 @@ class Registry:
             try:
                 self._loaded[found] = found.entry_point.load()
             except (Exception, SystemExit) as error:
-                raise PluginImportError(
-                    f"the plugin {found.name!r} failed to import: {type(error).__name__}: {error}",
-                    **found.described,
-                    next_step=f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}.",
-                ) from error
+                raise self._import_error(found, error) from error
         return self._loaded[found]
+
+    def _import_error(self, found: Found, error: BaseException) -> PluginImportError:
+        """Return the error for a plugin that failed to import; libraries that do not fit are the likely cause."""
+        why = f"the plugin {found.name!r} failed to import: {type(error).__name__}: {error}"
+        known = conflicts(found.distribution, found.installed.metadata)
+        return PluginImportError(
+            f"{why}\n{'; '.join(map(str, known))}." if known else why,
+            **found.described,
+            next_step=advice(known)
+            if known
+            else f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}.",
+        )
 
     def blocked(self, found: Found) -> str | None:
         """Return the environment variable that keeps ``found`` from being used, or None."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from typing import Any
 
-from pairchain.errors import FormatError, PluginError, UnsafePathError
+from pairchain.errors import FormatError, UnsafePathError
 from pairchain.files import read_json_object
 from pairchain.hub_names import is_path
 from pairchain.source import Source
+from pairchain_transformer.libraries import require_peft
 
 SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")
 SAFETENSORS_INDEX = "model.safetensors.index.json"
@@ -41,18 +41,13 @@ def adapter_base(source: Source) -> str | None:
     """Return the model that ``source``, if it holds a PEFT adapter and no model of its own, adapts; else None.
 
     Raises:
-        PluginError: It is an adapter, and the package peft is not installed.
+        PluginError: It is an adapter, and the package peft is not installed, or does not fit the transformers library.
         FormatError: The adapter does not say what it adapts.
     """
     path = source.file("adapter_config.json")
     if path is None or source.file("config.json") is not None:
         return None
-    if importlib.util.find_spec("peft") is None:
-        raise PluginError(
-            "the model is an adapter, which the package peft puts into the model it adapts.",
-            distribution="pairchain-transformer",
-            next_step="pip install 'pairchain-transformer[peft]'",
-        )
+    require_peft("the model is an adapter, which the package peft puts into the model it adapts.")
     base = read_json_object(path, shown_as=f"adapter_config.json of {source.name}").get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise FormatError("adapter_config.json does not say which model it adapts.", where=str(source))

@@ -30,6 +30,7 @@ from pairchain_transformer.checkpoint import (
     check_adapter,
     check_counts,
 )
+from pairchain_transformer.libraries import missing_part, refuse_conflicts, require_peft
 from pairchain_transformer.saving import may_need_kernels
 from pairchain_transformer.tasks import Task
 
@@ -198,8 +199,12 @@ def load_model(
             where=str(source),
             next_step="do not load them any other way unless you know what that would run.",
         ) from error
+    except ImportError as error:
+        refuse_conflicts(error)
+        raise missing_part(error) from error
     except _FROM_A_BAD_FILE as error:
         refuse_code(source, error)
+        refuse_conflicts(error)
         reason = str(error).partition("Model type should be one of")[0].strip()
         raise FormatError(
             f"the model cannot be loaded with {model_class.__name__}: {reason}",
@@ -224,7 +229,13 @@ def load_model(
 
 
 def save_model(model: PreTrainedModel, output_path: str) -> None:
-    """Write the model's configuration and its weights, under their own names if the load changed them."""
+    """Write the model's configuration and its weights, under their own names if the load changed them.
+
+    Raises:
+        LibraryConflictError: The model holds an adapter, and the installed peft does not fit the transformers library.
+    """
+    if getattr(model, "_hf_peft_config_loaded", False):
+        require_peft("the model holds an adapter, which is saved through the package peft.")
     renamed = {encoder.path.rpartition(".")[2] for encoder in ENCODERS.values() if encoder.keys is not None}
     # the library cannot turn the patterns back into the names they matched
     options = {"save_original_format": False} if type(model).__name__ in renamed else {}

@@ -17,7 +17,7 @@ import torch
 from pairchain.errors import InputError, PluginError
 from pairchain.modality import AUDIO, CONTENT, IMAGE, NAMES, TEXT, VIDEO, Modality, is_frames, is_pair, modality_of
 from pairchain_transformer.fetching import Limits, fetched, is_url, short
-from pairchain_transformer.processors import missing_part
+from pairchain_transformer.libraries import missing_part
 
 
 class Opener:

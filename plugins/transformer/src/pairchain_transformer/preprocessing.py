@@ -26,11 +26,12 @@ from pairchain.module import with_prompt
 from pairchain_transformer import processing
 from pairchain_transformer.architectures import WITHOUT_GROUPS
 from pairchain_transformer.fetching import Limits
+from pairchain_transformer.libraries import missing_part
 from pairchain_transformer.media import Opener, split_metadata
 from pairchain_transformer.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.processing import Settings
-from pairchain_transformer.processors import missing_part, tokenizer_of
+from pairchain_transformer.processors import tokenizer_of
 from pairchain_transformer.rendering import Renderer
 from pairchain_transformer.templates import FLAT, message_format
 

@@ -11,10 +11,11 @@ import transformers
 from tokenizers import normalizers
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError, PluginError, UnsafePathError
+from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError, UnsafePathError
 from pairchain.files import check_inside
 from pairchain.source import Source, open_source
 from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES, audio_tokenizers, read_settings
+from pairchain_transformer.libraries import missing_part, refuse_conflicts
 from pairchain_transformer.loading import held_to_policy, refuse_code
 
 # Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
@@ -33,16 +34,6 @@ _TEMPLATES = "additional_chat_templates"
 _NOT_VOCABULARY = frozenset(
     {"special_tokens_map_file", "added_tokens_file", "tokenizer_config_file", "chat_template_file"}
 )
-
-# What a missing package says of itself, and the extra of this distribution that brings it.
-_EXTRAS = {
-    "torchvision": "video",
-    "torchcodec": "video",
-    "soundfile": "audio",
-    "librosa": "audio",
-    "pillow": "image",
-    "pil": "image",
-}
 
 # Their positions are counted from the padding token's id on, so the first ones never hold a token.
 _POSITIONS_AFTER_PADDING = frozenset(
@@ -89,6 +80,7 @@ def load_processor(
     except PairchainError:
         raise
     except ImportError as error:
+        refuse_conflicts(error)
         raise missing_part(error) from error
     except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
         if is_elsewhere and "trust_remote_code" in str(error):
@@ -149,17 +141,6 @@ def pad_left(processor: Any) -> None:
     """Make the tokenizer that ``processor`` is or has, if any, pad on the left."""
     if (tokenizer := tokenizer_of(processor)) is not None:
         tokenizer.padding_side = "left"
-
-
-def missing_part(error: Exception) -> PluginError:
-    """Return the error for an optional package that is not installed, with the extra that brings it."""
-    reason = str(error)
-    extra = next((name for word, name in _EXTRAS.items() if word in reason.lower()), None)
-    return PluginError(
-        f"this model needs a package that is not installed: {' '.join(reason.split())[:200]}",
-        distribution="pairchain-transformer",
-        next_step=f"pip install 'pairchain-transformer[{extra}]'" if extra else "install what it names.",
-    )
 
 
 def _limit_length(

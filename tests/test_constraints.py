@@ -1,0 +1,33 @@
+"""The versions that are tested together: within what the packages publish, and those that errors recommend."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from pairchain_transformer.libraries import versions_tested
+
+ROOT = Path(__file__).parents[1]
+PROJECTS = sorted([ROOT / "core/pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")])
+PINNED = dict(line.split("==") for line in (ROOT / "tests/constraints.txt").read_text().splitlines() if "==" in line)
+# no build of these goes with the CPU build of torch
+UNTESTED = {"torchcodec", "torchvision"}
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.parent.name)
+def test_what_a_package_publishes_admits_the_tested_versions(project: Path) -> None:
+    published = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+    extras = published.get("optional-dependencies", {}).values()
+    for requirement in map(Requirement, [*published["dependencies"], *(line for lines in extras for line in lines)]):
+        name = canonicalize_name(requirement.name)
+        if not name.startswith("pairchain-") and name not in UNTESTED:
+            assert requirement.specifier.contains(PINNED[name]), requirement
+
+
+def test_errors_recommend_the_versions_tested() -> None:
+    assert versions_tested()
+    assert versions_tested().items() <= PINNED.items()
