@@ -15,6 +15,7 @@ from pairchain.custom_import import code_of, noting_origin
 from pairchain.device import device_of, is_dispatched, settle
 from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
 from pairchain.flow import called, check_features
+from pairchain.inputs import BYTES, checked_count
 from pairchain.module import Features, InputModule, missing_methods
 from pairchain.registry import Origin, default
 
@@ -102,7 +103,7 @@ class ModuleChain(nn.Sequential):
     def prefix_cache(self, value: int) -> None:
         if not hasattr(self.input_module, "prefix_cache"):
             raise InputError(f"{type(self.input_module).__name__} has no prefix_cache.", next_step="leave it out.")
-        self.input_module.prefix_cache = value
+        self.input_module.prefix_cache = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
 
     @property
     def device(self) -> torch.device:

@@ -14,6 +14,9 @@ from pairchain.modality import TEXT, is_message, shown
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
 
+# What to pass as a size of something in memory.
+BYTES = "pass a number of bytes such as 2**28, or 0 for none."
+
 # They can be iterated, but say not which comes first, or come apart into what nobody meant.
 _NOT_A_LIST = (str, bytes, Mapping, set, frozenset)
 
@@ -88,14 +91,26 @@ def as_documents(documents: Any, name: str = "documents") -> list[Any]:
     return list(documents)
 
 
-def checked_count(value: Any, name: str) -> int:
-    """Return ``value`` if it is a whole number from one.
+def is_count(value: Any, *, least: int = 1) -> bool:
+    """Return whether ``value`` is an integer of at least ``least``; True, 2.0 and "2" are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def checked_count(value: Any, name: str, *, least: int = 1, next_step: str = "pass a number such as 32.") -> int:
+    """Return ``value`` as an int if it is a count.
+
+    Args:
+        value: What was passed in.
+        name: How errors call it.
+        least: The smallest count that makes sense, 0 or 1.
+        next_step: What errors advise.
 
     Raises:
-        InputError: It is not.
+        InputError: It is not a count.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value <= 0:
-        raise InputError(f"{name} must be a positive integer, got {value!r}.", next_step="pass a number such as 32.")
+    if not is_count(value, least=least):
+        wanted = "a positive integer" if least else "a positive integer or 0"
+        raise InputError(f"{name} must be {wanted}, got {_short(value)}.", next_step=next_step)
     return int(value)
 
 
@@ -111,6 +126,11 @@ def size(item: Any) -> int:
     if callable(elements):
         return int(item.numel())
     return int(np.prod(elements))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> list[Any]:

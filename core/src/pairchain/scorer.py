@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, Literal
 
@@ -36,12 +36,11 @@ class Scorer(ModuleChain):
     Attributes:
         prompts: Prompt texts by name.
         default_prompt_name: The prompt used when none is asked for.
-        tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
     """
 
     prompts: dict[str, str]
     default_prompt_name: str | None
-    tokens_per_batch: int | None = None
+    _tokens_per_batch: int | None = None
     _num_labels: int | None
 
     @accepts_older_arguments(renamed=PREDICT_RENAMES, ignored=PREDICT_IGNORED)
@@ -90,8 +89,7 @@ class Scorer(ModuleChain):
             UnknownKeywordError: No module takes a keyword.
             NonFiniteScoresError: Scores are NaN or infinite.
         """
-        if batch_size != "auto":
-            checked_count(batch_size, "batch_size")
+        _check_batching({"batch_size": batch_size, "chunk_size": chunk_size})
         batch = as_batch(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
@@ -146,7 +144,7 @@ class Scorer(ModuleChain):
         Args:
             query: What each document is paired with.
             documents: The documents; any iterable but a string.
-            top_k: How many to return; None for all.
+            top_k: How many to return; None for all, as is a number larger than that of the documents; 0 for none.
             return_documents: Add each document under ``"text"``.
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
             device, pool, chunk_size, **kwargs: Likewise.
@@ -190,7 +188,7 @@ class Scorer(ModuleChain):
         Args:
             queries: The queries.
             documents_per_query: For each query, its documents.
-            top_k: How many to return for each query; None for all.
+            top_k: How many to return for each query; None for all, 0 for none.
             return_documents: Add each document under ``"text"``.
             **kwargs: As for `rank`.
 
@@ -200,6 +198,9 @@ class Scorer(ModuleChain):
         Raises:
             InputError: There are not as many lists of documents as queries, or as for `rank`.
         """
+        if top_k is not None:
+            top_k = checked_count(top_k, "top_k", least=0, next_step="pass how many to return, or None for all.")
+        _check_batching(kwargs)
         asked, texts = as_documents(queries, "queries"), as_documents(documents_per_query, "documents_per_query")
         if len(asked) != len(texts):
             raise InputError(
@@ -238,6 +239,7 @@ class Scorer(ModuleChain):
             InputError: As for `predict`; an input is numbered from the beginning of the stream.
         """
         checked_count(window, "window")
+        _check_batching(kwargs)
         return self._stream(as_stream(inputs), window, show_progress_bar, kwargs)
 
     def _stream(
@@ -300,6 +302,15 @@ class Scorer(ModuleChain):
             raise
         return self.tokens_per_batch
 
+    @property
+    def tokens_per_batch(self) -> int | None:
+        """Most tokens that run together, padding included; None for what suits the device. Can be set."""
+        return self._tokens_per_batch
+
+    @tokens_per_batch.setter
+    def tokens_per_batch(self, value: int | None) -> None:
+        self._tokens_per_batch = None if value is None else checked_count(value, "tokens_per_batch")
+
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
         """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
 
@@ -348,3 +359,12 @@ class Scorer(ModuleChain):
     @activation_fn.setter
     def activation_fn(self, value: Activation | None) -> None:
         self.__dict__["_activation"] = None if value is None else activation.checked(value)
+
+
+def _check_batching(options: Mapping[str, Any]) -> None:
+    """Refuse a ``batch_size`` or ``chunk_size`` that is not a count."""
+    batch_size = options.get("batch_size", "auto")
+    if not (isinstance(batch_size, str) and batch_size == "auto"):
+        checked_count(batch_size, "batch_size", next_step='pass a number such as 32, or "auto".')
+    if (chunk_size := options.get("chunk_size")) is not None:
+        checked_count(chunk_size, "chunk_size")

@@ -13,6 +13,7 @@ from pairchain import InputModule, Source
 from pairchain.encoding import Encoded
 from pairchain.errors import InputError
 from pairchain.files import warn_unknown_key, write_json
+from pairchain.inputs import BYTES, checked_count
 from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import TEXT
 from pairchain.parts import Part
@@ -274,7 +275,8 @@ class Transformer(InputModule):
 
     @prefix_cache.setter
     def prefix_cache(self, value: int) -> None:
-        self.savings.store = PrefixStore(most_bytes=value) if value else None
+        most_bytes = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
+        self.savings.store = PrefixStore(most_bytes=most_bytes) if most_bytes else None
 
     @property
     def writes(self) -> frozenset[str] | None:  # type: ignore[override]
