@@ -18,6 +18,8 @@ from pairchain.flow import called, check_features
 from pairchain.inputs import BYTES, checked_count
 from pairchain.module import Features, InputModule, missing_methods
 from pairchain.registry import Origin, default
+from pairchain.table_pairs import pairs_of_table
+from pairchain.tables import table_of
 
 
 class ModuleChain(nn.Sequential):
@@ -147,11 +149,13 @@ class ModuleChain(nn.Sequential):
         """Return the features of a batch of inputs, made by the input module.
 
         Args:
-            inputs: Pairs, as tuples of two.
+            inputs: Pairs, as tuples of two; or a table, as for ``predict``.
             prompt: Text for the input module to put before each; glued to the first text of each pair if the module
                 takes no prompt.
             **kwargs: Keyword arguments of ``predict``; the module gets those that its signature takes.
         """
+        if (table := table_of(inputs)) is not None:
+            inputs = list(pairs_of_table(table))
         return flow.preprocess_with(self.input_module, inputs, prompt, kwargs)
 
     def forward(  # type: ignore[override]

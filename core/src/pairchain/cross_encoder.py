@@ -287,7 +287,7 @@ class CrossEncoder(OlderNames, Scorer):
         )
 
     def _card_writer(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> CardWriter:
-        batch = as_batch(list(pairs))
+        batch = as_batch(pairs)
         if batch.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
         scores = self.predict(batch.items).tolist() if batch.items else []

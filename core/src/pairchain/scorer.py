@@ -65,7 +65,9 @@ class Scorer(ModuleChain):
         """Return a score for each pair, in the order of ``inputs``.
 
         Args:
-            inputs: One pair, or any iterable of pairs; a pair is a list or tuple of two.
+            inputs: One pair, or any iterable of pairs; a pair is a list or tuple of two. Or a table with a query and a
+                document column, or with two columns of texts: a frame of pandas, polars, pyarrow or datasets, a dict
+                of columns, or rows that name their columns.
             prompt_name: Name of a prompt in `prompts`.
             prompt: Prompt text; comes before ``prompt_name``, and ``""`` switches the default prompt off.
             batch_size: Most pairs that run together; ``"auto"`` for as many as there are tokens for.
@@ -143,7 +145,7 @@ class Scorer(ModuleChain):
 
         Args:
             query: What each document is paired with.
-            documents: The documents; any iterable but a string.
+            documents: The documents; any iterable but a string, such as a column of a table.
             top_k: How many to return; None for all, as is a number larger than that of the documents; 0 for none.
             return_documents: Add each document under ``"text"``.
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
@@ -227,7 +229,7 @@ class Scorer(ModuleChain):
         """Yield a score for each pair in the order of ``inputs``, which may never end; a window of them is in memory.
 
         Args:
-            inputs: An iterable of pairs.
+            inputs: An iterable of pairs, or a table as for `predict`.
             window: Pairs that are read, sorted by length and scored before the first of them is yielded.
             show_progress_bar: None shows one on a terminal when the work takes longer than a second.
             **kwargs: As for `predict`.
@@ -271,23 +273,23 @@ class Scorer(ModuleChain):
         return traced(self, inputs, options)
 
     def probe_tokens_per_batch(
-        self, pairs: Iterable[Any], *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+        self, pairs: Any, *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
     ) -> int:
         """Score ``pairs`` with several budgets in turn, keep the fastest as `tokens_per_batch`, and return it.
 
         It depends on the model, the device and how long the pairs are; pass it when loading the model to use it again.
 
         Args:
-            pairs: A sample of what will be scored, some hundred pairs.
+            pairs: A sample of what will be scored, some hundred pairs; as for `predict`.
             candidates: Budgets to try, in tokens. Those that do not fit into memory are left out.
 
         Raises:
             InputError: There are no pairs or candidates, or as for `predict`.
         """
-        sample = as_documents(pairs, "pairs")
+        sample = as_batch(pairs)
         for candidate in candidates:
             checked_count(candidate, "a candidate")
-        if not sample or not candidates:
+        if not sample.items or not candidates:
             raise InputError("there is nothing to try.", next_step="pass a sample of pairs, and candidates.")
         before = self.tokens_per_batch
 
