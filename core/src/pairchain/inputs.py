@@ -12,7 +12,7 @@ import numpy as np
 
 from pairchain import tables
 from pairchain.errors import InputError
-from pairchain.modality import TEXT, is_message, shown
+from pairchain.modality import CONTENT, TEXT, is_message, may_name_medium, shown
 from pairchain.table_pairs import only_column, pair_of_row, pairs_of_rows, pairs_of_table
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
@@ -232,9 +232,12 @@ def _refuse_many(element: Any, index: int | None, side: int) -> None:
 
 
 def _unwrapped(element: Any) -> Any:
-    """Return the text of ``{"text": text}``, the value of a pyarrow scalar, and everything else as it is."""
+    """Return the text of ``{"text": text}``, the value of a pyarrow scalar, and everything else as it is.
+
+    A text that could name a medium stays in its dict, which says that it is a text.
+    """
     if hasattr(type(element), "as_py"):
         return element.as_py()
     if isinstance(element, Mapping) and set(element) == {TEXT} and isinstance(element[TEXT], str):
-        return element[TEXT]
+        return element if may_name_medium(element[TEXT], CONTENT) else element[TEXT]
     return element

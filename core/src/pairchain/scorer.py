@@ -23,7 +23,7 @@ from pairchain.legacy import (
     RANK_RENAMES,
     accepts_older_arguments,
 )
-from pairchain.modality import check_supported
+from pairchain.modality import check_supported, plain_texts
 from pairchain.pool import WorkerPool, default_devices
 from pairchain.probe import fastest
 from pairchain.prompts import choose
@@ -95,7 +95,9 @@ class Scorer(ModuleChain):
         batch = as_batch(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
-        check_supported(batch.items, getattr(self.input_module, "modalities", ["text"]))
+        taken = getattr(self.input_module, "modalities", ["text"])
+        check_supported(batch.items, taken)
+        items = plain_texts(batch.items, taken)
         if any(module.training for module in self.modules()):
             self.eval()
         arguments: dict[str, Any] = {
@@ -105,15 +107,15 @@ class Scorer(ModuleChain):
             "keywords": kwargs,
         }
         if pool is not None:
-            scores = pool.score(self, batch.items, arguments, chunk_size, show_progress_bar)
+            scores = pool.score(self, items, arguments, chunk_size, show_progress_bar)
         elif isinstance(device, (list, tuple)):
             with self.start_multi_process_pool(device) as workers:
-                scores = workers.score(self, batch.items, arguments, chunk_size, show_progress_bar)
+                scores = workers.score(self, items, arguments, chunk_size, show_progress_bar)
         else:
             if device is not None:
                 self.to(device)
-            scores = scoring.score(self, batch.items, show_progress_bar=show_progress_bar, **arguments)
-        if batch.items:
+            scores = scoring.score(self, items, show_progress_bar=show_progress_bar, **arguments)
+        if items:
             self._num_labels = results.labels_in(scores)
             scores = results.finish(
                 scores,
