@@ -294,3 +294,17 @@ def test_a_probe_that_fails_leaves_the_budget_as_it_was() -> None:
         with pytest.raises(InputError, match=told):
             model.probe_tokens_per_batch(pairs, candidates=candidates)
         assert model.tokens_per_batch == 7
+
+
+@pytest.mark.parametrize("value", [0, -1, "many", 1.5, True])
+def test_a_budget_that_is_set_later_is_a_number_of_tokens_as_well(value: Any) -> None:
+    model = letters_model(tokens_per_batch=7)
+
+    with pytest.raises(InputError, match="tokens_per_batch must be a positive integer"):
+        model.tokens_per_batch = value
+
+    assert model.tokens_per_batch == 7
+    model.tokens_per_batch = np.int64(9)
+    assert (model.tokens_per_batch, type(model.tokens_per_batch)) == (9, int)
+    model.tokens_per_batch = None
+    assert model.tokens_per_batch is None

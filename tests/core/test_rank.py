@@ -46,10 +46,38 @@ def test_equal_scores_keep_the_order_of_the_documents() -> None:
 
 @pytest.mark.parametrize(
     ("top_k", "expected"),
-    [(None, BEST_FIRST), (2, BEST_FIRST[:2]), (99, BEST_FIRST), (0, []), (-1, BEST_FIRST[:-1]), (-99, [])],
+    [(None, BEST_FIRST), (2, BEST_FIRST[:2]), (np.int64(2), BEST_FIRST[:2]), (99, BEST_FIRST), (0, [])],
 )
-def test_top_k_cuts_the_list_as_a_slice_does(top_k: int | None, expected: list[int]) -> None:
+def test_top_k_keeps_the_best(top_k: Any, expected: list[int]) -> None:
     assert order(letters_model().rank("q", DOCUMENTS, top_k=top_k)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("top_k", value) for value in (-1, -5, "2", True, 2.0, np.float32(2), np.array([2]), [2])),
+        *(("batch_size", value) for value in (0, -1, "2", True, 2.0, None)),
+        *(("chunk_size", value) for value in (0, -1, "2", True, 2.0)),
+    ],
+    ids=repr,
+)
+def test_what_is_not_a_count_is_refused_before_anything_is_read_or_scored(name: str, value: Any) -> None:
+    scored: list[int] = []
+    read: list[str] = []
+    model = letters_model(lambda letters: scored.append(len(letters)) or letters[:, 0])
+    documents = (read.append(document) or document for document in DOCUMENTS)
+
+    with pytest.raises(InputError, match=f"^{name} must be a positive integer( or 0)?, got ") as refused:
+        model.rank("q", documents, **{name: value})
+    with pytest.raises(InputError, match=f"^{name} must be a positive integer"):
+        model.rank_many(iter(["q"]), [documents], **{name: value})
+    assert refused.value.next_step
+    if name != "top_k":
+        with pytest.raises(InputError, match=f"^{name} must be a positive integer"):
+            model.predict_stream([], **{name: value})
+        with pytest.raises(InputError, match=f"^{name} must be a positive integer"):
+            model.predict([], **{name: value})
+    assert (scored, read) == ([], [])
 
 
 def test_documents_are_returned_when_asked_for() -> None:

@@ -23,6 +23,8 @@ from pairchain_transformer.media import Opener
 RED = GOLDEN / "vlm_llava" / "assets" / "red.png"
 BLUE = GOLDEN / "vlm_llava" / "assets" / "blue.png"
 QUERY = "a bee on a flower"
+# the server of these tests is at a loopback address
+ANYWHERE = {"allow_private_urls": True}
 
 
 @pytest.fixture
@@ -73,8 +75,8 @@ def test_an_image_scores_the_same_however_it_is_passed(web: Web) -> None:
 
     expected = model.predict((QUERY, red()))
 
-    assert model.predict([(QUERY, way) for way in ways]) == pytest.approx([expected] * len(ways), abs=1e-5)
-    assert [hit["score"] for hit in model.rank(QUERY, ways)] == pytest.approx([expected] * len(ways), abs=1e-5)
+    assert model.predict([(QUERY, way) for way in ways], **ANYWHERE) == pytest.approx([expected] * len(ways), abs=1e-5)
+    assert [hit["score"] for hit in model.rank(QUERY, ways, **ANYWHERE)] == pytest.approx([expected] * len(ways), abs=1e-5)
     assert model.predict((QUERY, Image.open(BLUE))) != pytest.approx(expected, abs=1e-3)
 
 
@@ -93,7 +95,8 @@ def test_a_message_names_its_image_under_any_of_the_usual_keys(web: Web) -> None
         {"base64": data_url(RED)},
     ):
         document = {"role": "document", "content": [{"type": "image", **part}]}
-        assert model.predict([{"role": "query", "content": QUERY}, document]) == pytest.approx(expected, abs=1e-5), part
+        chat = [{"role": "query", "content": QUERY}, document]
+        assert model.predict(chat, **ANYWHERE) == pytest.approx(expected, abs=1e-5), part
     refused = [{"role": "user", "content": [{"type": "image", "url": f"{web.at}/red.png"}]}]
     web.requests.clear()
     with pytest.raises(InputError, match="allow_urls is False"):
@@ -230,11 +233,11 @@ def test_what_cannot_be_had_is_told_with_its_address_and_its_place(path: str, sa
     pairs = [(QUERY, "a text " * n) for n in range(5)]
 
     with pytest.raises(InputError) as caught:
-        model.predict([*pairs, (QUERY, {"image": url}), *pairs], batch_size=3)
+        model.predict([*pairs, (QUERY, {"image": url}), *pairs], batch_size=3, **ANYWHERE)
     with pytest.raises(InputError) as ranked:
-        model.rank(QUERY, ["a text", {"text": "a", "image": url}, red()], batch_size=1)
+        model.rank(QUERY, ["a text", {"text": "a", "image": url}, red()], batch_size=1, **ANYWHERE)
     with pytest.raises(InputError) as said_in_message:
-        model.predict([[user([{"type": "image", "url": url}])]])
+        model.predict([[user([{"type": "image", "url": url}])]], **ANYWHERE)
 
     for error, place in ((caught, "input 5, element 1"), (ranked, "input 1, element 1"), (said_in_message, "input 0")):
         assert str(error.value).startswith(f"{place}: the ")
@@ -274,7 +277,7 @@ def test_urls_are_left_alone_when_they_are_not_allowed(web: Web) -> None:
     ],
 )
 def test_what_cannot_be_opened_is_told_with_its_name(side: Any, said: str) -> None:
-    opener = Opener(("text", "image", "audio", "message"), 16000, Limits())
+    opener = Opener(("text", "image", "audio", "message"), 16000, Limits(**ANYWHERE))
 
     with opener, pytest.raises(InputError) as caught:
         opener.open([("a", "b"), ("a", side)])

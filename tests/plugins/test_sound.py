@@ -21,6 +21,8 @@ from pairchain.errors import InputError, PluginError
 
 SOUND = np.load(GOLDEN / "audio_qwen2_audio" / "assets" / "a.npy")
 QUERY = "a bee on a flower"
+# the server of these tests is at a loopback address
+ANYWHERE = {"allow_private_urls": True}
 
 
 @cache
@@ -73,10 +75,12 @@ def test_a_sound_file_scores_as_its_samples_wherever_it_is(tmp_path: Path) -> No
     with serving(bee_wav=recording(), stereo_wav=stereo) as web:
         named = [str(path), f"{web.at}/bee.wav", f"{web.at}/stereo.wav?channels=2", f"{web.at}/to/{web.at}/bee.wav"]
         ways: list[Any] = [*named, *({"audio": name} for name in named), {"audio": f"data:audio/wav;base64,{coded}"}]
-        assert model.predict([(QUERY, way) for way in ways]) == pytest.approx([expected] * len(ways), abs=1e-5)
+        pairs = [(QUERY, way) for way in ways]
+        assert model.predict(pairs, **ANYWHERE) == pytest.approx([expected] * len(ways), abs=1e-5)
         for part in ({"audio": str(path)}, {"path": str(path)}, {"url": f"{web.at}/bee.wav"}, {"base64": coded}):
             document = {"role": "document", "content": [{"type": "audio", **part}]}
-            assert model.predict([{"role": "query", "content": QUERY}, document]) == pytest.approx(expected, abs=1e-5)
+            chat = [{"role": "query", "content": QUERY}, document]
+            assert model.predict(chat, **ANYWHERE) == pytest.approx(expected, abs=1e-5)
         web.requests.clear()
         with pytest.raises(InputError, match=r"input 1, element 1: it names the URL .*, and allow_urls is False"):
             model.predict([(QUERY, str(path)), (QUERY, f"{web.at}/bee.wav")], allow_urls=False)
@@ -101,7 +105,7 @@ def test_a_sound_file_of_another_sampling_rate_is_refused_with_both_rates_and_it
     with serving(bee_wav=recording(rate=44100)) as web:
         for name in (str(path), f"{web.at}/bee.wav"):
             with pytest.raises(InputError) as caught:
-                listener().predict([(QUERY, SOUND), (QUERY, "a text"), (QUERY, name)], batch_size=2)
+                listener().predict([(QUERY, SOUND), (QUERY, "a text"), (QUERY, name)], batch_size=2, **ANYWHERE)
             said = "input 2, element 1: the audio has 44100 samples a second, and this model takes 16000"
             assert said in str(caught.value)
             assert "resample it to 16000" in caught.value.next_step

@@ -22,6 +22,8 @@ from pairchain_transformer.libraries import missing_part
 
 RED = GOLDEN / "vlm_llava" / "assets" / "red.png"
 QUERY = "a bee on a flower"
+# the server of these tests is at a loopback address
+ANYWHERE = {"allow_private_urls": True}
 FILM = b"not a film, but nobody here decodes it"
 FRAMES = np.zeros((4, 28, 28, 3), dtype=np.uint8)
 
@@ -82,7 +84,7 @@ def test_a_video_reaches_the_processor_as_a_file_however_it_is_named(
     inputs: list[Any] = [(QUERY, side) for side in sides]
     inputs += map(document, ({"video": url}, {"url": url}, {"path": str(local)}, {"base64": coded}))
 
-    scores = model.predict(inputs)
+    scores = model.predict(inputs, **ANYWHERE)
 
     assert model.processor.shown == [FILM] * len(inputs)
     assert scores == pytest.approx([scores[0]] * len(inputs), abs=1e-6)
@@ -91,7 +93,7 @@ def test_a_video_reaches_the_processor_as_a_file_however_it_is_named(
 
 
 def test_a_video_that_a_query_names_is_fetched_once_a_batch(model: CrossEncoder, web: Web) -> None:
-    model.rank({"video": f"{web.at}/a.mp4"}, ["a", "b", "c"])
+    model.rank({"video": f"{web.at}/a.mp4"}, ["a", "b", "c"], **ANYWHERE)
 
     assert model.processor.shown == [FILM] * 3
     assert web.requests == ["/a.mp4"]
@@ -140,6 +142,7 @@ def test_frames_come_as_they_are_or_are_opened(model: CrossEncoder, web: Web) ->
             (QUERY, {"video": [FRAMES, [red]]}),
         ],
         batch_size=1,
+        **ANYWHERE,
     )
 
     shapes = [np.shape([np.asarray(frame) for frame in video]) for video in model.processor.shown]
@@ -203,7 +206,7 @@ def test_decoding_without_the_package_for_it_says_what_to_install(
     model.processor.decodes = True
 
     with pytest.raises(PluginError, match="torchcodec") as caught:
-        model.predict([(QUERY, f"{web.at}/a.mp4")])
+        model.predict([(QUERY, f"{web.at}/a.mp4")], **ANYWHERE)
 
     assert "pip install 'pairchain-transformer[video]'" in caught.value.next_step
 

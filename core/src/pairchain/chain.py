@@ -15,8 +15,11 @@ from pairchain.custom_import import code_of, noting_origin
 from pairchain.device import device_of, is_dispatched, settle
 from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
 from pairchain.flow import called, check_features
+from pairchain.inputs import BYTES, checked_count
 from pairchain.module import Features, InputModule, missing_methods
 from pairchain.registry import Origin, default
+from pairchain.table_pairs import pairs_of_table
+from pairchain.tables import table_of
 
 
 class ModuleChain(nn.Sequential):
@@ -102,7 +105,7 @@ class ModuleChain(nn.Sequential):
     def prefix_cache(self, value: int) -> None:
         if not hasattr(self.input_module, "prefix_cache"):
             raise InputError(f"{type(self.input_module).__name__} has no prefix_cache.", next_step="leave it out.")
-        self.input_module.prefix_cache = value
+        self.input_module.prefix_cache = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
 
     @property
     def device(self) -> torch.device:
@@ -146,11 +149,13 @@ class ModuleChain(nn.Sequential):
         """Return the features of a batch of inputs, made by the input module.
 
         Args:
-            inputs: Pairs, as tuples of two.
+            inputs: Pairs, as tuples of two; or a table, as for ``predict``.
             prompt: Text for the input module to put before each; glued to the first text of each pair if the module
                 takes no prompt.
             **kwargs: Keyword arguments of ``predict``; the module gets those that its signature takes.
         """
+        if (table := table_of(inputs)) is not None:
+            inputs = list(pairs_of_table(table))
         return flow.preprocess_with(self.input_module, inputs, prompt, kwargs)
 
     def forward(  # type: ignore[override]

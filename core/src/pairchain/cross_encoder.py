@@ -15,7 +15,7 @@ from pairchain import activation, hooks, trust
 from pairchain.activation import Activation
 from pairchain.device import keep_in_float32, place
 from pairchain.errors import ChainError, InputError
-from pairchain.inputs import as_batch, checked_count
+from pairchain.inputs import BYTES, as_batch, checked_count
 from pairchain.legacy import (
     INIT_NESTED,
     INIT_POSITIONAL,
@@ -76,7 +76,6 @@ class CrossEncoder(OlderNames, Scorer):
     """
 
     source: Source | None
-    tokens_per_batch: int | None = None
     model_card_data: Mapping[str, Any] | None
     prompts: dict[str, str]
     default_prompt_name: str | None
@@ -122,6 +121,7 @@ class CrossEncoder(OlderNames, Scorer):
         ):
             if value is not None:
                 checked_count(value, name)
+        prefix_cache = checked_count(prefix_cache, "prefix_cache", least=0, next_step=BYTES)
         if modules is not None:
             warn_of_idle(
                 model_name_or_path=model_name_or_path,
@@ -170,7 +170,7 @@ class CrossEncoder(OlderNames, Scorer):
         )
         self.tokens_per_batch = tokens_per_batch
         if prefix_cache:
-            self.prefix_cache = checked_count(prefix_cache, "prefix_cache")
+            self.prefix_cache = prefix_cache
         self._settings = settings
         self._extra_entries = {entry.name: entry.extra for entry in loaded.entries}
         self._num_labels: int | None = None
@@ -287,7 +287,7 @@ class CrossEncoder(OlderNames, Scorer):
         )
 
     def _card_writer(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> CardWriter:
-        batch = as_batch(list(pairs))
+        batch = as_batch(pairs)
         if batch.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
         scores = self.predict(batch.items).tolist() if batch.items else []

@@ -47,7 +47,7 @@ def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality
             with ``array`` and ``sampling_rate`` or ``video_metadata``; a dict with modalities as keys; a chat message
             or a list of them.
         supported: What the model takes. A text that is the URL or the path of a medium counts as that medium only if
-            the model takes it, and as text otherwise.
+            the model takes it, and as text otherwise. ``{"text": text}`` is text whatever the text is.
 
     Raises:
         InputError: It is nothing a model could take.
@@ -66,6 +66,31 @@ def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality
         f"is {shown(value)}, which is neither text, image, audio nor video.",
         next_step="pass a string, a PIL image, an array or tensor, or a dict of these by modality.",
     )
+
+
+def may_name_medium(text: str, supported: Iterable[Modality]) -> bool:
+    """Return whether a text could be the URL or the path of a medium that a model takes, whatever there is today."""
+    return _named_by(text, supported) is not None
+
+
+def is_on_another_machine(path: str) -> bool:
+    """Return whether looking at a path asks another machine, as Windows does for that of a share."""
+    return path.startswith("\\\\") or (os.name == "nt" and path.replace("/", "\\").startswith("\\\\"))
+
+
+def plain_texts(items: Iterable[Any], supported: Sequence[Modality]) -> list[Any]:
+    """Return inputs with each ``{"text": text}`` in a pair as the text alone, unless a model might open that.
+
+    Args:
+        items: Pairs, as tuples of two, and conversations.
+        supported: What the model takes.
+    """
+
+    def plain(side: Any) -> Any:
+        is_marked = isinstance(side, Mapping) and set(side) == {TEXT} and isinstance(side[TEXT], str)
+        return side[TEXT] if is_marked and not may_name_medium(side[TEXT], supported) else side
+
+    return [tuple(map(plain, item)) if is_pair(item) else item for item in items]
 
 
 def parts(modality: Modality) -> tuple[str, ...]:
@@ -195,19 +220,27 @@ def _refusal(what: str, listed: str) -> InputError:
 
 
 def _of_text(value: str, supported: Iterable[Modality]) -> str:
+    named = _named_by(value, supported)
+    if named is None or value.lower().startswith("data:") or _is_url(value):
+        return named or TEXT
+    return named if not is_on_another_machine(value) and os.path.isfile(value) else TEXT
+
+
+def _named_by(text: str, supported: Iterable[Modality]) -> str | None:
+    """Return what a text names if it is a data URL of an image, a URL, or the path of a file that is there."""
     taken = {part for modality in supported for part in parts(modality)}
-    lowered = value.lower()
+    lowered = text.lower()
     if IMAGE in taken and lowered.startswith("data:image/"):
         return IMAGE
-    is_url = lowered.startswith(("http://", "https://")) and " " not in value
     try:
-        path = urlsplit(value).path.lower() if is_url else lowered
+        path = urlsplit(text).path.lower() if _is_url(text) else lowered
     except ValueError:
-        return TEXT
-    for modality, suffixes in _SUFFIXES.items():
-        if modality in taken and path.endswith(suffixes) and (is_url or os.path.isfile(value)):
-            return modality
-    return TEXT
+        return None
+    return next((kind for kind, suffixes in _SUFFIXES.items() if kind in taken and path.endswith(suffixes)), None)
+
+
+def _is_url(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://")) and " " not in text
 
 
 def _holds_objects(array: Any) -> bool:

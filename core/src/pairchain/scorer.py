@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from pairchain.legacy import (
     RANK_RENAMES,
     accepts_older_arguments,
 )
-from pairchain.modality import check_supported
+from pairchain.modality import check_supported, plain_texts
 from pairchain.pool import WorkerPool, default_devices
 from pairchain.probe import fastest
 from pairchain.prompts import choose
@@ -36,12 +36,11 @@ class Scorer(ModuleChain):
     Attributes:
         prompts: Prompt texts by name.
         default_prompt_name: The prompt used when none is asked for.
-        tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
     """
 
     prompts: dict[str, str]
     default_prompt_name: str | None
-    tokens_per_batch: int | None = None
+    _tokens_per_batch: int | None = None
     _num_labels: int | None
 
     @accepts_older_arguments(renamed=PREDICT_RENAMES, ignored=PREDICT_IGNORED)
@@ -66,7 +65,9 @@ class Scorer(ModuleChain):
         """Return a score for each pair, in the order of ``inputs``.
 
         Args:
-            inputs: One pair, or any iterable of pairs; a pair is a list or tuple of two.
+            inputs: One pair, or any iterable of pairs; a pair is a list or tuple of two. Or a table with a query and a
+                document column, or with two columns of texts: a frame of pandas, polars, pyarrow or datasets, a dict
+                of columns, or rows that name their columns.
             prompt_name: Name of a prompt in `prompts`.
             prompt: Prompt text; comes before ``prompt_name``, and ``""`` switches the default prompt off.
             batch_size: Most pairs that run together; ``"auto"`` for as many as there are tokens for.
@@ -90,12 +91,13 @@ class Scorer(ModuleChain):
             UnknownKeywordError: No module takes a keyword.
             NonFiniteScoresError: Scores are NaN or infinite.
         """
-        if batch_size != "auto":
-            checked_count(batch_size, "batch_size")
+        _check_batching({"batch_size": batch_size, "chunk_size": chunk_size})
         batch = as_batch(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
-        check_supported(batch.items, getattr(self.input_module, "modalities", ["text"]))
+        taken = getattr(self.input_module, "modalities", ["text"])
+        check_supported(batch.items, taken)
+        items = plain_texts(batch.items, taken)
         if any(module.training for module in self.modules()):
             self.eval()
         arguments: dict[str, Any] = {
@@ -105,15 +107,15 @@ class Scorer(ModuleChain):
             "keywords": kwargs,
         }
         if pool is not None:
-            scores = pool.score(self, batch.items, arguments, chunk_size, show_progress_bar)
+            scores = pool.score(self, items, arguments, chunk_size, show_progress_bar)
         elif isinstance(device, (list, tuple)):
             with self.start_multi_process_pool(device) as workers:
-                scores = workers.score(self, batch.items, arguments, chunk_size, show_progress_bar)
+                scores = workers.score(self, items, arguments, chunk_size, show_progress_bar)
         else:
             if device is not None:
                 self.to(device)
-            scores = scoring.score(self, batch.items, show_progress_bar=show_progress_bar, **arguments)
-        if batch.items:
+            scores = scoring.score(self, items, show_progress_bar=show_progress_bar, **arguments)
+        if items:
             self._num_labels = results.labels_in(scores)
             scores = results.finish(
                 scores,
@@ -145,8 +147,8 @@ class Scorer(ModuleChain):
 
         Args:
             query: What each document is paired with.
-            documents: The documents; any iterable but a string.
-            top_k: How many to return; None for all.
+            documents: The documents; any iterable but a string, such as a column of a table.
+            top_k: How many to return; None for all, as is a number larger than that of the documents; 0 for none.
             return_documents: Add each document under ``"text"``.
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
             device, pool, chunk_size, **kwargs: Likewise.
@@ -190,7 +192,7 @@ class Scorer(ModuleChain):
         Args:
             queries: The queries.
             documents_per_query: For each query, its documents.
-            top_k: How many to return for each query; None for all.
+            top_k: How many to return for each query; None for all, 0 for none.
             return_documents: Add each document under ``"text"``.
             **kwargs: As for `rank`.
 
@@ -200,6 +202,9 @@ class Scorer(ModuleChain):
         Raises:
             InputError: There are not as many lists of documents as queries, or as for `rank`.
         """
+        if top_k is not None:
+            top_k = checked_count(top_k, "top_k", least=0, next_step="pass how many to return, or None for all.")
+        _check_batching(kwargs)
         asked, texts = as_documents(queries, "queries"), as_documents(documents_per_query, "documents_per_query")
         if len(asked) != len(texts):
             raise InputError(
@@ -226,7 +231,7 @@ class Scorer(ModuleChain):
         """Yield a score for each pair in the order of ``inputs``, which may never end; a window of them is in memory.
 
         Args:
-            inputs: An iterable of pairs.
+            inputs: An iterable of pairs, or a table as for `predict`.
             window: Pairs that are read, sorted by length and scored before the first of them is yielded.
             show_progress_bar: None shows one on a terminal when the work takes longer than a second.
             **kwargs: As for `predict`.
@@ -238,6 +243,7 @@ class Scorer(ModuleChain):
             InputError: As for `predict`; an input is numbered from the beginning of the stream.
         """
         checked_count(window, "window")
+        _check_batching(kwargs)
         return self._stream(as_stream(inputs), window, show_progress_bar, kwargs)
 
     def _stream(
@@ -269,23 +275,23 @@ class Scorer(ModuleChain):
         return traced(self, inputs, options)
 
     def probe_tokens_per_batch(
-        self, pairs: Iterable[Any], *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+        self, pairs: Any, *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
     ) -> int:
         """Score ``pairs`` with several budgets in turn, keep the fastest as `tokens_per_batch`, and return it.
 
         It depends on the model, the device and how long the pairs are; pass it when loading the model to use it again.
 
         Args:
-            pairs: A sample of what will be scored, some hundred pairs.
+            pairs: A sample of what will be scored, some hundred pairs; as for `predict`.
             candidates: Budgets to try, in tokens. Those that do not fit into memory are left out.
 
         Raises:
             InputError: There are no pairs or candidates, or as for `predict`.
         """
-        sample = as_documents(pairs, "pairs")
+        sample = as_batch(pairs)
         for candidate in candidates:
             checked_count(candidate, "a candidate")
-        if not sample or not candidates:
+        if not sample.items or not candidates:
             raise InputError("there is nothing to try.", next_step="pass a sample of pairs, and candidates.")
         before = self.tokens_per_batch
 
@@ -299,6 +305,15 @@ class Scorer(ModuleChain):
             self.tokens_per_batch = before
             raise
         return self.tokens_per_batch
+
+    @property
+    def tokens_per_batch(self) -> int | None:
+        """Most tokens that run together, padding included; None for what suits the device. Can be set."""
+        return self._tokens_per_batch
+
+    @tokens_per_batch.setter
+    def tokens_per_batch(self, value: int | None) -> None:
+        self._tokens_per_batch = None if value is None else checked_count(value, "tokens_per_batch")
 
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
         """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
@@ -348,3 +363,12 @@ class Scorer(ModuleChain):
     @activation_fn.setter
     def activation_fn(self, value: Activation | None) -> None:
         self.__dict__["_activation"] = None if value is None else activation.checked(value)
+
+
+def _check_batching(options: Mapping[str, Any]) -> None:
+    """Refuse a ``batch_size`` or ``chunk_size`` that is not a count."""
+    batch_size = options.get("batch_size", "auto")
+    if not (isinstance(batch_size, str) and batch_size == "auto"):
+        checked_count(batch_size, "batch_size", next_step='pass a number such as 32, or "auto".')
+    if (chunk_size := options.get("chunk_size")) is not None:
+        checked_count(chunk_size, "chunk_size")

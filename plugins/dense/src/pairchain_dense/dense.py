@@ -12,6 +12,7 @@ from pairchain.activation import Activation, build, checked, describe
 from pairchain.device import Float32Linear
 from pairchain.errors import InputError
 from pairchain.flow import SCORES
+from pairchain.inputs import checked_count
 from pairchain.parts import checked_feature
 
 
@@ -32,8 +33,8 @@ class Dense(Module):
         use_residual: Whether the input is added after the activation.
 
     Raises:
-        InputError: A first value has another shape, or there is one for a bias that does not exist; or the activation
-            is a class instead of an instance.
+        InputError: A size is not a positive integer; a first value has another shape, or there is one for a bias that
+            does not exist; or the activation is a class instead of an instance.
     """
 
     config_keys = [
@@ -60,8 +61,8 @@ class Dense(Module):
         use_residual: bool = False,
     ) -> None:
         super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = in_features = checked_count(in_features, "in_features")
+        self.out_features = out_features = checked_count(out_features, "out_features")
         self.bias = bias
         self.activation_function = nn.Identity() if activation_function is None else checked(activation_function)
         self.module_input_name = checked_feature(module_input_name, "module_input_name")

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from pairchain import Module
+from pairchain.inputs import checked_count
 
 
 class LayerNorm(Module):
@@ -16,6 +17,9 @@ class LayerNorm(Module):
 
     Args:
         dimension: Size of the embedding.
+
+    Raises:
+        InputError: It is not a positive integer.
     """
 
     config_keys = ["dimension"]
@@ -26,8 +30,8 @@ class LayerNorm(Module):
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
-        self.dimension = dimension
-        self.norm = nn.LayerNorm(dimension)
+        self.dimension = checked_count(dimension, "dimension")
+        self.norm = nn.LayerNorm(self.dimension)
 
     def get_embedding_dimension(self) -> int:
         """Return the size of the embedding."""

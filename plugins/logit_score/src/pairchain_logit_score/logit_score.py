@@ -8,6 +8,7 @@ import torch
 
 from pairchain import Module
 from pairchain.errors import ChainError, InputError
+from pairchain.inputs import is_count
 from pairchain.parts import Part, checked_feature
 
 
@@ -41,7 +42,7 @@ class LogitScore(Module):
         for name, value in (("true_token_id", true_token_id), ("false_token_id", false_token_id)):
             if value is None and name == "false_token_id":
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            if not is_count(value, least=0):
                 raise InputError(f"{name} is {value!r}.", next_step="pass the id of a token: a whole number from zero.")
         if true_token_id == false_token_id:
             # as when a vocabulary has neither word, and answers with its unknown token for both
@@ -49,8 +50,8 @@ class LogitScore(Module):
                 f"true_token_id and false_token_id are both {true_token_id}, and every score would be zero.",
                 next_step="choose two tokens, or leave false_token_id out.",
             )
-        self.true_token_id = true_token_id
-        self.false_token_id = false_token_id
+        self.true_token_id = int(true_token_id)
+        self.false_token_id = None if false_token_id is None else int(false_token_id)
         self.module_input_name = checked_feature(module_input_name, "module_input_name")
 
     @property

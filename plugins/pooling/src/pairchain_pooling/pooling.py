@@ -10,6 +10,7 @@ import torch
 
 from pairchain import Module
 from pairchain.errors import InputError, nearest
+from pairchain.inputs import checked_count
 from pairchain.parts import Part
 from pairchain_pooling.legacy import RENAMED_KEYS, with_pooling_mode
 
@@ -125,7 +126,7 @@ class Pooling(Module):
         include_prompt: Whether the prompt's tokens count; the input module says how many there are.
 
     Raises:
-        InputError: There is no such mode.
+        InputError: There is no such mode, or the dimension is not a positive integer.
     """
 
     config_keys = ["embedding_dimension", "pooling_mode", "include_prompt"]
@@ -150,7 +151,7 @@ class Pooling(Module):
                 )
         if not self.modes:
             raise InputError("no pooling mode is given.", next_step=f"choose among {', '.join(MODES)}.")
-        self.embedding_dimension = embedding_dimension
+        self.embedding_dimension = checked_count(embedding_dimension, "embedding_dimension")
         self.pooling_mode = self.modes[0] if len(self.modes) == 1 else self.modes
         self.include_prompt = include_prompt
 

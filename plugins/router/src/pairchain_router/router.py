@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -24,7 +24,7 @@ from pairchain.flow import (
     preprocess_with,
 )
 from pairchain.load import LoadRequest, load_module
-from pairchain.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts
+from pairchain.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts, plain_texts
 from pairchain.module import missing_methods
 from pairchain.parts import says_what_it_reads
 from pairchain.resolve import Resolver, saved_type
@@ -133,7 +133,8 @@ class Router(InputModule):
             )
         (route,) = taken
         check_supported(inputs, self._taken_by(route))
-        features = preprocess_with(self.sub_modules[route][0], inputs, prompt, _given(kwargs, task, modality))
+        own = plain_texts(inputs, self._taken_by(route))
+        features = preprocess_with(self.sub_modules[route][0], own, prompt, _given(kwargs, task, modality))
         return _marked(features, route, task)
 
     def encode(
@@ -165,9 +166,11 @@ class Router(InputModule):
         is_any_encoded = False
         for route, places in places_of.items():
             group = Group(route, list(self._modules_of(route).values()), prompt, keywords)
-            own = [items[place] for place in places]
+            taken = self._taken_by(route)
+            inside = plain_texts([items[place].values for place in places], taken)
+            own = [replace(items[place], values=item) for place, item in zip(places, inside, strict=True)]
             with placing_errors(places), tracing.step("route", route):
-                check_supported([item.values for item in own], self._taken_by(route))
+                check_supported(inside, taken)
                 found = group.encode(own, read_after)
             is_any_encoded = is_any_encoded or found is not None
             for place, item in zip(places, group.as_they_are(own) if found is None else found, strict=True):

@@ -17,7 +17,7 @@ from pairchain import CrossEncoder
 from pairchain.custom_import import code_of
 from pairchain.discovery import installed_version
 from pairchain.errors import InputError, PluginError
-from pairchain.inputs import as_batch
+from pairchain.inputs import as_batch, checked_count
 
 _PACKAGES = ("pairchain-core", "sentence-transformers", "transformers", "torch")
 _MOST_SHOWN = 20
@@ -108,6 +108,7 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
             distribution="sentence-transformers",
             next_step="pip install sentence-transformers",
         )
+    checked_count(batch_size, "batch_size")
     items = as_batch(pairs).items
     if isinstance(model, str | os.PathLike):
         _check_options(options)

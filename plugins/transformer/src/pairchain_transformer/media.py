@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
-from pairchain.errors import InputError, PluginError
-from pairchain.modality import AUDIO, CONTENT, IMAGE, NAMES, TEXT, VIDEO, Modality, is_frames, is_pair, modality_of
+from pairchain import images
+from pairchain.errors import InputError, MissingPackageError, PluginError
+from pairchain.modality import (
+    AUDIO,
+    CONTENT,
+    IMAGE,
+    NAMES,
+    TEXT,
+    VIDEO,
+    Modality,
+    is_frames,
+    is_on_another_machine,
+    is_pair,
+    may_name_medium,
+    modality_of,
+)
 from pairchain_transformer.fetching import Limits, fetched, is_url, short
 from pairchain_transformer.libraries import missing_part
+
+# Largest file of this machine that is read whole, which of a video nobody does.
+_MOST_LOCAL_BYTES = 2**30
+
+# In all channels: an hour and a half at 16,000 a second, and 400 MB in memory.
+_MOST_SAMPLES = 100_000_000
+
+# How files begin that FFmpeg reads as lists of others: HLS, concat, DASH, SMIL, SDP, and the playlists of players.
+_PLAYLISTS = (b"#ext", b"ffconcat", b"<?xml", b"<mpd", b"<smil", b"<asx", b"v=0", b"[playlist]", b"[reference]")
 
 
 class Opener:
@@ -26,7 +50,7 @@ class Opener:
     Args:
         supported: What the model takes; a text that looks like a path stays a text for a model that takes only text.
         sampling_rate: Samples a second that the model's audio must have, or None if it takes no audio.
-        limits: What may be fetched.
+        limits: What may be opened and fetched.
     """
 
     def __init__(self, supported: Sequence[Modality], sampling_rate: int | None, limits: Limits) -> None:
@@ -47,7 +71,8 @@ class Opener:
         """Return inputs with every medium in them opened, each under its modality.
 
         Images become PIL images, audio arrays, and videos arrays, lists of frames or paths of files; one that comes
-        with metadata becomes a dict of ``array`` and ``video_metadata``.
+        with metadata becomes a dict of ``array`` and ``video_metadata``. A text that could name a medium, and does not,
+        becomes a dict of ``text``, so that it is not looked at again.
 
         Raises:
             InputError: A file or URL cannot be opened, or audio has another sampling rate than the model's; it says
@@ -66,6 +91,8 @@ class Opener:
 
     def _side(self, side: Any, index: int, element: int | None = None) -> Any:
         found = modality_of(side, self.supported)
+        if found == TEXT and isinstance(side, str):
+            return {TEXT: side} if may_name_medium(side, self.supported) else side
         with _about(index, element):
             if isinstance(side, Mapping) and set(side) <= set(CONTENT):
                 return {kind: self._several(value, kind) for kind, value in side.items()}
@@ -107,25 +134,21 @@ class Opener:
         if getattr(value, "ndim", 0) == 2:
             return torch.stack([value] * 3) if isinstance(value, torch.Tensor) else np.stack([value] * 3, axis=-1)
         if not isinstance(value, str):
+            images.check_lazy(value)
             return value
-        content = self._bytes(value, IMAGE)
-        try:
-            from PIL import Image
-        except ImportError as error:
-            raise missing_part(error) from error
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                return image.convert("RGB")
-        # a damaged file raises whatever its decoder does
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise _unopened(IMAGE, value, error) from error
+        with self._opened_file(value, IMAGE) as file:
+            try:
+                return images.opened(file, f"the image {short(value)}")
+            except MissingPackageError as error:
+                raise missing_part(error) from error
 
     def _audio(self, value: Any) -> Any:
         rate = None
         if isinstance(value, Mapping):
             value, rate = value["array"], value["sampling_rate"]
         elif isinstance(value, str):
-            value, rate = _decoded_audio(self._bytes(value, AUDIO), value)
+            with self._opened_file(value, AUDIO) as file:
+                value, rate = _decoded_audio(file, value)
         elif type(value).__name__ == "AudioDecoder":
             samples = value.get_all_samples()
             value, rate = samples.data.mean(dim=0), samples.sample_rate
@@ -160,30 +183,37 @@ class Opener:
 
     def _video_file(self, name: str) -> str:
         """Return the path of the file that ``name`` names: the library decodes only the frames it samples."""
-        if not is_url(name) and not _is_data(name):
-            try:
-                Path(name).open("rb").close()
-            except (OSError, ValueError) as error:
-                raise _unopened(VIDEO, name, error) from error
-            return name
-        content = self._bytes(name, VIDEO)
-        path = Path(self._files.enter_context(TemporaryDirectory(prefix="pairchain-")), VIDEO)
-        path.write_bytes(content)
+        with self._opened_file(name, VIDEO) as file:
+            _refuse_playlist(file, name)
+            if not isinstance(file, io.BytesIO):
+                return name
+            path = Path(self._files.enter_context(TemporaryDirectory(prefix="pairchain-")), VIDEO)
+            path.write_bytes(file.getbuffer())
         return str(path)
 
-    def _bytes(self, name: str, kind: str) -> bytes:
+    def _opened_file(self, name: str, kind: str) -> BinaryIO:
+        """Return an open file of what ``name`` names, which is in memory unless it is a file of this machine."""
         if is_url(name):
-            return fetched(name, self.limits)
-        try:
-            if _is_data(name):
-                return base64.b64decode("".join(name.partition(",")[2].split()), validate=True)
-            return Path(name).read_bytes()
-        except binascii.Error as error:
+            return io.BytesIO(fetched(name, self.limits))
+        if _is_data(name):
+            return io.BytesIO(_of_data_url(name))
+        if not self.limits.allow_paths:
             raise InputError(
-                f"the data URL {short(name)} is not base64: {error}.", next_step="check where it was cut."
-            ) from error
+                f"it names the file {short(name)}, and allow_paths is False.",
+                next_step="pass what is in it, {'text': …} if it is a text, or allow_paths=True.",
+            )
+        try:
+            return _local_file(name, most_bytes=None if kind == VIDEO else _MOST_LOCAL_BYTES)
         except (OSError, ValueError) as error:
             raise _unopened(kind, name, error) from error
+
+
+def without_marks(item: Any) -> Any:
+    """Return an input with the texts that `Opener.open` put into dicts as they were, for what reads texts alone."""
+    if is_pair(item):
+        return tuple(map(without_marks, item))
+    is_marked = isinstance(item, Mapping) and set(item) == {TEXT} and isinstance(item[TEXT], str)
+    return item[TEXT] if is_marked else item
 
 
 def split_metadata(videos: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any]] | None]:
@@ -212,13 +242,50 @@ def _is_data(name: str) -> bool:
     return name.lower().startswith("data:")
 
 
+def _of_data_url(name: str) -> bytes:
+    try:
+        return base64.b64decode("".join(name.partition(",")[2].split()), validate=True)
+    except ValueError as error:
+        raise InputError(
+            f"the data URL {short(name)} is not base64: {error}.", next_step="check where it was cut."
+        ) from error
+
+
+def _local_file(name: str, most_bytes: int | None) -> BinaryIO:
+    """Return a file of this machine, open; a device or a pipe might never end, and a share is of another machine.
+
+    Raises:
+        OSError, ValueError: It cannot be opened, or is none.
+    """
+    if "://" in name:
+        raise ValueError("of addresses, only http and https are fetched")
+    if is_on_another_machine(name):
+        raise ValueError("it is on another machine")
+    found = os.stat(name)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is not a regular file")
+    if most_bytes is not None and found.st_size > most_bytes:
+        raise ValueError(f"it holds more than {most_bytes:,} bytes")
+    return open(name, "rb")
+
+
+def _refuse_playlist(file: BinaryIO, name: str) -> None:
+    """Refuse what a decoder would take for a list of further files and addresses to open."""
+    start = file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(_PLAYLISTS):
+        raise InputError(
+            f"the video {short(name)} is a list of other files or addresses, which are not opened.",
+            next_step="pass the video that it lists.",
+        )
+
+
 def _unopened(kind: str, name: str, error: Exception) -> InputError:
     return InputError(
         f"the {kind} {short(name)} cannot be opened: {error}.", next_step="check the path and what is in the file."
     )
 
 
-def _decoded_audio(content: bytes, name: str) -> tuple[Any, int]:
+def _decoded_audio(file: BinaryIO, name: str) -> tuple[Any, int]:
     try:
         import soundfile
     except ImportError as error:
@@ -228,7 +295,13 @@ def _decoded_audio(content: bytes, name: str) -> tuple[Any, int]:
             next_step="pip install 'pairchain-transformer[audio]', or pass an array.",
         ) from error
     try:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(file) as sound:
+            if sound.frames * sound.channels > _MOST_SAMPLES:
+                raise InputError(
+                    f"the audio {short(name)} has {sound.frames:,} samples in {sound.channels} channels; at most "
+                    f"{_MOST_SAMPLES // 1_000_000} million are decoded.",
+                    next_step="cut it into shorter pieces.",
+                )
+            return sound.read(dtype="float32", always_2d=True).mean(axis=1), sound.samplerate
     except RuntimeError as error:
         raise _unopened(AUDIO, name, error) from error
-    return samples.mean(axis=1), rate

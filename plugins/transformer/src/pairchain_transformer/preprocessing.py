@@ -27,7 +27,7 @@ from pairchain_transformer import processing
 from pairchain_transformer.architectures import WITHOUT_GROUPS
 from pairchain_transformer.fetching import Limits
 from pairchain_transformer.libraries import missing_part
-from pairchain_transformer.media import Opener, split_metadata
+from pairchain_transformer.media import Opener, split_metadata, without_marks
 from pairchain_transformer.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.processing import Settings
@@ -95,7 +95,7 @@ class Preprocessor:
             inputs: Pairs, conversations, or elements of pairs on their own.
             prompt: Put before the first text of a pair, or told to a chat template as the system's message.
             settings: How to process them.
-            limits: What may be fetched.
+            limits: What may be opened and fetched.
 
         Raises:
             InputError: The model does not take an input, or it cannot be processed as the settings ask.
@@ -107,8 +107,9 @@ class Preprocessor:
             items = opener.open(inputs) if self.takes_media or not all(map(_is_plain, inputs)) else inputs
             if MESSAGE in config:
                 return self._render(items, prompt, settings, _style(config))
-            if all(map(_is_plain, items)):
-                return self._tokenize(items, prompt, settings)
+            texts = list(map(without_marks, items))
+            if all(map(_is_plain, texts)):
+                return self._tokenize(texts, prompt, settings)
             return self._process(items, settings)
 
     @property

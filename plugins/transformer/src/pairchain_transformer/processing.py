@@ -10,6 +10,7 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 
 from pairchain.errors import InputError, nearest, warn
+from pairchain.inputs import is_count
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.messages import SIDES
 
@@ -61,7 +62,7 @@ def settings_of(
         settings["text"]["max_length"] = max_length
     for group in ("text", "common", "chat_template"):
         if (longest := settings[group].get("max_length")) is not None:
-            check_length(longest, "max_length")
+            settings[group]["max_length"] = check_length(longest, "max_length")
     return settings
 
 
@@ -186,9 +187,9 @@ def check_length(value: Any, name: str) -> int:
     Raises:
         InputError: It is no whole number of tokens from one.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_count(value):
         raise InputError(f"{name} is {value!r}.", next_step="pass a whole number of tokens.")
-    return value
+    return int(value)
 
 
 def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
@@ -204,9 +205,9 @@ def logits_to_keep(settings: Settings) -> int:
         InputError: It is not a whole number from zero.
     """
     value = settings["text"].get("logits_to_keep", 1)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not is_count(value, least=0):
         raise InputError(f"logits_to_keep is {value!r}.", next_step="pass a whole number; 0 keeps every position.")
-    return value
+    return int(value)
 
 
 def check_not_empty(features: Mapping[str, Any]) -> None:

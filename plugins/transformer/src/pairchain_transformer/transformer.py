@@ -13,6 +13,7 @@ from pairchain import InputModule, Source
 from pairchain.encoding import Encoded
 from pairchain.errors import InputError
 from pairchain.files import warn_unknown_key, write_json
+from pairchain.inputs import BYTES, checked_count
 from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import TEXT
 from pairchain.parts import Part
@@ -157,6 +158,8 @@ class Transformer(InputModule):
         max_length: int | None = None,
         truncation: str | bool | None = None,
         allow_urls: bool = True,
+        allow_private_urls: bool = False,
+        allow_paths: bool = True,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the features of a batch of inputs, in tensors of shape (inputs, positions) and those of its media.
@@ -168,12 +171,16 @@ class Transformer(InputModule):
             max_length: Longest input in tokens for this call; ``processing_kwargs`` comes before it.
             truncation: How a longer one is cut; ``"document"`` cuts the second side only.
             allow_urls: Whether media that inputs name by URL are fetched, for a model that takes such media.
+            allow_private_urls: Whether such a URL may lead to a private, link-local or loopback address, and through
+                a proxy of the environment.
+            allow_paths: Whether media that inputs name by path are opened.
 
         Raises:
             InputError: The model does not take an input, or it cannot be processed as the settings ask.
         """
         settings = self._settings(processing_kwargs, max_length, truncation)
-        features = self._preprocessor(inputs, prompt, settings, Limits(allow_urls=allow_urls))
+        limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
+        features = self._preprocessor(inputs, prompt, settings, limits)
         processing.check_not_empty(features)
         if self.task.generates:
             processing.check_left_padding(features)
@@ -274,7 +281,8 @@ class Transformer(InputModule):
 
     @prefix_cache.setter
     def prefix_cache(self, value: int) -> None:
-        self.savings.store = PrefixStore(most_bytes=value) if value else None
+        most_bytes = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
+        self.savings.store = PrefixStore(most_bytes=most_bytes) if most_bytes else None
 
     @property
     def writes(self) -> frozenset[str] | None:  # type: ignore[override]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 from collections import OrderedDict
 from typing import Any
 
+from pairchain import images
 from pairchain.errors import InputError
 
-# Those that decoders for the web know; others, such as PostScript, would start programs.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-_MOST_PIXELS = 64_000_000
 _MOST_KEPT = 16
 
 
@@ -29,7 +26,7 @@ class Images:
         Raises:
             InputError: It cannot be opened.
         """
-        _opened(content)
+        images.opened(content)
         key = hashlib.sha256(content).hexdigest()
         with self._changing:
             self._kept[key] = content
@@ -50,30 +47,4 @@ class Images:
             raise InputError(
                 f"the image is not here: the last {_MOST_KEPT} are kept.", next_step="choose it from your files again."
             )
-        return _opened(content)
-
-
-def _opened(content: bytes) -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError(
-            "opening an image needs the package pillow.", next_step="pip install 'pairchain-transformer[image]'."
-        ) from error
-    try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise InputError(
-                    f"the image has {image.width:,} × {image.height:,} pixels, and this page takes "
-                    f"{_MOST_PIXELS // 1_000_000} million.",
-                    next_step="make it smaller; models scale it down anyway.",
-                )
-            return image.convert("RGB")
-    except InputError:
-        raise
-    # a damaged file raises whatever its decoder does
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"the image cannot be opened: {type(error).__name__}.",
-            next_step=f"send one of these: {', '.join(_FORMATS)}.",
-        ) from error
+        return images.opened(content)

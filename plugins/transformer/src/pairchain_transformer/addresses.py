@@ -1,0 +1,124 @@
+"""Which addresses of a network are public, and connections that are made to such addresses only."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import urllib.request
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from pairchain.errors import InputError
+
+# Of IANA's registries, what is not the public internet; the first network that holds an address names it.
+_NOT_PUBLIC = [
+    (ip_network(network), kind)
+    for kind, networks in {
+        "an unspecified address": "0.0.0.0/8 ::/128",
+        "a loopback address": "127.0.0.0/8 ::1/128",
+        "a link-local address": "169.254.0.0/16 fe80::/10",
+        "a private address": "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 198.18.0.0/15 fc00::/7 fec0::/10",
+        "a shared address of a provider": "100.64.0.0/10",
+        "an address of the cloud provider's own": "168.63.129.16/32",
+        "a multicast address": "224.0.0.0/4 ff00::/8",
+        "a reserved address": "192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4 "
+        "2001::/23 2001:db8::/32 2002::/16 3fff::/20",
+    }.items()
+    for network in networks.split()
+]
+_PUBLIC_IPV6 = ip_network("2000::/3")
+
+# Networks of IPv6 whose addresses end in the address of IPv4 that is meant: mapped, and translated by NAT64.
+_ENDING_IN_IPV4: list[IPv6Network] = [IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")]
+
+
+def why_not_public(address: str) -> str | None:
+    """Return what kind of address it is, such as ``"a loopback address"``, or None if it is public.
+
+    Args:
+        address: An address of IPv4 or IPv6 in its usual form; the name of an interface after ``%`` does not count.
+    """
+    found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address) and any(found in network for network in _ENDING_IN_IPV4):
+        found = IPv4Address(int(found) & 0xFFFFFFFF)
+    for network, kind in _NOT_PUBLIC:
+        if found.version == network.version and found in network:
+            return kind
+    return "a reserved address" if found.version == 6 and found not in _PUBLIC_IPV6 else None
+
+
+def connected(host: str, port: int, timeout: float | None) -> socket.socket:
+    """Return a connection to a public address that ``host`` stands for.
+
+    The name is resolved once, so that what was looked at is what is connected to.
+
+    Raises:
+        InputError: It stands for none.
+        OSError: It cannot be resolved or reached.
+    """
+    resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    reasons = {entry[4][0]: why_not_public(str(entry[4][0])) for entry in resolved}
+    public = [entry for entry in resolved if reasons[entry[4][0]] is None]
+    if not public:
+        address, reason = next(iter(reasons.items()))
+        subject = host if host == address else f"{host} is {address}, which"
+        raise InputError(
+            f"{subject} is {reason}, and allow_private_urls is False.",
+            next_step="fetch it yourself and pass the content, or pass allow_private_urls=True if you trust whoever "
+            "wrote the inputs.",
+        )
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in public:
+        try:
+            return _connected_to(family, kind, protocol, address, timeout)
+        except OSError as error:
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _connected_to(family: int, kind: int, protocol: int, address: Any, timeout: float | None) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.settimeout(timeout)
+        made.connect(address)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        """Connect to a public address."""
+        self.sock = connected(self.host, self.port, self.timeout)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def __init__(self, host: str, *, tls: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(host, context=tls, **options)
+        self._tls = tls
+
+    def connect(self) -> None:
+        """Connect to a public address, which has to prove that it is the host."""
+        self.sock = self._tls.wrap_socket(connected(self.host, self.port, self.timeout), server_hostname=self.host)
+
+
+class PublicHTTPHandler(urllib.request.HTTPHandler):
+    """Opens http addresses at public addresses only."""
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        """Return the answer to a request."""
+        return self.do_open(_Connection, request)
+
+
+class PublicHTTPSHandler(urllib.request.HTTPSHandler):
+    """Opens https addresses at public addresses only."""
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        """Return the answer to a request."""
+        connect: Callable[..., Any] = partial(_SecureConnection, tls=ssl.create_default_context())
+        return self.do_open(connect, request)
