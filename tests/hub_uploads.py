@@ -115,6 +115,8 @@ class Uploads:
         blobs = dict(repo.commits[parent])
         for line in request.body.splitlines():
             change = json.loads(line)
+            if change["key"] == "header" and change["value"].get("parentCommit", parent) != parent:
+                raise Refusal(412, None, "A commit has happened since. Please refresh and try again.")
             self._apply(change["key"], change["value"], blobs)
         proposed = "create_pr=1" in urlsplit(request.path).query
         number = 1 + sum(ref.startswith("refs/pr/") for ref in repo.refs)

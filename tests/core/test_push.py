@@ -228,3 +228,26 @@ def test_pushing_does_not_run_the_model(model: CrossEncoder) -> None:
     push(model, "user/unused")
     handle.remove()
     assert seen == []
+
+
+def test_a_push_that_another_one_overtakes_replaces_all_of_what_that_one_pushed(
+    hub: HubServer, model: CrossEncoder, tmp_path: Path
+) -> None:
+    other = load(GOLDEN / "qwen3_seqcls_chat_template" / "model")
+    push(model, "writer/shared")
+    waiting = [other]
+
+    def commit_late(*args: Any, **kwargs: Any) -> Any:
+        # between looking at what is there and the commit, the other model is pushed
+        if waiting:
+            push(waiting.pop(), "writer/shared", exist_ok=True)
+        return create_commit(*args, **kwargs)
+
+    create_commit = HfApi.create_commit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HfApi, "create_commit", commit_late)
+        push(model, "writer/shared", exist_ok=True)
+
+    model.save_pretrained(tmp_path)
+    assert files("writer/shared") == {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    np.testing.assert_array_equal(load("writer/shared", token=TOKEN).predict(PAIRS), model.predict(PAIRS))

@@ -304,7 +304,8 @@ def test_a_module_that_fails_to_be_saved_leaves_the_old_model_whole(pooled: Path
     before, expected = contents(pooled), load(pooled).predict(PAIRS)
     with pytest.raises(type(error)) as caught:
         chain(Failing(error)).save_pretrained(pooled)
-    assert caught.value is error
+    assert error in (caught.value, caught.value.__cause__)
+    assert str(pooled) in str(caught.value) or not isinstance(error, OSError)
     assert contents(pooled) == before
     assert not [path for path in pooled.iterdir() if path.name not in {name.partition("/")[0] for name in before}]
     np.testing.assert_array_equal(load(pooled).predict(PAIRS), expected)

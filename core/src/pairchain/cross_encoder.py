@@ -220,7 +220,8 @@ class CrossEncoder(OlderNames, Scorer):
         Raises:
             FormatError: Something in the chain cannot be written, such as an activation that is no torch class.
         """
-        is_free = create_model_card and (overwrite_model_card or not (Path(path) / "README.md").exists())
+        has_card = os.path.exists(os.path.join(path, "README.md"))
+        is_free = create_model_card and (overwrite_model_card or not has_card)
         card = self._card_writer(model_name or os.fspath(path), card_examples) if is_free else None
         config = ModelConfig(
             prompts=self.prompts,

@@ -133,6 +133,46 @@ class FormatError(PairchainError, ValueError):
     """A saved model, or something to be saved, does not follow the format."""
 
 
+class SaveError(PairchainError, OSError):
+    """A file or folder cannot be written: the disk is full, or read-only, or you may not write there.
+
+    What was there before is unchanged.
+
+    Attributes:
+        place: The file or folder that was to be written.
+        errno: The system's number for the reason, such as `errno.ENOSPC`; None if there is none.
+        free: The bytes that are free on that disk, or None if that cannot be told.
+    """
+
+    def __init__(
+        self, what: str, *, place: str, errno: int | None = None, free: int | None = None, next_step: str = ""
+    ) -> None:
+        super().__init__(what, next_step=next_step)
+        self.place = place
+        self.errno = errno
+        self.free = free
+
+
+class FolderBusyError(SaveError, TimeoutError):
+    """Another save swaps the files of this folder, and did not end while this one waited.
+
+    Attributes:
+        holder: The process that has the folder, or None if that cannot be told.
+        waited: The seconds that this save waited.
+    """
+
+    def __init__(self, place: str, *, holder: int | None, waited: float) -> None:
+        by = "another save" if holder is None else f"a save of process {holder}"
+        super().__init__(
+            f"cannot save to {place!r}: {by} has been swapping files there for over {waited:.0f} seconds. "
+            "What this save would have replaced is unchanged.",
+            place=place,
+            next_step="see whether that process has stopped, end it if so, and save again.",
+        )
+        self.holder = holder
+        self.waited = waited
+
+
 class MissingFileError(FormatError):
     """A file that the saved model needs is not there."""
 

@@ -7,6 +7,7 @@ import ntpath
 import os
 import platform
 import shutil
+import stat
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,9 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from pairchain.disk import telling_refusals
 from pairchain.errors import FormatError, UnsafePathError, nearest, warn
+from pairchain.folder_lock import PATIENCE, locked
 
 # Files that decide how a saved model loads. A save replaces them as a set: one left over from an older model (a chat
 # template, a weight shard) would silently change the scores of the new one.
@@ -56,6 +59,9 @@ _MODEL_FILES = (
 # fill neither the memory nor the stack of whoever only looks.
 MOST_BYTES_OF_JSON = 2**26
 _DEEPEST = 64
+
+# With more added to it, a longer name could be too long for a file system.
+_LONGEST_NAME = 120
 
 # The key of what stands in modules.json while a save swaps its files in.
 INTERRUPTED = "interrupted_save"
@@ -145,20 +151,53 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
 def write_aside(path: Path) -> Iterator[Path]:
     """Yield where to write a file that takes its place at ``path`` when the block ends well.
 
+    A device or pipe at ``path``, such as ``/dev/stdout``, gets what was written; a link there is replaced.
+
     Raises:
         FormatError: There is no such folder, or a folder is at ``path``.
+        SaveError: The disk refuses, such as when it is full.
     """
     if not path.parent.is_dir() or path.is_dir():
         raise FormatError(f"cannot write the file {str(path)!r}.", next_step="name a file in a folder that is there.")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
-    try:
-        yield aside
-        aside.chmod(0o666 & ~_umask())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with telling_refusals(path):
+        if path.exists() and not path.is_file():
+            with tempfile.TemporaryDirectory(prefix="pairchain-") as folder:
+                aside = Path(folder, "written")
+                yield aside
+                with aside.open("rb") as written, path.open("wb") as device:
+                    shutil.copyfileobj(written, device)
+            return
+        handle, name = tempfile.mkstemp(prefix=f".{short_name(path.name)}.", dir=path.parent)
+        os.close(handle)
+        aside = Path(name)
+        try:
+            yield aside
+            aside.chmod(0o666 & ~_umask())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def short_name(name: str) -> str:
+    """Return ``name``, or what tells it from others if it is too long for more to be added to it."""
+    return name if len(os.fsencode(name)) <= _LONGEST_NAME else sha256(os.fsencode(name)).hexdigest()[:16]
+
+
+def refuse_planted_link(path: Path) -> None:
+    """Refuse a link at ``path`` that another user put into a folder where all users may put files, such as ``/tmp``.
+
+    Raises:
+        UnsafePathError: It is one.
+    """
+    if not path.is_symlink() or not hasattr(os, "geteuid"):
+        return
+    folder = path.parent.stat()
+    is_open_to_all = bool(folder.st_mode & stat.S_ISVTX) and bool(folder.st_mode & stat.S_IWOTH)
+    if is_open_to_all and path.lstat().st_uid not in (os.geteuid(), folder.st_uid):
+        raise UnsafePathError(
+            f"{str(path)!r} is a link that another user made, and leads to {os.readlink(path)!r}.",
+            next_step="write to a folder of your own, or name the place that the link leads to.",
+        )
 
 
 def warn_unknown_key(key: str, known: Mapping[str, Any] | Sequence[str], *, shown_as: str) -> None:
@@ -190,34 +229,55 @@ def check_inside(path: str, *, shown_as: str) -> str:
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
+def staged(target: Path, *, needs: int = 0, patience: float = PATIENCE) -> Iterator[Path]:
     """Yield an empty folder whose files take their place in ``target`` when the block ends well.
 
     If the block raises, ``target`` is as it was. Files in ``target`` that are not part of a model (notes, code, a
     ``.git`` folder) stay; those that belong to the model there before are replaced as a set. What an earlier save to
-    ``target`` left behind, because its process was killed, is removed.
+    ``target`` left behind, because its process was killed, is removed. Of several saves to one folder, in whichever
+    threads and processes, each swaps all of its files in before the next one does.
+
+    Args:
+        target: The folder to save to; made if it is not there.
+        needs: The bytes that the weights take, for an error that says how much room is missing.
+        patience: How many seconds to wait for other saves to swap their files.
 
     Raises:
         FormatError: ``target``, or a folder that it would be in, exists and is not a folder.
+        FolderBusyError: Another save did not end while this one waited.
+        SaveError: The disk refuses, such as when it is full.
     """
-    existing = next(path for path in (target, *target.parents) if os.path.lexists(path))
-    if not existing.is_dir():
-        raise FormatError(f"cannot save to {str(target)!r}: {existing} is not a folder.", next_step="name a folder.")
-    for folder in {existing, target.parent}:
-        _remove_abandoned(_prefix(target, "saving"), folder)
-    staging = _made_aside(_prefix(target, "saving"), existing)
-    try:
-        yield staging
-        if target.is_dir():
-            _replace_inside(target, staging)
-        else:
-            # mkdtemp makes private folders; a saved model is as readable as any new folder
-            staging.chmod(0o777 & ~_umask())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            staging.rename(target)
-    finally:
-        if staging != target:
+    with telling_refusals(target, needs=needs):
+        refuse_planted_link(target)
+        existing = next(path for path in (target, *target.parents) if os.path.lexists(path))
+        if not existing.is_dir():
+            raise FormatError(
+                f"cannot save to {str(target)!r}: {existing} is not a folder.", next_step="name a folder."
+            )
+        for folder in {existing, target.parent}:
+            _remove_abandoned(_prefix(target, "saving"), folder)
+        staging = _made_aside(_prefix(target, "saving"), existing)
+        try:
+            yield staging
+            _put_in_place(staging, target, patience)
+        finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(staging: Path, target: Path, patience: float) -> None:
+    if not target.is_dir():
+        # mkdtemp makes private folders; a saved model is as readable as any new folder
+        staging.chmod(0o777 & ~_umask())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            staging.rename(target)
+            return
+        except OSError:
+            # unless another save made it meanwhile
+            if not target.is_dir():
+                raise
+    with locked(target, holder=lambda: _swapping_process(target), patience=patience):
+        _replace_inside(target, staging)
 
 
 def _replace_inside(target: Path, staging: Path) -> None:
@@ -263,9 +323,19 @@ def _replace_inside(target: Path, staging: Path) -> None:
     _remove_abandoned(_prefix(target, "replaced"), target)
 
 
+def _swapping_process(target: Path) -> int | None:
+    """Return the process of this machine that swaps files in ``target``, or None if none can be seen."""
+    prefix = _prefix(target, "replaced")
+    for name in os.listdir(target):
+        owner = name.removeprefix(prefix).partition("-")[0] if name.startswith(prefix) else ""
+        if owner.isdecimal() and _runs(int(owner)):
+            return int(owner)
+    return None
+
+
 def _prefix(target: Path, purpose: str) -> str:
     """Return how folders of this machine begin that saves to ``target`` put aside; their process follows."""
-    return f".{target.resolve().name}.{purpose}-{_machine()}-"
+    return f".{short_name(target.resolve().name)}.{purpose}-{_machine()}-"
 
 
 def _machine() -> str:

@@ -26,6 +26,7 @@ from pairchain.errors import (
 )
 from pairchain.facts import SCORES, UNKNOWN, Facts, facts_of_chain
 from pairchain.files import check_inside, read_json_object
+from pairchain.one_save import of_one_save
 from pairchain.prompts import known
 from pairchain.report import ModuleReport, Problem, Report, problem_of
 from pairchain.resolve import Provider, Resolver
@@ -90,7 +91,7 @@ def inspect(
 
 def report_on(source: Source, module_classes: Mapping[str, type] | None = None) -> Report:
     """Return the report on the model in ``source``; see `inspect`."""
-    return _Inspection(source.listed(), module_classes or {}).report()
+    return of_one_save(source, lambda: _Inspection(source.listed(), module_classes or {}).report())
 
 
 class _Inspection:

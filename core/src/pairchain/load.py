@@ -15,6 +15,7 @@ from pairchain.checkpoint_code import trusts_checkpoint
 from pairchain.custom_code import Code
 from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, warn
 from pairchain.module import Module
+from pairchain.one_save import of_one_save
 from pairchain.resolve import Resolver
 from pairchain.saved_model import (
     MODEL_TYPE,
@@ -148,7 +149,7 @@ def load_model(
     )
     with trust.allowing(policy):
         if policy.lock is None:
-            return _loaded(request)
+            return of_one_save(source, lambda: _loaded(request))
         verified = policy.lock.verify(source)
         loaded = _loaded(request)
         # those who read weights and settings open the files themselves, which may be others by then

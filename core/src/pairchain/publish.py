@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.errors import HfHubHTTPError
 
 from pairchain.errors import SourceError
 from pairchain.files import belongs_to_model
 from pairchain.model_card import renamed
 
 _CARD = "README.md"
+# What the Hub answers if the branch is no longer at the commit that a new one is made on.
+_CHANGED_MEANWHILE = 412
+_ATTEMPTS = 5
 
 
 def push_folder(
@@ -52,31 +57,51 @@ def push_folder(
             asked, repo_id = repo_id, api.create_repo(repo_id, private=private, exist_ok=exist_ok or create_pr).repo_id
             if revision is not None and not create_pr:
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
-            there = api.list_repo_files(repo_id, revision=revision)
-            written = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
-            if _CARD in there and not replace_model_card:
-                written.pop(_CARD, None)
-            elif _CARD in written and asked != repo_id:
+            if asked != repo_id and (card := Path(folder, _CARD)).exists():
                 # only the Hub knows whose a name without an owner is, and nobody else can load it by that
-                text = written[_CARD].read_text(encoding="utf-8")
-                written[_CARD].write_text(renamed(text, asked, repo_id), encoding="utf-8")
-            # not upload_folder: it may make several commits, and between two of them the repository holds half a model
-            commit = api.create_commit(
-                repo_id,
-                [
-                    *(CommitOperationDelete(path) for path in _outdated(there, written)),
-                    *(CommitOperationAdd(path, local) for path, local in sorted(written.items())),
-                ],
-                revision=revision,
-                create_pr=create_pr,
-                commit_message=commit_message,
-            )
+                card.write_text(renamed(card.read_text(encoding="utf-8"), asked, repo_id), encoding="utf-8")
+            written = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
+            kept = () if replace_model_card else (_CARD,)
+            message = {"create_pr": create_pr, "commit_message": commit_message}
+            commit = _committed(api, repo_id, revision, written, kept, message)
         except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
             raise SourceError(
                 f"the model cannot be pushed to {repo_id!r}: {type(error).__name__}: {' '.join(str(error).split())}",
                 next_step="check the name and the token (`hf auth login`); exist_ok=True pushes to what is there.",
             ) from error
     return str(commit.pr_url or commit.commit_url)
+
+
+def _committed(
+    api: huggingface_hub.HfApi,
+    repo_id: str,
+    revision: str | None,
+    written: Mapping[str, Path],
+    kept: Collection[str],
+    message: Mapping[str, Any],
+) -> huggingface_hub.CommitInfo:
+    """Return the commit of ``written`` on top of the one that it was compared with; if another came between, again."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        parent = api.repo_info(repo_id, revision=revision).sha
+        there = api.list_repo_files(repo_id, revision=parent)
+        added = {path: local for path, local in written.items() if path not in kept or path not in there}
+        try:
+            # not upload_folder: it may make several commits, and between two of them the repository holds half a model
+            commit: huggingface_hub.CommitInfo = api.create_commit(
+                repo_id,
+                [
+                    *(CommitOperationDelete(path) for path in _outdated(there, written)),
+                    *(CommitOperationAdd(path, local) for path, local in sorted(added.items())),
+                ],
+                revision=revision,
+                parent_commit=parent,
+                **message,
+            )
+            return commit
+        except HfHubHTTPError as error:
+            if attempt == _ATTEMPTS or getattr(error.response, "status_code", None) != _CHANGED_MEANWHILE:
+                raise
+    raise AssertionError
 
 
 def _outdated(there: Iterable[str], written: Collection[str]) -> list[str]:

@@ -47,12 +47,13 @@ def save_chain(
     Raises:
         InputError: The path is empty.
         FormatError: Something cannot be written.
+        SaveError: The disk refuses it, or another save does not end; see `staged`.
     """
     if not os.fspath(path):
         raise InputError("the path to save to is empty.")
     modules: Mapping[str, Any] = chain._modules
     code = CodeToSave(copies_all=copy_code)
-    with code_to_save.saving(code), staged(Path(path)) as folder:
+    with code_to_save.saving(code), staged(Path(path), needs=_size(chain)) as folder:
         entries = tuple(_entry(chain, index, name, extra_entries.get(name, {})) for index, name in enumerate(modules))
         for entry in entries:
             home = folder / entry.path
@@ -66,6 +67,11 @@ def save_chain(
         write_config(folder, config)
         write_entries(folder, entries)
     hooks.tell("pairchain_chain_saved", chain=chain, path=Path(path))
+
+
+def _size(chain: ModuleChain) -> int:
+    """Return how many bytes its weights take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*chain.parameters(), *chain.buffers()))
 
 
 def _entry(chain: ModuleChain, index: int, name: str, extra: Mapping[str, Any]) -> ModuleEntry:

@@ -1,0 +1,164 @@
+"""A lock on a folder while its files are swapped. The operating system frees it when its holder dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pairchain.errors import FolderBusyError, warn
+
+fcntl: Any
+msvcrt: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+try:
+    import msvcrt
+except ImportError:  # everywhere else
+    msvcrt = None
+
+# A swap is a few renames. Whoever holds a folder for longer has stopped, and waiting for it helps nobody.
+PATIENCE = 60.0
+
+# For folders that cannot be locked themselves: on Windows, and on network file systems that lock only what is written.
+LOCK_FILE = ".pairchain-saving.lock"
+_UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL, errno.ENOSYS}
+_TAKEN = {errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+_LONGEST_PAUSE = 0.05
+
+
+class _NoLocks(Exception):
+    """The file system, or the system, knows no lock of this kind."""
+
+
+@contextmanager
+def locked(folder: Path, *, holder: Callable[[], int | None], patience: float = PATIENCE) -> Iterator[None]:
+    """Keep other processes and threads out of ``folder`` inside the block; they wait for each other.
+
+    However the folder is named, and through whichever links, it is the same lock. Where the folder's file system has no
+    locks at all, a warning says so.
+
+    Args:
+        folder: A folder that exists.
+        holder: Returns the process that has the folder, if that can be told.
+        patience: How many seconds to wait for it.
+
+    Raises:
+        FolderBusyError: Another save has it, and still has it after that time.
+    """
+    for attempt in (_lock_folder, _lock_file):
+        with suppress(_NoLocks):
+            handle = _acquired(attempt, folder, holder, patience)
+            break
+    else:
+        warn(
+            f"the file system of {folder} has no locks; make sure that nothing else saves into this folder at the same "
+            "time."
+        )
+        yield
+        return
+    try:
+        yield
+    finally:
+        _release(handle, folder)
+
+
+def wait_for_swap(folder: Path, *, patience: float = PATIENCE) -> None:
+    """Return once nobody is swapping the files of ``folder``, or after ``patience`` seconds."""
+    if fcntl is None:
+        return
+    # a folder that cannot be opened or locked is read as it is
+    with suppress(OSError, _NoLocks):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            until = time.monotonic() + patience
+            pause = 0.001
+            while not _take(handle, fcntl.LOCK_SH) and time.monotonic() < until:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        finally:
+            os.close(handle)
+
+
+def _acquired(
+    attempt: Callable[[Path], int | None], folder: Path, holder: Callable[[], int | None], patience: float
+) -> int:
+    began = time.monotonic()
+    pause = 0.001
+    while (handle := attempt(folder)) is None:
+        waited = time.monotonic() - began
+        if waited >= patience:
+            raise FolderBusyError(str(folder), holder=holder(), waited=waited)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    return handle
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """Return a handle that holds the lock of the folder itself, or None if another one has it."""
+    if fcntl is None:
+        raise _NoLocks
+    return _checked(folder, os.open(folder, os.O_RDONLY))
+
+
+def _lock_file(folder: Path) -> int | None:
+    """Return a handle that holds the lock of a file in the folder, or None if another one has it."""
+    path = folder / LOCK_FILE
+    # on Windows the system removes it with the last handle, however that is closed
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_TEMPORARY", 0)
+    return _checked(path, os.open(path, flags, 0o666))
+
+
+def _checked(path: Path, handle: int) -> int | None:
+    """Return ``handle`` once it holds its lock, and ``path`` still is what it was opened as; else close it."""
+    is_held = False
+    try:
+        is_held = _take(handle, None if fcntl is None else fcntl.LOCK_EX) and _is_same(path, handle)
+    finally:
+        if not is_held:
+            os.close(handle)
+    return handle if is_held else None
+
+
+def _take(handle: int, kind: Any) -> bool:
+    """Take the lock of ``handle`` if nobody has it, and return whether it was free."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        elif msvcrt is not None:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            raise _NoLocks
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return False
+        if error.errno in _UNSUPPORTED:
+            raise _NoLocks from error
+        raise
+    return True
+
+
+def _is_same(path: Path, handle: int) -> bool:
+    # who had it before may have removed it, and a lock on what is no longer there keeps nobody out
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _release(handle: int, folder: Path) -> None:
+    file = folder / LOCK_FILE
+    with suppress(OSError):
+        if fcntl is not None and os.path.samestat(os.fstat(handle), file.lstat()):
+            file.unlink()
+    with suppress(OSError):
+        # closing is not enough: a process that was forked meanwhile shares the lock
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
