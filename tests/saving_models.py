@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from tiny_models import GOLDEN, load, save_tiny
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pairchain import CrossEncoder
 from pairchain_logit_score import LogitScore
@@ -44,6 +45,20 @@ class Watched:
 
     def _note(self, module: Any, given: Any, output: torch.Tensor) -> None:
         self.head_shapes.append(tuple(output.shape))
+
+
+class Widths(TorchDispatchMode):
+    """Notes how wide what is computed is, without a hook in the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if isinstance(output, torch.Tensor) and output.is_floating_point() and output.ndim:
+            self.seen.add(output.shape[-1])
+        return output
 
 
 def saving_model(path: Path = GOLDEN / "qwen3_causal_logitscore" / "model", **savings: bool | None) -> CrossEncoder:

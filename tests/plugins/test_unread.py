@@ -16,6 +16,7 @@ from saving_models import (
     PAIRS,
     QUERIES,
     Watched,
+    Widths,
     plain_scores,
     saving_model,
     set_savings,
@@ -50,11 +51,26 @@ def test_of_the_head_only_the_rows_that_are_read_are_computed() -> None:
     model = saving_model()
     expected = plain_scores(model)
     model.predict(PAIRS[:1])  # which asks the model once what it allows
+
+    with Widths() as widths:
+        scores = model.predict(PAIRS)
+
+    assert 2 in widths.seen
+    assert 400 not in widths.seen
+    np.testing.assert_allclose(scores, expected, **EXACT)
+
+
+def test_a_hook_on_the_head_is_called_with_the_last_position_of_each_input() -> None:
+    model = saving_model()
+    expected = plain_scores(model)
+    model.predict(PAIRS)
     watched = Watched(model)
 
     scores = model.predict(PAIRS)
 
-    assert watched.head_shapes == []
+    assert {shape[1:] for shape in watched.head_shapes} == {(1, 400)}
+    assert sum(shape[0] for shape in watched.head_shapes) == len(PAIRS)
+    assert watched.tokens < tokens_of(model, PAIRS)
     np.testing.assert_allclose(scores, expected, **EXACT)
 
 
@@ -99,7 +115,7 @@ def test_two_modules_that_read_other_rows_get_all_of_them() -> None:
 
     scores = model.predict(PAIRS)
 
-    assert {shape[1:] for shape in watched.head_shapes} >= {(400,)}
+    assert {shape[-1] for shape in watched.head_shapes} == {400}
     np.testing.assert_allclose(scores, plain_scores(model), **EXACT)
 
 

@@ -17,6 +17,7 @@ from pairchain.errors import ChainError, InputError, UnknownKeywordError, neares
 from pairchain.flow import called, check_features
 from pairchain.inputs import BYTES, checked_count
 from pairchain.module import Features, InputModule, missing_methods
+from pairchain.parts import is_watched
 from pairchain.registry import Origin, default
 from pairchain.table_pairs import pairs_of_table
 from pairchain.tables import table_of
@@ -174,7 +175,7 @@ class ModuleChain(nn.Sequential):
     @property
     def may_read_more(self) -> bool:
         """Whether something besides its modules may read features: a forward of its own, or a hook."""
-        return type(self).forward is not ModuleChain.forward or bool(self._forward_hooks)
+        return type(self).forward is not _FORWARD or is_watched(self)
 
     def tell_ready(self) -> None:
         """Tell every module that asks for it that the chain stands; one that is in two places is told once."""
@@ -217,6 +218,10 @@ class ModuleChain(nn.Sequential):
     def _named(self) -> flow.NamedModules:
         # named_children would name a module in two places once
         return self._modules
+
+
+# what the class was written with, in case somebody patches it
+_FORWARD = ModuleChain.forward
 
 
 def check_modules(modules: Mapping[str, Any]) -> None:

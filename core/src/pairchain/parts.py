@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch.nn.modules import module as torch_module
+
 from pairchain.errors import InputError
 
 
@@ -84,12 +86,28 @@ def says_what_it_reads(module: Any) -> bool:
     return getattr(module, "reads", None) is not None and _speaks_for_forward(module, "reads")
 
 
+def is_watched(module: Any) -> bool:
+    """Return whether somebody else sees what a module is given or returns, or computes it: by a hook, or a patch."""
+    hooks = [getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks")]
+    return any(hooks) or _is_every_module_watched() or "forward" in vars(module)
+
+
+def _is_every_module_watched() -> bool:
+    # PyTorch's own hooks, such as those that count operations, read no features
+    return any(
+        not str(getattr(hook, "__module__", None)).startswith("torch.")
+        for hooks in (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks)
+        for hook in list(hooks.values())
+    )
+
+
 def _speaks_for_forward(module: Any, name: str) -> bool:
     """Return whether the class that says ``name`` is that of the module's ``forward``, or derived from it."""
-    is_watched = bool(getattr(module, "_forward_hooks", None) or getattr(module, "_forward_pre_hooks", None))
     classes = type(module).__mro__
     said, computed = (
         next((place for place, cls in enumerate(classes) if attribute in vars(cls)), len(classes))
         for attribute in (name, "forward")
     )
-    return not is_watched and "forward" not in vars(module) and said <= computed
+    # a function of another module was put into the class by somebody else
+    is_own = all(vars(cls)["forward"].__module__ == cls.__module__ for cls in classes[computed : computed + 1])
+    return not is_watched(module) and is_own and said <= computed

@@ -26,7 +26,7 @@ from pairchain.flow import (
 from pairchain.load import LoadRequest, load_module
 from pairchain.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts, plain_texts
 from pairchain.module import missing_methods
-from pairchain.parts import says_what_it_reads
+from pairchain.parts import is_watched, says_what_it_reads
 from pairchain.resolve import Resolver, saved_type
 from pairchain.source import source_of_module
 from pairchain_router.encoding import Group, collate
@@ -217,7 +217,7 @@ class Router(InputModule):
     @property
     def may_read_more(self) -> bool:
         """Whether something besides its modules may read features: a forward of its own, or a hook."""
-        return type(self).forward is not Router.forward or bool(self._forward_hooks)
+        return type(self).forward is not _FORWARD or is_watched(self)
 
     @property
     def forward_kwargs(self) -> set[str]:  # type: ignore[override]
@@ -420,6 +420,10 @@ class Router(InputModule):
 
     def _flows(self) -> list[Flow]:
         return [flow_of(self._modules_of(name)) for name in self.routes.names]
+
+
+# what the class was written with, in case somebody patches it
+_FORWARD = Router.forward
 
 
 def _share_tasks(model: nn.Module) -> None:

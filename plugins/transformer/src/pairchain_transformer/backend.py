@@ -14,6 +14,7 @@ from pairchain.parts import Part
 from pairchain_transformer import encoding, forward, last_layer, linear, padding
 from pairchain_transformer.encoding import Row
 from pairchain_transformer.prefixes import Prefix
+from pairchain_transformer.proofs import Proofs
 from pairchain_transformer.savings import Savings
 
 
@@ -49,18 +50,23 @@ class LibraryBackend:
     def __init__(self) -> None:
         self.savings = Savings()
         self.onednn: bool | None = None
+        self._proofs = Proofs()
 
     def prefixes(self, model: PreTrainedModel, rows: Sequence[Row], request: Request) -> Sequence[Prefix | None]:
         """Return for each row the prefix that it shares with others, if it is to be computed once."""
         if not request.may_leave_out:
             return [None] * len(rows)
-        return self.savings.prefixes_of(model, rows, request.part, generates=request.generates)
+        return self.savings.prefixes_of(self._proofs.of(model), rows, request.part, generates=request.generates)
 
     def batches_matter(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], request: Request
     ) -> bool:
         """Return whether scores depend on which rows run together, as for a model that counts padding as positions."""
-        return encoding.are_many(rows) and padding.matters(model, tokenizer, request.path)
+        return encoding.are_many(rows) and padding.matters(self._proofs.of(model), tokenizer, request.path)
+
+    def batches_are_known_to_matter(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
+        """Return whether that was found out before."""
+        return padding.is_known_to_matter(self._proofs.of(model), tokenizer)
 
     def run(
         self,
@@ -96,19 +102,20 @@ class LibraryBackend:
         part = request.part
         gate = None
         if request.may_leave_out and not kwargs:
-            last = self.savings.output(model, features, part, prefix, generates=request.generates)
+            known = self._proofs.of(model)
+            last = self.savings.output(known, features, part, prefix, generates=request.generates)
             if last is not None:
                 tracing.note("the output at the last token of each input only, without padding")
                 return {request.feature: last.unsqueeze(1)} if part is None else {part.of(request.feature): last}
             if tokenizer is not None and (part is not None or request.feature == "scores"):
-                gate = self.savings.gate(model, tokenizer, features, request.path, part)
+                gate = self.savings.gate(known, tokenizer, features, request.path, part)
         if gate is not None:
-            tracing.note(f"in the last layer, after its attention, only the {gate[0]} token of each input")
-        with nullcontext() if gate is None else last_layer.only(*gate):
+            tracing.note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
+        with nullcontext() if gate is None else last_layer.only(gate[0], gate[2]):
             output = forward.call(model, request.method, {**features, **kwargs} if kwargs else features, request.path)
         value = forward.read_output(output, request.path)
         if gate is not None and part is not None:
-            return {part.of(request.feature): last_layer.at(value, gate[1])}
+            return {part.of(request.feature): last_layer.at(value, gate[2])}
         written: dict[str, Any] = {request.feature: value}
         if getattr(model.config, "output_hidden_states", False) and "hidden_states" in output:
             written["all_layer_embeddings"] = output["hidden_states"]

@@ -1,7 +1,7 @@
 """The last layer of a model, computed for the one position of each input that is read of it.
 
 After its attention has mixed the positions, each goes on alone: what no one reads need not. Where in a layer that is,
-the library does not say, so it is found out for each model, once, by trying.
+the library does not say, so it is found out for each model by trying, once for as long as the model stays as it is.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from pairchain import tracing
+from pairchain_transformer.fingerprint import OwnHook
+from pairchain_transformer.proofs import Known, Question
 
 Position = Literal["first", "last"]
 
@@ -24,24 +25,22 @@ Position = Literal["first", "last"]
 _SAME_AND_OTHER = {torch.float64: (1e-9, 1e-6), torch.float32: (2e-6, 2e-4)}
 _IN_HALF_PRECISION = (1e-2, 1e-1)
 
+_GATE = "gate"
+
 # Of more, the last is too small a part to be worth the search.
 _MOST_LAYERS = 16
 
-# Which position of each input goes on; None lets all of them.
-_going_on: ContextVar[tuple[Position, torch.Tensor] | None] = ContextVar("pairchain_going_on", default=None)
-
-_known: WeakKeyDictionary[PreTrainedModel, dict[Position, bool]] = WeakKeyDictionary()
+# Which gate is open only to one position of each input, and to which.
+_going_on: ContextVar[tuple[Gate, torch.Tensor] | None] = ContextVar("pairchain_going_on", default=None)
 
 
-class _Gate:
-    """A hook on a part of the last layer, after which only the position that is read goes on."""
-
-    def __init__(self, position: Position) -> None:
-        self.position = position
+class Gate(OwnHook):
+    """A hook on a part of the last layer, after which only the position that is read goes on, if `only` asks for it."""
 
     def __call__(self, module: nn.Module, given: Any, output: Any) -> Any:
+        """Return the position that goes on, or None for all of them."""
         going_on = _going_on.get()
-        if going_on is None or going_on[0] != self.position:
+        if going_on is None or going_on[0] is not self:
             return None
         hidden = output[0] if isinstance(output, tuple) else output
         chosen = at(hidden, going_on[1]).unsqueeze(1)
@@ -49,44 +48,42 @@ class _Gate:
 
 
 @contextmanager
-def only(position: Position, places: torch.Tensor) -> Iterator[None]:
-    """Let one position of each input go on in the last layer of a model that `has_gate`.
+def only(gate: Gate | None, places: torch.Tensor) -> Iterator[None]:
+    """Let one position of each input go on behind ``gate``, if there is one.
 
     Args:
-        position: Which.
-        places: Where it is in each input, shape (inputs,).
+        gate: What `gate` found.
+        places: Where the position is in each input, shape (inputs,).
     """
-    token = _going_on.set((position, places))
+    if gate is None:
+        yield
+        return
+    token = _going_on.set((gate, places))
     try:
         yield
     finally:
         _going_on.reset(token)
 
 
-def has_gate(
-    model: PreTrainedModel, position: Position, example: Callable[[], tuple[Callable[[], torch.Tensor], torch.Tensor]]
-) -> bool:
-    """Return whether only one position needs to go on in the last layer, found out the first time.
+def gate(
+    known: Known, question: Question, example: Callable[[], tuple[Callable[[], torch.Tensor], torch.Tensor]]
+) -> Gate | None:
+    """Return the gate behind which only one position needs to go on in the last layer, found the first time.
 
     Args:
-        model: The model.
-        position: Which position is read.
+        known: What is known of the model.
+        question: Which position is read, and of what.
         example: Returns what runs the model on some inputs, and returns what is read of them; and where the position is
             in each of those, shape (inputs,).
     """
-    known = _known.setdefault(model, {})
-    if position not in known:
-        try:
-            known[position] = _search(model, position, *example())
-        except Exception:  # whatever a model raises that is called in a way it does not know
-            known[position] = False
-    # somebody who looks at what goes through the model sees all of it
-    return known[position] and not _is_watched(model)
+    if not known.is_open:
+        return None
+    return known.find((_GATE, *question), lambda: _search(known, *example()), None)
 
 
-def is_known(model: PreTrainedModel, position: Position) -> bool:
+def is_known(known: Known, question: Question) -> bool:
     """Return whether it was found out before."""
-    return position in _known.get(model, {})
+    return known.has((_GATE, *question))
 
 
 def at(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
@@ -96,42 +93,53 @@ def at(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), places.to(hidden.device)]
 
 
-def _is_watched(model: nn.Module) -> bool:
-    return any(
-        module._forward_pre_hooks or not all(isinstance(hook, _Gate) for hook in module._forward_hooks.values())
-        for module in model.modules()
-    )
-
-
 @tracing.step("check", "what the last layer may leave out")
-def _search(
-    model: PreTrainedModel, position: Position, compute: Callable[[], torch.Tensor], places: torch.Tensor
-) -> bool:
-    layer = _last_layer(model)
-    if layer is None or _is_watched(model):
-        return False
-    _take_away_gates(layer, position)
+def _search(known: Known, compute: Callable[[], torch.Tensor], places: torch.Tensor) -> Gate | None:
+    layer = _last_layer(known.model)
+    if layer is None:
+        return None
     with _counting(layer) as counted:
         expected = compute()
         fewest = counted["rows"]
     best: nn.Module | None = None
     for part in layer.children():
-        gate = part.register_forward_hook(_Gate(position))
-        try:
-            with _counting(layer) as counted, only(position, places):
-                found = compute()
-            # at another position it must come out otherwise, or the example does not show which is read
-            with only(position, (places - 1).abs()):
-                other = compute()
-        except (RuntimeError, IndexError, ValueError, AttributeError):  # what follows it wants all positions
-            continue
-        finally:
-            gate.remove()
+        with _gated(part) as tried:
+            try:
+                with _counting(layer) as counted, only(tried, places):
+                    found = compute()
+                # at another position it must come out otherwise, or the example does not show which is read
+                with only(tried, (places - 1).abs()):
+                    other = compute()
+            except (RuntimeError, IndexError, ValueError, AttributeError):  # what follows it wants all positions
+                continue
         if _is_shown(expected, found, other) and counted["rows"] < fewest:
             best, fewest = part, counted["rows"]
-    if best is not None:
-        best.register_forward_hook(_Gate(position))
-    return best is not None
+    if best is None:
+        return None
+    if (kept := _gate_of(best)) is None:
+        kept = Gate()
+        best.register_forward_hook(kept)
+        known.fingerprint.expect_hooks(best)
+    return kept
+
+
+def _gate_of(part: nn.Module) -> Gate | None:
+    """Return the gate that was put on a part before, perhaps for another position, or for a model that this copies."""
+    return next((hook for hook in part._forward_hooks.values() if isinstance(hook, Gate)), None)
+
+
+@contextmanager
+def _gated(part: nn.Module) -> Iterator[Gate]:
+    """Yield the gate of a part; one that has none has one for the time."""
+    if (there := _gate_of(part)) is not None:
+        yield there
+        return
+    tried = Gate()
+    handle = part.register_forward_hook(tried)
+    try:
+        yield tried
+    finally:
+        handle.remove()
 
 
 def _is_shown(expected: torch.Tensor, found: torch.Tensor, other: torch.Tensor) -> bool:
@@ -143,14 +151,6 @@ def _is_shown(expected: torch.Tensor, found: torch.Tensor, other: torch.Tensor) 
         (found.float() - expected.float()).abs().max() <= same * size
         and (other.float() - expected.float()).abs().max() >= different * size
     )
-
-
-def _take_away_gates(layer: nn.Module, position: Position) -> None:
-    """Take away the gates that a copied model brought with it."""
-    for part in layer.children():
-        for key, hook in list(part._forward_hooks.items()):
-            if isinstance(hook, _Gate) and hook.position == position:
-                del part._forward_hooks[key]
 
 
 def _last_layer(model: PreTrainedModel) -> nn.Module | None:
@@ -167,7 +167,9 @@ def _counting(layer: nn.Module) -> Iterator[dict[str, int]]:
     def count(module: nn.Module, given: Any, output: torch.Tensor) -> None:
         counted["rows"] += output.numel() // output.shape[-1]
 
-    hooks = [module.register_forward_hook(count) for module in layer.modules() if isinstance(module, nn.Linear)]
+    hooks = [
+        module.register_forward_hook(OwnHook(count)) for module in layer.modules() if isinstance(module, nn.Linear)
+    ]
     try:
         yield counted
     finally:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -12,33 +11,32 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pairchain import tracing
 from pairchain_transformer import forward
+from pairchain_transformer.proofs import Known, Question
 
 # How far outputs may be apart, as a part of the largest; what a model makes of padding is much further off.
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 _TOLERANCE_OF_HALF_PRECISION = 3e-2
 
-_known: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
-
-def matters(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
+def matters(known: Known, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
     """Return whether a model's output for an input depends on the padding beside it; found out the first time.
 
     Args:
-        model: The model.
+        known: What is known of the model.
         tokenizer: Its tokenizer, which says where padding goes.
         output_path: The field of the output that is read.
     """
-    if model not in _known:
-        try:
-            _known[model] = not _is_alike(model, tokenizer, output_path)
-        except Exception:  # whatever a model raises that wants more than tokens
-            _known[model] = True
-    return _known[model]
+    question = _question(tokenizer, tuple(output_path))
+    return known.find(question, lambda: not _is_alike(known.model, tokenizer, output_path), True)
 
 
-def is_known_to_matter(model: PreTrainedModel) -> bool:
+def is_known_to_matter(known: Known, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Return whether that was found out before."""
-    return _known.get(model, False)
+    return any(known.answers(_question(tokenizer)))
+
+
+def _question(tokenizer: PreTrainedTokenizerBase, *more: Hashable) -> Question:
+    return "padding", tokenizer.padding_side, tokenizer.pad_token_id, *more
 
 
 def example(model: PreTrainedModel, length: int) -> torch.Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from pairchain_transformer.samples import Sample
+
 # Fewer tokens in common are not worth a batch of their own.
 LEAST_TOKENS = 16
 
@@ -34,6 +36,7 @@ class PrefixStore:
         self.most_prefixes = most_prefixes
         self._kept: OrderedDict[tuple[int, ...], Layers] = OrderedDict()
         self._made_by: Any = None
+        self._sample: Sample | None = None
         self._changing = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -44,6 +47,18 @@ class PrefixStore:
     def is_lasting(self) -> bool:
         """Whether it outlasts a call."""
         return self.most_bytes is not None
+
+    def check(self, made_by: Any, weights: Sequence[torch.Tensor]) -> None:
+        """Drop what was computed with other weights.
+
+        Args:
+            made_by: As for `longest`.
+            weights: What the keys and values depend on. PyTorch does not count all writes to them.
+        """
+        with self._changing:
+            if made_by != self._made_by or self._sample is None or not self._sample.is_current:
+                self._kept.clear()
+                self._made_by, self._sample = made_by, Sample(weights)
 
     def known(self, tokens: Sequence[int]) -> int:
         """Return how many of the first of ``tokens`` it has."""
@@ -60,7 +75,7 @@ class PrefixStore:
         with self._changing:
             if made_by != self._made_by:
                 self._kept.clear()
-                self._made_by = made_by
+                self._made_by, self._sample = made_by, None
             best = max(self._kept, key=lambda kept: common(tokens, kept), default=None)
             if best is None or not (count := common(tokens, best)):
                 return []

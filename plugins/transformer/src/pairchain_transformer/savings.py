@@ -12,9 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pairchain.parts import Part
 from pairchain_transformer import forward, last_layer, padding
 from pairchain_transformer.encoding import Row
-from pairchain_transformer.last_layer import Position
-from pairchain_transformer.last_position import LastPosition
+from pairchain_transformer.fingerprint import surroundings
+from pairchain_transformer.last_layer import Gate, Position
+from pairchain_transformer.last_position import ChangedEmbeddingsError, LastPosition
 from pairchain_transformer.prefixes import Prefix, PrefixStore, shared_prefixes
+from pairchain_transformer.proofs import Known
 
 # Below this many tokens, finding out whether a model allows it costs more than is saved.
 _LEAST_TOKENS = 256
@@ -44,7 +46,7 @@ class Savings:
         self.store: PrefixStore | None = None
 
     def prefixes_of(
-        self, model: PreTrainedModel, rows: Sequence[Row], part: Part | None, *, generates: bool
+        self, known: Known, rows: Sequence[Row], part: Part | None, *, generates: bool
     ) -> Sequence[Prefix | None]:
         """Return for each row the prefix that it shares with others, if sharing it is exact and pays."""
         nothing: list[Prefix | None] = [None] * len(rows)
@@ -57,21 +59,30 @@ class Savings:
             return nothing
         if not _is_last(part, rows[0].shared if rows else {}, generates=generates):
             return nothing
-        device = model.device.type
+        computed = LastPosition(known, reads_logits=generates)
+        if not computed.can_be:
+            return nothing
+        device = known.model.device.type
         found = shared_prefixes(
             [row.tensors["input_ids"].tolist() for row in rows],
-            PrefixStore(most_prefixes=2) if self.store is None else self.store,
+            self._store_for(known),
             least_beside=_LEAST_BESIDE_A_PREFIX.get(device, _LEAST_ON_ACCELERATORS),
         )
-        computed = LastPosition(model, reads_logits=generates)
         is_asked_for = self.prefixes is not None or self.store is not None
         if not is_asked_for and not computed.is_known and _saved(found) < _LEAST_TOKENS:
             return nothing
         return found if any(found) and computed.proven.after_prefix else nothing
 
+    def _store_for(self, known: Known) -> PrefixStore:
+        """Return where keys and values are kept: for this call, or for later ones if they were made as it is now."""
+        if self.store is None:
+            return PrefixStore(most_prefixes=2)
+        self.store.check((known, surroundings()), known.fingerprint.tensors)
+        return self.store
+
     def output(
         self,
-        model: PreTrainedModel,
+        known: Known,
         features: Mapping[str, Any],
         part: Part | None,
         prefix: Prefix | None,
@@ -91,27 +102,30 @@ class Savings:
         if mask is None or mask.shape != ids.shape:
             return None
         columns = None if part is None else part.columns
-        if columns is not None and max(columns) >= model.config.get_text_config().vocab_size:
+        if columns is not None and max(columns) >= known.model.config.get_text_config().vocab_size:
             return None
-        computed = LastPosition(model, reads_logits=generates)
+        computed = LastPosition(known, reads_logits=generates)
         if self.unread is None and not computed.is_known and ids.numel() < _LEAST_TOKENS:
             return None
         if not computed.proven.without_padding:
             return None
-        return computed([row[here] for row, here in zip(ids, mask.bool(), strict=True)], prefix, columns)
+        try:
+            return computed([row[here] for row, here in zip(ids, mask.bool(), strict=True)], prefix, columns)
+        except ChangedEmbeddingsError:
+            return None
 
     def gate(
         self,
-        model: PreTrainedModel,
+        known: Known,
         tokenizer: PreTrainedTokenizerBase,
         features: Mapping[str, Any],
         output_path: Sequence[Any],
         part: Part | None,
-    ) -> tuple[Position, torch.Tensor] | None:
-        """Return the one position that needs to go on in the last layer, and where it is in each input.
+    ) -> tuple[Gate, Position, torch.Tensor] | None:
+        """Return what lets one position go on in the last layer, which, and where it is in each input.
 
         Args:
-            model: The model.
+            known: What is known of the model.
             tokenizer: Its tokenizer.
             features: What it will be called with.
             output_path: The field of the output that is read.
@@ -122,11 +136,14 @@ class Savings:
             return None
         if not features.keys() <= _TEXT | {"token_type_ids"} or (part is not None and part.columns is not None):
             return None
-        for position in ("first", "last") if part is None else (part.position,):
-            if self.unread is None and not last_layer.is_known(model, position) and mask.numel() < 2 * _LEAST_TOKENS:
+        positions: Sequence[Position] = ("first", "last") if part is None else (part.position,)
+        for position in positions:
+            question = (position, tuple(output_path), part, tokenizer.padding_side, tokenizer.pad_token_id)
+            if self.unread is None and not last_layer.is_known(known, question) and mask.numel() < 2 * _LEAST_TOKENS:
                 return None
-            if last_layer.has_gate(model, position, partial(_example, model, tokenizer, output_path, part, position)):
-                return position, _places(mask, position)
+            example = partial(_example, known.model, tokenizer, output_path, part, position)
+            if (found := last_layer.gate(known, question, example)) is not None:
+                return found, position, _places(mask, position)
         return None
 
 

@@ -16,9 +16,9 @@ from pairchain.files import warn_unknown_key, write_json
 from pairchain.inputs import BYTES, checked_count
 from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import TEXT
-from pairchain.parts import Part
+from pairchain.parts import Part, is_watched
 from pairchain.source import open_source
-from pairchain_transformer import encoding, loading, modalities, padding, processing, saving, sending
+from pairchain_transformer import encoding, loading, modalities, processing, saving, sending
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
 from pairchain_transformer.fetching import Limits
@@ -207,7 +207,7 @@ class Transformer(InputModule):
         settings = self._settings(**kwargs) if own else {}
         if not own or self._preprocessor.takes_media or not encoding.can_be_undone(settings):
             return None
-        if padding.is_known_to_matter(self.model):
+        if self.execution.batches_are_known_to_matter(self.model, self.tokenizer):
             return None
         rows = encoding.rows_of(lambda some: self.preprocess(some, prompt, **kwargs), inputs)
         if not rows:
@@ -252,7 +252,7 @@ class Transformer(InputModule):
 
     @property
     def _may_leave_out(self) -> bool:
-        return type(self).forward is Transformer.forward and not self._forward_hooks
+        return type(self).forward is _FORWARD and not is_watched(self)
 
     def _request(self, modality: str | tuple[str, ...], parts: Mapping[str, Part] | None) -> Request:
         entry = self._preprocessor.entry(modality)
@@ -473,3 +473,7 @@ class Transformer(InputModule):
         # what the caller trusts is the model; its file may name the tokenizer of anybody
         hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code and place is source)
         return load_processor(place, config, hub, options, is_elsewhere=place is not source)
+
+
+# what the class was written with, in case somebody patches it
+_FORWARD = Transformer.forward
