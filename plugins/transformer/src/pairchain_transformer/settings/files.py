@@ -94,7 +94,8 @@ def configuration_settings(source: Source, given: Mapping[str, Any] | None = Non
     found: list[Setting] = []
     for file in _CONFIGURATIONS:
         values = {key: value for key, value in read_settings(source, file).items() if key not in (given or {})}
-        refuse_paths_out({**values, "base_model_name_or_path": None}, source, f"{file} of {source.name}")
+        of_base = {"base_model_name_or_path": None}
+        refuse_paths_out({**values, **of_base}, source, f"{file} of {source.name}", urls=False)
         if file == "config.json":
             reaching = reached_by_configuration(values)
             found += [Setting(file, f"{key} = {_short(value)}", goes_to, key) for key, value, goes_to in reaching]

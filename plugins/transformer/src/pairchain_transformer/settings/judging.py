@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pairchain.errors import FormatError, UnsafePathError
@@ -21,6 +21,7 @@ from pairchain_transformer.settings.reaching import has_rule, reached, reached_b
 _PART = re.compile(r"(image_processor|video_processor|feature_extractor|audio_processor|tokenizer)$")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MOST_SHOWN = 200
+_LONGEST_PATH = 4096
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,9 @@ def check_counts_in_lock(source: Source, name: str, said: str) -> None:
     Raises:
         UnsafePathError: It is one.
     """
-    if not counts(name, ()):
+    path = PurePosixPath(name).as_posix()
+    # some file systems take no notice of case
+    if not (counts(path, ()) and counts(path.lower(), ())):
         raise UnsafePathError(
             f"{said}, a file that is not part of a model: no lock holds it.",
             where=str(source),
@@ -199,38 +202,51 @@ def _is_inside(path: str) -> bool:
     return True
 
 
-def refuse_paths_out(values: Any, source: Source, shown: str, key: str = "") -> None:
+def refuse_paths_out(values: Any, source: Source, shown: str, key: str = "", *, urls: bool = True) -> None:
     """Raise if a text at any depth of settings is a path on this machine out of the model, or the address of a file.
+
+    Args:
+        values: The settings.
+        source: The model.
+        shown: What to call the file they are in.
+        key: The key that they stand under.
+        urls: Whether addresses are refused; in a configuration they are for people.
 
     Raises:
         UnsafePathError: Naming it.
     """
     if isinstance(values, Mapping):
         for name, value in values.items():
-            # what the key of an outer object says of its text holds for all of it
-            if name not in names.DEAD and not (_is_text(name) and not isinstance(value, str)):
-                refuse_paths_out(value, source, shown, str(name))
+            if name not in names.DEAD:
+                # what the key of an outer object says of its text holds for all of it
+                refuse_paths_out(value, source, shown, key if _is_text(key) else str(name), urls=urls)
     elif isinstance(values, list):
         for value in values:
-            refuse_paths_out(value, source, shown, key)
-    elif isinstance(values, str) and (_leads_out(values, source) or (_URL.match(values) and not _is_text(key))):
+            refuse_paths_out(value, source, shown, key, urls=urls)
+    elif isinstance(values, str) and (_leads_out(values, source, key) or (urls and _is_address(key, values))):
         raise UnsafePathError(
             f"{shown}: {key!r} is {_short(values)}, which is outside the model's folder.",
             next_step="put the file that it needs beside the model; if you do not know it, do not load this model.",
         )
 
 
+def _is_address(key: str, text: str) -> bool:
+    return _URL.match(text) is not None and not _is_text(key)
+
+
 def _is_text(key: str) -> bool:
     return key in names.TEXT or key.endswith(names.TOKENS)
 
 
-def _leads_out(text: str, source: Source) -> bool:
+def _leads_out(text: str, source: Source, key: str) -> bool:
     """Return whether ``text`` is the path of a file or folder of this machine that is not the model's."""
-    if len(text) < 2 or len(text) > 4096 or "\0" in text or "\n" in text:
-        return False
     is_path = text.startswith(("/", "\\", "~", "../", "./")) or ntpath.splitdrive(text)[0] or "/../" in text
+    if not is_path or len(text) > _LONGEST_PATH or "\0" in text or "\n" in text:
+        return False
     path = os.path.expanduser(text)
-    return bool(is_path) and os.path.exists(path) and not _is_under(path, source)
+    # among tokens there may be "//", which is the name of a folder too
+    is_there = os.path.isfile(path) if _is_text(key) else os.path.exists(path) and not os.path.ismount(path)
+    return is_there and not _is_under(path, source)
 
 
 def _is_under(path: str, source: Source) -> bool:
