@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pairchain.errors import ChainError, PairchainError
+from pairchain.foreign_settings import ForeignSettings
 
 SCORES = "scores"
 # What a model may take from elsewhere, in `Facts.elsewhere`.
@@ -26,6 +27,7 @@ class Facts:
         elsewhere: Other folders or repositories that it takes files from, by what they are for.
         runs_code: Whether it cannot be loaded without code that its settings name.
         faults: Why it cannot be loaded, as the errors that loading raises.
+        settings: Settings of its files that reach other libraries, programs or repositories.
     """
 
     reads: frozenset[str] | None = None
@@ -35,6 +37,7 @@ class Facts:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     runs_code: bool = False
     faults: Sequence[PairchainError] = ()
+    settings: Sequence[ForeignSettings] = ()
 
 
 UNKNOWN = Facts()

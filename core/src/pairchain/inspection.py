@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -120,7 +121,7 @@ class _Inspection:
             self._attempt(self._source.refuse_links_out, [entry.path for entry in entries or ()])
         self._problems += [Problem(str(w.message), about="note") for w in caught if w.category is PairchainWarning]
         self._add_trust()
-        return Report(
+        found = Report(
             self._source,
             modules,
             config,
@@ -130,8 +131,9 @@ class _Inspection:
             proposed_by,
             self._code,
             tuple(sorted(self._files)),
-            tuple(dict.fromkeys(self._problems)),
         )
+        self._add_settings(found)
+        return replace(found, problems=tuple(dict.fromkeys(self._problems)))
 
     def _entries(self) -> tuple[ModuleEntry, ...] | None:
         """Return the saved chain, or None for a checkpoint without; an empty one if its file cannot be read."""
@@ -332,6 +334,15 @@ class _Inspection:
         if spare := [purpose for purpose in self._code if purpose not in needed]:
             text = f"it brings code for {', '.join(spare)}, which runs only if it is trusted; it loads without."
             self._problems.append(Problem(text, about="note"))
+
+    def _add_settings(self, report: Report) -> None:
+        for found in report.foreign_settings:
+            approval = self._attempt(lambda settings: settings.approval, found)
+            keys = ", ".join(found.keys)
+            text = f"settings reach other libraries or programs: {keys}."
+            allow = "" if approval is None else f", or allow all of them with trust_remote_code=[{approval!r}]"
+            step = f"read them, and if you agree pass these yourself, in processor_kwargs or config_kwargs{allow}."
+            self._problems.append(Problem(text, step, "settings"))
 
     def _asked(self, hook: str, *, about: str | None = None, **arguments: Any) -> list[hooks.Answer] | None:
         """Return what the plugins answered to ``hook``, or None if one of them failed, which is told."""

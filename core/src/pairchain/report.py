@@ -17,6 +17,7 @@ from pairchain.errors import (
     UnknownTypeError,
 )
 from pairchain.facts import UNKNOWN, Facts
+from pairchain.foreign_settings import ForeignSettings
 from pairchain.headers import NONE, Weights
 from pairchain.resolve import Provider
 from pairchain.saved_model import ModelConfig
@@ -25,7 +26,7 @@ from pairchain.source import Source
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill", ".npy")
 _CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".bat", ".ipynb")
 
-About = Literal["files", "code", "type", "trust", "pickle", "plugin", "requirement", "chain", "note"]
+About = Literal["files", "code", "type", "trust", "settings", "pickle", "plugin", "requirement", "chain", "note"]
 _ABOUT: dict[type[PairchainError], About] = {
     UnknownTypeError: "type",
     PluginError: "plugin",
@@ -43,8 +44,9 @@ class Problem:
         text: What and why.
         next_step: What to do about it; may be empty.
         about: What it concerns: ``files``, that are damaged or missing; ``code``, that cannot be had or cannot run; a
-            ``type`` that nobody provides; ``trust``; a ``pickle``; a ``plugin``; a ``requirement``; the ``chain``, of
-            which the modules do not fit; or a ``note``, of which no load fails.
+            ``type`` that nobody provides; ``trust`` in code; ``settings`` that reach other libraries; a ``pickle``; a
+            ``plugin``; a ``requirement``; the ``chain``, of which the modules do not fit; or a ``note``, of which no
+            load fails.
     """
 
     text: str
@@ -53,7 +55,7 @@ class Problem:
 
     @property
     def fails(self) -> bool:
-        """Whether the load fails of it, unless its caller allows more: ``trust`` and a ``pickle`` can be allowed."""
+        """Whether the load fails. ``trust``, ``settings`` and a ``pickle`` are what its caller can allow."""
         return self.about != "note"
 
 
@@ -166,6 +168,12 @@ class Report:
         return found
 
     @property
+    def foreign_settings(self) -> list[ForeignSettings]:
+        """Settings that reach other libraries, programs or repositories, those of each module together."""
+        facts = [self.facts, *(module.facts for module in self.walk())]
+        return list(dict.fromkeys(found for fact in facts for found in fact.settings))
+
+    @property
     def pickles(self) -> list[str]:
         """Files that may be pickles, by their names."""
         return [path for path in self.files if path.endswith(_PICKLES)]
@@ -180,8 +188,9 @@ class Report:
 
     @property
     def approvals(self) -> list[str]:
-        """What to pass as ``trust_remote_code`` to allow just the code that is here now."""
-        return sorted({code.approval for code in self.code.values()})
+        """What to pass as ``trust_remote_code`` to allow just the code, and the settings, that are here now."""
+        code = {code.approval for code in self.code.values()}
+        return sorted(code | {settings.approval for settings in self.foreign_settings})
 
     @property
     def homes(self) -> frozenset[str]:

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from pairchain.report import ModuleReport, Problem, Report
 
 # What a caller can allow, and when that is so.
-_ALLOWED = {"trust": "its code is trusted", "pickle": "pickles are allowed"}
+_ALLOWED = {
+    "trust": "its code is trusted",
+    "settings": "its settings are trusted",
+    "pickle": "pickles are allowed",
+}
 
 _COLUMNS = 80
 _MOST_OF_SETTINGS = 100
@@ -39,6 +43,7 @@ def to_text(report: Report) -> str:
         "chain": list(_chain(report)),
         "settings": list(settings(report)),
         "files from elsewhere": [f"{purpose}: {place}" for purpose, place in report.elsewhere.items()],
+        "settings that reach other libraries or programs": [f"- {line}" for line in foreign_settings(report)],
         "code that it brings": list(_code(report)),
         "code that no load runs": report.other_code,
         "pickles by their names": report.pickles,
@@ -161,6 +166,12 @@ def _code(report: Report) -> Iterator[str]:
         yield from (f"  {described(file)}" for file in code.files)
 
 
+def foreign_settings(report: Report) -> Iterator[str]:
+    """Yield on a line each the settings that reach other libraries, programs or repositories, and what they reach."""
+    for found in report.foreign_settings:
+        yield from map(str, found.settings)
+
+
 def _problems(report: Report, chosen: Callable[[Problem], bool]) -> Iterator[str]:
     for problem in filter(chosen, report.problems):
         first, *more = problem.text.split("\n")
@@ -215,6 +226,11 @@ def to_json(report: Report) -> dict[str, Any]:
         "settings": None if config is None else config.to_json(),
         "elsewhere": report.elsewhere,
         "code": [{"for": purpose, **_code_json(code)} for purpose, code in report.code.items()],
+        "foreign_settings": [
+            {"file": setting.file, "setting": setting.text, "goes_to": setting.goes_to, "approval": found.approval}
+            for found in report.foreign_settings
+            for setting in found.settings
+        ],
         "approvals": report.approvals,
         "other_code": report.other_code,
         "files": list(report.files),

@@ -14,6 +14,7 @@ from pairchain.custom_code import Code, CodeFile
 from pairchain.errors import InputError, TrustRequiredError, nearest, warn
 
 if TYPE_CHECKING:
+    from pairchain.foreign_settings import ForeignSettings
     from pairchain.locking import Lock
     from pairchain.source import Source
 
@@ -47,6 +48,13 @@ class Policy:
             return self.trust_remote_code
         approvals = {code.approval, f"sha256:{code.digest}"}
         return not approvals.isdisjoint(self.trust_remote_code)
+
+    def approves_settings(self, settings: ForeignSettings) -> bool:
+        """Return whether ``settings`` may reach what they do."""
+        if isinstance(self.trust_remote_code, bool):
+            return self.trust_remote_code
+        # to make the approval of a folder, all of it is read
+        return bool(self.trust_remote_code) and settings.approval in self.trust_remote_code
 
     def locked_revision(self, model: str | os.PathLike[str]) -> str | None:
         """Return the commit that ``model`` was locked at, or None if nobody says."""
@@ -164,6 +172,30 @@ def require(asked: Mapping[str, Code]) -> None:
         where=", ".join(dict.fromkeys(str(code.source) for code in refused.values())),
         next_step=f"read it, and if you agree pass trust_remote_code={approvals!r}.",
         approvals=tuple(approvals),
+    )
+
+
+def require_settings(settings: ForeignSettings, *, may_be_trusted: bool = True) -> None:
+    """Raise unless ``settings`` may reach what they do in the load that is going on.
+
+    Args:
+        settings: The settings.
+        may_be_trusted: Whether trust in the model is trust in them, as it is not for those of another repository.
+
+    Raises:
+        TrustRequiredError: It lists every one, and says what to pass to allow it.
+    """
+    if may_be_trusted and current().approves_settings(settings):
+        return
+    approvals = (settings.approval,) if may_be_trusted else ()
+    allow = f", or allow all of them with trust_remote_code={list(approvals)!r}" if approvals else ""
+    listing = "\n".join(f"  {setting}" for setting in settings.settings)
+    raise TrustRequiredError(
+        "this model's settings reach other libraries, programs or repositories, and nothing of it was loaded:\n"
+        f"{listing}",
+        where=str(settings.source),
+        next_step=f"read them, and if you agree pass these yourself, in processor_kwargs or config_kwargs{allow}.",
+        approvals=approvals,
     )
 
 

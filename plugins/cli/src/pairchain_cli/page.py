@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from pairchain import __version__
 from pairchain.errors import harmless
-from pairchain.shown_report import provider_text, settings, title, verdict, weights_text
+from pairchain.shown_report import foreign_settings, provider_text, settings, title, verdict, weights_text
 from pairchain_cli.mermaid import flow, short_type
 from pairchain_cli.routes import routes_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Should anything on the page ever be taken for more than text, a browser still neither runs nor fetches it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_CAN_BE_ALLOWED = ("trust", "pickle")
+_CAN_BE_ALLOWED = ("trust", "settings", "pickle")
 
 
 def page_of(report: Report) -> str:
@@ -34,6 +34,7 @@ def page_of(report: Report) -> str:
         _chain(report),
         *_section("Settings", _lines(settings(report))),
         *_section("Files from elsewhere", _lines(f"{what}: {place}" for what, place in report.elsewhere.items())),
+        *_section("Settings that reach other libraries or programs", _lines(foreign_settings(report))),
         *_section("Code that it brings", _code(report)),
         *_section("Code that no load runs", _lines(report.other_code)),
         *_section("Pickles, by their names", _lines(report.pickles)),

@@ -21,6 +21,7 @@ from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain_transformer import checkpoint, saving
+from pairchain_transformer.settings.files import configuration_settings, processing_settings
 from pairchain_transformer.tasks import TASKS, Task
 
 # What tokenizers keep their vocabulary in, besides the files that are not made for one class of them.
@@ -77,6 +78,13 @@ def _facts(
         elsewhere[TOKENIZER] = tokenizer
     elif base is None and config:
         attempt(_check_tokenizer, source, config)
+    given = settings.get("processor_kwargs", {})
+    processing = None if TOKENIZER in elsewhere else attempt(processing_settings, source, given)
+    if processing is not None:
+        processing.warn()
+    place = source if base is None else place
+    configuration = attempt(configuration_settings, place or source, {})
+    foreign = [found for found in (processing and processing.foreign, configuration) if found is not None]
     if audio := attempt(checkpoint.audio_tokenizers, source):
         elsewhere[AUDIO_TOKENIZER] = ", ".join(audio)
     if scores_words:
@@ -89,6 +97,7 @@ def _facts(
         elsewhere,
         needs_code,
         faults,
+        foreign,
     )
 
 

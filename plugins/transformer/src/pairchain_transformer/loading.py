@@ -32,6 +32,8 @@ from pairchain_transformer.checkpoint import (
 )
 from pairchain_transformer.libraries import missing_part, refuse_conflicts, require_peft
 from pairchain_transformer.saving import may_need_kernels
+from pairchain_transformer.settings.files import configuration_settings
+from pairchain_transformer.settings.judging import check_counts_in_lock
 from pairchain_transformer.tasks import Task
 
 # What building a model raises when its configuration or its weights are damaged; there is no common base.
@@ -137,8 +139,11 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         path = source.require("config.json", because="It says which architecture the weights are for.")
         shown = f"config.json of {source.name}"
         check_counts({**read_json_object(path, shown_as=shown), **given}, shown_as=shown)
+    foreign = configuration_settings(source if base is None else adapted(source) or source, given)
     try:
         with held_to_policy(source, hub):
+            if foreign is not None:
+                trust.require_settings(foreign)
             config, unused = transformers.AutoConfig.from_pretrained(
                 name, **{**where, **given, "return_unused_kwargs": True}
             )
@@ -372,5 +377,6 @@ def _parts(source: Source, name: str) -> list[str]:
     if not isinstance(files, dict) or not all(isinstance(part, str) for part in files.values()):
         raise FormatError(f"{shown} has no weight_map that names files.", where=str(index))
     for part in (parts := sorted(set(files.values()))):
+        check_counts_in_lock(source, part, f"{shown} names {part!r}")
         source.require(part, because=f"{name} names it.")
     return parts

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import PureWindowsPath
 from typing import Any
 
 import transformers
 from tokenizers import normalizers
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError, UnsafePathError
-from pairchain.files import check_inside
+from pairchain import trust
+from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError
 from pairchain.source import Source, open_source
-from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES, audio_tokenizers, read_settings
+from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES
 from pairchain_transformer.libraries import missing_part, refuse_conflicts
 from pairchain_transformer.loading import held_to_policy, refuse_code
+from pairchain_transformer.settings.files import processing_settings
+from pairchain_transformer.settings.holding import holding
 
 # Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
 _TOKENIZER_SETTINGS = (
@@ -30,10 +30,6 @@ _TOKENIZER_SETTINGS = (
 # A folder of further chat templates, of which the library reads every one.
 _TEMPLATES = "additional_chat_templates"
 
-# What is not read from the paths that settings name.
-_NOT_VOCABULARY = frozenset(
-    {"special_tokens_map_file", "added_tokens_file", "tokenizer_config_file", "chat_template_file"}
-)
 
 # Their positions are counted from the padding token's id on, so the first ones never hold a token.
 _POSITIONS_AFTER_PADDING = frozenset(
@@ -66,6 +62,8 @@ def load_processor(
     Raises:
         MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
         FormatError: A file is damaged.
+        UnsafePathError: A setting leads out of the model.
+        TrustRequiredError: A setting reaches another library, program or repository.
     """
     source.refuse_links_out([_TEMPLATES])
     for name in _TOKENIZER_SETTINGS:
@@ -73,10 +71,13 @@ def load_processor(
     # all of them are fetched, as above
     reads_more = bool([name for name in PROCESSOR_FILES if source.file(name) is not None])
     auto_class = transformers.AutoProcessor if reads_more else transformers.AutoTokenizer
-    files = _vocabulary_files(source)
+    settings = processing_settings(source, given)
     try:
-        with held_to_policy(source, hub):
-            processor = auto_class.from_pretrained(source.name, **{**hub, **files, **given})
+        with (
+            held_to_policy(source, hub),
+            holding(source, given, settings, may_be_trusted=not is_elsewhere),
+        ):
+            processor = auto_class.from_pretrained(source.name, **{**hub, **settings.vocabulary, **given})
     except PairchainError:
         raise
     except ImportError as error:
@@ -103,33 +104,17 @@ def load_processor(
     return processor
 
 
-def _vocabulary_files(source: Source) -> dict[str, str]:
-    """Return the vocabulary's files for the paths that ``tokenizer_config.json`` names.
-
-    Tokenizers were once saved with the paths that their files had where they were made.
+def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any], *, is_elsewhere: bool) -> None:
+    """Refuse a tokenizer or processor for its settings, before anything of the model is loaded; see `load_processor`.
 
     Raises:
-        UnsafePathError: Such a path is that of a file of this machine, and the model has none of that name; or another
-            setting leads out of the folder.
+        UnsafePathError: A setting leads out of the model.
+        TrustRequiredError: A setting reaches another library, program or repository.
     """
-    settings = read_settings(source, "tokenizer_config.json")
-    versions = settings.get("fast_tokenizer_files")
-    for name in versions if isinstance(versions, list) else ():
-        check_inside(str(name), shown_as=f"a fast tokenizer's file of {source.name}")
-    audio_tokenizers(source)
-    named = {key: value for key, value in settings.items() if key.endswith("_file") and key not in _NOT_VOCABULARY}
-    files = {}
-    for key, value in named.items():
-        if not isinstance(value, str) or value == (base := PureWindowsPath(value).name):
-            continue
-        if (found := source.file(base) if base else None) is not None:
-            files[key] = str(found)
-        elif os.path.exists(value):
-            raise UnsafePathError(
-                f"tokenizer_config.json of {source.name}: {key!r} is {value!r}, a file outside the model's folder.",
-                next_step="put the file beside the model if you know what it is; if not, do not load this model.",
-            )
-    return files
+    with held_to_policy(source, hub):
+        foreign = processing_settings(source, given).foreign
+        if foreign is not None:
+            trust.require_settings(foreign, may_be_trusted=not is_elsewhere)
 
 
 def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:

@@ -26,8 +26,16 @@ from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.prefixes import PrefixStore
 from pairchain_transformer.preprocessing import Preprocessor
-from pairchain_transformer.processors import load_processor, lower_case, pad_left, processor_source, tokenizer_of
+from pairchain_transformer.processors import (
+    check_settings,
+    load_processor,
+    lower_case,
+    pad_left,
+    processor_source,
+    tokenizer_of,
+)
 from pairchain_transformer.savings import Savings
+from pairchain_transformer.settings.saved import forget_what_was_read
 from pairchain_transformer.tasks import task_named
 from pairchain_transformer.templates import message_format
 
@@ -122,11 +130,11 @@ class Transformer(InputModule):
             raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
         source = open_source(model_name_or_path, **where)
         hub = loading.hub_keywords(source, trust_remote_code=trusted)
+        place = processor_source(source, tokenizer_name_or_path)
+        check_settings(place, hub, groups["processor_kwargs"], is_elsewhere=place is not source)
         config = loading.load_config(source, self.task, hub, groups["config_kwargs"])
         self.model = loading.load_model(source, self.task, config, hub, groups["model_kwargs"])
-        processor = self._load_processor(
-            source, config, groups["processor_kwargs"], tokenizer_name_or_path, max_seq_length, trusted
-        )
+        processor = self._load_processor(source, config, groups["processor_kwargs"], place, max_seq_length, trusted)
         self.do_lower_case = do_lower_case
         if do_lower_case:
             lower_case(tokenizer_of(processor))
@@ -426,6 +434,7 @@ class Transformer(InputModule):
         """Write model, tokenizer and configuration; the weights are always safetensors."""
         loading.save_model(self.model, output_path)
         self.processor.save_pretrained(output_path)
+        forget_what_was_read(output_path)
         self.save_config(output_path)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -462,11 +471,10 @@ class Transformer(InputModule):
         source: Source,
         config: PretrainedConfig,
         given: Mapping[str, Any],
-        name: str | None,
+        place: Source,
         max_seq_length: int | None,
         trust_remote_code: bool,
     ) -> Any:
-        place = processor_source(source, name)
         options = dict(given)
         if max_seq_length is not None:
             options.setdefault("model_max_length", max_seq_length)

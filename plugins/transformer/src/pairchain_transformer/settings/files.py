@@ -1,0 +1,160 @@
+"""The settings files of a model, judged before the transformers library reads them, and without importing it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from pairchain.errors import nearest, warn
+from pairchain.files import check_inside, read_json_object
+from pairchain.foreign_settings import ForeignSettings, Setting, foreign_settings
+from pairchain.source import Source
+from pairchain_transformer.checkpoint import audio_tokenizers, read_settings
+from pairchain_transformer.settings import names
+from pairchain_transformer.settings.judging import Judgement, check_counts_in_lock, judge, refuse_paths_out
+from pairchain_transformer.settings.reaching import class_of_model, reached_by_configuration
+
+TOKENIZER = "tokenizer_config.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
+_PROCESSORS = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+_PROCESSOR_CLASSES = ("AutoProcessor", "AutoImageProcessor", "AutoFeatureExtractor", "AutoVideoProcessor")
+_AUDIO_TOKENIZER = "audio_tokenizer_config.json"
+_CONFIGURATIONS = ("config.json", "generation_config.json", "adapter_config.json")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the settings files of a model say.
+
+    Attributes:
+        foreign: The settings that reach other libraries, programs or repositories; None if none does.
+        left_out: Why settings do not reach the library, by their file and key; nothing for one that no class reads.
+        vocabulary: Files of the model, by the keys of the tokenizer's settings that hold a path to where each once was.
+    """
+
+    foreign: ForeignSettings | None = None
+    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    vocabulary: Mapping[str, str] = field(default_factory=dict)
+
+    def warn(self) -> None:
+        """Warn of settings that are left out, unless no class reads them."""
+        for (file, key), why in self.left_out.items():
+            warn_of_left_out(file, key, why)
+
+
+def warn_of_left_out(file: str, key: str, why: str) -> None:
+    """Warn that the setting ``key`` does not reach the library, if there is a reason to tell."""
+    if why:
+        near = nearest(key, names.PLAIN) if why.startswith("is unknown") else ""
+        warn(f"{file} sets {key!r}, which {why}{near}; it is left out, unless you pass it in processor_kwargs.")
+
+
+def processing_settings(source: Source, given: Collection[str] = ()) -> Settings:
+    """Return what the files of a tokenizer or processor in ``source`` say.
+
+    Args:
+        source: Where they are.
+        given: Keys that the caller sets instead.
+
+    Raises:
+        UnsafePathError: A setting leads out of the model, or names a file that no lock holds.
+        FormatError: A file is damaged.
+    """
+    audio_tokenizers(source)
+    config = read_settings(source, "config.json")
+    judged = dict(_judged(source, config, given))
+    values = read_settings(source, TOKENIZER)
+    _check_versions(source, values)
+    reaching = [setting for one in judged.values() for setting in one.reaching]
+    reaching += _audio_tokenizer(source)
+    return Settings(
+        foreign_settings(source, reaching),
+        {(f"{file} of {source.name}", key): why for file, one in judged.items() for key, why in one.left_out.items()},
+        {
+            key: path
+            for key, path in (judged[TOKENIZER].files if TOKENIZER in judged else {}).items()
+            if values[key] != PureWindowsPath(values[key]).name
+        },
+    )
+
+
+def configuration_settings(source: Source, given: Mapping[str, Any] | None = None) -> ForeignSettings | None:
+    """Return the settings of a configuration that reach other libraries, programs or repositories, if any do.
+
+    Args:
+        source: Where the checkpoint is.
+        given: What the caller sets instead.
+
+    Raises:
+        UnsafePathError: A setting leads out of the model.
+        FormatError: A file is damaged.
+    """
+    found: list[Setting] = []
+    for file in _CONFIGURATIONS:
+        values = {key: value for key, value in read_settings(source, file).items() if key not in (given or {})}
+        of_base = {"base_model_name_or_path": None}
+        refuse_paths_out({**values, **of_base}, source, f"{file} of {source.name}", urls=False)
+        if file == "config.json":
+            reaching = reached_by_configuration(values)
+            found += [Setting(file, f"{key} = {_short(value)}", goes_to, key) for key, value, goes_to in reaching]
+    return foreign_settings(source, found)
+
+
+def _judged(source: Source, config: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, Judgement]]:
+    usual = class_of_model(config.get("model_type"))
+    for file in (TOKENIZER, SPECIAL_TOKENS, *_tokenizers_in_folders(source)):
+        if values := read_settings(source, file):
+            named = values.get("tokenizer_class") or config.get("tokenizer_class") or usual
+            own_code = _names_code(values, config, ("AutoTokenizer",))
+            yield file, judge(values, source, file, [str(named)], given=given, is_own_code=own_code)
+    for file in _PROCESSORS:
+        if values := read_settings(source, file):
+            named = [values.get(key) for key in names.CLASSES]
+            classes = [str(name) for name in named if name] or [usual]
+            own_code = _names_code(values, config, _PROCESSOR_CLASSES)
+            yield file, judge(values, source, file, classes, given=given, is_own_code=own_code)
+
+
+def _tokenizers_in_folders(source: Source) -> list[str]:
+    """Return the files of further tokenizers that a processor may have, of a folder on disk or a listed repository."""
+    if not source.is_local and source.listing is None:
+        return []
+    files = source.files() if not source.is_local else _files_below(Path(source.name) / source.subfolder)
+    return sorted(path for path in files if path.endswith((f"tokenizer/{TOKENIZER}", f"tokenizer/{SPECIAL_TOKENS}")))
+
+
+def _files_below(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.glob("*tokenizer/*.json")]
+
+
+def _names_code(values: Mapping[str, Any], config: Mapping[str, Any], classes: Collection[str]) -> bool:
+    """Return whether the class that a file is for is code of the model, whose settings may have any names."""
+    named = config.get("auto_map")
+    return bool(values.get("auto_map")) or (isinstance(named, Mapping) and not named.keys().isdisjoint(classes))
+
+
+def _audio_tokenizer(source: Source) -> Iterator[Setting]:
+    for key, value in read_settings(source, _AUDIO_TOKENIZER).items():
+        if key == "audio_tokenizer_name_or_path":
+            goes_to = "a model of another repository, which is loaded with your token"
+            yield Setting(_AUDIO_TOKENIZER, f"{key} = {_short(value)}", goes_to, key)
+
+
+def _check_versions(source: Source, values: Mapping[str, Any]) -> None:
+    versions = values.get("fast_tokenizer_files")
+    for name in versions if isinstance(versions, list) else ():
+        shown = f"a fast tokenizer's file of {source.name}"
+        check_inside(str(name), shown_as=shown)
+        check_counts_in_lock(source, str(name), f"{shown} is {name!r}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def read_file(path: str, source: Source) -> dict[str, Any]:
+    """Return the settings in a local file of the model."""
+    return read_json_object(Path(path), shown_as=f"{Path(path).name} of {source.name}")

@@ -1,0 +1,199 @@
+"""The transformers library held to what settings may tell it, at the few doors by which they enter a class.
+
+Which class that is, only the library knows for certain, so what `files` said beforehand is said again here of the class
+itself. The doors stand in place while a load goes on, and for that load alone.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers.feature_extraction_utils import FeatureExtractionMixin
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.processing_utils import ProcessorMixin
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.video_processing_utils import BaseVideoProcessor
+
+from pairchain import trust
+from pairchain.foreign_settings import ForeignSettings, foreign_settings
+from pairchain.source import Source
+from pairchain_transformer.settings.files import SPECIAL_TOKENS, TOKENIZER, Settings, read_file, warn_of_left_out
+from pairchain_transformer.settings.judging import Judgement, judge
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A load of a tokenizer or processor.
+
+    Attributes:
+        source: The model.
+        given: Keys that the caller sets.
+        may_be_trusted: Whether trust in the model is trust in these settings.
+        told: Keys of settings that were warned of.
+    """
+
+    source: Source
+    given: Collection[str]
+    may_be_trusted: bool
+    told: set[str] = field(default_factory=set)
+
+    def judge(self, cls: type, values: Mapping[str, Any], file: str) -> Judgement:
+        """Return what becomes of settings for ``cls``.
+
+        Raises:
+            TrustRequiredError: One reaches another library, program or repository, and nobody trusts it.
+        """
+        is_own_code = not cls.__module__.startswith("transformers.")
+        classes = [base.__name__ for base in cls.__mro__]
+        found = judge(values, self.source, file, classes, given=self.given, is_own_code=is_own_code)
+        _require(foreign_settings(self.source, found.reaching), self.may_be_trusted)
+        for key, why in found.left_out.items():
+            if (name := key.rpartition(".")[2]) not in self.told:
+                self.told.add(name)
+                warn_of_left_out(f"{file} of {self.source.name}", key, why)
+        return found
+
+
+_current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_settings", default=None)
+_changing = threading.Lock()
+_blocks = 0
+_replaced: list[tuple[type, str, Any]] = []
+
+
+def _require(found: ForeignSettings | None, may_be_trusted: bool) -> None:
+    if found is not None:
+        trust.require_settings(found, may_be_trusted=may_be_trusted)
+
+
+@contextmanager
+def holding(source: Source, given: Collection[str], settings: Settings, *, may_be_trusted: bool) -> Iterator[None]:
+    """Hold tokenizers and processors that are loaded inside the block to the settings that `judge` lets pass.
+
+    What their files say is judged before anything is loaded.
+
+    Args:
+        source: The model.
+        given: Keys that the caller sets.
+        settings: What is known of its files.
+        may_be_trusted: Whether trust in the model is trust in these settings.
+
+    Raises:
+        TrustRequiredError: A setting reaches another library, program or repository, and nobody trusts it.
+    """
+    _require(settings.foreign, may_be_trusted)
+    settings.warn()
+    told = {key.rpartition(".")[2] for _, key in settings.left_out}
+    token = _current.set(_Load(source, given, may_be_trusted, told))
+    try:
+        _enter()
+        yield
+    finally:
+        _leave()
+        _current.reset(token)
+
+
+def _enter() -> None:
+    global _blocks
+    with _changing:
+        _blocks += 1
+        if _blocks > 1:
+            return
+        for cls, name, stand_in in (
+            (PreTrainedTokenizerBase, "_from_pretrained", _tokenizer),
+            (ImageProcessingMixin, "from_dict", _part),
+            (FeatureExtractionMixin, "from_dict", _part),
+            (BaseVideoProcessor, "from_dict", _part),
+            (ProcessorMixin, "from_args_and_dict", _processor),
+            (ProcessorMixin, "_get_arguments_from_pretrained", _parts),
+        ):
+            # without a package that it needs, a class of the library is an empty one that says so
+            if (original := vars(cls).get(name)) is not None:
+                _replaced.append((cls, name, original))
+                setattr(cls, name, classmethod(stand_in(original)))
+
+
+def _leave() -> None:
+    global _blocks
+    with _changing:
+        _blocks -= 1
+        while not _blocks and _replaced:
+            setattr(*_replaced.pop())
+
+
+def _tokenizer(original: Any) -> Callable[..., Any]:
+    """Return what stands in for the method that reads a tokenizer's settings and makes it of them."""
+
+    def _from_pretrained(
+        cls: type, files: dict[str, Any], name: str, settings: Any, *inputs: Any, **kwargs: Any
+    ) -> Any:
+        make = original.__get__(None, cls)
+        if (load := _current.get()) is None:
+            return make(files, name, settings, *inputs, **kwargs)
+        files = dict(files)
+        if (path := files.pop("tokenizer_config_file", None)) is not None:
+            found = load.judge(cls, read_file(path, load.source), TOKENIZER)
+            # a class reads under its own names what is there by them
+            named = {key: file for key, file in found.files.items() if files.get(key) is None}
+            settings = {key: value for key, value in found.passed.items() if key != "tokenizer_class"} | named
+        with ExitStack() as stack:
+            if (path := files.get("special_tokens_map_file")) is not None:
+                found = load.judge(cls, values := read_file(path, load.source), SPECIAL_TOKENS)
+                if found.passed != values:
+                    files["special_tokens_map_file"] = _written(stack, found.passed)
+            return make(files, name, settings, *inputs, **kwargs)
+
+    return _from_pretrained
+
+
+def _written(stack: ExitStack, values: Mapping[str, Any]) -> str:
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory()), SPECIAL_TOKENS)
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return str(path)
+
+
+def _part(original: Any) -> Callable[..., Any]:
+    """Return what stands in for the method that makes a part of a processor of its settings."""
+
+    def from_dict(cls: type, values: dict[str, Any], **kwargs: Any) -> Any:
+        if (load := _current.get()) is not None:
+            found = load.judge(cls, values, f"the settings for {cls.__name__}")
+            values = {**found.passed, **found.files}
+        return original.__get__(None, cls)(values, **kwargs)
+
+    return from_dict
+
+
+def _processor(original: Any) -> Callable[..., Any]:
+    """Return what stands in for the method that makes a processor of its parts and settings."""
+
+    def from_args_and_dict(cls: type, parts: Any, values: dict[str, Any], **kwargs: Any) -> Any:
+        if (load := _current.get()) is not None:
+            tokenizer = {key: value for key, value in values.items() if key == "audio_tokenizer"}
+            found = load.judge(cls, {key: value for key, value in values.items() if key not in tokenizer}, _PROCESSOR)
+            values = {**found.passed, **found.files, **tokenizer}
+        return original.__get__(None, cls)(parts, values, **kwargs)
+
+    return from_args_and_dict
+
+
+def _parts(original: Any) -> Callable[..., Any]:
+    """Return what stands in for the method that makes the parts of a processor, some of them of its own settings."""
+
+    def _get_arguments_from_pretrained(cls: type, name: Any, values: Any = None, **kwargs: Any) -> Any:
+        if values and (load := _current.get()) is not None:
+            inner = {key: value for key, value in values.items() if isinstance(value, dict)}
+            values = {**values, **load.judge(cls, inner, _PROCESSOR).passed}
+        return original.__get__(None, cls)(name, values, **kwargs)
+
+    return _get_arguments_from_pretrained
+
+
+_PROCESSOR = "processor_config.json"

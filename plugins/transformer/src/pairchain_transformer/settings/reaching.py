@@ -1,0 +1,181 @@
+"""Settings that go on to another library, program or repository: where each goes, and which of its values do not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A setting that reaches something.
+
+    Attributes:
+        goes_to: What it reaches.
+        is_harmless: Says of a value that it reaches nothing.
+        default_of: Classes, as a pattern of their names, that reach it when their file does not set it.
+        is_idle: Says of all settings of the file that this one has no effect.
+    """
+
+    goes_to: str
+    is_harmless: Callable[[Any], bool] = lambda value: value in (None, "", False) or value == {}
+    default_of: str = ""
+    is_idle: Callable[[Mapping[str, Any]], bool] = lambda values: False
+
+
+_SUDACHI = "the library sudachipy, which loads the plugins that its own settings name"
+_JUMANPP = "the program jumanpp"
+_MECAB = "the library MeCab"
+_TESSERACT = "the program tesseract"
+_PHONEMIZER = "the library phonemizer, which loads espeak or starts festival"
+_REPOSITORY = "a file or a repository of its choice, which is read with your token"
+_TIMM = "the library timm"
+
+
+def _is_off(value: Any) -> bool:
+    return value is False
+
+
+def _is_known_dictionary(value: Any) -> bool:
+    # the class takes the dictionary's package by these names, and hands on none of them
+    is_choice = isinstance(value, Mapping) and value.keys() <= {"mecab_dic"}
+    return not value or (is_choice and value["mecab_dic"] in ("ipadic", "unidic", "unidic_lite"))
+
+
+def _is_sampling(value: Any) -> bool:
+    known = {"enable_sampling", "nbest_size", "alpha"}
+    return not value or (isinstance(value, Mapping) and value.keys() <= known and _is_numbers(value))
+
+
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, Mapping | list):
+        return all(map(_is_numbers, value.values() if isinstance(value, Mapping) else value))
+    return value is None or isinstance(value, int | float)
+
+
+def _is_no_repository(value: Any) -> bool:
+    return not isinstance(value, str) or not re.search(r"[/\\:]", value)
+
+
+def _speaks_not(values: Mapping[str, Any]) -> bool:
+    return values.get("do_phonemize") is False
+
+
+_PROCESSING = {
+    "word_tokenizer_type": _Rule(
+        "a library or program that takes words apart, of the file's choice",
+        lambda value: value in (None, "basic", "mecab"),
+    ),
+    "sudachi_kwargs": _Rule(_SUDACHI),
+    "jumanpp_kwargs": _Rule(_JUMANPP),
+    "mecab_kwargs": _Rule(_MECAB, _is_known_dictionary),
+    "mecab_dic": _Rule(_MECAB),
+    "mecab_option": _Rule(_MECAB),
+    "sp_model_kwargs": _Rule("the library sentencepiece", _is_sampling),
+    "apply_ocr": _Rule(_TESSERACT, _is_off, r"LayoutLMv[23](ImageProcessor|FeatureExtractor)"),
+    "tesseract_config": _Rule(_TESSERACT),
+    "ocr_lang": _Rule(_TESSERACT),
+    "do_phonemize": _Rule(_PHONEMIZER, _is_off, "Wav2Vec2Phoneme"),
+    "phonemizer_backend": _Rule(_PHONEMIZER, is_idle=_speaks_not),
+    "phonemizer_lang": _Rule(_PHONEMIZER, is_idle=_speaks_not),
+    "phonemize": _Rule(_PHONEMIZER, _is_off, "VitsTokenizer"),
+    "is_uroman": _Rule("the library uroman"),
+    "class_info_file": _Rule(_REPOSITORY),
+    "repo_path": _Rule(_REPOSITORY, is_idle=lambda values: not values.get("class_info_file")),
+    "is_vqa": _Rule("a font of the repository ybelkada/fonts"),
+    "header_text": _Rule("a font of the repository ybelkada/fonts"),
+    "pretrained_cfg": _Rule(_TIMM),
+    "architecture": _Rule(_TIMM),
+    "audio_tokenizer": _Rule("a model of another repository, which is loaded with your token"),
+    "audio_tokenizer_name_or_path": _Rule("a model of another repository, which is loaded with your token"),
+    "speaker_embeddings": _Rule(_REPOSITORY),
+    "decoder": _Rule("the library pyctcdecode"),
+    "transform": _Rule("whatever it names"),
+}
+_PREFIXES = {
+    "sudachi": _SUDACHI,
+    "jumanpp": _JUMANPP,
+    "mecab": _MECAB,
+    "tesseract": _TESSERACT,
+    "phonemizer": _PHONEMIZER,
+}
+
+# Classes that reach something whatever their settings are.
+_CLASSES = {
+    "Wav2Vec2ProcessorWithLM": "the libraries pyctcdecode and kenlm",
+    "BarkProcessor": _REPOSITORY,
+    "TimmWrapperImageProcessor": _TIMM,
+}
+
+# What the library takes for a kind of model whose files do not name the class.
+_CLASS_OF_MODEL = {
+    "bark": "BarkProcessor",
+    "layoutlmv2": "LayoutLMv2ImageProcessor",
+    "layoutlmv3": "LayoutLMv3ImageProcessor",
+    "layoutxlm": "LayoutLMv2ImageProcessor",
+    "timm_wrapper": "TimmWrapperImageProcessor",
+    "udop": "LayoutLMv3ImageProcessor",
+    "vits": "VitsTokenizer",
+    "wav2vec2_phoneme": "Wav2Vec2PhonemeCTCTokenizer",
+}
+
+_CONFIGURATION = {
+    "use_pretrained_backbone": _Rule("the weights of another repository"),
+    "backbone": _Rule("a repository of its choice, which is read with your token", _is_no_repository),
+    "backbone_kwargs": _Rule(_TIMM, _is_numbers),
+    "pretrained_cfg": _Rule(_TIMM),
+    "model_args": _Rule(_TIMM),
+    "architecture": _Rule(_TIMM, _is_no_repository),
+    "detectron2_config_args": _Rule("the library detectron2"),
+    "model_type": _Rule(_TIMM, lambda value: value != "timm_wrapper"),
+}
+
+
+def reached(key: str, values: Mapping[str, Any]) -> str:
+    """Return what the setting ``key`` among ``values`` reaches besides the transformers library; empty if nothing."""
+    value = values[key]
+    if (rule := _PROCESSING.get(key)) is not None:
+        return "" if rule.is_harmless(value) or rule.is_idle(values) else rule.goes_to
+    prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
+    return "" if prefix is None or not value else _PREFIXES[prefix]
+
+
+def has_rule(key: str) -> bool:
+    """Return whether there is a rule by which the setting ``key`` may reach something, so that it is no unknown one."""
+    return key in _PROCESSING
+
+
+def reached_by_default(values: Mapping[str, Any], classes: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each setting that is absent from ``values`` and reaches something by its default in one of ``classes``.
+
+    A class that reaches something whatever its settings are counts as such a setting.
+    """
+    names = list(classes)
+    for key, rule in _PROCESSING.items():
+        # null is the same as nothing
+        if rule.default_of and values.get(key) is None and any(re.match(rule.default_of, name) for name in names):
+            yield key, rule.goes_to
+    for name in names:
+        if (goes_to := _CLASSES.get(name.removesuffix("Fast"))) is not None:
+            yield f"the class {name}", goes_to
+
+
+def reached_by_configuration(values: Any) -> Iterator[tuple[str, Any, str]]:
+    """Yield each setting at any depth of a configuration that reaches something, its value, and what it reaches."""
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        rule = _CONFIGURATION.get(key)
+        if rule is not None and not rule.is_harmless(value):
+            yield key, value, rule.goes_to
+        elif isinstance(value, Mapping):
+            yield from reached_by_configuration(value)
+        elif isinstance(value, list):
+            yield from (found for part in value for found in reached_by_configuration(part))
+
+
+def class_of_model(model_type: Any) -> str:
+    """Return the class that the library takes for a kind of model and that reaches something, or nothing."""
+    return _CLASS_OF_MODEL.get(str(model_type), "")

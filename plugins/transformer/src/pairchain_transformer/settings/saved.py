@@ -1,0 +1,29 @@
+"""Settings as they are saved: without what was read for them from files or repositories outside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pairchain.files import read_json_object, write_json
+from pairchain_transformer.checkpoint import PROCESSOR_FILES
+
+# A setting that names such a file → the setting that holds what was in it, which the next load reads anew.
+_READ_BY = {"class_info_file": "metadata"}
+
+
+def forget_what_was_read(folder: str) -> None:
+    """Take out of the processor's files in ``folder`` what the library read from outside the model and wrote there."""
+    for name in PROCESSOR_FILES:
+        path = Path(folder) / name
+        if path.is_file():
+            values = read_json_object(path, shown_as=name)
+            if (without := _without(values)) != values:
+                write_json(path, without, indent=2, sort_keys=True)
+
+
+def _without(values: Mapping[str, Any]) -> dict[str, Any]:
+    read = {content for setting, content in _READ_BY.items() if values.get(setting)}
+    kept = {key: value for key, value in values.items() if key not in read}
+    return {key: _without(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
