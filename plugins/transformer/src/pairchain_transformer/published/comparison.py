@@ -1,0 +1,124 @@
+"""What of two tokenizers' parts can make their tokens differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# The parts of a ``tokenizer.json`` that make tokens, in the order in which they are told.
+PARTS = ("normalizer", "pre_tokenizer", "post_processor", "model", "added_tokens")
+
+_LISTS = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors"}
+# What only moves offsets, or decodes.
+_OF_OFFSETS = frozenset({"trim_offsets"})
+
+
+def differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], *, with_types: bool, parts: tuple[str, ...] = PARTS
+) -> list[str]:
+    """Return the names of the parts in which two tokenizers, as ``tokenizer.json`` holds them, differ.
+
+    Args:
+        one, other: The tokenizers.
+        with_types: Whether token types are among their features; if not, types are not compared.
+        parts: The parts to compare.
+    """
+    return [part for part in parts if _canonical(part, one, with_types) != _canonical(part, other, with_types)]
+
+
+def _canonical(part: str, content: Mapping[str, Any], with_types: bool) -> Any:
+    value = content.get(part)
+    if part == "model":
+        return _model(value or {})
+    if part == "added_tokens":
+        return sorted(_token(token) for token in value or ())
+    flat = [_component(part, item) for item in _flat(part, value)]
+    if part == "post_processor":
+        return _templates([item for item in flat if item["type"] != "ByteLevel"], with_types=with_types)
+    return flat
+
+
+def _flat(part: str, value: Any) -> list[dict[str, Any]]:
+    """Return the components of sequences in sequences in a row."""
+    if not isinstance(value, dict):
+        return []
+    if value.get("type") == "Sequence":
+        return [item for inner in value.get(_LISTS[part]) or () for item in _flat(part, inner)]
+    return [value]
+
+
+def _component(part: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: inner for key, inner in value.items() if key not in _OF_OFFSETS}
+    if value.get("type") == "BertNormalizer" and value.get("strip_accents") is None:
+        kept["strip_accents"] = value.get("lowercase", True)
+    if part == "pre_tokenizer" and value.get("type") == "ByteLevel":
+        kept.setdefault("use_regex", True)
+    return kept
+
+
+def _templates(components: list[dict[str, Any]], *, with_types: bool) -> Any:
+    if len(components) != 1:
+        return components
+    value = components[0]
+    kind = value.get("type")
+    if kind == "TemplateProcessing":
+        ids = {name: special["ids"] for name, special in value["special_tokens"].items()}
+        single, pair = ([_piece(piece, ids) for piece in value[key]] for key in ("single", "pair"))
+    elif kind in ("BertProcessing", "RobertaProcessing"):
+        (_, sep), (_, cls) = value["sep"], value["cls"]
+        second = 1 if kind == "BertProcessing" else 0
+        middle = [((sep,), 0)] if kind == "RobertaProcessing" else []
+        single = [((cls,), 0), ("A", 0), ((sep,), 0)]
+        pair = [*single, *middle, ("B", second), ((sep,), second)]
+    else:
+        return components
+    pieces = [single, pair]
+    return pieces if with_types else [[piece for piece, _ in half] for half in pieces]
+
+
+def _piece(piece: Mapping[str, Any], ids: Mapping[str, Any]) -> tuple[Any, int]:
+    if "Sequence" in piece:
+        return piece["Sequence"]["id"], piece["Sequence"]["type_id"]
+    special = piece["SpecialToken"]
+    return tuple(ids[special["id"]]), special["type_id"]
+
+
+def _token(token: Mapping[str, Any]) -> tuple[Any, ...]:
+    flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
+    return (token["id"], token["content"], *(bool(token.get(flag, False)) for flag in flags))
+
+
+# What a file may leave out, and what is meant then; two values that mean the same become one.
+_MODEL_DEFAULTS = {
+    "unk_token": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+    "max_input_chars_per_word": 100,
+}
+
+
+def _model(model: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {**_MODEL_DEFAULTS, **{key: value for key, value in model.items() if value != ""}}
+    kept.pop("dropout", None)
+    if isinstance(kept.get("vocab"), list):
+        kept["vocab"] = [tuple(piece) for piece in kept["vocab"]]
+    if isinstance(kept.get("merges"), list):
+        kept["merges"] = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in kept["merges"]]
+    kept.setdefault("type", _kind(kept))
+    return kept
+
+
+def _kind(model: Mapping[str, Any]) -> str:
+    """Return the kind of a model of which an older file does not say it."""
+    if "merges" in model:
+        return "BPE"
+    return "Unigram" if isinstance(model.get("vocab"), list) else "WordPiece"
+
+
+def content_of(backend: Any) -> dict[str, Any]:
+    """Return a tokenizer of the tokenizers library as ``tokenizer.json`` would hold it."""
+    return dict(json.loads(backend.to_str()))

@@ -1,0 +1,87 @@
+"""A tokenizer as the library that saved it ran it, from the files: first what of it matters, then all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+
+from pairchain_transformer.published import overrides
+from pairchain_transformer.published.classes import FastClass
+from pairchain_transformer.published.comparison import content_of
+from pairchain_transformer.published.saved import Saved
+from pairchain_transformer.published.specials import named_tokens, to_add
+
+
+class Published:
+    """A saved tokenizer, and the class that ran it.
+
+    Args:
+        saved: What its files hold; ``tokenizer.json`` among them.
+        fast: The class of transformers 4.57; None if 5 saved it, for then the file is what it ran.
+    """
+
+    def __init__(self, saved: Saved, fast: FastClass | None) -> None:
+        self.saved = saved
+        self.fast = fast
+        self.named = {} if fast is None else named_tokens(fast, saved)
+
+    def content(self) -> Mapping[str, Any]:
+        """Return it as ``tokenizer.json`` would hold it. Its vocabulary is read only if tokens are added to it."""
+        if self._to_add():
+            return content_of(self.backend())
+        skeleton = overrides.skeleton(self.saved.content)
+        self._override(skeleton, _ids_of(self.saved.content))
+        parts = content_of(skeleton)
+        return {**self.saved.content, **{key: parts[key] for key in ("normalizer", "pre_tokenizer", "post_processor")}}
+
+    def backend(self) -> Tokenizer:
+        """Return the whole tokenizer."""
+        backend = Tokenizer.from_file(str(self.saved.path))
+        if tokens := self._to_add():
+            backend.add_tokens(tokens)
+        self._override(backend, _ids_in(backend))
+        backend.no_truncation()
+        backend.no_padding()
+        return backend
+
+    def _to_add(self) -> list[AddedToken]:
+        if self.fast is None:
+            return []
+        present = [
+            AddedToken(**{key: value for key, value in token.items() if key != "id"})
+            for token in self.saved.content.get("added_tokens") or ()
+        ]
+        return to_add(present, self.fast, self.saved, self.named)
+
+    def _override(self, backend: Tokenizer, id_of: Callable[[str], int]) -> None:
+        if self.fast is not None:
+            tokens = {name: str(token) for name, token in self.named.items()}
+            overrides.apply(backend, self.fast, self.saved.settings, tokens, id_of)
+
+
+def _ids_in(backend: Tokenizer) -> Callable[[str], int]:
+    def id_of(token: str) -> int:
+        if (found := backend.token_to_id(token)) is None:
+            raise KeyError(token)
+        return int(found)
+
+    return id_of
+
+
+def _ids_of(content: Mapping[str, Any]) -> Callable[[str], int]:
+    vocabulary = content["model"]["vocab"]
+
+    def id_of(token: str) -> int:
+        for added in content.get("added_tokens") or ():
+            if added["content"] == token:
+                return int(added["id"])
+        if isinstance(vocabulary, dict):
+            return int(vocabulary[token])
+        for index, (piece, _) in enumerate(vocabulary):
+            if piece == token:
+                return index
+        raise KeyError(token)
+
+    return id_of

@@ -1,0 +1,122 @@
+"""What a folder's files say of its tokenizer, read as transformers 4.57 read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken
+
+from pairchain.files import read_json_object
+from pairchain.source import Source
+from pairchain_transformer.checkpoint import read_settings
+
+_ATTRIBUTES = (
+    *(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")),
+    "additional_special_tokens",
+)
+# The classes that only transformers 5 has, and the key that only it writes.
+_OF_FIVE = frozenset({"TokenizersBackend", "PythonBackend", "SentencePieceBackend", "MistralCommonBackend"})
+_KEY_OF_FIVE = "backend"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved tokenizer.
+
+    Attributes:
+        settings: Of ``tokenizer_config.json`` and the older files beside it, with what the caller passed over them.
+        decoder: The tokens that were added to the vocabulary, by their ids.
+        class_name: The class that the files name, if they do.
+        architecture: ``model_type`` of ``config.json``.
+        by_five: Whether transformers 5 saved it: then ``tokenizer.json`` is what it ran.
+        path: Of ``tokenizer.json``, if there is one.
+        content: What it holds.
+    """
+
+    settings: Mapping[str, Any]
+    decoder: Mapping[int, AddedToken] = field(default_factory=dict)
+    class_name: str | None = None
+    architecture: str | None = None
+    by_five: bool = False
+    path: Path | None = None
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_saved(source: Source, given: Mapping[str, Any]) -> Saved:
+    """Return what ``source`` holds of a tokenizer.
+
+    Args:
+        source: Where it is.
+        given: What the caller passes to ``from_pretrained``, which comes before what is saved.
+
+    Raises:
+        FormatError: A file is damaged.
+        TypeError, ValueError, KeyError: What it says of a token is no token.
+    """
+    config = read_settings(source, "tokenizer_config.json")
+    whole = read_settings(source, "config.json")
+    path = source.file("tokenizer.json")
+    content = {} if path is None else read_json_object(path, shown_as=f"tokenizer.json of {source.name}")
+    class_name = config.pop("tokenizer_class", None)
+    by_five = _KEY_OF_FIVE in config or class_name in _OF_FIVE
+    settings = {**config, **given}
+    if "added_tokens_decoder" in settings:
+        decoder = {int(index): _token(value) for index, value in settings.pop("added_tokens_decoder").items()}
+    else:
+        _merge_special_tokens(settings, read_settings(source, "special_tokens_map.json"), given)
+        decoder = _older_added_tokens(settings, read_settings(source, "added_tokens.json"))
+        for entry in content.get("added_tokens") or ():
+            decoder[entry["id"]] = AddedToken(**{key: value for key, value in entry.items() if key != "id"})
+    settings = {key: _converted(value) for key, value in settings.items()}
+    by_name = {str(token): token for token in decoder.values()}
+    for name in _ATTRIBUTES[:-1]:
+        if settings.get(name) is not None:
+            settings[name] = by_name.get(str(settings[name]), settings[name])
+    return Saved(
+        settings,
+        decoder,
+        class_name or whole.get("tokenizer_class"),
+        whole.get("model_type"),
+        by_five,
+        path,
+        content,
+    )
+
+
+def _token(value: Any) -> AddedToken:
+    return AddedToken(**value) if isinstance(value, dict) else value
+
+
+def _merge_special_tokens(settings: dict[str, Any], saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for name, value in saved.items():
+        if given.get(name):
+            continue
+        if isinstance(value, dict):
+            settings[name] = AddedToken(**{**value, "special": True})
+        elif name == "additional_special_tokens" and isinstance(value, list):
+            present = list(settings.get(name) or ())
+            tokens = [AddedToken(**{**token, "special": True}) if isinstance(token, dict) else token for token in value]
+            settings[name] = present + [token for token in tokens if token not in present]
+        else:
+            settings[name] = value
+
+
+def _older_added_tokens(settings: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[int, AddedToken]:
+    specials = {str(settings[name]) for name in _ATTRIBUTES[:-1] if settings.get(name) is not None}
+    specials |= {str(token) for token in settings.get("additional_special_tokens") or ()}
+    return {
+        index: AddedToken(content, normalized=content not in specials, special=content in specials)
+        for content, index in saved.items()
+    }
+
+
+def _converted(value: Any) -> Any:
+    """Return ``value`` with the tokens in it that were written as objects."""
+    if isinstance(value, dict):
+        if value.get("__type") == "AddedToken":
+            return AddedToken(**{key: part for key, part in value.items() if key != "__type"})
+        return {key: _converted(part) for key, part in value.items()}
+    return [_converted(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,37 @@
+"""What a tokenizer makes of the texts, in a form that JSON keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from texts import PAIRS, TEXTS
+
+
+def encodings(tokenizer: Any) -> dict[str, Any]:
+    """Return the tokens of all texts and pairs: from the Rust backend, and as features of a batch."""
+    # what a call does first, and leaves behind
+    getattr(tokenizer, "_switch_to_input_mode", lambda: None)()
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    single = [backend.encode(text) for text in TEXTS]
+    pairs = [backend.encode(*pair) for pair in PAIRS]
+    plain = [backend.encode(text, add_special_tokens=False).ids for text in TEXTS[:4]]
+    return {
+        "ids": [found.ids for found in (*single, *pairs)],
+        "types": [found.type_ids for found in (*single, *pairs)],
+        "plain": plain,
+        "features": _features(tokenizer),
+        "cut": _features(tokenizer, truncation="longest_first", max_length=11),
+    }
+
+
+def _features(tokenizer: Any, **options: Any) -> dict[str, Any] | None:
+    """Return a padded batch; None for a class that takes more than texts, or has no token for padding."""
+    if tokenizer.pad_token is None:
+        return None
+    try:
+        batch = tokenizer([first for first, _ in PAIRS], [second for _, second in PAIRS], padding=True, **options)
+    except (TypeError, ValueError, AssertionError):
+        return None
+    return {key: values for key, values in batch.items() if isinstance(values, list)}
