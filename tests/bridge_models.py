@@ -27,7 +27,8 @@ found = PathFinder.find_spec
 def find_spec(name, path=None, target=None):
     return None if name.partition(".")[0] == "sentence_transformers" else found(name, path, target)
 
-PathFinder.find_spec = find_spec
+# some ask an instance of it
+PathFinder.find_spec = staticmethod(find_spec)
 """
 
 

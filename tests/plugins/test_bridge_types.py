@@ -13,11 +13,12 @@ import pytest
 import torch
 from bridge_models import PAIRS
 from hub_server import HubServer
+from media_web import serving
 from torch import nn
 
 import pairchain
 from pairchain import CrossEncoder
-from pairchain.errors import PickleRefusedError
+from pairchain.errors import InputError, PickleRefusedError
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CHECKPOINT = str(GOLDEN / "pooling_mean" / "model")
@@ -249,3 +250,17 @@ def test_weights_in_a_pickle_are_refused_for_a_class_of_the_library_too(tmp_path
         CrossEncoder(tmp_path, device="cpu")
     assert "allow_pickle=True" in caught.value.next_step
     assert_same(CrossEncoder(tmp_path, device="cpu", allow_pickle=True), peer.predict(PAIRS))
+
+
+@pytest.mark.peer
+def test_a_module_that_would_open_what_a_text_names_gets_no_such_text(tmp_path: Path) -> None:
+    model = CrossEncoder(modules=[transformer(), pooling(), dense()], device="cpu")
+    (tmp_path / "a.png").write_bytes(b"")
+
+    with serving(a_png=b"") as web:
+        for name in (f"{web.at}/a.png", str(tmp_path / "a.png"), "https://youtu.be/x"):
+            with pytest.raises(InputError, match="sentence-transformers would open or fetch itself") as refused:
+                model.predict([("a", "b"), ("a", name)])
+            assert refused.value.element == 1
+        assert web.requests == []
+    assert model.predict([("a", "b"), ("a", "see a.png")]).shape == (2,)

@@ -76,7 +76,9 @@ def test_an_image_scores_the_same_however_it_is_passed(web: Web) -> None:
     expected = model.predict((QUERY, red()))
 
     assert model.predict([(QUERY, way) for way in ways], **ANYWHERE) == pytest.approx([expected] * len(ways), abs=1e-5)
-    assert [hit["score"] for hit in model.rank(QUERY, ways, **ANYWHERE)] == pytest.approx([expected] * len(ways), abs=1e-5)
+    assert [hit["score"] for hit in model.rank(QUERY, ways, **ANYWHERE)] == pytest.approx(
+        [expected] * len(ways), abs=1e-5
+    )
     assert model.predict((QUERY, Image.open(BLUE))) != pytest.approx(expected, abs=1e-3)
 
 

@@ -13,6 +13,7 @@ from pairchain.custom_import import noting_origin
 from pairchain.device import brought_to, device_of
 from pairchain.errors import ChainError
 from pairchain.module import Features, InputModule, with_prompt
+from pairchain.named_media import opens_by_itself, refuse_named_media
 from pairchain.parts import told_what_is_read
 
 SCORES = "scores"
@@ -114,6 +115,8 @@ def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | Non
     else:
         inputs = with_prompt(inputs, prompt)
     cls = type(module)
+    if opens_by_itself(cls):
+        refuse_named_media(inputs, "sentence-transformers")
     with noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"), tracing.step(method.__name__, cls.__name__):
         return method(inputs, **taken)
 

@@ -290,7 +290,10 @@ class InputModule(Module):
 
     @property
     def modalities(self) -> list[str | tuple[str, ...]]:
-        """What the elements of a pair may be, such as ``"text"``; a combination is a sorted tuple."""
+        """What the elements of a pair may be, such as ``"text"``; a combination is a sorted tuple.
+
+        A module that takes media gets ``{"text": text}`` for a text that looks like the name of a medium, and is none.
+        """
         return ["text"]
 
     @property

@@ -41,11 +41,24 @@ class ModelOptions:
     prompt_name: str | None = None
     activation: Activation | None = None
     allow_non_finite: bool = False
+    allow_urls: bool = False
+    allow_private_urls: bool = False
+    allow_paths: bool = False
 
     @property
     def allowed(self) -> bool | list[str]:
         """What of its code may run, as `pairchain.CrossEncoder` takes it."""
         return True if ANY_CODE in self.trust_remote_code else list(self.trust_remote_code)
+
+    def switches_for(self, model: CrossEncoder) -> dict[str, bool]:
+        """Return what the rows may have opened, as keyword arguments of a model that takes them."""
+        taken = model.keyword_names()
+        given = {
+            "allow_urls": self.allow_urls or self.allow_private_urls,
+            "allow_private_urls": self.allow_private_urls,
+            "allow_paths": self.allow_paths,
+        }
+        return {name: value for name, value in given.items() if name in taken}
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -94,7 +107,7 @@ def loaded(options: ModelOptions) -> Iterator[Scoring]:
     """
     with speaking_shell():
         model = load(options)
-        keywords = _keywords(options)
+        keywords = {**_keywords(options), **options.switches_for(model)}
         devices = options.device
         with model.start_multi_process_pool(devices) if len(devices) > 1 else nullcontext() as pool:
 
@@ -173,7 +186,9 @@ def _dtype(name: str) -> Any:
 
 # -- words ------------------------------------------------------------------------------------------------------------
 
-_FLAG = re.compile(r"\b(allow_pickle|allow_non_finite|local_files_only)=True\b")
+_SWITCHES = "allow_urls|allow_private_urls|allow_paths"
+_FLAG = re.compile(rf"\b(allow_pickle|allow_non_finite|local_files_only|{_SWITCHES})=True\b")
+_SWITCHED_OFF = re.compile(rf"\b({_SWITCHES}) is False\b")
 _VALUE = re.compile(
     r"\b(tokens_per_batch|batch_size|max_length|code_revision|revision|subfolder|device|lock|prompt_name)="
 )
@@ -183,6 +198,7 @@ _NAME = re.compile(r"\b(tokens_per_batch|batch_size|max_length|code_revision|pro
 def in_shell_words(text: str) -> str:
     """Return a message of the library, with arguments named as the options that they are here."""
     text = _FLAG.sub(lambda found: _as_option(found[1]), text)
+    text = _SWITCHED_OFF.sub(lambda found: f"{_as_option(found[1])} is not given", text)
     text = _VALUE.sub(lambda found: _as_option(found[1]) + " ", text)
     return _NAME.sub(lambda found: _as_option(found[1]), text)
 

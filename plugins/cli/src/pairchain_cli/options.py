@@ -58,6 +58,11 @@ ReadAs = Annotated[
 Delimiter = Annotated[
     str, _reading("--delimiter", metavar="LETTER", help="Between fields of csv; 'tab' for a tab.", show_default=True)
 ]
+AllowUrls = Annotated[bool, _reading("--allow-urls", help="Fetch images, sound and video that rows name by URL.")]
+AllowPrivateUrls = Annotated[
+    bool, _reading("--allow-private-urls", help="Also from addresses that are not public, and through a proxy.")
+]
+AllowPaths = Annotated[bool, _reading("--allow-paths", help="Open images, sound and video that rows name by path.")]
 Output = Annotated[
     str, _writing("--output", "-o", metavar="FILE", help="Where to; stdout if not given. It appears when it is whole.")
 ]

@@ -33,6 +33,9 @@ def rank(
     document_column: options.DocumentColumn = "document",
     input_format: options.ReadAs = None,
     delimiter: options.Delimiter = ",",
+    allow_urls: options.AllowUrls = False,
+    allow_private_urls: options.AllowPrivateUrls = False,
+    allow_paths: options.AllowPaths = False,
     top_k: options.TopK = None,
     output: options.Output = STDOUT,
     output_format: options.WrittenAs = None,
@@ -76,6 +79,9 @@ def rank(
         prompt_name=prompt_name,
         activation=activation,
         allow_non_finite=allow_non_finite,
+        allow_urls=allow_urls,
+        allow_private_urls=allow_private_urls,
+        allow_paths=allow_paths,
     )
     written_as = chosen_format(output, output_format)
     layout = Layout((document_column,), input_format, options.letter(delimiter))

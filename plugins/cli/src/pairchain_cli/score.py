@@ -31,6 +31,9 @@ def score(
     document_column: options.DocumentColumn = "document",
     input_format: options.ReadAs = None,
     delimiter: options.Delimiter = ",",
+    allow_urls: options.AllowUrls = False,
+    allow_private_urls: options.AllowPrivateUrls = False,
+    allow_paths: options.AllowPaths = False,
     output: options.Output = STDOUT,
     output_format: options.WrittenAs = None,
     score_column: options.ScoreColumn = "score",
@@ -75,6 +78,9 @@ def score(
         prompt_name=prompt_name,
         activation=activation,
         allow_non_finite=allow_non_finite,
+        allow_urls=allow_urls,
+        allow_private_urls=allow_private_urls,
+        allow_paths=allow_paths,
     )
     if resume and is_stream(output):
         raise typer.BadParameter(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pairchain_cli import model_options
+from pairchain_cli import model_options, options
 from pairchain_cli.models import ModelOptions, load, speaking_shell
 
 
@@ -25,6 +25,9 @@ def trace(
     code_revision: model_options.CodeRevision = None,
     lock: model_options.LockFile = None,
     allow_pickle: model_options.AllowPickle = False,
+    allow_urls: options.AllowUrls = False,
+    allow_private_urls: options.AllowPrivateUrls = False,
+    allow_paths: options.AllowPaths = False,
 ) -> None:
     """Show what scoring does: its steps with their times, and what each module reads and writes."""
     wanted = ModelOptions(
@@ -37,13 +40,17 @@ def trace(
         code_revision=model_options.code_revisions(code_revision),
         lock=lock,
         allow_pickle=allow_pickle,
+        allow_urls=allow_urls,
+        allow_private_urls=allow_private_urls,
+        allow_paths=allow_paths,
     )
     pairs = [(query, document) for document in documents]
     with speaking_shell():
         scorer = load(wanted)
+        switches = wanted.switches_for(scorer)
         if not first:
-            scorer.predict(pairs, show_progress_bar=False)
-        traced = scorer.trace(pairs)
+            scorer.predict(pairs, show_progress_bar=False, **switches)
+        traced = scorer.trace(pairs, **switches)
     typer.echo(str(traced))
     if save is not None:
         traced.save(save)

@@ -18,6 +18,7 @@ from pairchain.custom_import import code_of
 from pairchain.discovery import installed_version
 from pairchain.errors import InputError, PluginError
 from pairchain.inputs import as_batch, checked_count
+from pairchain.named_media import refuse_named_media
 
 _PACKAGES = ("pairchain-core", "sentence-transformers", "transformers", "torch")
 _MOST_SHOWN = 20
@@ -99,7 +100,8 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
 
     Raises:
         PluginError: sentence-transformers is not installed.
-        InputError: ``model`` is something else, or the other library cannot be given an option: it does not know it,
+        InputError: A pair names a medium by URL or path, which the other library would open by rules of its own;
+            ``model`` is something else, or the other library cannot be given an option: it does not know it,
             or the model is loaded already, or ``trust_remote_code`` is a list, where it knows only all or nothing.
     """
     if find_spec("sentence_transformers") is None:
@@ -110,6 +112,7 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
         )
     checked_count(batch_size, "batch_size")
     items = as_batch(pairs).items
+    refuse_named_media(items, "sentence-transformers")
     if isinstance(model, str | os.PathLike):
         _check_options(options)
         ours = CrossEncoder(model, **options)
