@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from pairchain.errors import PairchainError
-from pairchain.files import write_aside
+from pairchain.files import refuse_planted_link, write_aside
 from pairchain_cli import terminal
 from pairchain_cli.parquet import Parts
 from pairchain_cli.parts import ParquetPart, TextPart
@@ -157,9 +157,7 @@ def keeping(
     Raises:
         PairchainError: There is no such folder, or the output cannot be gone on with.
     """
-    # a link stays one, and what it leads to is written
-    path = Path(output).resolve()
-    _require_folder(path)
+    path = _place(output)
     part = (
         ParquetPart(path, score_column, schema)
         if written_as == OutputFormat.PARQUET
@@ -199,10 +197,21 @@ def _file(output: str) -> Iterator[BinaryIO]:
         with _telling_errors(output), opened_stream(output) as stream:
             yield stream
         return
-    path = Path(output).resolve()
-    _require_folder(path)
+    path = _place(output)
     with _telling_errors(output), write_aside(path) as aside, aside.open("wb") as file:
         yield file
+
+
+def _place(output: str) -> Path:
+    """Return where the file is: a link stays one, and what it leads to is written.
+
+    Raises:
+        PairchainError: There is no such folder, or another user made that link.
+    """
+    refuse_planted_link(Path(output))
+    path = Path(output).resolve()
+    _require_folder(path)
+    return path
 
 
 def _require_folder(path: Path) -> None:

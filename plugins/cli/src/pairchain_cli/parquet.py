@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pairchain.errors import PairchainError
+from pairchain_cli.own_files import open_new
 from pairchain_cli.reading import Row, Rows
 
 _ROWS_READ = 1024
@@ -113,7 +114,7 @@ class Parts:
             PairchainError: A column holds values of different kinds.
         """
         aside = self._folder / "writing"
-        with aside.open("wb") as file:
+        with os.fdopen(open_new(aside), "wb") as file:
             self._arrow.parquet.write_table(self._table(values, scores), file)
             file.flush()
             os.fsync(file.fileno())
@@ -125,10 +126,14 @@ class Parts:
         Raises:
             PairchainError: It is not there, or not whole.
         """
+        return self.rows_of(self._path(number))
+
+    def rows_of(self, path: Path) -> int:
+        """Return how many rows a parquet file holds; see `rows`."""
         try:
-            return int(self._arrow.parquet.read_metadata(self._path(number)).num_rows)
+            return int(self._arrow.parquet.read_metadata(path).num_rows)
         except (self._arrow.ArrowException, OSError) as error:
-            raise PairchainError(f"{self._path(number)} is not as it was left: {_first_line(error)}.") from error
+            raise PairchainError(f"{path} is not as it was left: {_first_line(error)}.") from error
 
     def join(self, count: int, path: Path) -> None:
         """Write the first ``count`` parts as one file, a few at a time.
@@ -147,7 +152,7 @@ class Parts:
                 f"the rows do not fit into one parquet file: {_first_line(error)}.",
                 next_step="write jsonl, or make each column one kind of value in the input.",
             ) from error
-        with arrow.parquet.ParquetWriter(path, schema) as writer:
+        with os.fdopen(open_new(path), "wb") as file, arrow.parquet.ParquetWriter(file, schema) as writer:
             for group in self._groups(count, schema):
                 writer.write_table(group)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+import re
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from pairchain.errors import PairchainError
+from pairchain_cli.own_files import open_own, require_own
 from pairchain_cli.parquet import Parts
 from pairchain_cli.reading import Row
 from pairchain_cli.writing import Encoder, Score
@@ -22,6 +24,9 @@ except ImportError:  # no such thing on Windows
 
 _ENDING = ".part"
 _CHUNK = 2**20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# What is in the folder of a parquet file's parts.
+_OWN = re.compile(r"[0-9]{6,}\.parquet|writing|joined")
 
 
 class Taken(Exception):
@@ -42,7 +47,16 @@ class Part(Protocol):
 
         Raises:
             Taken: Another one was first.
+            PairchainError: Something is there that the command did not write.
         """
+        ...
+
+    def fault(self, state: Mapping[str, Any], rows: int) -> str:
+        """Return why ``state`` cannot be what `add` returned after so many rows, or an empty string."""
+        ...
+
+    def is_in(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
+        """Return whether the file at ``path`` is this part, as ``state`` says that it was when it was whole."""
         ...
 
     def begin(self) -> None:
@@ -106,8 +120,24 @@ class TextPart:
     def lock(self) -> None:
         """Keep other processes out."""
         # not truncated before it is known that nobody else writes it
-        self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        self._file = os.fdopen(open_own(self.path), "r+b")
         _lock(self._file.fileno(), self.path)
+
+    def fault(self, state: Mapping[str, Any], rows: int) -> str:
+        """Return why ``state`` cannot be one, or an empty string."""
+        head = state.get("head")
+        if type(state.get("bytes")) is not int or state["bytes"] < 1:
+            return "it does not say how many bytes are written"
+        if not isinstance(state.get("digest"), str) or not _SHA256.fullmatch(state["digest"]):
+            return "it does not say what the written bytes hash to"
+        if head is not None and not (isinstance(head, list) and all(isinstance(name, str) for name in head)):
+            return "its head is not a list of names"
+        return ""
+
+    def is_in(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
+        """Return whether the file at ``path`` is this part."""
+        with path.open("rb") as file:
+            return path.stat().st_size == state["bytes"] and _read(file, state["bytes"]) == state["digest"]
 
     def begin(self) -> None:
         """Be ready for the first row."""
@@ -115,17 +145,19 @@ class TextPart:
 
     def go_on(self, state: Mapping[str, Any], rows: int) -> None:
         """Be ready for the row after those that are noted; a torn line after them is dropped."""
-        file, left = self._opened, int(state["bytes"])
+        file = self._opened
         file.seek(0)
-        while left and (chunk := file.read(min(left, _CHUNK))):
-            self._digest.update(chunk)
-            left -= len(chunk)
-        if left or self._digest.hexdigest() != state["digest"]:
+        counter = self._encoder.counter()
+        digest = hashlib.sha256()
+        found = _read(file, state["bytes"], digest, counter.count)
+        self._encoder.head = state.get("head")
+        is_head_there = self._encoder.starts(_beginning(file))
+        if found != state["digest"] or counter.records != rows or not is_head_there:
             raise _changed(self.path)
-        self._size = int(state["bytes"])
+        self._digest = digest
+        self._size = state["bytes"]
         file.truncate(self._size)
         file.seek(self._size)
-        self._encoder.head = state["head"]
 
     def add(self, rows: Sequence[Row], scores: Sequence[Score]) -> dict[str, Any]:
         """Put some rows on disk."""
@@ -187,20 +219,38 @@ class ParquetPart:
 
     def lock(self) -> None:
         """Keep other processes out."""
-        self.path.mkdir(exist_ok=True)
+        if not require_own(self.path, stat.S_ISDIR):
+            self.path.mkdir(exist_ok=True)
         if fcntl is not None:
-            self._lock = os.open(self.path, os.O_RDONLY)
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
             _lock(self._lock, self.path)
+        for entry in self.path.iterdir():
+            require_own(entry, stat.S_ISREG)
+            if not _OWN.fullmatch(entry.name):
+                raise PairchainError(
+                    f"{self.path} is in the way: it holds {entry.name!r}, which this command did not write.",
+                    next_step=f"move {self.path} away, or write the output under another name.",
+                )
+
+    def fault(self, state: Mapping[str, Any], rows: int) -> str:
+        """Return why ``state`` cannot be one, or an empty string."""
+        sizes = state.get("parts")
+        if not isinstance(sizes, list) or any(type(size) is not int or size < 1 for size in sizes):
+            return "it does not say how many rows each part has"
+        return "" if sum(sizes) == rows else "its parts have another number of rows than it says"
+
+    def is_in(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
+        """Return whether the file at ``path`` has as many rows as the parts together."""
+        return self._parts.rows_of(path) == rows
 
     def begin(self) -> None:
         """Be ready for the first row."""
-        for old in self.path.iterdir():
-            old.unlink()
+        self._remove_files()
 
     def go_on(self, state: Mapping[str, Any], rows: int) -> None:
         """Be ready for the row after those that are noted; a part after them is written again."""
         self._sizes = list(state["parts"])
-        if sum(self._sizes) != rows or any(self._parts.rows(number) != size for number, size in enumerate(self._sizes)):
+        if any(self._parts.rows(number) != size for number, size in enumerate(self._sizes)):
             raise _changed(self.path)
 
     def add(self, rows: Sequence[Row], scores: Sequence[Score]) -> dict[str, Any]:
@@ -230,9 +280,16 @@ class ParquetPart:
             self._lock = None
 
     def remove(self) -> None:
-        """Remove it."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+        """Remove it; what somebody else put into its folder stays."""
+        if not self.path.is_symlink() and self.path.is_dir():
+            self._remove_files()
+            with suppress(OSError):
+                self.path.rmdir()
+
+    def _remove_files(self) -> None:
+        for entry in self.path.iterdir():
+            if _OWN.fullmatch(entry.name):
+                entry.unlink()
 
     @property
     def _joined(self) -> Path:
@@ -249,6 +306,22 @@ def _lock(descriptor: int, path: Path) -> None:
     # whoever was first may have been done between the opening and the locking: then this is its whole output
     if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
         raise Taken
+
+
+def _read(file: BinaryIO, left: int, digest: Any = None, look_at: Callable[[bytes], None] | None = None) -> str:
+    """Return what the next ``left`` bytes of ``file`` hash to, or nothing if there are fewer."""
+    digest = digest or hashlib.sha256()
+    while left and (chunk := file.read(min(left, _CHUNK))):
+        digest.update(chunk)
+        if look_at is not None:
+            look_at(chunk)
+        left -= len(chunk)
+    return "" if left else str(digest.hexdigest())
+
+
+def _beginning(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(_CHUNK)
 
 
 def _changed(path: Path) -> PairchainError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 from pairchain.errors import FormatError, PairchainError
 from pairchain.files import read_json_object
 from pairchain_cli import __version__
+from pairchain_cli.own_files import open_new, require_own
 from pairchain_cli.parts import Part, Taken
 from pairchain_cli.reading import Row, Rows
 from pairchain_cli.writing import Score
@@ -50,30 +52,49 @@ class Journal:
         Raises:
             PairchainError: The file holds something else.
         """
-        if not path.exists():
+        if not require_own(path, stat.S_ISREG):
             return None
         try:
             values = read_json_object(path, shown_as=path.name)
-            version = values.pop("journal_version", None)
-            if version != _FORMAT:
-                raise ValueError(f"it is of version {version!r}")
-            values.pop("written_by", None)
-            return cls(**values)
-        except (FormatError, TypeError, ValueError) as error:
-            raise PairchainError(
-                f"{path} does not say how far the output is: {error}.",
-                next_step=f"remove {path} and begin again.",
-            ) from error
+        except FormatError as error:
+            raise _unreadable(path, error.what) from error
+        version = values.pop("journal_version", None)
+        if version != _FORMAT:
+            raise _unreadable(path, f"it is of version {version!r}")
+        values.pop("written_by", None)
+        if fault := _fault(values):
+            raise _unreadable(path, fault)
+        return cls(**values)
 
     def write(self, path: Path) -> None:
         """Write the journal, in one step; when this returns it is on disk."""
         values = {"journal_version": _FORMAT, "written_by": f"pairchain-cli {__version__}", **asdict(self)}
         aside = _aside(path)
-        with aside.open("w", encoding="utf-8") as file:
+        with os.fdopen(open_new(aside), "w", encoding="utf-8") as file:
             json.dump(values, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+
+
+def _fault(values: Mapping[str, Any]) -> str:
+    """Return why ``values`` make no journal, or an empty string."""
+    kinds: dict[str, type] = {"options": dict, "rows": int, "digest": str, "part": dict, "is_whole": bool}
+    if missing := kinds.keys() - values.keys():
+        return f"{min(missing)!r} is missing"
+    if unknown := values.keys() - kinds.keys():
+        return f"{min(unknown)!r} is unknown"
+    for name, kind in kinds.items():
+        if type(values[name]) is not kind:
+            return f"{name!r} is {values[name]!r}"
+    return f"'rows' is {values['rows']}" if values["rows"] < 0 else ""
+
+
+def _unreadable(path: Path, reason: str) -> PairchainError:
+    return PairchainError(
+        f"{path} does not say how far the output is: {reason.rstrip('.')}.",
+        next_step=f"remove {path} and begin again.",
+    )
 
 
 def _aside(path: Path) -> Path:
@@ -102,8 +123,15 @@ class Kept:
         self._options = dict(options)
         self._is_held = False
         self._found = found = Journal.read(self._noted)
+        if found is not None and found.rows and (fault := part.fault(found.part, found.rows)):
+            raise _unreadable(self._noted, fault)
         is_renamed = found is not None and found.is_whole and part.is_renamed and path.exists()
         self.is_done = resumes and is_renamed
+        if self.is_done and found is not None and found.rows and not part.is_in(path, found.part, found.rows):
+            raise PairchainError(
+                f"{path} is not the file that {self._noted} says is whole.",
+                next_step=f"keep {path} if you need it, and remove {self._noted} to begin again.",
+            )
         self._journal = Journal(self._options)
         if found is None:
             if resumes and path.exists():

@@ -92,6 +92,36 @@ class Encoder(Protocol):
         """Return what a file without rows holds, whose input has these columns."""
         ...
 
+    def counter(self) -> RecordCounter:
+        """Return what counts the rows in a file that was encoded."""
+        ...
+
+    def starts(self, data: bytes) -> bool:
+        """Return whether a file that begins with ``data`` has the head that it should have."""
+        ...
+
+
+class RecordCounter:
+    """Counts the rows of a file as its bytes come in.
+
+    Args:
+        head: How many records come before the first row.
+        quote: What encloses fields that may hold line ends; nothing where there are none.
+    """
+
+    def __init__(self, *, head: int = 0, quote: bytes = b"") -> None:
+        self.records = -head
+        self._quote = quote
+        self._is_quoted = False
+
+    def count(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        for place, part in enumerate(data.split(self._quote) if self._quote else [data]):
+            # between two parts there is one quote
+            self._is_quoted ^= place > 0
+            if not self._is_quoted:
+                self.records += part.count(b"\n")
+
 
 class JsonLines:
     """One JSON object a line: the row as it was, and its score.
@@ -112,6 +142,14 @@ class JsonLines:
     def encode_nothing(self, columns: Sequence[str]) -> bytes:
         """Return nothing."""
         return b""
+
+    def counter(self) -> RecordCounter:
+        """Return what counts the rows in a file: each is a line."""
+        return RecordCounter()
+
+    def starts(self, data: bytes) -> bool:
+        """Return whether there is no head."""
+        return self.head is None
 
     def _line(self, row: Row, score: Score) -> bytes:
         values = {column: _plain(row, column) for column in row.values}
@@ -152,9 +190,21 @@ class Csv:
 
     def encode_nothing(self, columns: Sequence[str]) -> bytes:
         """Return the head alone."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow([*columns, self._score_column])
-        return text.getvalue().encode()
+        return _head_line([*columns, self._score_column])
+
+    def counter(self) -> RecordCounter:
+        """Return what counts the rows in a file: each is a record after the head."""
+        return RecordCounter(head=1, quote=b'"')
+
+    def starts(self, data: bytes) -> bool:
+        """Return whether ``data`` begins with the head, as far as it goes."""
+        return self.head is not None and (head := _head_line(self.head))[: len(data)] == data[: len(head)]
+
+
+def _head_line(names: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(names)
+    return text.getvalue().encode()
 
 
 def _field(value: Any) -> Any:

@@ -1,0 +1,75 @@
+"""Files with names that anybody can foresee: opened only if they are this user's own, and never through a link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from pairchain.errors import PairchainError
+
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_own(path: Path) -> int:
+    """Return a handle that reads and writes the file at ``path``, which is made if it is not there.
+
+    Raises:
+        PairchainError: Something else is there: a link, a pipe, a file with a second name, or another user's file.
+    """
+    require_own(path, stat.S_ISREG)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _refused(path, "it is a link") from error
+        raise
+    if fault := _fault(os.fstat(handle), stat.S_ISREG):
+        os.close(handle)
+        raise _refused(path, fault)
+    return handle
+
+
+def open_new(path: Path) -> int:
+    """Return a handle that writes a new file at ``path``, in place of a file or link that is there."""
+    path.unlink(missing_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o666)
+
+
+def require_own(path: Path, is_kind: object) -> bool:
+    """Return whether anything is at ``path``.
+
+    Args:
+        path: Where to look.
+        is_kind: `stat.S_ISREG` or `stat.S_ISDIR`: what may be there.
+
+    Raises:
+        PairchainError: Something of another kind is there, or something of another user's.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    if fault := _fault(found, is_kind):
+        raise _refused(path, fault)
+    return True
+
+
+def _fault(found: os.stat_result, is_kind: object) -> str:
+    """Return why a file is not to be touched, or an empty string."""
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a link"
+    if not is_kind(found.st_mode):  # type: ignore[operator]
+        return "it is not a folder" if is_kind is stat.S_ISDIR else "it is not a regular file"
+    if is_kind is stat.S_ISREG and found.st_nlink > 1:
+        return "the file has a second name, under which it would change too"
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        return "it belongs to another user"
+    return ""
+
+
+def _refused(path: Path, fault: str) -> PairchainError:
+    return PairchainError(
+        f"{path} is in the way: {fault}.", next_step=f"remove {path}, or write the output under another name."
+    )
