@@ -18,7 +18,6 @@ from tiny_models import save_tiny
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize, prune
-from transformers.models.bert import modeling_bert
 from transformers.models.qwen3 import modeling_qwen3
 
 from pairchain import CrossEncoder
@@ -328,9 +327,13 @@ def set_head(model: CrossEncoder, value: nn.Module) -> None:
     setattr(whole(model), "lm_head" if hasattr(whole(model), "lm_head") else "classifier", value)
 
 
+# What is shown with every chain; the others differ in nothing that the rest depends on.
+IN_EVERY_CHAIN = {name for name in CHANGES if "layer" in name or "model" in name or "body" in name}
+
 CASES = [
-    *((chain, name, change) for chain in CHAINS for name, change in CHANGES.items()),
-    *((chain, name, change) for chain in ("log_odds", "last_token") for name, change in CAUSAL.items()),
+    *((chain, name, change) for chain in ("log_odds", "classifier") for name, change in CHANGES.items()),
+    *((chain, name, CHANGES[name]) for chain in ("last_token", "first_token") for name in sorted(IN_EVERY_CHAIN)),
+    *(("log_odds", name, change) for name, change in CAUSAL.items()),
     *((chain, name, change) for chain in ("log_odds", "classifier") for name, change in HEADS.items()),
 ]
 
@@ -366,14 +369,168 @@ def test_what_was_found_out_before_does_not_outlive_a_change(
 ) -> None:
     model, fresh = (copy.deepcopy(chains[chain]) for _ in range(2))
     saving(model)
-    before = [model.predict(PAIRS), model.predict(PAIRS)]
-    np.testing.assert_allclose(before, [plain(fresh)] * 2, **EXACT)
+    before = model.predict(PAIRS)
+    np.testing.assert_allclose(before, plain(fresh), **EXACT)
 
     for each in (model, fresh):
         change(each)
 
     expected = plain(fresh)
-    assert not np.allclose(expected, before[0], **EXACT), "the change shows in no score"
+    assert not np.allclose(expected, before, **EXACT), "the change shows in no score"
     np.testing.assert_allclose(model.predict(PAIRS), expected, **EXACT)
     # what was found out now is right too
     np.testing.assert_allclose(model.predict(PAIRS), expected, **EXACT)
+
+
+ADAPTED: dict[str, Change] = {
+    "switched off": lambda model: [tuner.enable_adapters(False) for tuner in tuners(model)],
+    "scaled": lambda model: [tuner.scaling.update(default=3.0) for tuner in tuners(model)],
+    "merged": lambda model: [tuner.merge() for tuner in tuners(model)[:1]] and negate(tuners(model)[0]),
+    "exchanged for another": lambda model: [tuner.set_adapter(["other"]) for tuner in tuners(model)],
+    "used together with another": lambda model: [tuner.set_adapter(["default", "other"]) for tuner in tuners(model)],
+    "written to by .data": lambda model: [tuner.lora_B["default"].weight.data.mul_(4.0) for tuner in tuners(model)],
+    "taken out": lambda model: [set_back(model, tuner) for tuner in tuners(model)],
+}
+
+
+def negate(tuner: Any) -> None:
+    tuner.get_base_layer().weight.data.neg_()
+
+
+def set_back(model: CrossEncoder, tuner: Any) -> None:
+    for part in list(whole(model).modules()):
+        for name, child in list(part.named_children()):
+            if child is tuner:
+                setattr(part, name, tuner.get_base_layer())
+
+
+@pytest.mark.parametrize("chain", ["log_odds", "classifier"])
+@pytest.mark.parametrize("change", ADAPTED)
+def test_an_adapter_is_used_as_it_is_now(chain: str, change: str, chains: dict[str, CrossEncoder]) -> None:
+    model, fresh = (copy.deepcopy(chains[chain]) for _ in range(2))
+    for each in (model, fresh):
+        attention_lora(each)
+        config = peft.LoraConfig(r=2, target_modules=["query", "value", "q_proj", "v_proj"], init_lora_weights=False)
+        torch.manual_seed(2)
+        peft.inject_adapter_in_model(config, whole(each), adapter_name="other")
+        for tuner in tuners(each):
+            tuner.set_adapter(["default"])
+    before = saving(model).predict(PAIRS)
+    np.testing.assert_allclose(before, plain(fresh), **EXACT)
+
+    for each in (model, fresh):
+        ADAPTED[change](each)
+
+    expected = plain(fresh)
+    assert not np.allclose(expected, before, **EXACT)
+    np.testing.assert_allclose(model.predict(PAIRS), expected, **EXACT)
+
+
+def test_an_adapter_that_is_merged_changes_no_score(chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    attention_lora(model)
+    expected = model.predict(PAIRS)
+
+    for tuner in tuners(model):
+        tuner.merge()
+
+    np.testing.assert_allclose(model.predict(PAIRS), expected, **EXACT)
+
+
+def louder_norm(monkeypatch: pytest.MonkeyPatch) -> Any:
+    forward = modeling_qwen3.Qwen3RMSNorm.forward
+    monkeypatch.setattr(modeling_qwen3.Qwen3RMSNorm, "forward", lambda self, given: forward(self, given) * 1.5)
+
+
+def unturned(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(modeling_qwen3, "apply_rotary_pos_emb", lambda query, key, *angles: (query, key))
+
+
+def other_attention(monkeypatch: pytest.MonkeyPatch) -> Any:
+    known = modeling_qwen3.ALL_ATTENTION_FUNCTIONS
+
+    def attend(module: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return known._global_mapping["sdpa"](module, query * 2, key, value, *args, **kwargs)
+
+    monkeypatch.setattr(known, "_local_mapping", {**known._local_mapping, "sdpa": attend})
+
+
+def every_hook(monkeypatch: pytest.MonkeyPatch) -> Any:
+    return register_module_forward_hook(lambda module, given, output: mixed(output) if "MLP" in str(type(module)) else None)
+
+
+@pytest.mark.parametrize("change", [louder_norm, unturned, other_attention, every_hook])
+def test_code_that_is_changed_for_every_model_counts(
+    change: Callable[[pytest.MonkeyPatch], Any], chains: dict[str, CrossEncoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, fresh = saving(copy.deepcopy(chains["log_odds"])), copy.deepcopy(chains["log_odds"])
+    before = model.predict(PAIRS)
+
+    with monkeypatch.context() as patched:
+        handle = change(patched)
+        expected = plain(fresh)
+        scores = model.predict(PAIRS)
+        if handle is not None:
+            handle.remove()
+
+    assert not np.allclose(expected, before, **EXACT)
+    np.testing.assert_allclose(scores, expected, **EXACT)
+    np.testing.assert_allclose(model.predict(PAIRS), before, **EXACT)
+
+
+def test_what_was_computed_in_another_precision_is_not_used(chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    expected = model.predict(PAIRS)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert np.abs(model.predict(PAIRS) - expected).max() > 1e-3
+
+    np.testing.assert_allclose(model.predict(PAIRS), expected, **EXACT)
+
+
+@pytest.mark.parametrize("change", [hook, patch])
+def test_who_puts_something_in_a_chain_s_module_sees_all_that_it_writes(
+    change: Callable[[Any], Any], chains: dict[str, CrossEncoder]
+) -> None:
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    model.predict(PAIRS)
+    seen = []
+    forward = model[0].forward
+
+    def watching(features: Any, **kwargs: Any) -> Any:
+        written = forward(features, **kwargs)
+        seen.append(written["causal_logits"].shape[1:])
+        return written
+
+    if change is hook:
+        register_module_forward_hook_once(model[0], seen)
+    else:
+        model[0].forward = watching
+    model.predict(PAIRS)
+
+    assert set(seen) == {(1, 400)}
+
+
+def register_module_forward_hook_once(part: nn.Module, seen: list[Any]) -> None:
+    part.register_forward_hook(lambda module, given, output: seen.append(output["causal_logits"].shape[1:]))
+
+
+def test_layers_that_two_models_share_do_not_disturb_each_other(chains: dict[str, CrossEncoder]) -> None:
+    model, other = (saving(copy.deepcopy(chains["classifier"])) for _ in range(2))
+    expected = model.predict(PAIRS)
+    set_layers(other, [*list(layers(other))[:2], layers(model)[0], layers(model)[-1]])
+    whole(other).config.num_hidden_layers = 4
+    alone = plain(copy.deepcopy(other))
+
+    for _ in range(2):
+        np.testing.assert_allclose(other.predict(PAIRS), alone, **EXACT)
+        np.testing.assert_allclose(model.predict(PAIRS), expected, **EXACT)
+
+
+def test_a_model_that_stays_as_it_is_is_asked_once(chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    model.predict(PAIRS)
+
+    trace = model.trace(PAIRS)
+
+    assert not [step for step in trace.steps if step.kind == "check"]

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from pairchain.errors import ChainError
 from pairchain.flow import parameters_of
+from pairchain_transformer import endings
 
 # Features that describe the inputs to other modules, and mean nothing to a model unless its forward names them.
 _NOT_FOR_MODELS = frozenset(
@@ -49,7 +50,9 @@ def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], outpu
         taken["return_dict"] = True
     if "hidden_states" in output_path:
         taken["output_hidden_states"] = True
-    return function(**taken) if method != "forward" else model(**taken)
+    if method != "forward":
+        return function(**taken)
+    return model(**taken) if endings.are_clear(model, taken) else endings.call(model, taken)
 
 
 def read_output(output: Any, path: Sequence[Any]) -> torch.Tensor:

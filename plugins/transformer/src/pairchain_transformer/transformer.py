@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from pairchain import InputModule, Source
-from pairchain.encoding import Encoded
+from pairchain.encoding import Encoded, placing_errors
 from pairchain.errors import InputError
 from pairchain.files import warn_unknown_key, write_json
 from pairchain.inputs import BYTES, checked_count
@@ -18,7 +18,7 @@ from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import TEXT
 from pairchain.parts import Part, is_watched
 from pairchain.source import open_source
-from pairchain_transformer import encoding, loading, modalities, processing, saving, sending
+from pairchain_transformer import encoding, endings, loading, modalities, processing, saving, sending
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
 from pairchain_transformer.fetching import Limits
@@ -188,12 +188,31 @@ class Transformer(InputModule):
         """
         settings = self._settings(processing_kwargs, max_length, truncation)
         limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
-        features = self._preprocessor(inputs, prompt, settings, limits)
+        features = self._features(inputs, prompt, settings, limits)
         processing.check_not_empty(features)
         if self.task.generates:
             processing.check_left_padding(features)
             features["logits_to_keep"] = processing.logits_to_keep(settings)
         return features
+
+    def _features(
+        self, inputs: Sequence[Any], prompt: str | None, settings: dict[str, dict[str, Any]], limits: Limits
+    ) -> dict[str, Any]:
+        tokenizer = self.tokenizer
+        if (
+            tokenizer is None
+            or tokenizer.pad_token is not None
+            or self._preprocessor.takes_media
+            or not endings.are_found_by_padding(self.model)
+        ):
+            return self._preprocessor(inputs, prompt, settings, limits)
+        # there is nothing to pad with, and the model is not told which token it is
+        unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
+        alone = []
+        for place, item in enumerate(inputs):
+            with placing_errors([place]):
+                alone.append(self._preprocessor([item], prompt, unpadded, limits))
+        return endings.joined(alone, pads_left=tokenizer.padding_side == "left")
 
     def encode(
         self,

@@ -1,0 +1,117 @@
+"""Where an input ends: classifiers built on decoders read their score there, and find it by the padding token's id.
+
+The id is the configuration's, which may name none, or another than the tokenizer pads with. Then the library refuses
+several inputs at once, or reads the score of one in its padding, so that it depends on the inputs beside it.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+_IDS, _MASK = "input_ids", "attention_mask"
+
+
+def are_found_by_padding(model: Any) -> bool:
+    """Return whether a model's forward looks for the last token that is not the configuration's padding token."""
+    inner = _inner(model)
+    function = inspect.unwrap(type(inner).forward)
+    return "pad_token_id" in getattr(getattr(function, "__code__", None), "co_names", ())
+
+
+def are_clear(model: Any, features: Mapping[str, Any]) -> bool:
+    """Return whether ``model`` finds the end of each input in ``features`` as it is."""
+    ids, mask = features.get(_IDS), features.get(_MASK)
+    if ids is None or ids.ndim != 2 or not are_found_by_padding(model):
+        return True
+    is_padded = mask is not None and mask.shape == ids.shape and not bool(mask.all())
+    return not is_padded and (len(ids) == 1 or _padding_id(model) is not None)
+
+
+def call(model: Any, features: Mapping[str, Any]) -> Any:
+    """Return what ``model`` makes of ``features``: of each input, what it makes of it alone."""
+    ids = features[_IDS]
+    mask = features.get(_MASK)
+    mask = torch.ones_like(ids) if mask is None or mask.shape != ids.shape else mask
+    if (padding := _padding_id(model)) is not None:
+        return model(**_filled(features, mask, padding))
+    if _inner(model) is not model or "forward" in vars(model):
+        # it was wrapped, and what wraps it calls the model that has the configuration
+        return _one_by_one(model, features, mask)
+    padding = _other_than_last(model, ids, mask)
+    return _with_padding(model, padding)(**_filled(features, mask, padding))
+
+
+def joined(inputs: Sequence[Mapping[str, Any]], *, pads_left: bool) -> dict[str, Any]:
+    """Return the features of inputs that were made one by one, padded to the longest with zeros.
+
+    Args:
+        inputs: Features of one input each, of which every tensor has the shape (1, positions).
+        pads_left: Whether padding goes before them.
+    """
+    longest = max(features[_IDS].shape[1] for features in inputs)
+
+    def padded(tensor: torch.Tensor) -> torch.Tensor:
+        missing = longest - tensor.shape[1]
+        return F.pad(tensor, (missing, 0) if pads_left else (0, missing))
+
+    return {
+        key: torch.cat([padded(features[key]) for features in inputs]) if isinstance(value, torch.Tensor) else value
+        for key, value in inputs[0].items()
+    }
+
+
+def _inner(model: Any) -> Any:
+    """Return the model that an adapter's wrapper holds, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _padding_id(model: Any) -> int | None:
+    """Return the configuration's padding token, if there is one that the model has."""
+    config = model.config
+    found = {getattr(config, "pad_token_id", None), getattr(config.get_text_config(), "pad_token_id", None)}
+    padding = found.pop() if len(found) == 1 else None
+    return padding if isinstance(padding, int) and 0 <= padding < _vocabulary(model) else None
+
+
+def _vocabulary(model: Any) -> int:
+    size: int = model.get_input_embeddings().weight.shape[0]
+    return size
+
+
+def _filled(features: Mapping[str, Any], mask: torch.Tensor, padding: int) -> dict[str, Any]:
+    return {**features, _IDS: features[_IDS].masked_fill(mask == 0, padding)}
+
+
+def _other_than_last(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> int:
+    """Return a token that no input ends with."""
+    places = mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
+    last = set(ids.gather(1, places.unsqueeze(1)).flatten().tolist())
+    return next(token for token in range(_vocabulary(model)) if token not in last)
+
+
+def _with_padding(model: PreTrainedModel, padding: int) -> PreTrainedModel:
+    """Return the same model, in memory too, with another configuration; ``model`` keeps its own."""
+    config = copy.deepcopy(model.config)
+    config.pad_token_id = config.get_text_config().pad_token_id = padding
+    same = type(model).__new__(type(model))
+    vars(same).update(vars(model), config=config)
+    return same
+
+
+def _one_by_one(model: Any, features: Mapping[str, Any], mask: torch.Tensor) -> SequenceClassifierOutput:
+    logits = []
+    for row, here in enumerate(mask.bool()):
+        own = {
+            key: value[row : row + 1][:, here] if isinstance(value, torch.Tensor) and value.shape == mask.shape else value
+            for key, value in features.items()
+        }
+        logits.append(model(**own).logits)
+    return SequenceClassifierOutput(logits=torch.cat(logits))
