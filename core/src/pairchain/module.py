@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pairchain.allocation import allocating_for
 from pairchain.custom_import import code_of
 from pairchain.errors import (
     FormatError,
@@ -26,7 +27,7 @@ from pairchain.errors import (
 from pairchain.files import read_json_object, warn_unknown_key, write_json
 from pairchain.parts import Part
 from pairchain.source import source_of_module
-from pairchain.weights import PICKLE_FILE, SAFETENSORS_FILE, fill, read_weights
+from pairchain.weights import PICKLE_FILE, SAFETENSORS_FILE, fill, read_weights, weights_file
 
 Features = dict[str, Any]
 
@@ -114,9 +115,13 @@ class Module(nn.Module, ABC):
         """
         where = (subfolder, token, cache_folder, revision, local_files_only)
         config = cls.load_config(model_name_or_path, subfolder, None, *where[1:])
-        module = cls.from_config(config, shown_as=_shown(model_name_or_path, subfolder, cls.config_file_name))
-        if cls.saves_weights:
-            cls.load_torch_weights(model_name_or_path, *where, model=module)
+        shown = _shown(model_name_or_path, subfolder, cls.config_file_name)
+        if not cls.saves_weights:
+            return cls.from_config(config, shown_as=shown)
+        source = source_of_module(model_name_or_path, *where)
+        with allocating_for(weights_file(source), shown_as=shown):
+            module = cls.from_config(config, shown_as=shown)
+        cls.load_torch_weights(model_name_or_path, *where, model=module)
         return module
 
     @classmethod

@@ -44,6 +44,13 @@ def read_weights(source: Source) -> dict[str, torch.Tensor]:
     return read_pickle(source.require(PICKLE_FILE))
 
 
+def weights_file(source: Source) -> Path | None:
+    """Return the local copy of the file that `read_weights` reads, or None if it reads none."""
+    if (path := source.file(SAFETENSORS_FILE)) is not None:
+        return path
+    return source.file(PICKLE_FILE) if trust.current().allow_pickle else None
+
+
 def refuse_pickle(source: Source, path: str) -> None:
     """Raise unless the load in progress allows weights from a pickle.
 

@@ -30,8 +30,15 @@ _ADAPTERS = frozenset(
     """.split()
 )
 
-_COUNTED = re.compile("^num_|^n_|layers?$")
-_MOST_COUNTED = 2**24
+# What the library makes a list of for each one that is counted, with the most that any model has.
+_COUNTED = (
+    (re.compile("labels$"), 2**18),
+    (re.compile("(layers?|depths?|blocks)$"), 2**10),
+    (re.compile("experts$"), 2**13),
+    (re.compile("^num_|^n_"), 2**24),
+)
+# Experts in all layers together, of which each may be a module of its own.
+_MOST_EXPERTS = 2**17
 
 # Keywords of ``from_pretrained`` that choose the weights, so that what is there by their usual names does not tell.
 CHOOSES_WEIGHTS = frozenset({"use_safetensors", "variant", "gguf_file", "state_dict"})
@@ -108,14 +115,27 @@ def read_settings(source: Source, name: str) -> dict[str, Any]:
     return {} if path is None else read_json_object(path, shown_as=f"{name} of {source.name}")
 
 
-def check_counts(config: Any, *, shown_as: str) -> None:
+def check_counts(config: Any, *, shown_as: str, key: str = "") -> None:
     """Refuse a configuration that counts more of something than any model has: the library makes lists of them.
 
     Raises:
         FormatError: Naming what.
     """
-    for key, value in config.items() if isinstance(config, dict) else enumerate(config):
-        if isinstance(value, dict | list):
-            check_counts(value, shown_as=shown_as)
-        elif isinstance(value, int) and _COUNTED.search(str(key)) and value > _MOST_COUNTED:
-            raise FormatError(f"{shown_as}: {key!r} is more than {_MOST_COUNTED:,}.")
+    if isinstance(config, dict | list):
+        for name, value in config.items() if isinstance(config, dict) else enumerate(config):
+            check_counts(value, shown_as=shown_as, key=str(name) if isinstance(config, dict) else key)
+    if isinstance(config, dict):
+        _check_experts(config, shown_as)
+    elif isinstance(config, int):
+        most = next((most for pattern, most in _COUNTED if pattern.search(key)), config)
+        if config > most:
+            raise FormatError(f"{shown_as}: {key!r} is {config:,}, more than {most:,}.")
+
+
+def _check_experts(config: dict[str, Any], shown_as: str) -> None:
+    layers, experts = (
+        max((value for key, value in config.items() if pattern.search(key) and isinstance(value, int)), default=0)
+        for pattern in (re.compile("(^n|_n|num\\w*)_layers?$|^depth$"), re.compile("experts$"))
+    )
+    if layers * experts > _MOST_EXPERTS:
+        raise FormatError(f"{shown_as} counts {experts:,} experts in each of {layers:,} layers.")

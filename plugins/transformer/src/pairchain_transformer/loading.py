@@ -34,6 +34,7 @@ from pairchain_transformer.libraries import missing_part, refuse_conflicts, requ
 from pairchain_transformer.saving import may_need_kernels
 from pairchain_transformer.settings.files import configuration_settings
 from pairchain_transformer.settings.judging import check_counts_in_lock
+from pairchain_transformer.shapes import comparing_shapes
 from pairchain_transformer.tasks import Task
 
 # What building a model raises when its configuration or its weights are damaged; there is no common base.
@@ -194,7 +195,7 @@ def load_model(
     if adapter_base(source) is not None:
         options = {**options, **_place_of_base(source), "adapter_kwargs": {key: hub[key] for key in _PLACE}}
     try:
-        with no_progress_unless_terminal(), held_to_policy(source, hub):
+        with no_progress_unless_terminal(), held_to_policy(source, hub), comparing_shapes(source, given):
             model, info = model_class.from_pretrained(source.name, config=config, output_loading_info=True, **options)
     except PairchainError:
         raise
