@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -13,11 +14,15 @@ from pairchain.errors import FormatError, InputError, nearest, warn
 from pairchain.source import Source
 from pairchain_transformer.published.classes import fast_class
 from pairchain_transformer.published.comparison import content_of, differences
+from pairchain_transformer.published.conversion import converted
 from pairchain_transformer.published.rebuilding import Published
-from pairchain_transformer.published.saved import Saved, read_saved
+from pairchain_transformer.published.saved import read_saved
 
 AS_PUBLISHED, LIBRARY = "as-published", "library"
 CHOICES = (AS_PUBLISHED, LIBRARY)
+
+# The features of text, in the order in which tokenizers write them.
+INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")
 
 
 def check_choice(choice: str | None) -> str | None:
@@ -77,31 +82,42 @@ def _is_of_library(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 def _published(source: Source, given: Mapping[str, Any]) -> Published | None:
     saved = read_saved(source, given)
-    if saved.path is None:
-        return None
     if saved.by_five:
-        return Published(saved, None)
-    fast = fast_class(saved.class_name, saved.architecture)
-    return None if fast is None else Published(saved, fast)
+        return None if saved.path is None else Published(saved, None)
+    if (fast := fast_class(saved.class_name, saved.architecture)) is None:
+        return None
+    if saved.path is not None:
+        return Published(saved, fast)
+    fast = replace(fast, specials={**fast.specials, **fast.of_files})
+    made = converted(source, fast, saved)
+    return None if made is None else Published(saved, fast, made)
 
 
 def _restore(tokenizer: Any, published: Published) -> list[str]:
-    names = _input_names(tokenizer, published)
-    with_types = "token_type_ids" in (names or tokenizer.model_input_names)
-    found = differences(published.content(), content_of(tokenizer.backend_tokenizer), with_types=with_types)
+    """Give ``tokenizer`` what it lacks of ``published``, and return the names of that."""
+    names = set(published.input_names() or tokenizer.model_input_names)
+    found = differences(
+        published.content(), content_of(tokenizer.backend_tokenizer), with_types="token_type_ids" in names
+    )
     if found:
         tokenizer._tokenizer = published.backend()
         tokenizer._tokenizer.encode_special_tokens = tokenizer.split_special_tokens
-    if names is not None and set(names) != set(tokenizer.model_input_names):
-        tokenizer.model_input_names = list(names)
+    if names != set(tokenizer.model_input_names):
+        tokenizer.model_input_names = [name for name in INPUT_NAMES if name in names]
         found.append("model_input_names")
+    if published.fast is not None and _restore_padding(tokenizer, published):
+        found.append("padding")
     return found
 
 
-def _input_names(tokenizer: Any, published: Published) -> Any:
-    if published.fast is None:
-        return None
-    return published.saved.settings.get("model_input_names") or published.fast.input_names
+def _restore_padding(tokenizer: Any, published: Published) -> bool:
+    before = (tokenizer.pad_token, tokenizer.pad_token_type_id, tokenizer.padding_side)
+    for name, token in published.named.items():
+        if getattr(tokenizer, name) != str(token):
+            setattr(tokenizer, name, token)
+    tokenizer._pad_token_type_id = published.fast.pad_type
+    tokenizer.padding_side = published.padding_side()
+    return before != (tokenizer.pad_token, tokenizer.pad_token_type_id, tokenizer.padding_side)
 
 
 def _listed(parts: list[str]) -> str:
