@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError, PluginError, UnsafePathError
 from pairchain.files import check_inside
 from pairchain.source import Source, open_source
+from pairchain_transformer import published
 from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES, audio_tokenizers, read_settings
 from pairchain_transformer.loading import held_to_policy, refuse_code
 
@@ -60,6 +61,8 @@ def load_processor(
     given: Mapping[str, Any],
     *,
     is_elsewhere: bool = False,
+    tokenizer_choice: str | None = None,
+    lowers: bool = False,
 ) -> Any:
     """Return the tokenizer, or the processor of a model that reads more than text.
 
@@ -71,6 +74,8 @@ def load_processor(
         hub: What `hub_keywords` returned for that place.
         given: Passed on to ``from_pretrained``.
         is_elsewhere: Whether that is not where the model is; then no code of it runs.
+        tokenizer_choice: Whose tokenizer is meant where the library replaces parts of it; see `published`.
+        lowers: Whether its text is lowered first in any case.
 
     Raises:
         MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
@@ -107,6 +112,12 @@ def load_processor(
         ) from error
     tokenizer = tokenizer_of(processor)
     if tokenizer is not None:
+
+        def build(arguments: Mapping[str, Any]) -> Any:
+            with held_to_policy(source, hub):
+                return tokenizer_of(auto_class.from_pretrained(source.name, **{**hub, **files, **arguments}))
+
+        published.hold_to_published(tokenizer, source, given, tokenizer_choice, lowers=lowers, build=build)
         _limit_length(source, config, tokenizer, given)
     return processor
 

@@ -21,12 +21,24 @@ class Published:
         saved: What its files hold.
         fast: The class of transformers 4.57; None if 5 saved it, for then ``tokenizer.json`` is what it ran.
         made: What 4.57 made of vocabulary files, where there is no ``tokenizer.json``.
+        changed: Parts that the caller of the load changed, as ``tokenizer.json`` would hold them.
+        added: Tokens that are added in any case.
     """
 
-    def __init__(self, saved: Saved, fast: FastClass | None, made: Tokenizer | None = None) -> None:
+    def __init__(
+        self,
+        saved: Saved,
+        fast: FastClass | None,
+        *,
+        made: Tokenizer | None = None,
+        changed: Mapping[str, Any] | None = None,
+        added: Sequence[AddedToken] = (),
+    ) -> None:
         self.saved = saved
         self.fast = fast
         self._made = made
+        self._changed = changed or {}
+        self._added = added
         self.named = {} if fast is None else named_tokens(fast, saved)
         if made is not None:
             # the tokenizer in Python kept copies, in which every flag is written down
@@ -56,16 +68,25 @@ class Published:
         """Return the features that it writes; None for those of the class that runs it today."""
         return self.saved.settings.get("model_input_names") or (self.fast.input_names if self.fast else None)
 
-    def padding_side(self) -> str:
-        """Return where it pads."""
-        side = self.saved.settings.get("padding_side")
-        if side is None and (padding := self.saved.content.get("padding")):
-            side = str(padding["direction"]).lower()
-        return side or (self.fast.padding_side if self.fast else "right")
+    def padding_side(self) -> str | None:
+        """Return where it pads; None for where the class does that runs it today."""
+        if self.fast is None:
+            return None
+        if (side := self.saved.settings.get("padding_side")) is not None:
+            return str(side)
+        padding = self.saved.content.get("padding")
+        return str(padding["direction"]).lower() if padding else self.fast.padding_side
+
+    def pad_type(self, present: int) -> int:
+        """Return the token type of padding, which is ``present`` where nobody says another."""
+        if self.fast is not None:
+            return self.fast.pad_type
+        value = self.saved.settings.get("pad_token_type_id", present)
+        return value if isinstance(value, int) else present
 
     def _to_add(self) -> list[AddedToken]:
         if self.fast is None:
-            return []
+            return list(self._added)
         if self._made is not None:
             present = list(self._made.get_added_tokens_decoder().values())
         else:
@@ -79,6 +100,8 @@ class Published:
         if self.fast is not None:
             tokens = {name: str(token) for name, token in self.named.items()}
             overrides.apply(backend, self.fast, self.saved.settings, tokens, id_of)
+        for part, value in self._changed.items():
+            setattr(backend, part, overrides.component_from(part, value))
 
 
 def _ids_in(backend: Tokenizer) -> Callable[[str], int]:
