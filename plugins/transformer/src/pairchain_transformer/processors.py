@@ -63,6 +63,7 @@ def load_processor(
     is_elsewhere: bool = False,
     tokenizer_choice: str | None = None,
     lowers: bool = False,
+    takes_types: bool = True,
 ) -> Any:
     """Return the tokenizer, or the processor of a model that reads more than text.
 
@@ -76,6 +77,7 @@ def load_processor(
         is_elsewhere: Whether that is not where the model is; then no code of it runs.
         tokenizer_choice: Whose tokenizer is meant where the library replaces parts of it; see `published`.
         lowers: Whether its text is lowered first in any case.
+        takes_types: Whether the model takes token types.
 
     Raises:
         MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
@@ -117,7 +119,11 @@ def load_processor(
             with held_to_policy(source, hub):
                 return tokenizer_of(auto_class.from_pretrained(source.name, **{**hub, **files, **arguments}))
 
-        published.hold_to_published(tokenizer, source, given, tokenizer_choice, lowers=lowers, build=build)
+        # a processor says itself what it makes of them
+        takes_types = takes_types and processor is tokenizer
+        published.hold_to_published(
+            tokenizer, source, given, tokenizer_choice, lowers=lowers, takes_types=takes_types, build=build
+        )
         _limit_length(source, config, tokenizer, given)
     return processor
 

@@ -21,6 +21,7 @@ from pairchain_transformer import encoding, loading, modalities, padding, proces
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
 from pairchain_transformer.fetching import Limits
+from pairchain_transformer.forward import takes_types
 from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.prefixes import PrefixStore
@@ -138,6 +139,7 @@ class Transformer(InputModule):
             trusted,
             tokenizer_choice=tokenizer,
             lowers=do_lower_case,
+            takes_types=takes_types(self.model),
         )
         self.do_lower_case = do_lower_case
         if do_lower_case:

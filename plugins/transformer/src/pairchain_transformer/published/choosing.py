@@ -63,6 +63,7 @@ def hold_to_published(
     choice: str | None = None,
     *,
     lowers: bool = False,
+    takes_types: bool = True,
     build: Callable[[Mapping[str, Any]], PreTrainedTokenizerBase] | None = None,
 ) -> None:
     """Give ``tokenizer`` the parts that its author's library gave it, where the installed one put others.
@@ -73,6 +74,7 @@ def hold_to_published(
         given: What the caller passed to ``from_pretrained``; it wins over the files.
         choice: One of `CHOICES`; None for the author's, with a warning if that makes a difference.
         lowers: Whether text is lowered first in any case.
+        takes_types: Whether the model takes token types; if not, its tokenizer need not write them.
         build: Returns what the installed library makes of the files and other arguments.
 
     Raises:
@@ -82,7 +84,7 @@ def hold_to_published(
         return
     try:
         published = _published(tokenizer, source, given, build)
-        found = [] if published is None else _restore(tokenizer, published, lowers)
+        found = [] if published is None else _restore(tokenizer, published, lowers, takes_types)
     # a panic of the tokenizers library is no Exception
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
@@ -162,15 +164,16 @@ def _of_five(
     return Published(saved, None, changed=changed, added=added)
 
 
-def _restore(tokenizer: Any, published: Published, lowers: bool) -> list[str]:
+def _restore(tokenizer: Any, published: Published, lowers: bool, takes_types: bool) -> list[str]:
     """Give ``tokenizer`` what it lacks of ``published``, and return the names of that."""
-    names = set(published.input_names() or tokenizer.model_input_names)
+    present = set(tokenizer.model_input_names)
+    names = set(published.input_names() or present) if takes_types else present - {"token_type_ids"}
     use = Use("token_type_ids" in names, lowers)
     found = differences(published.content(), content_of(tokenizer.backend_tokenizer), use)
     if found:
         tokenizer._tokenizer = published.backend()
         tokenizer._tokenizer.encode_special_tokens = tokenizer.split_special_tokens
-    if names != set(tokenizer.model_input_names):
+    if takes_types and names != present:
         tokenizer.model_input_names = [name for name in INPUT_NAMES if name in names]
         found.append("model_input_names")
     if _restore_padding(tokenizer, published):
