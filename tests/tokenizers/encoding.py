@@ -18,6 +18,7 @@ def encodings(tokenizer: Any) -> dict[str, Any]:
     pairs = [backend.encode(*pair) for pair in PAIRS]
     plain = [backend.encode(text, add_special_tokens=False).ids for text in TEXTS[:4]]
     return {
+        "names": sorted(tokenizer.model_input_names),
         "ids": [found.ids for found in (*single, *pairs)],
         "types": [found.type_ids for found in (*single, *pairs)],
         "plain": plain,
@@ -31,7 +32,7 @@ def _features(tokenizer: Any, **options: Any) -> dict[str, Any] | None:
     if tokenizer.pad_token is None:
         return None
     try:
-        batch = tokenizer([first for first, _ in PAIRS], [second for _, second in PAIRS], padding=True, **options)
+        batch = tokenizer([first for first, _ in PAIRS], [second for _, second in PAIRS], padding=True, pad_to_multiple_of=1, **options)
     except (TypeError, ValueError, AssertionError):
         return None
     return {key: values for key, values in batch.items() if isinstance(values, list)}

@@ -55,6 +55,9 @@ class CrossEncoder(OlderNames, Scorer):
         model_kwargs: Passed on to what loads weights, such as ``dtype`` or ``attn_implementation``.
         processor_kwargs: Passed on to what loads a tokenizer or processor.
         config_kwargs: Passed on to what loads a model configuration.
+        tokenizer: Whose tokenizer is meant where the installed transformers library replaces parts of the saved one:
+            ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
+            with a warning if they differ.
         model_card_data: For the front matter of model cards, such as ``{"license": "mit"}``.
         backend: What executes the model; only ``"torch"``.
         num_labels: Scores for each pair, for a new classification head.
@@ -101,6 +104,7 @@ class CrossEncoder(OlderNames, Scorer):
         model_kwargs: Mapping[str, Any] | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
         config_kwargs: Mapping[str, Any] | None = None,
+        tokenizer: Literal["as-published", "library"] | None = None,
         model_card_data: Mapping[str, Any] | None = None,
         backend: Literal["torch"] = "torch",
         num_labels: int | None = None,
@@ -130,6 +134,7 @@ class CrossEncoder(OlderNames, Scorer):
                 model_kwargs=model_kwargs,
                 processor_kwargs=processor_kwargs,
                 config_kwargs=config_kwargs,
+                tokenizer=tokenizer,
                 module_classes=module_classes,
             )
             loaded = LoadedModel(modules)
@@ -153,6 +158,7 @@ class CrossEncoder(OlderNames, Scorer):
                 processor_kwargs=_with(processor_kwargs, "model_max_length", max_length),
                 config_kwargs=_with(config_kwargs, "num_labels", num_labels),
                 backend=backend,
+                tokenizer=tokenizer,
             )
             policy.warn_of_idle_revisions()
         try:

@@ -42,6 +42,7 @@ class LoadRequest:
         processor_kwargs: Passed on to whatever loads a tokenizer or processor.
         config_kwargs: Passed on to whatever loads a model configuration.
         backend: What executes the model; ``torch``.
+        tokenizer: Whose tokenizer is meant, the author's or the library's; None for the default of who loads one.
     """
 
     source: Source
@@ -50,6 +51,7 @@ class LoadRequest:
     processor_kwargs: Mapping[str, Any] = field(default_factory=dict)
     config_kwargs: Mapping[str, Any] = field(default_factory=dict)
     backend: str = "torch"
+    tokenizer: str | None = None
 
     def keywords(self, path: str = "") -> dict[str, Any]:
         """Return the keywords that a module's ``load`` is called with for the folder ``path``."""
@@ -124,6 +126,7 @@ def load_model(
     processor_kwargs: Mapping[str, Any],
     config_kwargs: Mapping[str, Any],
     backend: str,
+    tokenizer: str | None = None,
 ) -> LoadedModel:
     """Return the model that ``source`` holds.
 
@@ -131,7 +134,7 @@ def load_model(
         source: Its files.
         policy: What the load may run.
         module_classes: Classes by type string, before any plugin's.
-        model_kwargs, processor_kwargs, config_kwargs, backend: As for `LoadRequest`.
+        model_kwargs, processor_kwargs, config_kwargs, backend, tokenizer: As for `LoadRequest`.
 
     Raises:
         LockError: It is not what was locked.
@@ -146,6 +149,7 @@ def load_model(
         processor_kwargs=processor_kwargs,
         config_kwargs=config_kwargs,
         backend=backend,
+        tokenizer=tokenizer,
     )
     with trust.allowing(policy):
         if policy.lock is None:
@@ -231,6 +235,9 @@ def _called(load: Any, request: LoadRequest, path: str) -> Any:
     if "request" in parameters:
         # a module made of modules loads them as this load would; nobody else is told, for many pass on what they get
         keywords["request"] = request
+    if "tokenizer" in parameters and request.tokenizer is not None:
+        # likewise
+        keywords["tokenizer"] = request.tokenizer
     return load(request.source.name, **keywords)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pairchain_cli import telling
-from pairchain_cli.model_options import ANY_CODE, Device, LocalFilesOnly, Model, Revision, Subfolder, Trust
+from pairchain_cli.model_options import ANY_CODE, Device, LocalFilesOnly, Model, Revision, Subfolder, Tokenizer, Trust
 
 FAILED = 1
 # For a first look: short and long, related and not, another script, a single letter.
@@ -46,6 +46,7 @@ def compare(
     revision: Revision = None,
     subfolder: Subfolder = "",
     local_files_only: LocalFilesOnly = False,
+    tokenizer: Tokenizer = None,
 ) -> None:
     """Score pairs with sentence-transformers too, and compare.
 
@@ -55,20 +56,28 @@ def compare(
     pairs = _SOME_PAIRS if file is None else _pairs_in(file, query_column, document_column, limit)
     given = {"device": device, "revision": revision, "subfolder": subfolder, "local_files_only": local_files_only}
     options = {name: value for name, value in given.items() if value}
-    found = _compared(model, pairs, trust_remote_code or [], batch_size, options)
+    found = _compared(model, pairs, trust_remote_code or [], batch_size, options, tokenizer)
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else str(found))
     if tolerance is not None and not found.largest <= tolerance:
         telling.note(f"two scores are {found.largest:.2e} apart, more than {tolerance:g}")
         raise typer.Exit(FAILED)
 
 
-def _compared(model: str, pairs: list[Any], trusted: list[str], batch_size: int, options: dict[str, Any]) -> Any:
+def _compared(
+    model: str,
+    pairs: list[Any],
+    trusted: list[str],
+    batch_size: int,
+    options: dict[str, Any],
+    tokenizer: str | None,
+) -> Any:
     telling.keep_bars_away()
     import pairchain
 
-    if trusted and ANY_CODE not in trusted:
-        # the other library knows no approvals: it gets what was loaded with them, saved
-        loaded = pairchain.CrossEncoder(model, trust_remote_code=trusted, **options)
+    allowed = True if ANY_CODE in trusted else trusted
+    if tokenizer is not None or (trusted and allowed is not True):
+        # the other library knows neither approvals nor the choice: it gets what was loaded with them, saved
+        loaded = pairchain.CrossEncoder(model, trust_remote_code=allowed, tokenizer=tokenizer, **options)
         return pairchain.compare(loaded, pairs, batch_size=batch_size)
     return pairchain.compare(model, pairs, batch_size=batch_size, trust_remote_code=bool(trusted), **options)
 

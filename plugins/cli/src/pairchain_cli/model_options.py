@@ -6,6 +6,7 @@ Nothing here imports torch: ``--help`` has to come at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,13 @@ import typer
 
 # Stands for approvals of whatever code a model brings.
 ANY_CODE = "any"
+
+
+class TokenizerChoice(StrEnum):
+    """Whose tokenizer is meant."""
+
+    AS_PUBLISHED = "as-published"
+    LIBRARY = "library"
 
 
 def panel(title: str) -> Any:
@@ -62,6 +70,14 @@ LockFile = Annotated[
     _loading("--lock", metavar="FILE", help="A lock that every file of the model has to agree with.", dir_okay=False),
 ]
 AllowPickle = Annotated[bool, _loading("--allow-pickle", help="Read weights from a pickle, through torch's own guard.")]
+Tokenizer = Annotated[
+    TokenizerChoice | None,
+    _loading(
+        "--tokenizer",
+        help="Whose tokenizer to use where the installed transformers library replaces parts of the saved one: the "
+        "author's or that library's. Default: the author's, with a warning.",
+    ),
+]
 MaxLength = Annotated[
     int | None, _loading("--max-length", metavar="TOKENS", min=1, help="Longest input; what is longer is cut.")
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError
 from pairchain_cli import telling
-from pairchain_cli.model_options import ANY_CODE
+from pairchain_cli.model_options import ANY_CODE, TokenizerChoice
 from pairchain_cli.options import Activation
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class ModelOptions:
     lock: Path | None = None
     local_files_only: bool = False
     allow_pickle: bool = False
+    tokenizer: TokenizerChoice | None = None
     max_length: int | None = None
     tokens_per_batch: int | None = None
     batch_size: int | None = None
@@ -65,6 +66,7 @@ class ModelOptions:
         """Those that scores depend on, beyond rounding, by the name of the option."""
         return {
             "--dtype": self.dtype,
+            "--tokenizer": None if self.tokenizer is None else str(self.tokenizer),
             "--max-length": self.max_length,
             "--prompt": self.prompt,
             "--prompt-name": self.prompt_name,
@@ -142,6 +144,7 @@ def load(options: ModelOptions) -> CrossEncoder:
         lock=options.lock,
         local_files_only=options.local_files_only,
         allow_pickle=options.allow_pickle,
+        tokenizer=options.tokenizer,
         max_length=options.max_length,
         tokens_per_batch=options.tokens_per_batch,
         model_kwargs={"dtype": _dtype(options.dtype)} if options.dtype else None,
@@ -192,6 +195,7 @@ _SWITCHED_OFF = re.compile(rf"\b({_SWITCHES}) is False\b")
 _VALUE = re.compile(
     r"\b(tokens_per_batch|batch_size|max_length|code_revision|revision|subfolder|device|lock|prompt_name)="
 )
+_CHOICE = re.compile(r"\btokenizer='([\w-]+)'")
 _NAME = re.compile(r"\b(tokens_per_batch|batch_size|max_length|code_revision|prompt_name)\b")
 
 
@@ -200,6 +204,7 @@ def in_shell_words(text: str) -> str:
     text = _FLAG.sub(lambda found: _as_option(found[1]), text)
     text = _SWITCHED_OFF.sub(lambda found: f"{_as_option(found[1])} is not given", text)
     text = _VALUE.sub(lambda found: _as_option(found[1]) + " ", text)
+    text = _CHOICE.sub(r"--tokenizer \1", text)
     return _NAME.sub(lambda found: _as_option(found[1]), text)
 
 

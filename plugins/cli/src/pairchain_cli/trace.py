@@ -28,6 +28,7 @@ def trace(
     allow_urls: options.AllowUrls = False,
     allow_private_urls: options.AllowPrivateUrls = False,
     allow_paths: options.AllowPaths = False,
+    tokenizer: model_options.Tokenizer = None,
 ) -> None:
     """Show what scoring does: its steps with their times, and what each module reads and writes."""
     wanted = ModelOptions(
@@ -43,6 +44,7 @@ def trace(
         allow_urls=allow_urls,
         allow_private_urls=allow_private_urls,
         allow_paths=allow_paths,
+        tokenizer=tokenizer,
     )
     pairs = [(query, document) for document in documents]
     with speaking_shell():

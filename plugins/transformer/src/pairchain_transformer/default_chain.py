@@ -33,6 +33,8 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
     if (is_causal := _is_causal(request.source)) is None:
         return None
     options: dict[str, Any] = {**request.keywords(), "model_name_or_path": request.source.name}
+    if request.tokenizer is not None:
+        options["tokenizer"] = request.tokenizer
     if not is_causal:
         transformer = Transformer(**options, transformer_task="sequence-classification")
         style = transformer.modality_config.get(MESSAGE, {}).get("format")

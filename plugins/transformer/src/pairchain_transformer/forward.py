@@ -55,6 +55,15 @@ def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], outpu
     return model(**taken) if endings.are_clear(model, taken) else endings.call(model, taken)
 
 
+def takes_types(model: PreTrainedModel) -> bool:
+    """Return whether ``model`` tells token types apart, whatever is wrapped around it."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    # RoBERTa and DeBERTa take them, and know one type or none
+    if getattr(model.config, "type_vocab_size", 2) in (0, 1):
+        return False
+    return any(parameter.name == "token_type_ids" for parameter in parameters_of(inner.forward))
+
+
 def read_output(output: Any, path: Sequence[Any]) -> torch.Tensor:
     """Return the part of a model's output at ``path``; image maps become sequences of patches.
 

@@ -12,6 +12,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from pairchain import trust
 from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError
 from pairchain.source import Source, open_source
+from pairchain_transformer import published
 from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES
 from pairchain_transformer.libraries import missing_part, refuse_conflicts
 from pairchain_transformer.loading import held_to_policy, refuse_code
@@ -47,6 +48,9 @@ def load_processor(
     given: Mapping[str, Any],
     *,
     is_elsewhere: bool = False,
+    tokenizer_choice: str | None = None,
+    lowers: bool = False,
+    takes_types: bool = True,
 ) -> Any:
     """Return the tokenizer, or the processor of a model that reads more than text.
 
@@ -58,6 +62,9 @@ def load_processor(
         hub: What `hub_keywords` returned for that place.
         given: Passed on to ``from_pretrained``.
         is_elsewhere: Whether that is not where the model is; then no code of it runs.
+        tokenizer_choice: Whose tokenizer is meant where the library replaces parts of it; see `published`.
+        lowers: Whether its text is lowered first in any case.
+        takes_types: Whether the model takes token types.
 
     Raises:
         MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
@@ -72,12 +79,13 @@ def load_processor(
     reads_more = bool([name for name in PROCESSOR_FILES if source.file(name) is not None])
     auto_class = transformers.AutoProcessor if reads_more else transformers.AutoTokenizer
     settings = processing_settings(source, given)
+
+    def build(arguments: Mapping[str, Any]) -> Any:
+        with held_to_policy(source, hub), holding(source, given, settings, may_be_trusted=not is_elsewhere):
+            return auto_class.from_pretrained(source.name, **{**hub, **settings.vocabulary, **arguments})
+
     try:
-        with (
-            held_to_policy(source, hub),
-            holding(source, given, settings, may_be_trusted=not is_elsewhere),
-        ):
-            processor = auto_class.from_pretrained(source.name, **{**hub, **settings.vocabulary, **given})
+        processor = build(given)
     except PairchainError:
         raise
     except ImportError as error:
@@ -100,6 +108,17 @@ def load_processor(
         ) from error
     tokenizer = tokenizer_of(processor)
     if tokenizer is not None:
+        # a processor says itself what it makes of them
+        takes_types = takes_types and processor is tokenizer
+        published.hold_to_published(
+            tokenizer,
+            source,
+            given,
+            tokenizer_choice,
+            lowers=lowers,
+            takes_types=takes_types,
+            build=lambda arguments: tokenizer_of(build(arguments)),
+        )
         _limit_length(source, config, tokenizer, given)
     return processor
 

@@ -22,6 +22,7 @@ from pairchain_transformer import encoding, endings, loading, modalities, proces
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
 from pairchain_transformer.fetching import Limits
+from pairchain_transformer.forward import takes_types
 from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.prefixes import PrefixStore
@@ -34,6 +35,7 @@ from pairchain_transformer.processors import (
     processor_source,
     tokenizer_of,
 )
+from pairchain_transformer.published import check_choice, save_class
 from pairchain_transformer.savings import Savings
 from pairchain_transformer.settings.saved import forget_what_was_read
 from pairchain_transformer.tasks import task_named
@@ -70,6 +72,9 @@ class Transformer(InputModule):
         max_seq_length: Longest input in tokens; None for what tokenizer and model agree on.
         do_lower_case: Whether text is lowered first.
         tokenizer_name_or_path: Where the tokenizer is, if not with the model.
+        tokenizer: Whose tokenizer is meant where the installed transformers library replaces parts of the saved one:
+            ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
+            with a warning if they differ.
         backend: What executes the model; only ``"torch"``.
 
     Raises:
@@ -104,6 +109,7 @@ class Transformer(InputModule):
         max_seq_length: int | None = None,
         do_lower_case: bool = False,
         tokenizer_name_or_path: str | None = None,
+        tokenizer: str | None = None,
         backend: str = "torch",
     ) -> None:
         super().__init__()
@@ -128,13 +134,24 @@ class Transformer(InputModule):
         self.transformer_task = transformer_task
         if backend != "torch":
             raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
+        check_choice(tokenizer)
         source = open_source(model_name_or_path, **where)
         hub = loading.hub_keywords(source, trust_remote_code=trusted)
         place = processor_source(source, tokenizer_name_or_path)
         check_settings(place, hub, groups["processor_kwargs"], is_elsewhere=place is not source)
         config = loading.load_config(source, self.task, hub, groups["config_kwargs"])
         self.model = loading.load_model(source, self.task, config, hub, groups["model_kwargs"])
-        processor = self._load_processor(source, config, groups["processor_kwargs"], place, max_seq_length, trusted)
+        processor = self._load_processor(
+            source,
+            config,
+            groups["processor_kwargs"],
+            place,
+            max_seq_length,
+            trusted,
+            tokenizer_choice=tokenizer,
+            lowers=do_lower_case,
+            takes_types=takes_types(self.model),
+        )
         self.do_lower_case = do_lower_case
         if do_lower_case:
             lower_case(tokenizer_of(processor))
@@ -430,6 +447,7 @@ class Transformer(InputModule):
         model_kwargs: Mapping[str, Any] | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
         config_kwargs: Mapping[str, Any] | None = None,
+        tokenizer: str | None = None,
         backend: str = "torch",
         **kwargs: Any,
     ) -> Self:
@@ -445,6 +463,9 @@ class Transformer(InputModule):
         given = {"model_kwargs": model_kwargs, "processor_kwargs": processor_kwargs, "config_kwargs": config_kwargs}
         groups = {name: {**saved.pop(name, {}), **(values or {})} for name, values in given.items()}
         where["trust_remote_code"] = trust_remote_code
+        if tokenizer is not None:
+            # a subclass need not know of it
+            saved["tokenizer"] = tokenizer
         module = cls(model_name_or_path, backend=backend, **saved, **loading.for_constructor(cls, where, groups))
         module.extra_config = unknown
         return module
@@ -454,6 +475,7 @@ class Transformer(InputModule):
         loading.save_model(self.model, output_path)
         self.processor.save_pretrained(output_path)
         forget_what_was_read(output_path)
+        save_class(self.tokenizer, output_path)
         self.save_config(output_path)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -493,13 +515,14 @@ class Transformer(InputModule):
         place: Source,
         max_seq_length: int | None,
         trust_remote_code: bool,
+        **choices: Any,
     ) -> Any:
         options = dict(given)
         if max_seq_length is not None:
             options.setdefault("model_max_length", max_seq_length)
         # what the caller trusts is the model; its file may name the tokenizer of anybody
         hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code and place is source)
-        return load_processor(place, config, hub, options, is_elsewhere=place is not source)
+        return load_processor(place, config, hub, options, is_elsewhere=place is not source, **choices)
 
 
 # what the class was written with, in case somebody patches it

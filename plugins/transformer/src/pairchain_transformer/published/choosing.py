@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from pairchain.errors import FormatError, InputError, nearest, warn
+from pairchain.files import read_json_object, write_json
 from pairchain.source import Source
 from pairchain_transformer.published.classes import fast_class
-from pairchain_transformer.published.comparison import content_of, differences
+from pairchain_transformer.published.comparison import PARTS, Use, content_of, differences
+from pairchain_transformer.published.conversion import converted
 from pairchain_transformer.published.rebuilding import Published
 from pairchain_transformer.published.saved import Saved, read_saved
 
 AS_PUBLISHED, LIBRARY = "as-published", "library"
 CHOICES = (AS_PUBLISHED, LIBRARY)
+
+# The features of text, in the order in which tokenizers write them.
+INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")
+
+# What the caller of a load may change of a tokenizer's parts, whatever its files say.
+_CHANGING = frozenset(
+    """
+    add_bos_token add_eos_token add_prefix_space do_lower_case fix_mistral_regex keep_accents legacy legacy_behaviour
+    remove_space split_by_punct src_lang strip_accents tgt_lang tokenize_chinese_chars
+    """.split()
+)
+_COMPONENTS = PARTS[:3]
+
+# The class that keeps what tokenizer.json holds, under the name by which 4 and 5 know it.
+_GENERIC = "PreTrainedTokenizerFast"
+# Where a tokenizer keeps the parts in which it is the published one, and not the library's.
+_RESTORED = "pairchain_restored"
 
 
 def check_choice(choice: str | None) -> str | None:
@@ -36,7 +57,14 @@ def check_choice(choice: str | None) -> str | None:
 
 
 def hold_to_published(
-    tokenizer: PreTrainedTokenizerBase, source: Source, given: Mapping[str, Any], choice: str | None
+    tokenizer: PreTrainedTokenizerBase,
+    source: Source,
+    given: Mapping[str, Any],
+    choice: str | None = None,
+    *,
+    lowers: bool = False,
+    takes_types: bool = True,
+    build: Callable[[Mapping[str, Any]], PreTrainedTokenizerBase] | None = None,
 ) -> None:
     """Give ``tokenizer`` the parts that its author's library gave it, where the installed one put others.
 
@@ -45,15 +73,18 @@ def hold_to_published(
         source: Where they are.
         given: What the caller passed to ``from_pretrained``; it wins over the files.
         choice: One of `CHOICES`; None for the author's, with a warning if that makes a difference.
+        lowers: Whether text is lowered first in any case.
+        takes_types: Whether the model takes token types; if not, its tokenizer need not write them.
+        build: Returns what the installed library makes of the files and other arguments.
 
     Raises:
-        FormatError: The files tell no tokenizer, and ``choice`` asks for it.
+        FormatError: The files do not tell the tokenizer, and ``choice`` asks for it.
     """
     if choice == LIBRARY or not _is_of_library(tokenizer):
         return
     try:
-        published = _published(source, given)
-        found = [] if published is None else _restore(tokenizer, published)
+        published = _published(tokenizer, source, given, build)
+        found = [] if published is None else _restore(tokenizer, published, lowers, takes_types)
     # a panic of the tokenizers library is no Exception
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
@@ -62,11 +93,33 @@ def hold_to_published(
         return
     if found and choice is None:
         warn(
-            f"{source}: transformers {version('transformers')} would tokenize otherwise than the library that saved "
-            f"this model; it replaces {_listed(found)}. The published tokenizer is used, for the scores of the "
-            "model's author. Pass tokenizer='library' for those of sentence-transformers, or tokenizer='as-published' "
-            "to keep this without the warning."
+            f"{source}: transformers {version('transformers')} replaces {listed(found)} of this model's tokenizer, "
+            "which would change scores. Pairchain uses the tokenizer as it was published. Pass tokenizer='library' for "
+            "the scores of sentence-transformers, or tokenizer='as-published' to keep this one without the warning."
         )
+
+
+def save_class(tokenizer: Any, folder: str) -> None:
+    """Name, in a saved ``tokenizer_config.json``, the class that keeps the parts of ``tokenizer.json``.
+
+    Where a tokenizer is as its author published it, its own class would replace them again in sentence-transformers.
+    """
+    path = Path(folder, "tokenizer_config.json")
+    if not getattr(tokenizer, _RESTORED, ()) or not path.is_file():
+        return
+    config = read_json_object(path, shown_as="tokenizer_config.json")
+    first = tokenizer.backend_tokenizer.pre_tokenizer
+    if isinstance(first, pre_tokenizers.ByteLevel):
+        config["add_prefix_space"] = first.add_prefix_space
+    config["model_input_names"] = list(tokenizer.model_input_names)
+    config["padding_side"] = tokenizer.padding_side
+    config["pad_token_type_id"] = tokenizer.pad_token_type_id
+    write_json(path, {**config, "tokenizer_class": _GENERIC}, indent=2)
+
+
+def listed(parts: list[str]) -> str:
+    """Return the names of parts as a sentence names them."""
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
 def _is_of_library(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -75,37 +128,69 @@ def _is_of_library(tokenizer: PreTrainedTokenizerBase) -> bool:
     return own and isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer)
 
 
-def _published(source: Source, given: Mapping[str, Any]) -> Published | None:
+def _published(
+    tokenizer: Any,
+    source: Source,
+    given: Mapping[str, Any],
+    build: Callable[[Mapping[str, Any]], Any] | None,
+) -> Published | None:
     saved = read_saved(source, given)
-    if saved.path is None:
-        return None
     if saved.by_five:
-        return Published(saved, None)
-    fast = fast_class(saved.class_name, saved.architecture)
-    return None if fast is None else Published(saved, fast)
+        return None if saved.path is None else _of_five(tokenizer, saved, given, build)
+    if (fast := fast_class(saved.class_name, saved.architecture)) is None:
+        return None
+    if saved.path is not None:
+        patched = bool(saved.settings.get("fix_mistral_regex"))
+        present = content_of(tokenizer.backend_tokenizer) if patched else {}
+        return Published(saved, fast, changed={"pre_tokenizer": present["pre_tokenizer"]} if patched else {})
+    fast = replace(fast, specials={**fast.specials, **fast.of_files})
+    made = converted(source, fast, saved)
+    return None if made is None else Published(saved, fast, made=made)
 
 
-def _restore(tokenizer: Any, published: Published) -> list[str]:
-    names = _input_names(tokenizer, published)
-    with_types = "token_type_ids" in (names or tokenizer.model_input_names)
-    found = differences(published.content(), content_of(tokenizer.backend_tokenizer), with_types=with_types)
+def _of_five(
+    tokenizer: Any, saved: Saved, given: Mapping[str, Any], build: Callable[[Mapping[str, Any]], Any] | None
+) -> Published:
+    """Return a tokenizer that transformers 5 saved: its file, and what the caller changes of that."""
+    backend = tokenizer.backend_tokenizer
+    changed: dict[str, Any] = {}
+    if build is not None and _CHANGING & given.keys():
+        now = content_of(backend)
+        without = build({key: value for key, value in given.items() if key not in _CHANGING})
+        for part in differences(now, content_of(without.backend_tokenizer), Use(), _COMPONENTS):
+            changed[part] = now[part]
+    present = {token["content"] for token in saved.content.get("added_tokens") or ()}
+    added = [token for _, token in sorted(backend.get_added_tokens_decoder().items()) if token.content not in present]
+    return Published(saved, None, changed=changed, added=added)
+
+
+def _restore(tokenizer: Any, published: Published, lowers: bool, takes_types: bool) -> list[str]:
+    """Give ``tokenizer`` what it lacks of ``published``, and return the names of that."""
+    present = set(tokenizer.model_input_names)
+    names = set(published.input_names() or present) if takes_types else present - {"token_type_ids"}
+    use = Use("token_type_ids" in names, lowers)
+    found = differences(published.content(), content_of(tokenizer.backend_tokenizer), use)
     if found:
         tokenizer._tokenizer = published.backend()
         tokenizer._tokenizer.encode_special_tokens = tokenizer.split_special_tokens
-    if names is not None and set(names) != set(tokenizer.model_input_names):
-        tokenizer.model_input_names = list(names)
+    if takes_types and names != present:
+        tokenizer.model_input_names = [name for name in INPUT_NAMES if name in names]
         found.append("model_input_names")
+    if _restore_padding(tokenizer, published):
+        found.append("padding")
+    if found:
+        setattr(tokenizer, _RESTORED, tuple(found))
     return found
 
 
-def _input_names(tokenizer: Any, published: Published) -> Any:
-    if published.fast is None:
-        return None
-    return published.saved.settings.get("model_input_names") or published.fast.input_names
-
-
-def _listed(parts: list[str]) -> str:
-    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+def _restore_padding(tokenizer: Any, published: Published) -> bool:
+    before = (tokenizer.pad_token, tokenizer.pad_token_type_id, tokenizer.padding_side)
+    for name, token in published.named.items():
+        if getattr(tokenizer, name) != str(token):
+            setattr(tokenizer, name, token)
+    tokenizer._pad_token_type_id = published.pad_type(tokenizer.pad_token_type_id)
+    tokenizer.padding_side = published.padding_side() or tokenizer.padding_side
+    return before != (tokenizer.pad_token, tokenizer.pad_token_type_id, tokenizer.padding_side)
 
 
 def _tell_failure(source: Source, error: BaseException, choice: str | None) -> None:

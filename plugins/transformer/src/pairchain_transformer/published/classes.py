@@ -37,6 +37,7 @@ class FastClass:
         pad_type: The token type of padding.
         extra: How its further special tokens are made, by the name of a function in `specials`.
         converter: The class whose converter makes it of vocabulary files, if not its own.
+        of_files: The special tokens that are other ones where it is made of vocabulary files.
     """
 
     name: str
@@ -48,6 +49,7 @@ class FastClass:
     pad_type: int = 0
     extra: str = ""
     converter: str = ""
+    of_files: Mapping[str, Special] = field(default_factory=dict)
 
 
 _FLAGS = {"l": ("lstrip", True), "n": ("normalized", True), "N": ("normalized", False), "s": ("special", True)}
@@ -66,9 +68,9 @@ def _specials(text: str) -> dict[str, Special]:
 
 _BERT = "unk=[UNK] sep=[SEP] pad=[PAD] cls=[CLS] mask=[MASK]"
 _FAIRSEQ = "bos=<s> eos=</s> unk=<unk> sep=</s> pad=<pad> cls=<s>"
-_WRAPPED = "bos=<s>:w eos=</s>:w unk=<unk>:w sep=</s>:w pad=<pad>:w cls=<s>:w mask=<mask>:l"
 _ALBERT = "bos=[CLS] eos=[SEP] unk=<unk> sep=[SEP] pad=<pad> cls=[CLS]"
 _XLNET = "bos=<s> eos=</s> unk=<unk> sep=<sep> pad=<pad> cls=<cls> mask=<mask>:l"
+_MARKED = "bos=<s>:w eos=</s>:w unk=<unk>:w sep=</s>:w pad=<pad>:w cls=<s>:w mask=<mask>:l"
 _END = "bos=<|endoftext|> eos=<|endoftext|> unk=<|endoftext|>"
 _LLAMA = "bos=<s> eos=</s> unk=<unk>"
 
@@ -99,10 +101,14 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
             "padding_side": "left",
         },
     ),
-    ("Cpm", _TYPES, _XLNET, {"extra": "xlnet", "padding_side": "left", "pad_type": 3}),
-    ("Deberta", _TYPES, f"bos=[CLS] eos=[SEP] {_BERT}", {}),
+    ("Deberta", _TYPES, f"bos=[CLS] eos=[SEP] {_BERT}", {"of_files": _specials("mask=[MASK]:l")}),
     ("DebertaV2", _TYPES, f"bos=[CLS] eos=[SEP] {_BERT}", {}),
-    ("FNet", ("input_ids", "token_type_ids"), "unk=<unk> sep=[SEP]:w pad=<pad> cls=[CLS]:w mask=[MASK]:l", {}),
+    (
+        "FNet",
+        ("input_ids", "token_type_ids"),
+        "unk=<unk> sep=[SEP]:w pad=<pad> cls=[CLS]:w mask=[MASK]:l",
+        {"of_files": _specials("sep=[SEP]:Ns cls=[CLS]:Ns mask=[MASK]:lNs")},
+    ),
     (
         "Funnel",
         _TYPES,
@@ -120,7 +126,12 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
     ("Herbert", _TYPES, "unk=<unk> sep=</s> pad=<pad> cls=<s> mask=<mask>", {}),
     ("LED", _PLAIN, f"{_FAIRSEQ} mask=<mask>:lns", {}),
     ("LayoutLMv2", _TYPES, _BERT, {"overrides": ("bert_normalizer_but_chinese",)}),
-    ("LayoutLMv3", _PLAIN, f"{_FAIRSEQ} mask=<mask>", {"defaults": {"add_prefix_space": True}}),
+    (
+        "LayoutLMv3",
+        _PLAIN,
+        f"{_FAIRSEQ} mask=<mask>",
+        {"defaults": {"add_prefix_space": True}, "of_files": _specials(_MARKED)},
+    ),
     ("LayoutXLM", _PLAIN, f"{_FAIRSEQ} mask=<mask>:l", {"converter": "XLMRoberta"}),
     (
         "Llama",
@@ -148,8 +159,8 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
         {"overrides": ("bert_normalizer_but_chinese",)},
     ),
     ("MT5", _PLAIN, "eos=</s> unk=<unk> pad=<pad>", {"extra": "t5", "converter": "T5"}),
-    ("MarkupLM", _TYPES, _WRAPPED, {"converter": "Roberta"}),
-    ("Mvp", _PLAIN, _WRAPPED, {}),
+    ("MarkupLM", _TYPES, _MARKED, {"converter": "Roberta"}),
+    ("Mvp", _PLAIN, _MARKED, {}),
     (
         "Nllb",
         _PLAIN,
@@ -163,7 +174,7 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
     ("PreTrained", _TYPES, "", {}),
     ("Qwen2", _PLAIN, "bos=:Ns eos=<|endoftext|>:Ns unk=<|endoftext|>:Ns pad=<|endoftext|>:Ns", {}),
     ("Reformer", _PLAIN, "eos=</s> unk=<unk>", {}),
-    ("RemBert", _TYPES, f"{_ALBERT} mask=[MASK]:l", {}),
+    ("RemBert", _TYPES, f"{_ALBERT} mask=[MASK]:l", {"of_files": _specials("unk=[UNK] pad=[PAD]")}),
     ("Roberta", _PLAIN, f"{_FAIRSEQ} mask=<mask>:lN", {}),
     (
         "SeamlessM4T",
@@ -177,7 +188,12 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
     ("Whisper", _PLAIN, "bos=<|endoftext|>:Ns eos=<|endoftext|>:Ns unk=<|endoftext|>:Ns", {}),
     ("XGLM", _PLAIN, _FAIRSEQ, {"extra": "xglm"}),
     ("XLMRoberta", _PLAIN, f"{_FAIRSEQ} mask=<mask>:l", {}),
-    ("XLNet", _TYPES, _XLNET, {"extra": "xlnet", "padding_side": "left", "pad_type": 3}),
+    (
+        "XLNet",
+        _TYPES,
+        _XLNET,
+        {"extra": "xlnet", "padding_side": "left", "pad_type": 3, "of_files": _specials("mask=<mask>:lNs")},
+    ),
     *(
         (name, names, _BERT, {"overrides": ("bert_normalizer",), "converter": "Bert"})
         for names, classes in (
@@ -212,7 +228,6 @@ CodeGen: codegen phi
 CodeLlama: code_llama
 Cohere: aya_vision cohere cohere2
 ConvBert: convbert
-Cpm: cpm
 DPRQuestionEncoder: dpr
 Deberta: deberta
 DebertaV2: deberta-v2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 # The parts of a ``tokenizer.json`` that make tokens, in the order in which they are told.
@@ -14,20 +15,33 @@ _LISTS = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_p
 _OF_OFFSETS = frozenset({"trim_offsets"})
 
 
+@dataclass(frozen=True)
+class Use:
+    """How tokenizers are used, by which some differences make none.
+
+    Attributes:
+        with_types: Whether token types are among their features; if not, types are not compared.
+        lowers: Whether all text is lowered first, whatever their own normalizers do.
+    """
+
+    with_types: bool = True
+    lowers: bool = False
+
+
 def differences(
-    one: Mapping[str, Any], other: Mapping[str, Any], *, with_types: bool, parts: tuple[str, ...] = PARTS
+    one: Mapping[str, Any], other: Mapping[str, Any], use: Use, parts: Collection[str] = PARTS
 ) -> list[str]:
     """Return the names of the parts in which two tokenizers, as ``tokenizer.json`` holds them, differ.
 
     Args:
         one, other: The tokenizers.
-        with_types: Whether token types are among their features; if not, types are not compared.
+        use: How they are used.
         parts: The parts to compare.
     """
-    return [part for part in parts if _canonical(part, one, with_types) != _canonical(part, other, with_types)]
+    return [part for part in parts if _canonical(part, one, use) != _canonical(part, other, use)]
 
 
-def _canonical(part: str, content: Mapping[str, Any], with_types: bool) -> Any:
+def _canonical(part: str, content: Mapping[str, Any], use: Use) -> Any:
     value = content.get(part)
     if part == "model":
         return _model(value or {})
@@ -35,8 +49,14 @@ def _canonical(part: str, content: Mapping[str, Any], with_types: bool) -> Any:
         return sorted(_token(token) for token in value or ())
     flat = [_component(part, item) for item in _flat(part, value)]
     if part == "post_processor":
-        return _templates([item for item in flat if item["type"] != "ByteLevel"], with_types=with_types)
+        return _templates([item for item in flat if item["type"] != "ByteLevel"], with_types=use.with_types)
+    if part == "normalizer" and use.lowers and not any(map(_lowers, flat)):
+        return [{"type": "Lowercase"}, *flat]
     return flat
+
+
+def _lowers(component: Mapping[str, Any]) -> bool:
+    return component["type"] == "Lowercase" or component.get("lowercase") is True
 
 
 def _flat(part: str, value: Any) -> list[dict[str, Any]]:
@@ -107,7 +127,9 @@ def _model(model: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("vocab"), list):
         kept["vocab"] = [tuple(piece) for piece in kept["vocab"]]
     if isinstance(kept.get("merges"), list):
-        kept["merges"] = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in kept["merges"]]
+        kept["merges"] = [
+            tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in kept["merges"]
+        ]
     kept.setdefault("type", _kind(kept))
     return kept
 

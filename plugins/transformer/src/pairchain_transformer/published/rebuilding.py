@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -11,25 +11,42 @@ from pairchain_transformer.published import overrides
 from pairchain_transformer.published.classes import FastClass
 from pairchain_transformer.published.comparison import content_of
 from pairchain_transformer.published.saved import Saved
-from pairchain_transformer.published.specials import named_tokens, to_add
+from pairchain_transformer.published.specials import explicit, named_tokens, to_add
 
 
 class Published:
     """A saved tokenizer, and the class that ran it.
 
     Args:
-        saved: What its files hold; ``tokenizer.json`` among them.
-        fast: The class of transformers 4.57; None if 5 saved it, for then the file is what it ran.
+        saved: What its files hold.
+        fast: The class of transformers 4.57; None if 5 saved it, for then ``tokenizer.json`` is what it ran.
+        made: What 4.57 made of vocabulary files, where there is no ``tokenizer.json``.
+        changed: Parts that the caller of the load changed, as ``tokenizer.json`` would hold them.
+        added: Tokens that are added in any case.
     """
 
-    def __init__(self, saved: Saved, fast: FastClass | None) -> None:
+    def __init__(
+        self,
+        saved: Saved,
+        fast: FastClass | None,
+        *,
+        made: Tokenizer | None = None,
+        changed: Mapping[str, Any] | None = None,
+        added: Sequence[AddedToken] = (),
+    ) -> None:
         self.saved = saved
         self.fast = fast
+        self._made = made
+        self._changed = changed or {}
+        self._added = added
         self.named = {} if fast is None else named_tokens(fast, saved)
+        if made is not None:
+            # the tokenizer in Python kept copies, in which every flag is written down
+            self.named = {name: explicit(token) for name, token in self.named.items()}
 
     def content(self) -> Mapping[str, Any]:
         """Return it as ``tokenizer.json`` would hold it. Its vocabulary is read only if tokens are added to it."""
-        if self._to_add():
+        if self._made is not None or self._to_add():
             return content_of(self.backend())
         skeleton = overrides.skeleton(self.saved.content)
         self._override(skeleton, _ids_of(self.saved.content))
@@ -38,7 +55,8 @@ class Published:
 
     def backend(self) -> Tokenizer:
         """Return the whole tokenizer."""
-        backend = Tokenizer.from_file(str(self.saved.path))
+        made = self._made
+        backend = Tokenizer.from_file(str(self.saved.path)) if made is None else Tokenizer.from_str(made.to_str())
         if tokens := self._to_add():
             backend.add_tokens(tokens)
         self._override(backend, _ids_in(backend))
@@ -46,19 +64,44 @@ class Published:
         backend.no_padding()
         return backend
 
+    def input_names(self) -> Sequence[str] | None:
+        """Return the features that it writes; None for those of the class that runs it today."""
+        return self.saved.settings.get("model_input_names") or (self.fast.input_names if self.fast else None)
+
+    def padding_side(self) -> str | None:
+        """Return where it pads; None for where the class does that runs it today."""
+        if self.fast is None:
+            return None
+        if (side := self.saved.settings.get("padding_side")) is not None:
+            return str(side)
+        padding = self.saved.content.get("padding")
+        return str(padding["direction"]).lower() if padding else self.fast.padding_side
+
+    def pad_type(self, present: int) -> int:
+        """Return the token type of padding, which is ``present`` where nobody says another."""
+        if self.fast is not None:
+            return self.fast.pad_type
+        value = self.saved.settings.get("pad_token_type_id", present)
+        return value if isinstance(value, int) else present
+
     def _to_add(self) -> list[AddedToken]:
         if self.fast is None:
-            return []
-        present = [
-            AddedToken(**{key: value for key, value in token.items() if key != "id"})
-            for token in self.saved.content.get("added_tokens") or ()
-        ]
+            return list(self._added)
+        if self._made is not None:
+            present = list(self._made.get_added_tokens_decoder().values())
+        else:
+            present = [
+                AddedToken(**{key: value for key, value in token.items() if key != "id"})
+                for token in self.saved.content.get("added_tokens") or ()
+            ]
         return to_add(present, self.fast, self.saved, self.named)
 
     def _override(self, backend: Tokenizer, id_of: Callable[[str], int]) -> None:
         if self.fast is not None:
             tokens = {name: str(token) for name, token in self.named.items()}
             overrides.apply(backend, self.fast, self.saved.settings, tokens, id_of)
+        for part, value in self._changed.items():
+            setattr(backend, part, overrides.component_from(part, value))
 
 
 def _ids_in(backend: Tokenizer) -> Callable[[str], int]:

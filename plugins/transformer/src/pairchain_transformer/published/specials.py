@@ -49,16 +49,32 @@ def to_add(
     tokens: list[Token] = [token for _, token in sorted(decoder.items()) if repr(token) not in known]
     contents = {token.content for token in present} | {str(token) for token in tokens}
     specials = _distinct([*named.values(), *further_tokens(fast, saved)])
-    tokens += [token for token in specials if str(token) not in contents]
+    # it looked for names among the tokens that are there, so one that is no name was added once more, for its flags
+    tokens += [
+        token for token in specials if not (str(token) in contents if isinstance(token, str) else token in tokens)
+    ]
     special = {str(token) for token in specials}
-    return [_added(token, is_special=str(token) in special) for token in tokens]
+    before = {token.content: token for token in present}
+    added = [_added(token, before.get(str(token)), is_special=str(token) in special) for token in tokens]
+    return [token for token in added if repr(token) not in known]
 
 
-def _added(token: Token, *, is_special: bool) -> AddedToken:
+def explicit(token: Token) -> Token:
+    """Return ``token`` with its flags as they are; of one that leaves out some, they follow from the others."""
+    return token if isinstance(token, str) else AddedToken(**token.__getstate__())
+
+
+def _added(token: Token, before: AddedToken | None, *, is_special: bool) -> AddedToken:
     if isinstance(token, str):
-        return AddedToken(token, special=is_special)
+        token = AddedToken(token, special=is_special)
+    elif is_special:
+        token.special = True
+    if before is None:
+        return token
     state = token.__getstate__()
-    return AddedToken(**{**state, "special": bool(token.special or is_special)})
+    # the tokenizers library of those days went on looking for a token where it did when that was first added
+    state["normalized"] = before.normalized and (before.special or state["normalized"])
+    return AddedToken(**state)
 
 
 def _distinct(tokens: Sequence[Token]) -> list[Token]:

@@ -1,0 +1,171 @@
+"""A tokenizer made of vocabulary files, as transformers 4.57 made it where there is no ``tokenizer.json``.
+
+It built a tokenizer in Python and handed that to a converter. The converters are still in the library; what they ask of
+that tokenizer is told to them here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from pairchain.source import Source
+from pairchain_transformer.published.classes import FastClass
+from pairchain_transformer.published.saved import Saved
+from pairchain_transformer.published.specials import named_tokens
+
+# What a vocabulary is in, in the order of preference.
+_VOCABULARIES = (
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.model",
+    "tokenizer.model",
+)
+_MERGES = "merges.txt"
+
+# What the constructors in Python took for settings that are absent, where it is none of None, False and no attribute.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "AlbertTokenizer": {"do_lower_case": True, "keep_accents": False},
+    "BartTokenizer": {"add_prefix_space": False},
+    "BlenderbotTokenizer": {"add_prefix_space": False},
+    "CodeGenTokenizer": {"add_prefix_space": False},
+    "DebertaTokenizer": {"add_prefix_space": False},
+    "DebertaV2Tokenizer": {"do_lower_case": False, "split_by_punct": False},
+    "FNetTokenizer": {"do_lower_case": False, "keep_accents": True},
+    "GPT2Tokenizer": {"add_prefix_space": False, "add_bos_token": False},
+    "LEDTokenizer": {"add_prefix_space": False},
+    "LayoutLMv3Tokenizer": {"add_prefix_space": True},
+    "LlamaTokenizer": {"add_prefix_space": True, "legacy": None},
+    "LongformerTokenizer": {"add_prefix_space": False},
+    "MT5Tokenizer": {"add_prefix_space": True, "legacy": None},
+    "MarkupLMTokenizer": {"add_prefix_space": False},
+    "MvpTokenizer": {"add_prefix_space": False},
+    "PegasusTokenizer": {"offset": 103, "mask_token_sent": "<mask_1>"},
+    "RemBertTokenizer": {"do_lower_case": False, "keep_accents": True},
+    "RobertaTokenizer": {"add_prefix_space": False},
+    "SplinterTokenizer": {"question_token": "[QUESTION]"},
+    "T5Tokenizer": {"add_prefix_space": True, "legacy": None},
+    "WhisperTokenizer": {"add_prefix_space": False},
+    "XLNetTokenizer": {"do_lower_case": False, "keep_accents": False},
+}
+# Those of which the constructor in Python did not take the default of the fast class.
+_LEGACY = frozenset({"LlamaTokenizer", "MT5Tokenizer", "T5Tokenizer"})
+
+
+def vocabulary_file(source: Source) -> Path | None:
+    """Return the file that the vocabulary is in; None if there is none of those that can be converted."""
+    return next((path for name in _VOCABULARIES if (path := source.file(name)) is not None), None)
+
+
+def converted(source: Source, fast: FastClass, saved: Saved) -> Tokenizer | None:
+    """Return what 4.57 converted the vocabulary of ``source`` to, before it added tokens; None for none.
+
+    Raises:
+        ImportError: Reading a SentencePiece model needs a package that is not installed.
+    """
+    # it is only needed here, and slow to import
+    from transformers.convert_slow_tokenizer import SLOW_TO_FAST_CONVERTERS
+
+    path = vocabulary_file(source)
+    converter = SLOW_TO_FAST_CONVERTERS.get(fast.name) or SLOW_TO_FAST_CONVERTERS.get(f"{fast.converter}Tokenizer")
+    if path is None or converter is None:
+        return None
+    original = _original(source, path, fast, saved)
+    made = converter(original)
+    if path.name.endswith(".model"):
+        original.convert_ids_to_tokens = lambda index: made.proto.pieces[index].piece
+        pieces = [piece for piece, _ in made.vocab(made.proto)]
+        original.convert_tokens_to_ids = _ids(pieces, str(original.unk_token))
+        made.SpmExtractor = partial(_Merges, fast.name == "GemmaTokenizer", made.proto)
+    return made.converted()
+
+
+class _Merges:
+    """What a converter asks for the merges of a SentencePiece model; the library's own does not answer any more."""
+
+    def __init__(self, with_tabs: bool, proto: Any, path: str) -> None:
+        self._ids: dict[str, Any] = {piece.piece: index for index, piece in enumerate(proto.pieces)}
+        if with_tabs:
+            self._ids.setdefault("\t", self._ids.get("<0x09>"))
+
+    def extract(self, scores: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        """Return the ids of all pieces, and the merges in order."""
+        from transformers.tokenization_utils_base import generate_merges
+
+        return self._ids, generate_merges(self._ids, scores)
+
+
+def _original(source: Source, path: Path, fast: FastClass, saved: Saved) -> SimpleNamespace:
+    """Return what a converter asks of the tokenizer in Python."""
+    settings = saved.settings
+    named = {name: str(token) for name, token in named_tokens(fast, saved).items()}
+    known = {key: settings.get(key, default) for key, default in _DEFAULTS.get(fast.name, {}).items()}
+    original = SimpleNamespace(
+        vocab_file=str(path), padding_side=settings.get("padding_side", "right"), **named, **known
+    )
+    if fast.name in _LEGACY and original.legacy is None:
+        original.legacy = True
+    if fast.name == "SeamlessM4TTokenizer":
+        original.legacy = False
+    original._extra_ids = settings.get("extra_ids", 100)
+    if path.name.endswith(".model"):
+        _number(original, named, [])
+        return original
+    vocabulary = _words(path) if path.name == "vocab.txt" else json.loads(path.read_text(encoding="utf-8"))
+    original.vocab = original.encoder = vocabulary
+    original.bpe_ranks = _merges(source)
+    original.convert_tokens_to_ids = _ids(vocabulary, named.get("unk_token", ""))
+    if settings.get("do_basic_tokenize", True):
+        original.basic_tokenizer = SimpleNamespace(
+            do_lower_case=settings.get("do_lower_case", True),
+            strip_accents=settings.get("strip_accents"),
+            tokenize_chinese_chars=settings.get("tokenize_chinese_chars", True),
+        )
+    for name in ("question_token", *named):
+        if (token := getattr(original, name, None)) is not None:
+            setattr(original, f"{name}_id", original.convert_tokens_to_ids(token))
+    if fast.name == "WhisperTokenizer":
+        names = ("<|startoftranscript|>", "<|notimestamps|>")
+        original.prefix_tokens = [original.convert_tokens_to_ids(name) for name in names]
+        by_id = {index: token for token, index in vocabulary.items()}
+        original.convert_ids_to_tokens = lambda ids: [by_id[index] for index in ids]
+    return original
+
+
+def _number(original: SimpleNamespace, named: Mapping[str, str], pieces: list[str]) -> None:
+    """Give the named tokens the ids that converters of SentencePiece models ask for."""
+    for index, name in enumerate(("pad_token", "eos_token", "mask_token")):
+        if name in named:
+            setattr(original, f"{name}_id", index)
+    original.unk_token_id = 1
+
+
+def _ids(vocabulary: Any, unknown: str) -> Callable[[str], int]:
+    ids = vocabulary if isinstance(vocabulary, dict) else {piece: index for index, piece in enumerate(vocabulary)}
+
+    def id_of(token: str) -> int:
+        found = ids.get(token, ids.get(unknown))
+        # a token that the vocabulary lacks was added behind it
+        return len(ids) if found is None else int(found)
+
+    return id_of
+
+
+def _words(path: Path) -> dict[str, int]:
+    with open(path, encoding="utf-8") as lines:
+        return {line.rstrip("\n"): index for index, line in enumerate(lines)}
+
+
+def _merges(source: Source) -> dict[tuple[str, ...], int]:
+    path = source.file(_MERGES)
+    lines = [] if path is None else path.read_text(encoding="utf-8").split("\n")[1:-1]
+    return {tuple(line.split()): index for index, line in enumerate(lines)}
