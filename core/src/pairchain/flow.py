@@ -14,6 +14,7 @@ from pairchain.device import brought_to, device_of
 from pairchain.errors import ChainError
 from pairchain.module import Features, InputModule, with_prompt
 from pairchain.parts import told_what_is_read
+from pairchain.threads import is_thread_safe, taking_turns
 
 SCORES = "scores"
 
@@ -104,7 +105,10 @@ def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keyw
 
 
 def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Any:
-    """Return what a ``method`` of an input module makes of ``inputs``; see `preprocess_with`."""
+    """Return what a ``method`` of an input module makes of ``inputs``; see `preprocess_with`.
+
+    One thread at a time calls it, unless the module declares that several may.
+    """
     named = _named_keywords(method)
     takes_any = _takes_any(method)
     taken = {name: value for name, value in keywords.items() if takes_any or name in named}
@@ -114,7 +118,13 @@ def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | Non
     else:
         inputs = with_prompt(inputs, prompt)
     cls = type(module)
-    with noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"), tracing.step(method.__name__, cls.__name__):
+    # most tokenizers are switched to the settings of a call, and would be under the feet of another
+    shared = [] if is_thread_safe(module, method.__name__) else [module]
+    with (
+        taking_turns(*shared),
+        noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"),
+        tracing.step(method.__name__, cls.__name__),
+    ):
         return method(inputs, **taken)
 
 

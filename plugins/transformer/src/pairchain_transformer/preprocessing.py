@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from pairchain.modality import (
 from pairchain.module import with_prompt
 from pairchain_transformer import processing
 from pairchain_transformer.architectures import WITHOUT_GROUPS
+from pairchain_transformer.encoding import Pads
 from pairchain_transformer.fetching import Limits
 from pairchain_transformer.media import Opener, split_metadata
 from pairchain_transformer.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
@@ -32,14 +34,15 @@ from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.processing import Settings
 from pairchain_transformer.processors import missing_part, tokenizer_of
 from pairchain_transformer.rendering import Renderer
-from pairchain_transformer.templates import FLAT, message_format
+from pairchain_transformer.sharing import Snapshot
+from pairchain_transformer.templates import FLAT, message_format, remembered
 
 # What a processor of several modalities calls each of them.
 _PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio", "video": "videos"}
 
 
 class Preprocessor:
-    """Turns inputs into the features that one model reads.
+    """Turns inputs into the features that one model reads, in one thread; see `Processing`.
 
     Args:
         processor: The model's tokenizer or processor.
@@ -48,12 +51,22 @@ class Preprocessor:
     """
 
     def __init__(self, processor: Any, modality_config: ModalityConfig, model: str) -> None:
-        self.processor = processor
         self.model = model
         self._loaded_config = modality_config
         self._loaded_template = getattr(processor, "chat_template", None)
         self._styles: dict[str, str | None] = {}
-        self.renderer = Renderer(processor, model)
+        self._carrying: dict[str, None] = {}
+        self._use(processor)
+
+    def with_own(self, processor: Any) -> Preprocessor:
+        """Return one that does the same with a copy of the processor."""
+        other = copy.copy(self)
+        other._use(processor)
+        return other
+
+    def _use(self, processor: Any) -> None:
+        self.processor = processor
+        self.renderer = Renderer(processor, self.model, self._carrying)
         self._prompt_lengths: dict[tuple[str, str], int] = {}
 
     @property
@@ -82,10 +95,9 @@ class Preprocessor:
         text = self._loaded_config.get(TEXT)
         if not template or MESSAGE in self._loaded_config or text is None or text["method"] != "forward":
             return self._loaded_config
-        key = repr(template)
-        if key not in self._styles:
-            self._styles[key] = message_format(self.processor, template if isinstance(template, str) else None)
-        return {**self._loaded_config, MESSAGE: {**text, "format": self._styles[key]}}
+        named = template if isinstance(template, str) else None
+        style = remembered(self._styles, repr(template), lambda: message_format(self.processor, named))
+        return {**self._loaded_config, MESSAGE: {**text, "format": style}}
 
     def __call__(self, inputs: Sequence[Any], prompt: str | None, settings: Settings, limits: Limits) -> dict[str, Any]:
         """Return the features of a batch, with ``modality`` saying which of the model's methods reads them.
@@ -223,6 +235,32 @@ class Preprocessor:
     @property
     def _audio_part(self) -> Any:
         return getattr(self.processor, "feature_extractor", self.processor)
+
+
+class Processing:
+    """How inputs are processed, as it was at one moment; several threads may process inputs by it.
+
+    Args:
+        preprocessor: What processes them; it is copied, with its processor, for each use.
+        saved: Groups of settings saved with the model.
+
+    Attributes:
+        saved: As passed.
+        pads: What the processor's tokenizer pads with; None without a tokenizer.
+    """
+
+    def __init__(self, preprocessor: Preprocessor, saved: Mapping[str, Any]) -> None:
+        self.saved = {group: dict(values or {}) for group, values in saved.items()}
+        self._preprocessor = preprocessor
+        self._snapshot = Snapshot(preprocessor.processor)
+        tokenizer = tokenizer_of(preprocessor.processor)
+        self.pads = None if tokenizer is None else Pads.of(tokenizer)
+
+    @contextmanager
+    def preprocessor(self) -> Iterator[Preprocessor]:
+        """Yield a preprocessor that nobody else uses until the block ends."""
+        with self._snapshot.copy() as processor:
+            yield self._preprocessor.with_own(processor)
 
 
 def _told(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import TEXT
 from pairchain.parts import Part
 from pairchain.source import open_source
+from pairchain.threads import kept_for_the_call
 from pairchain_transformer import encoding, loading, modalities, padding, processing, saving, sending
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
@@ -24,7 +25,7 @@ from pairchain_transformer.fetching import Limits
 from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.prefixes import PrefixStore
-from pairchain_transformer.preprocessing import Preprocessor
+from pairchain_transformer.preprocessing import Preprocessor, Processing
 from pairchain_transformer.processors import load_processor, lower_case, pad_left, processor_source, tokenizer_of
 from pairchain_transformer.savings import Savings
 from pairchain_transformer.tasks import task_named
@@ -72,6 +73,7 @@ class Transformer(InputModule):
     config_file_name = "sentence_bert_config.json"
     config_keys = ["transformer_task", "modality_config", "module_output_name"]
     module_type = "sentence_transformers.base.modules.transformer.Transformer"
+    is_thread_safe = True
 
     @accepts_older_arguments(renamed=RENAMED_ARGUMENTS)
     def __init__(
@@ -172,8 +174,10 @@ class Transformer(InputModule):
         Raises:
             InputError: The model does not take an input, or it cannot be processed as the settings ask.
         """
-        settings = self._settings(processing_kwargs, max_length, truncation)
-        features = self._preprocessor(inputs, prompt, settings, Limits(allow_urls=allow_urls))
+        how = self._processing()
+        settings = self._settings(how, processing_kwargs, max_length, truncation)
+        with how.preprocessor() as preprocessor:
+            features = preprocessor(inputs, prompt, settings, Limits(allow_urls=allow_urls))
         processing.check_not_empty(features)
         if self.task.generates:
             processing.check_left_padding(features)
@@ -197,7 +201,7 @@ class Transformer(InputModule):
             InputError: As `preprocess` does.
         """
         own = type(self).preprocess is Transformer.preprocess
-        settings = self._settings(**kwargs) if own else {}
+        settings = self._settings(self._processing(), **kwargs) if own else {}
         if not own or self._preprocessor.takes_media or not encoding.can_be_undone(settings):
             return None
         if padding.is_known_to_matter(self.model):
@@ -213,7 +217,9 @@ class Transformer(InputModule):
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
         """Return the features of encoded inputs, padded to the longest, as `preprocess` would of the inputs."""
-        return encoding.join(items, self.tokenizer)
+        pads = self._processing().pads
+        assert pads is not None
+        return encoding.join(items, pads)
 
     @property
     def batch_key(self) -> Callable[..., Hashable] | None:
@@ -431,15 +437,20 @@ class Transformer(InputModule):
         super().__setstate__(state)
         sending.received(self.model)
 
+    def _processing(self) -> Processing:
+        """How it processes inputs; in a call, how it did when the call began."""
+        return kept_for_the_call(self, lambda: Processing(self._preprocessor, self.processing_kwargs))
+
     def _settings(
         self,
+        how: Processing,
         processing_kwargs: Mapping[str, Any] | None = None,
         max_length: int | None = None,
         truncation: str | bool | None = None,
         **kwargs: Any,
     ) -> dict[str, dict[str, Any]]:
         settings = processing.settings_of(
-            self.processing_kwargs, processing_kwargs, max_length=max_length, model_type=self.config.model_type
+            how.saved, processing_kwargs, max_length=max_length, model_type=self.config.model_type
         )
         if truncation is not None:
             settings["text"]["truncation"] = truncation
