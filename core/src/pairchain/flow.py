@@ -118,10 +118,10 @@ def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | Non
     else:
         inputs = with_prompt(inputs, prompt)
     cls = type(module)
-    # most tokenizers are switched to the settings of a call, and would be under the feet of another
+    # most tokenizers hold the settings of the call that they are in
     shared = [] if is_thread_safe(module, method.__name__) else [module]
     with (
-        taking_turns(*shared),
+        taking_turns(shared),
         noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"),
         tracing.step(method.__name__, cls.__name__),
     ):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -48,14 +48,17 @@ def kept_for_the_call(owner: Any, make: Callable[[], Value]) -> Value:
     return value
 
 
-@contextmanager
-def taking_turns(*things: Any) -> Iterator[None]:
-    """Let one thread at a time run a block with any of ``things``; a thread may enter another such block inside it."""
+def taking_turns(things: Sequence[Any]) -> AbstractContextManager[Any]:
+    """Return a block that one thread at a time runs with any of ``things``; it may enter another such block inside."""
+    if not things:
+        return nullcontext()
+    if len(things) == 1:
+        return _lock_of(things[0])
     with ExitStack() as stack:
         # two threads that took the same locks in different orders would wait for each other
         for thing in sorted(things, key=id):
             stack.enter_context(_lock_of(thing))
-        yield
+        return stack.pop_all()
 
 
 def is_thread_safe(module: Any, method: str) -> bool:

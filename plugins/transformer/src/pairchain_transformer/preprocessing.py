@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from transformers import ProcessorMixin
 
-from pairchain.errors import InputError, PairchainError
+from pairchain.errors import InputError
 from pairchain.modality import (
     AUDIO,
     IMAGE,
@@ -27,12 +26,13 @@ from pairchain.module import with_prompt
 from pairchain_transformer import processing
 from pairchain_transformer.architectures import WITHOUT_GROUPS
 from pairchain_transformer.encoding import Pads
+from pairchain_transformer.failures import explained
 from pairchain_transformer.fetching import Limits
 from pairchain_transformer.media import Opener, split_metadata
 from pairchain_transformer.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.processing import Settings
-from pairchain_transformer.processors import missing_part, tokenizer_of
+from pairchain_transformer.processors import tokenizer_of
 from pairchain_transformer.rendering import Renderer
 from pairchain_transformer.sharing import Snapshot
 from pairchain_transformer.templates import FLAT, message_format, remembered
@@ -60,7 +60,8 @@ class Preprocessor:
 
     def with_own(self, processor: Any) -> Preprocessor:
         """Return one that does the same with a copy of the processor."""
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
         other._use(processor)
         return other
 
@@ -146,7 +147,7 @@ class Preprocessor:
         if (tokenizer := tokenizer_of(self.processor)) is not None:
             processing.check_can_pad(tokenizer, settings["text"]["padding"])
         _videos_are_files(chats)
-        features = _told(lambda some: self.renderer.render(some, settings), chats)
+        features = explained(self.renderer.render, chats, settings)
         for kind, key, name in (("image", "pixel_values", "num_images"), ("video", "video_grid_thw", "num_videos")):
             if key in features:
                 # some processors put the patches of all inputs in one row; this tells whose they are
@@ -178,8 +179,8 @@ class Preprocessor:
     def _tokens(self, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
         if isinstance(self.processor, ProcessorMixin):
             # it may put words of its own around a text
-            return _told(lambda some: self._processed(some, TEXT, settings), texts)
-        return _told(lambda some: processing.tokenize(self.processor, some, settings), texts)
+            return explained(lambda some, by: self._processed(some, TEXT, by), texts, settings)
+        return explained(lambda some, by: processing.tokenize(self.processor, some, by), texts, settings)
 
     def _process(self, items: Sequence[Any], settings: Settings) -> dict[str, Any]:
         found = {modality_of(item, self.supported) for item in items}
@@ -189,7 +190,8 @@ class Preprocessor:
                 "one at a time."
             )
         (modality,) = found
-        return {**_told(lambda some: self._processed(some, modality, settings), items), "modality": modality}
+        features = explained(lambda some, by: self._processed(some, modality, by), items, settings)
+        return {**features, "modality": modality}
 
     def _processed(self, items: Sequence[Any], modality: Modality, settings: Settings) -> dict[str, Any]:
         values: dict[str, list[Any]] = {
@@ -261,53 +263,6 @@ class Processing:
         """Yield a preprocessor that nobody else uses until the block ends."""
         with self._snapshot.copy() as processor:
             yield self._preprocessor.with_own(processor)
-
-
-def _told(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[Any]) -> dict[str, Any]:
-    """Return what ``process`` makes of ``items``; turn whatever it raises into an error that says what to do."""
-    try:
-        return process(items)
-    except (PairchainError, Warning):
-        raise
-    except Exception as error:  # theirs have no common base
-        if isinstance(error, ImportError) or "not installed" in str(error):
-            raise missing_part(error) from error
-        culprit = _first_refused(process, items)
-        if culprit is not None and _holds_half_a_character(items[culprit]):
-            raise InputError(
-                "holds half of a character, as text does that was decoded with errors='surrogateescape'.",
-                next_step="decode it with errors='replace'.",
-                index=culprit,
-            ) from error
-        what = f"a batch of {len(items)} cannot be processed" if culprit is None else "it cannot be processed"
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{what}: {type(error).__name__}: {reason[:300]}",
-            next_step="check what it is, and processing_kwargs.",
-            index=culprit,
-        ) from error
-
-
-def _holds_half_a_character(item: Any) -> bool:
-    if isinstance(item, Mapping):
-        return any(map(_holds_half_a_character, item.values()))
-    if isinstance(item, (list, tuple)):
-        return any(map(_holds_half_a_character, item))
-    return isinstance(item, str) and any("\ud800" <= letter <= "\udfff" for letter in item)
-
-
-def _first_refused(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[Any]) -> int | None:
-    """Return the first of ``items`` that cannot be processed alone either, or None if each can."""
-    if len(items) == 1:
-        return 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for index, item in enumerate(items):
-            try:
-                process([item])
-            except Exception:  # as above
-                return index
-    return None
 
 
 def _videos_are_files(chats: Sequence[Conversation]) -> bool:

@@ -1,8 +1,8 @@
 """A tokenizer or processor that many threads use: each has a copy of its own, for using one changes it.
 
 A tokenizer of the tokenizers library holds how it cuts and pads, and the transformers library sets that in every call;
-some processors set attributes of their own while they run. Copies share what is large and is not changed: the vocabulary,
-and how words are split. So making one takes about as long as tokenizing a text.
+some processors set attributes of their own while they run. Copies share what is large and does not change, such as the
+vocabulary, so making one takes less time than tokenizing a text does.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Snapshot(Generic[Kind]):
             mine = self._free.pop()
         except IndexError:
             mine = _mapped(self._frozen, _Design.build, {}, [])
-        with taking_turns(*self._strangers):
+        with taking_turns(self._strangers):
             yield mine
         # one that was left in the middle of something is not used again
         self._free.append(mine)
