@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
@@ -47,8 +49,29 @@ class PairchainWarning(UserWarning):
     """Something that works, but perhaps not as its user believes."""
 
 
+# What collects the warnings of this thread; None shows them.
+_collected: ContextVar[list[str] | None] = ContextVar("pairchain_collected_warnings", default=None)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Yield a list that gets what `warn` is told in this thread until the block ends; none of it is shown.
+
+    ``warnings.catch_warnings`` would change what every other thread shows, perhaps for good.
+    """
+    collected: list[str] = []
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
 def warn(message: str) -> None:
     """Warn of ``message`` at the line that called into pairchain or one of its plugins, from however deep inside."""
+    if (collected := _collected.get()) is not None:
+        collected.append(message)
+        return
     frame: FrameType | None = sys._getframe()
     caller = frame
     while frame is not None:
@@ -103,6 +126,10 @@ class InputError(PairchainError, ValueError):
         named = f"input {index}" if self.element is None else f"input {index}, element {self.element}"
         joint = " " if self._unplaced.startswith(_VERBS) else ": "
         PairchainError.__init__(self, f"{named}{joint}{self._unplaced}", where=self.where, next_step=self.next_step)
+
+
+class PreprocessingError(PairchainError, RuntimeError):
+    """Inputs could not be turned into features, and no input is to blame."""
 
 
 class UnknownKeywordError(PairchainError, TypeError):

@@ -15,6 +15,7 @@ from pairchain.errors import ChainError
 from pairchain.module import Features, InputModule, with_prompt
 from pairchain.named_media import opens_by_itself, refuse_named_media
 from pairchain.parts import told_what_is_read
+from pairchain.threads import is_thread_safe, taking_turns
 
 SCORES = "scores"
 
@@ -105,7 +106,10 @@ def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keyw
 
 
 def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Any:
-    """Return what a ``method`` of an input module makes of ``inputs``; see `preprocess_with`."""
+    """Return what a ``method`` of an input module makes of ``inputs``; see `preprocess_with`.
+
+    One thread at a time calls it, unless the module declares that several may.
+    """
     named = _named_keywords(method)
     takes_any = _takes_any(method)
     taken = {name: value for name, value in keywords.items() if takes_any or name in named}
@@ -117,7 +121,13 @@ def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | Non
     cls = type(module)
     if opens_by_itself(cls):
         refuse_named_media(inputs, "sentence-transformers")
-    with noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"), tracing.step(method.__name__, cls.__name__):
+    # most tokenizers hold the settings of the call that they are in
+    shared = [] if is_thread_safe(module, method.__name__) else [module]
+    with (
+        taking_turns(shared),
+        noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"),
+        tracing.step(method.__name__, cls.__name__),
+    ):
         return method(inputs, **taken)
 
 

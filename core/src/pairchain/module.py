@@ -280,9 +280,15 @@ class InputModule(Module):
     """The first link of a chain: turns pairs into features, then computes on them.
 
     Implement `preprocess`, ``forward`` and ``save``. Give the instance a ``tokenizer`` attribute if it has one.
+
+    Attributes:
+        is_thread_safe: Whether several threads may call the methods that read inputs at once; without it, they take
+            turns. It counts for the methods of the class that sets it and those it inherits, not for those that a
+            subclass overrides.
     """
 
     save_in_root = True
+    is_thread_safe: ClassVar[bool] = False
 
     @classmethod
     def __subclasshook__(cls, candidate: type) -> bool:

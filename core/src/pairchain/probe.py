@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-import warnings
 from collections.abc import Callable, Sequence
 
-from pairchain.errors import PairchainWarning
+from pairchain.errors import collected_warnings
 
 # In turn, so that a machine that is slow for a while is slow for all of them.
 _ROUNDS = 3
@@ -24,11 +23,10 @@ def fastest(run: Callable[[int], object], candidates: Sequence[int]) -> int:
     for number in range(_ROUNDS + 1):
         for candidate in list(seconds):
             start = time.perf_counter()
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", PairchainWarning)
+            with collected_warnings() as warned:
                 run(candidate)
             if number:
                 seconds[candidate].append(time.perf_counter() - start)
-            if len(seconds) > 1 and any("out of memory" in str(warned.message) for warned in caught):
+            if len(seconds) > 1 and any("out of memory" in message for message in warned):
                 del seconds[candidate]
     return min(seconds, key=lambda candidate: statistics.median(seconds[candidate]))

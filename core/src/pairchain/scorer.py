@@ -119,7 +119,7 @@ class Scorer(ModuleChain):
             self._num_labels = results.labels_in(scores)
             scores = results.finish(
                 scores,
-                self.activation_fn if activation_fn is None else activation.checked(activation_fn),
+                self._activation_for(scores) if activation_fn is None else activation.checked(activation_fn),
                 apply_softmax=bool(apply_softmax),
                 allow_non_finite=allow_non_finite,
             )
@@ -218,7 +218,7 @@ class Scorer(ModuleChain):
         pairs = [(query, text) for query, some in zip(asked, lists, strict=True) for text in some]
         scores = self.predict(pairs, **kwargs)
         # a chain that does not say beforehand has said now
-        results.refuse_several_labels(self._num_labels if pairs else None)
+        results.refuse_several_labels(results.labels_in(torch.as_tensor(scores)) if pairs else None)
         starts = accumulate(map(len, lists), initial=0)
         return [
             results.ranking(scores[start : start + len(some)], some, top_k=top_k, return_documents=return_documents)
@@ -356,13 +356,23 @@ class Scorer(ModuleChain):
     def activation_fn(self) -> Activation:
         """What is applied to the scores: as given or saved, else Sigmoid for one label and Identity for more."""
         chosen: Activation | None = self.__dict__["_activation"]
-        if chosen is not None:
-            return chosen
-        return nn.Sigmoid() if self.num_labels == 1 else nn.Identity()
+        return _default_activation(self.num_labels) if chosen is None else chosen
 
     @activation_fn.setter
     def activation_fn(self, value: Activation | None) -> None:
         self.__dict__["_activation"] = None if value is None else activation.checked(value)
+
+    def _activation_for(self, scores: torch.Tensor) -> Activation:
+        chosen: Activation | None = self.__dict__["_activation"]
+        if chosen is not None:
+            return chosen
+        # what the chain wrote last may be what it wrote in another thread
+        declared = self.declared_num_labels()
+        return _default_activation(results.labels_in(scores) if declared is None else declared)
+
+
+def _default_activation(num_labels: int) -> Activation:
+    return nn.Sigmoid() if num_labels == 1 else nn.Identity()
 
 
 def _check_batching(options: Mapping[str, Any]) -> None:

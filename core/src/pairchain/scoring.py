@@ -17,6 +17,7 @@ from pairchain.encoding import Encoder, placing_errors
 from pairchain.errors import ChainError
 from pairchain.flow import SCORES
 from pairchain.schedule import Budget, default_tokens, plan
+from pairchain.threads import one_call
 
 # Work shorter than this shows no progress bar unless one is asked for.
 _PROGRESS_DELAY_SECONDS = 1.0
@@ -62,6 +63,7 @@ def score(
     budget = Budget(most_tokens, batch_size)
     scores: torch.Tensor | None = None
     with (
+        one_call(),
         Progress(len(items), show_progress_bar) as progress,
         tracing.call(first_places, place_of, most_tokens, batch_size),
     ):
@@ -155,19 +157,23 @@ class Progress:
     def __init__(self, total: int | None, show: bool | None) -> None:
         wanted = sys.stderr.isatty() if show is None else show
         delay = 0.0 if show else _PROGRESS_DELAY_SECONDS
-        self._bar = tqdm(total=total, desc="Scoring", unit="pair", disable=not wanted, delay=delay)
+        # even a bar that is not shown takes part in what all bars of the process share
+        self._bar = tqdm(total=total, desc="Scoring", unit="pair", delay=delay) if wanted else None
         self._tokens = 0
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def add(self, pairs: int, tokens: int) -> None:
         """Say that so many pairs are done, which took so many tokens."""
+        if self._bar is None:
+            return
         self._tokens += tokens
-        if self._tokens and not self._bar.disable:
+        if self._tokens:
             seconds = self._bar.format_dict["elapsed"]
             self._bar.set_postfix_str(f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s", refresh=False)
         self._bar.update(pairs)

@@ -59,6 +59,7 @@ class Router(InputModule):
     tasks: frozenset[str]
     config_file_name = "router_config.json"
     module_type = "sentence_transformers.base.modules.router.Router"
+    is_thread_safe = True
 
     def __init__(
         self,

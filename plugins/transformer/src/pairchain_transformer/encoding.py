@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -40,6 +40,25 @@ class Row:
 
     def __len__(self) -> int:
         return len(self.tensors[_MASK])
+
+
+@dataclass(frozen=True, slots=True)
+class Pads:
+    """What a tokenizer pads with.
+
+    Attributes:
+        fill: The value for each feature that is not padded with zeros.
+        side: ``"left"`` or ``"right"``.
+    """
+
+    fill: dict[str, int]
+    side: str
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Self:
+        """Return that of a tokenizer, as it is now."""
+        fill = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+        return cls({name: value or 0 for name, value in fill.items()}, tokenizer.padding_side)
 
 
 def can_be_undone(settings: Settings) -> bool:
@@ -86,12 +105,11 @@ def encoded(row: Row, prefix: Prefix | None) -> Encoded:
     return Encoded(Row(row.tensors, row.shared, prefix), length, key=prefix)
 
 
-def join(items: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+def join(items: Sequence[Encoded], pads: Pads) -> dict[str, Any]:
     """Return the features of encoded inputs, in tensors of shape (inputs, positions) padded to the longest."""
     rows: list[Row] = [item.values for item in items]
-    fill = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     features: dict[str, Any] = {
-        name: _padded([row.tensors[name] for row in rows], fill.get(name) or 0, tokenizer.padding_side)
+        name: _padded([row.tensors[name] for row in rows], pads.fill.get(name, 0), pads.side)
         for name in rows[0].tensors
     }
     features.update(rows[0].shared)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from transformers import ProcessorMixin
 
-from pairchain.errors import InputError, PairchainError
+from pairchain.errors import InputError
 from pairchain.modality import (
     AUDIO,
     IMAGE,
@@ -25,22 +25,24 @@ from pairchain.modality import (
 from pairchain.module import with_prompt
 from pairchain_transformer import processing
 from pairchain_transformer.architectures import WITHOUT_GROUPS
+from pairchain_transformer.encoding import Pads
+from pairchain_transformer.failures import explained
 from pairchain_transformer.fetching import Limits
-from pairchain_transformer.libraries import missing_part
 from pairchain_transformer.media import Opener, split_metadata, without_marks
 from pairchain_transformer.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.processing import Settings
 from pairchain_transformer.processors import tokenizer_of
 from pairchain_transformer.rendering import Renderer
-from pairchain_transformer.templates import FLAT, message_format
+from pairchain_transformer.sharing import Snapshot
+from pairchain_transformer.templates import FLAT, message_format, remembered
 
 # What a processor of several modalities calls each of them.
 _PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio", "video": "videos"}
 
 
 class Preprocessor:
-    """Turns inputs into the features that one model reads.
+    """Turns inputs into the features that one model reads, in one thread; see `Processing`.
 
     Args:
         processor: The model's tokenizer or processor.
@@ -49,12 +51,23 @@ class Preprocessor:
     """
 
     def __init__(self, processor: Any, modality_config: ModalityConfig, model: str) -> None:
-        self.processor = processor
         self.model = model
         self._loaded_config = modality_config
         self._loaded_template = getattr(processor, "chat_template", None)
         self._styles: dict[str, str | None] = {}
-        self.renderer = Renderer(processor, model)
+        self._carrying: dict[str, None] = {}
+        self._use(processor)
+
+    def with_own(self, processor: Any) -> Preprocessor:
+        """Return one that does the same with a copy of the processor."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._use(processor)
+        return other
+
+    def _use(self, processor: Any) -> None:
+        self.processor = processor
+        self.renderer = Renderer(processor, self.model, self._carrying)
         self._prompt_lengths: dict[tuple[str, str], int] = {}
 
     @property
@@ -83,10 +96,9 @@ class Preprocessor:
         text = self._loaded_config.get(TEXT)
         if not template or MESSAGE in self._loaded_config or text is None or text["method"] != "forward":
             return self._loaded_config
-        key = repr(template)
-        if key not in self._styles:
-            self._styles[key] = message_format(self.processor, template if isinstance(template, str) else None)
-        return {**self._loaded_config, MESSAGE: {**text, "format": self._styles[key]}}
+        named = template if isinstance(template, str) else None
+        style = remembered(self._styles, repr(template), lambda: message_format(self.processor, named))
+        return {**self._loaded_config, MESSAGE: {**text, "format": style}}
 
     def __call__(self, inputs: Sequence[Any], prompt: str | None, settings: Settings, limits: Limits) -> dict[str, Any]:
         """Return the features of a batch, with ``modality`` saying which of the model's methods reads them.
@@ -136,7 +148,7 @@ class Preprocessor:
         if (tokenizer := tokenizer_of(self.processor)) is not None:
             processing.check_can_pad(tokenizer, settings["text"]["padding"])
         _videos_are_files(chats)
-        features = _told(lambda some: self.renderer.render(some, settings), chats)
+        features = explained(self.renderer.render, chats, settings)
         for kind, key, name in (("image", "pixel_values", "num_images"), ("video", "video_grid_thw", "num_videos")):
             if key in features:
                 # some processors put the patches of all inputs in one row; this tells whose they are
@@ -168,8 +180,8 @@ class Preprocessor:
     def _tokens(self, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
         if isinstance(self.processor, ProcessorMixin):
             # it may put words of its own around a text
-            return _told(lambda some: self._processed(some, TEXT, settings), texts)
-        return _told(lambda some: processing.tokenize(self.processor, some, settings), texts)
+            return explained(lambda some, by: self._processed(some, TEXT, by), texts, settings)
+        return explained(lambda some, by: processing.tokenize(self.processor, some, by), texts, settings)
 
     def _process(self, items: Sequence[Any], settings: Settings) -> dict[str, Any]:
         found = {modality_of(item, self.supported) for item in items}
@@ -179,7 +191,8 @@ class Preprocessor:
                 "one at a time."
             )
         (modality,) = found
-        return {**_told(lambda some: self._processed(some, modality, settings), items), "modality": modality}
+        features = explained(lambda some, by: self._processed(some, modality, by), items, settings)
+        return {**features, "modality": modality}
 
     def _processed(self, items: Sequence[Any], modality: Modality, settings: Settings) -> dict[str, Any]:
         values: dict[str, list[Any]] = {
@@ -227,51 +240,30 @@ class Preprocessor:
         return getattr(self.processor, "feature_extractor", self.processor)
 
 
-def _told(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[Any]) -> dict[str, Any]:
-    """Return what ``process`` makes of ``items``; turn whatever it raises into an error that says what to do."""
-    try:
-        return process(items)
-    except (PairchainError, Warning):
-        raise
-    except Exception as error:  # theirs have no common base
-        if isinstance(error, ImportError) or "not installed" in str(error):
-            raise missing_part(error) from error
-        culprit = _first_refused(process, items)
-        if culprit is not None and _holds_half_a_character(items[culprit]):
-            raise InputError(
-                "holds half of a character, as text does that was decoded with errors='surrogateescape'.",
-                next_step="decode it with errors='replace'.",
-                index=culprit,
-            ) from error
-        what = f"a batch of {len(items)} cannot be processed" if culprit is None else "it cannot be processed"
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{what}: {type(error).__name__}: {reason[:300]}",
-            next_step="check what it is, and processing_kwargs.",
-            index=culprit,
-        ) from error
+class Processing:
+    """How inputs are processed, as it was at one moment; several threads may process inputs by it.
 
+    Args:
+        preprocessor: What processes them; it is copied, with its processor, for each use.
+        saved: Groups of settings saved with the model.
 
-def _holds_half_a_character(item: Any) -> bool:
-    if isinstance(item, Mapping):
-        return any(map(_holds_half_a_character, item.values()))
-    if isinstance(item, (list, tuple)):
-        return any(map(_holds_half_a_character, item))
-    return isinstance(item, str) and any("\ud800" <= letter <= "\udfff" for letter in item)
+    Attributes:
+        saved: As passed.
+        pads: What the processor's tokenizer pads with; None without a tokenizer.
+    """
 
+    def __init__(self, preprocessor: Preprocessor, saved: Mapping[str, Any]) -> None:
+        self.saved = {group: dict(values or {}) for group, values in saved.items()}
+        self._preprocessor = preprocessor
+        self._snapshot = Snapshot(preprocessor.processor)
+        tokenizer = tokenizer_of(preprocessor.processor)
+        self.pads = None if tokenizer is None else Pads.of(tokenizer)
 
-def _first_refused(process: Callable[[Sequence[Any]], dict[str, Any]], items: Sequence[Any]) -> int | None:
-    """Return the first of ``items`` that cannot be processed alone either, or None if each can."""
-    if len(items) == 1:
-        return 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for index, item in enumerate(items):
-            try:
-                process([item])
-            except Exception:  # as above
-                return index
-    return None
+    @contextmanager
+    def preprocessor(self) -> Iterator[Preprocessor]:
+        """Yield a preprocessor that nobody else uses until the block ends."""
+        with self._snapshot.copy() as processor:
+            yield self._preprocessor.with_own(processor)
 
 
 def _videos_are_files(chats: Sequence[Conversation]) -> bool:

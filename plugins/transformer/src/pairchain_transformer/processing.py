@@ -22,10 +22,13 @@ PROCESSING_KEYS = ("common", "text", "audio", "image", "video", "chat_template")
 # A way to cut that no tokenizer has: only the document, and never the end of a chat template.
 CUT_DOCUMENT = "document"
 
-_DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULTS: Settings = {
     "common": {"return_tensors": "pt"},
     "text": {"padding": True, "truncation": "longest_first"},
     "audio": {"padding": True},
+    "image": {},
+    "video": {},
+    "chat_template": {},
 }
 
 
@@ -50,8 +53,7 @@ def settings_of(
                 next_step=f"the groups are {', '.join(PROCESSING_KEYS)}, such as {{'text': {{'max_length': 256}}}}.",
             )
     settings = {
-        key: {**_DEFAULTS.get(key, {}), **(saved.get(key) or {}), **((given or {}).get(key) or {})}
-        for key in PROCESSING_KEYS
+        key: {**DEFAULTS[key], **(saved.get(key) or {}), **((given or {}).get(key) or {})} for key in PROCESSING_KEYS
     }
     if model_type in FIXED_LENGTH_AUDIO and "padding" not in {
         **(saved.get("audio") or {}),

@@ -21,16 +21,19 @@ _NO_SIZE = {"padding": False, "truncation": False}
 class Renderer:
     """Renders conversations with one processor's chat template.
 
+    It remembers what it found out of the processor, which must stay as it is, and which no other thread may use.
+
     Args:
         processor: A tokenizer, or a processor of several modalities.
         model: How to call the model in errors.
+        carrying: Gets the templates that are known to carry a pair.
     """
 
-    def __init__(self, processor: Any, model: str) -> None:
+    def __init__(self, processor: Any, model: str, carrying: dict[str, None]) -> None:
         self.processor = processor
         self.model = model
         self._tails: dict[str, list[int]] = {}
-        self._checked: set[str] = set()
+        self._carrying = carrying
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -47,13 +50,14 @@ class Renderer:
             return
         options = _template_options(settings)
         key = repr((self.processor.chat_template, sorted(options.items(), key=lambda option: option[0]), style))
-        if key not in self._checked:
-            templates.check_carries_pair(
-                lambda chat: str(self.processor.apply_chat_template(chat, tokenize=False, **options)),
-                style=style,
-                model=self.model,
-            )
-            self._checked.add(key)
+        templates.remembered(self._carrying, key, lambda: self._check_carries_pair(options, style))
+
+    def _check_carries_pair(self, options: Mapping[str, Any], style: str) -> None:
+        templates.check_carries_pair(
+            lambda chat: str(self.processor.apply_chat_template(chat, tokenize=False, **options)),
+            style=style,
+            model=self.model,
+        )
 
     def render(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
         """Return the tensors of conversations, of shape (conversations, positions), cut to ``max_length``.
@@ -154,8 +158,7 @@ class Renderer:
         return {*self.tokenizer.all_special_ids, *placeholders - {None}}
 
     def _tail(self, conversation: Conversation, settings: Settings) -> list[int]:
-        options = {**settings["chat_template"], **settings["text"], "template": self.processor.chat_template}
-        key = templates.shape_of(conversation, options)
+        key = templates.shape_of(conversation, {**settings["chat_template"], **settings["text"]})
         if key not in self._tails:
             self._tails[key] = templates.tail(lambda chat: self.token_ids(chat, settings), conversation)
         return self._tails[key]

@@ -6,12 +6,17 @@ All three are found by rendering probes and looking at what comes out, never by 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pairchain.errors import ChainError
 from pairchain_transformer.messages import DOCUMENT, QUERY, Conversation
 
+Value = TypeVar("Value")
+
 FLAT, STRUCTURED = "flat", "structured"
+
+# Templates are few; only one that is made anew for every call would fill the memory.
+_MOST_REMEMBERED = 64
 
 _PROBE = "pairchain probe"
 # a pair, then the same with another query, then with another document
@@ -23,6 +28,18 @@ _EXAMPLES = {
     STRUCTURED: '<Query>: {{ (messages | selectattr("role", "eq", "query") | first).content[0].text }}\n'
     '<Document>: {{ (messages | selectattr("role", "eq", "document") | first).content[0].text }}',
 }
+
+
+def remembered(known: dict[str, Value], key: str, find: Callable[[], Value]) -> Value:
+    """Return what ``known`` has for a key; what ``find`` returns if that is nothing, which it has from then on."""
+    try:
+        return known[key]
+    except KeyError:
+        value = find()
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value
 
 
 def message_format(processor: Any, template: str | None = None) -> str | None:

@@ -18,6 +18,7 @@ from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import TEXT
 from pairchain.parts import Part, is_watched
 from pairchain.source import open_source
+from pairchain.threads import kept_for_the_call
 from pairchain_transformer import encoding, endings, loading, modalities, processing, saving, sending
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
@@ -26,7 +27,7 @@ from pairchain_transformer.forward import takes_types
 from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.prefixes import PrefixStore
-from pairchain_transformer.preprocessing import Preprocessor
+from pairchain_transformer.preprocessing import Preprocessor, Processing
 from pairchain_transformer.processors import (
     check_settings,
     load_processor,
@@ -86,6 +87,7 @@ class Transformer(InputModule):
     config_file_name = "sentence_bert_config.json"
     config_keys = ["transformer_task", "modality_config", "module_output_name"]
     module_type = "sentence_transformers.base.modules.transformer.Transformer"
+    is_thread_safe = True
 
     @accepts_older_arguments(renamed=RENAMED_ARGUMENTS)
     def __init__(
@@ -203,9 +205,11 @@ class Transformer(InputModule):
         Raises:
             InputError: The model does not take an input, or it cannot be processed as the settings ask.
         """
-        settings = self._settings(processing_kwargs, max_length, truncation)
+        how = self._processing()
+        settings = self._settings(how, processing_kwargs, max_length, truncation)
         limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
-        features = self._features(inputs, prompt, settings, limits)
+        with how.preprocessor() as preprocessor:
+            features = self._features(preprocessor, inputs, prompt, settings, limits)
         processing.check_not_empty(features)
         if self.task.generates:
             processing.check_left_padding(features)
@@ -213,22 +217,27 @@ class Transformer(InputModule):
         return features
 
     def _features(
-        self, inputs: Sequence[Any], prompt: str | None, settings: dict[str, dict[str, Any]], limits: Limits
+        self,
+        preprocessor: Preprocessor,
+        inputs: Sequence[Any],
+        prompt: str | None,
+        settings: dict[str, dict[str, Any]],
+        limits: Limits,
     ) -> dict[str, Any]:
-        tokenizer = self.tokenizer
+        tokenizer = tokenizer_of(preprocessor.processor)
         if (
             tokenizer is None
             or tokenizer.pad_token is not None
-            or self._preprocessor.takes_media
+            or preprocessor.takes_media
             or not endings.are_found_by_padding(self.model)
         ):
-            return self._preprocessor(inputs, prompt, settings, limits)
+            return preprocessor(inputs, prompt, settings, limits)
         # there is nothing to pad with, and the model is not told which token it is
         unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
         alone = []
         for place, item in enumerate(inputs):
             with placing_errors([place]):
-                alone.append(self._preprocessor([item], prompt, unpadded, limits))
+                alone.append(preprocessor([item], prompt, unpadded, limits))
         return endings.joined(alone, pads_left=tokenizer.padding_side == "left")
 
     def encode(
@@ -248,7 +257,7 @@ class Transformer(InputModule):
             InputError: As `preprocess` does.
         """
         own = type(self).preprocess is Transformer.preprocess
-        settings = self._settings(**kwargs) if own else {}
+        settings = self._settings(self._processing(), **kwargs) if own else {}
         if not own or self._preprocessor.takes_media or not encoding.can_be_undone(settings):
             return None
         if self.execution.batches_are_known_to_matter(self.model, self.tokenizer):
@@ -264,7 +273,9 @@ class Transformer(InputModule):
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
         """Return the features of encoded inputs, padded to the longest, as `preprocess` would of the inputs."""
-        return encoding.join(items, self.tokenizer)
+        pads = self._processing().pads
+        assert pads is not None
+        return encoding.join(items, pads)
 
     @property
     def batch_key(self) -> Callable[..., Hashable] | None:
@@ -489,15 +500,20 @@ class Transformer(InputModule):
         super().__setstate__(state)
         sending.received(self.model)
 
+    def _processing(self) -> Processing:
+        """How it processes inputs; in a call, how it did when the call began."""
+        return kept_for_the_call(self, lambda: Processing(self._preprocessor, self.processing_kwargs))
+
     def _settings(
         self,
+        how: Processing,
         processing_kwargs: Mapping[str, Any] | None = None,
         max_length: int | None = None,
         truncation: str | bool | None = None,
         **kwargs: Any,
     ) -> dict[str, dict[str, Any]]:
         settings = processing.settings_of(
-            self.processing_kwargs, processing_kwargs, max_length=max_length, model_type=self.config.model_type
+            how.saved, processing_kwargs, max_length=max_length, model_type=self.config.model_type
         )
         if truncation is not None:
             settings["text"]["truncation"] = truncation

@@ -202,6 +202,6 @@ def _tell_failure(source: Source, error: BaseException, choice: str | None) -> N
             next_step="pass tokenizer='library' for what the installed library makes of its files.",
         ) from error
     warn(
-        f"{source}: whether the installed library tokenizes as the one that saved this model cannot be told ({reason}). "
-        "Its tokenizer is used as it is; pass tokenizer='library' to accept that."
+        f"{source}: whether the installed library tokenizes as the one that saved this model cannot be told "
+        f"({reason}). Its tokenizer is used as it is; pass tokenizer='library' to accept that."
     )

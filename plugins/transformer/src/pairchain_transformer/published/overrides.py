@@ -1,4 +1,4 @@
-"""What transformers 4.57 changed of a ``tokenizer.json`` once it was read: each function is one of its classes' habits."""
+"""What transformers 4.57 changed of a ``tokenizer.json`` once it was read, a function for each habit."""
 
 from __future__ import annotations
 
