@@ -207,9 +207,10 @@ def test_a_pool_scores_for_no_other_model(workers: WorkerPool) -> None:
 
 def example(cls: type[PairchainError]) -> PairchainError:
     """Return an error of class ``cls`` with something in each of its attributes, but about no certain input."""
-    parameters = [name for name in inspect.signature(cls).parameters if name not in ("what", "index", "element")]
-    values: dict[str, Any] = {name: f"some {name}" for name in parameters}
-    return cls("it went wrong.", **(values | {"indices": (3, 5)} if "indices" in values else values))
+    _, *parameters = inspect.signature(cls).parameters
+    numbers = {"indices": (3, 5), "waited": 3.0}
+    named = {name: numbers.get(name, f"some {name}") for name in parameters if name not in ("index", "element")}
+    return cls("it went wrong.", **named)
 
 
 @pytest.mark.parametrize(
