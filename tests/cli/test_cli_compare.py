@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 from bridge_models import without_library
-from shell import pairchain as run
+from command import run
+from shell import pairchain
 from traps import with_module
 
-import pairchain
+from pairchain import compare, inspect
 
 MODEL = Path(__file__).parent.parent / "golden" / "bert_seqcls_1label" / "model"
 
 
 @pytest.mark.peer
 def test_a_few_pairs_of_its_own_are_compared_without_a_file() -> None:
-    ended = run("compare", MODEL, "--tolerance", "1e-4", "--device", "cpu")
+    ended = pairchain("compare", MODEL, "--tolerance", "1e-4", "--device", "cpu")
     assert (ended.status, ended.err) == (0, "")
     assert "pairs: 7, largest difference: " in ended.out
     assert "sentence-transformers 6" in ended.out
@@ -30,10 +31,10 @@ def test_pairs_of_a_file_are_compared_and_a_difference_that_is_too_large_ends_wi
     file.write_text("".join(json.dumps({"q": query, "d": document}) + "\n" for query, document in pairs))
     columns = ("--query-column", "q", "--document-column", "d", "--limit", "2", "--json")
     ended = run("compare", MODEL, file, *columns)
-    expected = pairchain.compare(MODEL, pairs[:2], device="cpu")
+    expected = compare(MODEL, pairs[:2], device="cpu")
     assert json.loads(ended.out)["ours"] == pytest.approx(expected.ours.tolist(), abs=1e-6)
     # no two libraries are that close, as long as they differ at all
-    assert run("compare", MODEL, file, *columns, "--tolerance", "0").status == int(expected.largest > 0)
+    assert run("compare", MODEL, file, *columns, "--tolerance", "0").code == int(expected.largest > 0)
 
 
 @pytest.mark.peer
@@ -52,14 +53,14 @@ class Same(Module):
 """
     model = with_module(pooled, "same.Same", {"same.py": code})
     refused = run("compare", model)
-    assert refused.status == 1
+    assert refused.code == 1
     assert "brings code of its own" in refused.err
-    (approval,) = pairchain.inspect(model).approvals
+    (approval,) = inspect(model).approvals
     for trusted in (approval, "any"):
-        assert run("compare", model, "--trust-remote-code", trusted, "--tolerance", "1e-4").status == 0
+        assert run("compare", model, "--trust-remote-code", trusted, "--tolerance", "1e-4").code == 0
 
 
 def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
-    ended = run("compare", MODEL, sites=[without_library(tmp_path)])
+    ended = pairchain("compare", MODEL, sites=[without_library(tmp_path)])
     assert (ended.status, ended.out) == (1, "")
     assert "pip install sentence-transformers" in ended.err
