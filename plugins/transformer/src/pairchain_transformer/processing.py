@@ -81,7 +81,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
     try:
         tokens = tokenizer(list(texts), **options)
     except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
-        if "Truncation" not in str(error):
+        if "Truncation error" not in str(error):
             raise
         raise InputError(
             f"a pair cannot be cut to max_length: {error}",
