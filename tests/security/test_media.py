@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from media_web import Web, serving
 from PIL import Image
@@ -337,6 +337,7 @@ ADDRESSES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(ADDRESSES)
 @example(ip_address("168.63.129.16"))
 @example(ip_address("fec0::1"))
