@@ -171,7 +171,7 @@ def test_a_chunk_size_that_is_no_positive_whole_number_is_refused(
         obeying.predict(PAIRS, pool=workers, chunk_size=size)
 
 
-@pytest.mark.parametrize("devices", [[], (), "cpu", torch.device("cpu")], ids=repr)
+@pytest.mark.parametrize("devices", [[], (), "cpu", torch.device("cpu"), 2, True], ids=repr)
 def test_a_pool_needs_a_list_of_devices(obeying: CrossEncoder, devices: Any) -> None:
     with pytest.raises(InputError, match=r"(?s)a pool needs a list of at least one device.*such as \['cpu', 'cpu'\]"):
         obeying.start_multi_process_pool(devices)

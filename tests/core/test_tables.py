@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from letters import PAIRS, Difference, Letters, letters_model
 
@@ -157,6 +157,7 @@ def test_a_table_gives_a_score_a_row_and_one_without_rows_gives_none(table: Call
 
 
 @every_table
+@settings(max_examples=30, deadline=None)
 @given(pairs=st.lists(st.tuples(TEXTS, TEXTS)))
 def test_a_table_of_any_texts_is_the_list_of_its_pairs(
     table: Callable[[Columns], Any], pairs: list[tuple[str, str]]

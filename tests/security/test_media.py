@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
 import sys
 import threading
 import zlib
@@ -19,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from media_web import Web, serving
 from PIL import Image
@@ -138,6 +141,22 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(size: tuple
         with pytest.raises(InputError, match="pixels") as refused:
             seeing().predict([item])
         assert "smaller" in refused.value.next_step
+
+
+def tiled(width: int, height: int) -> bytes:
+    """Return a TIFF of 4 × 4 grey pixels in one tile of a size, packed."""
+    packed = zlib.compress(bytes(16))
+    tags = [(256, 4), (257, 4), (258, 8), (259, 8), (262, 1), (277, 1), (322, width), (323, height), (325, len(packed))]
+    tags = sorted([*tags, (324, 8 + 2 + 12 * (len(tags) + 1) + 4)])
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + packed
+
+
+def test_a_tile_that_is_larger_than_its_image_counts() -> None:
+    assert Image.open(io.BytesIO(tiled(4, 4))).size == (4, 4)
+    assert images.opened(tiled(4, 4)).size == (4, 4)
+    with pytest.raises(InputError, match="16,384 × 16,384 pixels in a tile"):
+        images.opened(tiled(16384, 16384))
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -274,6 +293,31 @@ def test_a_public_address_is_fetched_and_its_name_is_resolved_once(public_web: W
         assert public_web.resolved.count(host) == 1  # type: ignore[attr-defined]
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl writes the certificate")
+def test_a_server_has_to_prove_its_name_before_it_is_asked(
+    public_web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=public.example", "-addext", "subjectAltName=DNS:public.example"]
+    written = ["-keyout", key, "-out", certificate, "-days", "2", "-nodes"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", *written, *subject], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    public_web.server.socket = context.wrap_socket(public_web.server.socket, server_side=True)
+
+    with pytest.raises(InputError, match="self-signed certificate"):
+        fetched("https://public.example/red.png", Limits())
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert fetched("https://public.example/red.png", Limits()) == RED.read_bytes()
+    with pytest.raises(InputError, match=r"certificate is not valid for 'rebound\.example'"):
+        fetched("https://rebound.example/red.png", Limits())
+    with pytest.raises(InputError, match=r"inner\.example is 10\.0\.0\.1, which is a private address"):
+        fetched("https://inner.example/red.png", Limits())
+    assert public_web.requests == ["/red.png"]
+
+
 @pytest.mark.parametrize("target", ["http://inner.example/red.png", "http://127.0.0.1/red.png", "http://[::1]/red.png"])
 def test_a_redirect_from_a_public_address_leads_to_no_private_one(public_web: Web, target: str) -> None:
     with pytest.raises(InputError, match=r"is a (private|loopback) address, and allow_private_urls is False"):
@@ -293,6 +337,7 @@ ADDRESSES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(ADDRESSES)
 @example(ip_address("168.63.129.16"))
 @example(ip_address("fec0::1"))

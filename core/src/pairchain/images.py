@@ -13,6 +13,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 # Of a photograph with 64 megapixels; decoded and converted, it takes half a gigabyte.
 MOST_PIXELS = 64_000_000
 
+# Tags of TIFF.
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+
 # What Pillow calls a JPEG that holds further views.
 _ALSO = ("MPO",)
 
@@ -71,12 +74,19 @@ _SMALLER = "make it smaller; models scale it down anyway."
 
 
 def _check_pixels(image: Any, called: str) -> None:
-    if image.width * image.height > MOST_PIXELS:
-        raise InputError(
-            f"{called} has {image.width:,} × {image.height:,} pixels; at most {MOST_PIXELS // 1_000_000} million are "
-            "decoded.",
-            next_step=_SMALLER,
-        )
+    for what, width, height in (("", image.width, image.height), (" in a tile", *_tile_of(image))):
+        if width * height > MOST_PIXELS:
+            raise InputError(
+                f"{called} has {width:,} × {height:,} pixels{what}; at most {MOST_PIXELS // 1_000_000} million are "
+                "decoded.",
+                next_step=_SMALLER,
+            )
+
+
+def _tile_of(image: Any) -> tuple[int, int]:
+    """Return the size of a TIFF's tiles, which are decoded whole and may be larger than the image."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_HEIGHT, 0))
 
 
 def _is_unknown(error: Exception) -> bool:

@@ -199,6 +199,8 @@ def _is_row(value: Any) -> bool:
 
 
 def _as_item(item: Any, index: int | None = None) -> Any:
+    if type(item) is tuple and len(item) == 2 and type(item[0]) is type(item[1]) is str:
+        return item
     # of the only one there is, no place need be told
     subject = "the input " if index is None else ""
     if isinstance(item, np.ndarray):

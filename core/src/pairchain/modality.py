@@ -90,7 +90,11 @@ def plain_texts(items: Iterable[Any], supported: Sequence[Modality]) -> list[Any
         is_marked = isinstance(side, Mapping) and set(side) == {TEXT} and isinstance(side[TEXT], str)
         return side[TEXT] if is_marked and not may_name_medium(side[TEXT], supported) else side
 
-    return [tuple(map(plain, item)) if is_pair(item) else item for item in items]
+    return [tuple(map(plain, item)) if any(map(_is_dict, item)) and is_pair(item) else item for item in items]
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def parts(modality: Modality) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class WorkerPool:
     """
 
     def __init__(self, model: Scorer, devices: Sequence[str | torch.device]) -> None:
-        if not devices or isinstance(devices, (str, torch.device)):
+        if isinstance(devices, str) or not isinstance(devices, Sequence) or not devices:
             raise InputError(
                 f"a pool needs a list of at least one device, got {devices!r}.",
                 next_step="name them, such as ['cpu', 'cpu'].",
