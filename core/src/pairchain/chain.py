@@ -16,6 +16,7 @@ from pairchain.device import device_of, is_dispatched, settle
 from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
 from pairchain.flow import called, check_features
 from pairchain.module import Features, InputModule, missing_methods
+from pairchain.module_tree import tree_of
 from pairchain.registry import Origin, default
 
 
@@ -207,6 +208,9 @@ class ModuleChain(nn.Sequential):
         if isinstance(index, slice):
             return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
         return super().__getitem__(index)
+
+    def __repr__(self) -> str:
+        return tree_of(self)
 
     @property
     def _named(self) -> flow.NamedModules:
