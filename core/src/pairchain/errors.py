@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import warnings
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ class PairchainError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
-        what, where, next_step = map(readable, (what, where, next_step))
+        what, where, next_step = (set_off(readable(text)) for text in (what, where, next_step))
         lines = [what]
         if where:
             lines.append(f"  where: {where}")
@@ -57,7 +58,7 @@ def warn(message: str) -> None:
         frame = frame.f_back
     assert caller is not None
     warnings.warn_explicit(
-        readable(message),
+        set_off(readable(message)),
         PairchainWarning,
         caller.f_code.co_filename,
         caller.f_lineno,
@@ -300,6 +301,16 @@ def readable(text: str) -> str:
     """Return ``text``, of which a model may have written parts, harmless and no longer than a person reads."""
     # shortened before as well: to write out many megabytes takes many seconds
     return shortened_text(harmless(shortened_text(text)))
+
+
+# How a line of an error begins that this library wrote, or the command does.
+_OURS = re.compile(r"\s*(where|next|error|warning):|\S")
+
+
+def set_off(text: str) -> str:
+    """Return ``text`` with a mark before lines that look like ours, where another library or a model wrote them."""
+    first, *more = text.split("\n")
+    return "\n".join([first, *(f"  | {line}" if _OURS.match(line) else line for line in more)])
 
 
 def shortened_text(text: str) -> str:
