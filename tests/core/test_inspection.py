@@ -113,7 +113,9 @@ def test_a_type_that_nobody_provides_comes_with_what_to_install(tmp_path: Path) 
     report = inspect(folder)
 
     assert "nobody here" in str(report)
-    assert "next: pip install bi-dense" in str(report)
+    told = " ".join(str(report).split())
+    assert "next: the model's files claim that the package 'bi-dense' provides it" in told
+    assert "Look at https://pypi.org/project/bi-dense/ first" in told
 
 
 def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:

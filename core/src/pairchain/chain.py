@@ -17,6 +17,7 @@ from pairchain.errors import ChainError, InputError, UnknownKeywordError, neares
 from pairchain.flow import called, check_features
 from pairchain.inputs import BYTES, checked_count
 from pairchain.module import Features, InputModule, missing_methods
+from pairchain.module_tree import tree_of
 from pairchain.parts import is_watched
 from pairchain.registry import Origin, default
 from pairchain.table_pairs import pairs_of_table
@@ -213,6 +214,9 @@ class ModuleChain(nn.Sequential):
         if isinstance(index, slice):
             return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
         return super().__getitem__(index)
+
+    def __repr__(self) -> str:
+        return tree_of(self)
 
     @property
     def _named(self) -> flow.NamedModules:

@@ -13,6 +13,9 @@ from pairchain import hooks
 from pairchain.custom_code import Code, around
 from pairchain.errors import FormatError, nearest
 
+# To look for what is not installed takes milliseconds each.
+_MOST_LOOKED_FOR = 100
+
 # With these a module may get names that no statement of it shows.
 _HIDDEN_NAMES = frozenset({"exec", "globals", "setattr", "vars", "__dict__", "__getattr__"})
 
@@ -33,13 +36,20 @@ def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
         yield FormatError(
             f"{entry.path} defines no class {class_name!r}{nearest(class_name, names)}.", where=entry.shown_at
         )
-    for module in sorted(set(_imported_at_once(tree.body))):
-        if not _can_be_imported(module, code):
+    for module in _worth_looking_for(sorted(set(_imported_at_once(tree.body))), code):
+        if not _can_be_imported(module):
             yield FormatError(
                 f"{entry.path} imports {module}, which is neither installed nor beside it.",
                 where=entry.shown_at,
-                next_step=f"install what provides {module.partition('.')[0]}." if module[0] != "." else "",
+                next_step="" if module[0] == "." else _look_first(module.partition(".")[0]),
             )
+
+
+def _look_first(package: str) -> str:
+    return (
+        f"the model's code asks for {package!r}: find out which package provides that, and look at it before you "
+        "install it."
+    )
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
@@ -66,23 +76,33 @@ def _imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
             yield "." * statement.level + statement.module
 
 
-def _can_be_imported(module: str, code: Code) -> bool:
+def _worth_looking_for(modules: Iterable[str], code: Code) -> Iterator[str]:
+    """Yield those of ``modules`` that are not beside the code, and no more than any code imports from elsewhere."""
     home = PurePosixPath(code.entry.path).parent
-    beside = str(home.joinpath(*module.lstrip(".").split(".")))
-    tops = [str(place / module.partition(".")[0]) for place in around(home)]
+    # each file, and each folder that a file is in
+    there = {str(PurePosixPath(file.path).with_suffix("")) for file in code.files}
+    there |= {str(folder) for file in code.files for folder in PurePosixPath(file.path).parents}
+    looked_for = 0
+    for module in modules:
+        name = module.lstrip(".") if module.startswith(".") else module.partition(".")[0]
+        places = [home] if module.startswith(".") else around(home)
+        if not any(str(place.joinpath(*name.split("."))) in there for place in places):
+            looked_for += 1
+            if looked_for > _MOST_LOOKED_FOR:
+                return
+            yield module
+
+
+def _can_be_imported(module: str) -> bool:
     if module.startswith("."):
-        return any(_is_at(file.path, beside) for file in code.files)
+        return False
     name = module.partition(".")[0]
-    if name in sys.modules or _is_installed(name) or any(_is_at(file.path, top) for file in code.files for top in tops):
+    if name in sys.modules or _is_installed(name):
         return True
     try:
         return hooks.ask_one("pairchain_offer_import", ModuleType, name=module) is not None
     except ModuleNotFoundError:
         return False
-
-
-def _is_at(path: str, place: str) -> bool:
-    return path == f"{place}.py" or path.startswith(f"{place}/")
 
 
 def _is_installed(name: str) -> bool:

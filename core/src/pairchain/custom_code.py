@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,6 +22,13 @@ from pairchain.source import Source
 
 # More than any module needs; reading stops here, so that a file cannot fill the memory of whoever only looks.
 MOST_BYTES = 2**20
+
+# Of one type's code. Whoever looks follows each import, and a file of a megabyte can hold a hundred thousand.
+MOST_FILES = 500
+MOST_BYTES_OF_CODE = 2**22
+MOST_IMPORTS = 50_000
+# Of all types of a model.
+MOST_FILES_OF_MODEL = 1_000
 
 # Folders in folders that a module may be in. One import of many thousands would take longer than anybody waits.
 _DEEPEST_MODULE = 50
@@ -86,8 +94,12 @@ class CodeFile:
     @cached_property
     def imports(self) -> tuple[str, ...]:
         """What it imports from outside its bundle's own folders, by the statements in it, sorted."""
-        statements = _import_statements(self.content)
-        return tuple(sorted({statement.module for statement in statements if not statement.level}))
+        return tuple(sorted({statement.module for statement in self.statements if not statement.level}))
+
+    @cached_property
+    def statements(self) -> tuple[ImportStatement, ...]:
+        """Its import statements, each once."""
+        return tuple(dict.fromkeys(_import_statements(self.content)))
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,7 @@ class Code:
         beside = {file.path.partition("/")[0].removesuffix(".py") for file in self.files}
         for file in self.files:
             depth = len(PurePosixPath(file.path).parts)
-            for statement in _import_statements(file.content):
+            for statement in file.statements:
                 is_of_folder = statement.level == depth and not statement.module
                 if statement.level > depth or (is_of_folder and not beside.issuperset(statement.names)):
                     return True
@@ -204,13 +216,37 @@ def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool]
     """
     found = {entry.path: entry}
     waiting = [entry]
-    is_there = _presence(source)
+    is_there = cache(_presence(source))
+    size, imports = len(entry.content), 0
     while waiting:
-        for path in _imported_paths(waiting.pop(), _folder(entry.path), is_there, follows or _is_not_standard):
-            if path not in found and (file := _read(source, path)) is not None:
+        looked_at = waiting.pop()
+        imports += sum(1 + len(statement.names) for statement in looked_at.statements)
+        if len(found) > MOST_FILES or size > MOST_BYTES_OF_CODE or imports > MOST_IMPORTS:
+            raise _too_much(source, entry)
+        for path in _imported_paths(looked_at, _folder(entry.path), is_there, follows or _is_not_standard):
+            if path not in found and len(found) <= MOST_FILES and (file := _read(source, path)) is not None:
                 found[path] = file
                 waiting.append(file)
+                size += len(file.content)
     return tuple(found[path] for path in sorted(found))
+
+
+def too_much_code(source: Source) -> FormatError:
+    """Return the error for a model whose types bring more code together than `MOST_FILES_OF_MODEL`."""
+    return FormatError(
+        f"the model's types name more than {MOST_FILES_OF_MODEL:,} files of code together, which no model's do.",
+        where=str(source),
+        next_step="do not load it if it is not yours; if it is, install its code as a package.",
+    )
+
+
+def _too_much(source: Source, entry: CodeFile) -> FormatError:
+    return FormatError(
+        f"{entry.path}, with all that it imports from beside it, is more than {MOST_FILES} files, "
+        f"{MOST_BYTES_OF_CODE:,} bytes or {MOST_IMPORTS:,} imports, which no module's code is.",
+        where=source.shown(entry.path),
+        next_step="do not load it if it is not yours; if it is, install what it imports as a package.",
+    )
 
 
 def around(folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
@@ -255,7 +291,9 @@ def _strings(value: Any) -> Iterator[str]:
 def _presence(source: Source) -> Callable[[str], bool]:
     """Return what tells whether a file is there; a repository is listed once, when it is first asked about."""
     if source.is_local:
-        return lambda path: source.file(path) is not None
+        # names in Python's statements lead nowhere else; whether links do is looked at when the file is read
+        root = os.path.join(source.name, source.subfolder)
+        return lambda path: os.path.isfile(os.path.join(root, path))
     listing: list[frozenset[str]] = []
 
     def is_listed(path: str) -> bool:
@@ -281,8 +319,8 @@ def _is_not_standard(top: str) -> bool:
     return top not in sys.stdlib_module_names
 
 
-@dataclass(frozen=True)
-class _Import:
+@dataclass(frozen=True, slots=True)
+class ImportStatement:
     """An import statement: how far up it starts, the module it names, and what it may name inside that."""
 
     level: int
@@ -290,9 +328,7 @@ class _Import:
     names: tuple[str, ...] = ()
 
 
-# the same file is asked about by whoever gathers, describes and saves it
-@lru_cache(maxsize=32)
-def _import_statements(content: bytes) -> list[_Import]:
+def _import_statements(content: bytes) -> list[ImportStatement]:
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code runs nothing; importing it says why
@@ -300,9 +336,9 @@ def _import_statements(content: bytes) -> list[_Import]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [_Import(0, alias.name) for alias in node.names]
+            found += [ImportStatement(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            found.append(_Import(node.level, node.module or "", tuple(alias.name for alias in node.names)))
+            found.append(ImportStatement(node.level, node.module or "", tuple(alias.name for alias in node.names)))
     return found
 
 
@@ -311,7 +347,7 @@ def _imported_paths(
 ) -> Iterator[str]:
     """Yield the files of the same source that importing ``file`` imports."""
     places = around(_folder(file.path))
-    for statement in _import_statements(file.content):
+    for statement in file.statements:
         if statement.level:
             bases = places[statement.level - 1 : statement.level]
         else:
@@ -322,18 +358,19 @@ def _imported_paths(
     yield from (path for place in places if place.parts and is_there(path := str(place / "__init__.py")))
 
 
-def _paths_of(statement: _Import, base: PurePosixPath) -> Iterator[str]:
+def _paths_of(statement: ImportStatement, base: PurePosixPath) -> Iterator[str]:
     parts = statement.module.split(".") if statement.module else []
     if len(parts) > _DEEPEST_MODULE:
         return
     for depth in range(1, len(parts) + 1):
-        yield from _module_paths(base.joinpath(*parts[:depth]))
+        yield from _module_paths(base, parts[:depth])
     # what is imported from a package may be a module itself
     for name in statement.names:
-        yield from _module_paths(base.joinpath(*parts, name))
+        yield from _module_paths(base, [*parts, name])
 
 
-def _module_paths(path: PurePosixPath) -> tuple[str, str]:
+def _module_paths(base: PurePosixPath, parts: Sequence[str]) -> tuple[str, str]:
+    path = "/".join([*base.parts, *parts])
     return f"{path}.py", f"{path}/__init__.py"
 
 

@@ -39,6 +39,15 @@ STANDARD_DISTRIBUTIONS = {
     "Asym": "pairchain-router",
 }
 
+# Those that this project publishes; of any other, only whoever saved a model says that it is one of pairchain's.
+OWN_DISTRIBUTIONS = frozenset(
+    {
+        *STANDARD_DISTRIBUTIONS.values(),
+        CORE_DISTRIBUTION,
+        *("pairchain", "pairchain-cli", "pairchain-sentence-transformers"),
+    }
+)
+
 
 def standard_distribution(type_name: str) -> str | None:
     """Return the distribution that owns ``type_name`` if it names a standard module, else None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ class PairchainError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
-        what, where, next_step = map(harmless, (what, where, next_step))
+        what, where, next_step = (set_off(readable(text)) for text in (what, where, next_step))
         lines = [what]
         if where:
             lines.append(f"  where: {where}")
@@ -80,7 +81,7 @@ def warn(message: str) -> None:
         frame = frame.f_back
     assert caller is not None
     warnings.warn_explicit(
-        harmless(message),
+        set_off(readable(message)),
         PairchainWarning,
         caller.f_code.co_filename,
         caller.f_lineno,
@@ -233,7 +234,15 @@ class MissingPackageError(PairchainError, ImportError):
 
 
 class UnknownTypeError(PairchainError, LookupError):
-    """Nobody provides a module of this type."""
+    """Nobody provides a module of this type.
+
+    Attributes:
+        claimed: The distribution that the model's files claim to provide it, which pairchain does not know; or empty.
+    """
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "", claimed: str = "") -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.claimed = claimed
 
 
 class TrustRequiredError(PairchainError, PermissionError):
@@ -321,7 +330,62 @@ def harmless(text: str) -> str:
     )
 
 
+# A model's files can hold names and values of many megabytes. A person reads neither a longer line nor more lines.
+MOST_OF_LINE = 1_000
+MOST_OF_TEXT = 8_000
+MOST_LINES = 60
+
+
+def readable(text: str) -> str:
+    """Return ``text``, of which a model may have written parts, harmless and no longer than a person reads."""
+    # shortened before as well: to write out many megabytes takes many seconds
+    return shortened_text(harmless(shortened_text(text)))
+
+
+# How a line of an error begins that this library wrote, or the command does.
+_OURS = re.compile(r"\s*(where|next|error|warning):|\S")
+
+
+def set_off(text: str) -> str:
+    """Return ``text`` with a mark before lines that look like ours, where another library or a model wrote them."""
+    first, *more = text.split("\n")
+    return "\n".join([first, *(f"  | {line}" if _OURS.match(line) else line for line in more)])
+
+
+def shortened_text(text: str) -> str:
+    """Return ``text`` with long lines cut in the middle, and with no more lines than a person reads."""
+    if len(text) <= MOST_OF_LINE:
+        return text
+    lines = text.split("\n")
+    kept: list[str] = []
+    room = MOST_OF_TEXT
+    for line in lines[:MOST_LINES]:
+        line = shortened(line)
+        room -= len(line)
+        if room < 0:
+            break
+        kept.append(line)
+    left = len(lines) - len(kept)
+    return "\n".join([*kept, f"  … and {left:,} more lines"] if left else kept)
+
+
+def shortened(text: str, most: int = MOST_OF_LINE) -> str:
+    """Return ``text``, or its beginning and end and how much is between them if it is longer than ``most``."""
+    if len(text) <= most:
+        return text
+    # with room for the words between them
+    end = most // 4
+    begin = max(0, most - end - 40)
+    return f"{text[:begin]}… {len(text) - begin - end:,} characters …{text[-end:]}"
+
+
+_LONGEST_NAME = 200
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the candidate closest to ``name``, or an empty string."""
-    close = difflib.get_close_matches(name, sorted(set(candidates)), n=1, cutoff=0.6)
+    if len(name) > _LONGEST_NAME:
+        return ""
+    names = {candidate for candidate in candidates if len(candidate) <= _LONGEST_NAME}
+    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -26,12 +28,15 @@ from pairchain import custom_import, trust
 from pairchain.activation_table import PATHS, is_known
 from pairchain.checkpoint_code import code_in
 from pairchain.custom_code import Code, Reference
-from pairchain.errors import FormatError, MissingFileError, PickleRefusedError
+from pairchain.errors import FormatError, MissingFileError, PickleRefusedError, readable
 from pairchain.hub_names import is_path
 from pairchain.resolve import Resolver, repository_of_code
 from pairchain.source import Source, open_source
 
 _LIBRARY = "sentence_transformers"
+
+# With which other libraries colour their own words.
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ def _hold() -> None:
         if not _blocks:
             return
         _stand_in(torch, "load", _reading_no_pickle)
+        _stand_in(logging, "_logRecordFactory", _recording)
         for module in _libraries():
             _stand_in(module, "get_cached_module_file", _gathering)
             _stand_in(module, "get_class_in_module", _running)
@@ -150,6 +156,21 @@ def _reading_no_pickle(original: Callable[..., Any]) -> Callable[..., Any]:
 
     load.__module__ = __name__
     return load
+
+
+def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what stands in for the maker of log records: what libraries repeat of a model's files is harmless."""
+
+    @functools.wraps(original)
+    def make_record(*args: Any, **kwargs: Any) -> Any:
+        record = original(*args, **kwargs)
+        if _load.get() is not None:
+            with suppress(Exception):  # whoever logs what cannot be formatted is told so by logging itself
+                record.msg, record.args = readable(_COLOURS.sub("", record.getMessage()).expandtabs()), ()
+        return record
+
+    make_record.__module__ = __name__
+    return make_record
 
 
 def _gathering(original: Callable[..., Any]) -> Callable[..., Any]:

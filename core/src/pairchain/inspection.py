@@ -13,7 +13,7 @@ from pairchain import headers, hooks, trust
 from pairchain.activation_table import is_known
 from pairchain.checkpoint_code import checkpoint_code
 from pairchain.code_faults import code_faults
-from pairchain.custom_code import Code
+from pairchain.custom_code import MOST_FILES_OF_MODEL, Code, too_much_code
 from pairchain.discovery import standard_distribution
 from pairchain.errors import (
     AccessDeniedError,
@@ -177,6 +177,8 @@ class _Inspection:
     ) -> tuple[Provider | None, hooks.Answer | None]:
         """Return who provides the type, or the answer of the plugin that would by a hook."""
         beside = (home, around, self._resolver.source)
+        if self._is_full:
+            return None, None
         try:
             provider = self._resolver.provider(entry.type, code_revision=entry.code_revision, beside=beside)
         except InputError:
@@ -308,6 +310,14 @@ class _Inspection:
             text = f"the activation {path!r} is no torch activation and is not imported; the default is used instead."
             self._problems.append(Problem(text, "pass activation_fn= to choose one.", "note"))
         return path
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether more code was found than any model brings, so that no more is looked for; that is told once."""
+        if sum(len(code.files) for code in self._code.values()) <= MOST_FILES_OF_MODEL:
+            return False
+        self._add(too_much_code(self._source))
+        return True
 
     def _add_code(self, purpose: str, code: Code) -> str:
         """Take in ``code``, and return what it is for, told apart from other code for what is called the same."""

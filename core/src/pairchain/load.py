@@ -12,7 +12,7 @@ from torch import nn
 from pairchain import activation, custom_import, guard, hooks, trust
 from pairchain.activation import Activation
 from pairchain.checkpoint_code import trusts_checkpoint
-from pairchain.custom_code import Code
+from pairchain.custom_code import MOST_FILES_OF_MODEL, Code, too_much_code
 from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, warn
 from pairchain.module import Module
 from pairchain.one_save import of_one_save
@@ -73,14 +73,15 @@ class LoadRequest:
         """
         # of the folders in a folder, such as a Router's, nobody knew before
         self.source.refuse_links_out([entry.path for entry in entries])
-        providers = [
-            self.resolver.provider(
-                entry.type,
-                code_revision=entry.code_revision,
-                beside=(self.source.within(entry.path), self.source, self.resolver.source),
-            )
-            for entry in entries
-        ]
+        providers = []
+        files = 0
+        for entry in entries:
+            beside = (self.source.within(entry.path), self.source, self.resolver.source)
+            found = self.resolver.provider(entry.type, code_revision=entry.code_revision, beside=beside)
+            providers.append(found)
+            files += len(found.code.files) if found is not None and found.code is not None else 0
+            if files > MOST_FILES_OF_MODEL:
+                raise too_much_code(self.source)
         asked: dict[str, Code] = {}
         for entry, provider in zip(entries, providers, strict=True):
             if provider is not None and (code := provider.code) is not None:

@@ -15,10 +15,13 @@ from pairchain.chain import ModuleChain
 from pairchain.code_to_save import CodeToSave
 from pairchain.discovery import installed_version
 from pairchain.saved_model import ModuleEntry
+from pairchain.showing import on_one_line
 from pairchain.source import Source
 
 # Packages whose versions a reader may want to know.
 _PACKAGES = ("pairchain-core", "torch", "transformers", "safetensors")
+
+_LONGEST_CELL = 4_000
 
 
 def model_card(
@@ -112,7 +115,7 @@ def _usage(name: str, num_labels: int | None, code: CodeToSave) -> str:
 
 def _cell(value: Any) -> str:
     """Return ``value`` on one line, as text that is neither HTML nor the end of a table's cell."""
-    return html.escape(" ".join(str(value).split()), quote=False).replace("|", "\\|")
+    return html.escape(on_one_line(" ".join(str(value).split()), _LONGEST_CELL), quote=False).replace("|", "\\|")
 
 
 def _code(text: str) -> str:

@@ -26,6 +26,7 @@ from pairchain.errors import (
 )
 from pairchain.files import read_json_object, warn_unknown_key, write_json
 from pairchain.parts import Part
+from pairchain.showing import on_one_line
 from pairchain.source import source_of_module
 from pairchain.weights import PICKLE_FILE, SAFETENSORS_FILE, fill, read_weights, weights_file
 
@@ -273,7 +274,7 @@ class Module(nn.Module, ABC):
         """Called once the chain this module is part of stands, with every module loaded and placed."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.get_config_dict()})"
+        return on_one_line(f"{type(self).__name__}({self.get_config_dict()})")
 
 
 class InputModule(Module):

@@ -25,6 +25,7 @@ from pairchain.discovery import (
     DISABLE_VARIABLE,
     HOOKS_GROUP,
     MODULES_GROUP,
+    OWN_DISTRIBUTIONS,
     Found,
     Installed,
     installed,
@@ -40,6 +41,9 @@ from pairchain.errors import (
     nearest,
     warn,
 )
+
+# No index has packages with longer names.
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -241,12 +245,16 @@ class Registry:
                     next_step=f"change {variable}.",
                 )
         wanted = owner or _name_of_distribution(distribution)
+        is_ours = wanted in OWN_DISTRIBUTIONS
         return UnknownTypeError(
             f"no installed plugin provides the type {name!r}{nearest(name, self.names())}"
             + (f", and there is no {file} beside the model." if file and not wanted else "."),
-            next_step=f"pip install {wanted}"
-            if wanted
-            else "install the plugin that provides it, or pass the class in module_classes={type: cls}.",
+            next_step="install the plugin that provides it, or pass the class in module_classes={type: cls}."
+            if not wanted
+            else f"pip install {wanted}"
+            if is_ours
+            else _look_first(wanted),
+            claimed="" if is_ours else wanted,
         )
 
     def names_of(self, cls: type) -> tuple[str, ...]:
@@ -359,10 +367,21 @@ class Registry:
 
 def _name_of_distribution(recorded: str) -> str:
     """Return ``recorded`` if it can be a distribution's name, else nothing: a model says it, and a user may type it."""
+    if len(recorded) > _LONGEST_NAME:
+        return ""
     try:
         return canonicalize_name(recorded, validate=True)
     except InvalidName:
         return ""
+
+
+def _look_first(distribution: str) -> str:
+    """Return what to do about a distribution that only a model's files name: anybody can publish one of that name."""
+    return (
+        f"the model's files claim that the package {distribution!r} provides it; pairchain does not know it. Look at "
+        f"https://pypi.org/project/{distribution}/ first: who publishes it, and what it does. Only if you trust it: "
+        f"pip install {distribution}"
+    )
 
 
 default = Registry()

@@ -208,3 +208,5 @@ class Report:
 
     def __str__(self) -> str:
         return shown_report.to_text(self)
+
+    __repr__ = __str__

@@ -16,6 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from pairchain.discovery import installed_version
 from pairchain.errors import FormatError, warn
 from pairchain.files import INTERRUPTED, check_inside, read_json, read_json_object, warn_unknown_key, write_json
+from pairchain.showing import on_one_line
 from pairchain.source import Source
 
 MODULES_FILE = "modules.json"
@@ -24,6 +25,12 @@ MODEL_TYPE = "CrossEncoder"
 
 # What this version writes can be read by sentence-transformers from this version on.
 FORMAT_VERSION = "5.4.0"
+
+# More than any chain has. Each takes time to look up, and a file could name millions.
+MOST_MODULES = 1_000
+
+_MOST_UNMET = 20
+_LONGEST_REASON = 200
 
 _ENTRY_KEYS = ("idx", "name", "path", "type", "kwargs", "distribution", "version", "code_revision")
 _CONFIG_KEYS = (
@@ -149,6 +156,8 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
         )
     if not isinstance(values, list) or not values:
         raise FormatError(f"{shown} should be a list of modules, but is {_short(values)}.", where=str(path))
+    if len(values) > MOST_MODULES:
+        raise FormatError(f"{shown} lists {len(values):,} modules, more than {MOST_MODULES:,}.", where=str(path))
     entries = tuple(_read_entry(value, f"{shown}, entry {position}") for position, value in enumerate(values))
     seen: set[str] = set()
     for entry in entries:
@@ -233,9 +242,15 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
             ) from error
         installed = installed_version(requirement.name)
         if installed is None or not requirement.specifier.contains(installed, prereleases=True):
-            unmet.append(f"{requirement} ({installed or 'not installed'}{f'; {reason}' if reason else ''})")
+            why = f"; {on_one_line(str(reason), _LONGEST_REASON)}" if reason else ""
+            unmet.append(f"{on_one_line(str(requirement), _LONGEST_REASON)} ({installed or 'not installed'}{why})")
     if unmet:
-        raise FormatError(f"{shown_as} needs {', '.join(unmet)}.", next_step="install what it needs, then load again.")
+        more = f", and {len(unmet) - _MOST_UNMET} more" if len(unmet) > _MOST_UNMET else ""
+        raise FormatError(
+            f"{shown_as} says that it needs {', '.join(unmet[:_MOST_UNMET])}{more}.",
+            next_step="install what it needs, then load again. These names come from the model's files: look at each "
+            "package that you do not know, at https://pypi.org, before you install it.",
+        )
 
 
 def write_entries(folder: Path, entries: tuple[ModuleEntry, ...]) -> None:

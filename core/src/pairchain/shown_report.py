@@ -26,6 +26,8 @@ _ALLOWED = {
 }
 
 _COLUMNS = 80
+# of a section
+_MOST_LINES = 200
 _MOST_OF_SETTINGS = 100
 _LONGEST_PROMPT = 300
 _MOST_ITEMS = 4
@@ -55,7 +57,9 @@ def to_text(report: Report) -> str:
     for heading, content in sections.items():
         if content:
             lines += ["", heading] if heading else []
-            lines += [f"  {line}" if heading else line for line in content]
+            lines += [f"  {line}" if heading else line for line in content[:_MOST_LINES]]
+            if (more := len(content) - _MOST_LINES) > 0:
+                lines.append(f"  … and {more:,} more lines, which to_json tells all of")
     return "\n".join(part for line in lines for part in _wrapped(on_one_line(line)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as escaped
 from typing import TYPE_CHECKING
 
 from pairchain.gauges import growth_of, peaks_of
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pairchain.trace import ModuleSummary, Summary, Trace
 
 _MOST_BATCHES = 12
+_LONGEST_TITLE = 200
 _MOST_INPUTS = 8
 # What nobody would see, and only makes a page long, as a part of the whole call.
 _CLOSE = 0.001
@@ -89,7 +90,8 @@ def _lines(trace: Trace) -> Iterator[_Line]:
     def inside(summaries: Sequence[Summary], depth: int) -> Iterator[_Line]:
         for summary in summaries:
             raised = f", raised {', '.join(summary.errors)}" if summary.errors else ""
-            yield _Line(depth, summary.title + raised, len(summary.all), summary.duration, summary.all)
+            title = on_one_line(summary.title + raised, _LONGEST_TITLE)
+            yield _Line(depth, title, len(summary.all), summary.duration, summary.all)
             yield from inside(summary.steps, depth + 1)
 
     steps = trace.steps
@@ -149,7 +151,7 @@ def _feature_rows(verb: str, features: dict[str, list[Feature]]) -> Iterator[tup
     for name, seen in features.items():
         kinds = " or ".join(dict.fromkeys(feature.kind for feature in seen))
         devices = " or ".join(dict.fromkeys(feature.device for feature in seen if feature.device))
-        yield verb, name, kinds, _shapes(seen), devices
+        yield verb, on_one_line(name, _LONGEST_TITLE), on_one_line(kinds, _LONGEST_TITLE), _shapes(seen), devices
         verb = ""
 
 
@@ -202,6 +204,11 @@ def _memory_of_call(trace: Trace) -> str:
 def _inputs(inputs: Sequence[int]) -> str:
     shown = ", ".join(map(str, inputs[:_MOST_INPUTS]))
     return shown if len(inputs) <= _MOST_INPUTS else f"{shown}, … ({len(inputs)})"
+
+
+def escape(text: str) -> str:
+    """Return ``text``, of which a model may have written parts, as text of an HTML page."""
+    return escaped(on_one_line(text))
 
 
 def _table(names: Sequence[str], rows: str) -> str:

@@ -59,7 +59,7 @@ def shared(
 def main() -> None:
     """Run the command, and end the process as a shell expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
     # only imported to tell pairchain's own errors from others; it brings no torch
-    from pairchain.errors import PairchainError
+    from pairchain.errors import PairchainError, readable
 
     try:
         app(prog_name="pairchain")
@@ -74,5 +74,5 @@ def main() -> None:
         sys.exit(FAILED)
     except OSError as error:
         # a disk that is full, a folder that is not ours
-        terminal.report(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        terminal.report(readable(f"{error.strerror}: {error.filename}" if error.filename else str(error)))
         sys.exit(FAILED)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from pairchain.errors import shortened
 from pairchain_cli.routes import routes_of
 
 if TYPE_CHECKING:
     from pairchain.facts import Facts
     from pairchain.report import ModuleReport, Report
 
+_LONGEST = 200
 _PLAIN = frozenset(" .,:/_-=+")
 
 
@@ -69,7 +71,7 @@ def _provider(module: ModuleReport) -> str:
 
 def _text(*lines: str) -> str:
     """Return ``lines`` as a text in quotes, which nothing that a model's author wrote can end or format."""
-    return '"' + "<br>".join("".join(map(_letter, line)) for line in lines if line) + '"'
+    return '"' + "<br>".join("".join(map(_letter, shortened(line, _LONGEST))) for line in lines if line) + '"'
 
 
 def _letter(letter: str) -> str:

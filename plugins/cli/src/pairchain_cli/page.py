@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from pairchain import __version__
-from pairchain.errors import harmless
+from pairchain.custom_code import MOST_BYTES
+from pairchain.errors import harmless, shortened
 from pairchain.shown_report import foreign_settings, provider_text, settings, title, verdict, weights_text
 from pairchain_cli.mermaid import flow, short_type
 from pairchain_cli.routes import routes_of
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 # Should anything on the page ever be taken for more than text, a browser still neither runs nor fetches it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CAN_BE_ALLOWED = ("trust", "settings", "pickle")
+
+# A file of code is shown whole; nothing else that a model's files hold is worth as much of a page.
+_LONGEST_BLOCK = MOST_BYTES
+_LONGEST_TEXT = 4_000
+_MOST_ITEMS = 1_000
 
 
 def page_of(report: Report) -> str:
@@ -59,16 +65,21 @@ def page_of(report: Report) -> str:
 
 def _element(tag: str, *content: Element | str, class_: str = "", **attributes: str) -> Element:
     """Return an element; texts in it, and its attributes, are escaped where the page is written."""
+    most = _LONGEST_BLOCK if tag in ("pre", "style") else _LONGEST_TEXT
     given = {"class": class_, **{key.replace("_", "-"): value for key, value in attributes.items()}}
-    element = Element(tag, {key: harmless(value) for key, value in given.items() if value})
+    element = Element(tag, {key: _shown(value, _LONGEST_TEXT) for key, value in given.items() if value})
     for item in content:
         if isinstance(item, Element):
             element.append(item)
         elif len(element):
-            element[-1].tail = (element[-1].tail or "") + harmless(item)
+            element[-1].tail = (element[-1].tail or "") + _shown(item, most)
         else:
-            element.text = (element.text or "") + harmless(item)
+            element.text = (element.text or "") + _shown(item, most)
     return element
+
+
+def _shown(text: str, most: int) -> str:
+    return harmless(shortened(text, most))
 
 
 def _section(heading: str, content: Sequence[Element]) -> list[Element]:
@@ -76,7 +87,10 @@ def _section(heading: str, content: Sequence[Element]) -> list[Element]:
 
 
 def _lines(texts: Iterator[str] | Sequence[str]) -> list[Element]:
-    items = [_element("li", _element("code", text)) for text in texts]
+    lines = list(texts)
+    items = [_element("li", _element("code", text)) for text in lines[:_MOST_ITEMS]]
+    if (more := len(lines) - _MOST_ITEMS) > 0:
+        items.append(_element("li", f"and {more:,} more"))
     return [_element("ul", *items)] if items else []
 
 

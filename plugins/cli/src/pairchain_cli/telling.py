@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from pairchain.errors import PairchainWarning
+from pairchain.errors import PairchainWarning, readable
 from pairchain.showing import on_one_line
 from pairchain_cli import terminal
 
@@ -56,7 +56,8 @@ def show_warning(
         for text in (f"warning: {first}", *(f"  {line}" for line in more)):
             note(text)
     elif not terminal.is_quiet():
-        _show(message, category, filename, lineno, file, line)
+        # other libraries repeat what a model's files say as well
+        _show(readable(str(message)), category, filename, lineno, file, line)
 
 
 _show = warnings.showwarning

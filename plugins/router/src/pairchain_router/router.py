@@ -26,6 +26,7 @@ from pairchain.flow import (
 from pairchain.load import LoadRequest, load_module
 from pairchain.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts, plain_texts
 from pairchain.module import missing_methods
+from pairchain.module_tree import tree_of
 from pairchain.parts import is_watched, says_what_it_reads
 from pairchain.resolve import Resolver, saved_type
 from pairchain.source import source_of_module
@@ -385,7 +386,8 @@ class Router(InputModule):
         router.extra_config, router.extra_parameters = saved.extra, saved.extra_parameters
         return router
 
-    __repr__ = nn.Module.__repr__
+    def __repr__(self) -> str:
+        return tree_of(self)
 
     def extra_repr(self) -> str:
         """Return the default route and the rules, for printing."""

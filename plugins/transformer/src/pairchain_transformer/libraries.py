@@ -74,7 +74,10 @@ def missing_part(error: Exception) -> PluginError:
     return PluginError(
         f"this model needs a package that is not installed: {reason}",
         distribution=_DISTRIBUTION,
-        next_step=f"pip install 'pairchain-transformer[{extra}]'" if extra else "install what it names.",
+        next_step=f"pip install 'pairchain-transformer[{extra}]'"
+        if extra
+        # a model's code or template may have written it
+        else "look at the package that this names before you install it.",
     )
 
 

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from pairchain import InputModule, Source
 from pairchain.encoding import Encoded, placing_errors
-from pairchain.errors import InputError
+from pairchain.errors import InputError, shortened
 from pairchain.files import warn_unknown_key, write_json
 from pairchain.inputs import BYTES, checked_count
 from pairchain.legacy import accepts_older_arguments
@@ -521,7 +521,8 @@ class Transformer(InputModule):
         return settings
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({dict(self.get_config_dict(), architecture=type(self.model).__name__)})"
+        shown = dict(self.get_config_dict(), architecture=type(self.model).__name__)
+        return shortened(f"{type(self).__name__}({shown})")
 
     def _load_processor(
         self,
