@@ -1,5 +1,5 @@
-"""Everything that is run on this project: `nox -s demo`, `tests`, `bare`, `sweep`, `lint`, `wheels`,
-`docs` and `bench`."""
+"""Everything that is run on this project: `nox -s demo`, `tests`, `bare`, `sweep`, `tokenizers`,
+`lint`, `wheels`, `docs` and `bench`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ TEST = [
     "soundfile>=0.12",
     PEER,
 ]
+# What saved the tokenizers that transformers 5 changes, and what their classes import.
+FOUR = ["transformers==4.57.6", "tokenizers==0.22.2", "sentencepiece", "protobuf", "sacremoses", "rjieba"]
 LINT = ["ruff==0.17.6", "mypy==2.4.1", "nox", "pytest>=8.4"]
 # Ruff formats the signatures in the reference.
 SITE = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0", LINT[0]]
@@ -70,6 +72,31 @@ def sweep(session: nox.Session) -> None:
     install_editable(session)
     session.install(*TEST)
     session.run("python", "-m", "pytest", "-n", "2", "tests/sweep", *session.posargs)
+
+
+@nox.session
+def tokenizers(session: nox.Session) -> None:
+    """Compare tokenizers as they were published with those of transformers 4.57, in an environment of its own.
+
+    ``nox -s tokenizers -- --record`` also writes the part of the records that runs with the suite.
+    """
+    provide_torch(session)
+    install_editable(session)
+    session.install(*TEST, "sentencepiece>=0.2", "protobuf>=5")
+    place = Path(session.create_tmp())
+    four = place / "four"
+    if not four.exists():
+        session.run("python", "-m", "venv", str(four), external=True)
+    python = str(four / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+    session.run(python, "-m", "pip", "install", "-q", *FOUR, external=True)
+    records, part = place / "records", ROOT / "tests/plugins/published_tokenizers.json"
+    shutil.rmtree(records, ignore_errors=True)
+    options = [option for option in session.posargs if option != "--record"]
+    with session.chdir(ROOT / "tests"):
+        writes = ["--part", str(part)] if "--record" in session.posargs else []
+        session.run(python, "-m", "published.record", str(records), *writes, external=True)
+    environment = {"PAIRCHAIN_TOKENIZER_RECORDS": str(records)}
+    session.run("python", "-m", "pytest", "-n", "2", "tests/published", *options, env=environment)
 
 
 @nox.session

@@ -23,7 +23,6 @@ class TokenizerChoice(StrEnum):
     LIBRARY = "library"
 
 
-
 def panel(title: str) -> Any:
     """Return what makes options that the help lists under ``title``."""
 

@@ -14,9 +14,9 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError, PluginError, UnsafePathError
 from pairchain.files import check_inside
 from pairchain.source import Source, open_source
-from pairchain_transformer import published
 from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES, audio_tokenizers, read_settings
 from pairchain_transformer.loading import held_to_policy, refuse_code
+from pairchain_transformer.published.choosing import hold_to_published
 
 # Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
 _TOKENIZER_SETTINGS = (
@@ -121,7 +121,7 @@ def load_processor(
 
         # a processor says itself what it makes of them
         takes_types = takes_types and processor is tokenizer
-        published.hold_to_published(
+        hold_to_published(
             tokenizer, source, given, tokenizer_choice, lowers=lowers, takes_types=takes_types, build=build
         )
         _limit_length(source, config, tokenizer, given)

@@ -27,7 +27,7 @@ from pairchain_transformer.modalities import ModalityConfig
 from pairchain_transformer.prefixes import PrefixStore
 from pairchain_transformer.preprocessing import Preprocessor
 from pairchain_transformer.processors import load_processor, lower_case, pad_left, processor_source, tokenizer_of
-from pairchain_transformer.published import check_choice, save_class
+from pairchain_transformer.published.choosing import check_choice, save_class
 from pairchain_transformer.savings import Savings
 from pairchain_transformer.tasks import task_named
 from pairchain_transformer.templates import message_format

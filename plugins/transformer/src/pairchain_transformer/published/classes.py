@@ -1,4 +1,4 @@
-"""The fast tokenizer classes of transformers 4.57, as data: what each added to, and changed of, a ``tokenizer.json``."""
+"""The fast tokenizer classes of transformers 4.57, as data: what each added to a ``tokenizer.json``, and changed."""
 
 from __future__ import annotations
 
@@ -199,7 +199,8 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
         for names, classes in (
             (
                 _TYPES,
-                "Bert ConvBert DPRContextEncoder DPRQuestionEncoder Electra LayoutLM Lxmert MobileBert Realm SqueezeBert",
+                "Bert ConvBert DPRContextEncoder DPRQuestionEncoder Electra LayoutLM Lxmert MobileBert Realm "
+                "SqueezeBert",
             ),
             (_PLAIN, "DPRReader DistilBert RetriBert"),
         )

@@ -127,7 +127,9 @@ def _model(model: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("vocab"), list):
         kept["vocab"] = [tuple(piece) for piece in kept["vocab"]]
     if isinstance(kept.get("merges"), list):
-        kept["merges"] = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in kept["merges"]]
+        kept["merges"] = [
+            tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in kept["merges"]
+        ]
     kept.setdefault("type", _kind(kept))
     return kept
 

@@ -109,7 +109,9 @@ def _original(source: Source, path: Path, fast: FastClass, saved: Saved) -> Simp
     settings = saved.settings
     named = {name: str(token) for name, token in named_tokens(fast, saved).items()}
     known = {key: settings.get(key, default) for key, default in _DEFAULTS.get(fast.name, {}).items()}
-    original = SimpleNamespace(vocab_file=str(path), padding_side=settings.get("padding_side", "right"), **named, **known)
+    original = SimpleNamespace(
+        vocab_file=str(path), padding_side=settings.get("padding_side", "right"), **named, **known
+    )
     if fast.name in _LEGACY and original.legacy is None:
         original.legacy = True
     if fast.name == "SeamlessM4TTokenizer":

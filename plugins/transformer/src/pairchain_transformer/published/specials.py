@@ -50,7 +50,9 @@ def to_add(
     contents = {token.content for token in present} | {str(token) for token in tokens}
     specials = _distinct([*named.values(), *further_tokens(fast, saved)])
     # it looked for names among the tokens that are there, so one that is no name was added once more, for its flags
-    tokens += [token for token in specials if not (str(token) in contents if isinstance(token, str) else token in tokens)]
+    tokens += [
+        token for token in specials if not (str(token) in contents if isinstance(token, str) else token in tokens)
+    ]
     special = {str(token) for token in specials}
     before = {token.content: token for token in present}
     added = [_added(token, before.get(str(token)), is_special=str(token) in special) for token in tokens]
