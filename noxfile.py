@@ -40,6 +40,9 @@ TEST = [
     "soundfile",
     PEER,
 ]
+# What saved the tokenizers that transformers 5 changes, and what the classes of each import.
+FOUR = {"transformers": "4.57.6", "tokenizers": "0.22.2", "huggingface-hub": "0.36.2"}
+NEEDED_BY_FOUR = ["sentencepiece", "protobuf", "sacremoses", "rjieba"]
 LINT = ["ruff", "mypy", "nox", "pytest"]
 # Ruff formats the signatures in the reference.
 SITE = ["mkdocs<2", "mkdocs-material<10", "mkdocstrings[python]", "ruff"]
@@ -83,6 +86,34 @@ def sweep(session: nox.Session) -> None:
     install_editable(session)
     install(session, *TEST)
     session.run("python", "-m", "pytest", "-n", "2", "tests/sweep", *session.posargs)
+
+
+@nox.session
+def tokenizers(session: nox.Session) -> None:
+    """Compare tokenizers as they were published with those of transformers 4.57, in an environment of its own.
+
+    ``nox -s tokenizers -- --record`` also writes the part of the records that runs with the suite.
+    """
+    provide_torch(session)
+    install_editable(session)
+    install(session, *TEST, *NEEDED_BY_FOUR)
+    place = Path(session.create_tmp())
+    four = place / "four"
+    if not four.exists():
+        session.run("python", "-m", "venv", str(four), external=True)
+    python = str(four / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+    versions = {**pinned(CONSTRAINTS), **FOUR}
+    (place / "four.txt").write_text("".join(f"{name}=={version}\n" for name, version in versions.items()))
+    options = ["-q", "-c", str(place / "four.txt")]
+    session.run(python, "-m", "pip", "install", *options, *FOUR, *NEEDED_BY_FOUR, external=True)
+    records, part = place / "records", ROOT / "tests/plugins/published_tokenizers.json"
+    shutil.rmtree(records, ignore_errors=True)
+    options = [option for option in session.posargs if option != "--record"]
+    with session.chdir(ROOT / "tests"):
+        writes = ["--part", str(part)] if "--record" in session.posargs else []
+        session.run(python, "-m", "published.record", str(records), *writes, external=True)
+    environment = {"PAIRCHAIN_TOKENIZER_RECORDS": str(records)}
+    session.run("python", "-m", "pytest", "-n", "2", "tests/published", *options, env=environment)
 
 
 @nox.session
@@ -167,7 +198,7 @@ def constraints(session: nox.Session) -> None:
     session.install(*options, *BUILD)
     extras = ["-e", f"{ROOT / 'core'}[testing]", "-e", f"{ROOT / 'plugins/transformer'}[audio,image,peft]"]
     editable = [part for package in PACKAGES for part in ("-e", str(package))]
-    wanted = [*TEST, *LINT, *SITE, *PLOT, *HELD_BACK]
+    wanted = [*TEST, *NEEDED_BY_FOUR, *LINT, *SITE, *PLOT, *HELD_BACK]
     session.install(*options, "--no-build-isolation", *editable, *extras, *wanted)
     session.install("--no-deps", REAL_MODEL)
     session.run("python", ROOT / "tests/fitting.py")

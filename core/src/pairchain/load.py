@@ -154,12 +154,22 @@ def load_model(
     )
     with trust.allowing(policy):
         if policy.lock is None:
-            return of_one_save(source, lambda: _loaded(request))
+            loaded = of_one_save(source, lambda: _loaded(request))
+            _warn_of_idle_choice(loaded, tokenizer)
+            return loaded
         verified = policy.lock.verify(source)
         loaded = _loaded(request)
+        _warn_of_idle_choice(loaded, tokenizer)
         # those who read weights and settings open the files themselves, which may be others by then
         policy.lock.confirm(verified, source)
         return loaded
+
+
+def _warn_of_idle_choice(loaded: LoadedModel, tokenizer: str | None) -> None:
+    modules = loaded.modules.values() if isinstance(loaded.modules, Mapping) else loaded.modules
+    loads = {getattr(type(inner), "load", None) for module in modules for inner in module.modules()}
+    if tokenizer is not None and not any("tokenizer" in inspect.signature(load).parameters for load in loads if load):
+        warn(f"no module of {loaded.source} chooses between tokenizers, so tokenizer={tokenizer!r} has no effect.")
 
 
 def _loaded(request: LoadRequest) -> LoadedModel:

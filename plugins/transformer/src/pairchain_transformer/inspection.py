@@ -16,6 +16,7 @@ from pairchain.errors import (
     MissingFileError,
     PairchainError,
     PickleRefusedError,
+    warn,
 )
 from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
 from pairchain.files import read_json_object
@@ -78,6 +79,7 @@ def _facts(
         elsewhere[TOKENIZER] = tokenizer
     elif base is None and config:
         attempt(_check_tokenizer, source, config)
+        _tell_replaced(source, settings)
     given = settings.get("processor_kwargs", {})
     processing = None if TOKENIZER in elsewhere else attempt(processing_settings, source, given)
     if processing is not None:
@@ -210,6 +212,31 @@ def _check_tokenizer(source: Source, config: Mapping[str, Any]) -> None:
         where=str(source),
         next_step="save or fetch the model again; without its vocabulary every score would be wrong.",
     )
+
+
+def _tell_replaced(source: Source, settings: Mapping[str, Any]) -> None:
+    """Warn of parts of the tokenizer that the installed library replaces, if its files are at hand."""
+    if source.cached("tokenizer.json") is None:
+        return
+    from pairchain_transformer.published.classes import fast_class
+    from pairchain_transformer.published.library import replaced
+    from pairchain_transformer.published.saved import read_saved
+
+    try:
+        saved = read_saved(source, settings.get("processor_kwargs", {}))
+        fast = None if saved.by_five else fast_class(saved.class_name, saved.architecture)
+        found = [] if fast is None else replaced(saved, fast)
+    # files that cannot be read are told of elsewhere; a panic of the tokenizers library is no Exception
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+        return
+    if found:
+        warn(
+            f"transformers 5 replaces the {' and the '.join(found)} of this model's tokenizer. Pairchain uses the "
+            "tokenizer as it was published; with tokenizer='library' it tokenizes as sentence-transformers does, and "
+            "scores differ."
+        )
 
 
 def _check_words(source: Source) -> None:

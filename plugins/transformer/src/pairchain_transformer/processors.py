@@ -12,10 +12,10 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from pairchain import trust
 from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError
 from pairchain.source import Source, open_source
-from pairchain_transformer import published
 from pairchain_transformer.checkpoint import PROCESSOR_FILES, TOKENIZER_FILES
 from pairchain_transformer.libraries import missing_part, refuse_conflicts
 from pairchain_transformer.loading import held_to_policy, refuse_code
+from pairchain_transformer.published.choosing import hold_to_published
 from pairchain_transformer.settings.files import processing_settings
 from pairchain_transformer.settings.holding import holding
 
@@ -110,7 +110,7 @@ def load_processor(
     if tokenizer is not None:
         # a processor says itself what it makes of them
         takes_types = takes_types and processor is tokenizer
-        published.hold_to_published(
+        hold_to_published(
             tokenizer,
             source,
             given,

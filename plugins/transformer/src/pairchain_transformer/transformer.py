@@ -36,7 +36,7 @@ from pairchain_transformer.processors import (
     processor_source,
     tokenizer_of,
 )
-from pairchain_transformer.published import check_choice, save_class
+from pairchain_transformer.published.choosing import check_choice, save_class
 from pairchain_transformer.savings import Savings
 from pairchain_transformer.settings.saved import forget_what_was_read
 from pairchain_transformer.tasks import task_named

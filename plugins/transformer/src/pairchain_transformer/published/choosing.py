@@ -94,8 +94,9 @@ def hold_to_published(
     if found and choice is None:
         warn(
             f"{source}: transformers {version('transformers')} replaces {listed(found)} of this model's tokenizer, "
-            "which would change scores. Pairchain uses the tokenizer as it was published. Pass tokenizer='library' for "
-            "the scores of sentence-transformers, or tokenizer='as-published' to keep this one without the warning."
+            "which changes tokens, and so scores. Pairchain uses the tokenizer as it was published. Pass "
+            "tokenizer='library' for the scores of sentence-transformers, or tokenizer='as-published' to keep this one "
+            "without the warning."
         )
 
 
@@ -184,13 +185,13 @@ def _restore(tokenizer: Any, published: Published, lowers: bool, takes_types: bo
 
 
 def _restore_padding(tokenizer: Any, published: Published) -> bool:
-    before = (tokenizer.pad_token, tokenizer.pad_token_type_id, tokenizer.padding_side)
+    before = (tokenizer.pad_token, tokenizer.padding_side)
     for name, token in published.named.items():
         if getattr(tokenizer, name) != str(token):
             setattr(tokenizer, name, token)
     tokenizer._pad_token_type_id = published.pad_type(tokenizer.pad_token_type_id)
     tokenizer.padding_side = published.padding_side() or tokenizer.padding_side
-    return before != (tokenizer.pad_token, tokenizer.pad_token_type_id, tokenizer.padding_side)
+    return before != (tokenizer.pad_token, tokenizer.padding_side)
 
 
 def _tell_failure(source: Source, error: BaseException, choice: str | None) -> None:
@@ -202,6 +203,6 @@ def _tell_failure(source: Source, error: BaseException, choice: str | None) -> N
             next_step="pass tokenizer='library' for what the installed library makes of its files.",
         ) from error
     warn(
-        f"{source}: whether the installed library tokenizes as the one that saved this model cannot be told "
-        f"({reason}). Its tokenizer is used as it is; pass tokenizer='library' to accept that."
+        f"{source}: pairchain cannot tell whether the installed library tokenizes as the one that saved this model did "
+        f"({reason}). It uses the installed library's tokenizer; pass tokenizer='library' to accept that."
     )

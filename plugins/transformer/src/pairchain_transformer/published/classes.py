@@ -1,4 +1,4 @@
-"""The fast tokenizer classes of transformers 4.57, as data: what each changed of a ``tokenizer.json``."""
+"""The fast tokenizer classes of transformers 4.57, as data: what each added to a ``tokenizer.json``, and changed."""
 
 from __future__ import annotations
 

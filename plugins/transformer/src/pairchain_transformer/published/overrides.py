@@ -1,4 +1,4 @@
-"""What transformers 4.57 changed of a ``tokenizer.json`` once it was read, a function for each habit."""
+"""What transformers 4.57 changed of a ``tokenizer.json`` once it was read; each function is a habit of some classes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from pairchain_transformer.published.classes import FastClass
 
 Tokens = Mapping[str, str]
 Settings = Mapping[str, Any]
+
+
+# Those that need the ids of tokens, and change the post-processor alone.
+OF_TOKENS = frozenset({"bos_and_eos", "language_first", "language_last", "nllb_language", "seamless_language"})
 
 
 def apply(backend: Tokenizer, fast: FastClass, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:

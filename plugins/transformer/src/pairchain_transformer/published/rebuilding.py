@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -52,6 +53,15 @@ class Published:
         self._override(skeleton, _ids_of(self.saved.content))
         parts = content_of(skeleton)
         return {**self.saved.content, **{key: parts[key] for key in ("normalizer", "pre_tokenizer", "post_processor")}}
+
+    def components(self) -> Mapping[str, Any]:
+        """Return its normalizer and pre-tokenizer alone, for which no vocabulary is needed."""
+        skeleton = overrides.skeleton({**self.saved.content, "post_processor": None})
+        if self.fast is not None:
+            only = tuple(name for name in self.fast.overrides if name not in overrides.OF_TOKENS)
+            fast = replace(self.fast, overrides=only)
+            overrides.apply(skeleton, fast, self.saved.settings, {}, _ids_of(self.saved.content))
+        return content_of(skeleton)
 
     def backend(self) -> Tokenizer:
         """Return the whole tokenizer."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 
-from texts import CORPUS
+from published.texts import CORPUS
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 _SIZE = 600

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
-from texts import PAIRS, TEXTS
+from published.texts import PAIRS, TEXTS
 
 
 def encodings(tokenizer: Any) -> dict[str, Any]:
@@ -32,7 +34,31 @@ def _features(tokenizer: Any, **options: Any) -> dict[str, Any] | None:
     if tokenizer.pad_token is None:
         return None
     try:
-        batch = tokenizer([first for first, _ in PAIRS], [second for _, second in PAIRS], padding=True, pad_to_multiple_of=1, **options)
+        batch = tokenizer(
+            [first for first, _ in PAIRS],
+            [second for _, second in PAIRS],
+            padding=True,
+            pad_to_multiple_of=1,
+            **options,
+        )
     except (TypeError, ValueError, AssertionError):
         return None
     return {key: values for key, values in batch.items() if isinstance(values, list)}
+
+
+def unequal(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the names of what is not equal in two of `encodings`, where it matters.
+
+    Token types are no matter for a tokenizer that does not write them, nor is a batch that 4.57 could not make.
+    """
+    left_out = {name for name in ("features", "cut") if other[name] is None}
+    if "token_type_ids" not in other["names"]:
+        left_out.add("types")
+    return [name for name in one if name not in left_out and one[name] != other[name]]
+
+
+def digest(found: dict[str, Any]) -> str:
+    """Return a digest of what matters of `encodings`."""
+    names = ["ids", "names", "plain", *(["types"] if "token_type_ids" in found["names"] else [])]
+    text = json.dumps([found[name] for name in names], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

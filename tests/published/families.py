@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import vocabularies
+from published import vocabularies
 
 # What BERT's vocabularies begin with.
 _BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -21,8 +21,8 @@ class Family:
     Attributes:
         name: The class without ``Fast``.
         model_type: Of the configuration beside it, one that either library knows.
-        vocabulary: ``wordpiece``, ``bytes``, ``words`` (BPE with ends of words), ``unigram``, ``llama``, or ``json`` for
-            a class that is only saved as ``tokenizer.json``.
+        vocabulary: ``wordpiece``, ``bytes``, ``words`` (BPE with ends of words), ``clip`` (that over bytes),
+            ``unigram``, ``llama``, or ``json`` for a class that is only saved as ``tokenizer.json``.
         specials: What its vocabulary begins with.
         file: Name of the SentencePiece model.
         trainer: Options of SentencePiece's trainer.
@@ -128,10 +128,31 @@ FAMILIES = [
     Family("OpenAIGPTTokenizer", "openai-gpt", "words", ("<unk>",)),
     _unigram("AlbertTokenizer", "albert", _SPIECE, _ALBERT, do_lower_case=False, keep_accents=True, remove_space=False),
     _unigram("BarthezTokenizer", "mbart", _BPE, _FAIRSEQ),
-    _unigram("BigBirdTokenizer", "big_bird", _SPIECE, {"pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3, "user_defined_symbols": "[SEP],[MASK],[CLS]"}),
+    _unigram(
+        "BigBirdTokenizer",
+        "big_bird",
+        _SPIECE,
+        {"pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3, "user_defined_symbols": "[SEP],[MASK],[CLS]"},
+    ),
     _unigram("CamembertTokenizer", "camembert", _BPE, _FAIRSEQ, add_prefix_space=False),
     _unigram("CpmTokenizer", "xlnet", _SPIECE, _XLNET),
-    _unigram("DebertaV2Tokenizer", "deberta-v2", "spm.model", {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3, "bos_piece": "[CLS]", "eos_piece": "[SEP]", "pad_piece": "[PAD]", "unk_piece": "[UNK]"}, do_lower_case=True, split_by_punct=True),
+    _unigram(
+        "DebertaV2Tokenizer",
+        "deberta-v2",
+        "spm.model",
+        {
+            "pad_id": 0,
+            "bos_id": 1,
+            "eos_id": 2,
+            "unk_id": 3,
+            "bos_piece": "[CLS]",
+            "eos_piece": "[SEP]",
+            "pad_piece": "[PAD]",
+            "unk_piece": "[UNK]",
+        },
+        do_lower_case=True,
+        split_by_punct=True,
+    ),
     _unigram("FNetTokenizer", "fnet", _SPIECE, _ALBERT, do_lower_case=True, keep_accents=False),
     _unigram("LayoutXLMTokenizer", "layoutlmv2", _BPE, _FAIRSEQ),
     _unigram("MBartTokenizer", "mbart", _BPE, _FAIRSEQ, src_lang="de_DE"),
@@ -149,10 +170,22 @@ FAMILIES = [
     _unigram("XLNetTokenizer", "xlnet", _SPIECE, _XLNET, do_lower_case=True, keep_accents=True, remove_space=False),
     Family("CodeLlamaTokenizer", "llama", "llama", file="tokenizer.model", trainer=_LLAMA, options=_ADDED),
     Family("GemmaTokenizer", "gemma", "llama", file="tokenizer.model", trainer=_GEMMA, options=_ADDED),
-    Family("LlamaTokenizer", "llama", "llama", file="tokenizer.model", trainer=_LLAMA, options={**_ADDED, "legacy": False, "add_prefix_space": False}),
+    Family(
+        "LlamaTokenizer",
+        "llama",
+        "llama",
+        file="tokenizer.model",
+        trainer=_LLAMA,
+        options={**_ADDED, "legacy": False, "add_prefix_space": False},
+    ),
     Family("BloomTokenizer", "bloom", "json", options={"add_prefix_space": True}),
     Family("CohereTokenizer", "cohere", "json", options={**_ADDED, "add_prefix_space": True}),
-    Family("GPTNeoXTokenizer", "gpt_neox", "json", options={"add_bos_token": True, "add_eos_token": True, "add_prefix_space": True}),
+    Family(
+        "GPTNeoXTokenizer",
+        "gpt_neox",
+        "json",
+        options={"add_bos_token": True, "add_eos_token": True, "add_prefix_space": True},
+    ),
     Family("NougatTokenizer", "vision-encoder-decoder", "json"),
     Family("PreTrainedTokenizer", "modernbert", "json", options={"add_prefix_space": True}),
     Family("ParakeetTokenizer", "parakeet_ctc", "json"),

@@ -1,14 +1,15 @@
-"""Changes to the files of a saved tokenizer, each a way in which published files differ from what a class defaults to."""
+"""Changes to the files of a saved tokenizer: ways in which published files differ from the defaults of a class."""
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from families import Family
+from published.families import Family
 
 # A tokenizer's files by name, JSON as objects.
 Files = dict[str, Any]
@@ -180,7 +181,10 @@ def _edits(file: dict[str, Any]) -> Iterator[tuple[str, Callable[[dict[str, Any]
         for key in ("clean_text", "handle_chinese_chars", "lowercase"):
             yield f"normalizer: {key} flipped", put("normalizer", {**own, key: not own[key]})
         yield "normalizer: accents kept", put("normalizer", {**own, "strip_accents": False})
-        yield "normalizer: cased, accents stripped", put("normalizer", {**own, "strip_accents": True, "lowercase": False})
+        yield (
+            "normalizer: cased, accents stripped",
+            put("normalizer", {**own, "strip_accents": True, "lowercase": False}),
+        )
     for name, value in _PRE_TOKENIZERS.items():
         yield f"pre_tokenizer: {name}", put("pre_tokenizer", value)
     for name, value in _post_processors(file):
@@ -277,3 +281,12 @@ def write(files: Files, folder: Any) -> None:
         else:
             text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
             (folder / name).write_text(text, encoding="utf-8")
+
+
+def of_record(record: dict[str, Any]) -> tuple[Files, Files | None]:
+    """Return the files of a slow tokenizer, and what 4.57 saved of it, from what `record.py` wrote."""
+    slow = {
+        name: base64.b64decode(content["base64"]) if isinstance(content, dict) and "base64" in content else content
+        for name, content in record["slow"].items()
+    }
+    return slow, record["saved"]
