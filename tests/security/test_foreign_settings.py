@@ -19,7 +19,7 @@ from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_M
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from traps import GOLDEN, PAIRS, Canary, write
+from traps import GOLDEN, PAIRS, Canary, with_module, write
 
 import pairchain
 from pairchain import CrossEncoder
@@ -166,6 +166,52 @@ def test_trust_in_a_model_is_no_trust_in_the_settings_of_a_tokenizer_elsewhere(
 
     with pytest.raises(TrustRequiredError, match="mecab_kwargs"):
         CrossEncoder(classifier, device="cpu", trust_remote_code=True)
+
+
+READS_WORDS = """
+import torch
+from transformers import AutoTokenizer
+from pairchain import Module
+
+class Words(Module):
+    @classmethod
+    def load(cls, model_name_or_path, subfolder="", **kwargs):
+        module = cls()
+        module.tokenizer = AutoTokenizer.from_pretrained(model_name_or_path, subfolder=subfolder)
+        return module
+
+    def forward(self, features, **kwargs):
+        return features
+
+    def save(self, output_path, *args, **kwargs):
+        self.save_config(output_path)
+"""
+
+
+def test_trust_in_code_is_no_trust_in_settings_that_the_code_loads(classifier: Path) -> None:
+    with_module(classifier, "words.Words", {"words.py": READS_WORDS})
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        write(classifier, {f"9_Words/{name}": (classifier / name).read_bytes()})
+    trusted = pairchain.inspect(classifier).approvals
+    assert len(CrossEncoder(classifier, device="cpu", trust_remote_code=trusted)) == 2
+    edit(classifier / "9_Words", "tokenizer_config.json", sudachi_kwargs={"sudachi_config_path": "x.json"})
+
+    with pytest.raises(TrustRequiredError, match="sudachi_kwargs"):
+        CrossEncoder(classifier, device="cpu", trust_remote_code=trusted)
+    report = pairchain.inspect(classifier)
+    assert "sudachi_kwargs" in str(report)
+    assert len(CrossEncoder(classifier, device="cpu", trust_remote_code=report.approvals)) == 2
+
+
+def test_arguments_saved_with_a_model_reach_nothing_else_either(classifier: Path) -> None:
+    saved = {"config_kwargs": {"backbone": "evil/backbone"}, "processor_kwargs": {"sudachi_kwargs": {"x": 1}}}
+    edit(classifier, "sentence_bert_config.json", **saved)
+
+    with pytest.warns(PairchainWarning, match="which is not for a model's file to decide") as caught:
+        CrossEncoder(classifier, device="cpu")
+    said = " ".join(str(warning.message) for warning in caught)
+    assert "'backbone'" in said
+    assert "'sudachi_kwargs'" in said
 
 
 HARMLESS: list[tuple[str, dict[str, Any]]] = [
