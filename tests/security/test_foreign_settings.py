@@ -24,7 +24,7 @@ from traps import GOLDEN, PAIRS, Canary, with_module, write
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, PairchainError, PairchainWarning, TrustRequiredError, UnsafePathError
-from pairchain_transformer.settings.files import Settings
+from pairchain_transformer.settings.files import Settings, processing_settings
 from pairchain_transformer.settings.holding import holding
 from pairchain_transformer.settings.judging import judge
 from pairchain_transformer.settings.saved import forget_what_was_read
@@ -71,6 +71,7 @@ REACHING: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("audio_tokenizer_config.json", {"audio_tokenizer_name_or_path": "evil/sounds"}, "audio_tokenizer_name_or_path"),
     ("config.json", {"model_type": "timm_wrapper"}, "model_type = 'timm_wrapper'"),
+    ("config.json", {"text_config": {"experts_implementation": "sonicmoe"}}, "experts_implementation = 'sonicmoe'"),
     ("config.json", {"use_pretrained_backbone": True}, "use_pretrained_backbone = True"),
     ("config.json", {"backbone": "evil/backbone"}, "backbone = 'evil/backbone'"),
     ("config.json", {"backbone_kwargs": {"pretrained_cfg": {"file": "x"}}}, "backbone_kwargs = "),
@@ -346,6 +347,34 @@ def test_an_index_of_weights_names_no_file_that_a_lock_leaves_out(classifier: Pa
 
     with pytest.raises(UnsafePathError, match="no lock holds it"):
         CrossEncoder(classifier, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("tokenizer_config.json", {"extra_ids": 10**9}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"999999999": {"content": "x"}}}),
+        ("preprocessor_config.json", {"n_fft": 10**9, "feature_extractor_type": "WhisperFeatureExtractor"}),
+        ("processor_config.json", {"feature_extractor": {"feature_size": 10**9}}),
+    ],
+)
+def test_a_setting_counts_no_more_than_a_model_can_have(file: str, values: dict[str, Any], classifier: Path) -> None:
+    edit(classifier, file, **values)
+
+    with pytest.raises(FormatError, match="more than"):
+        CrossEncoder(classifier, device="cpu")
+
+
+@pytest.mark.parametrize("values", [{**OCR, "apply_ocr": True}, OCR])
+@pytest.mark.parametrize("file", ["preprocessor_config.json", "processor_config.json"])
+def test_the_caller_can_switch_off_what_a_part_of_a_processor_reaches(
+    file: str, values: dict[str, Any], classifier: Path
+) -> None:
+    edit(classifier, file, **({"image_processor": values} if file == "processor_config.json" else values))
+    source = pairchain.Source(str(classifier))
+
+    assert processing_settings(source).foreign is not None
+    assert processing_settings(source, {"apply_ocr": False}).foreign is None
 
 
 def test_the_class_itself_is_held_to_its_settings(classifier: Path) -> None:
