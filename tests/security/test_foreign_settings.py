@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import transformers
 from hub_server import HubServer
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
@@ -24,6 +26,7 @@ from traps import GOLDEN, PAIRS, Canary, with_module, write
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, PairchainError, PairchainWarning, TrustRequiredError, UnsafePathError
+from pairchain_transformer.settings import names
 from pairchain_transformer.settings.files import Settings, processing_settings
 from pairchain_transformer.settings.holding import holding
 from pairchain_transformer.settings.judging import judge
@@ -322,11 +325,21 @@ def test_a_file_chooses_no_class_of_another_kind(file: str, values: dict[str, An
         CrossEncoder(classifier, device="cpu")
 
 
-UNREAD = ["README.md", "LICENSE", "notice.txt", "other.lock.json", ".gitattributes", ".git/words", "__pycache__/words"]
+UNREAD = [
+    "words.onnx",
+    "training_args.bin",
+    "README.md",
+    "LICENSE",
+    "notice.txt",
+    "other.lock.json",
+    ".gitattributes",
+    ".git/words",
+    "__pycache__/words",
+]
 
 
 @pytest.mark.parametrize("name", UNREAD)
-@pytest.mark.parametrize("key", ["vocab_file", "merges_file", "tokenizer_file", "spm_file"])
+@pytest.mark.parametrize("key", ["vocab_file", "spm_file"])
 @pytest.mark.parametrize("prefix", ["", "/nowhere/at/all/", "./"])
 def test_a_setting_names_no_file_that_a_lock_leaves_out(key: str, name: str, prefix: str, classifier: Path) -> None:
     if prefix and "/" in name:
@@ -334,9 +347,9 @@ def test_a_setting_names_no_file_that_a_lock_leaves_out(key: str, name: str, pre
     write(classifier, {name: "[PAD]\n"})
     edit(classifier, "tokenizer_config.json", **{key: f"{prefix}{name}"})
 
-    with pytest.raises(UnsafePathError, match="no lock holds it"):
+    with pytest.raises(UnsafePathError, match="a lock does not hold it"):
         CrossEncoder(classifier, device="cpu")
-    assert "no lock holds it" in " ".join(str(pairchain.inspect(classifier)).split())
+    assert "a lock does not hold it" in " ".join(str(pairchain.inspect(classifier)).split())
 
 
 def test_an_index_of_weights_names_no_file_that_a_lock_leaves_out(classifier: Path) -> None:
@@ -345,7 +358,7 @@ def test_an_index_of_weights_names_no_file_that_a_lock_leaves_out(classifier: Pa
     index = {"metadata": {}, "weight_map": {"classifier.weight": "__pycache__/model.safetensors"}}
     write(classifier, {"model.safetensors.index.json": json.dumps(index)})
 
-    with pytest.raises(UnsafePathError, match="no lock holds it"):
+    with pytest.raises(UnsafePathError, match="a lock does not hold it"):
         CrossEncoder(classifier, device="cpu")
 
 
@@ -450,6 +463,28 @@ def test_no_argument_of_any_tokenizer_takes_a_path_out_of_the_model(classifier: 
                     continue
                 assert found.reaching or secret not in json.dumps(found.passed), (cls, key, value)
     assert len(classes) > 90
+
+
+KEYS = st.sampled_from([*sorted(names.PLAIN | names.TEXT | names.FILE), "sep_token", "vocab_file", "image_processor"])
+KEYS |= st.text("abc_", min_size=1, max_size=6)
+SECRET = __file__
+
+
+@given(
+    st.recursive(
+        st.just(SECRET) | st.booleans() | st.integers() | st.text(max_size=4),
+        lambda inside: st.lists(inside, max_size=3) | st.dictionaries(KEYS, inside, max_size=3),
+        max_leaves=8,
+    ).flatmap(lambda value: KEYS.map(lambda key: {key: value}))
+)
+def test_wherever_a_path_out_of_the_model_stands_it_reaches_no_class(values: dict[str, Any]) -> None:
+    source = pairchain.Source(str(GOLDEN / "bert_seqcls_1label" / "model"))
+
+    try:
+        found = judge(values, source, "processor_config.json")
+    except FormatError:
+        return
+    assert SECRET not in json.dumps(found.passed) + json.dumps(found.files)
 
 
 def test_what_was_read_for_a_setting_from_outside_is_not_saved(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pairchain.errors import FormatError, UnsafePathError
-from pairchain.file_hashes import counts
+from pairchain.file_hashes import counts, is_for_others
 from pairchain.files import check_inside
 from pairchain.foreign_settings import Setting
 from pairchain.source import Source
@@ -201,9 +201,9 @@ def check_counts_in_lock(source: Source, name: str, said: str) -> None:
     """
     path = PurePosixPath(name).as_posix()
     # some file systems take no notice of case
-    if not (counts(path, ()) and counts(path.lower(), ())):
+    if not all(counts(name, ()) and not is_for_others(name, (), ()) for name in (path, path.lower())):
         raise UnsafePathError(
-            f"{said}, a file that is not part of a model: no lock holds it.",
+            f"{said}, a file that no load should read: a lock does not hold it.",
             where=str(source),
             next_step="give the file another name if you made it; if not, do not load this model.",
         )
