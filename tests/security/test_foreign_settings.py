@@ -13,18 +13,21 @@ from typing import Any
 import pytest
 import transformers
 from hub_server import HubServer
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from traps import GOLDEN, PAIRS, Canary, write
+from traps import GOLDEN, PAIRS, Canary, with_module, write
 
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, PairchainError, PairchainWarning, TrustRequiredError, UnsafePathError
-from pairchain_transformer.settings.files import Settings
+from pairchain_transformer.settings import names
+from pairchain_transformer.settings.files import Settings, processing_settings
 from pairchain_transformer.settings.holding import holding
 from pairchain_transformer.settings.judging import judge
 from pairchain_transformer.settings.saved import forget_what_was_read
@@ -71,6 +74,7 @@ REACHING: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("audio_tokenizer_config.json", {"audio_tokenizer_name_or_path": "evil/sounds"}, "audio_tokenizer_name_or_path"),
     ("config.json", {"model_type": "timm_wrapper"}, "model_type = 'timm_wrapper'"),
+    ("config.json", {"text_config": {"experts_implementation": "sonicmoe"}}, "experts_implementation = 'sonicmoe'"),
     ("config.json", {"use_pretrained_backbone": True}, "use_pretrained_backbone = True"),
     ("config.json", {"backbone": "evil/backbone"}, "backbone = 'evil/backbone'"),
     ("config.json", {"backbone_kwargs": {"pretrained_cfg": {"file": "x"}}}, "backbone_kwargs = "),
@@ -166,6 +170,52 @@ def test_trust_in_a_model_is_no_trust_in_the_settings_of_a_tokenizer_elsewhere(
 
     with pytest.raises(TrustRequiredError, match="mecab_kwargs"):
         CrossEncoder(classifier, device="cpu", trust_remote_code=True)
+
+
+READS_WORDS = """
+import torch
+from transformers import AutoTokenizer
+from pairchain import Module
+
+class Words(Module):
+    @classmethod
+    def load(cls, model_name_or_path, subfolder="", **kwargs):
+        module = cls()
+        module.tokenizer = AutoTokenizer.from_pretrained(model_name_or_path, subfolder=subfolder)
+        return module
+
+    def forward(self, features, **kwargs):
+        return features
+
+    def save(self, output_path, *args, **kwargs):
+        self.save_config(output_path)
+"""
+
+
+def test_trust_in_code_is_no_trust_in_settings_that_the_code_loads(classifier: Path) -> None:
+    with_module(classifier, "words.Words", {"words.py": READS_WORDS})
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        write(classifier, {f"9_Words/{name}": (classifier / name).read_bytes()})
+    trusted = pairchain.inspect(classifier).approvals
+    assert len(CrossEncoder(classifier, device="cpu", trust_remote_code=trusted)) == 2
+    edit(classifier / "9_Words", "tokenizer_config.json", sudachi_kwargs={"sudachi_config_path": "x.json"})
+
+    with pytest.raises(TrustRequiredError, match="sudachi_kwargs"):
+        CrossEncoder(classifier, device="cpu", trust_remote_code=trusted)
+    report = pairchain.inspect(classifier)
+    assert "sudachi_kwargs" in str(report)
+    assert len(CrossEncoder(classifier, device="cpu", trust_remote_code=report.approvals)) == 2
+
+
+def test_arguments_saved_with_a_model_reach_nothing_else_either(classifier: Path) -> None:
+    saved = {"config_kwargs": {"backbone": "evil/backbone"}, "processor_kwargs": {"sudachi_kwargs": {"x": 1}}}
+    edit(classifier, "sentence_bert_config.json", **saved)
+
+    with pytest.warns(PairchainWarning, match="which is not for a model's file to decide") as caught:
+        CrossEncoder(classifier, device="cpu")
+    said = " ".join(str(warning.message) for warning in caught)
+    assert "'backbone'" in said
+    assert "'sudachi_kwargs'" in said
 
 
 HARMLESS: list[tuple[str, dict[str, Any]]] = [
@@ -275,11 +325,21 @@ def test_a_file_chooses_no_class_of_another_kind(file: str, values: dict[str, An
         CrossEncoder(classifier, device="cpu")
 
 
-UNREAD = ["README.md", "LICENSE", "notice.txt", "other.lock.json", ".gitattributes", ".git/words", "__pycache__/words"]
+UNREAD = [
+    "words.onnx",
+    "training_args.bin",
+    "README.md",
+    "LICENSE",
+    "notice.txt",
+    "other.lock.json",
+    ".gitattributes",
+    ".git/words",
+    "__pycache__/words",
+]
 
 
 @pytest.mark.parametrize("name", UNREAD)
-@pytest.mark.parametrize("key", ["vocab_file", "merges_file", "tokenizer_file", "spm_file"])
+@pytest.mark.parametrize("key", ["vocab_file", "spm_file"])
 @pytest.mark.parametrize("prefix", ["", "/nowhere/at/all/", "./"])
 def test_a_setting_names_no_file_that_a_lock_leaves_out(key: str, name: str, prefix: str, classifier: Path) -> None:
     if prefix and "/" in name:
@@ -287,9 +347,9 @@ def test_a_setting_names_no_file_that_a_lock_leaves_out(key: str, name: str, pre
     write(classifier, {name: "[PAD]\n"})
     edit(classifier, "tokenizer_config.json", **{key: f"{prefix}{name}"})
 
-    with pytest.raises(UnsafePathError, match="no lock holds it"):
+    with pytest.raises(UnsafePathError, match="a lock does not hold it"):
         CrossEncoder(classifier, device="cpu")
-    assert "no lock holds it" in " ".join(str(pairchain.inspect(classifier)).split())
+    assert "a lock does not hold it" in " ".join(str(pairchain.inspect(classifier)).split())
 
 
 def test_an_index_of_weights_names_no_file_that_a_lock_leaves_out(classifier: Path) -> None:
@@ -298,8 +358,36 @@ def test_an_index_of_weights_names_no_file_that_a_lock_leaves_out(classifier: Pa
     index = {"metadata": {}, "weight_map": {"classifier.weight": "__pycache__/model.safetensors"}}
     write(classifier, {"model.safetensors.index.json": json.dumps(index)})
 
-    with pytest.raises(UnsafePathError, match="no lock holds it"):
+    with pytest.raises(UnsafePathError, match="a lock does not hold it"):
         CrossEncoder(classifier, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("tokenizer_config.json", {"extra_ids": 10**9}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"999999999": {"content": "x"}}}),
+        ("preprocessor_config.json", {"n_fft": 10**9, "feature_extractor_type": "WhisperFeatureExtractor"}),
+        ("processor_config.json", {"feature_extractor": {"feature_size": 10**9}}),
+    ],
+)
+def test_a_setting_counts_no_more_than_a_model_can_have(file: str, values: dict[str, Any], classifier: Path) -> None:
+    edit(classifier, file, **values)
+
+    with pytest.raises(FormatError, match="more than"):
+        CrossEncoder(classifier, device="cpu")
+
+
+@pytest.mark.parametrize("values", [{**OCR, "apply_ocr": True}, OCR])
+@pytest.mark.parametrize("file", ["preprocessor_config.json", "processor_config.json"])
+def test_the_caller_can_switch_off_what_a_part_of_a_processor_reaches(
+    file: str, values: dict[str, Any], classifier: Path
+) -> None:
+    edit(classifier, file, **({"image_processor": values} if file == "processor_config.json" else values))
+    source = pairchain.Source(str(classifier))
+
+    assert processing_settings(source).foreign is not None
+    assert processing_settings(source, {"apply_ocr": False}).foreign is None
 
 
 def test_the_class_itself_is_held_to_its_settings(classifier: Path) -> None:
@@ -375,6 +463,28 @@ def test_no_argument_of_any_tokenizer_takes_a_path_out_of_the_model(classifier: 
                     continue
                 assert found.reaching or secret not in json.dumps(found.passed), (cls, key, value)
     assert len(classes) > 90
+
+
+KEYS = st.sampled_from([*sorted(names.PLAIN | names.TEXT | names.FILE), "sep_token", "vocab_file", "image_processor"])
+KEYS |= st.text("abc_", min_size=1, max_size=6)
+SECRET = __file__
+
+
+@given(
+    st.recursive(
+        st.just(SECRET) | st.booleans() | st.integers() | st.text(max_size=4),
+        lambda inside: st.lists(inside, max_size=3) | st.dictionaries(KEYS, inside, max_size=3),
+        max_leaves=8,
+    ).flatmap(lambda value: KEYS.map(lambda key: {key: value}))
+)
+def test_wherever_a_path_out_of_the_model_stands_it_reaches_no_class(values: dict[str, Any]) -> None:
+    source = pairchain.Source(str(GOLDEN / "bert_seqcls_1label" / "model"))
+
+    try:
+        found = judge(values, source, "processor_config.json")
+    except FormatError:
+        return
+    assert SECRET not in json.dumps(found.passed) + json.dumps(found.files)
 
 
 def test_what_was_read_for_a_setting_from_outside_is_not_saved(tmp_path: Path) -> None:

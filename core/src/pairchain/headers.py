@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +47,19 @@ class Weights:
         parameters: How many numbers there are, by their dtype's name in safetensors, such as ``F32``.
         bytes: Their size.
         tensors: How many tensors there are.
+        shapes: The shape of each, by its name.
     """
 
     parameters: Mapping[str, int]
     bytes: int
     tensors: int
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __add__(self, other: Weights) -> Weights:
         dtypes = sorted({*self.parameters, *other.parameters})
         parameters = {name: self.parameters.get(name, 0) + other.parameters.get(name, 0) for name in dtypes}
-        return Weights(parameters, self.bytes + other.bytes, self.tensors + other.tensors)
+        shapes = {**self.shapes, **other.shapes}
+        return Weights(parameters, self.bytes + other.bytes, self.tensors + other.tensors, shapes)
 
     @property
     def total(self) -> int:
@@ -140,7 +143,8 @@ def _described(text: bytes, shown: str) -> Weights:
     """
     try:
         header = json.loads(text)
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        named = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        tensors = list(named.values())
         total: dict[str, int] = {}
         for entry in tensors:
             dtype, shape = entry["dtype"], entry["shape"]
@@ -152,7 +156,8 @@ def _described(text: bytes, shown: str) -> Weights:
             raise ValueError
     except (ValueError, RecursionError, TypeError, LookupError, AttributeError) as error:
         raise _damaged(shown, "its header cannot be read.") from error
-    return Weights(dict(sorted(total.items())), max(ends, default=0), len(tensors))
+    shapes = {name: tuple(entry["shape"]) for name, entry in named.items()}
+    return Weights(dict(sorted(total.items())), max(ends, default=0), len(tensors), shapes)
 
 
 def _is_count(value: Any) -> bool:

@@ -19,6 +19,7 @@ from pairchain.errors import PluginConflictError, PluginError, warn
 from pairchain.registry import Registry, default
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
     from torch import nn
@@ -65,6 +66,13 @@ class Specification:
         self, name: str, revision: str | None, cache_folder: str | None
     ) -> os.PathLike[str] | None:
         """Return a local folder with the files of ``name``, such as ``s3://bucket/model``, or None if not yours."""
+
+    @hookspec
+    def pairchain_guard_load(self, source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None] | None:
+        """Return what holds your library to the policy of a load while another's class loads with it; or None.
+
+        ``source`` is the module's folder, and ``given`` what the caller passes in ``processor_kwargs``.
+        """
 
     @hookspec
     def pairchain_compare(self, model: Any, pairs: Sequence[Any], options: Mapping[str, Any]) -> Any:

@@ -218,9 +218,12 @@ class _Inspection:
                 return small
         facts = UNKNOWN
         owner = plugin or foreseen
+        answers = self._asked("pairchain_inspect_module", type_name=entry.type, source=home) or ()
         if owner is not None:
-            answers = self._asked("pairchain_inspect_module", type_name=entry.type, source=home) or ()
             facts = next((a.value for a in answers if a.distribution == owner.distribution), UNKNOWN)
+        elif provider is not None:
+            # code may load the files with a library that a plugin knows the settings of
+            facts = replace(UNKNOWN, settings=[found for a in answers for found in a.value.settings])
         self._add_checkpoint_code(home, facts)
         return facts
 

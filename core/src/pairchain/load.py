@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -212,6 +213,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
         with (
             custom_import.noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
             guard.guarding(request.source.within(path), request.resolver.source),
+            _guarded_by_plugins(cls, request, path),
         ):
             module = _called(cls.load, request, path)
     except (PairchainError, Warning, MemoryError):
@@ -227,6 +229,17 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ChainError(f"{cls.__name__}.load returned {module!r}, which is not a module.", where=str(request.source))
     return module
+
+
+@contextmanager
+def _guarded_by_plugins(cls: Any, request: LoadRequest, path: str) -> Iterator[None]:
+    """Let plugins hold their libraries to the policy while a class that is no plugin's own loads with them."""
+    with ExitStack() as stack:
+        if Module not in cls.__mro__ or custom_import.code_of(cls) is not None:
+            source = request.source.within(path)
+            for answer in hooks.ask("pairchain_guard_load", source=source, given=request.processor_kwargs):
+                stack.enter_context(answer.value)
+        yield
 
 
 def _refuse_pickle(source: Source) -> None:

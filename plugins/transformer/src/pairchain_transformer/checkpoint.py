@@ -8,6 +8,7 @@ from typing import Any
 
 from pairchain.errors import FormatError, UnsafePathError
 from pairchain.files import read_json_object
+from pairchain.headers import read_headers
 from pairchain.hub_names import is_path
 from pairchain.source import Source
 from pairchain_transformer.libraries import require_peft
@@ -37,6 +38,9 @@ _COUNTED = (
     (re.compile("experts$"), 2**13),
     (re.compile("^num_|^n_"), 2**24),
 )
+# A rank that is not looked into.
+_MOST_RANK = 1024
+
 # Experts in all layers together, of which each may be a module of its own.
 _MOST_EXPERTS = 2**17
 
@@ -78,8 +82,22 @@ def check_adapter(source: Source) -> None:
             f"{shown}: an adapter of the kind {kind!r} is not loaded from a model's file.",
             next_step=f"merge it into its model and save that; the kinds are {', '.join(sorted(_ADAPTERS))}.",
         )
+    _check_rank(source, config, shown)
     if config.get("megatron_config"):
         raise FormatError(f"{shown}: megatron_config makes the package peft import {config.get('megatron_core')!r}.")
+
+
+def _check_rank(source: Source, config: dict[str, Any], shown: str) -> None:
+    """Refuse an adapter of a higher rank than its own tensors have: the package peft makes matrices of that rank."""
+    pattern = config.get("rank_pattern")
+    ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
+    rank = max((rank for rank in ranks if isinstance(rank, int)), default=0)
+    if rank <= _MOST_RANK or not source.has("adapter_model.safetensors"):
+        return
+    weights = read_headers(source)
+    largest = max((length for shape in weights.shapes.values() for length in shape), default=0) if weights else 0
+    if rank > largest:
+        raise FormatError(f"{shown}: the rank is {rank:,}, and its tensors have {largest:,} rows at most.")
 
 
 def repository_named(name: str, *, shown_as: str) -> str:

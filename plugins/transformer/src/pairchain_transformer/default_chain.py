@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pairchain import hookimpl
+from pairchain import hookimpl, trust
 from pairchain.errors import ChainError
 from pairchain.files import read_json_object
 from pairchain.modality import MESSAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
     from torch import nn
 
     from pairchain import Source
@@ -46,6 +49,21 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
     transformer = Transformer(**options, transformer_task="text-generation")
     ids = {word: _token_id(transformer.tokenizer, word) for word in (TRUE_WORD, FALSE_WORD)}
     return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]
+
+
+@hookimpl
+def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None] | None:
+    """Return what holds the transformers library to the settings that a model's file may set, if there are any."""
+    from pairchain_transformer.checkpoint import read_settings
+    from pairchain_transformer.settings.files import configuration_settings, has_settings, processing_settings
+
+    if "model_type" in read_settings(source, "config.json") and (found := configuration_settings(source)) is not None:
+        trust.require_settings(found)
+    if not has_settings(source):
+        return None
+    from pairchain_transformer.settings.holding import holding
+
+    return holding(source, given, processing_settings(source, given), may_be_trusted=True)
 
 
 @hookimpl

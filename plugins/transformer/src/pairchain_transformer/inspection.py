@@ -23,6 +23,7 @@ from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain_transformer import checkpoint, saving
 from pairchain_transformer.settings.files import configuration_settings, processing_settings
+from pairchain_transformer.sizes import check_sizes
 from pairchain_transformer.tasks import TASKS, Task
 
 # What tokenizers keep their vocabulary in, besides the files that are not made for one class of them.
@@ -74,6 +75,9 @@ def _facts(
         faults += _unsupported(source, config, task)
     if not checkpoint.CHOOSES_WEIGHTS & settings.get("model_kwargs", {}).keys():
         attempt(_check_weights, source)
+        if base is None and config and not faults:
+            attempt(_check_counts, source, config)
+            attempt(check_sizes, source, {**config, **settings.get("config_kwargs", {})})
     elsewhere = {} if base is None else {ADAPTED: base}
     if (tokenizer := settings.get("tokenizer_name_or_path")) not in (None, source.name):
         elsewhere[TOKENIZER] = tokenizer
@@ -198,6 +202,10 @@ def _check_weights(source: Source) -> None:
         where=str(source),
         next_step="save or fetch the model again; it is incomplete.",
     )
+
+
+def _check_counts(source: Source, config: Mapping[str, Any]) -> None:
+    checkpoint.check_counts(dict(config), shown_as=f"config.json of {source.name}")
 
 
 def _check_tokenizer(source: Source, config: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pairchain.files import read_json_object, warn_unknown_key
 from pairchain.source import Source
 from pairchain_transformer.checkpoint import repository_named
 from pairchain_transformer.legacy import CONFIG_FILES, DEFAULT_TASK, MODALITIES, RENAMED_ARGUMENTS
+from pairchain_transformer.settings.reaching import reached_by_configuration
 from pairchain_transformer.tasks import task_named
 
 # What the file may hold, each an argument of Transformer of the same name.
@@ -126,7 +127,8 @@ def _may_set(group: str, key: str, value: Any) -> bool:
     if key == "attn_implementation":
         return group != "processor_kwargs" and not may_need_kernels(value)
     if group == "config_kwargs":
-        return key not in _NOT_FOR_CONFIGS and not key.startswith("_")
+        reaching = any(reached_by_configuration({key: value}))
+        return key not in _NOT_FOR_CONFIGS and not key.startswith("_") and not reaching
     return key in (_FOR_MODELS if group == "model_kwargs" else _FOR_PROCESSORS)
 
 

@@ -51,6 +51,11 @@ def warn_of_left_out(file: str, key: str, why: str) -> None:
         warn(f"{file} sets {key!r}, which {why}{near}; it is left out, unless you pass it in processor_kwargs.")
 
 
+def has_settings(source: Source) -> bool:
+    """Return whether there is a file of settings of a tokenizer or processor in ``source``."""
+    return any(source.file(name) is not None for name in (TOKENIZER, SPECIAL_TOKENS, *_PROCESSORS, _AUDIO_TOKENIZER))
+
+
 def processing_settings(source: Source, given: Collection[str] = ()) -> Settings:
     """Return what the files of a tokenizer or processor in ``source`` say.
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pairchain.errors import FormatError, UnsafePathError
-from pairchain.file_hashes import counts
+from pairchain.file_hashes import counts, is_for_others
 from pairchain.files import check_inside
 from pairchain.foreign_settings import Setting
 from pairchain.source import Source
@@ -20,6 +20,7 @@ from pairchain_transformer.settings.reaching import has_rule, reached, reached_b
 
 _PART = re.compile(r"(image_processor|video_processor|feature_extractor|audio_processor|tokenizer)$")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_BEGINS_PATH = re.compile(r"[/\\~.]|.:", re.DOTALL)
 _MOST_SHOWN = 200
 _LONGEST_PATH = 4096
 
@@ -62,7 +63,7 @@ def judge(
 
     Raises:
         UnsafePathError: A setting is a path out of the model, or names a file that no lock holds.
-        FormatError: A setting names a class of the wrong kind.
+        FormatError: A setting names a class of the wrong kind, or counts more of something than any model has.
     """
     found = Judgement()
     shown = f"{file} of {source.name}"
@@ -77,7 +78,8 @@ def judge(
         elif key in names.DEAD:
             found.left_out[key] = ""
         elif _is_part(key, value):
-            inner = judge(value, source, f"{file}: {key}", _classes_in(value), is_own_code=is_own_code)
+            shown_as = f"{file}: {key}"
+            inner = judge(value, source, shown_as, _classes_in(value), given=given, is_own_code=is_own_code)
             _take_in(found, key, inner)
         elif _names_file(key, value):
             found.left_out[key] = ""
@@ -85,6 +87,7 @@ def judge(
                 found.files[key] = path
         else:
             refuse_paths_out({key: value}, source, shown)
+            _check_count(key, value, shown)
             if not is_own_code:
                 _check_class(key, value, shown)
             if is_own_code or _may_pass(key, value):
@@ -153,6 +156,18 @@ def _check_class(key: str, value: Any, shown: str) -> None:
         )
 
 
+def _check_count(key: str, value: Any, shown: str) -> None:
+    most = names.COUNTS.get(key)
+    if key == "added_tokens_decoder" and isinstance(value, dict):
+        # the library fills the places between them
+        value, most = max((int(number) for number in value if str(number).isdigit()), default=0), names.MOST_TOKENS
+    if most is not None and isinstance(value, int | float) and value > most:
+        raise FormatError(
+            f"{shown}: {key!r} is {value:,}, more than {most:,}.",
+            next_step="save or fetch the model again; no model has as many.",
+        )
+
+
 def _file(source: Source, key: str, value: str | None, shown: str) -> str | None:
     """Return the local copy of the file that a setting names, or None if it names none of the model.
 
@@ -186,9 +201,9 @@ def check_counts_in_lock(source: Source, name: str, said: str) -> None:
     """
     path = PurePosixPath(name).as_posix()
     # some file systems take no notice of case
-    if not (counts(path, ()) and counts(path.lower(), ())):
+    if not all(counts(name, ()) and not is_for_others(name, (), ()) for name in (path, path.lower())):
         raise UnsafePathError(
-            f"{said}, a file that is not part of a model: no lock holds it.",
+            f"{said}, a file that no load should read: a lock does not hold it.",
             where=str(source),
             next_step="give the file another name if you made it; if not, do not load this model.",
         )
@@ -202,32 +217,54 @@ def _is_inside(path: str) -> bool:
     return True
 
 
-def refuse_paths_out(values: Any, source: Source, shown: str, key: str = "", *, urls: bool = True) -> None:
+def refuse_paths_out(values: Any, source: Source, shown: str, *, urls: bool = True) -> None:
     """Raise if a text at any depth of settings is a path on this machine out of the model, or the address of a file.
 
     Args:
         values: The settings.
         source: The model.
         shown: What to call the file they are in.
-        key: The key that they stand under.
         urls: Whether addresses are refused; in a configuration they are for people.
 
     Raises:
         UnsafePathError: Naming it.
     """
-    if isinstance(values, Mapping):
+    for key, text in _texts(values):
+        if _leads_out(text, source, key) or (urls and _is_address(key, text)):
+            raise UnsafePathError(
+                f"{shown}: {key!r} is {_short(text)}, which is outside the model's folder.",
+                next_step="put the file that it needs beside the model; if you do not know it, do not load this model.",
+            )
+
+
+def _texts(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text at any depth after the key that it is under; of tokens and templates only what may be a path."""
+    if _is_text(key):
+        # what the key of an outer object says of its text holds for all of it, and a vocabulary may have very many
+        yield from ((key, text) for text in _flat_texts(values) if _BEGINS_PATH.match(text))
+    elif isinstance(values, dict):
         for name, value in values.items():
             if name not in names.DEAD:
-                # what the key of an outer object says of its text holds for all of it
-                refuse_paths_out(value, source, shown, key if _is_text(key) else str(name), urls=urls)
+                yield from _texts(value, name)
     elif isinstance(values, list):
         for value in values:
-            refuse_paths_out(value, source, shown, key, urls=urls)
-    elif isinstance(values, str) and (_leads_out(values, source, key) or (urls and _is_address(key, values))):
-        raise UnsafePathError(
-            f"{shown}: {key!r} is {_short(values)}, which is outside the model's folder.",
-            next_step="put the file that it needs beside the model; if you do not know it, do not load this model.",
-        )
+            yield from _texts(value, key)
+    elif isinstance(values, str):
+        yield key, values
+
+
+def _flat_texts(value: Any) -> list[str]:
+    found: list[str] = []
+    waiting = [value]
+    while waiting:
+        inside = waiting.pop()
+        if isinstance(inside, str):
+            found.append(inside)
+        elif isinstance(inside, dict):
+            waiting.extend(inside.values())
+        elif isinstance(inside, list):
+            waiting.extend(inside)
+    return found
 
 
 def _is_address(key: str, text: str) -> bool:

@@ -121,6 +121,22 @@ LOADING = frozenset(
     """.split()
 )
 
+# What a class makes a list or a matrix of when it is built, with more of each than any model has.
+COUNTS = {
+    "extra_ids": 2**16,
+    "num_madeup_words": 2**16,
+    "n_fft": 2**16,
+    "fft_window_size": 2**16,
+    "frame_length": 2**20,
+    "win_length": 2**20,
+    "feature_size": 2**13,
+    "num_mel_bins": 2**13,
+    "n_mels": 2**13,
+    "num_chroma": 2**13,
+    "sampling_rate": 2**22,
+}
+MOST_TOKENS = 2**24
+
 # A class that a file may choose for a tokenizer or for a part of a processor is called like one.
 CLASSES = {
     "tokenizer_class": r"\w*Tokenizer\w*|\w+Backend",

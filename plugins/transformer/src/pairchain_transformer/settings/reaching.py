@@ -123,7 +123,18 @@ _CLASS_OF_MODEL = {
     "wav2vec2_phoneme": "Wav2Vec2PhonemeCTCTokenizer",
 }
 
+
+def _is_own_experts(value: Any) -> bool:
+    values = value.values() if isinstance(value, Mapping) else [value]
+    return all(one in (None, "eager", "batched_mm", "grouped_mm") for one in values)
+
+
+_EXPERTS = _Rule("compiled kernels of another repository", _is_own_experts)
+
 _CONFIGURATION = {
+    "experts_implementation": _EXPERTS,
+    "_experts_implementation": _EXPERTS,
+    "_experts_implementation_internal": _EXPERTS,
     "use_pretrained_backbone": _Rule("the weights of another repository"),
     "backbone": _Rule("a repository of its choice, which is read with your token", _is_no_repository),
     "backbone_kwargs": _Rule(_TIMM, _is_numbers),
