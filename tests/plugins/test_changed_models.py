@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ Change = Callable[[CrossEncoder], Any]
 
 
 def log_odds(folder: Path) -> CrossEncoder:
-    transformer = Transformer(save_tiny(folder, "qwen3", "ForCausalLM", num_hidden_layers=3), transformer_task="text-generation")
+    transformer = Transformer(
+        save_tiny(folder, "qwen3", "ForCausalLM", num_hidden_layers=3), transformer_task="text-generation"
+    )
     return CrossEncoder(modules=[transformer, LogitScore(7, 9)], activation_fn=nn.Identity(), device="cpu")
 
 
@@ -43,7 +45,9 @@ def last_token(folder: Path) -> CrossEncoder:
 
 
 def first_token(folder: Path) -> CrossEncoder:
-    return pooled(Transformer(save_tiny(folder, "bert", num_hidden_layers=3), transformer_task="feature-extraction"), "cls")
+    return pooled(
+        Transformer(save_tiny(folder, "bert", num_hidden_layers=3), transformer_task="feature-extraction"), "cls"
+    )
 
 
 def pooled(transformer: Transformer, mode: str) -> CrossEncoder:
@@ -212,7 +216,10 @@ def other_body(model: CrossEncoder) -> None:
 def load_state(*, assign: bool) -> Change:
     def change(model: CrossEncoder) -> None:
         torch.manual_seed(5)
-        state = {name: torch.randn_like(value) * 0.1 if value.is_floating_point() else value for name, value in whole(model).state_dict().items()}
+        state = {
+            name: torch.randn_like(value) * 0.1 if value.is_floating_point() else value
+            for name, value in whole(model).state_dict().items()
+        }
         whole(model).load_state_dict(state, assign=assign)
 
     return change
@@ -238,7 +245,8 @@ CHANGES: dict[str, Change] = {
     "a hook on the last layer": lambda model: hook(layers(model)[-1]),
     "a hook on the embeddings": lambda model: hook(embeddings(model)),
     "a hook before the model": lambda model: whole(model).register_forward_pre_hook(
-        lambda module, args, kwargs: (args, {**kwargs, "input_ids": kwargs["input_ids"].clamp(max=20)}), with_kwargs=True
+        lambda module, args, kwargs: (args, {**kwargs, "input_ids": kwargs["input_ids"].clamp(max=20)}),
+        with_kwargs=True,
     ),
     "a hook before a layer": lambda model: layers(model)[0].register_forward_pre_hook(
         lambda module, args: (args[0] * 1.5, *args[1:])
@@ -289,7 +297,9 @@ CHANGES: dict[str, Change] = {
     "an adapter in the attention": attention_lora,
     "half precision and back": to_half_and_back,
     "a parametrization by a method": lambda model: setattr(
-        linear(model), "forward", lambda given: nn.functional.linear(given, linear(model).weight * 2, linear(model).bias)
+        linear(model),
+        "forward",
+        lambda given: nn.functional.linear(given, linear(model).weight * 2, linear(model).bias),
     ),
 }
 
@@ -311,8 +321,12 @@ HEADS: dict[str, Change] = {
     ),
     "a head that another class computes": lambda model: set_head(model, Scaled(16, head(model).out_features)),
     "the head's weight by .data": lambda model: head(model).weight.data.mul_(-2.0),
-    "an adapter in the head": lambda model: lora("lm_head" if hasattr(whole(model), "lm_head") else "classifier")(model),
-    "a parametrization of the head": lambda model: parametrize.register_parametrization(head(model), "weight", Doubled()),
+    "an adapter in the head": lambda model: lora("lm_head" if hasattr(whole(model), "lm_head") else "classifier")(
+        model
+    ),
+    "a parametrization of the head": lambda model: parametrize.register_parametrization(
+        head(model), "weight", Doubled()
+    ),
 }
 
 
@@ -363,7 +377,9 @@ def test_embeddings_that_somebody_mixes_are_computed_with_all_tokens(chains: dic
     np.testing.assert_allclose(scores, expected, **EXACT)
 
 
-@pytest.mark.parametrize(("chain", "name", "change"), [pytest.param(*case, id=f"{case[0]}-{case[1]}") for case in CASES])
+@pytest.mark.parametrize(
+    ("chain", "name", "change"), [pytest.param(*case, id=f"{case[0]}-{case[1]}") for case in CASES]
+)
 def test_what_was_found_out_before_does_not_outlive_a_change(
     chain: str, name: str, change: Change, chains: dict[str, CrossEncoder]
 ) -> None:
@@ -456,7 +472,9 @@ def other_attention(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def every_hook(monkeypatch: pytest.MonkeyPatch) -> Any:
-    return register_module_forward_hook(lambda module, given, output: mixed(output) if "MLP" in str(type(module)) else None)
+    return register_module_forward_hook(
+        lambda module, given, output: mixed(output) if "MLP" in str(type(module)) else None
+    )
 
 
 @pytest.mark.parametrize("change", [louder_norm, unturned, other_attention, every_hook])

@@ -28,6 +28,7 @@ from pairchain.pool import WorkerPool, default_devices
 from pairchain.probe import fastest
 from pairchain.prompts import choose
 from pairchain.trace import Trace, traced
+from pairchain.untrained import refuse_random_weights
 
 
 class Scorer(ModuleChain):
@@ -37,11 +38,13 @@ class Scorer(ModuleChain):
         prompts: Prompt texts by name.
         default_prompt_name: The prompt used when none is asked for.
         tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
+        allow_random_head: Whether every call may score with weights that are random.
     """
 
     prompts: dict[str, str]
     default_prompt_name: str | None
     tokens_per_batch: int | None = None
+    allow_random_head: bool = False
     _num_labels: int | None
 
     @accepts_older_arguments(renamed=PREDICT_RENAMES, ignored=PREDICT_IGNORED)
@@ -61,6 +64,7 @@ class Scorer(ModuleChain):
         pool: WorkerPool | None = None,
         chunk_size: int | None = None,
         allow_non_finite: bool = False,
+        allow_random_head: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Return a score for each pair, in the order of ``inputs``.
@@ -79,6 +83,7 @@ class Scorer(ModuleChain):
             pool: Workers that score instead of this process; see `start_multi_process_pool`.
             chunk_size: Pairs that a worker takes at a time.
             allow_non_finite: Return scores that are NaN or infinite instead of raising.
+            allow_random_head: Score although weights that the model's files lack are random; so are the scores.
             **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
 
         Returns:
@@ -87,6 +92,7 @@ class Scorer(ModuleChain):
 
         Raises:
             InputError: An input cannot be scored; the message says which and why.
+            RandomWeightsError: The model's files lack some of its weights, and nobody trained them.
             UnknownKeywordError: No module takes a keyword.
             NonFiniteScoresError: Scores are NaN or infinite.
         """
@@ -94,6 +100,7 @@ class Scorer(ModuleChain):
             checked_count(batch_size, "batch_size")
         batch = as_batch(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
+        self._refuse_random_weights(allow_random_head)
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
         check_supported(batch.items, getattr(self.input_module, "modalities", ["text"]))
         if any(module.training for module in self.modules()):
@@ -139,6 +146,7 @@ class Scorer(ModuleChain):
         pool: WorkerPool | None = None,
         chunk_size: int | None = None,
         allow_non_finite: bool = False,
+        allow_random_head: bool = False,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
         """Return the documents from the best to the worst for ``query``.
@@ -151,6 +159,7 @@ class Scorer(ModuleChain):
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
             device, pool, chunk_size, **kwargs: Likewise.
             allow_non_finite: Likewise; NaN ranks last.
+            allow_random_head: As for `predict`.
 
         Returns:
             A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float. Equal
@@ -173,6 +182,7 @@ class Scorer(ModuleChain):
             pool=pool,
             chunk_size=chunk_size,
             allow_non_finite=allow_non_finite,
+            allow_random_head=allow_random_head,
             **kwargs,
         )
         return ranked[0]
@@ -209,6 +219,7 @@ class Scorer(ModuleChain):
         lists = [as_documents(some) for some in texts]
         options = parameter_names(self.rank)
         self.check_keywords(kwargs.keys() - set(options), beside=options)
+        self._refuse_random_weights(bool(kwargs.get("allow_random_head")))
         results.refuse_several_labels(self.declared_num_labels())
         pairs = [(query, text) for query, some in zip(asked, lists, strict=True) for text in some]
         scores = self.predict(pairs, **kwargs)
@@ -238,6 +249,7 @@ class Scorer(ModuleChain):
             InputError: As for `predict`; an input is numbered from the beginning of the stream.
         """
         checked_count(window, "window")
+        self._refuse_random_weights(bool(kwargs.get("allow_random_head")))
         return self._stream(as_stream(inputs), window, show_progress_bar, kwargs)
 
     def _stream(
@@ -291,7 +303,8 @@ class Scorer(ModuleChain):
 
         def run(tokens: int) -> None:
             self.tokens_per_batch = tokens
-            self.predict(sample, show_progress_bar=False)
+            # how long they take does not depend on the weights
+            self.predict(sample, show_progress_bar=False, allow_random_head=True)
 
         try:
             self.tokens_per_batch = fastest(run, candidates)
@@ -313,6 +326,10 @@ class Scorer(ModuleChain):
             InputError: The model cannot be sent to another process.
         """
         return WorkerPool(self, default_devices() if target_devices is None else target_devices)
+
+    def _refuse_random_weights(self, allowed: bool) -> None:
+        if not (allowed or self.allow_random_head):
+            refuse_random_weights(self.modules())
 
     @staticmethod
     def stop_multi_process_pool(pool: WorkerPool) -> None:

@@ -61,6 +61,9 @@ LockFile = Annotated[
     Path | None,
     _loading("--lock", metavar="FILE", help="A lock that every file of the model has to agree with.", dir_okay=False),
 ]
+AllowRandomHead = Annotated[
+    bool, _loading("--allow-random-head", help="Score although the model's files lack some weights, which are random.")
+]
 AllowPickle = Annotated[bool, _loading("--allow-pickle", help="Read weights from a pickle, through torch's own guard.")]
 MaxLength = Annotated[
     int | None, _loading("--max-length", metavar="TOKENS", min=1, help="Longest input; what is longer is cut.")

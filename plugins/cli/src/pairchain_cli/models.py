@@ -34,6 +34,7 @@ class ModelOptions:
     lock: Path | None = None
     local_files_only: bool = False
     allow_pickle: bool = False
+    allow_random_head: bool = False
     max_length: int | None = None
     tokens_per_batch: int | None = None
     batch_size: int | None = None
@@ -129,6 +130,7 @@ def load(options: ModelOptions) -> CrossEncoder:
         lock=options.lock,
         local_files_only=options.local_files_only,
         allow_pickle=options.allow_pickle,
+        allow_random_head=options.allow_random_head,
         max_length=options.max_length,
         tokens_per_batch=options.tokens_per_batch,
         model_kwargs={"dtype": _dtype(options.dtype)} if options.dtype else None,
@@ -173,7 +175,7 @@ def _dtype(name: str) -> Any:
 
 # -- words ------------------------------------------------------------------------------------------------------------
 
-_FLAG = re.compile(r"\b(allow_pickle|allow_non_finite|local_files_only)=True\b")
+_FLAG = re.compile(r"\b(allow_pickle|allow_non_finite|allow_random_head|local_files_only)=True\b")
 _VALUE = re.compile(
     r"\b(tokens_per_batch|batch_size|max_length|code_revision|revision|subfolder|device|lock|prompt_name)="
 )

@@ -25,6 +25,7 @@ def trace(
     code_revision: model_options.CodeRevision = None,
     lock: model_options.LockFile = None,
     allow_pickle: model_options.AllowPickle = False,
+    allow_random_head: model_options.AllowRandomHead = False,
 ) -> None:
     """Show what scoring does: its steps with their times, and what each module reads and writes."""
     wanted = ModelOptions(
@@ -37,6 +38,7 @@ def trace(
         code_revision=model_options.code_revisions(code_revision),
         lock=lock,
         allow_pickle=allow_pickle,
+        allow_random_head=allow_random_head,
     )
     pairs = [(query, document) for document in documents]
     with speaking_shell():

@@ -110,7 +110,9 @@ def _one_by_one(model: Any, features: Mapping[str, Any], mask: torch.Tensor) -> 
     logits = []
     for row, here in enumerate(mask.bool()):
         own = {
-            key: value[row : row + 1][:, here] if isinstance(value, torch.Tensor) and value.shape == mask.shape else value
+            key: value[row : row + 1][:, here]
+            if isinstance(value, torch.Tensor) and value.shape == mask.shape
+            else value
             for key, value in features.items()
         }
         logits.append(model(**own).logits)

@@ -17,6 +17,7 @@ from pairchain.legacy import accepts_older_arguments
 from pairchain.modality import TEXT
 from pairchain.parts import Part, is_watched
 from pairchain.source import open_source
+from pairchain.untrained import Untrained
 from pairchain_transformer import encoding, endings, loading, modalities, processing, saving, sending
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
@@ -122,7 +123,7 @@ class Transformer(InputModule):
         source = open_source(model_name_or_path, **where)
         hub = loading.hub_keywords(source, trust_remote_code=trusted)
         config = loading.load_config(source, self.task, hub, groups["config_kwargs"])
-        self.model = loading.load_model(source, self.task, config, hub, groups["model_kwargs"])
+        self.model, self._random_weights = loading.load_model(source, self.task, config, hub, groups["model_kwargs"])
         processor = self._load_processor(
             source, config, groups["processor_kwargs"], tokenizer_name_or_path, max_seq_length, trusted
         )
@@ -287,6 +288,11 @@ class Transformer(InputModule):
         return self.execution.savings
 
     @property
+    def untrained(self) -> Untrained | None:
+        """What to tell of weights that the checkpoint lacks and that are random still; None if there are none."""
+        return self._random_weights.of(self.model)
+
+    @property
     def prefix_cache(self) -> int:
         """Bytes for what was computed of the beginnings of inputs, to be used again by later calls; can be set."""
         return 0 if self.savings.store is None else self.savings.store.most_bytes or 0
@@ -436,6 +442,7 @@ class Transformer(InputModule):
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write model, tokenizer and configuration; the weights are always safetensors."""
         loading.save_model(self.model, output_path)
+        self._random_weights.note(self.model, output_path)
         self.processor.save_pretrained(output_path)
         self.save_config(output_path)
 

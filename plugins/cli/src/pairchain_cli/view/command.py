@@ -23,6 +23,7 @@ def view(
     trust_remote_code: model_options.Trust = None,
     lock: model_options.LockFile = None,
     allow_pickle: model_options.AllowPickle = False,
+    allow_random_head: model_options.AllowRandomHead = False,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any that is free.", min=0, max=65535)] = 0,
     opens: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
 ) -> None:
@@ -39,6 +40,7 @@ def view(
         code_revision=model_options.code_revisions(code_revision),
         lock=lock,
         allow_pickle=allow_pickle,
+        allow_random_head=allow_random_head,
     )
     notes = terminal.notes()
     notes.print(f"loading {model} …", markup=False, highlight=False)
