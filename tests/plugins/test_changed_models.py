@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 import types
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -552,3 +554,20 @@ def test_a_model_that_stays_as_it_is_is_asked_once(chains: dict[str, CrossEncode
     trace = model.trace(PAIRS)
 
     assert not [step for step in trace.steps if step.kind == "check"]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_threads_that_ask_a_model_at_once_get_its_scores(chain: str, chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains[chain]))
+    expected = plain(copy.deepcopy(chains[chain]))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            # which of these finds out what may be left out, and when, is chance
+            found = list(threads.map(lambda _: model.predict(PAIRS), range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+
+    for scores in found:
+        np.testing.assert_allclose(scores, expected, **EXACT)
