@@ -123,8 +123,8 @@ class WorkerPool:
             show_progress_bar: None shows one on a terminal, for long work.
 
         Raises:
-            InputError: The pool is closed, another model's, or older than the model's weights; or an argument or an input
-                cannot be sent to a worker.
+            InputError: The pool is closed, another model's or older than the model's weights, or an argument or an
+                input cannot be sent to a worker.
             WorkerError: A worker died. An error that was raised in one reaches the caller as it was.
         """
         if chunk_size is not None:
