@@ -295,6 +295,7 @@ CHANGES: dict[str, Change] = {
         norm(model), "variance_epsilon" if hasattr(norm(model), "variance_epsilon") else "eps", 0.5
     ),
     "a parametrization": lambda model: parametrize.register_parametrization(linear(model), "weight", Doubled()),
+    "another class for the same layer": lambda model: setattr(linear(model), "__class__", Scaled),
     "weights that are pruned": lambda model: prune.l1_unstructured(linear(model), "weight", amount=0.6),
     "an adapter in the attention": attention_lora,
     "half precision and back": to_half_and_back,
@@ -326,6 +327,7 @@ HEADS: dict[str, Change] = {
     "an adapter in the head": lambda model: lora("lm_head" if hasattr(whole(model), "lm_head") else "classifier")(
         model
     ),
+    "a head that is given another class": lambda model: setattr(head(model), "__class__", Scaled),
     "a parametrization of the head": lambda model: parametrize.register_parametrization(
         head(model), "weight", Doubled()
     ),
@@ -496,6 +498,15 @@ def test_code_that_is_changed_for_every_model_counts(
     assert not np.allclose(expected, before, **EXACT)
     np.testing.assert_allclose(scores, expected, **EXACT)
     np.testing.assert_allclose(model.predict(PAIRS), before, **EXACT)
+
+
+def test_a_head_with_fewer_rows_than_are_read_is_told_of_as_ever(chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    model.predict(PAIRS)
+    set_head(model, nn.Linear(16, 9))
+
+    with pytest.raises(ValueError, match="LogitScore reads the token 9"):
+        model.predict(PAIRS)
 
 
 def test_what_was_computed_in_another_precision_is_not_used(chains: dict[str, CrossEncoder]) -> None:
