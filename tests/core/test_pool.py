@@ -197,6 +197,21 @@ def test_a_model_that_is_spread_over_devices_is_refused_with_what_to_do() -> Non
         model.start_multi_process_pool(["cpu"])
 
 
+@pytest.mark.parametrize("change", ["in place", "exchanged"])
+def test_a_pool_whose_copies_are_older_than_the_model_is_refused(change: str) -> None:
+    model = CrossEncoder(TESTS / "golden" / "bert_seqcls_1label" / "model", device="cpu")
+    with model.start_multi_process_pool(["cpu"]) as pool:
+        head = model[0].model.classifier
+        if change == "in place":
+            with torch.no_grad():
+                head.weight.mul_(2.0)
+        else:
+            head.weight = torch.nn.Parameter(head.weight.detach() * 2)
+
+        with pytest.raises(InputError, match="weights have changed since the workers got their copies"):
+            model.predict(NINE, pool=pool)
+
+
 def test_a_pool_scores_for_no_other_model(workers: WorkerPool) -> None:
     with pytest.raises(InputError, match=r"(?s)the pool holds another model.*start_multi_process_pool"):
         obeying_model().predict(PAIRS, pool=workers)

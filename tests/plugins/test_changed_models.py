@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,9 @@ Change = Callable[[CrossEncoder], Any]
 
 
 def log_odds(folder: Path) -> CrossEncoder:
-    transformer = Transformer(save_tiny(folder, "qwen3", "ForCausalLM", num_hidden_layers=3), transformer_task="text-generation")
+    transformer = Transformer(
+        save_tiny(folder, "qwen3", "ForCausalLM", num_hidden_layers=3), transformer_task="text-generation"
+    )
     return CrossEncoder(modules=[transformer, LogitScore(7, 9)], activation_fn=nn.Identity(), device="cpu")
 
 
@@ -43,7 +47,9 @@ def last_token(folder: Path) -> CrossEncoder:
 
 
 def first_token(folder: Path) -> CrossEncoder:
-    return pooled(Transformer(save_tiny(folder, "bert", num_hidden_layers=3), transformer_task="feature-extraction"), "cls")
+    return pooled(
+        Transformer(save_tiny(folder, "bert", num_hidden_layers=3), transformer_task="feature-extraction"), "cls"
+    )
 
 
 def pooled(transformer: Transformer, mode: str) -> CrossEncoder:
@@ -212,7 +218,10 @@ def other_body(model: CrossEncoder) -> None:
 def load_state(*, assign: bool) -> Change:
     def change(model: CrossEncoder) -> None:
         torch.manual_seed(5)
-        state = {name: torch.randn_like(value) * 0.1 if value.is_floating_point() else value for name, value in whole(model).state_dict().items()}
+        state = {
+            name: torch.randn_like(value) * 0.1 if value.is_floating_point() else value
+            for name, value in whole(model).state_dict().items()
+        }
         whole(model).load_state_dict(state, assign=assign)
 
     return change
@@ -238,7 +247,8 @@ CHANGES: dict[str, Change] = {
     "a hook on the last layer": lambda model: hook(layers(model)[-1]),
     "a hook on the embeddings": lambda model: hook(embeddings(model)),
     "a hook before the model": lambda model: whole(model).register_forward_pre_hook(
-        lambda module, args, kwargs: (args, {**kwargs, "input_ids": kwargs["input_ids"].clamp(max=20)}), with_kwargs=True
+        lambda module, args, kwargs: (args, {**kwargs, "input_ids": kwargs["input_ids"].clamp(max=20)}),
+        with_kwargs=True,
     ),
     "a hook before a layer": lambda model: layers(model)[0].register_forward_pre_hook(
         lambda module, args: (args[0] * 1.5, *args[1:])
@@ -285,11 +295,14 @@ CHANGES: dict[str, Change] = {
         norm(model), "variance_epsilon" if hasattr(norm(model), "variance_epsilon") else "eps", 0.5
     ),
     "a parametrization": lambda model: parametrize.register_parametrization(linear(model), "weight", Doubled()),
+    "another class for the same layer": lambda model: setattr(linear(model), "__class__", Scaled),
     "weights that are pruned": lambda model: prune.l1_unstructured(linear(model), "weight", amount=0.6),
     "an adapter in the attention": attention_lora,
     "half precision and back": to_half_and_back,
     "a parametrization by a method": lambda model: setattr(
-        linear(model), "forward", lambda given: nn.functional.linear(given, linear(model).weight * 2, linear(model).bias)
+        linear(model),
+        "forward",
+        lambda given: nn.functional.linear(given, linear(model).weight * 2, linear(model).bias),
     ),
 }
 
@@ -311,8 +324,13 @@ HEADS: dict[str, Change] = {
     ),
     "a head that another class computes": lambda model: set_head(model, Scaled(16, head(model).out_features)),
     "the head's weight by .data": lambda model: head(model).weight.data.mul_(-2.0),
-    "an adapter in the head": lambda model: lora("lm_head" if hasattr(whole(model), "lm_head") else "classifier")(model),
-    "a parametrization of the head": lambda model: parametrize.register_parametrization(head(model), "weight", Doubled()),
+    "an adapter in the head": lambda model: lora("lm_head" if hasattr(whole(model), "lm_head") else "classifier")(
+        model
+    ),
+    "a head that is given another class": lambda model: setattr(head(model), "__class__", Scaled),
+    "a parametrization of the head": lambda model: parametrize.register_parametrization(
+        head(model), "weight", Doubled()
+    ),
 }
 
 
@@ -363,7 +381,9 @@ def test_embeddings_that_somebody_mixes_are_computed_with_all_tokens(chains: dic
     np.testing.assert_allclose(scores, expected, **EXACT)
 
 
-@pytest.mark.parametrize(("chain", "name", "change"), [pytest.param(*case, id=f"{case[0]}-{case[1]}") for case in CASES])
+@pytest.mark.parametrize(
+    ("chain", "name", "change"), [pytest.param(*case, id=f"{case[0]}-{case[1]}") for case in CASES]
+)
 def test_what_was_found_out_before_does_not_outlive_a_change(
     chain: str, name: str, change: Change, chains: dict[str, CrossEncoder]
 ) -> None:
@@ -456,7 +476,9 @@ def other_attention(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def every_hook(monkeypatch: pytest.MonkeyPatch) -> Any:
-    return register_module_forward_hook(lambda module, given, output: mixed(output) if "MLP" in str(type(module)) else None)
+    return register_module_forward_hook(
+        lambda module, given, output: mixed(output) if "MLP" in str(type(module)) else None
+    )
 
 
 @pytest.mark.parametrize("change", [louder_norm, unturned, other_attention, every_hook])
@@ -476,6 +498,15 @@ def test_code_that_is_changed_for_every_model_counts(
     assert not np.allclose(expected, before, **EXACT)
     np.testing.assert_allclose(scores, expected, **EXACT)
     np.testing.assert_allclose(model.predict(PAIRS), before, **EXACT)
+
+
+def test_a_head_with_fewer_rows_than_are_read_is_told_of_as_ever(chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    model.predict(PAIRS)
+    set_head(model, nn.Linear(16, 9))
+
+    with pytest.raises(ValueError, match="LogitScore reads the token 9"):
+        model.predict(PAIRS)
 
 
 def test_what_was_computed_in_another_precision_is_not_used(chains: dict[str, CrossEncoder]) -> None:
@@ -534,3 +565,20 @@ def test_a_model_that_stays_as_it_is_is_asked_once(chains: dict[str, CrossEncode
     trace = model.trace(PAIRS)
 
     assert not [step for step in trace.steps if step.kind == "check"]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_threads_that_ask_a_model_at_once_get_its_scores(chain: str, chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains[chain]))
+    expected = plain(copy.deepcopy(chains[chain]))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            # which of these finds out what may be left out, and when, is chance
+            found = list(threads.map(lambda _: model.predict(PAIRS), range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+
+    for scores in found:
+        np.testing.assert_allclose(scores, expected, **EXACT)

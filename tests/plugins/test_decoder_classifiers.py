@@ -19,7 +19,13 @@ from pairchain import CrossEncoder
 from pairchain.errors import InputError
 
 QUERY = "how many people live in berlin ?"
-PAIRS = [(QUERY, "berlin"), (QUERY, "berlin had a population of 3520031 " * 2), ("x", "y"), (QUERY, "yes no"), ("a", "b " * 9)]
+PAIRS = [
+    (QUERY, "berlin"),
+    (QUERY, "berlin had a population of 3520031 " * 2),
+    ("x", "y"),
+    (QUERY, "yes no"),
+    ("a", "b " * 9),
+]
 
 _COMMON = {"vocab_size": 400, "bos_token_id": None, "eos_token_id": None, "num_labels": 1}
 _SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -57,7 +63,9 @@ CLOUDED = {
 def save(folder: Path, kind: str, padding: int | None, named: str | None, **config: Any) -> Path:
     torch.manual_seed(0)
     settings = {**_COMMON, **KINDS[kind], **config, "pad_token_id": 0}
-    model = getattr(transformers, f"{kind}ForSequenceClassification")(getattr(transformers, f"{kind}Config")(**settings))
+    model = getattr(transformers, f"{kind}ForSequenceClassification")(
+        getattr(transformers, f"{kind}Config")(**settings)
+    )
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(torch.randn_like(weight) * 0.3 + (1.0 if weight.ndim == 1 else 0.0))
@@ -65,7 +73,9 @@ def save(folder: Path, kind: str, padding: int | None, named: str | None, **conf
     shutil.copy(GOLDEN / "gpt2_causal_no_padside" / "model" / "tokenizer.json", folder)
     told = json.loads((GOLDEN / "gpt2_causal_no_padside" / "model" / "tokenizer_config.json").read_text())
     told.pop("pad_token", None)
-    (folder / "tokenizer_config.json").write_text(json.dumps({**told, **({} if named is None else {"pad_token": named})}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**told, **({} if named is None else {"pad_token": named})})
+    )
     edited(folder, "config.json", pad_token_id=padding)
     return folder
 

@@ -69,6 +69,7 @@ class CrossEncoder(OlderNames, Scorer):
         tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
         prefix_cache: Bytes for what a causal model computed of the beginnings of inputs, such as an instruction, to be
             used again by later calls; 0 keeps nothing.
+        allow_random_head: Score, in every call, although weights that the model's files lack are random.
 
     Raises:
         InputError: Neither a name nor modules are given, or an argument makes no sense.
@@ -115,6 +116,7 @@ class CrossEncoder(OlderNames, Scorer):
         allow_pickle: bool = False,
         tokens_per_batch: int | None = None,
         prefix_cache: int = 0,
+        allow_random_head: bool = False,
     ) -> None:
         if backend != "torch":
             raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
@@ -175,6 +177,7 @@ class CrossEncoder(OlderNames, Scorer):
             settings.default_prompt_name if default_prompt_name is None else default_prompt_name or None
         )
         self.tokens_per_batch = tokens_per_batch
+        self.allow_random_head = allow_random_head
         if prefix_cache:
             self.prefix_cache = prefix_cache
         self._settings = settings

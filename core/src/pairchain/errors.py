@@ -141,6 +141,18 @@ class ChainError(PairchainError, ValueError):
     """The modules do not make a chain that scores pairs."""
 
 
+class RandomWeightsError(ChainError):
+    """Weights that a score depends on are random: the model's files hold none for them, and nobody trained them.
+
+    Attributes:
+        weights: Their names.
+    """
+
+    def __init__(self, what: str, *, weights: tuple[str, ...], next_step: str = "") -> None:
+        super().__init__(what, next_step=next_step)
+        self.weights = weights
+
+
 class NonFiniteScoresError(PairchainError, ArithmeticError):
     """The chain wrote scores that are not numbers, or infinite.
 

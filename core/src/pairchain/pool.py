@@ -75,6 +75,7 @@ class WorkerPool:
         self.devices = [str(device) for device in devices]
         self._closed = False
         self._model = weakref.ref(model)
+        self._weights = _stamp(model)
         # not an argument of the processes: one that ends before it has read a large one leaves its starter waiting
         self._folder = tempfile.TemporaryDirectory(prefix="pairchain-pool-")
         file = Path(self._folder.name, "model.pickle")
@@ -122,7 +123,8 @@ class WorkerPool:
             show_progress_bar: None shows one on a terminal, for long work.
 
         Raises:
-            InputError: The pool is closed or another model's, or an argument or an input cannot be sent to a worker.
+            InputError: The pool is closed, another model's or older than the model's weights, or an argument or an
+                input cannot be sent to a worker.
             WorkerError: A worker died. An error that was raised in one reaches the caller as it was.
         """
         if chunk_size is not None:
@@ -132,6 +134,11 @@ class WorkerPool:
         if self._model() is not model:
             raise InputError(
                 "the pool holds another model.", next_step="start one with this model's start_multi_process_pool."
+            )
+        if _stamp(model) != self._weights:
+            raise InputError(
+                "the model's weights have changed since the workers got their copies.",
+                next_step="start another pool with start_multi_process_pool.",
             )
         if not items:
             return torch.empty(0)
@@ -169,6 +176,11 @@ class WorkerPool:
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _stamp(model: torch.nn.Module) -> list[tuple[int, int | None]]:
+    """Return what tells whether a model has other weights, or has been trained; moving it elsewhere does neither."""
+    return [(id(weight), None if weight.is_inference() else weight._version) for weight in model.parameters()]
 
 
 def default_devices() -> list[str]:

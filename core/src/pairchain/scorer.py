@@ -28,6 +28,7 @@ from pairchain.pool import WorkerPool, default_devices
 from pairchain.probe import fastest
 from pairchain.prompts import choose
 from pairchain.trace import Trace, traced
+from pairchain.untrained import refuse_random_weights
 
 
 class Scorer(ModuleChain):
@@ -36,10 +37,12 @@ class Scorer(ModuleChain):
     Attributes:
         prompts: Prompt texts by name.
         default_prompt_name: The prompt used when none is asked for.
+        allow_random_head: Whether every call may score with weights that are random.
     """
 
     prompts: dict[str, str]
     default_prompt_name: str | None
+    allow_random_head: bool = False
     _tokens_per_batch: int | None = None
     _num_labels: int | None
 
@@ -60,6 +63,7 @@ class Scorer(ModuleChain):
         pool: WorkerPool | None = None,
         chunk_size: int | None = None,
         allow_non_finite: bool = False,
+        allow_random_head: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Return a score for each pair, in the order of ``inputs``.
@@ -80,6 +84,7 @@ class Scorer(ModuleChain):
             pool: Workers that score instead of this process; see `start_multi_process_pool`.
             chunk_size: Pairs that a worker takes at a time.
             allow_non_finite: Return scores that are NaN or infinite instead of raising.
+            allow_random_head: Score although weights that the model's files lack are random; so are the scores.
             **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
 
         Returns:
@@ -88,12 +93,14 @@ class Scorer(ModuleChain):
 
         Raises:
             InputError: An input cannot be scored; the message says which and why.
+            RandomWeightsError: The model's files lack some of its weights, and nobody trained them.
             UnknownKeywordError: No module takes a keyword.
             NonFiniteScoresError: Scores are NaN or infinite.
         """
         _check_batching({"batch_size": batch_size, "chunk_size": chunk_size})
         batch = as_batch(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
+        self._refuse_random_weights(allow_random_head)
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
         taken = getattr(self.input_module, "modalities", ["text"])
         check_supported(batch.items, taken)
@@ -141,6 +148,7 @@ class Scorer(ModuleChain):
         pool: WorkerPool | None = None,
         chunk_size: int | None = None,
         allow_non_finite: bool = False,
+        allow_random_head: bool = False,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
         """Return the documents from the best to the worst for ``query``.
@@ -153,6 +161,7 @@ class Scorer(ModuleChain):
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
             device, pool, chunk_size, **kwargs: Likewise.
             allow_non_finite: Likewise; NaN ranks last.
+            allow_random_head: As for `predict`.
 
         Returns:
             A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float. Equal
@@ -175,6 +184,7 @@ class Scorer(ModuleChain):
             pool=pool,
             chunk_size=chunk_size,
             allow_non_finite=allow_non_finite,
+            allow_random_head=allow_random_head,
             **kwargs,
         )
         return ranked[0]
@@ -214,6 +224,7 @@ class Scorer(ModuleChain):
         lists = [as_documents(some) for some in texts]
         options = parameter_names(self.rank)
         self.check_keywords(kwargs.keys() - set(options), beside=options)
+        self._refuse_random_weights(bool(kwargs.get("allow_random_head")))
         results.refuse_several_labels(self.declared_num_labels())
         pairs = [(query, text) for query, some in zip(asked, lists, strict=True) for text in some]
         scores = self.predict(pairs, **kwargs)
@@ -244,6 +255,7 @@ class Scorer(ModuleChain):
         """
         checked_count(window, "window")
         _check_batching(kwargs)
+        self._refuse_random_weights(bool(kwargs.get("allow_random_head")))
         return self._stream(as_stream(inputs), window, show_progress_bar, kwargs)
 
     def _stream(
@@ -297,7 +309,8 @@ class Scorer(ModuleChain):
 
         def run(tokens: int) -> None:
             self.tokens_per_batch = tokens
-            self.predict(sample, show_progress_bar=False)
+            # how long they take does not depend on the weights
+            self.predict(sample, show_progress_bar=False, allow_random_head=True)
 
         try:
             self.tokens_per_batch = fastest(run, candidates)
@@ -328,6 +341,10 @@ class Scorer(ModuleChain):
             InputError: The model cannot be sent to another process.
         """
         return WorkerPool(self, default_devices() if target_devices is None else target_devices)
+
+    def _refuse_random_weights(self, allowed: bool) -> None:
+        if not (allowed or self.allow_random_head):
+            refuse_random_weights(self.modules())
 
     @staticmethod
     def stop_multi_process_pool(pool: WorkerPool) -> None:

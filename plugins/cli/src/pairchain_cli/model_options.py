@@ -69,6 +69,9 @@ LockFile = Annotated[
     Path | None,
     _loading("--lock", metavar="FILE", help="A lock that every file of the model has to agree with.", dir_okay=False),
 ]
+AllowRandomHead = Annotated[
+    bool, _loading("--allow-random-head", help="Score although the model's files lack some weights, which are random.")
+]
 AllowPickle = Annotated[bool, _loading("--allow-pickle", help="Read weights from a pickle, through torch's own guard.")]
 Tokenizer = Annotated[
     TokenizerChoice | None,

@@ -35,6 +35,7 @@ class ModelOptions:
     local_files_only: bool = False
     allow_pickle: bool = False
     tokenizer: TokenizerChoice | None = None
+    allow_random_head: bool = False
     max_length: int | None = None
     tokens_per_batch: int | None = None
     batch_size: int | None = None
@@ -145,6 +146,7 @@ def load(options: ModelOptions) -> CrossEncoder:
         local_files_only=options.local_files_only,
         allow_pickle=options.allow_pickle,
         tokenizer=options.tokenizer,
+        allow_random_head=options.allow_random_head,
         max_length=options.max_length,
         tokens_per_batch=options.tokens_per_batch,
         model_kwargs={"dtype": _dtype(options.dtype)} if options.dtype else None,
@@ -190,7 +192,7 @@ def _dtype(name: str) -> Any:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 _SWITCHES = "allow_urls|allow_private_urls|allow_paths"
-_FLAG = re.compile(rf"\b(allow_pickle|allow_non_finite|local_files_only|{_SWITCHES})=True\b")
+_FLAG = re.compile(rf"\b(allow_pickle|allow_non_finite|allow_random_head|local_files_only|{_SWITCHES})=True\b")
 _SWITCHED_OFF = re.compile(rf"\b({_SWITCHES}) is False\b")
 _VALUE = re.compile(
     r"\b(tokens_per_batch|batch_size|max_length|code_revision|revision|subfolder|device|lock|prompt_name)="

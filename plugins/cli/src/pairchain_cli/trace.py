@@ -29,6 +29,7 @@ def trace(
     allow_private_urls: options.AllowPrivateUrls = False,
     allow_paths: options.AllowPaths = False,
     tokenizer: model_options.Tokenizer = None,
+    allow_random_head: model_options.AllowRandomHead = False,
 ) -> None:
     """Show what scoring does: its steps with their times, and what each module reads and writes."""
     wanted = ModelOptions(
@@ -45,6 +46,7 @@ def trace(
         allow_private_urls=allow_private_urls,
         allow_paths=allow_paths,
         tokenizer=tokenizer,
+        allow_random_head=allow_random_head,
     )
     pairs = [(query, document) for document in documents]
     with speaking_shell():

@@ -80,12 +80,14 @@ class Fingerprint:
         self._tensors: list[tuple[Mapping[Any, Any], Any, torch.Tensor, tuple[Any, ...]]] = []
         self._functions: list[tuple[Callable[[Any], Any], Mapping[str, Any], Any]] = []
         self._order = [(children, list(children)) for part in model.modules() if len(children := part._modules) > 1]
+        self._parts: list[nn.Module] = []
         for part in list(model.modules()):
             self._add_module(part)
+        self._types = list(map(type, self._parts))
         for interface in (modeling_utils.ALL_ATTENTION_FUNCTIONS, *_mask_functions()):
             self._add(vars(interface))
             self._add(type(interface)._global_mapping)
-        for cls in {cls for part in model.modules() for cls in type(part).__mro__ if issubclass(cls, nn.Module)}:
+        for cls in {cls for kind in set(self._types) for cls in kind.__mro__} - {object}:
             self._add_class(cls)
 
     def matches(self) -> bool:
@@ -100,6 +102,7 @@ class Fingerprint:
         try:
             return (
                 compare()
+                and list(map(type, self._parts)) == self._types
                 and all(
                     holder.get(key) is tensor and _state(tensor) == state
                     for holder, key, tensor, state in self._tensors
@@ -122,6 +125,7 @@ class Fingerprint:
     def _add_module(self, part: nn.Module) -> None:
         if not self._add(vars(part)):
             return
+        self._parts.append(part)
         cls = type(part)
         # a subclass that is made for this one module, as parametrizations do, has the name of what makes it
         self.is_understood &= cls is Float32Linear or (_is_ours(cls.__module__) and _is_known(cls.forward))

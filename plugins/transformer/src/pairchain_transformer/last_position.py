@@ -64,6 +64,12 @@ class LastPosition:
         return self.known.has(self._question)
 
     @property
+    def width(self) -> int:
+        """How many columns its output has."""
+        head: Any = self.model.get_output_embeddings() if self.reads_logits else None
+        return self.model.config.get_text_config().hidden_size if head is None else head.weight.shape[0]
+
+    @property
     def proven(self) -> Proven:
         """What gives the model's own output, found out the first time."""
         if not self.can_be:

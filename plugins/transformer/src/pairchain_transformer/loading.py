@@ -20,7 +20,7 @@ from pairchain.errors import ChainError, FormatError, MissingFileError, Pairchai
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain.weights import refuse_pickle
-from pairchain_transformer.architectures import COMPUTED, ENCODERS
+from pairchain_transformer.architectures import ENCODERS
 from pairchain_transformer.checkpoint import (
     CHOOSES_WEIGHTS,
     PICKLES,
@@ -31,6 +31,7 @@ from pairchain_transformer.checkpoint import (
     check_counts,
 )
 from pairchain_transformer.libraries import missing_part, refuse_conflicts, require_peft
+from pairchain_transformer.random_weights import RandomWeights, found_at_load
 from pairchain_transformer.saving import may_need_kernels
 from pairchain_transformer.settings.files import configuration_settings
 from pairchain_transformer.settings.judging import check_counts_in_lock
@@ -180,8 +181,8 @@ def refuse_code(source: Source, error: Exception) -> None:
 
 def load_model(
     source: Source, task: Task, config: PretrainedConfig, hub: Mapping[str, Any], given: Mapping[str, Any]
-) -> PreTrainedModel:
-    """Return the model with its weights.
+) -> tuple[PreTrainedModel, RandomWeights]:
+    """Return the model with its weights, and which of them are random, for its checkpoint has none.
 
     Raises:
         MissingFileError: There are no weights.
@@ -227,11 +228,7 @@ def load_model(
             "model_kwargs={'ignore_mismatched_sizes': True}.",
         )
     _warn_of_unread_layers(source, model, info["unexpected_keys"])
-    computed = COMPUTED.get(type(model).__name__, set())
-    if new := sorted({*info["missing_keys"], *(name for name, *_ in unfit)} - computed):
-        shown = ", ".join(new[:4]) + (", …" if len(new) > 4 else "")
-        warn(f"{source} holds no weights for {shown}: they are random, and so are the scores until they are trained.")
-    return model
+    return model, found_at_load(source, model, config, info, task.method_output_name)
 
 
 def save_model(model: PreTrainedModel, output_path: str) -> None:

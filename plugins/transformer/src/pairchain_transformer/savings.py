@@ -102,12 +102,10 @@ class Savings:
         if mask is None or mask.shape != ids.shape:
             return None
         columns = None if part is None else part.columns
-        if columns is not None and max(columns) >= known.model.config.get_text_config().vocab_size:
-            return None
         computed = LastPosition(known, reads_logits=generates)
         if self.unread is None and not computed.is_known and ids.numel() < _LEAST_TOKENS:
             return None
-        if not computed.proven.without_padding:
+        if not computed.proven.without_padding or (columns is not None and max(columns) >= computed.width):
             return None
         try:
             return computed([row[here] for row, here in zip(ids, mask.bool(), strict=True)], prefix, columns)

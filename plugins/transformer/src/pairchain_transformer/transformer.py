@@ -19,6 +19,7 @@ from pairchain.modality import TEXT
 from pairchain.parts import Part, is_watched
 from pairchain.source import open_source
 from pairchain.threads import kept_for_the_call
+from pairchain.untrained import Untrained
 from pairchain_transformer import encoding, endings, loading, modalities, processing, saving, sending
 from pairchain_transformer.backend import LibraryBackend, Request
 from pairchain_transformer.dimensions import embedding_dimension
@@ -142,7 +143,7 @@ class Transformer(InputModule):
         place = processor_source(source, tokenizer_name_or_path)
         check_settings(place, hub, groups["processor_kwargs"], is_elsewhere=place is not source)
         config = loading.load_config(source, self.task, hub, groups["config_kwargs"])
-        self.model = loading.load_model(source, self.task, config, hub, groups["model_kwargs"])
+        self.model, self._random_weights = loading.load_model(source, self.task, config, hub, groups["model_kwargs"])
         processor = self._load_processor(
             source,
             config,
@@ -330,6 +331,11 @@ class Transformer(InputModule):
         return self.execution.savings
 
     @property
+    def untrained(self) -> Untrained | None:
+        """What to tell of weights that the checkpoint lacks and that are random still; None if there are none."""
+        return self._random_weights.of(self.model)
+
+    @property
     def prefix_cache(self) -> int:
         """Bytes for what was computed of the beginnings of inputs, to be used again by later calls; can be set."""
         return 0 if self.savings.store is None else self.savings.store.most_bytes or 0
@@ -484,6 +490,7 @@ class Transformer(InputModule):
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write model, tokenizer and configuration; the weights are always safetensors."""
         loading.save_model(self.model, output_path)
+        self._random_weights.note(self.model, output_path)
         self.processor.save_pretrained(output_path)
         forget_what_was_read(output_path)
         save_class(self.tokenizer, output_path)

@@ -24,6 +24,7 @@ def view(
     lock: model_options.LockFile = None,
     allow_pickle: model_options.AllowPickle = False,
     tokenizer: model_options.Tokenizer = None,
+    allow_random_head: model_options.AllowRandomHead = False,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any that is free.", min=0, max=65535)] = 0,
     opens: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
 ) -> None:
@@ -41,6 +42,7 @@ def view(
         lock=lock,
         allow_pickle=allow_pickle,
         tokenizer=tokenizer,
+        allow_random_head=allow_random_head,
     )
     notes = terminal.notes()
     notes.print(f"loading {model} …", markup=False, highlight=False)
