@@ -30,11 +30,14 @@ PEER = "sentence-transformers==6.2.0"
 TEST = [
     "pytest",
     "pytest-xdist",
+    "datasets",
     "hypothesis",
+    "pandas",
     "peft",
     "pillow",
     # drives the Chromium that is there: the system's, or what `playwright install chromium` fetched
     "playwright",
+    "polars",
     "pyarrow",
     "pyyaml",
     "soundfile",
