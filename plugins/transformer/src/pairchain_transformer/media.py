@@ -16,6 +16,7 @@ import torch
 
 from pairchain.errors import InputError, PluginError
 from pairchain.modality import AUDIO, CONTENT, IMAGE, NAMES, TEXT, VIDEO, Modality, is_frames, is_pair, modality_of
+from pairchain.threads import taking_turns
 from pairchain_transformer.fetching import Limits, fetched, is_url, short
 from pairchain_transformer.processors import missing_part
 
@@ -107,7 +108,7 @@ class Opener:
         if getattr(value, "ndim", 0) == 2:
             return torch.stack([value] * 3) if isinstance(value, torch.Tensor) else np.stack([value] * 3, axis=-1)
         if not isinstance(value, str):
-            return value
+            return _decoded_image(value)
         content = self._bytes(value, IMAGE)
         try:
             from PIL import Image
@@ -127,7 +128,8 @@ class Opener:
         elif isinstance(value, str):
             value, rate = _decoded_audio(self._bytes(value, AUDIO), value)
         elif type(value).__name__ == "AudioDecoder":
-            samples = value.get_all_samples()
+            with taking_turns([value]):
+                samples = value.get_all_samples()
             value, rate = samples.data.mean(dim=0), samples.sample_rate
         if rate is not None and self.sampling_rate is not None and rate != self.sampling_rate:
             raise InputError(
@@ -155,7 +157,8 @@ class Opener:
         if type(value).__name__ == "VideoDecoder":
             told = value.metadata
             metadata = {"fps": told.average_fps, "total_num_frames": told.num_frames, "duration": told.duration_seconds}
-            return {"array": value.get_frames_in_range(0, len(value)).data, "video_metadata": metadata}
+            with taking_turns([value]):
+                return {"array": value.get_frames_in_range(0, len(value)).data, "video_metadata": metadata}
         return value
 
     def _video_file(self, name: str) -> str:
@@ -216,6 +219,19 @@ def _unopened(kind: str, name: str, error: Exception) -> InputError:
     return InputError(
         f"the {kind} {short(name)} cannot be opened: {error}.", next_step="check the path and what is in the file."
     )
+
+
+def _decoded_image(image: Any) -> Any:
+    """Return an image that was passed, decoded: one that was only opened would be by each thread that looks at it."""
+    if type(image).__module__.startswith("PIL."):
+        try:
+            with taking_turns([image]):
+                image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"the image that was passed cannot be opened: {error}.", next_step="check the file that it is from."
+            ) from error
+    return image
 
 
 def _decoded_audio(content: bytes, name: str) -> tuple[Any, int]:
