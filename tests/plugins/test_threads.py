@@ -15,6 +15,7 @@ import pytest
 import torch
 from golden_calls import CASES, load, recorded, replay
 from letters import Difference
+from PIL import Image
 from tiny_models import GOLDEN, save_tiny
 from tiny_models import load as load_folder
 from tokenizers import AddedToken, pre_tokenizers, processors
@@ -213,6 +214,26 @@ def test_a_model_that_was_never_called_is_called_by_all_threads_first(tmp_path: 
             (found,) = in_threads([lambda model=model: model.predict(pairs)], rounds=1)
             for scores in found:
                 np.testing.assert_allclose(scores, expected, **CLOSE)
+
+
+def test_threads_share_an_image_that_is_read_from_its_file_when_it_is_first_looked_at(tmp_path: Any) -> None:
+    model = golden("vlm_llava")
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    expected = model.predict([("red planet", str(tmp_path / "noise.png"))])
+    for _ in range(4):
+        image = Image.open(tmp_path / "noise.png")
+        (found,) = in_threads([lambda image=image: model.predict([("red planet", image)])], rounds=1, threads=8)
+        for scores in found:
+            np.testing.assert_allclose(scores, expected, **CLOSE)
+
+
+def test_an_image_whose_file_is_damaged_is_refused_by_its_place(tmp_path: Any) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:70])
+    pairs = [("red planet", "mars"), ("red planet", Image.open(tmp_path / "cut.png"))]
+    with pytest.raises(InputError, match=r"^input 1, element 1: the image that was passed cannot be opened"):
+        golden("vlm_llava").predict(pairs)
 
 
 class Words(InputModule):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from pairchain.encoding import Encoded, placing_errors
 from pairchain.inputs import size
@@ -55,10 +54,14 @@ class Pads:
     side: str
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Self:
+    def of(cls, tokenizer: Any) -> Self:
         """Return that of a tokenizer, as it is now."""
-        fill = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
-        return cls({name: value or 0 for name, value in fill.items()}, tokenizer.padding_side)
+        # one of a processor may be of any class
+        fill = {
+            "input_ids": getattr(tokenizer, "pad_token_id", None) or 0,
+            "token_type_ids": getattr(tokenizer, "pad_token_type_id", None) or 0,
+        }
+        return cls(fill, getattr(tokenizer, "padding_side", "right"))
 
 
 def can_be_undone(settings: Settings) -> bool:

@@ -73,8 +73,8 @@ def _of_all(reason: str, *, works_now: bool, count: int) -> PairchainError:
         return PreprocessingError(
             f"processing {count} inputs failed, and worked when it was tried again, so the inputs are not to blame: "
             f"{reason}",
-            next_step="look for what else was happening at that moment, such as another thread that changes the "
-            "model's tokenizer or processor.",
+            next_step="look for what else happened at that moment, such as another thread that changed the model's "
+            "tokenizer or processor.",
         )
     return InputError(
         f"{count} inputs cannot be processed together, although each can be alone: {reason}",

@@ -31,6 +31,7 @@ from pairchain.modality import (
     may_name_medium,
     modality_of,
 )
+from pairchain.threads import taking_turns
 from pairchain_transformer.fetching import Limits, fetched, is_url, short
 from pairchain_transformer.libraries import missing_part
 
@@ -134,8 +135,7 @@ class Opener:
         if getattr(value, "ndim", 0) == 2:
             return torch.stack([value] * 3) if isinstance(value, torch.Tensor) else np.stack([value] * 3, axis=-1)
         if not isinstance(value, str):
-            images.check_lazy(value)
-            return value
+            return _decoded_image(value)
         with self._opened_file(value, IMAGE) as file:
             try:
                 return images.opened(file, f"the image {short(value)}")
@@ -150,7 +150,8 @@ class Opener:
             with self._opened_file(value, AUDIO) as file:
                 value, rate = _decoded_audio(file, value)
         elif type(value).__name__ == "AudioDecoder":
-            samples = value.get_all_samples()
+            with taking_turns([value]):
+                samples = value.get_all_samples()
             value, rate = samples.data.mean(dim=0), samples.sample_rate
         if rate is not None and self.sampling_rate is not None and rate != self.sampling_rate:
             raise InputError(
@@ -178,7 +179,8 @@ class Opener:
         if type(value).__name__ == "VideoDecoder":
             told = value.metadata
             metadata = {"fps": told.average_fps, "total_num_frames": told.num_frames, "duration": told.duration_seconds}
-            return {"array": value.get_frames_in_range(0, len(value)).data, "video_metadata": metadata}
+            with taking_turns([value]):
+                return {"array": value.get_frames_in_range(0, len(value)).data, "video_metadata": metadata}
         return value
 
     def _video_file(self, name: str) -> str:
@@ -283,6 +285,20 @@ def _unopened(kind: str, name: str, error: Exception) -> InputError:
     return InputError(
         f"the {kind} {short(name)} cannot be opened: {error}.", next_step="check the path and what is in the file."
     )
+
+
+def _decoded_image(image: Any) -> Any:
+    """Return an image that was passed, decoded: one that was only opened would be by each thread that looks at it."""
+    images.check_lazy(image)
+    if type(image).__module__.startswith("PIL."):
+        try:
+            with taking_turns([image]):
+                image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"the image that was passed cannot be opened: {error}.", next_step="check the file that it is from."
+            ) from error
+    return image
 
 
 def _decoded_audio(file: BinaryIO, name: str) -> tuple[Any, int]:

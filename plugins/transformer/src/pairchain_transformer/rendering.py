@@ -220,7 +220,8 @@ class Renderer:
 
 
 def _template_options(settings: Settings) -> dict[str, Any]:
-    own = {"restore_suffix"}
+    # a mask of what an assistant said is for training, and to make one the library switches what all renderings share
+    own = {"restore_suffix", "return_assistant_tokens_mask"}
     return {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS | own}
 
 
