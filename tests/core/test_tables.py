@@ -317,6 +317,13 @@ def test_rows_that_cannot_be_scored_are_told_by_their_columns(rows: Any, said: s
     assert said in str(refused(rows))
 
 
+def test_a_value_of_a_table_is_what_it_would_be_in_a_pair() -> None:
+    frame = pandas_frame(COLUMNS)
+    for inputs in ([{"query": frame, "document": "b"}], {"query": [frame["query"]], "document": ["b"]}):
+        assert "input 0, element 0 is a pandas" in str(refused(inputs))
+    assert as_batch({"query": [{"text": "a"}], "document": ["b"]}) == Batch([("a", "b")], single=False)
+
+
 def test_two_dicts_by_modality_are_still_one_pair() -> None:
     assert as_batch([{"text": "a"}, {"text": "b"}]) == Batch([("a", "b")], single=True)
 

@@ -53,7 +53,7 @@ def as_batch(inputs: Any) -> Batch:
     if isinstance(inputs, Batch):
         return inputs
     if (table := tables.table_of(inputs)) is not None:
-        return Batch(list(pairs_of_table(table)), single=False)
+        return numbered_batch(pairs_of_table(table), 0)
     if tables.is_column(inputs):
         return _from_column(inputs)
     is_stream = not isinstance(inputs, (list, tuple, np.ndarray))
@@ -66,7 +66,7 @@ def as_batch(inputs: Any) -> Batch:
         )
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if tables.are_rows(items, can_be_pair=not is_stream):
-        return Batch(list(pairs_of_rows(items)), single=False)
+        return numbered_batch(pairs_of_rows(items), 0)
     if len(items) and not _is_row(items[0]):
         return Batch([_as_item(items)], single=True)
     return numbered_batch(items, 0)
@@ -178,7 +178,7 @@ def _from_column(column: Any) -> Batch:
     if (row := tables.as_row(column)) is not None and (pair := pair_of_row(row)) is not None:
         return Batch([_as_item(pair)], single=True)
     if tables.are_rows(values, can_be_pair=False):
-        return Batch(list(pairs_of_rows(values)), single=False)
+        return numbered_batch(pairs_of_rows(values), 0)
     if values and not _is_row(values[0]):
         raise InputError(
             f"{tables.called(column)} is one column, and pairs have two sides.",

@@ -112,7 +112,7 @@ def as_row(value: Any) -> Mapping[str, Any] | None:
     cls = type(value)
     if _offers(cls, "_fields", "__getitem__"):
         return dict(zip(value._fields, value, strict=True))
-    if not _offers(cls, "keys", "__getitem__"):
+    if not callable(getattr(cls, "keys", None)) or not _offers(cls, "__getitem__"):
         return None
     names = list(value.keys())
     if not names or not all(isinstance(name, str) for name in names):
