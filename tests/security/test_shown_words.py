@@ -198,6 +198,14 @@ def test_an_error_shows_the_beginning_and_end_of_a_long_line_and_says_how_much_i
     assert len(text) < 2 * MOST_OF_LINE
 
 
+def test_the_words_between_long_values_stay() -> None:
+    text = str(PairchainError(f"the key {LONG!r} is no {' '.join([LONG] * 3)!r}, but {LONG}, so it is refused here."))
+    assert [
+        word for word in ("the key 'xxx", "' is no 'xxx", "', but xxx", "so it is refused here.") if word not in text
+    ] == []
+    assert len(text) < MOST_OF_LINE + 10
+
+
 def test_an_error_shows_no_more_lines_than_a_person_reads_and_keeps_all_that_it_is_about() -> None:
     lines = tuple(f"the file {number} changed" for number in range(5_000))
     error = pairchain.errors.LockError("changed:\n" + "\n".join(lines), mismatches=lines)

@@ -381,8 +381,24 @@ def shortened_text(text: str) -> str:
     return "\n".join([*kept, f"  … and {left:,} more lines"] if left else kept)
 
 
+# A value in a sentence: in quotes, or without a space.
+_VALUE = re.compile(r"'[^'\n]{250,}'|\"[^\"\n]{250,}\"|\S{250,}")
+_LONGEST_VALUE = 250
+
+
 def shortened(text: str, most: int = MOST_OF_LINE) -> str:
-    """Return ``text``, or its beginning and end and how much is between them if it is longer than ``most``."""
+    """Return ``text``, or if it is longer than ``most``, the beginning and end of it, with how much is between them.
+
+    Of a sentence with long values, each value is shortened first, so that the words around them stay.
+    """
+    if len(text) <= most:
+        return text
+    if most > _LONGEST_VALUE:
+        text = _VALUE.sub(lambda found: _cut(found[0], _LONGEST_VALUE), text)
+    return _cut(text, most)
+
+
+def _cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     # with room for the words between them
