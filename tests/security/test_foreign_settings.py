@@ -65,6 +65,8 @@ REACHING: list[tuple[str, dict[str, Any], str]] = [
     ("video_preprocessor_config.json", {"class_info_file": "classes.json"}, "class_info_file = "),
     ("preprocessor_config.json", {"image_processor_type": "TimmWrapperImageProcessor"}, "TimmWrapperImageProcessor"),
     ("preprocessor_config.json", {"image_processor_type": "Pix2StructImageProcessor", "is_vqa": True}, "is_vqa"),
+    ("processor_config.json", {"images_kwargs": {"apply_ocr": True}}, "images_kwargs: apply_ocr = True"),
+    ("tokenizer_config.json", {"deep": [{"er": {"sudachi_config_path": "x"}}]}, "sudachi_config_path = 'x'"),
     ("processor_config.json", {"processor_class": "Wav2Vec2ProcessorWithLM"}, "Wav2Vec2ProcessorWithLM"),
     ("processor_config.json", {"processor_class": "BarkProcessor"}, "BarkProcessor"),
     (

@@ -73,6 +73,9 @@ def judge(
         elif goes_to := reached(key, values):
             found.passed[key] = value
             found.reaching.append(Setting(file, f"{key} = {_short(value)}", goes_to, key))
+        elif has_rule(key):
+            refuse_paths_out({key: value}, source, shown)
+            found.passed[key] = value
         elif key in names.LOADING:
             found.left_out[key] = "is not for a model's file to decide" if value else ""
         elif key in names.DEAD:
@@ -82,10 +85,17 @@ def judge(
             inner = judge(value, source, shown_as, _classes_in(value), given=given, is_own_code=is_own_code)
             _take_in(found, key, inner)
         elif _names_file(key, value):
-            found.left_out[key] = ""
             if (path := _file(source, key, value, shown)) is not None:
                 found.files[key] = path
+            elif is_own_code:
+                found.passed[key] = value
+                continue
+            # what is left of the place where a tokenizer was made is no news
+            found.left_out[key] = "" if value is None or path or key.endswith("_file") else "names no file of the model"
         else:
+            found.reaching.extend(
+                Setting(file, f"{key}: {text}", goes_to, key) for text, goes_to in _inside(key, value)
+            )
             refuse_paths_out({key: value}, source, shown)
             _check_count(key, value, shown)
             if not is_own_code:
@@ -97,6 +107,19 @@ def judge(
     defaults = {key: goes_to for key, goes_to in reached_by_default(values, classes) if key not in given}
     found.reaching.extend(Setting(file, f"{key}, by default", goes_to, key) for key, goes_to in defaults.items())
     return found
+
+
+def _inside(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the settings inside ``value`` that reach something, for whatever hands them on."""
+    if isinstance(value, dict) and not _is_text(key):
+        for name, item in value.items():
+            if goes_to := reached(name, value):
+                yield f"{name} = {_short(item)}", goes_to
+            else:
+                yield from _inside(name, item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _inside(key, item)
 
 
 def _is_part(key: str, value: Any) -> bool:
@@ -119,7 +142,7 @@ def _names_file(key: str, value: Any) -> bool:
 
 
 def _may_pass(key: str, value: Any) -> bool:
-    if key in names.TEXT or key.endswith(names.TOKENS) or key in names.FILE or has_rule(key):
+    if key in names.TEXT or key.endswith(names.TOKENS) or key in names.FILE:
         return True
     if key in names.PLAIN or key in names.CLASSES:
         return all(map(_is_word, _strings(value)))
