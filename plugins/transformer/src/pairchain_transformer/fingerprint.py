@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
-from transformers import modeling_utils
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pairchain.device import Float32Linear
 
@@ -84,9 +84,10 @@ class Fingerprint:
         for part in list(model.modules()):
             self._add_module(part)
         self._types = list(map(type, self._parts))
-        for interface in (modeling_utils.ALL_ATTENTION_FUNCTIONS, *_mask_functions()):
-            self._add(vars(interface))
-            self._add(type(interface)._global_mapping)
+        for interface in (ALL_ATTENTION_FUNCTIONS, *_mask_functions()):
+            for mapping in (interface._local_mapping, type(interface)._global_mapping):
+                self._compare(mapping)
+                self.is_understood &= all(_is_known(mapping[name]) for name in _attention_of(model) if name in mapping)
         for cls in {cls for kind in set(self._types) for cls in kind.__mro__} - {object}:
             self._add_class(cls)
 
@@ -140,11 +141,14 @@ class Fingerprint:
     def _add(self, holder: Mapping[str, Any]) -> bool:
         if id(holder) in self._place_of:
             return False
+        self._compare(holder)
+        self._look_into(holder)
+        return True
+
+    def _compare(self, holder: Mapping[str, Any]) -> None:
         self._place_of[id(holder)] = len(self._live)
         self._live.append(holder)
         self._copies.append(_copy(holder))
-        self._look_into(holder)
-        return True
 
     def _look_into(self, holder: Any) -> None:
         for key, value in holder.items():
@@ -238,6 +242,12 @@ def _copy(value: Any) -> Any:
     if type(value) is tuple:
         return tuple(_copy(inner) for inner in value)
     return set(value) if isinstance(value, set) else value
+
+
+def _attention_of(model: nn.Module) -> set[str]:
+    """Return what the model's parts call their attention."""
+    configs = (getattr(part, "config", None) for part in model.modules())
+    return {str(getattr(config, "_attn_implementation", None)) for config in configs}
 
 
 def _mask_functions() -> Iterable[Any]:
