@@ -20,6 +20,7 @@ from tiny_models import save_tiny
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize, prune
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.models.qwen3 import modeling_qwen3
 
 from pairchain import CrossEncoder
@@ -579,6 +580,28 @@ def test_a_model_that_stays_as_it_is_is_asked_once(chains: dict[str, CrossEncode
 
     assert "what gives the model's own output" in checks[0]
     assert checks[1:] == [[], []]
+
+
+class Lookups(TorchDispatchMode):
+    """Counts how often tokens are looked up."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten.embedding.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_of_training_computes_nothing_besides(chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    features = model.preprocess(PAIRS[:4])
+
+    for _ in range(2):
+        with Lookups() as lookups:
+            model(dict(features))
+        train_a_step(model)
+
+        assert lookups.count == 1
 
 
 @pytest.mark.parametrize("chain", CHAINS)

@@ -130,7 +130,7 @@ class Savings:
             part: The part of it that is read; None for a field that holds one row for each input.
         """
         mask = features.get("attention_mask")
-        if self.unread is False or torch.is_grad_enabled() or mask is None or mask.ndim != 2:
+        if self.unread is False or mask is None or mask.ndim != 2:
             return None
         if not features.keys() <= _TEXT | {"token_type_ids"} or (part is not None and part.columns is not None):
             return None
