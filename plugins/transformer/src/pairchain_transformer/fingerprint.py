@@ -30,6 +30,7 @@ _PACKAGES = frozenset({"torch", "transformers", "peft", "accelerate"})
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.layout, Enum)
 _UNCHANGING = (type, types.ModuleType, types.BuiltinFunctionType, torch.memory_format, ReferenceType)
+_TENSORS = (torch.Tensor, nn.Parameter, nn.Buffer)
 _FUNCTIONS = (types.FunctionType, types.MethodType, partial)
 
 # Outputs beside the last are taken by hooks of the library, which do nothing unless somebody asks for those outputs.
@@ -151,7 +152,8 @@ class Fingerprint:
         self._copies.append(_copy(holder))
 
     def _look_into(self, holder: Any) -> None:
-        for key, value in holder.items():
+        # another thread may be putting a hook in, or taking it out
+        for key, value in list(holder.items()):
             # backward hooks and the like have no part in the output, and forward hooks are judged apart
             if not str(key).endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
                 self._look_at(value, holder, key)
@@ -160,8 +162,11 @@ class Fingerprint:
         if isinstance(value, (*_SCALARS, *_UNCHANGING)):
             return
         if isinstance(value, torch.Tensor):
-            self._tensors.append((holder, key, value, _state(value)))
-            self.is_understood &= type(value) in (torch.Tensor, nn.Parameter, nn.Buffer)
+            if type(value) in _TENSORS and value.layout is torch.strided:
+                self._tensors.append((holder, key, value, _state(value)))
+            else:
+                # what a quantiser made of it, for example, keeps its values elsewhere
+                self.is_understood = False
         elif isinstance(value, nn.Module):
             self._add_module(value)
         elif isinstance(value, dict):
@@ -236,7 +241,7 @@ def _state(tensor: torch.Tensor) -> tuple[Any, ...]:
 def _copy(value: Any) -> Any:
     """Return a copy of dicts, lists, tuples and sets, however deep, that holds the very same objects."""
     if isinstance(value, Mapping):
-        return {key: _copy(inner) for key, inner in value.items()}
+        return {key: _copy(inner) for key, inner in list(value.items())}
     if isinstance(value, list):
         return [_copy(inner) for inner in value]
     if type(value) is tuple:
