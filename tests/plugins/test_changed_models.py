@@ -15,11 +15,12 @@ import numpy as np
 import peft
 import pytest
 import torch
-from saving_models import PAIRS, set_savings
+from saving_models import PAIRS, Widths, set_savings
 from tiny_models import save_tiny
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize, prune
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.models.qwen3 import modeling_qwen3
 
 from pairchain import CrossEncoder
@@ -472,7 +473,7 @@ def other_attention(monkeypatch: pytest.MonkeyPatch) -> Any:
     def attend(module: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
         return known._global_mapping["sdpa"](module, query * 2, key, value, *args, **kwargs)
 
-    monkeypatch.setattr(known, "_local_mapping", {**known._local_mapping, "sdpa": attend})
+    monkeypatch.setitem(known._local_mapping, "sdpa", attend)
 
 
 def every_hook(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -498,6 +499,20 @@ def test_code_that_is_changed_for_every_model_counts(
     assert not np.allclose(expected, before, **EXACT)
     np.testing.assert_allclose(scores, expected, **EXACT)
     np.testing.assert_allclose(model.predict(PAIRS), before, **EXACT)
+
+
+def test_attention_that_somebody_wrote_for_another_model_switches_nothing_off(
+    chains: dict[str, CrossEncoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = modeling_qwen3.ALL_ATTENTION_FUNCTIONS
+    monkeypatch.setattr(known, "_local_mapping", {**known._local_mapping, "mine": lambda *args, **kwargs: None})
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    model.predict(PAIRS)
+
+    with Widths() as widths:
+        model.predict(PAIRS)
+
+    assert 400 not in widths.seen
 
 
 def test_a_head_with_fewer_rows_than_are_read_is_told_of_as_ever(chains: dict[str, CrossEncoder]) -> None:
@@ -560,11 +575,33 @@ def test_layers_that_two_models_share_do_not_disturb_each_other(chains: dict[str
 
 def test_a_model_that_stays_as_it_is_is_asked_once(chains: dict[str, CrossEncoder]) -> None:
     model = saving(copy.deepcopy(chains["log_odds"]))
-    model.predict(PAIRS)
 
-    trace = model.trace(PAIRS)
+    checks = [[step.name for step in model.trace(PAIRS).root.walk() if step.kind == "check"] for _ in range(3)]
 
-    assert not [step for step in trace.steps if step.kind == "check"]
+    assert "what gives the model's own output" in checks[0]
+    assert checks[1:] == [[], []]
+
+
+class Lookups(TorchDispatchMode):
+    """Counts how often tokens are looked up."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten.embedding.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_of_training_computes_nothing_besides(chains: dict[str, CrossEncoder]) -> None:
+    model = saving(copy.deepcopy(chains["log_odds"]))
+    features = model.preprocess(PAIRS[:4])
+
+    for _ in range(2):
+        with Lookups() as lookups:
+            model(dict(features))
+        train_a_step(model)
+
+        assert lookups.count == 1
 
 
 @pytest.mark.parametrize("chain", CHAINS)

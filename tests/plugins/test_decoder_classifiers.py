@@ -184,3 +184,15 @@ def test_an_input_that_is_refused_is_named_though_each_is_read_alone(tmp_path: P
 
     with pytest.raises(InputError, match="input 2"):
         model.predict([*PAIRS[:2], ("", "")])
+
+
+def test_a_chat_template_needs_no_padding_token_either(tmp_path: Path) -> None:
+    folder = save(tmp_path, "Qwen3", None, None)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}")
+    model = load(folder)
+    assert "message" in model[0].modalities
+
+    expected = [float(model.predict(pair)) for pair in PAIRS]
+
+    check(model, expected)
+    assert len(set(np.round(expected, 3))) == len(PAIRS)

@@ -181,8 +181,15 @@ def into_head(model: CrossEncoder) -> None:
     head.load_state_dict({name: torch.randn_like(value) for name, value in head.state_dict().items()})
 
 
+def short_step(model: CrossEncoder) -> None:
+    optimizer = torch.optim.SGD(model[0].model.classifier.parameters(), lr=1e-6)
+    model(model.preprocess(PAIRS))["scores"].sum().backward()
+    optimizer.step()
+
+
 TRAINED: dict[str, Callable[[CrossEncoder], Any]] = {
     "a step of training": step,
+    "a short step of the head": short_step,
     "weights loaded into the head": into_head,
     "weights written to it": lambda model: model[0].model.classifier.weight.data.fill_(0.5),
     "another head": lambda model: setattr(model[0].model, "classifier", torch.nn.Linear(16, 1)),
@@ -218,6 +225,7 @@ def test_the_pooler_alone_makes_no_trained_head(tmp_path: Path) -> None:
         lambda model: model.half(),
         lambda model: model.bfloat16().float(),
         lambda model: model.half().bfloat16(),
+        lambda model: model.bfloat16().half().double(),
         copy.deepcopy,
         lambda model: pickle.loads(pickle.dumps(model)),
         lambda model: model.requires_grad_(False),

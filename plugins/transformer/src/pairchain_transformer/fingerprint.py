@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
-from transformers import modeling_utils
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pairchain.device import Float32Linear
 
@@ -30,6 +30,7 @@ _PACKAGES = frozenset({"torch", "transformers", "peft", "accelerate"})
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.layout, Enum)
 _UNCHANGING = (type, types.ModuleType, types.BuiltinFunctionType, torch.memory_format, ReferenceType)
+_TENSORS = (torch.Tensor, nn.Parameter, nn.Buffer)
 _FUNCTIONS = (types.FunctionType, types.MethodType, partial)
 
 # Outputs beside the last are taken by hooks of the library, which do nothing unless somebody asks for those outputs.
@@ -84,9 +85,10 @@ class Fingerprint:
         for part in list(model.modules()):
             self._add_module(part)
         self._types = list(map(type, self._parts))
-        for interface in (modeling_utils.ALL_ATTENTION_FUNCTIONS, *_mask_functions()):
-            self._add(vars(interface))
-            self._add(type(interface)._global_mapping)
+        for interface in (ALL_ATTENTION_FUNCTIONS, *_mask_functions()):
+            for mapping in (interface._local_mapping, type(interface)._global_mapping):
+                self._compare(mapping)
+                self.is_understood &= all(_is_known(mapping[name]) for name in _attention_of(model) if name in mapping)
         for cls in {cls for kind in set(self._types) for cls in kind.__mro__} - {object}:
             self._add_class(cls)
 
@@ -140,14 +142,18 @@ class Fingerprint:
     def _add(self, holder: Mapping[str, Any]) -> bool:
         if id(holder) in self._place_of:
             return False
-        self._place_of[id(holder)] = len(self._live)
-        self._live.append(holder)
-        self._copies.append(_copy(holder))
+        self._compare(holder)
         self._look_into(holder)
         return True
 
+    def _compare(self, holder: Mapping[str, Any]) -> None:
+        self._place_of[id(holder)] = len(self._live)
+        self._live.append(holder)
+        self._copies.append(_copy(holder))
+
     def _look_into(self, holder: Any) -> None:
-        for key, value in holder.items():
+        # another thread may be putting a hook in, or taking it out
+        for key, value in list(holder.items()):
             # backward hooks and the like have no part in the output, and forward hooks are judged apart
             if not str(key).endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
                 self._look_at(value, holder, key)
@@ -156,8 +162,11 @@ class Fingerprint:
         if isinstance(value, (*_SCALARS, *_UNCHANGING)):
             return
         if isinstance(value, torch.Tensor):
-            self._tensors.append((holder, key, value, _state(value)))
-            self.is_understood &= type(value) in (torch.Tensor, nn.Parameter, nn.Buffer)
+            if type(value) in _TENSORS and value.layout is torch.strided:
+                self._tensors.append((holder, key, value, _state(value)))
+            else:
+                # what a quantiser made of it, for example, keeps its values elsewhere
+                self.is_understood = False
         elif isinstance(value, nn.Module):
             self._add_module(value)
         elif isinstance(value, dict):
@@ -232,12 +241,18 @@ def _state(tensor: torch.Tensor) -> tuple[Any, ...]:
 def _copy(value: Any) -> Any:
     """Return a copy of dicts, lists, tuples and sets, however deep, that holds the very same objects."""
     if isinstance(value, Mapping):
-        return {key: _copy(inner) for key, inner in value.items()}
+        return {key: _copy(inner) for key, inner in list(value.items())}
     if isinstance(value, list):
         return [_copy(inner) for inner in value]
     if type(value) is tuple:
         return tuple(_copy(inner) for inner in value)
     return set(value) if isinstance(value, set) else value
+
+
+def _attention_of(model: nn.Module) -> set[str]:
+    """Return what the model's parts call their attention."""
+    configs = (getattr(part, "config", None) for part in model.modules())
+    return {str(getattr(config, "_attn_implementation", None)) for config in configs}
 
 
 def _mask_functions() -> Iterable[Any]:

@@ -138,21 +138,28 @@ def _saved_as_random(model: PreTrainedModel, config: PretrainedConfig) -> set[st
 def _unchanged(model: nn.Module, digests: Mapping[str, list[str]]) -> set[str]:
     """Return the names of weights whose values have those digests, in this precision or in another."""
     tensors = model.state_dict()
-    return {
-        name
-        for name, known in digests.items()
-        if name in tensors and not set(known).isdisjoint(_digests(tensors[name]))
-    }
+    return {name for name, known in digests.items() if name in tensors and _digest(tensors[name]) in known}
 
 
 def _digests(tensor: torch.Tensor) -> list[str]:
-    """Return digests of a tensor's values as they survive a cast to either half precision."""
+    """Return digests of a tensor's values, and of what casts to either half precision make of them."""
+    half, brain = torch.float16, torch.bfloat16
+    casts: list[tuple[torch.dtype, ...]] = [(), (half,), (brain,), (half, brain), (brain, half)]
+    found = []
+    for dtypes in casts:
+        values = tensor.detach()
+        for dtype in dtypes:
+            values = values.to(dtype)
+        found.append(_digest(values))
+    return list(dict.fromkeys(found))
+
+
+def _digest(tensor: torch.Tensor) -> str:
     if tensor.is_meta:
-        return []
-    values = tensor.detach().cpu()
-    rounded = [values.to(torch.bfloat16), values.to(torch.float16).to(torch.bfloat16)]
-    # a zero may lose its sign
-    return [hashlib.sha256((each + 0).contiguous().view(torch.uint8).numpy().tobytes()).hexdigest() for each in rounded]
+        return ""
+    # a cast may take a zero's sign
+    values = tensor.detach().cpu().float() + 0
+    return hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()[:32]
 
 
 def _owner(name: str) -> str:

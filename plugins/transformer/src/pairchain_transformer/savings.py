@@ -75,9 +75,11 @@ class Savings:
 
     def _store_for(self, known: Known) -> PrefixStore:
         """Return where keys and values are kept: for this call, or for later ones if they were made as it is now."""
-        if self.store is None:
+        weights = known.fingerprint.tensors
+        # of weights that accelerate keeps on a disk, nobody could tell whether they are the same
+        if self.store is None or any(weight.is_meta for weight in weights):
             return PrefixStore(most_prefixes=2)
-        self.store.check((known, surroundings()), known.fingerprint.tensors)
+        self.store.check((known, surroundings()), weights)
         return self.store
 
     def output(
@@ -130,7 +132,7 @@ class Savings:
             part: The part of it that is read; None for a field that holds one row for each input.
         """
         mask = features.get("attention_mask")
-        if self.unread is False or torch.is_grad_enabled() or mask is None or mask.ndim != 2:
+        if self.unread is False or mask is None or mask.ndim != 2:
             return None
         if not features.keys() <= _TEXT | {"token_type_ids"} or (part is not None and part.columns is not None):
             return None
