@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from golden_calls import CASES, load, recorded, replay
 from letters import Difference
 from PIL import Image
@@ -23,6 +24,7 @@ from tokenizers import AddedToken, pre_tokenizers, processors
 from pairchain import CrossEncoder, InputModule
 from pairchain.errors import InputError, PairchainWarning, PreprocessingError, collected_warnings, warn
 from pairchain.modules import Router, Transformer
+from pairchain_transformer.sharing import Snapshot
 
 THREADS = 16
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
@@ -426,6 +428,20 @@ def test_a_call_goes_on_with_the_settings_that_it_began_with() -> None:
         thread.join()
     for scores in found:
         assert any(np.allclose(scores, one, **CLOSE) for one in expected)
+
+
+@pytest.mark.parametrize("kind", ["bert_seqcls_1label", "modernbert_seqcls", "roberta_seqcls", "audio_qwen2_audio"])
+def test_a_copy_is_made_of_the_same_as_its_original(kind: str) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(GOLDEN / kind / "model")
+    tokenizer.add_tokens([AddedToken("zz", normalized=False), AddedToken("mars", single_word=True)])
+    tokenizer.add_tokens([AddedToken("<s1>"), AddedToken("<s2>")], special_tokens=True)
+    tokenizer.add_tokens([AddedToken("berlin", rstrip=True), AddedToken("<s1>", lstrip=True)])
+    tokenizer.backend_tokenizer.enable_truncation(9, stride=2)
+    with Snapshot(tokenizer).copy() as copied:
+        assert copied.backend_tokenizer is not tokenizer.backend_tokenizer
+        assert copied.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+        assert copied.get_vocab() == tokenizer.get_vocab()
+        assert vars(copied).keys() == vars(tokenizer).keys()
 
 
 def test_copies_are_let_go_of() -> None:
