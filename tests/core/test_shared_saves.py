@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -195,13 +196,17 @@ def test_a_load_meets_one_save_however_often_the_folder_is_saved_to(tmp_path: Pa
     expected = [one.predict(PAIRS) for one in models]
     target = tmp_path / "model"
     models[0].save_pretrained(target)
+    began = time.monotonic()
+    CrossEncoder(target, device="cpu")
+    # so that some loads fit between two saves, and some do not, on whatever machine
+    pause = time.monotonic() - began
     is_done = threading.Event()
 
     def save_in_turn() -> None:
         while not is_done.is_set():
             for one in models:
                 one.save_pretrained(target)
-                is_done.wait(0.1)
+                is_done.wait(pause)
 
     saving = threading.Thread(target=save_in_turn)
     saving.start()
