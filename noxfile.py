@@ -83,7 +83,7 @@ def tokenizers(session: nox.Session) -> None:
     provide_torch(session)
     install_editable(session)
     session.install(*TEST, "sentencepiece>=0.2", "protobuf>=5")
-    place = Path(session.create_tmp())
+    place = Path(session.create_tmp()).resolve()
     four = place / "four"
     if not four.exists():
         session.run("python", "-m", "venv", str(four), external=True)

@@ -22,6 +22,7 @@ from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain_transformer import checkpoint, saving
+from pairchain_transformer.published.classes import fast_class, is_of_five
 from pairchain_transformer.tasks import TASKS, Task
 
 # What tokenizers keep their vocabulary in, besides the files that are not made for one class of them.
@@ -209,13 +210,18 @@ def _tell_replaced(source: Source, settings: Mapping[str, Any]) -> None:
     """Warn of parts of the tokenizer that the installed library replaces, if its files are at hand."""
     if source.cached("tokenizer.json") is None:
         return
-    from pairchain_transformer.published.classes import fast_class
+    try:
+        if is_of_five(checkpoint.read_settings(source, "tokenizer_config.json")):
+            return
+    except PairchainError:
+        return
+    # they import the tokenizers library, and only older files need that
     from pairchain_transformer.published.library import replaced
     from pairchain_transformer.published.saved import read_saved
 
     try:
         saved = read_saved(source, settings.get("processor_kwargs", {}))
-        fast = None if saved.by_five else fast_class(saved.class_name, saved.architecture)
+        fast = fast_class(saved.class_name, saved.architecture)
         found = [] if fast is None else replaced(saved, fast)
     # files that cannot be read are told of elsewhere; a panic of the tokenizers library is no Exception
     except BaseException as error:
