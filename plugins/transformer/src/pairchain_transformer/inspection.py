@@ -79,7 +79,7 @@ def _facts(
         elsewhere[TOKENIZER] = tokenizer
     elif base is None and config:
         attempt(_check_tokenizer, source, config)
-        _tell_replaced(source, settings)
+        attempt(_tell_replaced, source, settings)
     if audio := attempt(checkpoint.audio_tokenizers, source):
         elsewhere[AUDIO_TOKENIZER] = ", ".join(audio)
     if scores_words:
@@ -210,23 +210,22 @@ def _tell_replaced(source: Source, settings: Mapping[str, Any]) -> None:
     """Warn of parts of the tokenizer that the installed library replaces, if its files are at hand."""
     if source.cached("tokenizer.json") is None:
         return
-    try:
-        if is_of_five(checkpoint.read_settings(source, "tokenizer_config.json")):
-            return
-    except PairchainError:
+    if is_of_five(checkpoint.read_settings(source, "tokenizer_config.json")):
         return
     # they import the tokenizers library, and only older files need that
     from pairchain_transformer.published.library import replaced
-    from pairchain_transformer.published.saved import read_saved
+    from pairchain_transformer.published.saved import is_of_bad_file, read_saved
 
     try:
         saved = read_saved(source, settings.get("processor_kwargs", {}))
         fast = fast_class(saved.class_name, saved.architecture)
         found = [] if fast is None else replaced(saved, fast)
-    # files that cannot be read are told of elsewhere; a panic of the tokenizers library is no Exception
+    except PairchainError:
+        raise
     except BaseException as error:
-        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+        if not is_of_bad_file(error):
             raise
+        # that the load fails, or warns, is all that can be known of such files
         return
     if found:
         warn(
