@@ -100,7 +100,7 @@ def tokenizers(session: nox.Session) -> None:
     provide_torch(session)
     install_editable(session)
     install(session, *TEST, *NEEDED_BY_FOUR)
-    place = Path(session.create_tmp())
+    place = Path(session.create_tmp()).resolve()
     four = place / "four"
     if not four.exists():
         session.run("python", "-m", "venv", str(four), external=True)

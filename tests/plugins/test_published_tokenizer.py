@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 import pairchain
 from pairchain import CrossEncoder, PairchainWarning
-from pairchain.errors import InputError
+from pairchain.errors import FormatError, InputError
 from pairchain.modules import LogitScore, Router, Transformer
 from pairchain.source import open_source
 from pairchain_transformer.published.choosing import hold_to_published
@@ -261,3 +261,19 @@ def test_the_real_minilm_is_unchanged() -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     hold_to_published(tokenizer, open_source(folder), {}, "as-published")
     assert not hasattr(tokenizer, "pairchain_restored")
+
+
+@pytest.mark.parametrize("choice", [None, "as-published"])
+def test_files_that_do_not_tell_the_tokenizer_are_no_silent_matter(older: Path, choice: str | None) -> None:
+    # the library takes the class, and what 4.57 would have made of this cannot be had
+    edited(older, "tokenizer_config.json", tokenizer_class="LlamaTokenizer", add_bos_token=True)
+    file = json.loads((older / "tokenizer.json").read_text(encoding="utf-8"))
+    file["post_processor"] = {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {"a": {}}}
+    tokenizer = AutoTokenizer.from_pretrained(older)
+    (older / "tokenizer.json").write_text(json.dumps(file), encoding="utf-8")
+    if choice is None:
+        with pytest.warns(PairchainWarning, match="cannot tell whether"):
+            hold_to_published(tokenizer, open_source(older), {}, choice)
+    else:
+        with pytest.raises(FormatError, match="cannot be had as it was published"):
+            hold_to_published(tokenizer, open_source(older), {}, choice)

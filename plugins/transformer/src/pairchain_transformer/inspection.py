@@ -22,6 +22,7 @@ from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain_transformer import checkpoint, saving
+from pairchain_transformer.published.classes import fast_class, is_of_five
 from pairchain_transformer.settings.files import configuration_settings, processing_settings
 from pairchain_transformer.sizes import check_sizes
 from pairchain_transformer.tasks import TASKS, Task
@@ -83,7 +84,7 @@ def _facts(
         elsewhere[TOKENIZER] = tokenizer
     elif base is None and config:
         attempt(_check_tokenizer, source, config)
-        _tell_replaced(source, settings)
+        attempt(_tell_replaced, source, settings)
     given = settings.get("processor_kwargs", {})
     processing = None if TOKENIZER in elsewhere else attempt(processing_settings, source, given)
     if processing is not None:
@@ -226,18 +227,22 @@ def _tell_replaced(source: Source, settings: Mapping[str, Any]) -> None:
     """Warn of parts of the tokenizer that the installed library replaces, if its files are at hand."""
     if source.cached("tokenizer.json") is None:
         return
-    from pairchain_transformer.published.classes import fast_class
+    if is_of_five(checkpoint.read_settings(source, "tokenizer_config.json")):
+        return
+    # they import the tokenizers library, and only older files need that
     from pairchain_transformer.published.library import replaced
-    from pairchain_transformer.published.saved import read_saved
+    from pairchain_transformer.published.saved import is_of_bad_file, read_saved
 
     try:
         saved = read_saved(source, settings.get("processor_kwargs", {}))
-        fast = None if saved.by_five else fast_class(saved.class_name, saved.architecture)
+        fast = fast_class(saved.class_name, saved.architecture)
         found = [] if fast is None else replaced(saved, fast)
-    # files that cannot be read are told of elsewhere; a panic of the tokenizers library is no Exception
+    except PairchainError:
+        raise
     except BaseException as error:
-        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+        if not is_of_bad_file(error):
             raise
+        # that the load fails, or warns, is all that can be known of such files
         return
     if found:
         warn(

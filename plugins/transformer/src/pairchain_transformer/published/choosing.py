@@ -11,14 +11,14 @@ from typing import Any
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
-from pairchain.errors import FormatError, InputError, nearest, warn
+from pairchain.errors import FormatError, InputError, PairchainError, nearest, warn
 from pairchain.files import read_json_object, write_json
 from pairchain.source import Source
 from pairchain_transformer.published.classes import fast_class
 from pairchain_transformer.published.comparison import PARTS, Use, content_of, differences
 from pairchain_transformer.published.conversion import converted
 from pairchain_transformer.published.rebuilding import Published
-from pairchain_transformer.published.saved import Saved, read_saved
+from pairchain_transformer.published.saved import Saved, is_of_bad_file, read_saved
 
 AS_PUBLISHED, LIBRARY = "as-published", "library"
 CHOICES = (AS_PUBLISHED, LIBRARY)
@@ -85,9 +85,10 @@ def hold_to_published(
     try:
         published = _published(tokenizer, source, given, build)
         found = [] if published is None else _restore(tokenizer, published, lowers, takes_types)
-    # a panic of the tokenizers library is no Exception
+    except PairchainError:
+        raise  # a file that may not be read, or is not the one that was locked
     except BaseException as error:
-        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+        if not is_of_bad_file(error):
             raise
         _tell_failure(source, error, choice)
         return

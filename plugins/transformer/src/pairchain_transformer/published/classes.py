@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# The classes that only transformers 5 has, and the key that only it writes.
+_OF_FIVE = frozenset({"TokenizersBackend", "PythonBackend", "SentencePieceBackend", "MistralCommonBackend"})
+_KEY_OF_FIVE = "backend"
+
 _TYPES = ("input_ids", "token_type_ids", "attention_mask")
 _PLAIN = ("input_ids", "attention_mask")
 
@@ -285,6 +289,11 @@ _BY_ARCHITECTURE = {
     for name, _, architectures in (line.partition(":") for line in _DEFAULTS.replace("\n ", " ").strip().splitlines())
     for architecture in architectures.split()
 }
+
+
+def is_of_five(config: Mapping[str, Any]) -> bool:
+    """Return whether transformers 5 wrote a ``tokenizer_config.json``; then ``tokenizer.json`` is what it ran."""
+    return _KEY_OF_FIVE in config or config.get("tokenizer_class") in _OF_FIVE
 
 
 def fast_class(named: str | None, architecture: str | None) -> FastClass | None:

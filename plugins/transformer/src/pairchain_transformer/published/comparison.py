@@ -38,7 +38,12 @@ def differences(
         use: How they are used.
         parts: The parts to compare.
     """
-    return [part for part in parts if _canonical(part, one, use) != _canonical(part, other, use)]
+    # most are equal as they are, and a vocabulary is large
+    return [
+        part
+        for part in parts
+        if one.get(part) != other.get(part) and _canonical(part, one, use) != _canonical(part, other, use)
+    ]
 
 
 def _canonical(part: str, content: Mapping[str, Any], use: Use) -> Any:
@@ -109,29 +114,34 @@ def _token(token: Mapping[str, Any]) -> tuple[Any, ...]:
     return (token["id"], token["content"], *(bool(token.get(flag, False)) for flag in flags))
 
 
-# What a file may leave out, and what is meant then; two values that mean the same become one.
-_MODEL_DEFAULTS = {
-    "unk_token": None,
-    "continuing_subword_prefix": None,
-    "end_of_word_suffix": None,
-    "fuse_unk": False,
-    "byte_fallback": False,
-    "ignore_merges": False,
-    "max_input_chars_per_word": 100,
+# What each kind of model reads, and what is meant where a file leaves it out.
+_OF_WORDS = {"vocab": None, "unk_token": None}
+_MODELS: dict[str, dict[str, Any]] = {
+    "WordLevel": _OF_WORDS,
+    "WordPiece": {**_OF_WORDS, "continuing_subword_prefix": "##", "max_input_chars_per_word": 100},
+    "BPE": {
+        **_OF_WORDS,
+        "merges": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+    },
+    "Unigram": {"vocab": None, "unk_id": None, "byte_fallback": False},
 }
 
 
 def _model(model: Mapping[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {**_MODEL_DEFAULTS, **{key: value for key, value in model.items() if value != ""}}
-    kept.pop("dropout", None)
+    kind = model.get("type") or _kind(model)
+    read = _MODELS.get(kind, dict(model))
+    kept = {key: default if model.get(key) in (None, "") else model[key] for key, default in read.items()}
     if isinstance(kept.get("vocab"), list):
         kept["vocab"] = [tuple(piece) for piece in kept["vocab"]]
-    if isinstance(kept.get("merges"), list):
-        kept["merges"] = [
-            tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in kept["merges"]
-        ]
-    kept.setdefault("type", _kind(kept))
-    return kept
+    if kept.get("merges") is not None:
+        merges = kept["merges"]
+        kept["merges"] = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    return {**kept, "type": kind}
 
 
 def _kind(model: Mapping[str, Any]) -> str:

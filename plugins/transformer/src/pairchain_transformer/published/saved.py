@@ -12,14 +12,12 @@ from tokenizers import AddedToken
 from pairchain.files import read_json_object
 from pairchain.source import Source
 from pairchain_transformer.checkpoint import read_settings
+from pairchain_transformer.published.classes import is_of_five
 
 _ATTRIBUTES = (
     *(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")),
     "additional_special_tokens",
 )
-# The classes that only transformers 5 has, and the key that only it writes.
-_OF_FIVE = frozenset({"TokenizersBackend", "PythonBackend", "SentencePieceBackend", "MistralCommonBackend"})
-_KEY_OF_FIVE = "backend"
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ def read_saved(source: Source, given: Mapping[str, Any]) -> Saved:
     whole = read_settings(source, "config.json")
     path = source.file("tokenizer.json")
     content = {} if path is None else read_json_object(path, shown_as=f"tokenizer.json of {source.name}")
+    by_five = is_of_five(config)
     class_name = config.pop("tokenizer_class", None)
-    by_five = _KEY_OF_FIVE in config or class_name in _OF_FIVE
     settings = {**config, **given}
     if "added_tokens_decoder" in settings:
         decoder = {int(index): _token(value) for index, value in settings.pop("added_tokens_decoder").items()}
@@ -120,3 +118,9 @@ def _converted(value: Any) -> Any:
             return AddedToken(**{key: part for key, part in value.items() if key != "__type"})
         return {key: _converted(part) for key, part in value.items()}
     return [_converted(part) for part in value] if isinstance(value, list) else value
+
+
+def is_of_bad_file(error: BaseException) -> bool:
+    """Return whether ``error`` may be what a damaged file raises; a panic of the tokenizers library is no Exception."""
+    ordinary = isinstance(error, Exception) and not isinstance(error, (MemoryError, Warning))
+    return ordinary or type(error).__name__ == "PanicException"
