@@ -101,7 +101,8 @@ def check(model: CrossEncoder, expected: Any) -> None:
 def test_every_decoder_scores_a_pair_as_it_does_alone(kind: str, tmp_path: Path) -> None:
     folder = save(tmp_path, kind, None, "<|endoftext|>")
 
-    check(load(folder), alone(folder))
+    # the file is GPT-2's, of which the library makes something else for some of these
+    check(load(folder, tokenizer="library"), alone(folder))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

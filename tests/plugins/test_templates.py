@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -124,7 +125,7 @@ def test_a_template_that_loses_a_side_is_refused_with_one_that_does_not(
             assert part in str(caught.value)
 
     assert "model.processor.chat_template" in caught.value.next_step
-    model.processor.chat_template = caught.value.next_step.partition("such as:\n")[2]
+    model.processor.chat_template = dedent(caught.value.next_step.partition("such as:\n")[2])
     assert rendered(model) == "<Query>: a\n<Document>: b"
     anew = load(checkpoint(tmp_path / "anew", model.processor.chat_template))
     assert model.predict(PAIRS) == pytest.approx(anew.predict(PAIRS), abs=1e-6)
@@ -142,7 +143,7 @@ def test_the_template_in_the_refusal_reads_parts_where_the_model_does() -> None:
     with pytest.raises(ChainError, match="do not appear") as caught:
         model.predict([("a bee", "a flower")])
 
-    model.processor.chat_template = caught.value.next_step.partition("such as:\n")[2]
+    model.processor.chat_template = dedent(caught.value.next_step.partition("such as:\n")[2])
     assert rendered(model) == "<Query>: a\n<Document>: b"
     model.processor.chat_template = original
     assert model.predict([("a bee", "a flower")]) == pytest.approx(expected)

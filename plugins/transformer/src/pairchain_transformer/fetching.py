@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from urllib.parse import quote
 
-from pairchain.errors import InputError
+from pairchain.errors import InputError, shortened
 from pairchain_transformer.addresses import PublicHTTPHandler, PublicHTTPSHandler
 
 _PIECE_BYTES = 64 * 1024
@@ -51,9 +51,12 @@ def is_url(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
+_MOST_OF_NAME = 200
+
+
 def short(name: str) -> str:
-    """Return a name as errors show it, quoted and without the rest of a long one."""
-    return repr(name if len(name) <= 80 else name[:77] + "...")
+    """Return a name as errors show it, quoted, and without the middle of a long one."""
+    return repr(shortened(name, _MOST_OF_NAME))
 
 
 def fetched(url: str, limits: Limits) -> bytes:

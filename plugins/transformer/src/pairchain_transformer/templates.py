@@ -6,6 +6,7 @@ All three are found by rendering probes and looking at what comes out, never by 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from textwrap import indent
 from typing import Any, TypeVar
 
 from pairchain.errors import ChainError
@@ -102,7 +103,7 @@ def check_carries_pair(render: Callable[[Conversation], str], *, style: str, mod
     raise ChainError(
         f"the chat template of {model} cannot carry a pair: {failure}.",
         next_step="set one that renders the roles query and document, with processor_kwargs={'chat_template': …} or "
-        f"model.processor.chat_template = …, such as:\n{_EXAMPLES[style]}",
+        f"model.processor.chat_template = …, such as:\n{indent(_EXAMPLES[style], '  ')}",
     )
 
 
