@@ -14,41 +14,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 from command import MODEL, json_lines, rows_in, run, run_process, some_pairs
-
-# Keeps the rows of argv[2] in the file argv[1], two at a time, and kills itself at the event numbered argv[3].
-KEEP = """
-import json, os, signal, sys
-from pathlib import Path
-from pairchain_cli.outputs import keeping
-from pairchain_cli.reading import Layout, open_rows
-from pairchain_cli.windows import windows
-from pairchain_cli.writing import OutputFormat
-
-output, given, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
-events = 0
-
-def count(event, arguments):
-    global events
-    is_ours = any(name in str(arguments[:1]) for name in ("out.", "parquet", "joined"))
-    if event in ("open", "os.rename", "os.remove", "os.truncate", "os.rmdir") and is_ours:
-        events += 1
-        if events == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-written_as = OutputFormat(Path(output).suffix[1:])
-if written_as == "parquet":
-    import pyarrow.parquet
-with open_rows(given, Layout(("query", "document"))) as rows:
-    sys.addaudithook(count)
-    with keeping(output, written_as, "score", None, {}, resumes=True) as kept:
-        if kept.is_done:
-            kept.forget()
-            raise SystemExit
-        kept.begin(lambda: "a model", rows)
-        for some in windows(rows.rows, 2):
-            kept.write(some, [row.values["id"] / 8 for row in some])
-        kept.finish(rows.columns or ())
-"""
+from killed_output import keep
 
 # Kills the process when the journal is written for the third time, in the middle of a run.
 KILLED = """
@@ -61,11 +27,6 @@ def stop(event, arguments):
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(stop)
 """
-
-
-def keep(output: Path, given: Path, *, until: int) -> int:
-    """Return how the process ended that writes ``output``, killed at an event of its files, or never for 0."""
-    return subprocess.run([sys.executable, "-c", KEEP, str(output), str(given), str(until)], check=False).returncode
 
 
 def read(output: Path) -> list[dict[str, str]]:
