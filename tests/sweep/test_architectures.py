@@ -11,6 +11,7 @@ import importlib.util
 import tempfile
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +57,8 @@ class Library(NamedTuple):
 
 
 OURS = Library(
-    pairchain.modules.Transformer,
+    # every model gets the same tokenizer, of which the library makes something else for some
+    partial(pairchain.modules.Transformer, tokenizer="library"),
     pairchain.modules.Pooling,
     pairchain.modules.Dense,
     pairchain.modules.LogitScore,
