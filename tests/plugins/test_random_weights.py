@@ -16,7 +16,6 @@ import pytest
 import torch
 from command import run
 from safetensors.torch import load_file, save_file
-from sentence_transformers import CrossEncoder as Reference
 from tiny_models import GOLDEN, PAIRS, edited, save_tiny
 from transformers import AutoModelForSequenceClassification, T5Config, T5ForConditionalGeneration
 
@@ -250,7 +249,8 @@ def test_what_is_saved_untrained_is_refused_after_the_next_load_and_trained_by_a
             load(tmp_path / "saved", **options).predict(PAIRS)
         assert caught.value.weights == ("classifier.bias", "classifier.weight")
 
-    reference = Reference(str(tmp_path / "saved"), device="cpu")
+    library = pytest.importorskip("sentence_transformers")
+    reference = library.CrossEncoder(str(tmp_path / "saved"), device="cpu")
     assert reference.predict(PAIRS).tolist() == pytest.approx(
         untrained.predict(PAIRS, allow_random_head=True).tolist(), abs=1e-6
     )
