@@ -111,9 +111,11 @@ def _judged(source: Source, config: Mapping[str, Any], given: Collection[str]) -
     usual = class_of_model(config.get("model_type"))
     for file in (TOKENIZER, SPECIAL_TOKENS, *_tokenizers_in_folders(source)):
         if values := read_settings(source, file):
-            named = values.get("tokenizer_class") or config.get("tokenizer_class") or usual
+            # where no file is a processor's, the kind of model brings no processor along
+            of_kind = usual if "Tokenizer" in usual else ""
+            classes = [str(values.get("tokenizer_class") or config.get("tokenizer_class") or of_kind)]
             own_code = _names_code(values, config, ("AutoTokenizer",))
-            yield file, judge(values, source, file, [str(named)], given=given, is_own_code=own_code)
+            yield file, judge(values, source, file, classes, given=given, is_own_code=own_code)
     for file in _PROCESSORS:
         if values := read_settings(source, file):
             named = [values.get(key) for key in names.CLASSES]
