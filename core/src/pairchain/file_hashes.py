@@ -55,7 +55,7 @@ class FileHashes:
     def changed(self) -> list[str]:
         """Return the paths of files that are there now and were not, and of those that were read and are others now."""
         added = {path for path in self.source.files() if counts(path, self.homes)} - self.digests.keys()
-        return sorted(added | {path for path, (local, was) in self.read.items() if _identity(local) != was})
+        return sorted(added | {path for path, (local, was) in self.read.items() if identity(local) != was})
 
 
 def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHashes:
@@ -87,7 +87,7 @@ def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHa
                 digests[path] = known
                 return
             local = local or source.require(path)
-            identities[path] = (local, _identity(local))
+            identities[path] = (local, identity(local))
             with local.open("rb") as file:
                 digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
         except UnicodeEncodeError:
@@ -104,7 +104,7 @@ def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHa
     return FileHashes(source, homes, digests, unreadable, identities)
 
 
-def _identity(path: Path) -> tuple[int, ...]:
+def identity(path: Path) -> tuple[int, ...]:
     """Return what tells the file at ``path`` from another in its place, and from what it was before a change."""
     try:
         found = path.stat()

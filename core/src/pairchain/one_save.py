@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pairchain.errors import FormatError
+from pairchain.file_hashes import identity
 from pairchain.folder_lock import wait_for_swap
 from pairchain.source import Source
 
@@ -51,13 +52,4 @@ def of_one_save(source: Source, read: Callable[[], _Read]) -> _Read:
 
 
 def _identities(root: Path) -> list[tuple[int, ...]]:
-    return [_identity(root / name) for name in _SAVED]
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """Return what tells the file at ``path`` from any other that was or will be there; nothing if there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return [identity(root / name) for name in _SAVED]
