@@ -68,7 +68,8 @@ def _enter() -> None:
         _blocks += 1
         if _blocks == 1:
             _original = vars(PreTrainedModel)["_load_pretrained_model"]
-            PreTrainedModel._load_pretrained_model = staticmethod(_stand_in(_original.__func__))  # type: ignore
+            # a class method in older versions, a static one in newer
+            PreTrainedModel._load_pretrained_model = type(_original)(_stand_in(_original.__func__))  # type: ignore
 
 
 def _leave() -> None:
