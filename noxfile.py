@@ -188,7 +188,7 @@ def newest(session: nox.Session) -> None:
     session.install(*upgrade, "--no-build-isolation", *editable, *TEST)
     tested, found = pinned(CONSTRAINTS), installed(session)
     drifted = {name: version for name, version in found.items() if tested.get(name, version) != version}
-    session.log(f"{len(drifted)} libraries are not in the version that was tested:")
+    session.log(f"not in the version that was tested: {len(drifted)}")
     for name, version in drifted.items():
         session.log(f"  {name} {version}, tested with {tested[name]}")
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
