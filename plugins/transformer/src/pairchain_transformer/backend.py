@@ -15,7 +15,7 @@ from pairchain.parts import Part
 from pairchain_transformer import encoding, forward, last_layer, linear, padding
 from pairchain_transformer.encoding import Row
 from pairchain_transformer.prefixes import Prefix
-from pairchain_transformer.proofs import Proofs
+from pairchain_transformer.proofs import Known, Proofs
 from pairchain_transformer.savings import Savings
 
 
@@ -53,21 +53,25 @@ class LibraryBackend:
         self.onednn: bool | None = None
         self._proofs = Proofs()
 
-    def prefixes(self, model: PreTrainedModel, rows: Sequence[Row], request: Request) -> Sequence[Prefix | None]:
+    def known(self, model: PreTrainedModel) -> Known:
+        """Return what is known of ``model`` as it is now."""
+        return self._proofs.of(model)
+
+    def prefixes(self, known: Known, rows: Sequence[Row], request: Request) -> Sequence[Prefix | None]:
         """Return for each row the prefix that it shares with others, if it is to be computed once."""
         if not request.may_leave_out:
             return [None] * len(rows)
-        return self.savings.prefixes_of(self._proofs.of(model), rows, request.part, generates=request.generates)
+        return self.savings.prefixes_of(known, rows, request.part, generates=request.generates)
 
     def batches_matter(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], request: Request
+        self, known: Known, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], request: Request
     ) -> bool:
         """Return whether scores depend on which rows run together, as for a model that counts padding as positions."""
-        return encoding.are_many(rows) and padding.matters(self._proofs.of(model), tokenizer, request.path)
+        return encoding.are_many(rows) and padding.matters(known, tokenizer, request.path)
 
-    def batches_are_known_to_matter(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
+    def batches_are_known_to_matter(self, known: Known, tokenizer: PreTrainedTokenizerBase) -> bool:
         """Return whether that was found out before."""
-        return padding.is_known_to_matter(self._proofs.of(model), tokenizer)
+        return padding.is_known_to_matter(known, tokenizer)
 
     def run(
         self,
@@ -104,7 +108,7 @@ class LibraryBackend:
         gate = None
         # a model that is being trained is another one at each step, and nothing could be found out that holds
         if request.may_leave_out and not kwargs and not torch.is_grad_enabled():
-            known = self._proofs.of(model)
+            known = self.known(model)
             last = self.savings.output(known, features, part, prefix, generates=request.generates)
             if last is not None:
                 tracing.note("the output at the last token of each input only, without padding")

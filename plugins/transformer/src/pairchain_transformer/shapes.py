@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +17,7 @@ from pairchain.allocation import most_bytes
 from pairchain.errors import FormatError
 from pairchain.showing import size
 from pairchain.source import Source
+from pairchain_transformer.stand_ins import StandIns
 
 _MOST_SHOWN = 4
 
@@ -38,9 +38,6 @@ class _Load:
 
 
 _current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_shapes", default=None)
-_changing = threading.Lock()
-_blocks = 0
-_original: Any = None
 
 
 @contextmanager
@@ -55,33 +52,15 @@ def comparing_shapes(source: Source, given: Mapping[str, Any]) -> Iterator[None]
     """
     token = _current.set(_Load(source, bool(given.get("ignore_mismatched_sizes"))))
     try:
-        _enter()
-        yield
+        with _STAND_IN.in_place():
+            yield
     finally:
-        _leave()
         _current.reset(token)
 
 
-def _enter() -> None:
-    global _blocks, _original
-    with _changing:
-        _blocks += 1
-        if _blocks == 1:
-            _original = vars(PreTrainedModel)["_load_pretrained_model"]
-            # a class method in older versions, a static one in newer
-            PreTrainedModel._load_pretrained_model = type(_original)(_stand_in(_original.__func__))  # type: ignore
-
-
-def _leave() -> None:
-    global _blocks
-    with _changing:
-        _blocks -= 1
-        if not _blocks:
-            PreTrainedModel._load_pretrained_model = _original
-
-
 def _stand_in(original: Any) -> Any:
-    signature = inspect.signature(original)
+    function = original.__func__
+    signature = inspect.signature(function)
 
     def _load_pretrained_model(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
@@ -90,9 +69,12 @@ def _stand_in(original: Any) -> Any:
         of_adapter = given.get("expected_keys") is not None
         if load is not None and given.get("state_dict") is None and files and not of_adapter:
             _compare(given["model"], files, load, is_quantized=bool(given["load_config"].is_quantized))
-        return original(*args, **kwargs)
+        return function(*args, **kwargs)
 
     return _load_pretrained_model
+
+
+_STAND_IN = StandIns((PreTrainedModel, "_load_pretrained_model", _stand_in))
 
 
 def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: bool) -> None:

@@ -261,15 +261,16 @@ class Transformer(InputModule):
         settings = self._settings(self._processing(), **kwargs) if own else {}
         if not own or self._preprocessor.takes_media or not encoding.can_be_undone(settings):
             return None
-        if self.execution.batches_are_known_to_matter(self.model, self.tokenizer):
+        known = self.execution.known(self.model)
+        if self.execution.batches_are_known_to_matter(known, self.tokenizer):
             return None
         rows = encoding.rows_of(lambda some: self.preprocess(some, prompt, **kwargs), inputs)
         if not rows:
             return None
         request = self._request(rows[0].shared.get("modality", TEXT), parts)
-        if self.execution.batches_matter(self.model, self.tokenizer, rows, request):
+        if self.execution.batches_matter(known, self.tokenizer, rows, request):
             return None
-        prefixes = self.execution.prefixes(self.model, rows, request)
+        prefixes = self.execution.prefixes(known, rows, request)
         return [encoding.encoded(row, prefix) for row, prefix in zip(rows, prefixes, strict=True)]
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -27,6 +26,7 @@ from pairchain.foreign_settings import ForeignSettings, foreign_settings
 from pairchain.source import Source
 from pairchain_transformer.settings.files import SPECIAL_TOKENS, TOKENIZER, Settings, read_file, warn_of_left_out
 from pairchain_transformer.settings.judging import Judgement, judge
+from pairchain_transformer.stand_ins import StandIns
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,6 @@ class _Load:
 
 
 _current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_settings", default=None)
-_changing = threading.Lock()
-_blocks = 0
-_replaced: list[tuple[type, str, Any]] = []
 
 
 def _require(found: ForeignSettings | None, may_be_trusted: bool) -> None:
@@ -93,39 +90,10 @@ def holding(source: Source, given: Collection[str], settings: Settings, *, may_b
     told = {key.rpartition(".")[2] for _, key in settings.left_out}
     token = _current.set(_Load(source, given, may_be_trusted, told))
     try:
-        _enter()
-        yield
+        with _STAND_INS.in_place():
+            yield
     finally:
-        _leave()
         _current.reset(token)
-
-
-def _enter() -> None:
-    global _blocks
-    with _changing:
-        _blocks += 1
-        if _blocks > 1:
-            return
-        for cls, name, stand_in in (
-            (PreTrainedTokenizerBase, "_from_pretrained", _tokenizer),
-            (ImageProcessingMixin, "from_dict", _part),
-            (FeatureExtractionMixin, "from_dict", _part),
-            (BaseVideoProcessor, "from_dict", _part),
-            (ProcessorMixin, "from_args_and_dict", _processor),
-            (ProcessorMixin, "_get_arguments_from_pretrained", _parts),
-        ):
-            # without a package that it needs, a class of the library is an empty one that says so
-            if (original := vars(cls).get(name)) is not None:
-                _replaced.append((cls, name, original))
-                setattr(cls, name, classmethod(stand_in(original)))
-
-
-def _leave() -> None:
-    global _blocks
-    with _changing:
-        _blocks -= 1
-        while not _blocks and _replaced:
-            setattr(*_replaced.pop())
 
 
 def _tokenizer(original: Any) -> Callable[..., Any]:
@@ -197,3 +165,19 @@ def _parts(original: Any) -> Callable[..., Any]:
 
 
 _PROCESSOR = "processor_config.json"
+
+# without a package that it needs, a class of the library is an empty one that says so
+_STAND_INS = StandIns(
+    *(
+        (cls, name, make)
+        for cls, name, make in (
+            (PreTrainedTokenizerBase, "_from_pretrained", _tokenizer),
+            (ImageProcessingMixin, "from_dict", _part),
+            (FeatureExtractionMixin, "from_dict", _part),
+            (BaseVideoProcessor, "from_dict", _part),
+            (ProcessorMixin, "from_args_and_dict", _processor),
+            (ProcessorMixin, "_get_arguments_from_pretrained", _parts),
+        )
+        if name in vars(cls)
+    )
+)
