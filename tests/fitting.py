@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from pairchain.dependency_conflicts import conflicts
 from pairchain.errors import PluginError
-from pairchain_transformer.libraries import require_peft
+from pairchain.registry.conflicts import conflicts
+from pairchain_transformer.checkpoint.libraries import require_peft
 
 found = [str(conflict) for name in ("pairchain-transformer", "pairchain-cli") for conflict in conflicts(name)]
 try:

@@ -101,7 +101,7 @@ def test_a_fresh_process_offline_gives_equal_scores(saved: Saved) -> None:
     print(json.dumps([scores, [str(origin) for origin in model.origins.values()]]))
     """
 
-    scores, origins = json.loads(run_python(code, saved.site, TESTS, HF_HUB_OFFLINE="1"))
+    scores, origins = json.loads(run_python(code, saved.site, TESTS / "support", HF_HUB_OFFLINE="1"))
 
     assert scores == pytest.approx(saved.scores, abs=1e-6)
     library = ["defined in sentence_transformers.sentence_transformer.modules.cnn"] if len(origins) == 6 else []
@@ -146,7 +146,7 @@ def test_without_the_plugin_it_says_which_distribution_to_install(saved: Saved) 
         print(error)
     """
 
-    printed = run_python(code, TESTS)
+    printed = run_python(code, TESTS / "support" / "support")
 
     assert "no installed plugin provides the type 'acme_shift.Shift'" in printed
     assert "pip install acme-shift" in printed
@@ -213,7 +213,7 @@ def test_without_the_library_it_says_to_install_it(saved: Saved, tmp_path: Path)
         print(error)
     """
 
-    printed = run_python(code, without_library(tmp_path / "without"), saved.site, TESTS)
+    printed = run_python(code, without_library(tmp_path / "without"), saved.site, TESTS / "support")
 
     assert "the type 'sentence_transformers.sentence_transformer.modules.cnn.CNN'" in printed
     assert "loads through that library, which is not installed" in printed

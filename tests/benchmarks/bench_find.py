@@ -9,8 +9,8 @@ from pathlib import Path
 import importlib_metadata
 from paired import time_in_turn
 
-from pairchain.discovery import MODULES_GROUP
 from pairchain.registry import Registry
+from pairchain.registry.discovery import MODULES_GROUP
 
 DISTRIBUTIONS = 1000
 

@@ -16,8 +16,8 @@ from torch import nn
 
 import pairchain
 from pairchain import CrossEncoder
+from pairchain.format.saved_model import ModelConfig, ModuleEntry
 from pairchain.modules import Dense, LayerNorm, LogitScore, Normalize, Pooling, Router, Transformer
-from pairchain.saved_model import ModelConfig, ModuleEntry
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PAGE = sections(DOCS / "format.md")
@@ -100,8 +100,8 @@ def test_the_settings_on_the_page_are_those_that_pairchain_knows() -> None:
 
 
 def test_every_setting_that_a_transformer_knows_is_on_the_page() -> None:
-    from pairchain_transformer.legacy import CONFIG_FILES
-    from pairchain_transformer.saving import CONFIG_KEYS
+    from pairchain_transformer.checkpoint.legacy import CONFIG_FILES
+    from pairchain_transformer.checkpoint.saving import CONFIG_KEYS
 
     section = PAGE["sentence_bert_config.json"]
     assert set(CONFIG_KEYS) <= keys(section)

@@ -106,7 +106,7 @@ def test_every_method_there_is_on_the_page_with_its_arguments() -> None:
 
 
 def test_older_names_of_arguments_work_as_the_page_says() -> None:
-    from pairchain import legacy
+    from pairchain.engine import legacy
 
     older = {*legacy.INIT_RENAMES, *legacy.INIT_NESTED, *legacy.INIT_POSITIONAL[1:]}
     assert older <= set(names(PAGE["CrossEncoder(…)"].rpartition("Older names")[2]))

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from pairchain import InputModule
-from pairchain.encoding import Encoded
+from pairchain.engine.encoding import Encoded
 from pairchain.testing import InputModuleContract, ModuleContract
 
 

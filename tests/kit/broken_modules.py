@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from pairchain import Module
-from pairchain.parts import Part
+from pairchain.chain.parts import Part
 from pairchain.testing import ModuleContract
 
 

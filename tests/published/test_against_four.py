@@ -21,9 +21,9 @@ from published.unmatched import reason
 from published.variants import Variant, of_record, variants, write
 from transformers import AutoConfig
 
-from pairchain.source import open_source
-from pairchain_transformer import loading
-from pairchain_transformer.processors import load_processor
+from pairchain.files.source import open_source
+from pairchain_transformer.checkpoint import loading
+from pairchain_transformer.inputs.processors import load_processor
 from pairchain_transformer.published.classes import fast_class
 from pairchain_transformer.published.library import TOLD, replaced
 from pairchain_transformer.published.saved import read_saved

@@ -11,7 +11,7 @@ import pytest
 from custom_models import head, load, save_by_hand, scores
 
 import pairchain
-from pairchain.custom_code import MOST_FILES
+from pairchain.code.bundle import MOST_FILES
 from pairchain.errors import FormatError, UnknownTypeError
 from pairchain.registry import Registry
 

@@ -60,4 +60,4 @@ def test_thirty_six_loads_at_once_half_of_them_trusted_are_each_held_to_their_ow
         assert (tmp_path / f"ran-{number}").exists() == (number % 2 == 0)
     after = guarded_names()
     assert [name for name in before if after.get(name) is not before[name]] == []
-    assert [name for name in after if getattr(after[name], "__module__", "") == "pairchain.guard"] == []
+    assert [name for name in after if getattr(after[name], "__module__", "") == "pairchain.trust.guard"] == []

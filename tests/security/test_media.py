@@ -28,12 +28,13 @@ from media_web import Web, serving
 from PIL import Image
 from tiny_models import GOLDEN, load
 
-from pairchain import CrossEncoder, images
+from pairchain import CrossEncoder
 from pairchain.errors import InputError
-from pairchain_transformer.addresses import why_not_public
-from pairchain_transformer.fetching import Limits, fetched
-from pairchain_transformer.media import Opener
-from pairchain_transformer.messages import conversation
+from pairchain.inputs import images
+from pairchain_transformer.inputs.addresses import why_not_public
+from pairchain_transformer.inputs.fetching import Limits, fetched
+from pairchain_transformer.inputs.media import Opener
+from pairchain_transformer.inputs.messages import conversation
 
 RED = GOLDEN / "vlm_llava" / "assets" / "red.png"
 QUERY = "a bee on a flower"

@@ -18,7 +18,7 @@ from traps import GOLDEN, router, write
 
 import pairchain
 from pairchain import CrossEncoder, Lock, PairchainError
-from pairchain.custom_code import Reference, parse
+from pairchain.code.bundle import Reference, parse
 
 # The same examples every time, so that a failure is the fault of a change. Fixtures are folders, in which each example
 # writes the one file that it is about.

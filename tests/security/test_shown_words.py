@@ -19,9 +19,9 @@ from command import run
 
 import pairchain
 from pairchain import CrossEncoder
+from pairchain.chain.tree import tree_of
 from pairchain.errors import MOST_OF_LINE, InputError, PairchainError, nearest, readable, shortened, warn
-from pairchain.module_tree import tree_of
-from pairchain.showing import on_one_line
+from pairchain.text.units import on_one_line
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MODELS = ("bert_seqcls_1label", "pooling_mean", "router_by_task", "qwen3_causal_logitscore")

@@ -20,7 +20,7 @@ INSTALLED = [
     "torch.nn.Linear",
     "torch.nn.modules.linear.Linear",
     "transformers.pipeline",
-    "pairchain.load.load_module",
+    "pairchain.persistence.load.load_module",
     "sentence_transformers.util.http_get",
     "sentence_transformers.models.os",
     "sentence_transformers.base.modules.torch.nn.Identity",

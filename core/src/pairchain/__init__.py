@@ -8,43 +8,43 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pairchain.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from pairchain import errors as errors
     from pairchain import hooks as hooks
     from pairchain import modules as modules
     from pairchain import registry as registry
-    from pairchain.chain import ModuleChain as ModuleChain
-    from pairchain.comparison import compare as compare
+    from pairchain.chain.chain import ModuleChain as ModuleChain
+    from pairchain.chain.module import InputModule as InputModule
+    from pairchain.chain.module import Module as Module
     from pairchain.cross_encoder import CrossEncoder as CrossEncoder
     from pairchain.errors import PairchainError as PairchainError
     from pairchain.errors import PairchainWarning as PairchainWarning
+    from pairchain.files.source import Source as Source
     from pairchain.hooks import hookimpl as hookimpl
-    from pairchain.inspection import inspect as inspect
-    from pairchain.installed_plugins import plugins as plugins
-    from pairchain.locking import Lock as Lock
-    from pairchain.locking import lock as lock
-    from pairchain.module import InputModule as InputModule
-    from pairchain.module import Module as Module
-    from pairchain.source import Source as Source
-    from pairchain.verification import verify as verify
-
-__version__ = "0.1.0"
+    from pairchain.looking.comparison import compare as compare
+    from pairchain.looking.inspection import inspect as inspect
+    from pairchain.looking.pinning import Lock as Lock
+    from pairchain.looking.pinning import lock as lock
+    from pairchain.looking.plugins import plugins as plugins
+    from pairchain.looking.verification import verify as verify
 
 _HOME = {
     "CrossEncoder": "pairchain.cross_encoder",
-    "InputModule": "pairchain.module",
-    "Lock": "pairchain.locking",
-    "Module": "pairchain.module",
-    "ModuleChain": "pairchain.chain",
+    "InputModule": "pairchain.chain.module",
+    "Lock": "pairchain.looking.pinning",
+    "Module": "pairchain.chain.module",
+    "ModuleChain": "pairchain.chain.chain",
     "PairchainError": "pairchain.errors",
     "PairchainWarning": "pairchain.errors",
-    "Source": "pairchain.source",
-    "compare": "pairchain.comparison",
+    "Source": "pairchain.files.source",
+    "compare": "pairchain.looking.comparison",
     "hookimpl": "pairchain.hooks",
-    "inspect": "pairchain.inspection",
-    "lock": "pairchain.locking",
-    "plugins": "pairchain.installed_plugins",
-    "verify": "pairchain.verification",
+    "inspect": "pairchain.looking.inspection",
+    "lock": "pairchain.looking.pinning",
+    "plugins": "pairchain.looking.plugins",
+    "verify": "pairchain.looking.verification",
 }
 _SUBMODULES = ("errors", "hooks", "modules", "registry")
 

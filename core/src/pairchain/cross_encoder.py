@@ -11,27 +11,29 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from pairchain import activation, hooks, trust
-from pairchain.activation import Activation
-from pairchain.device import keep_in_float32, place
-from pairchain.errors import ChainError, InputError
-from pairchain.inputs import BYTES, as_batch, checked_count
-from pairchain.legacy import (
+from pairchain import hooks
+from pairchain.chain.device import keep_in_float32, place
+from pairchain.engine.legacy import (
     INIT_NESTED,
     INIT_POSITIONAL,
     INIT_RENAMES,
     OlderNames,
     accepts_older_arguments,
 )
-from pairchain.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
-from pairchain.locking import Lock
-from pairchain.model_card import model_card
-from pairchain.prompts import known
-from pairchain.publish import push_folder
-from pairchain.save import CardWriter, save_chain
-from pairchain.saved_model import ModelConfig
-from pairchain.scorer import Scorer
-from pairchain.source import Source, open_source
+from pairchain.engine.scorer import Scorer
+from pairchain.errors import ChainError, InputError
+from pairchain.files.source import Source, open_source
+from pairchain.format import activation
+from pairchain.format.activation import Activation
+from pairchain.format.saved_model import ModelConfig
+from pairchain.inputs.batch import BYTES, as_batch, checked_count
+from pairchain.inputs.prompts import known
+from pairchain.looking.pinning import Lock
+from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
+from pairchain.persistence.model_card import model_card
+from pairchain.persistence.publish import push_folder
+from pairchain.persistence.save import CardWriter, save_chain
+from pairchain.trust import policies
 
 
 class CrossEncoder(OlderNames, Scorer):
@@ -144,7 +146,7 @@ class CrossEncoder(OlderNames, Scorer):
             raise InputError("there is nothing to load.", next_step="pass a model's name or path, or modules=[…].")
         else:
             code_revision = code_revision or (model_kwargs or {}).get("code_revision")
-            policy = trust.policy(trust_remote_code, allow_pickle, code_revision, lock)
+            policy = policies.policy_of(trust_remote_code, allow_pickle, code_revision, lock)
             loaded = load_model(
                 open_source(
                     model_name_or_path,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pairchain.errors import ChainError, PairchainError
-from pairchain.foreign_settings import ForeignSettings
+from pairchain.format.foreign_settings import ForeignSettings
 
 SCORES = "scores"
 # What a model may take from elsewhere, in `Facts.elsewhere`.

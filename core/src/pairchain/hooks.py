@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from pairchain.discovery import DISABLE_VARIABLE, Found
 from pairchain.errors import PluginConflictError, PluginError, warn
 from pairchain.registry import Registry, default
+from pairchain.registry.discovery import DISABLE_VARIABLE, Found
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from pairchain.chain import ModuleChain
+    from pairchain.chain.chain import ModuleChain
     from pairchain.facts import Facts
-    from pairchain.load import LoadRequest
-    from pairchain.source import Source
+    from pairchain.files.source import Source
+    from pairchain.persistence.load import LoadRequest
 
 PROJECT = "pairchain"
 hookspec = pluggy.HookspecMarker(PROJECT)

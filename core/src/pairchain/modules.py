@@ -8,17 +8,17 @@ from pairchain import registry
 from pairchain.errors import UnknownTypeError
 
 if TYPE_CHECKING:
-    from pairchain.module import InputModule as InputModule
-    from pairchain.module import Module as Module
+    from pairchain.chain.module import InputModule as InputModule
+    from pairchain.chain.module import Module as Module
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     if name in ("InputModule", "Module"):
-        import pairchain.module
+        import pairchain.chain.module
 
-        return getattr(pairchain.module, name)
+        return getattr(pairchain.chain.module, name)
     try:
         return registry.load(name)
     except UnknownTypeError as error:

@@ -8,7 +8,7 @@ from html import escape as escaped
 from typing import TYPE_CHECKING
 
 from pairchain.gauges import growth_of, peaks_of
-from pairchain.showing import duration, on_one_line, size
+from pairchain.text.units import duration, on_one_line, size
 from pairchain.tracing import Batch, Step
 from pairchain.watched_features import Feature
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pairchain.chain.parts import Part
 from pairchain.gauges import Meter, Reading, gauges_of
-from pairchain.parts import Part
 from pairchain.watched_features import Feature, WatchedFeatures
 
 if TYPE_CHECKING:
-    from pairchain.encoding import Encoded
+    from pairchain.engine.encoding import Encoded
 
 
 @dataclass

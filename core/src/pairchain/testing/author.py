@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.flow import forward_through, preprocess_with
-from pairchain.module import Features, missing_methods
+from pairchain.chain.flow import forward_through, preprocess_with
+from pairchain.chain.module import Features, missing_methods
 from pairchain.testing import chains
 from pairchain.testing.features import count_of, rows_of
 from pairchain.testing.made_up import CannotGuessError, features_for

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from pairchain import CrossEncoder, flow
-from pairchain.flow import SCORES
+from pairchain import CrossEncoder
+from pairchain.chain import flow
+from pairchain.chain.flow import SCORES
 from pairchain.testing.features import difference
 from pairchain.testing.fresh_process import ProcessFailedError, scores_of_saved
 from pairchain.testing.neighbours import GivenFeatures, ScoreOf, registered

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from pairchain.device import on_tensors
-from pairchain.module import Features
+from pairchain.chain.device import on_tensors
+from pairchain.chain.module import Features
 
 MASK = "attention_mask"
 # What computing the same twice may differ by; a fault differs by more.

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.encoding import encode_with
+from pairchain.chain.flow import keyword_names as chain_keywords
+from pairchain.chain.flow import preprocess_with
+from pairchain.chain.module import Features, InputModule
+from pairchain.engine.encoding import encode_with
 from pairchain.errors import InputError
-from pairchain.flow import keyword_names as chain_keywords
-from pairchain.flow import preprocess_with
-from pairchain.modality import CONTENT, MESSAGE, check_supported, parts
-from pairchain.module import Features, InputModule
+from pairchain.inputs.modality import CONTENT, MESSAGE, check_supported, parts
 from pairchain.testing import chains
 from pairchain.testing.features import MASK, ROUNDING, difference
 from pairchain.testing.module_contract import ModuleContract

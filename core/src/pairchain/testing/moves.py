@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.device import default_device, on_tensors, to_device
-from pairchain.module import Features
+from pairchain.chain.device import default_device, on_tensors, to_device
+from pairchain.chain.module import Features
 from pairchain.testing.author import Author
 from pairchain.testing.features import cast, copied, difference
 from pairchain.testing.subject import Subject

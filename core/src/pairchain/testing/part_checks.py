@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pairchain.parts import Part
+from pairchain.chain.parts import Part
 from pairchain.testing.features import MASK, difference
 from pairchain.testing.subject import Subject, keyword_names, takes_any
 from pairchain.testing.words import broken

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain import trust
-from pairchain.flow import parameters_of
-from pairchain.load import LoadRequest, load_module
-from pairchain.module import Features
-from pairchain.resolve import Resolver
-from pairchain.source import Source
+from pairchain.chain.flow import parameters_of
+from pairchain.chain.module import Features
+from pairchain.files.source import Source
+from pairchain.persistence.load import LoadRequest, load_module
 from pairchain.testing.features import copied, difference, row_of, written_by
 from pairchain.testing.words import broken, explaining
+from pairchain.trust import policies
+from pairchain.trust.resolve import Resolver
 
 # What the chain tells a module by itself.
 FROM_THE_CHAIN = frozenset({"parts", "read_after"})
@@ -121,7 +121,7 @@ def reloaded(module: Any, *, safe_serialization: bool = True) -> Iterator[Any]:
                 expected="load returns the module that was saved in the folder `subfolder` of the model.",
                 next_step="name in config_keys what __init__ needs, and let load read no more than save wrote.",
             ),
-            trust.allowing(trust.Policy(allow_pickle=not safe_serialization)),
+            policies.allowing(policies.Policy(allow_pickle=not safe_serialization)),
         ):
             again = load_module(cls, LoadRequest(source, Resolver(source)), folder.name)
         yield again.eval()

@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
-from pairchain_cli import __version__, looking, new, plugins, telling, terminal
-from pairchain_cli.rank import rank
-from pairchain_cli.score import score
-from pairchain_cli.trace import trace
+from pairchain_cli import __version__
+from pairchain_cli.commands import looking, new, plugins
+from pairchain_cli.commands.rank import rank
+from pairchain_cli.commands.score import score
+from pairchain_cli.commands.trace import trace
+from pairchain_cli.telling import telling, terminal
 from pairchain_cli.view.command import view
 
 # As shells know them; misuse, 2, is typer's to tell.

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from pairchain import Module
-from pairchain.activation import Activation, build, checked, describe
-from pairchain.device import Float32Linear
+from pairchain.chain.device import Float32Linear
+from pairchain.chain.flow import SCORES
+from pairchain.chain.parts import checked_feature
 from pairchain.errors import InputError
-from pairchain.flow import SCORES
-from pairchain.inputs import checked_count
-from pairchain.parts import checked_feature
+from pairchain.format.activation import Activation, build, checked, describe
+from pairchain.inputs.batch import checked_count
 
 
 class Dense(Module):

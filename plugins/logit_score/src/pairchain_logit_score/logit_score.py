@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from pairchain import Module
+from pairchain.chain.parts import Part, checked_feature
 from pairchain.errors import ChainError, InputError
-from pairchain.inputs import is_count
-from pairchain.parts import Part, checked_feature
+from pairchain.inputs.batch import is_count
 
 
 class LogitScore(Module):

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 
 from pairchain import Module
+from pairchain.chain.parts import Part
 from pairchain.errors import InputError, nearest
-from pairchain.inputs import checked_count
-from pairchain.parts import Part
+from pairchain.inputs.batch import checked_count
 from pairchain_pooling.legacy import RENAMED_KEYS, with_pooling_mode
 
 

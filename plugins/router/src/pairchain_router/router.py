@@ -10,10 +10,7 @@ from typing import Any, Self, cast
 from torch import nn
 
 from pairchain import InputModule, tracing
-from pairchain.encoding import Encoded, not_encoded, placing_errors
-from pairchain.errors import ChainError, FormatError, InputError
-from pairchain.files import write_json
-from pairchain.flow import (
+from pairchain.chain.flow import (
     Flow,
     accepted_names,
     called,
@@ -23,13 +20,16 @@ from pairchain.flow import (
     labels_of,
     preprocess_with,
 )
-from pairchain.load import LoadRequest, load_module
-from pairchain.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts, plain_texts
-from pairchain.module import missing_methods
-from pairchain.module_tree import tree_of
-from pairchain.parts import is_watched, says_what_it_reads
-from pairchain.resolve import Resolver, saved_type
-from pairchain.source import source_of_module
+from pairchain.chain.module import missing_methods
+from pairchain.chain.parts import is_watched, says_what_it_reads
+from pairchain.chain.tree import tree_of
+from pairchain.engine.encoding import Encoded, not_encoded, placing_errors
+from pairchain.errors import ChainError, FormatError, InputError
+from pairchain.files.source import source_of_module
+from pairchain.files.staging import write_json
+from pairchain.inputs.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts, plain_texts
+from pairchain.persistence.load import LoadRequest, load_module
+from pairchain.trust.resolve import Resolver, saved_type
 from pairchain_router.encoding import Group, collate
 from pairchain_router.legacy import CONFIG_FILES
 from pairchain_router.routes import Mappings, checked, mappings_to_json, shown

@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from pairchain.errors import FormatError, InputError, nearest
-from pairchain.files import check_inside
-from pairchain.modality import CONTENT, MESSAGE, TEXT, Modality, parts
+from pairchain.files.staging import check_inside
+from pairchain.inputs.modality import CONTENT, MESSAGE, TEXT, Modality, parts
 
 # (task, modality) → route; None stands for any
 Mappings = Mapping[tuple[str | None, Modality | None], str]

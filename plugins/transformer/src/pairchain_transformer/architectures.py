@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pairchain.modality import Modality
+from pairchain.inputs.modality import Modality
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,30 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from pairchain import InputModule, Source
-from pairchain.encoding import Encoded, placing_errors
+from pairchain.chain.parts import Part, is_watched
+from pairchain.chain.threads import kept_for_the_call
+from pairchain.chain.untrained import Untrained
+from pairchain.engine.encoding import Encoded, placing_errors
+from pairchain.engine.legacy import accepts_older_arguments
 from pairchain.errors import InputError, shortened
-from pairchain.files import warn_unknown_key, write_json
-from pairchain.inputs import BYTES, checked_count
-from pairchain.legacy import accepts_older_arguments
-from pairchain.modality import TEXT
-from pairchain.parts import Part, is_watched
-from pairchain.source import open_source
-from pairchain.threads import kept_for_the_call
-from pairchain.untrained import Untrained
-from pairchain_transformer import encoding, endings, loading, modalities, processing, saving, sending
-from pairchain_transformer.backend import LibraryBackend, Request
-from pairchain_transformer.dimensions import embedding_dimension
-from pairchain_transformer.fetching import Limits
-from pairchain_transformer.forward import takes_types
-from pairchain_transformer.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
-from pairchain_transformer.modalities import ModalityConfig
-from pairchain_transformer.prefixes import PrefixStore
-from pairchain_transformer.preprocessing import Preprocessor, Processing
-from pairchain_transformer.processors import (
+from pairchain.files.source import open_source
+from pairchain.files.staging import warn_unknown_key, write_json
+from pairchain.inputs.batch import BYTES, checked_count
+from pairchain.inputs.modality import TEXT
+from pairchain_transformer.checkpoint import loading, modalities, saving, sending
+from pairchain_transformer.checkpoint.dimensions import embedding_dimension
+from pairchain_transformer.checkpoint.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
+from pairchain_transformer.checkpoint.modalities import ModalityConfig
+from pairchain_transformer.checkpoint.tasks import task_named
+from pairchain_transformer.execution import encoding, endings
+from pairchain_transformer.execution.backend import LibraryBackend, Request
+from pairchain_transformer.execution.forward import takes_types
+from pairchain_transformer.execution.prefixes import PrefixStore
+from pairchain_transformer.execution.savings import Savings
+from pairchain_transformer.inputs import processing
+from pairchain_transformer.inputs.fetching import Limits
+from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
+from pairchain_transformer.inputs.processors import (
     check_settings,
     load_processor,
     lower_case,
@@ -37,11 +41,9 @@ from pairchain_transformer.processors import (
     processor_source,
     tokenizer_of,
 )
+from pairchain_transformer.inputs.templates import message_format
 from pairchain_transformer.published.choosing import check_choice, save_class
-from pairchain_transformer.savings import Savings
 from pairchain_transformer.settings.saved import forget_what_was_read
-from pairchain_transformer.tasks import task_named
-from pairchain_transformer.templates import message_format
 
 
 class Transformer(InputModule):

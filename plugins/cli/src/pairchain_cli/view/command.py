@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from pairchain_cli import model_options, terminal
-from pairchain_cli.models import ModelOptions, speaking_shell
+from pairchain_cli.options import model_options
+from pairchain_cli.options.models import ModelOptions, speaking_shell
+from pairchain_cli.telling import terminal
 
 
 def view(

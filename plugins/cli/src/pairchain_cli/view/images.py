@@ -7,8 +7,8 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from pairchain import images
 from pairchain.errors import InputError
+from pairchain.inputs import images
 
 _MOST_KEPT = 16
 

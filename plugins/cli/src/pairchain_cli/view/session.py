@@ -12,8 +12,8 @@ import torch
 
 from pairchain import CrossEncoder, inspect
 from pairchain.errors import InputError, PairchainError
-from pairchain.modality import IMAGE, TEXT, modality_of, parts
-from pairchain_cli.models import ModelOptions, load
+from pairchain.inputs.modality import IMAGE, TEXT, modality_of, parts
+from pairchain_cli.options.models import ModelOptions, load
 from pairchain_cli.view import asked, attribution, shown_chain
 from pairchain_cli.view.asked import Options, Side
 from pairchain_cli.view.images import Images

@@ -9,9 +9,9 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from pairchain.files import read_json_object
-from pairchain.source import Source
-from pairchain_transformer.checkpoint import read_settings
+from pairchain.files.source import Source
+from pairchain.files.staging import read_json_object
+from pairchain_transformer.checkpoint.files import read_settings
 from pairchain_transformer.published.classes import is_of_five
 
 _ATTRIBUTES = (

@@ -8,10 +8,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pairchain.errors import nearest, warn
-from pairchain.files import check_inside, read_json_object
-from pairchain.foreign_settings import ForeignSettings, Setting, foreign_settings
-from pairchain.source import Source
-from pairchain_transformer.checkpoint import audio_tokenizers, read_settings
+from pairchain.files.source import Source
+from pairchain.files.staging import check_inside, read_json_object
+from pairchain.format.foreign_settings import ForeignSettings, Setting, foreign_settings
+from pairchain_transformer.checkpoint.files import audio_tokenizers, read_settings
 from pairchain_transformer.settings import names
 from pairchain_transformer.settings.judging import Judgement, check_counts_in_lock, judge, refuse_paths_out
 from pairchain_transformer.settings.reaching import class_of_model, reached_by_configuration

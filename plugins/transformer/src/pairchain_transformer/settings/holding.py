@@ -21,12 +21,12 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.video_processing_utils import BaseVideoProcessor
 
-from pairchain import trust
-from pairchain.foreign_settings import ForeignSettings, foreign_settings
-from pairchain.source import Source
+from pairchain.files.source import Source
+from pairchain.format.foreign_settings import ForeignSettings, foreign_settings
+from pairchain.trust import policies
+from pairchain_transformer.checkpoint.stand_ins import StandIns
 from pairchain_transformer.settings.files import SPECIAL_TOKENS, TOKENIZER, Settings, read_file, warn_of_left_out
 from pairchain_transformer.settings.judging import Judgement, judge
-from pairchain_transformer.stand_ins import StandIns
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ _current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_settings"
 
 def _require(found: ForeignSettings | None, may_be_trusted: bool) -> None:
     if found is not None:
-        trust.require_settings(found, may_be_trusted=may_be_trusted)
+        policies.require_settings(found, may_be_trusted=may_be_trusted)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pairchain.errors import FormatError, UnsafePathError
-from pairchain.file_hashes import counts, is_for_others
-from pairchain.files import check_inside
-from pairchain.foreign_settings import Setting
-from pairchain.source import Source
+from pairchain.files.hashes import counts, is_for_others
+from pairchain.files.source import Source
+from pairchain.files.staging import check_inside
+from pairchain.format.foreign_settings import Setting
 from pairchain_transformer.settings import names
 from pairchain_transformer.settings.reaching import has_rule, reached, reached_by_default
 

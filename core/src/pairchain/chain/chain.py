@@ -1,0 +1,275 @@
+"""ModuleChain: modules in a row, checked when built, each given only the keyword arguments it asks for."""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from pairchain.chain import flow
+from pairchain.chain.device import device_of, is_dispatched, settle
+from pairchain.chain.flow import called, check_features
+from pairchain.chain.module import Features, InputModule, missing_methods
+from pairchain.chain.parts import is_watched
+from pairchain.chain.tree import tree_of
+from pairchain.code.importing import code_of, noting_origin
+from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
+from pairchain.inputs.batch import BYTES, checked_count
+from pairchain.inputs.table_pairs import pairs_of_table
+from pairchain.inputs.tables import table_of
+from pairchain.registry import Origin, default
+
+
+class ModuleChain(nn.Sequential):
+    """An `nn.Sequential` of modules that turns pairs into scores.
+
+    Args:
+        modules: The modules in order, or by name; the first one reads the inputs.
+        module_kwargs: For each module's name, keyword arguments of ``predict`` that reach its ``forward``, besides
+            those its class names in ``forward_kwargs``.
+
+    Raises:
+        ChainError: There are no modules, one is not a module, a feature is read before it is written, or nothing
+            writes the scores.
+    """
+
+    module_kwargs: dict[str, list[str]]
+
+    def __init__(
+        self,
+        modules: Sequence[nn.Module] | Mapping[str, nn.Module],
+        *,
+        module_kwargs: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        named = OrderedDict(modules) if isinstance(modules, Mapping) else _numbered(modules)
+        check_modules(named)
+        _check_names(type(self), named)
+        super().__init__(named)
+        self.module_kwargs = {name: list(kwargs) for name, kwargs in (module_kwargs or {}).items()}
+
+    @property
+    def input_module(self) -> Any:
+        """The first module, which reads the inputs."""
+        return self[0]
+
+    @property
+    def model(self) -> Any:
+        """The input module's model, or None if it has none."""
+        return getattr(self.input_module, "model", None)
+
+    @property
+    def config(self) -> Any:
+        """The input module's model configuration, or None if it has none."""
+        return getattr(self.input_module, "config", None)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The input module's tokenizer, or None if it has none; can be set where the input module allows it."""
+        return getattr(self.input_module, "tokenizer", None)
+
+    @tokenizer.setter
+    def tokenizer(self, value: Any) -> None:
+        self.input_module.tokenizer = value
+
+    @property
+    def processor(self) -> Any:
+        """The input module's processor, or None if it has none."""
+        return getattr(self.input_module, "processor", None)
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The longest input in tokens, or None if there is no limit; can be set where the input module allows it."""
+        length: int | None = getattr(self.input_module, "max_seq_length", None)
+        return length
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None:
+        module = self.input_module
+        own = getattr(type(module), "max_seq_length", None)
+        if not hasattr(module, "max_seq_length") or (isinstance(own, property) and own.fset is None):
+            raise InputError(
+                f"the input module {type(module).__name__} has no max_seq_length that can be set.",
+                next_step="leave out max_length, or give the class a max_seq_length that its preprocess keeps to.",
+            )
+        module.max_seq_length = value
+
+    @property
+    def prefix_cache(self) -> int:
+        """Bytes for what the input module computed of the beginnings of inputs, to be used again by later calls."""
+        size: int = getattr(self.input_module, "prefix_cache", 0)
+        return size
+
+    @prefix_cache.setter
+    def prefix_cache(self, value: int) -> None:
+        if not hasattr(self.input_module, "prefix_cache"):
+            raise InputError(f"{type(self.input_module).__name__} has no prefix_cache.", next_step="leave it out.")
+        self.input_module.prefix_cache = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its inputs go and its scores come from: where its first tensor is, or the CPU if it has none."""
+        return device_of(self) or torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The dtype of the chain's first parameter, or None if it has none."""
+        parameter = next(self.parameters(), None)
+        return None if parameter is None else parameter.dtype
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """Who provides each module's class, by the module's name in the chain."""
+        return {name: _origin(type(module)) for name, module in self._modules.items()}
+
+    def keyword_names(self) -> set[str]:
+        """Return every keyword argument that some module of the chain takes, to preprocess or to forward."""
+        return flow.keyword_names(self._named, self.module_kwargs)
+
+    def check_keywords(self, names: Iterable[str], *, beside: Iterable[str] = ()) -> None:
+        """Refuse a keyword argument that no module of the chain takes.
+
+        Args:
+            names: Keyword arguments.
+            beside: Names of what else the caller could have meant.
+
+        Raises:
+            UnknownKeywordError: Naming it, and the nearest that exists.
+        """
+        known = self.keyword_names()
+        for name in names:
+            if name not in known:
+                raise UnknownKeywordError(
+                    f"no module of this chain takes the keyword {name!r}{nearest(name, {*known, *beside})}.",
+                    next_step=f"these are taken: {', '.join(sorted(known)) or 'none'}.",
+                )
+
+    def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> Features:
+        """Return the features of a batch of inputs, made by the input module.
+
+        Args:
+            inputs: Pairs, as tuples of two; or a table, as for ``predict``.
+            prompt: Text for the input module to put before each; glued to the first text of each pair if the module
+                takes no prompt.
+            **kwargs: Keyword arguments of ``predict``; the module gets those that its signature takes.
+        """
+        if (table := table_of(inputs)) is not None:
+            inputs = list(pairs_of_table(table))
+        return flow.preprocess_with(self.input_module, inputs, prompt, kwargs)
+
+    def forward(  # type: ignore[override]
+        self, features: Features, *, read_after: frozenset[str] | None = None, **kwargs: Any
+    ) -> Features:
+        """Return ``features`` after every module, each given the keyword arguments it asks for.
+
+        Args:
+            features: What `preprocess` returned.
+            read_after: Features that the caller reads; None if that may be any. Modules may leave out what nobody
+                reads of the others.
+            **kwargs: Keyword arguments for the modules.
+        """
+        return flow.forward_through(self._named, features, kwargs, self.module_kwargs, read_after)
+
+    @property
+    def may_read_more(self) -> bool:
+        """Whether something besides its modules may read features: a forward of its own, or a hook."""
+        return type(self).forward is not _FORWARD or is_watched(self)
+
+    def tell_ready(self) -> None:
+        """Tell every module that asks for it that the chain stands; one that is in two places is told once."""
+        for module in self.children():
+            ready: Any = getattr(module, "on_model_ready", None)
+            if ready is not None:
+                with noting_origin(type(module), called=f"{type(module).__name__}.on_model_ready"):
+                    ready(self)
+
+    def declared_num_labels(self) -> int | None:
+        """Return how many scores a pair gets if the module that writes them last says so, else None."""
+        return flow.labels_of(self._named)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # torch would make a module, as activations and models are, a link of the chain before it looks for a property
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move or cast the chain as any `torch.nn.Module`; what accelerate spread over several devices is not moved."""
+        staying = {module for module in self.modules() if is_dispatched(module)}
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs) if staying else (None, None)
+        if device is None:
+            return super().to(*args, **kwargs)
+        if dtype is not None:
+            super().to(dtype)
+        warn(f"what a device_map spread over several devices stays there; only the rest moves to {device}.")
+        settle(self, device, staying)
+        return self
+
+    def __getitem__(self, index: Any) -> Any:
+        # nn.Sequential would call the subclass's constructor, and a slice need not make a chain
+        if isinstance(index, slice):
+            return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
+
+    def __repr__(self) -> str:
+        return tree_of(self)
+
+    @property
+    def _named(self) -> flow.NamedModules:
+        # named_children would name a module in two places once
+        return self._modules
+
+
+# what the class was written with, in case somebody patches it
+_FORWARD = ModuleChain.forward
+
+
+def check_modules(modules: Mapping[str, Any]) -> None:
+    """Check that ``modules`` make a chain.
+
+    A module that declares what it reads is checked against what those before it declare to write; one that declares
+    nothing is not guessed at, and neither is what comes after it.
+
+    Raises:
+        ChainError: They do not; the message names the module and what is missing.
+    """
+    if not modules:
+        raise ChainError("there are no modules.", next_step="pass at least an input module that writes 'scores'.")
+    for position, (name, module) in enumerate(modules.items()):
+        if not isinstance(name, str) or not name or "." in name:
+            raise ChainError(f"a module is named {name!r}.", next_step="name it with a text that holds no dot.")
+        if isinstance(module, type):
+            raise ChainError(f"module {name} is the class {module.__name__}.", next_step="pass an instance of it.")
+        absent = [method for method in missing_methods(type(module)) if method != "load"]
+        if not position and not absent and not isinstance(module, InputModule) and not hasattr(module, "preprocess"):
+            absent = ["preprocess, which the first module needs to read the inputs"]
+        if absent:
+            raise ChainError(f"{called(name, module)} is not a module: it lacks {', '.join(absent)}.")
+    check_features(modules)
+
+
+def _check_names(cls: type, names: Iterable[str]) -> None:
+    """Refuse a module's name that is an attribute of the chain: it would hide the one behind the other."""
+    taken = {name for base in cls.__mro__ for name in (*vars(base), *inspect.get_annotations(base))}
+    for name in names:
+        if name in taken or name.startswith("_"):
+            raise ChainError(
+                f"a module is named {name!r}, which is an attribute of every chain.", next_step="give it another name."
+            )
+
+
+def _origin(cls: type) -> Origin:
+    if (code := code_of(cls)) is None:
+        return default.origin(cls)
+    # a model card shows it, and a folder's path is nobody else's business
+    return Origin(f"{code.entry.path} beside the model" if code.source.is_local else str(code))
+
+
+def _numbered(modules: Any) -> OrderedDict[str, nn.Module]:
+    if isinstance(modules, nn.Module) or not isinstance(modules, Iterable):
+        raise ChainError(f"modules is {type(modules).__name__}.", next_step="pass a list of modules.")
+    return OrderedDict((str(position), module) for position, module in enumerate(modules))

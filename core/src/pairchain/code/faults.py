@@ -1,0 +1,112 @@
+"""Why code that comes with a model cannot run, as far as its text tells; it is parsed, never run."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import PurePosixPath
+from types import ModuleType
+
+from pairchain import hooks
+from pairchain.code.bundle import Code, around
+from pairchain.errors import FormatError, nearest
+
+# To look for what is not installed takes milliseconds each.
+_MOST_LOOKED_FOR = 100
+
+# With these a module may get names that no statement of it shows.
+_HIDDEN_NAMES = frozenset({"exec", "globals", "setattr", "vars", "__dict__", "__getattr__"})
+
+
+def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
+    """Yield why the class ``class_name`` cannot be had from ``code``, whoever trusts it."""
+    entry = code.entry
+    try:
+        tree = ast.parse(entry.content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        yield FormatError(f"{entry.path} is not Python of this version: {reason}{line}.", where=entry.shown_at)
+        return
+    names = set(_bound_names(tree))
+    hidden = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | names
+    if class_name not in names and "*" not in names and _HIDDEN_NAMES.isdisjoint(hidden):
+        yield FormatError(
+            f"{entry.path} defines no class {class_name!r}{nearest(class_name, names)}.", where=entry.shown_at
+        )
+    for module in _worth_looking_for(sorted(set(_imported_at_once(tree.body))), code):
+        if not _can_be_imported(module):
+            yield FormatError(
+                f"{entry.path} imports {module}, which is neither installed nor beside it.",
+                where=entry.shown_at,
+                next_step="" if module[0] == "." else _look_first(module.partition(".")[0]),
+            )
+
+
+def _look_first(package: str) -> str:
+    return (
+        f"the model's code asks for {package!r}: find out which package provides that, and look at it before you "
+        "install it."
+    )
+
+
+def _bound_names(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that running the module binds; what is bound inside its functions and classes is theirs."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield node.name
+                continue
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+            waiting.append(node)
+
+
+def _imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
+    """Yield what is imported whenever the module is, dotted; with a dot before, what is beside it."""
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom) and statement.module and statement.level < 2:
+            yield "." * statement.level + statement.module
+
+
+def _worth_looking_for(modules: Iterable[str], code: Code) -> Iterator[str]:
+    """Yield those of ``modules`` that are not beside the code, and no more than any code imports from elsewhere."""
+    home = PurePosixPath(code.entry.path).parent
+    # each file, and each folder that a file is in
+    there = {str(PurePosixPath(file.path).with_suffix("")) for file in code.files}
+    there |= {str(folder) for file in code.files for folder in PurePosixPath(file.path).parents}
+    looked_for = 0
+    for module in modules:
+        name = module.lstrip(".") if module.startswith(".") else module.partition(".")[0]
+        places = [home] if module.startswith(".") else around(home)
+        if not any(str(place.joinpath(*name.split("."))) in there for place in places):
+            looked_for += 1
+            if looked_for > _MOST_LOOKED_FOR:
+                return
+            yield module
+
+
+def _can_be_imported(module: str) -> bool:
+    if module.startswith("."):
+        return False
+    name = module.partition(".")[0]
+    if name in sys.modules or _is_installed(name):
+        return True
+    try:
+        return hooks.ask_one("pairchain_offer_import", ModuleType, name=module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,258 @@
+"""Running code that comes with a model: each bundle in a package of its own, from the bytes that were read.
+
+Only bundles that were admitted can be imported, in the process that admitted them. Files of one name in two models
+never meet, for the package's name is a digest of what is in it and where it comes from.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import decode_source, find_spec, resolve_name
+from pathlib import PurePosixPath
+from types import CodeType, ModuleType
+from typing import Any
+
+from pairchain import hooks
+from pairchain.code.bundle import Code, CodeFile, around
+from pairchain.errors import FormatError, nearest
+from pairchain.registry.discovery import is_installed
+
+PACKAGE = "pairchain_custom_code"
+
+_admitted: dict[str, Code] = {}
+
+# Called when custom code has imported something that is installed.
+after_import: list[Callable[[], None]] = []
+
+
+def load_class(code: Code, name: str) -> type:
+    """Return the class ``name`` that ``code`` defines, running it; what it raises is raised, with a note of where.
+
+    Whoever calls this has made sure that the code may run.
+
+    Raises:
+        FormatError: It defines no such class.
+    """
+    package = admit(code)
+    try:
+        module = importlib.import_module(f"{package}.{code.module}")
+    except Exception as error:
+        error.add_note(f"raised while importing {name} from {code}")
+        raise
+    cls = getattr(module, name, None)
+    if not isinstance(cls, type):
+        defined = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+        raise FormatError(
+            f"{code.entry.path} defines no class {name!r}{nearest(name, defined)}.", where=code.entry.shown_at
+        )
+    return cls
+
+
+def admit(code: Code) -> str:
+    """Let ``code`` be imported in this process, and return the package that it is in."""
+    origin = "" if code.source.is_local else code.approval
+    key = "c" + hashlib.sha256(f"{origin} {code.is_elsewhere} {code.digest}".encode()).hexdigest()[:24]
+    _admitted.setdefault(key, code)
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.append(_FINDER)
+    return f"{PACKAGE}.{key}"
+
+
+def admitted() -> tuple[Code, ...]:
+    """Return all code that may be imported in this process."""
+    return tuple(_admitted.values())
+
+
+def admit_all(codes: Iterable[Code]) -> None:
+    """Let each be imported in this process, as they may in the one that sent them."""
+    for code in codes:
+        admit(code)
+
+
+def code_of(cls: type) -> Code | None:
+    """Return the code that defines ``cls``, or None if it did not come with a model."""
+    package, _, rest = cls.__module__.partition(".")
+    return _admitted.get(rest.partition(".")[0]) if package == PACKAGE else None
+
+
+@contextmanager
+def noting_origin(cls: type, *, called: str) -> Iterator[None]:
+    """Add to what is raised inside where it came from, if ``cls`` came with a model.
+
+    Args:
+        cls: The class whose code runs inside.
+        called: What of it runs, such as ``module 1, Head``.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (code := code_of(cls)) is not None:
+            error.add_note(f"raised by {called}, from {code}")
+        raise
+
+
+class _Finder(MetaPathFinder):
+    """Answers for the names below `PACKAGE`, and for no other."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, *rest = fullname.split(".")
+        if package != PACKAGE:
+            return None
+        if not rest:
+            return ModuleSpec(fullname, _Loader(None, None), is_package=True)
+        if (code := _admitted.get(rest[0])) is None:
+            raise ModuleNotFoundError(
+                f"{fullname} is code that came with a model, and no model that brings it was loaded in this process.",
+                name=fullname,
+            )
+        if not rest[1:]:
+            return ModuleSpec(fullname, _Loader(code, None), is_package=True)
+        return _spec(fullname, code, "/".join(rest[1:]))
+
+
+def _spec(fullname: str, code: Code, path: str) -> ModuleSpec | None:
+    by_path = {file.path: file for file in code.files}
+    file = by_path.get(f"{path}.py")
+    package = by_path.get(f"{path}/__init__.py")
+    if file is None and package is None and not any(name.startswith(f"{path}/") for name in by_path):
+        return None
+    origin = file or package
+    spec = ModuleSpec(
+        fullname,
+        _Loader(code, origin),
+        origin=origin.location if origin else None,
+        is_package=file is None,
+    )
+    spec.has_location = origin is not None
+    return spec
+
+
+class _Loader(InspectLoader):
+    """Runs a file's bytes as they were read; the file may have changed since."""
+
+    def __init__(self, code: Code | None, file: CodeFile | None) -> None:
+        self._code = code
+        self._file = file
+
+    def get_source(self, fullname: str) -> str:
+        return "" if self._file is None else decode_source(self._file.content)
+
+    def get_code(self, fullname: str) -> CodeType:
+        if self._file is None:
+            return compile("", fullname, "exec")
+        return compile(self._file.content, self._file.location, "exec", dont_inherit=True)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # functions keep the builtins of the module that defines them, so what they import later is found as well
+        if self._code is not None and self._file is not None:
+            importer = _Importer(self._code, ".".join(module.__name__.split(".")[:2]))
+            module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}
+        super().exec_module(module)
+
+
+class _Importer:
+    """The import statement of custom code.
+
+    What is installed comes first. Then what is beside the file that defines the class, or around it, as for a script;
+    then what else is on the path, which is whose process this is. Then what a plugin offers in place of a package that
+    is not installed, which nothing else in the process can see.
+    """
+
+    def __init__(self, code: Code, package: str) -> None:
+        self._paths = [file.path for file in code.files]
+        self._places = around(PurePosixPath(code.entry.path).parent)
+        self._package = package
+
+    def __call__(
+        self,
+        name: str,
+        globals: Any = None,
+        locals: Any = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        if level:
+            asked = "." * level + name
+            full = resolve_name(asked, globals["__package__"])
+            if not f"{full}.".startswith(f"{self._package}."):
+                raise ImportError(f"the import of {asked!r} leads out of the folder that the code is in", name=full)
+            return _import_own(full, asked, fromlist or ())
+        top = name.partition(".")[0]
+        home = self._home_of(top)
+        if home is not None and not is_installed(top):
+            found = _import_own(f"{home}.{name}", name, fromlist or ())
+            return found if fromlist else sys.modules[f"{home}.{top}"]
+        if _can_be_imported(top):
+            found = builtins.__import__(name, globals, locals, fromlist or ())
+            for tell in after_import:
+                tell()
+            return found
+        offered: ModuleType | None = hooks.ask_one("pairchain_offer_import", ModuleType, name=name)
+        if offered is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if fromlist:
+            _check_offers(offered, name, fromlist)
+            return offered
+        whole: ModuleType = hooks.ask_one("pairchain_offer_import", ModuleType, name=top)
+        return whole
+
+    def _home_of(self, top: str) -> str | None:
+        """Return the package that holds the module ``top`` of the code, or None if none does."""
+        for place in self._places:
+            inside = (str(place / f"{top}.py"), f"{place / top}/")
+            if any(path == inside[0] or path.startswith(inside[1]) for path in self._paths):
+                return ".".join([self._package, *place.parts])
+        return None
+
+
+def _can_be_imported(top: str) -> bool:
+    try:
+        return top in sys.modules or find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _import_own(full: str, asked: str, names: Sequence[str]) -> ModuleType:
+    """Return the module ``full`` of the code, with what is imported from it.
+
+    Args:
+        full: Its name in this process.
+        asked: What the code calls it, for errors.
+        names: What is imported from it.
+    """
+    try:
+        found = importlib.import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{full}.".startswith(f"{error.name}."):
+            raise ModuleNotFoundError(f"No module named {asked!r} beside the code that imports it", name=full) from None
+        raise
+    for name in getattr(found, "__all__", ()) if "*" in names else names:
+        # what is imported from a package may be a module itself
+        if not hasattr(found, name) and hasattr(found, "__path__") and find_spec(f"{full}.{name}") is not None:
+            importlib.import_module(f"{full}.{name}")
+    _check_offers(found, asked, names)
+    return found
+
+
+def _check_offers(module: ModuleType, asked: str, names: Sequence[str]) -> None:
+    """Raise unless ``module`` has all of ``names``; the import statement would not say why, or from where."""
+    for name in names:
+        try:
+            # modules that import each other are there before their packages have them
+            if name != "*" and f"{module.__name__}.{name}" not in sys.modules:
+                getattr(module, name)
+        except AttributeError as error:
+            reason = f"{asked!r} has no such name" if module.__name__.startswith(PACKAGE) else str(error)
+            raise ImportError(f"cannot import name {name!r}: {reason}", name=module.__name__) from error
+
+
+_FINDER = _Finder()

@@ -1,0 +1,175 @@
+"""The code that a saved model takes along: that of its classes which no plugin provides."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from itertools import chain, count
+from pathlib import Path
+
+from pairchain.code.bundle import MOST_BYTES, Code, CodeFile, Reference, gather, with_imports
+from pairchain.code.script_class import source_of_script_class
+from pairchain.errors import FormatError, warn
+from pairchain.files.source import Source
+from pairchain.registry.discovery import editable_projects, is_installed
+
+
+@dataclass
+class CodeToSave:
+    """Files of code that go into a model's folder.
+
+    Attributes:
+        copies_all: Whether code of other repositories is copied in too, instead of being named.
+        files: Their bytes, by path in the model's folder.
+        places: Where a reader finds the code of a type, by the type; that of other repositories too.
+    """
+
+    copies_all: bool = False
+    files: dict[str, bytes] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+
+    def add(self, cls: type, code: Code | None) -> str | None:
+        """Take along the code of ``cls`` and return the type to save it under, or None if it cannot be taken along.
+
+        Args:
+            cls: A class that no plugin provides.
+            code: Its code, if it came with a model.
+
+        Raises:
+            FormatError: It was defined in a script or notebook, and its source cannot be had.
+        """
+        found = code or _code_of_this_process(cls)
+        if found is None:
+            return None
+        # where another model's file of that name is, this one goes into a folder, whose files find each other
+        folders = chain([""], (f"code_{number}/" for number in count(2)))
+        folder = next(folder for folder in folders if self._has_room(folder, found))
+        self.files.update({f"{folder}{file.path}": file.content for file in found.files})
+        name = f"{folder}{found.module}.{cls.__qualname__}".replace("/", ".")
+        self.places[name] = f"`{folder}{found.entry.path}` beside this file"
+        return name
+
+    def leave(self, cls: type, code: Code) -> str:
+        """Leave ``code`` in the repository where it is, and return the type to save ``cls`` under."""
+        name = f"{code.source.name}--{code.module}.{cls.__qualname__}"
+        self.places[name] = f"`{code.entry.path}` of `{code.source.name}`, commit `{code.source.commit}`"
+        return name
+
+    def _has_room(self, folder: str, code: Code) -> bool:
+        paths = {f"{folder}{file.path}": file.content for file in code.files}
+        return all(self.files.get(path, content) == content for path, content in paths.items())
+
+    def write(self, folder: Path) -> None:
+        """Write the files into ``folder``."""
+        for path, content in self.files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+
+_current: ContextVar[CodeToSave | None] = ContextVar("pairchain_code_to_save", default=None)
+
+
+def current() -> CodeToSave | None:
+    """Return what the save that is going on takes along, or None if none is."""
+    return _current.get()
+
+
+@contextmanager
+def saving(code: CodeToSave) -> Iterator[None]:
+    """Let everything that is saved inside the block add its code to ``code``."""
+    token = _current.set(code)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def _code_of_this_process(cls: type) -> Code | None:
+    found = _script_code(cls) if cls.__module__ == "__main__" else _imported_code(cls)
+    if found is not None and (lost := _imports_of_elsewhere(found)):
+        warn(
+            f"{found.entry.path} is saved with the model, but not what it imports from {', '.join(map(str, lost))}, "
+            "which is neither installed nor in its folder; whoever loads the model must have that."
+        )
+    return found
+
+
+def _imported_code(cls: type) -> Code | None:
+    """Return the file that defines ``cls`` and those it imports from its folder, or None if they cannot be copied."""
+    module = sys.modules.get(cls.__module__)
+    path = getattr(module, "__file__", None)
+    if not path or not path.endswith(".py") or getattr(module, cls.__qualname__, None) is not cls:
+        return None
+    file, parts = Path(path), cls.__module__.split(".")
+    if file.name == "__init__.py":
+        file = file.parent
+    alone = _gathered(file.parent, file.stem, cls, own=parts[0])
+    if alone is None or len(parts) == 1 or not (alone.needs_its_package or parts[0] in _tops(alone)):
+        return alone
+    # it is of no use without the package around it
+    return _gathered(file.parents[len(parts) - 1], cls.__module__, cls, own=parts[0])
+
+
+def _script_code(cls: type) -> Code:
+    """Return the code of a class that the script or notebook of this process defines."""
+    text = source_of_script_class(cls).encode()
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+    if len(text) > MOST_BYTES:
+        raise FormatError(
+            f"the code of {cls.__name__}, with the values of the script that it uses, is over {MOST_BYTES:,} bytes.",
+            next_step="keep large values in the module, and let its save and load write and read them.",
+        )
+    entry = CodeFile(f"{name}.py", text, "", "")
+    tops = {module.partition(".")[0] for module in entry.imports}
+    if name in tops:
+        entry = replace(entry, path=f"{name}_module.py")
+    found = {entry.path: entry}
+    for folder in _folders_to_copy_from(tops):
+        found |= {file.path: file for file in with_imports(Source(str(folder)), entry, _is_copied)}
+    return Code(Source(""), entry.path.removesuffix(".py"), tuple(found[path] for path in sorted(found)))
+
+
+def _folders_to_copy_from(tops: set[str]) -> list[Path]:
+    """Return where a script found what it imports: its own folder, and others that no installed project is in."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    own = Path(script).parent if script else Path.cwd()
+    found = [folder for top in sorted(tops) if (folder := _folder_of(top)) is not None]
+    return [folder for folder in dict.fromkeys(found) if folder == own or not _is_of_project(folder)]
+
+
+def _gathered(folder: Path, module: str, cls: type, *, own: str) -> Code | None:
+    # a class may be from an installed package that is no plugin: then its package is copied, and no other
+    source, reference = Source(str(folder)), Reference("", module, cls.__qualname__)
+    return gather(source, reference, lambda top: top == own or _is_copied(top))
+
+
+def _is_copied(top: str) -> bool:
+    return not is_installed(top)
+
+
+def _tops(code: Code) -> set[str]:
+    return {module.partition(".")[0] for file in code.files for module in file.imports}
+
+
+def _imports_of_elsewhere(code: Code) -> list[Path]:
+    """Return files that ``code`` imports and does not hold, though no installed package brings them."""
+    held = {file.path.partition("/")[0].removesuffix(".py") for file in code.files}
+    found = [(top, folder) for top in sorted(_tops(code) - held) if (folder := _folder_of(top)) is not None]
+    return [Path(str(sys.modules[top].__file__)) for top, folder in found if not _is_of_project(folder)]
+
+
+def _is_of_project(folder: Path) -> bool:
+    return any(folder.is_relative_to(project) for project in editable_projects())
+
+
+def _folder_of(top: str) -> Path | None:
+    """Return the folder from which this process imported a module that is not installed."""
+    path = getattr(sys.modules.get(top), "__file__", None)
+    if path is None or is_installed(top):
+        return None
+    return Path(path).parents[1] if Path(path).name == "__init__.py" else Path(path).parent

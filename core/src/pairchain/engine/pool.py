@@ -1,0 +1,332 @@
+"""Worker processes that score together: each has the whole model, and takes the next chunk when it is done with one."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import signal
+import tempfile
+import warnings
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from pairchain.chain.device import is_dispatched
+from pairchain.code import importing
+from pairchain.engine import scoring
+from pairchain.engine.scoring import Progress
+from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
+from pairchain.inputs.batch import checked_count
+
+if TYPE_CHECKING:
+    from pairchain.engine.scorer import Scorer
+
+# Chunks a worker gets in one call, so that a slow one does not leave the others waiting.
+_CHUNKS_PER_WORKER = 4
+_MOST_IN_A_CHUNK = 5000
+
+# What this worker process is called, its model or why it has none, and what it was warned of on the way; set once when
+# it starts.
+_name = ""
+_model: Scorer | None = None
+_failure: Exception | None = None
+_early: list[Warned] = []
+
+# Of this process, the caller's: what its warnings of workers were, as every module has it for its own.
+_registry: dict[Any, Any] = {}
+
+
+class Warned(NamedTuple):
+    """A warning that a worker process gave, on its way to the caller."""
+
+    category: type[Warning]
+    text: str
+    filename: str
+    line: int
+    worker: str
+
+
+class WorkerPool:
+    """Processes started by spawning, one for each device, that keep a copy of a model until they are closed.
+
+    Args:
+        model: The model; workers unpickle it from a temporary file, so its classes must be importable there.
+        devices: Where each worker computes, such as ``["cuda:0", "cuda:1"]`` or ``["cpu", "cpu"]``.
+
+    Raises:
+        InputError: There are no devices, or no list of them, or the model cannot be sent to a process.
+    """
+
+    def __init__(self, model: Scorer, devices: Sequence[str | torch.device]) -> None:
+        if isinstance(devices, str) or not isinstance(devices, Sequence) or not devices:
+            raise InputError(
+                f"a pool needs a list of at least one device, got {devices!r}.",
+                next_step="name them, such as ['cpu', 'cpu'].",
+            )
+        self.devices = [str(device) for device in devices]
+        self._closed = False
+        self._model = weakref.ref(model)
+        self._weights = _stamp(model)
+        # not an argument of the processes: one that ends before it has read a large one leaves its starter waiting
+        self._folder = tempfile.TemporaryDirectory(prefix="pairchain-pool-")
+        file = Path(self._folder.name, "model.pickle")
+        _pickle(model, file)
+        self._context = _Context()
+        waiting = self._context.SimpleQueue()
+        for number, device in enumerate(self.devices, 1):
+            waiting.put((f"worker {number} on {device}", device))
+        # processes on the CPU share its cores
+        threads = max(1, torch.get_num_threads() // len(self.devices))
+        self._executor = ProcessPoolExecutor(
+            len(self.devices), self._context, initializer=_start_worker, initargs=(file, waiting, threads)
+        )
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers when each is done with its chunk; chunks that wait are dropped."""
+        self._closed = True
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._folder.cleanup()
+
+    def __len__(self) -> int:
+        return len(self.devices)
+
+    def score(
+        self,
+        model: Scorer,
+        items: Sequence[Any],
+        arguments: Mapping[str, Any],
+        chunk_size: int | None = None,
+        show_progress_bar: bool | None = False,
+    ) -> torch.Tensor:
+        """Return the scores of ``items`` in their order, on the CPU; warn of what the workers were warned of.
+
+        Args:
+            model: The model that asks, which must be the one whose copies the workers hold.
+            items: Pairs, as tuples of two.
+            arguments: Arguments of `scoring.score` but the chain and the items.
+            chunk_size: Pairs a worker takes at a time; None for a few chunks a worker.
+            show_progress_bar: None shows one on a terminal, for long work.
+
+        Raises:
+            InputError: The pool is closed, another model's or older than the model's weights, or an argument or an
+                input cannot be sent to a worker.
+            WorkerError: A worker died. An error that was raised in one reaches the caller as it was.
+        """
+        if chunk_size is not None:
+            checked_count(chunk_size, "chunk_size")
+        if self._closed:
+            raise InputError("the pool is closed.", next_step="start another with start_multi_process_pool.")
+        if self._model() is not model:
+            raise InputError(
+                "the pool holds another model.", next_step="start one with this model's start_multi_process_pool."
+            )
+        if _stamp(model) != self._weights:
+            raise InputError(
+                "the model's weights have changed since the workers got their copies.",
+                next_step="start another pool with start_multi_process_pool.",
+            )
+        if not items:
+            return torch.empty(0)
+        size = chunk_size or min(math.ceil(len(items) / (len(self) * _CHUNKS_PER_WORKER)), _MOST_IN_A_CHUNK)
+        starts = range(0, len(items), size)
+        try:
+            work = [
+                pickle.dumps((list(items[start : start + size]), {**arguments, "first_index": start}))
+                for start in starts
+            ]
+        except Exception as error:  # pickle raises whatever an object's own reduction raises
+            raise InputError(
+                f"an input or argument cannot be sent to the workers: {error}",
+                next_step="pass what other processes can import and unpickle: no lambdas, no open files.",
+            ) from error
+        futures: list[Future[tuple[np.ndarray[Any, Any], list[Warned]]]] = []
+        told: set[tuple[type[Warning], str]] = set()
+        try:
+            # a pool whose worker died before refuses here
+            futures += [self._executor.submit(_score_chunk, chunk) for chunk in work]
+            with Progress(len(items), show_progress_bar) as progress:
+                for future in futures:
+                    scores, warned = future.result()
+                    _warn_again(warned, told)
+                    progress.add(len(scores), 0)
+            return torch.from_numpy(np.concatenate([future.result()[0] for future in futures]))
+        except BrokenProcessPool as error:
+            # only then it is known how each process ended
+            self._executor.shutdown(wait=True)
+            raise WorkerError(
+                f"a worker process died{self._context.cause_of_death()}: {error}",
+                next_step="start a new pool, of fewer workers or with a smaller batch_size if memory ran out; a script "
+                'must do so under `if __name__ == "__main__":`.',
+            ) from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _stamp(model: torch.nn.Module) -> list[tuple[int, int | None]]:
+    """Return what tells whether a model has other weights, or has been trained; moving it elsewhere does neither."""
+    return [(id(weight), None if weight.is_inference() else weight._version) for weight in model.parameters()]
+
+
+def default_devices() -> list[str]:
+    """Return every CUDA device, or the CPU four times."""
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"] * 4
+
+
+class _Context(SpawnContext):
+    """Starts processes by spawning, and remembers them: of one that died, only its exit code is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._processes: list[BaseProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> BaseProcess:  # type: ignore[override]
+        """Return a new process."""
+        self._processes.append(SpawnProcess(*args, **kwargs))
+        return self._processes[-1]
+
+    def cause_of_death(self) -> str:
+        """Return how a process ended that was not told to, such as `` (killed by SIGKILL)``; nothing if not known."""
+        for process in self._processes:
+            code = process.exitcode
+            # the executor ends the others by SIGTERM
+            if code not in (None, 0, -signal.SIGTERM):
+                return f" ({f'killed by {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'})"
+        return ""
+
+
+class _CpuPickler(pickle.Pickler):
+    """Pickles tensors as if they were on the CPU, so that no worker takes memory of a device that is not its own."""
+
+    def reducer_override(self, value: Any) -> Any:
+        # a Parameter, or another kind of tensor, is asked for its plain one
+        if type(value) is torch.Tensor and value.device.type not in ("cpu", "meta"):
+            return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)  # type: ignore[no-untyped-call]
+        return NotImplemented
+
+
+def _pickle(model: Scorer, path: Path) -> None:
+    if any(map(is_dispatched, model.modules())):
+        raise InputError(
+            "the model cannot be sent to worker processes: its device_map spread it over several devices, and each "
+            "worker has the whole model on its own.",
+            next_step="load it without a device_map, or predict without worker processes.",
+        )
+    with path.open("wb") as file:
+        # the caller applies the activation, which may be a lambda, to the scores of all workers
+        raw = copy.copy(model)
+        raw.activation_fn = None
+        try:
+            # what was allowed to run here is allowed in the workers, and nothing else is
+            pickle.dump(importing.admitted(), file)
+            _CpuPickler(file, pickle.HIGHEST_PROTOCOL).dump(raw)
+        except OSError:  # such as a full disk
+            raise
+        except Exception as error:  # as above
+            raise InputError(
+                f"the model cannot be sent to worker processes: {error}",
+                next_step="define its classes and functions in a module that other processes can import.",
+            ) from error
+
+
+def _start_worker(model: Path, waiting: Any, threads: int) -> None:
+    global _name, _model, _failure
+    try:
+        torch.set_num_threads(threads)
+        _name, device = waiting.get()
+        with model.open("rb") as file, _noting(_early):
+            importing.admit_all(pickle.load(file))
+            _model = pickle.load(file).to(device)
+    except Exception as error:  # raised here it would only be logged; the first chunk takes it to the caller
+        _failure = error
+
+
+def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[Warned]]:
+    if _model is None:
+        raise WorkerError(
+            f"a worker process could not take the model: {type(_failure).__name__}: {_failure}",
+            next_step="check the devices, and define the model's classes in a module that other processes can import.",
+        )
+    warned = list(_early)
+    _early.clear()
+    try:
+        with _noting(warned), torch.inference_mode():
+            items, arguments = pickle.loads(chunk)
+            # no tensor: torch would hold a file open for each one on its way
+            return scoring.score(_model, items, **arguments).cpu().numpy(), warned
+    except Exception as error:
+        if _is_portable(error):
+            raise
+        sent = WorkerError(f"{type(error).__name__} was raised in a worker process: {error}")
+        for note in getattr(error, "__notes__", ()):
+            sent.add_note(note)
+        raise sent from error
+
+
+@contextmanager
+def _noting(warned: list[Warned]) -> Iterator[None]:
+    """Add the warnings given inside to ``warned``, each once; whether they are shown is for the caller to decide.
+
+    If something is raised instead, they are shown here, for nothing but the error reaches the caller.
+    """
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    except Exception:
+        for found in caught:
+            warnings.warn_explicit(found.message, found.category, found.filename, found.lineno)
+        raise
+    warned += dict.fromkeys(
+        Warned(_portable(found.category), str(found.message), found.filename, found.lineno, _name) for found in caught
+    )
+
+
+def _warn_again(warned: Iterable[Warned], told: set[tuple[type[Warning], str]]) -> None:
+    """Warn of what workers were warned of, except for what was ``told`` before, by this one or another."""
+    for found in warned:
+        if (found.category, found.text) not in told:
+            told.add((found.category, found.text))
+            # the worker comes last, for filters look at how a text begins
+            text = f"{found.text} [{found.worker}]"
+            if found.category is PairchainWarning:
+                warn(text)
+                continue
+            warnings.warn_explicit(text, found.category, found.filename, found.line, registry=_registry)
+
+
+def _portable(category: type[Warning]) -> type[Warning]:
+    """Return ``category``, or the nearest of its bases that the caller can import and make of a text."""
+    for base in category.__mro__:
+        try:
+            found: type[Warning] = pickle.loads(pickle.dumps(base))
+            if found is base and issubclass(found, Warning) and found("text"):
+                return found
+        except Exception:  # as above
+            continue
+    return UserWarning
+
+
+def _is_portable(error: Exception) -> bool:
+    """Return whether ``error`` survives the way to the caller; one that does not would break the pool."""
+    try:
+        return isinstance(pickle.loads(pickle.dumps(error)), type(error))
+    except Exception:  # as above
+        return False

@@ -1,0 +1,402 @@
+"""Scorer: a chain with prompts and an activation, that scores pairs and ranks documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from pairchain.chain.chain import ModuleChain
+from pairchain.chain.flow import parameter_names
+from pairchain.chain.untrained import refuse_random_weights
+from pairchain.engine import results, scoring
+from pairchain.engine.encoding import placing_errors
+from pairchain.engine.legacy import (
+    PREDICT_IGNORED,
+    PREDICT_RENAMES,
+    RANK_IGNORED,
+    RANK_RENAMES,
+    accepts_older_arguments,
+)
+from pairchain.engine.pool import WorkerPool, default_devices
+from pairchain.engine.probe import fastest
+from pairchain.errors import InputError
+from pairchain.format import activation
+from pairchain.format.activation import Activation
+from pairchain.inputs.batch import as_batch, as_documents, as_stream, checked_count, numbered_batch
+from pairchain.inputs.modality import check_supported, plain_texts
+from pairchain.inputs.prompts import choose
+from pairchain.trace import Trace, traced
+
+
+class Scorer(ModuleChain):
+    """A chain that scores pairs and ranks documents.
+
+    Attributes:
+        prompts: Prompt texts by name.
+        default_prompt_name: The prompt used when none is asked for.
+        allow_random_head: Whether every call may score with weights that are random.
+    """
+
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    allow_random_head: bool = False
+    _tokens_per_batch: int | None = None
+    _num_labels: int | None
+
+    @accepts_older_arguments(renamed=PREDICT_RENAMES, ignored=PREDICT_IGNORED)
+    @torch.inference_mode()
+    def predict(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+        show_progress_bar: bool | None = None,
+        activation_fn: Activation | None = None,
+        apply_softmax: bool | None = False,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | torch.device | Sequence[str | torch.device] | None = None,
+        pool: WorkerPool | None = None,
+        chunk_size: int | None = None,
+        allow_non_finite: bool = False,
+        allow_random_head: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Return a score for each pair, in the order of ``inputs``.
+
+        Args:
+            inputs: One pair, or any iterable of pairs; a pair is a list or tuple of two. Or a table with a query and a
+                document column, or with two columns of texts: a frame of pandas, polars, pyarrow or datasets, a dict
+                of columns, or rows that name their columns.
+            prompt_name: Name of a prompt in `prompts`.
+            prompt: Prompt text; comes before ``prompt_name``, and ``""`` switches the default prompt off.
+            batch_size: Most pairs that run together; ``"auto"`` for as many as there are tokens for.
+            show_progress_bar: None shows one on a terminal when the work takes longer than a second.
+            activation_fn: Applied to the scores instead of the model's own.
+            apply_softmax: Apply softmax over the labels, if there are several.
+            convert_to_numpy: Return an array; otherwise a list of tensors.
+            convert_to_tensor: Return one tensor, where the scores were computed; comes before ``convert_to_numpy``.
+            device: Move the model there first; several are used together, by a worker process each.
+            pool: Workers that score instead of this process; see `start_multi_process_pool`.
+            chunk_size: Pairs that a worker takes at a time.
+            allow_non_finite: Return scores that are NaN or infinite instead of raising.
+            allow_random_head: Score although weights that the model's files lack are random; so are the scores.
+            **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
+
+        Returns:
+            float32 of shape (pairs,) for one label, else (pairs, labels); for one pair passed on its own, shape () or
+            (labels,).
+
+        Raises:
+            InputError: An input cannot be scored; the message says which and why.
+            RandomWeightsError: The model's files lack some of its weights, and nobody trained them.
+            UnknownKeywordError: No module takes a keyword.
+            NonFiniteScoresError: Scores are NaN or infinite.
+        """
+        _check_batching({"batch_size": batch_size, "chunk_size": chunk_size})
+        batch = as_batch(inputs)
+        self.check_keywords(kwargs, beside=parameter_names(self.predict))
+        self._refuse_random_weights(allow_random_head)
+        prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
+        taken = getattr(self.input_module, "modalities", ["text"])
+        check_supported(batch.items, taken)
+        items = plain_texts(batch.items, taken)
+        if any(module.training for module in self.modules()):
+            self.eval()
+        arguments: dict[str, Any] = {
+            "prompt": prompt,
+            "batch_size": None if batch_size == "auto" else batch_size,
+            "tokens_per_batch": self.tokens_per_batch,
+            "keywords": kwargs,
+        }
+        if pool is not None:
+            scores = pool.score(self, items, arguments, chunk_size, show_progress_bar)
+        elif isinstance(device, (list, tuple)):
+            with self.start_multi_process_pool(device) as workers:
+                scores = workers.score(self, items, arguments, chunk_size, show_progress_bar)
+        else:
+            if device is not None:
+                self.to(device)
+            scores = scoring.score(self, items, show_progress_bar=show_progress_bar, **arguments)
+        if items:
+            self._num_labels = results.labels_in(scores)
+            scores = results.finish(
+                scores,
+                self._activation_for(scores) if activation_fn is None else activation.checked(activation_fn),
+                apply_softmax=bool(apply_softmax),
+                allow_non_finite=allow_non_finite,
+            )
+        return results.as_output(scores, single=batch.single, to_numpy=convert_to_numpy, to_tensor=convert_to_tensor)
+
+    @accepts_older_arguments(renamed=RANK_RENAMES, ignored=RANK_IGNORED)
+    def rank(
+        self,
+        query: Any,
+        documents: Iterable[Any],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+        show_progress_bar: bool | None = None,
+        activation_fn: Activation | None = None,
+        device: str | torch.device | Sequence[str | torch.device] | None = None,
+        pool: WorkerPool | None = None,
+        chunk_size: int | None = None,
+        allow_non_finite: bool = False,
+        allow_random_head: bool = False,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]]:
+        """Return the documents from the best to the worst for ``query``.
+
+        Args:
+            query: What each document is paired with.
+            documents: The documents; any iterable but a string, such as a column of a table.
+            top_k: How many to return; None for all, as is a number larger than that of the documents; 0 for none.
+            return_documents: Add each document under ``"text"``.
+            prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
+            device, pool, chunk_size, **kwargs: Likewise.
+            allow_non_finite: Likewise; NaN ranks last.
+            allow_random_head: As for `predict`.
+
+        Returns:
+            A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float. Equal
+            scores keep the order of ``documents``.
+
+        Raises:
+            InputError: The model gives a pair several scores, or as for `predict`.
+        """
+        ranked = self.rank_many(
+            [query],
+            [documents],
+            top_k,
+            return_documents,
+            prompt_name=prompt_name,
+            prompt=prompt,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            activation_fn=activation_fn,
+            device=device,
+            pool=pool,
+            chunk_size=chunk_size,
+            allow_non_finite=allow_non_finite,
+            allow_random_head=allow_random_head,
+            **kwargs,
+        )
+        return ranked[0]
+
+    def rank_many(
+        self,
+        queries: Iterable[Any],
+        documents_per_query: Iterable[Iterable[Any]],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        **kwargs: Any,
+    ) -> list[list[dict[str, Any]]]:
+        """Return for each query its documents from the best to the worst; the pairs of all queries run together.
+
+        Args:
+            queries: The queries.
+            documents_per_query: For each query, its documents.
+            top_k: How many to return for each query; None for all, 0 for none.
+            return_documents: Add each document under ``"text"``.
+            **kwargs: As for `rank`.
+
+        Returns:
+            For each query, what `rank` returns.
+
+        Raises:
+            InputError: There are not as many lists of documents as queries, or as for `rank`.
+        """
+        if top_k is not None:
+            top_k = checked_count(top_k, "top_k", least=0, next_step="pass how many to return, or None for all.")
+        _check_batching(kwargs)
+        asked, texts = as_documents(queries, "queries"), as_documents(documents_per_query, "documents_per_query")
+        if len(asked) != len(texts):
+            raise InputError(
+                f"there are {len(asked)} queries and {len(texts)} lists of documents.",
+                next_step="pass a list of documents for each query; an empty one has none.",
+            )
+        lists = [as_documents(some) for some in texts]
+        options = parameter_names(self.rank)
+        self.check_keywords(kwargs.keys() - set(options), beside=options)
+        self._refuse_random_weights(bool(kwargs.get("allow_random_head")))
+        results.refuse_several_labels(self.declared_num_labels())
+        pairs = [(query, text) for query, some in zip(asked, lists, strict=True) for text in some]
+        scores = self.predict(pairs, **kwargs)
+        # a chain that does not say beforehand has said now
+        results.refuse_several_labels(results.labels_in(torch.as_tensor(scores)) if pairs else None)
+        starts = accumulate(map(len, lists), initial=0)
+        return [
+            results.ranking(scores[start : start + len(some)], some, top_k=top_k, return_documents=return_documents)
+            for start, some in zip(starts, lists, strict=False)
+        ]
+
+    def predict_stream(
+        self, inputs: Iterable[Any], *, window: int = 4096, show_progress_bar: bool | None = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        """Yield a score for each pair in the order of ``inputs``, which may never end; a window of them is in memory.
+
+        Args:
+            inputs: An iterable of pairs, or a table as for `predict`.
+            window: Pairs that are read, sorted by length and scored before the first of them is yielded.
+            show_progress_bar: None shows one on a terminal when the work takes longer than a second.
+            **kwargs: As for `predict`.
+
+        Yields:
+            A float32 for one label, else float32 of shape (labels,); a tensor with ``convert_to_tensor``.
+
+        Raises:
+            InputError: As for `predict`; an input is numbered from the beginning of the stream.
+        """
+        checked_count(window, "window")
+        _check_batching(kwargs)
+        self._refuse_random_weights(bool(kwargs.get("allow_random_head")))
+        return self._stream(as_stream(inputs), window, show_progress_bar, kwargs)
+
+    def _stream(
+        self, rest: Iterator[Any], window: int, show_progress_bar: bool | None, options: dict[str, Any]
+    ) -> Iterator[Any]:
+        start = 0
+        with scoring.Progress(None, show_progress_bar) as progress:
+            while pairs := list(islice(rest, window)):
+                batch = numbered_batch(pairs, start)
+                with placing_errors(range(start, start + len(pairs))):
+                    scores = self.predict(batch, show_progress_bar=False, **options)
+                progress.add(len(pairs), 0)
+                yield from scores
+                start += len(pairs)
+
+    def trace(self, inputs: Any, **options: Any) -> Trace:
+        """Return what `predict` does with ``inputs``: its steps with their times, what each module reads and writes.
+
+        The scores are those of `predict`, and the model stays as it was. The first call of a model includes what it
+        finds out once; trace a second one to see what every call takes.
+
+        Args:
+            inputs: As for `predict`.
+            **options: As for `predict`, but for ``pool`` and several devices.
+
+        Raises:
+            InputError: Other processes are to score, or as for `predict`.
+        """
+        return traced(self, inputs, options)
+
+    def probe_tokens_per_batch(
+        self, pairs: Any, *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+    ) -> int:
+        """Score ``pairs`` with several budgets in turn, keep the fastest as `tokens_per_batch`, and return it.
+
+        It depends on the model, the device and how long the pairs are; pass it when loading the model to use it again.
+
+        Args:
+            pairs: A sample of what will be scored, some hundred pairs; as for `predict`.
+            candidates: Budgets to try, in tokens. Those that do not fit into memory are left out.
+
+        Raises:
+            InputError: There are no pairs or candidates, or as for `predict`.
+        """
+        sample = as_batch(pairs)
+        for candidate in candidates:
+            checked_count(candidate, "a candidate")
+        if not sample.items or not candidates:
+            raise InputError("there is nothing to try.", next_step="pass a sample of pairs, and candidates.")
+        before = self.tokens_per_batch
+
+        def run(tokens: int) -> None:
+            self.tokens_per_batch = tokens
+            # how long they take does not depend on the weights
+            self.predict(sample, show_progress_bar=False, allow_random_head=True)
+
+        try:
+            self.tokens_per_batch = fastest(run, candidates)
+        except BaseException:
+            self.tokens_per_batch = before
+            raise
+        return self.tokens_per_batch
+
+    @property
+    def tokens_per_batch(self) -> int | None:
+        """Most tokens that run together, padding included; None for what suits the device. Can be set."""
+        return self._tokens_per_batch
+
+    @tokens_per_batch.setter
+    def tokens_per_batch(self, value: int | None) -> None:
+        self._tokens_per_batch = None if value is None else checked_count(value, "tokens_per_batch")
+
+    def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
+        """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
+
+        It can be used in a ``with`` block; otherwise end it with `stop_multi_process_pool`. On systems where processes
+        are spawned, which is all of them here, a script must do this under ``if __name__ == "__main__":``.
+
+        Args:
+            target_devices: Where each worker computes; None for every CUDA device, else four workers on the CPU.
+
+        Raises:
+            InputError: The model cannot be sent to another process.
+        """
+        return WorkerPool(self, default_devices() if target_devices is None else target_devices)
+
+    def _refuse_random_weights(self, allowed: bool) -> None:
+        if not (allowed or self.allow_random_head):
+            refuse_random_weights(self.modules())
+
+    @staticmethod
+    def stop_multi_process_pool(pool: WorkerPool) -> None:
+        """End the workers of ``pool``."""
+        pool.close()
+
+    @property
+    def num_labels(self) -> int:
+        """Scores for each pair: what the module that writes them says, else what it really wrote.
+
+        A chain whose last module does not say is asked to score one short pair the first time.
+        """
+        if self._known_num_labels is None:
+            with torch.inference_mode():
+                self._num_labels = results.labels_in(scoring.score_batch(self, [("query", "document")], None, {}))
+        assert self._known_num_labels is not None
+        return self._known_num_labels
+
+    @property
+    def _known_num_labels(self) -> int | None:
+        """Scores for each pair, as far as it is known without running the model."""
+        declared = self.declared_num_labels()
+        return self._num_labels if declared is None else declared
+
+    @property
+    def activation_fn(self) -> Activation:
+        """What is applied to the scores: as given or saved, else Sigmoid for one label and Identity for more."""
+        chosen: Activation | None = self.__dict__["_activation"]
+        return _default_activation(self.num_labels) if chosen is None else chosen
+
+    @activation_fn.setter
+    def activation_fn(self, value: Activation | None) -> None:
+        self.__dict__["_activation"] = None if value is None else activation.checked(value)
+
+    def _activation_for(self, scores: torch.Tensor) -> Activation:
+        chosen: Activation | None = self.__dict__["_activation"]
+        if chosen is not None:
+            return chosen
+        # what the chain wrote last may be what it wrote in another thread
+        declared = self.declared_num_labels()
+        return _default_activation(results.labels_in(scores) if declared is None else declared)
+
+
+def _default_activation(num_labels: int) -> Activation:
+    return nn.Sigmoid() if num_labels == 1 else nn.Identity()
+
+
+def _check_batching(options: Mapping[str, Any]) -> None:
+    """Refuse a ``batch_size`` or ``chunk_size`` that is not a count."""
+    batch_size = options.get("batch_size", "auto")
+    if not (isinstance(batch_size, str) and batch_size == "auto"):
+        checked_count(batch_size, "batch_size", next_step='pass a number such as 32, or "auto".')
+    if (chunk_size := options.get("chunk_size")) is not None:
+        checked_count(chunk_size, "chunk_size")

@@ -1,0 +1,179 @@
+"""From pairs to scores: each different pair once, in batches through a chain, in input order."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from pairchain import tracing
+from pairchain.chain.chain import ModuleChain
+from pairchain.chain.device import to_device
+from pairchain.chain.flow import SCORES
+from pairchain.chain.threads import one_call
+from pairchain.engine.encoding import Encoder, placing_errors
+from pairchain.engine.schedule import Budget, default_tokens, plan
+from pairchain.errors import ChainError
+
+# Work shorter than this shows no progress bar unless one is asked for.
+_PROGRESS_DELAY_SECONDS = 1.0
+
+# Pairs that are encoded at once, so that a long call does not hold all of its tokens.
+_CHUNK = 4096
+
+
+def score(
+    chain: ModuleChain,
+    items: Sequence[Any],
+    *,
+    prompt: str | None,
+    batch_size: int | None,
+    tokens_per_batch: int | None,
+    keywords: Mapping[str, Any],
+    show_progress_bar: bool | None = False,
+    first_index: int = 0,
+) -> torch.Tensor:
+    """Return what ``chain`` writes as scores for ``items``, in their order.
+
+    Args:
+        chain: The chain.
+        items: Pairs, as tuples of two. Pairs of equal texts are scored once.
+        prompt: The prompt's text.
+        batch_size: Most pairs that run together; None for as many as there are tokens for.
+        tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
+        keywords: Keyword arguments for the modules.
+        show_progress_bar: None shows one on a terminal, for long work.
+        first_index: How errors number the first of ``items``, if they are part of what the caller passed.
+
+    Returns:
+        Shape (pairs,) or (pairs, labels), float32 or wider, on the chain's device.
+
+    Raises:
+        InputError: An input cannot be scored; the message says which and why.
+        ChainError: The chain wrote no scores, or not one row for each pair.
+    """
+    first_places, place_of = distinct(items)
+    encoder = Encoder(chain, prompt, keywords)
+    # of one input there is no batch to fill
+    most_tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
+    budget = Budget(most_tokens, batch_size)
+    scores: torch.Tensor | None = None
+    with (
+        one_call(),
+        Progress(len(items), show_progress_bar) as progress,
+        tracing.call(first_places, place_of, most_tokens, batch_size),
+    ):
+        for start in range(0, len(first_places), _CHUNK):
+            places = first_places[start : start + _CHUNK]
+            with placing_errors([first_index + place for place in places]):
+                for positions, written, tokens in _in_batches(encoder, items, places, budget):
+                    if scores is None:
+                        scores = written.new_empty((len(first_places), *written.shape[1:]))
+                    # routes may differ in precision
+                    scores = scores.to(torch.promote_types(scores.dtype, written.dtype))
+                    scores[start + torch.as_tensor(positions, device=scores.device)] = written.to(scores.dtype)
+                    progress.add(len(positions), tokens)
+        progress.add(len(items) - len(first_places), 0)
+    if scores is None:
+        return torch.empty(0, device=chain.device)
+    return scores if len(first_places) == len(items) else scores[torch.as_tensor(place_of, device=scores.device)]
+
+
+def _in_batches(
+    encoder: Encoder, items: Sequence[Any], places: Sequence[int], budget: Budget
+) -> Iterator[tuple[list[int], torch.Tensor, int]]:
+    """Yield for each batch of ``items`` at ``places`` where its inputs are among those, their scores, their tokens."""
+    encoded, are_encoded = encoder.encode([items[place] for place in places])
+    batches = deque(plan(encoded, range(len(encoded)), budget))
+    while batches:
+        positions = batches.popleft()
+        batch = [encoded[position] for position in positions]
+        try:
+            with placing_errors(positions), tracing.batch(places, positions, batch):
+                features = encoder.collate(batch, are_encoded=are_encoded)
+                written = score_features(encoder.chain, features, len(batch), encoder.keywords)
+        except torch.OutOfMemoryError as error:
+            budget.halve(batch, error)
+            rest = [*positions, *(position for waiting in batches for position in waiting)]
+            batches = deque(plan(encoded, rest, budget))
+            continue
+        yield positions, written, sum(item.length for item in batch if item.is_counted)
+
+
+def score_batch(
+    chain: ModuleChain, items: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]
+) -> torch.Tensor:
+    """Return the scores of one batch, as the chain writes them but never in half precision; see `score`."""
+    return score_features(chain, chain.preprocess(items, prompt=prompt, **keywords), len(items), keywords)
+
+
+def score_features(chain: ModuleChain, features: Any, count: int, keywords: Mapping[str, Any]) -> torch.Tensor:
+    """Return the scores of ``count`` pairs whose features the input module made; see `score_batch`."""
+    told = {} if chain.may_read_more else {"read_after": frozenset({SCORES})}
+    features = chain(to_device(features, chain.device), **told, **keywords)
+    if SCORES not in features:
+        raise ChainError(
+            f"the chain wrote no {SCORES!r}; its last module returned {', '.join(sorted(features)) or 'nothing'}.",
+            next_step=f"let its last module write features[{SCORES!r}].",
+        )
+    scores = features[SCORES]
+    if not isinstance(scores, torch.Tensor):
+        raise ChainError(f"the chain wrote {SCORES!r} as {type(scores).__name__}.", next_step="write a tensor.")
+    if scores.ndim not in (1, 2) or len(scores) != count:
+        raise ChainError(
+            f"the chain wrote {SCORES!r} of shape {tuple(scores.shape)} for {count} pairs.",
+            next_step="write one row for each pair: shape (pairs,) or (pairs, labels).",
+        )
+    # each route of a Router may be on a device of its own
+    scores = scores.to(chain.device)
+    # half precision ties scores that the activation could still tell apart
+    return scores.float() if scores.is_floating_point() and scores.dtype.itemsize < 4 else scores
+
+
+def distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
+    """Return where each different item stands first, and for every item which of those it equals.
+
+    Only pairs of texts are compared: whether images or conversations are equal is not worth finding out.
+    """
+    first_places: list[int] = []
+    place_of: list[int] = []
+    known: dict[tuple[str, str], int] = {}
+    for place, item in enumerate(items):
+        is_texts = isinstance(item, tuple) and len(item) == 2 and type(item[0]) is str and type(item[1]) is str
+        number = known.setdefault(item, len(first_places)) if is_texts else len(first_places)
+        if number == len(first_places):
+            first_places.append(place)
+        place_of.append(number)
+    return first_places, place_of
+
+
+class Progress:
+    """A progress bar over pairs, with the tokens a second; None shows it on a terminal, when the work is long."""
+
+    def __init__(self, total: int | None, show: bool | None) -> None:
+        wanted = sys.stderr.isatty() if show is None else show
+        delay = 0.0 if show else _PROGRESS_DELAY_SECONDS
+        # even a bar that is not shown takes part in what all bars of the process share
+        self._bar = tqdm(total=total, desc="Scoring", unit="pair", delay=delay) if wanted else None
+        self._tokens = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def add(self, pairs: int, tokens: int) -> None:
+        """Say that so many pairs are done, which took so many tokens."""
+        if self._bar is None:
+            return
+        self._tokens += tokens
+        if self._tokens:
+            seconds = self._bar.format_dict["elapsed"]
+            self._bar.set_postfix_str(f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s", refresh=False)
+        self._bar.update(pairs)

@@ -1,0 +1,487 @@
+"""Where a model's files are: a local folder, or a Hub repository at one commit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub import errors as hub_errors
+
+from pairchain import hooks
+from pairchain.errors import (
+    AccessDeniedError,
+    InputError,
+    MissingFileError,
+    RevisionNotFoundError,
+    SourceError,
+    SourceNotFoundError,
+    UnsafePathError,
+)
+from pairchain.files.hub_names import full_name, is_path
+from pairchain.files.staging import check_inside
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's files, all of one moment: a folder on disk, or a repository at one commit.
+
+    Attributes:
+        name: The folder's path, or the repository as ``owner/name``.
+        commit: The commit every file comes from, 40 hex digits; None for a folder.
+        revision: The branch, tag, commit or ref that was asked for and led to ``commit``, if any.
+        subfolder: Folder inside it that the model is in; empty for the root.
+        token: Hub token; True reads the stored one, False sends none.
+        cache_folder: Where downloads are kept; None for the Hub library's default.
+        local_files_only: Whether only files downloaded earlier may be used.
+        listing: For each file of the repository, the SHA-256 that the Hub keeps of it, or nothing; see `listed`.
+    """
+
+    name: str
+    commit: str | None = None
+    revision: str | None = None
+    subfolder: str = ""
+    token: bool | str | None = None
+    cache_folder: str | None = None
+    local_files_only: bool = False
+    listing: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        where = self.name if self.commit is None else f"{self.name} at {self.commit[:12]}"
+        return f"{where}, folder {self.subfolder}" if self.subfolder else where
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder on disk."""
+        return self.commit is None
+
+    def path_of(self, path: str) -> str:
+        """Return ``path`` as seen from the root of the folder or repository."""
+        return "/".join(part for part in (self.subfolder, check_inside(path, shown_as="a path")) if part)
+
+    def file(self, path: str) -> Path | None:
+        """Return a local copy of the file at ``path``, or None if the source has no such file.
+
+        Args:
+            path: Relative to the source's folder, with forward slashes.
+
+        Raises:
+            SourceError: The file may be there but cannot be had: no access, no connection, a download cut off.
+        """
+        inside = self.path_of(path)
+        if self.is_local:
+            local = Path(self.name) / inside
+            # unlike Path.is_file, this also answers for a name longer than any file's
+            if not os.path.isfile(local):
+                return None
+            if not _stays_inside(local, self.name):
+                raise _leaves(self, [path])
+            return local
+        if self.listing is not None and inside not in self.listing:
+            return None
+        # a commit never gains a file, so what it was once found to lack need not be asked for again
+        cached = huggingface_hub.try_to_load_from_cache(self.name, inside, self.cache_folder, self.commit)
+        if cached is huggingface_hub._CACHED_NO_EXIST:
+            return None
+        try:
+            with _hub_errors(self, inside):
+                return Path(
+                    huggingface_hub.hf_hub_download(
+                        self.name,
+                        inside,
+                        revision=self.commit,
+                        token=self.token,
+                        cache_dir=self.cache_folder,
+                        local_files_only=self.local_files_only,
+                    )
+                )
+        except hub_errors.EntryNotFoundError:
+            return None
+
+    def require(self, path: str, *, because: str = "") -> Path:
+        """Return a local copy of the file at ``path``; see `file`.
+
+        Args:
+            path: Relative to the source's folder.
+            because: What needs the file, as a sentence.
+
+        Raises:
+            MissingFileError: The source has no such file.
+        """
+        if (local := self.file(path)) is None:
+            raise MissingFileError(
+                f"{self.path_of(path)} is missing. {because}".rstrip(),
+                where=str(self),
+                next_step="it is not among the files downloaded earlier; allow downloads, or connect, to look for it."
+                if self.is_offline
+                else "save or fetch the model again; it is incomplete.",
+            )
+        return local
+
+    def has(self, path: str) -> bool:
+        """Return whether the source has a file at ``path``, without downloading it."""
+        if self.is_local or self.is_offline:
+            return self.file(path) is not None
+        inside = self.path_of(path)
+        if self.listing is not None:
+            return inside in self.listing
+        with _hub_errors(self, inside):
+            return huggingface_hub.file_exists(self.name, inside, revision=self.commit, token=self.token)
+
+    def folder(self, path: str = "") -> Path:
+        """Return a local copy of the whole folder at ``path``; if no file is in it there may be none.
+
+        Raises:
+            SourceError: Its files cannot be had.
+        """
+        inside = self.path_of(path)
+        if self.is_local:
+            return Path(self.name) / inside
+        with _hub_errors(self):
+            root = huggingface_hub.snapshot_download(
+                self.name,
+                revision=self.commit,
+                token=self.token,
+                cache_dir=self.cache_folder,
+                local_files_only=self.local_files_only,
+                allow_patterns=f"{inside}/*" if inside else None,
+            )
+        return Path(root) / inside
+
+    def files(self) -> frozenset[str]:
+        """Return the path of every file, relative to the source's folder; of a repository used offline, those cached.
+
+        What somebody put among those cached counts too: other libraries read it as if it came from the Hub.
+
+        Raises:
+            SourceError: The repository's files cannot be listed.
+        """
+        if self.is_local:
+            return _files_in(Path(self.name) / self.subfolder)
+        if self.is_offline:
+            with _hub_errors(self):
+                return self._cached_files()
+        prefix = f"{self.subfolder}/" if self.subfolder else ""
+        paths = self.listed().listing or ()
+        listed = frozenset(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+        try:
+            return listed | self._cached_files()
+        except hub_errors.LocalEntryNotFoundError:
+            return listed
+
+    def _cached_files(self) -> frozenset[str]:
+        root = huggingface_hub.snapshot_download(
+            self.name, revision=self.commit, cache_dir=self.cache_folder, local_files_only=True
+        )
+        return _files_in(Path(root) / self.subfolder)
+
+    def listed(self) -> Source:
+        """Return the same source, knowing every file of its repository, so that it asks for none that is not there."""
+        if self.is_local or self.is_offline or self.listing is not None:
+            return self
+        with _hub_errors(self):
+            api = huggingface_hub.HfApi(token=self.token)
+            tree = api.list_repo_tree(self.name, recursive=True, revision=self.commit)
+            files = [entry for entry in tree if isinstance(entry, huggingface_hub.hf_api.RepoFile)]
+        return replace(self, listing={file.path: file.lfs.sha256 if file.lfs else "" for file in files})
+
+    def links_out(self, folders: Iterable[str] = ("",)) -> list[str]:
+        """Return links on disk that lead out of the folder, and those that stand for one of ``folders`` inside it.
+
+        Looked at is what is right in the folder, and all in ``folders``. A module's folder that is a link could stand
+        for another one tomorrow, or for one that holds it.
+        """
+        if not self.is_local:
+            return []
+        folders = list(folders)
+        root = Path(self.name) / self.subfolder
+        entries = [Path(entry) for entry in os.scandir(root)] if root.is_dir() else []
+        for parent, inside, names in (step for folder in filter(None, folders) for step in os.walk(root / folder)):
+            entries += [Path(parent, name) for name in (*inside, *names)]
+        links = {entry for entry in entries if entry.is_symlink() and not _stays_inside(entry, self.name)}
+        places = (PurePosixPath(folder) for folder in folders)
+        ways = {root / part for place in places for part in (place, *place.parents) if part.parts}
+        links |= {way for way in ways if os.path.islink(way)}
+        return sorted(link.relative_to(root).as_posix() for link in links)
+
+    def refuse_links_out(self, folders: Iterable[str]) -> None:
+        """Raise if a link leads out of the folder; see `links_out`.
+
+        Raises:
+            UnsafePathError: Naming every one.
+        """
+        if leaving := self.links_out(folders):
+            raise _leaves(self, leaving)
+
+    def cached(self, path: str) -> Path | None:
+        """Return the local copy of the file at ``path`` if there is one; nothing is downloaded."""
+        if self.is_local:
+            return self.file(path)
+        found = huggingface_hub.try_to_load_from_cache(self.name, self.path_of(path), self.cache_folder, self.commit)
+        return Path(found) if isinstance(found, str) else None
+
+    def part(self, path: str, start: int, stop: int) -> bytes:
+        """Return the bytes from ``start`` to ``stop`` of a file on the Hub, or fewer at its end; no more is fetched.
+
+        Raises:
+            MissingFileError: The source has no such file.
+        """
+        inside = self.path_of(path)
+        headers = huggingface_hub.utils.build_hf_headers(token=self.token)  # type: ignore[attr-defined]
+        url = huggingface_hub.hf_hub_url(self.name, inside, revision=self.commit)
+        try:
+            with _hub_errors(self, inside):
+                session = huggingface_hub.get_session()
+                wait = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
+                answer = session.get(url, headers={**headers, "Range": f"bytes={start}-{stop - 1}"}, timeout=wait)
+                if answer.status_code == 416:  # the file ends before the range begins
+                    return b""
+                huggingface_hub.hf_raise_for_status(answer)
+        except hub_errors.EntryNotFoundError as error:
+            raise MissingFileError(f"{inside} is missing.", where=str(self)) from error
+        return bytes(answer.content)
+
+    def within(self, path: str) -> Source:
+        """Return the source of a folder inside this one."""
+        return replace(self, subfolder=self.path_of(path.strip("/")))
+
+    def shown(self, path: str) -> str:
+        """Return where a person reads the file at ``path``: its path on disk, or its page on the Hub."""
+        inside = self.path_of(path)
+        if self.is_local:
+            return str(Path(self.name) / inside)
+        return f"{huggingface_hub.constants.ENDPOINT}/{self.name}/blob/{self.commit}/{inside}"
+
+    def load_keywords(self, path: str = "") -> dict[str, Any]:
+        """Return the keywords by which a module's ``load`` finds its files at ``path``."""
+        return {
+            "subfolder": self.path_of(path),
+            "token": self.token,
+            "cache_folder": self.cache_folder,
+            "revision": self.commit,
+            "local_files_only": self.local_files_only,
+        }
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether it is a repository of which only files downloaded earlier may be used."""
+        return not self.is_local and (self.local_files_only or huggingface_hub.constants.is_offline_mode())
+
+
+def open_source(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    cache_folder: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    subfolder: str = "",
+) -> Source:
+    """Return the source that ``name`` stands for; a moving revision is resolved here, once, to a commit.
+
+    Args:
+        name: A folder, or a repository as ``owner/name``. A name without owner means `hub_names.DEFAULT_ORGANISATION`.
+        revision: Branch, tag, commit or ref such as ``refs/pr/11``; None for the default branch.
+        token: Hub token.
+        cache_folder: Where downloads are kept; None for ``SENTENCE_TRANSFORMERS_HOME`` or the Hub library's default.
+        local_files_only: Use only what was downloaded earlier. ``HF_HUB_OFFLINE`` does the same.
+        subfolder: Folder inside it that the model is in.
+
+    Raises:
+        InputError: ``name`` is empty or cannot name anything.
+        SourceNotFoundError: There is no such folder or repository.
+        RevisionNotFoundError: The repository has no such revision.
+        SourceError: The repository cannot be reached, and was never downloaded.
+    """
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"the model's name is no text or path, but {type(name).__name__}.")
+    text = os.fspath(name)
+    if not text:
+        raise InputError("the model's name is empty.", next_step="name a folder or a repository.")
+    subfolder = check_inside(subfolder, shown_as="subfolder").strip("/")
+    # what is in a folder may still name something on the Hub, such as the repository of its code
+    where: dict[str, Any] = {"token": token, "cache_folder": _text(cache_folder), "local_files_only": local_files_only}
+    if os.path.isdir(text):
+        return Source(text, subfolder=subfolder, **where)
+    if "://" in text:
+        return Source(_opened_by_plugin(text, revision, cache_folder), subfolder=subfolder, **where)
+    _refuse_paths(text)
+    return open_repository(
+        full_name(text),
+        revision=revision,
+        token=token,
+        cache_folder=cache_folder,
+        local_files_only=local_files_only,
+        subfolder=subfolder,
+    )
+
+
+def open_repository(
+    name: str,
+    *,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    cache_folder: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    subfolder: str = "",
+) -> Source:
+    """Return the Hub repository ``name``, never a folder of that name; see `open_source`."""
+    cache_folder = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    asked = Source(name, "", revision, subfolder, token, _text(cache_folder))
+    api = _Api()
+    with _hub_errors(asked):
+        resolved = api.resolve_revision(
+            name,
+            revision=revision,
+            cache_dir=asked.cache_folder,
+            local_files_only=local_files_only,
+            token=token,
+        )
+    # without the Hub every file is what the cache holds; asking for each would wait through the retries of them all
+    from_cache = local_files_only or api.is_unreachable
+    return Source(name, resolved.resolved, revision, subfolder, token, asked.cache_folder, from_cache)
+
+
+def source_of_module(
+    model_name_or_path: str | os.PathLike[str],
+    subfolder: str = "",
+    token: bool | str | None = None,
+    cache_folder: str | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+) -> Source:
+    """Return the source that a module's ``load`` was given, as `Source.load_keywords` wrote it."""
+    return open_source(
+        model_name_or_path,
+        subfolder=subfolder,
+        token=token,
+        cache_folder=cache_folder,
+        revision=revision,
+        local_files_only=local_files_only,
+    )
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return os.fspath(path) if path else None
+
+
+def _stays_inside(path: Path, root: str) -> bool:
+    home = Path(os.path.realpath(root))
+    target = Path(os.path.realpath(path))
+    # the Hub library's cache keeps a snapshot's files as links to what lies beside all snapshots
+    snapshots = [parent for parent in (home, *home.parents) if parent.parent.name == "snapshots"]
+    return any(target.is_relative_to(place) for place in (home, *(p.parents[1] / "blobs" for p in snapshots)))
+
+
+def _leaves(source: Source, paths: list[str]) -> UnsafePathError:
+    one = "is a link that leads out of the model's folder, or stands for a module's folder"
+    several = "are links that lead out of the model's folder, or stand for a module's folder"
+    return UnsafePathError(
+        f"{', '.join(paths)} {one if len(paths) == 1 else several}.",
+        where=str(source),
+        next_step="if you made it, put the file itself there; if not, do not load this model.",
+    )
+
+
+def _files_in(folder: Path) -> frozenset[str]:
+    walk = ((Path(parent), names) for parent, _, names in os.walk(folder))
+    return frozenset((parent / name).relative_to(folder).as_posix() for parent, names in walk for name in names)
+
+
+class _Api(huggingface_hub.HfApi):
+    """The Hub, which remembers that it could not be asked; `resolve_revision` falls back to the cache without a word.
+
+    Attributes:
+        is_unreachable: Whether the last question had no answer, or that of a server that is down.
+    """
+
+    is_unreachable = False
+
+    def repo_info(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the Hub knows of a repository; the Hub library's own limit to such a wait holds here too."""
+        self.is_unreachable = True
+        try:
+            info = super().repo_info(*args, **{"timeout": huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT, **kwargs})
+        except hub_errors.HfHubHTTPError as error:
+            self.is_unreachable = error.response.status_code >= 500
+            raise
+        self.is_unreachable = False
+        return info
+
+
+def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | os.PathLike[str] | None) -> str:
+    folder = hooks.ask_one(
+        "pairchain_open_source",
+        str,
+        os.PathLike,
+        name=name,
+        revision=revision,
+        cache_folder=None if cache_folder is None else os.fspath(cache_folder),
+    )
+    if folder is None:
+        raise SourceNotFoundError(
+            f"no installed plugin opens {name!r}.", next_step="install one that does, or fetch the model to a folder."
+        )
+    return os.fsdecode(folder)
+
+
+def _refuse_paths(text: str) -> None:
+    if os.path.isfile(text):
+        raise SourceNotFoundError(f"{text!r} is a file.", next_step="name the folder that the model is in.")
+    if is_path(text):
+        raise SourceNotFoundError(
+            f"there is no folder {text!r}.",
+            where=f"looked from {Path.cwd()}",
+            next_step="check the path; a repository is named as owner/name.",
+        )
+
+
+@contextmanager
+def _hub_errors(source: Source, path: str = "") -> Iterator[None]:
+    """Turn the Hub library's errors into ours; a missing file stays `EntryNotFoundError` for the caller."""
+    what = f"the repository {source.name!r}"
+    wanted = f"{path} of {what}" if path else what
+    try:
+        yield
+    except hub_errors.HFValidationError as error:
+        raise InputError(f"{source.name!r} names neither a folder nor a repository: {error}") from error
+    except hub_errors.GatedRepoError as error:
+        raise AccessDeniedError(
+            f"{what} is gated.",
+            next_step="ask for access on its page, then log in with `hf auth login` or pass token=.",
+        ) from error
+    except hub_errors.LocalTokenNotFoundError as error:
+        raise AccessDeniedError(
+            f"token=True sends the stored token to {what}, and none is stored.",
+            next_step="log in with `hf auth login` or pass token=.",
+        ) from error
+    except hub_errors.RepositoryNotFoundError as error:
+        raise SourceNotFoundError(
+            f"{what} does not exist, or is private and the token does not open it.",
+            where=f"{huggingface_hub.constants.ENDPOINT}; no folder of that name in {Path.cwd()} either",
+            next_step="check the name; for a private one log in with `hf auth login` or pass token=.",
+        ) from error
+    except hub_errors.RevisionNotFoundError as error:
+        raise RevisionNotFoundError(
+            f"{what} has no revision {source.revision or source.commit!r}.",
+            next_step="name a branch, a tag, a commit or a ref such as refs/pr/11.",
+        ) from error
+    except (hub_errors.LocalEntryNotFoundError, hub_errors.RevisionResolutionError) as error:
+        if isinstance(error, hub_errors.LocalEntryNotFoundError) and source.is_offline:
+            raise hub_errors.EntryNotFoundError(str(error)) from error
+        raise SourceError(
+            f"{wanted} cannot be reached, and no copy of {source.revision or 'its default branch'} is in the cache.",
+            where=source.cache_folder or huggingface_hub.constants.HF_HUB_CACHE,
+            next_step="connect, or download it first; HF_HUB_OFFLINE and local_files_only forbid downloads.",
+        ) from error
+    except hub_errors.EntryNotFoundError:
+        raise
+    except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
+        raise SourceError(
+            f"{wanted} cannot be downloaded: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
+            next_step="try again; what was downloaded so far is kept.",
+        ) from error

@@ -1,0 +1,137 @@
+"""Activation functions as a saved model names them: a fixed table of torch classes and their arguments.
+
+sentence-transformers stores the dotted path of the class and imports whatever stands there. Here a path is looked up in
+the table, never imported, and arguments that the path alone would lose are stored next to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from pairchain.errors import FormatError, InputError, nearest
+from pairchain.format.activation_table import ARGUMENTS, PATHS
+from pairchain.format.activation_table import is_known as is_known
+
+Activation = Callable[[torch.Tensor], torch.Tensor]
+
+_CLASSES: dict[str, type[nn.Module]] = {name: getattr(nn, name) for name in ARGUMENTS}
+_BY_PATH: dict[str, type[nn.Module]] = {path: _CLASSES[name] for path, name in PATHS.items()}
+# Only Threshold cannot be built without arguments.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    name: {} if name == "Threshold" else {key: getattr(cls(), key) for key in ARGUMENTS[name]}
+    for name, cls in _CLASSES.items()
+}
+# Scores and embeddings have two axes, and no activation has weights for more than each of their columns.
+_COUNTS = {"dim": range(-2, 2), "num_parameters": range(1, 2**20)}
+_LARGEST = torch.finfo(torch.float32).max
+
+
+def checked(activation: Activation) -> Activation:
+    """Return ``activation`` if it can be applied to scores.
+
+    Raises:
+        InputError: It is a class instead of an instance, or cannot be called.
+    """
+    if isinstance(activation, type) or not callable(activation):
+        raise InputError(
+            f"the activation is {activation!r}.",
+            next_step="pass a function or an instance, such as torch.nn.Sigmoid().",
+        )
+    return activation
+
+
+def describe(activation: Activation) -> tuple[str, dict[str, Any]]:
+    """Return the dotted path of ``activation`` and those of its arguments that are not the defaults.
+
+    Raises:
+        FormatError: It is not an instance of a class in the table, so no saved model could name it.
+    """
+    cls = type(activation)
+    if _CLASSES.get(cls.__name__) is not cls:
+        shown = getattr(activation, "__name__", None) or repr(activation)
+        raise FormatError(
+            f"the activation {shown} cannot be saved: only these torch.nn classes can be named in a saved model: "
+            f"{', '.join(ARGUMENTS)}.",
+            next_step="use an instance of one of them, or compute it in a module of the chain.",
+        )
+    defaults = _DEFAULTS[cls.__name__]
+    arguments = {key: getattr(activation, key) for key in ARGUMENTS[cls.__name__]}
+    changed = {key: value for key, value in arguments.items() if key not in defaults or value != defaults[key]}
+    return f"{cls.__module__}.{cls.__name__}", changed
+
+
+def settings_of(activation: Activation | None) -> dict[str, Any]:
+    """Return the fields of a saved model's settings that name ``activation``; None means the default.
+
+    Raises:
+        FormatError: It is no torch activation, or has weights that were trained: the settings hold none.
+    """
+    if activation is None:
+        return {}
+    path, arguments = describe(activation)
+    fresh = build(path, arguments).state_dict()
+    if any(not torch.equal(value.cpu(), fresh[name]) for name, value in activation.state_dict().items()):  # type: ignore[attr-defined]
+        raise FormatError(
+            f"the weights of the activation {path} were trained, and a saved model's settings hold no weights.",
+            next_step="compute it in a module of the chain, such as Dense(…, activation_function=…).",
+        )
+    return {"activation_fn": path, "activation_arguments": arguments}
+
+
+def build(path: str, arguments: Mapping[str, Any] | None = None, *, shown_as: str = "activation_fn") -> nn.Module:
+    """Return the activation that a saved model names.
+
+    Args:
+        path: Dotted path of a class in the table.
+        arguments: Its constructor arguments, as `describe` returned them.
+        shown_as: The key it was read from, for errors.
+
+    Raises:
+        FormatError: The path is not in the table, or the class takes no such argument or value.
+    """
+    cls = _BY_PATH.get(path) if isinstance(path, str) else None
+    if cls is None:
+        raise FormatError(
+            f"{shown_as} is {path!r}, which is not one of torch's activation classes{nearest(str(path), _BY_PATH)}.",
+            next_step="nothing else is imported from a saved model; pass the activation yourself.",
+        )
+    known = ARGUMENTS[cls.__name__]
+    if not isinstance(arguments, Mapping | None):
+        raise FormatError(f"{shown_as}: its arguments are {arguments!r}, not an object.")
+    for key in arguments or {}:
+        if key not in known:
+            raise FormatError(f"{shown_as}: {cls.__name__} takes no argument {key!r}{nearest(key, known)}.")
+    for key, value in (arguments or {}).items():
+        if not (_is_count(key, value) if key in _COUNTS else _fits(value, _DEFAULTS[cls.__name__].get(key))):
+            raise FormatError(f"{shown_as}: {cls.__name__} takes no {key}={_short(value)}.")
+    try:
+        return cls(**(arguments or {}))
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise FormatError(
+            f"{shown_as}: {cls.__name__} cannot be built with {dict(arguments or {})}: {reason}"
+        ) from error
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Return whether ``value`` is of the kind that ``default`` is; numbers are those that float32 can hold."""
+    if isinstance(default, str):
+        return isinstance(value, str)
+    if type(value) is int:
+        return abs(value) < 2**63
+    return type(value) is float and (abs(value) <= _LARGEST or math.isinf(value))
+
+
+def _is_count(key: str, value: Any) -> bool:
+    """Return whether ``value`` is a whole number that makes sense; an axis may be left out."""
+    return (type(value) is int and value in _COUNTS[key]) or (value is None and key == "dim")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

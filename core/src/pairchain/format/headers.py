@@ -1,0 +1,195 @@
+"""What a safetensors file holds, read from its header: names, dtypes and shapes, without the tensors and without torch.
+
+The format: https://huggingface.co/docs/safetensors/index#format
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pairchain.errors import FormatError
+from pairchain.files.source import Source
+from pairchain.files.staging import read_json_object
+
+SAFETENSORS_FILE = "model.safetensors"
+ADAPTER_FILE = "adapter_model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+# The limit of the safetensors library itself.
+_LONGEST_HEADER = 100_000_000
+# No tensor has more; a file could name more than can be multiplied in a lifetime.
+_MOST_DIMENSIONS = 64
+# Most headers are shorter, so that one request to a Hub is enough.
+_FIRST_PART = 100_000
+
+# The first letters of a dtype's name in safetensors and in torch, which has more to say of the small ones.
+_KINDS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "C": "complex"}
+_NAMES = {
+    "BOOL": "bool",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What weights are made of.
+
+    Attributes:
+        parameters: How many numbers there are, by their dtype's name in safetensors, such as ``F32``.
+        bytes: Their size.
+        tensors: How many tensors there are.
+        shapes: The shape of each, by its name.
+    """
+
+    parameters: Mapping[str, int]
+    bytes: int
+    tensors: int
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __add__(self, other: Weights) -> Weights:
+        dtypes = sorted({*self.parameters, *other.parameters})
+        parameters = {name: self.parameters.get(name, 0) + other.parameters.get(name, 0) for name in dtypes}
+        shapes = {**self.shapes, **other.shapes}
+        return Weights(parameters, self.bytes + other.bytes, self.tensors + other.tensors, shapes)
+
+    @property
+    def total(self) -> int:
+        """How many numbers there are in all."""
+        return sum(self.parameters.values())
+
+
+NONE = Weights({}, 0, 0)
+
+
+def read_headers(source: Source) -> Weights | None:
+    """Return what the weights in the folder of ``source`` are made of, or None if it has no safetensors file.
+
+    Of a file on the Hub only the header is fetched.
+
+    Raises:
+        FormatError: A file is no safetensors file, or not all of it is there.
+        MissingFileError: The index names a file that is not there.
+    """
+    name = next((name for name in (SAFETENSORS_FILE, ADAPTER_FILE) if source.has(name)), None)
+    names = [name] if name else []
+    if name is None and (index := source.file(INDEX_FILE)) is not None:
+        shown = f"{INDEX_FILE} of {source.name}"
+        files = read_json_object(index, shown_as=shown).get("weight_map")
+        if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+            raise FormatError(f"{shown} has no weight_map that names files.", where=str(index))
+        names = sorted(set(files.values()))
+    elif name is None:
+        return None
+    return sum((_weights(source, name) for name in names), NONE)
+
+
+def _weights(source: Source, name: str) -> Weights:
+    shown = f"{name} of {source.name}"
+    if (local := source.cached(name)) is None:
+        if source.is_local or not source.has(name):
+            source.require(name, because=f"{INDEX_FILE} names it.")
+        text = _fetched_header(source, name, shown)
+        return _described(text, shown)
+    size = local.stat().st_size
+    with local.open("rb") as file:
+        length = _length(file.read(8), shown)
+        if length > size - 8:
+            looks = " It looks like a pickle." if is_pickle(local) else ""
+            raise _damaged(shown, f"its header does not fit into it.{looks}")
+        described = _described(file.read(length), shown)
+    if described.bytes != size - 8 - length:
+        raise _damaged(
+            shown, f"its header tells of {described.bytes:,} bytes of tensors, and it has {size - 8 - length:,}."
+        )
+    return described
+
+
+def _fetched_header(source: Source, name: str, shown: str) -> bytes:
+    start = source.part(name, 0, _FIRST_PART)
+    length = _length(start[:8], shown)
+    # a whole file shorter than what was asked for has no more to fetch
+    header = start[8 : 8 + length]
+    if len(header) < length and len(start) == _FIRST_PART:
+        header += source.part(name, _FIRST_PART, 8 + length)
+    if len(header) < length:
+        raise _damaged(shown, "its header does not fit into it.")
+    return header
+
+
+def _length(start: bytes, shown: str) -> int:
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > _LONGEST_HEADER:
+        raise _damaged(
+            shown,
+            "its header does not fit into it." + (" It looks like a pickle." if _begins_like_pickle(start) else ""),
+        )
+    return length
+
+
+def _described(text: bytes, shown: str) -> Weights:
+    """Return what a header tells, that of a file called ``shown``.
+
+    Raises:
+        FormatError: It is no header.
+    """
+    try:
+        header = json.loads(text)
+        named = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        tensors = list(named.values())
+        total: dict[str, int] = {}
+        for entry in tensors:
+            dtype, shape = entry["dtype"], entry["shape"]
+            if not isinstance(dtype, str) or len(shape) > _MOST_DIMENSIONS or not all(map(_is_count, shape)):
+                raise ValueError
+            total[dtype] = total.get(dtype, 0) + math.prod(shape)
+        ends = [end for entry in tensors for end in entry["data_offsets"]]
+        if not all(map(_is_count, ends)):
+            raise ValueError
+    except (ValueError, RecursionError, TypeError, LookupError, AttributeError) as error:
+        raise _damaged(shown, "its header cannot be read.") from error
+    shapes = {name: tuple(entry["shape"]) for name, entry in named.items()}
+    return Weights(dict(sorted(total.items())), max(ends, default=0), len(tensors), shapes)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _damaged(shown: str, why: str) -> FormatError:
+    return FormatError(f"{shown} is no whole safetensors file: {why}", next_step="fetch the model again.")
+
+
+def is_pickle(path: Path) -> bool:
+    """Return whether the file at ``path`` begins like a pickle, or like the archive that ``torch.save`` writes."""
+    with path.open("rb") as file:
+        return _begins_like_pickle(file.read(4))
+
+
+def _begins_like_pickle(start: bytes) -> bool:
+    return start.startswith(b"PK\x03\x04") or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05")
+
+
+def shown_dtype(dtype: str) -> str:
+    """Return a dtype's name as torch has it: ``float32`` for ``F32``."""
+    letters = dtype.rstrip("0123456789")
+    known = f"{_KINDS[letters]}{dtype[len(letters) :]}" if letters in _KINDS else dtype.lower()
+    return _NAMES.get(dtype, known)
+
+
+def as_json(weights: Weights) -> dict[str, Any]:
+    """Return ``weights`` as JSON holds them."""
+    return {
+        "parameters": weights.total,
+        "by_dtype": {shown_dtype(name): count for name, count in weights.parameters.items()},
+        "bytes": weights.bytes,
+        "tensors": weights.tensors,
+    }

@@ -1,0 +1,310 @@
+"""The format of a saved model: ``modules.json``, ``config_sentence_transformers.json`` and a folder for each module.
+
+It is the format of sentence-transformers' CrossEncoder. What it does not know goes into keys that it ignores, so that
+each library loads what the other saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from pairchain.errors import FormatError, warn
+from pairchain.files.source import Source
+from pairchain.files.staging import INTERRUPTED, check_inside, read_json, read_json_object, warn_unknown_key, write_json
+from pairchain.registry.discovery import installed_version
+from pairchain.text.units import on_one_line
+
+MODULES_FILE = "modules.json"
+CONFIG_FILE = "config_sentence_transformers.json"
+MODEL_TYPE = "CrossEncoder"
+
+# What this version writes can be read by sentence-transformers from this version on.
+FORMAT_VERSION = "5.4.0"
+
+# More than any chain has. Each takes time to look up, and a file could name millions.
+MOST_MODULES = 1_000
+
+_MOST_UNMET = 20
+_LONGEST_REASON = 200
+
+_ENTRY_KEYS = ("idx", "name", "path", "type", "kwargs", "distribution", "version", "code_revision")
+_CONFIG_KEYS = (
+    "model_type",
+    "__version__",
+    "prompts",
+    "default_prompt_name",
+    "activation_fn",
+    "activation_arguments",
+    "keep_in_fp32_modules",
+    "requirements",
+    # written for embedding models, and of no use to a model that scores pairs
+    "similarity_fn_name",
+)
+
+# Where a CrossEncoder saved before it had a modules.json kept its activation, in config.json, newest first.
+_LEGACY_ACTIVATION_KEYS = (("sentence_transformers", "activation_fn"), ("sbert_ce_default_activation_function",))
+
+
+@dataclass(frozen=True)
+class ModuleEntry:
+    """One entry of ``modules.json``.
+
+    Attributes:
+        name: The module's name in the chain.
+        path: Its folder, relative to the model's; empty for the root.
+        type: Its type string.
+        kwargs: Keyword arguments of ``predict`` that reach its ``forward``.
+        distribution: The plugin that provided it when the model was saved, if the save recorded one.
+        version: That plugin's version.
+        code_revision: The revision of the other repository that its code is in; a commit, if pairchain saved it.
+        extra: Keys that nothing here knows.
+    """
+
+    name: str
+    path: str
+    type: str
+    kwargs: tuple[str, ...] = ()
+    distribution: str = ""
+    version: str = ""
+    code_revision: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self, idx: int) -> dict[str, Any]:
+        """Return the entry as ``modules.json`` holds it; empty optional keys are left out."""
+        optional = {
+            "kwargs": list(self.kwargs),
+            "distribution": self.distribution,
+            "version": self.version,
+            "code_revision": self.code_revision,
+        }
+        return {
+            "idx": idx,
+            "name": self.name,
+            "path": self.path,
+            "type": self.type,
+            **{key: value for key, value in optional.items() if value},
+            **self.extra,
+        }
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What ``config_sentence_transformers.json`` holds.
+
+    Attributes:
+        model_type: The class that saved it; ``CrossEncoder`` for a model that scores pairs.
+        prompts: Prompt texts by name.
+        default_prompt_name: Name of the prompt used when none is asked for.
+        activation_fn: Dotted path of the activation's class, or None for the default.
+        activation_arguments: Those of its constructor arguments that are not the defaults.
+        keep_in_fp32_modules: Paths of linear layers that compute in float32.
+        requirements: Packages the model needs, by name: a version specifier, or one with a reason.
+        is_ours: Whether pairchain wrote the file.
+        extra: Keys that nothing here knows.
+    """
+
+    model_type: str = MODEL_TYPE
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
+    activation_fn: str | None = None
+    activation_arguments: Mapping[str, Any] = field(default_factory=dict)
+    keep_in_fp32_modules: tuple[str, ...] = ()
+    requirements: Mapping[str, Any] = field(default_factory=dict)
+    is_ours: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as the file holds them."""
+        optional = {
+            "activation_arguments": dict(self.activation_arguments),
+            "keep_in_fp32_modules": list(self.keep_in_fp32_modules),
+            "requirements": dict(self.requirements),
+        }
+        return {
+            **self.extra,
+            "model_type": self.model_type,
+            "__version__": _versions(),
+            "prompts": dict(self.prompts),
+            "default_prompt_name": self.default_prompt_name,
+            "activation_fn": self.activation_fn,
+            **{key: value for key, value in optional.items() if value},
+        }
+
+
+def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
+    """Return the entries of ``modules.json`` in chain order, or None if the source has no such file.
+
+    Raises:
+        FormatError: The file or an entry is not as the format says; the message names the entry and the key.
+        UnsafePathError: An entry's path leaves the model's folder.
+    """
+    path = source.file(MODULES_FILE)
+    if path is None:
+        return None
+    shown = f"{MODULES_FILE} of {source.name}"
+    values = read_json(path, shown_as=shown)
+    if isinstance(values, dict) and INTERRUPTED in values:
+        raise FormatError(
+            f"the model in {source.name} is not whole: {values[INTERRUPTED]}.",
+            where=str(path),
+            next_step="save the model here again, or move those files back to where they were.",
+        )
+    if not isinstance(values, list) or not values:
+        raise FormatError(f"{shown} should be a list of modules, but is {_short(values)}.", where=str(path))
+    if len(values) > MOST_MODULES:
+        raise FormatError(f"{shown} lists {len(values):,} modules, more than {MOST_MODULES:,}.", where=str(path))
+    entries = tuple(_read_entry(value, f"{shown}, entry {position}") for position, value in enumerate(values))
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.name in seen:
+            raise FormatError(
+                f"{shown} holds two modules named {entry.name!r}.",
+                where=str(path),
+                next_step="give each module a name of its own.",
+            )
+        seen.add(entry.name)
+    numbers = [value["idx"] for value in values if isinstance(value.get("idx"), int)]
+    if numbers != sorted(numbers):
+        warn(f"{shown} numbers its modules {', '.join(map(str, numbers))}; it is their order in the list that counts.")
+    return entries
+
+
+def read_config(source: Source) -> ModelConfig | None:
+    """Return ``config_sentence_transformers.json``, or None if the source has no such file.
+
+    Raises:
+        FormatError: The file is not as the format says; the message names the key.
+    """
+    path = source.file(CONFIG_FILE)
+    if path is None:
+        return None
+    shown = f"{CONFIG_FILE} of {source.name}"
+    values = read_json_object(path, shown_as=shown)
+    extra = {key: value for key, value in values.items() if key not in _CONFIG_KEYS}
+    for key in extra:
+        warn_unknown_key(key, _CONFIG_KEYS, shown_as=shown)
+    prompts = _typed(values, "prompts", dict, shown) or {}
+    if wrong := [name for name, text in prompts.items() if not isinstance(text, str)]:
+        raise FormatError(f"{shown}: the prompt {wrong[0]!r} is {_short(prompts[wrong[0]])}, not a text.")
+    kept = _typed(values, "keep_in_fp32_modules", list, shown) or []
+    if not all(isinstance(name, str) for name in kept):
+        raise FormatError(f"{shown}: 'keep_in_fp32_modules' should be a list of paths, but is {_short(kept)}.")
+    return ModelConfig(
+        # files from before 5.4 do not say; only embedding models had one then
+        model_type=_typed(values, "model_type", str, shown) or "SentenceTransformer",
+        prompts=prompts,
+        default_prompt_name=_typed(values, "default_prompt_name", str, shown),
+        activation_fn=_typed(values, "activation_fn", str, shown),
+        activation_arguments=_typed(values, "activation_arguments", dict, shown) or {},
+        keep_in_fp32_modules=tuple(kept),
+        requirements=_typed(values, "requirements", dict, shown) or {},
+        is_ours="pairchain" in versions if isinstance(versions := values.get("__version__"), dict) else False,
+        extra=extra,
+    )
+
+
+def read_legacy_activation(source: Source) -> str | None:
+    """Return the dotted path of the activation that an older CrossEncoder kept in ``config.json``, if any."""
+    path = source.file("config.json")
+    if path is None:
+        return None
+    for keys in _LEGACY_ACTIVATION_KEYS:
+        value: Any = read_json_object(path, shown_as=f"config.json of {source.name}")
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str):
+            return value
+    return None
+
+
+def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
+    """Refuse to load a model whose requirements the installed packages do not meet.
+
+    Raises:
+        FormatError: They do not; the message names every unmet one, or a requirement is not well-formed.
+    """
+    unmet = []
+    for package, wanted in config.requirements.items():
+        specifier, reason = (
+            (wanted.get("specifier"), wanted.get("reason")) if isinstance(wanted, dict) else (wanted, "")
+        )
+        try:
+            requirement = Requirement(f"{package} {specifier or ''}")
+        except (InvalidRequirement, RecursionError) as error:
+            raise FormatError(
+                f"{shown_as}: the requirement {_short(package)}: {_short(wanted)} is not well-formed: "
+                f"{str(error)[:300]}"
+            ) from error
+        installed = installed_version(requirement.name)
+        if installed is None or not requirement.specifier.contains(installed, prereleases=True):
+            why = f"; {on_one_line(str(reason), _LONGEST_REASON)}" if reason else ""
+            unmet.append(f"{on_one_line(str(requirement), _LONGEST_REASON)} ({installed or 'not installed'}{why})")
+    if unmet:
+        more = f", and {len(unmet) - _MOST_UNMET} more" if len(unmet) > _MOST_UNMET else ""
+        raise FormatError(
+            f"{shown_as} says that it needs {', '.join(unmet[:_MOST_UNMET])}{more}.",
+            next_step="install what it needs, then load again. These names come from the model's files: look at each "
+            "package that you do not know, at https://pypi.org, before you install it.",
+        )
+
+
+def write_entries(folder: Path, entries: tuple[ModuleEntry, ...]) -> None:
+    """Write ``modules.json`` into ``folder``."""
+    write_json(folder / MODULES_FILE, [entry.to_json(idx) for idx, entry in enumerate(entries)], indent=2)
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Write ``config_sentence_transformers.json`` into ``folder``."""
+    write_json(folder / CONFIG_FILE, config.to_json(), indent=2, sort_keys=True)
+
+
+def _read_entry(value: Any, shown: str) -> ModuleEntry:
+    if not isinstance(value, dict):
+        raise FormatError(f"{shown} is {_short(value)}, not an object.")
+    for key in ("name", "path", "type"):
+        if not isinstance(value.get(key), str):
+            found = f"is {_short(value[key])}, not a string" if key in value else "is missing"
+            raise FormatError(f"{shown}: {key!r} {found}.", next_step="save or fetch the model again.")
+    if not value["name"] or "." in value["name"]:
+        raise FormatError(f"{shown}: the name {value['name']!r} is empty or holds a dot, which no module's name may.")
+    kwargs = _typed(value, "kwargs", list, shown) or []
+    if not all(isinstance(name, str) for name in kwargs):
+        raise FormatError(f"{shown}: 'kwargs' should be a list of names, but is {_short(kwargs)}.")
+    extra = {key: item for key, item in value.items() if key not in _ENTRY_KEYS}
+    for key in extra:
+        warn_unknown_key(key, _ENTRY_KEYS, shown_as=shown)
+    return ModuleEntry(
+        name=value["name"],
+        path=check_inside(value["path"], shown_as=f"{shown}: the path").strip("/"),
+        type=value["type"],
+        kwargs=tuple(kwargs),
+        distribution=_typed(value, "distribution", str, shown) or "",
+        version=_typed(value, "version", str, shown) or "",
+        code_revision=_typed(value, "code_revision", str, shown) or "",
+        extra=extra,
+    )
+
+
+def _typed(values: Mapping[str, Any], key: str, kind: type, shown: str) -> Any:
+    value = values.get(key)
+    if value is not None and not isinstance(value, kind):
+        raise FormatError(f"{shown}: {key!r} is {_short(value)}, not a {kind.__name__}.")
+    return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _versions() -> dict[str, str]:
+    versions = {"sentence_transformers": FORMAT_VERSION}
+    for key, distribution in (("pairchain", "pairchain-core"), ("transformers", "transformers"), ("pytorch", "torch")):
+        if (version := installed_version(distribution)) is not None:
+            versions[key] = version
+    return versions

@@ -1,0 +1,245 @@
+"""What a user may pass in: one pair or many, told apart by the same rules whatever they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from pairchain.errors import InputError
+from pairchain.inputs import tables
+from pairchain.inputs.modality import CONTENT, TEXT, is_message, may_name_medium, shown
+from pairchain.inputs.table_pairs import only_column, pair_of_row, pairs_of_rows, pairs_of_table
+
+_A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
+
+_A_DICT = "A dict may hold columns, as lists of one length; one row of a table goes into a list."
+
+# What to pass as a size of something in memory.
+BYTES = "pass a number of bytes such as 2**28, or 0 for none."
+
+# They can be iterated, but say not which comes first, or come apart into what nobody meant.
+_NOT_A_LIST = (str, bytes, Mapping, set, frozenset)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The inputs of one call: pairs as tuples of two, conversations as lists of messages.
+
+    Attributes:
+        items: The inputs, in the order they were passed in.
+        single: Whether one input was passed in on its own, so that one score is returned on its own.
+    """
+
+    items: list[Any]
+    single: bool
+
+
+def as_batch(inputs: Any) -> Batch:
+    """Return ``inputs`` as a batch.
+
+    A list or tuple whose first element is no list or tuple is one pair; so is a one-dimensional array of strings.
+    A list of messages (dicts with ``role`` and ``content``) is one conversation. A table with a query and a document
+    column, or with two columns of texts, is a batch of its rows, and so are rows that name their columns. Everything
+    else that can be iterated is a batch, generators included.
+
+    Raises:
+        InputError: An input is not a pair; the message says which, and what it is instead.
+    """
+    if isinstance(inputs, Batch):
+        return inputs
+    if (table := tables.table_of(inputs)) is not None:
+        return numbered_batch(pairs_of_table(table), 0)
+    if tables.is_column(inputs):
+        return _from_column(inputs)
+    is_stream = not isinstance(inputs, (list, tuple, np.ndarray))
+    if isinstance(inputs, np.ndarray):
+        inputs = _from_array(inputs)
+    if isinstance(inputs, _NOT_A_LIST) or not _can_be_iterated(inputs):
+        hint = f" {_A_DICT}" if isinstance(inputs, Mapping) else ""
+        raise InputError(
+            f"{shown(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.{hint}"
+        )
+    items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
+    if tables.are_rows(items, can_be_pair=not is_stream):
+        return numbered_batch(pairs_of_rows(items), 0)
+    if len(items) and not _is_row(items[0]):
+        return Batch([_as_item(items)], single=True)
+    return numbered_batch(items, 0)
+
+
+def numbered_batch(items: Iterable[Any], first: int) -> Batch:
+    """Return inputs as a batch, for errors numbered from ``first``; see `as_batch`.
+
+    Raises:
+        InputError: An input is not a pair.
+    """
+    return Batch([_as_item(item, index) for index, item in enumerate(items, first)], single=False)
+
+
+def as_stream(inputs: Any) -> Iterator[Any]:
+    """Return an iterator over inputs; the rows of a table, or such as name their columns, come as pairs.
+
+    Raises:
+        InputError: It is nothing that holds pairs. A row raises it too, when it is reached.
+    """
+    if (table := tables.table_of(inputs)) is not None:
+        return pairs_of_table(table)
+    if tables.is_column(inputs):
+        return iter(_from_column(inputs).items)
+    if isinstance(inputs, _NOT_A_LIST) or not _can_be_iterated(inputs):
+        raise InputError(f"{shown(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}.")
+    return _pairs_in_stream(iter(inputs))
+
+
+def as_documents(documents: Any, name: str = "documents") -> list[Any]:
+    """Return ``documents`` as a list.
+
+    Args:
+        documents: An iterable; a column of a table, or a table of one column.
+        name: How errors call it.
+
+    Raises:
+        InputError: It is a string or a single document, which would be ranked piece by piece; or a table of several
+            columns.
+    """
+    if (table := tables.table_of(documents)) is not None:
+        return only_column(table, name)
+    if tables.is_column(documents):
+        return tables.values_of(documents)
+    if isinstance(documents, _NOT_A_LIST) or not _can_be_iterated(documents):
+        raise InputError(f"{name} is {shown(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}.")
+    return list(documents)
+
+
+def is_count(value: Any, *, least: int = 1) -> bool:
+    """Return whether ``value`` is an integer of at least ``least``; True, 2.0 and "2" are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def checked_count(value: Any, name: str, *, least: int = 1, next_step: str = "pass a number such as 32.") -> int:
+    """Return ``value`` as an int if it is a count.
+
+    Args:
+        value: What was passed in.
+        name: How errors call it.
+        least: The smallest count that makes sense, 0 or 1.
+        next_step: What errors advise.
+
+    Raises:
+        InputError: It is not a count.
+    """
+    if not is_count(value, least=least):
+        wanted = "a positive integer" if least else "a positive integer or 0"
+        raise InputError(f"{name} must be {wanted}, got {_short(value)}.", next_step=next_step)
+    return int(value)
+
+
+def size(item: Any) -> int:
+    """Return a rough size of an input for ordering: characters of text, elements of arrays."""
+    if isinstance(item, str):
+        return len(item)
+    if isinstance(item, (list, tuple)):
+        return sum(size(element) for element in item)
+    if isinstance(item, Mapping):
+        return sum(size(value) for key, value in item.items() if key != "role")
+    elements = getattr(item, "size", 1)
+    if callable(elements):
+        return int(item.numel())
+    return int(np.prod(elements))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _can_be_iterated(value: Any) -> bool:
+    # an array without dimensions has the method, and no elements
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> list[Any]:
+    if array.size and array.dtype.kind not in "UO":
+        raise InputError(
+            f"the input is an array of {array.dtype}, not of strings.", next_step=f"pass pairs; {_A_PAIR}."
+        )
+    values: list[Any] = array.tolist()
+    return values
+
+
+def _from_column(column: Any) -> Batch:
+    """Return what a column on its own holds, if that is pairs, or if it is itself a row of a table."""
+    values = tables.values_of(column)
+    if (row := tables.as_row(column)) is not None and (pair := pair_of_row(row)) is not None:
+        return Batch([_as_item(pair)], single=True)
+    if tables.are_rows(values, can_be_pair=False):
+        return numbered_batch(pairs_of_rows(values), 0)
+    if values and not _is_row(values[0]):
+        raise InputError(
+            f"{tables.called(column)} is one column, and pairs have two sides.",
+            next_step="pass a table with a query and a document column, or pairs: zip(queries, documents).",
+        )
+    return numbered_batch(values, 0)
+
+
+def _pairs_in_stream(items: Iterator[Any]) -> Iterator[Any]:
+    first = next(items, None)
+    rest = items if first is None else chain([first], items)
+    yield from pairs_of_rows(rest) if tables.are_rows([first], can_be_pair=False) else rest
+
+
+def _is_row(value: Any) -> bool:
+    # an array of numbers is sound or an image, one half of a pair
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO")
+
+
+def _as_item(item: Any, index: int | None = None) -> Any:
+    if type(item) is tuple and len(item) == 2 and type(item[0]) is type(item[1]) is str:
+        return item
+    # of the only one there is, no place need be told
+    subject = "the input " if index is None else ""
+    if isinstance(item, np.ndarray):
+        item = item.tolist()
+    if not isinstance(item, (list, tuple)):
+        raise InputError(f"{subject}is {shown(item)}, not a pair.", next_step=f"{_A_PAIR}.", index=index)
+    if len(item) and all(is_message(element) for element in item):
+        return list(item)
+    for side, element in enumerate(item):
+        _refuse_many(element, index, side)
+    if (row := tables.named_tuple(item)) is not None and (pair := pair_of_row(row, index)) is not None:
+        item = pair
+    if len(item) != 2:
+        raise InputError(
+            f"{subject}has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {shown(item)}.",
+            next_step=f"{_A_PAIR}.",
+            index=index,
+        )
+    return tuple(_unwrapped(element) for element in item)
+
+
+def _refuse_many(element: Any, index: int | None, side: int) -> None:
+    """Refuse a table or a column in place of one of its values."""
+    if type(element) is not str and (tables.table_like(type(element)) or tables.is_column(element)):
+        raise InputError(
+            f"is {tables.called(element)}, which holds many values.",
+            next_step="pass a table on its own, or pairs of values: zip(queries, documents).",
+            index=index or 0,
+            element=side,
+        )
+
+
+def _unwrapped(element: Any) -> Any:
+    """Return the text of ``{"text": text}``, the value of a pyarrow scalar, and everything else as it is.
+
+    A text that could name a medium stays in its dict, which says that it is a text.
+    """
+    if hasattr(type(element), "as_py"):
+        return element.as_py()
+    if isinstance(element, Mapping) and set(element) == {TEXT} and isinstance(element[TEXT], str):
+        return element if may_name_medium(element[TEXT], CONTENT) else element[TEXT]
+    return element

@@ -1,0 +1,114 @@
+"""From a chain to a Hub repository: saved aside, then uploaded as one commit."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.errors import HfHubHTTPError
+
+from pairchain.errors import SourceError
+from pairchain.files.staging import belongs_to_model
+from pairchain.persistence.model_card import renamed
+
+_CARD = "README.md"
+# What the Hub answers if the branch is no longer at the commit that a new one is made on.
+_CHANGED_MEANWHILE = 412
+_ATTEMPTS = 5
+
+
+def push_folder(
+    write: Callable[[Path], None],
+    repo_id: str,
+    *,
+    token: str | bool | None,
+    private: bool | None,
+    exist_ok: bool,
+    revision: str | None,
+    create_pr: bool,
+    commit_message: str,
+    replace_model_card: bool,
+) -> str:
+    """Return the URL of the commit that holds what ``write`` wrote, in place of the model that was there.
+
+    Args:
+        write: Writes the files into the folder it is given.
+        repo_id: The repository, as ``owner/name``, or a name for one of the token's owner; made if it is not there.
+        token: Hub token.
+        private: Whether a repository that is made is private.
+        exist_ok: Whether the repository may be there already.
+        revision: Branch to push to; made if it is not there.
+        create_pr: Whether to open a pull request instead of changing the branch.
+        commit_message: The commit's first line.
+        replace_model_card: Whether a ``README.md`` that is there is replaced.
+
+    Raises:
+        SourceError: The Hub refused, or cannot be reached.
+    """
+    api = huggingface_hub.HfApi(token=token)
+    with tempfile.TemporaryDirectory() as folder:
+        # before anything is made on the Hub: what cannot be saved is not pushed
+        write(Path(folder))
+        try:
+            asked, repo_id = repo_id, api.create_repo(repo_id, private=private, exist_ok=exist_ok or create_pr).repo_id
+            if revision is not None and not create_pr:
+                api.create_branch(repo_id, branch=revision, exist_ok=True)
+            if asked != repo_id and (card := Path(folder, _CARD)).exists():
+                # only the Hub knows whose a name without an owner is, and nobody else can load it by that
+                card.write_text(renamed(card.read_text(encoding="utf-8"), asked, repo_id), encoding="utf-8")
+            written = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
+            kept = () if replace_model_card else (_CARD,)
+            message = {"create_pr": create_pr, "commit_message": commit_message}
+            commit = _committed(api, repo_id, revision, written, kept, message)
+        except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
+            raise SourceError(
+                f"the model cannot be pushed to {repo_id!r}: {type(error).__name__}: {' '.join(str(error).split())}",
+                next_step="check the name and the token (`hf auth login`); exist_ok=True pushes to what is there.",
+            ) from error
+    return str(commit.pr_url or commit.commit_url)
+
+
+def _committed(
+    api: huggingface_hub.HfApi,
+    repo_id: str,
+    revision: str | None,
+    written: Mapping[str, Path],
+    kept: Collection[str],
+    message: Mapping[str, Any],
+) -> huggingface_hub.CommitInfo:
+    """Return the commit of ``written`` on top of the one that it was compared with; if another came between, again."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        parent = api.repo_info(repo_id, revision=revision).sha
+        there = api.list_repo_files(repo_id, revision=parent)
+        added = {path: local for path, local in written.items() if path not in kept or path not in there}
+        try:
+            # not upload_folder: it may make several commits, and between two of them the repository holds half a model
+            commit: huggingface_hub.CommitInfo = api.create_commit(
+                repo_id,
+                [
+                    *(CommitOperationDelete(path) for path in _outdated(there, written)),
+                    *(CommitOperationAdd(path, local) for path, local in sorted(added.items())),
+                ],
+                revision=revision,
+                parent_commit=parent,
+                **message,
+            )
+            return commit
+        except HfHubHTTPError as error:
+            if attempt == _ATTEMPTS or getattr(error.response, "status_code", None) != _CHANGED_MEANWHILE:
+                raise
+    raise AssertionError
+
+
+def _outdated(there: Iterable[str], written: Collection[str]) -> list[str]:
+    """Return files of an older model that a load of the new one would find, as a save to a folder replaces them."""
+    tops = {path.partition("/")[0] for path in written}
+    return [
+        path
+        for path in there
+        if path not in written and ((top := path.partition("/")[0]) in tops or belongs_to_model(top))
+    ]

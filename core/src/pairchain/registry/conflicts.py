@@ -1,0 +1,91 @@
+"""Installed libraries that do not fit each other, read from their metadata; nothing is imported to find them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from pairchain.registry.discovery import installed_metadata, installed_version
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A requirement of one installed distribution that the installation does not meet.
+
+    Attributes:
+        name: The distribution that has the requirement.
+        version: Its version.
+        wanted: The requirement, such as ``peft>=0.22``.
+        found: The version of the required distribution that is installed; None if there is none.
+    """
+
+    name: str
+    version: str
+    wanted: str
+    found: str | None
+
+    def __str__(self) -> str:
+        required = Requirement(self.wanted).name
+        found = f"{required} is not installed" if self.found is None else f"{required} {self.found} is installed"
+        return f"{self.name} {self.version} needs {self.wanted}, but {found}"
+
+
+def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Conflict, ...]:
+    """Return every conflict among what ``distribution`` requires, and what that requires in turn.
+
+    A library that is optional counts where it is installed: what an extra of ``distribution`` brings, and what any
+    library names in an extra that is called like it, as transformers does with ``torch>=2.6; extra == "torch"``.
+
+    Args:
+        distribution: Its name.
+        metadata: Its metadata; None for that of the installed distribution of this name.
+    """
+    found: dict[Conflict, None] = {}
+    root = canonicalize_name(distribution)
+    waiting, seen = [root], {root}
+    while waiting:
+        name = waiting.pop()
+        said = metadata if name == root and metadata is not None else installed_metadata(name)
+        if said is None:
+            continue
+        for requirement in _requirements(said, every_extra=name == root):
+            version = installed_version(requirement.name)
+            if version is None or not requirement.specifier.contains(version, prereleases=True):
+                wanted = f"{requirement.name}{requirement.specifier}"
+                found[Conflict(name, said.get("Version") or "", wanted, version)] = None
+            if (required := canonicalize_name(requirement.name)) not in seen:
+                seen.add(required)
+                waiting.append(required)
+    return tuple(sorted(found, key=lambda conflict: (conflict.name != root, conflict.name, conflict.wanted)))
+
+
+def advice(found: Iterable[Conflict]) -> str:
+    """Return the command that resolves conflicts."""
+    wanted: dict[str, SpecifierSet] = {}
+    for requirement in (Requirement(conflict.wanted) for conflict in found):
+        wanted[requirement.name] = wanted.get(requirement.name, SpecifierSet()) & requirement.specifier
+    return "pip install " + " ".join(f"'{name}{specifiers}'" for name, specifiers in sorted(wanted.items()))
+
+
+def _requirements(metadata: Message, *, every_extra: bool) -> Iterator[Requirement]:
+    """Yield what a distribution requires here, and of what is optional that which is installed."""
+    extras = metadata.get_all("Provides-Extra") or [] if every_extra else []
+    for line in metadata.get_all("Requires-Dist") or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        is_optional = not _applies(requirement, "")
+        if is_optional and installed_version(requirement.name) is None:
+            continue
+        if not is_optional or any(_applies(requirement, extra) for extra in (*extras, requirement.name)):
+            yield requirement
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})

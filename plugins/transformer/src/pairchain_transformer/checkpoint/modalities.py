@@ -1,0 +1,133 @@
+"""What a checkpoint takes, and what is called for it: found out from its processor and its model, or from a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.feature_extraction_utils import FeatureExtractionMixin
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.utils import ModelOutput
+
+from pairchain.errors import ChainError
+from pairchain.inputs.modality import Modality
+from pairchain_transformer.architectures import EXCEPTIONS
+from pairchain_transformer.checkpoint.tasks import Task
+from pairchain_transformer.execution.forward import check_method
+
+ModalityConfig = dict[Modality, dict[str, Any]]
+
+# In this order they stand in a saved modality_config.
+_PROCESSOR_PARTS = {
+    "tokenizer": "text",
+    "image_processor": "image",
+    "feature_extractor": "audio",
+    "video_processor": "video",
+}
+
+
+def infer(task: Task, model: PreTrainedModel, processor: Any, style: str | None) -> tuple[ModalityConfig, str]:
+    """Return what is called for each modality, and the feature that the output goes to.
+
+    Args:
+        task: What the model was loaded for.
+        model: The model.
+        processor: Its tokenizer or processor.
+        style: The form of content that its chat template reads, or None without a template.
+    """
+    config, output_name = _without_messages(task, model, processor)
+    if style is not None and output_name != "sentence_embedding":
+        config["message"] = {**config.get("text", _entry("forward", task.method_output_name)), "format": style}
+    return config, output_name
+
+
+def _without_messages(task: Task, model: PreTrainedModel, processor: Any) -> tuple[ModalityConfig, str]:
+    exception = EXCEPTIONS.get((task.name, model.config.model_type))
+    if exception is not None:
+        rows = {modality: row for modality, row in exception.modalities.items() if hasattr(model, row.method)}
+        return (
+            {
+                modality: _entry(row.method, row.output or _pooled_field(getattr(model, row.method)))
+                for modality, row in rows.items()
+            },
+            exception.module_output_name,
+        )
+    modalities = modalities_of(processor)
+    fields = output_fields(model.forward)
+    if fields is None or task.method_output_name in fields or task.name != "feature-extraction":
+        return {
+            modality: _entry("forward", task.method_output_name) for modality in modalities
+        }, task.module_output_name
+    # a model of two towers, such as CLIP, has a method for each modality and no output for both
+    methods = {modality: f"get_{modality}_features" for modality in modalities}
+    return {
+        modality: _entry(method, _pooled_field(getattr(model, method)))
+        for modality, method in methods.items()
+        if hasattr(model, method)
+    }, "sentence_embedding"
+
+
+def modalities_of(processor: Any) -> list[str]:
+    """Return what a processor reads, by the parts it is made of or by what it is."""
+    if isinstance(processor, ProcessorMixin):
+        own = set(processor.get_attributes())
+        return [modality for part, modality in _PROCESSOR_PARTS.items() if part in own]
+    kinds: Iterable[tuple[type, str]] = (
+        (PreTrainedTokenizerBase, "text"),
+        (FeatureExtractionMixin, "audio"),
+        (ImageProcessingMixin, "video" if hasattr(processor, "do_sample_frames") else "image"),
+    )
+    return [modality for kind, modality in kinds if isinstance(processor, kind)][:1]
+
+
+def output_fields(method: Any) -> set[str] | None:
+    """Return the fields of the output class that a method's annotation names, or None if it names none."""
+    try:
+        annotation = typing.get_type_hints(method).get("return")
+    except (NameError, TypeError, AttributeError):
+        return None
+    found = _output_class(annotation)
+    return None if found is None else {field.name for field in dataclasses.fields(found)}
+
+
+def _output_class(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, ModelOutput):
+        return annotation
+    for part in typing.get_args(annotation):
+        if (found := _output_class(part)) is not None:
+            return found
+    return None
+
+
+def _pooled_field(method: Any) -> str | None:
+    return "pooler_output" if "pooler_output" in (output_fields(method) or ()) else None
+
+
+def _entry(method: str, output: str | None) -> dict[str, Any]:
+    return {"method": method, "method_output_name": output}
+
+
+def checked(config: Mapping[Modality, Any]) -> ModalityConfig:
+    """Return a ``modality_config`` that a caller or a file gave, once it says what is needed.
+
+    Raises:
+        ChainError: An entry lacks a key, or names a method that is not called.
+    """
+    for modality, entry in config.items():
+        if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
+            raise ChainError(f"modality_config for {modality!r} is {entry!r}; it needs method and method_output_name.")
+        check_method(entry["method"])
+        if not _is_way(output := entry["method_output_name"]):
+            raise ChainError(
+                f"modality_config for {modality!r}: method_output_name is {output!r}, which names no part of an output."
+            )
+    return {modality: dict(entry) for modality, entry in config.items()}
+
+
+def _is_way(output: Any) -> bool:
+    """Return whether ``output`` is a field's name, the way to one inside others, or None for the output itself."""
+    steps = output if isinstance(output, list | tuple) else [] if output is None else [output]
+    return all(isinstance(step, str | int) and not isinstance(step, bool) for step in steps)

@@ -1,0 +1,225 @@
+"""Weights of a model that its checkpoint lacks, which the library therefore drew at random, until they are trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from pairchain.chain.untrained import Untrained, shown
+from pairchain.errors import warn
+from pairchain.files.source import Source
+from pairchain.files.staging import read_json_object
+from pairchain_transformer.architectures import COMPUTED
+from pairchain_transformer.checkpoint.files import adapter_base
+
+# Under which config.json names weights that were random when they were saved, with digests of their values: whoever
+# trains them afterwards, with whatever library, changes the values.
+SAVED_KEY = "pairchain_random_weights"
+
+_TRAIN = "train it first, with any loop or trainer"
+
+_ENCODER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", "WithLMHead")
+
+
+class RandomWeights:
+    """Weights that were random when a model was loaded.
+
+    Args:
+        model: The model.
+        names: Their names.
+        reason: Why they are random, as the beginning of a sentence that ends in their names.
+        kind: What kind of model it is, as a sentence.
+        next_step: What loads it.
+    """
+
+    def __init__(self, model: nn.Module, names: Iterable[str], reason: str, kind: str, next_step: str) -> None:
+        tensors = model.state_dict()
+        self._digests = {name: _digests(tensors[name]) for name in names}
+        self._reason, self._kind, self._next_step = reason, kind, next_step
+
+    def of(self, model: nn.Module) -> Untrained | None:
+        """Return what to tell of those that are random still, or None.
+
+        A module of which one weight has changed was trained, or loaded, or given a value by hand.
+        """
+        if self._digests:
+            still = _unchanged(model, self._digests)
+            trained = {_owner(name) for name in self._digests.keys() - still}
+            # a head that was trained behind a pooler has learnt to read it
+            self._digests = {
+                name: self._digests[name]
+                for name in still
+                if _owner(name) not in trained and not (trained and _is_of_pooler(name))
+            }
+        if not self._digests:
+            return None
+        names = tuple(sorted(self._digests))
+        return Untrained(names, f"{self._reason} {shown(names)}", self._kind, self._next_step)
+
+    def note(self, model: nn.Module, folder: str) -> None:
+        """Write into the saved configuration in ``folder`` which weights are random still."""
+        path = Path(folder) / "config.json"
+        if (told := self.of(model)) is None or not path.exists():
+            return
+        warn(f"the weights {shown(told.weights)} are saved though they are random; the saved model says so.")
+        config = read_json_object(path, shown_as=str(path))
+        path.write_text(json.dumps({**config, SAVED_KEY: self._digests}, indent=2, sort_keys=True) + "\n")
+
+
+def found_at_load(
+    source: Source, model: PreTrainedModel, config: PretrainedConfig, info: Mapping[str, Any], output: str
+) -> RandomWeights:
+    """Return the weights of ``model`` that the load left random, and warn of them.
+
+    Args:
+        source: Where the model is from.
+        model: The model.
+        config: The configuration that it was loaded with.
+        info: What the library tells of the load.
+        output: The field of its output that is read.
+    """
+    missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
+    if adapter_base(source) is not None:
+        # the library tells what the adapter lacks, and no more what the model lacks that it adapts
+        missing |= _new_head(model, config)
+    names = missing - COMPUTED.get(type(model).__name__, set())
+    if output == "last_hidden_state":
+        # what pools comes after what is read
+        names = {name for name in names if not _is_of_pooler(name)}
+    # an adapter may have brought them, in a module that it put in their place
+    names &= model.state_dict().keys()
+    saved = _saved_as_random(model, config) - names
+    reason = f"{source} holds no weights for"
+    kind, next_step = _described(model, config, names)
+    if saved and not names:
+        reason = f"{source} was saved before anybody trained"
+        kind, next_step = f"It is a {type(model).__name__} with a new head.", f"{_TRAIN}."
+    names |= saved
+    if names:
+        warn(
+            f"{reason} {shown(names)}: they are random, and so are the scores until they are trained. Until then "
+            "predict and rank refuse, unless you pass allow_random_head=True."
+        )
+    return RandomWeights(model, names, reason, kind, next_step)
+
+
+def _new_head(model: PreTrainedModel, config: PretrainedConfig) -> set[str]:
+    """Return the weights of a head that the model was saved without, but for those that its adapter has."""
+    if not type(model).__name__.endswith("ForSequenceClassification") or _saved_as(config) == type(model).__name__:
+        return set()
+    inside = f"{model.base_model_prefix}."
+    parts = ("lora_", "modules_to_save", "original_module")
+    return {
+        name for name in model.state_dict() if not name.startswith(inside) and not any(part in name for part in parts)
+    }
+
+
+def _saved_as(config: PretrainedConfig) -> str:
+    named = config.architectures if isinstance(config.architectures, list) and config.architectures else [""]
+    return str(named[0])
+
+
+def _saved_as_random(model: PreTrainedModel, config: PretrainedConfig) -> set[str]:
+    """Return the weights that config.json calls random and that have the values of then; take that out of it."""
+    saved = getattr(config, SAVED_KEY, None)
+    for configuration in (config, model.config):
+        vars(configuration).pop(SAVED_KEY, None)
+    known = saved if isinstance(saved, dict) else {}
+    return _unchanged(model, {name: digests for name, digests in known.items() if isinstance(digests, list)})
+
+
+def _unchanged(model: nn.Module, digests: Mapping[str, list[str]]) -> set[str]:
+    """Return the names of weights whose values have those digests, in this precision or in another."""
+    tensors = model.state_dict()
+    return {name for name, known in digests.items() if name in tensors and _digest(tensors[name]) in known}
+
+
+def _digests(tensor: torch.Tensor) -> list[str]:
+    """Return digests of a tensor's values, and of what casts to either half precision make of them."""
+    half, brain = torch.float16, torch.bfloat16
+    casts: list[tuple[torch.dtype, ...]] = [(), (half,), (brain,), (half, brain), (brain, half)]
+    found = []
+    for dtypes in casts:
+        values = tensor.detach()
+        for dtype in dtypes:
+            values = values.to(dtype)
+        found.append(_digest(values))
+    return list(dict.fromkeys(found))
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    if tensor.is_meta:
+        return ""
+    # a cast may take a zero's sign
+    values = tensor.detach().cpu().float() + 0
+    return hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()[:32]
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _described(model: PreTrainedModel, config: PretrainedConfig, names: Iterable[str]) -> tuple[str, str]:
+    """Return what kind of model was loaded, as a sentence, and what loads such a model."""
+    saved_as = _saved_as(config)
+    loaded_as = type(model).__name__
+    of = f"config.json says {saved_as}" if saved_as else f"config.json names no class, and {loaded_as} was loaded"
+    if (code := (getattr(config, "auto_map", None) or {}).get("AutoModel")) and not saved_as.endswith("Classification"):
+        return (
+            f"{of}, whose own code ({code}) computes scores, perhaps of a whole list of documents at once; that code "
+            f"was not run, and a {loaded_as} was made of the rest.",
+            "load it as its model card says, with transformers.AutoModel.from_pretrained(…, trust_remote_code=True).",
+        )
+    if any(_is_of_body(model, name) for name in names):
+        return (
+            f"{of}, and what is missing is not only in its head: the checkpoint is incomplete, or of another model.",
+            "save or fetch the checkpoint again, or correct config.json.",
+        )
+    if saved_as == loaded_as:
+        return (
+            f"{of}, which has this head, but the checkpoint does not, or it has another size.",
+            f"leave out num_labels and ignore_mismatched_sizes, or {_TRAIN}.",
+        )
+    if config.is_encoder_decoder or "ConditionalGeneration" in saved_as:
+        return (
+            f"{of}, an encoder-decoder language model: it has no classifier. Rerankers of this kind, such as MonoT5, "
+            "compare two words that the decoder may begin with, which no installed module does.",
+            f"score it with the library that it was published for, or use it as a base: {_TRAIN}.",
+        )
+    if saved_as.endswith(("ForCausalLM", "LMHeadModel")):
+        return (
+            f"{of}, a causal language model: it has no classifier. Rerankers of this kind compare the logits of two "
+            "tokens.",
+            "load it with CrossEncoder(modules=[Transformer(…, transformer_task='text-generation'), "
+            f"LogitScore(true_token_id=…, false_token_id=…)]), or {_TRAIN}.",
+        )
+    if saved_as.endswith(_ENCODER_HEADS) or not saved_as:
+        return (
+            f"{of}: it has no classifier. It is a plain encoder, or a model of sentence embeddings.",
+            f"use the cross-encoder that was trained from it, or {_TRAIN}; embeddings are compared with "
+            "sentence_transformers.SentenceTransformer.",
+        )
+    return (
+        f"{of}, a model of another task: {loaded_as} was made of it, and has a head that it lacks.",
+        f"choose the transformer_task that it was saved for, or {_TRAIN}.",
+    )
+
+
+def _is_of_body(model: PreTrainedModel, name: str) -> bool:
+    body = model.base_model
+    if body is model:
+        return True
+    prefix = f"{model.base_model_prefix}."
+    # BERT's pooler is new wherever the body was trained without one
+    return name.startswith(prefix) and not _is_of_pooler(name)
+
+
+def _is_of_pooler(name: str) -> bool:
+    return "pooler" in name.split(".")

@@ -1,0 +1,161 @@
+"""``sentence_bert_config.json``: what a saved Transformer says of itself, read with care and written for both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pairchain.errors import FormatError, InputError, warn
+from pairchain.files.source import Source
+from pairchain.files.staging import read_json_object, warn_unknown_key
+from pairchain_transformer.checkpoint.files import repository_named
+from pairchain_transformer.checkpoint.legacy import CONFIG_FILES, DEFAULT_TASK, MODALITIES, RENAMED_ARGUMENTS
+from pairchain_transformer.checkpoint.tasks import task_named
+from pairchain_transformer.settings.reaching import reached_by_configuration
+
+# What the file may hold, each an argument of Transformer of the same name.
+CONFIG_KEYS = (
+    "transformer_task",
+    "modality_config",
+    "module_output_name",
+    "processing_kwargs",
+    "unpad_inputs",
+    "max_seq_length",
+    "do_lower_case",
+    "tokenizer_name_or_path",
+    "model_kwargs",
+    "processor_kwargs",
+    "config_kwargs",
+)
+
+# What kind of value each holds, where a wrong one would only be noticed far from the file.
+_KINDS = {
+    "transformer_task": str,
+    "module_output_name": str,
+    "processing_kwargs": dict,
+    "unpad_inputs": bool,
+    "max_seq_length": int,
+    "do_lower_case": bool,
+    "tokenizer_name_or_path": str,
+}
+
+# What a model's file may pass on to the transformers library; the rest is for its user to decide: whom to trust, which
+# revision, which files, which kernels. Names that nobody foresaw are left out too, for tomorrow's may mean anything.
+_FOR_MODELS = frozenset(
+    """
+    add_pooling_layer attn_implementation dtype low_cpu_mem_usage torch_dtype
+    """.split()
+)
+_FOR_PROCESSORS = frozenset(
+    """
+    add_bos_token add_eos_token add_prefix_space additional_special_tokens bos_token chat_template
+    clean_up_tokenization_spaces cls_token crop_size do_center_crop do_convert_rgb do_image_splitting do_lower_case
+    do_normalize do_pad do_rescale do_resize do_sample_frames eos_token extra_special_tokens fix_mistral_regex fps
+    image_mean image_seq_length image_std legacy mask_token max_frames max_image_size max_pixels max_image_tiles
+    max_soft_tokens merge_size min_frames min_pixels model_max_length num_frames pad_token padding_side patch_size
+    resample rescale_factor sampling_rate sep_token size split_special_tokens strip_accents temporal_patch_size
+    tokenize_chinese_chars truncation_side unk_token use_fast use_thumbnail
+    """.split()
+)
+# A configuration may hold anything, as config.json beside it does; but not what the library takes for its own.
+_NOT_FOR_CONFIGS = frozenset(
+    """
+    auto_map cache_dir code_revision force_download gguf_file local_files_only name_or_path proxies quantization_config
+    return_unused_kwargs revision subfolder token transformers_weights trust_remote_code use_auth_token
+    """.split()
+)
+
+_ATTENTION_WITHOUT_KERNELS = frozenset({"eager", "flex_attention", "sdpa"})
+
+
+def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments of Transformer that ``source`` holds, and the keys in its file that nobody knows.
+
+    A file without ``modality_config`` is from before there was more than text, whatever its tokenizer could do.
+
+    Raises:
+        FormatError: The file is not as the format says.
+    """
+    name, config = _first_config(source)
+    shown = f"{name} of {source.name}"
+    for old, new in RENAMED_ARGUMENTS.items():
+        if old in config:
+            config.setdefault(new, config.pop(old))
+    for key in ("model_kwargs", "processor_kwargs", "config_kwargs"):
+        if key in config:
+            config[key] = _allowed(config[key], key, f"{shown}: {key}")
+    for key, kind in _KINDS.items():
+        if (value := config.get(key)) is None:
+            config.pop(key, None)
+        elif not isinstance(value, kind):
+            raise FormatError(f"{shown}: {key!r} is {value!r}, not a {kind.__name__}.")
+    if (tokenizer := config.get("tokenizer_name_or_path")) not in (None, source.name):
+        repository_named(tokenizer, shown_as=f"{shown}: tokenizer_name_or_path")
+    try:
+        task = task_named(config.get("transformer_task", DEFAULT_TASK))
+    except InputError as error:
+        raise FormatError(error.what, where=shown, next_step=error.next_step) from error
+    if "modality_config" in config:
+        config["modality_config"] = _modality_config(config["modality_config"], shown)
+        config.setdefault("module_output_name", task.module_output_name)
+    else:
+        config["modality_config"] = task.modality_config()
+        config["module_output_name"] = task.module_output_name
+    unknown = {key: config.pop(key) for key in list(config) if key not in CONFIG_KEYS}
+    for key in unknown:
+        warn_unknown_key(key, CONFIG_KEYS, shown_as=shown)
+    return config, unknown
+
+
+def _first_config(source: Source) -> tuple[str, dict[str, Any]]:
+    for name in CONFIG_FILES:
+        if (path := source.file(name)) is not None and (config := read_json_object(path, shown_as=name)):
+            return name, config
+    return CONFIG_FILES[0], {}
+
+
+def _allowed(values: Any, group: str, shown: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise FormatError(f"{shown} is {values!r}, not an object.")
+    refused = [key for key, value in values.items() if not _may_set(group, key, value)]
+    for key in refused:
+        warn(f"{shown} sets {key!r}, which is not for a model's file to decide; it is left out, unless you pass it.")
+    return {key: value for key, value in values.items() if key not in refused}
+
+
+def _may_set(group: str, key: str, value: Any) -> bool:
+    if key == "attn_implementation":
+        return group != "processor_kwargs" and not may_need_kernels(value)
+    if group == "config_kwargs":
+        reaching = any(reached_by_configuration({key: value}))
+        return key not in _NOT_FOR_CONFIGS and not key.startswith("_") and not reaching
+    return key in (_FOR_MODELS if group == "model_kwargs" else _FOR_PROCESSORS)
+
+
+def may_need_kernels(attention: Any) -> bool:
+    """Return whether a value of ``attn_implementation`` may make the library download compiled kernels.
+
+    That depends on packages and devices: it takes flash attention from a repository where its package is missing, or
+    is that of another version, or finds no GPU.
+    """
+    if isinstance(attention, dict):
+        return any(map(may_need_kernels, attention.values()))
+    return attention is not None and str(attention) not in _ATTENTION_WITHOUT_KERNELS
+
+
+def _modality_config(values: Any, shown: str) -> dict[str | tuple[str, ...], dict[str, Any]]:
+    if not isinstance(values, dict):
+        raise FormatError(f"{shown}: modality_config is {values!r}, not an object.")
+    known: dict[str | tuple[str, ...], dict[str, Any]] = {}
+    for key, entry in values.items():
+        parts = tuple(key.split("+"))
+        if not MODALITIES.issuperset(parts):
+            warn(f"{shown}: modality_config names the modality {key!r}, which there is not.")
+            continue
+        known[parts if len(parts) > 1 else key] = entry
+    return known
+
+
+def modality_config_as_saved(config: Mapping[str | tuple[str, ...], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a ``modality_config`` as the file holds it: the parts of a compound modality joined by ``+``."""
+    return {key if isinstance(key, str) else "+".join(key): dict(entry) for key, entry in config.items()}

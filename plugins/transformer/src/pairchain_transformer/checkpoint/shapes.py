@@ -1,0 +1,143 @@
+"""The sizes that a configuration asks for, compared with those of the weights before memory is taken for either."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from transformers import PreTrainedModel
+
+from pairchain.chain.allocation import most_bytes
+from pairchain.errors import FormatError
+from pairchain.files.source import Source
+from pairchain.text.units import size
+from pairchain_transformer.checkpoint.stand_ins import StandIns
+
+_MOST_SHOWN = 4
+
+_Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A load of a model.
+
+    Attributes:
+        source: The model.
+        fits_all: Whether its caller takes random weights in the place of those that do not fit.
+    """
+
+    source: Source
+    fits_all: bool
+
+
+_current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_shapes", default=None)
+
+
+@contextmanager
+def comparing_shapes(source: Source, given: Mapping[str, Any]) -> Iterator[None]:
+    """Compare, inside the block, each model that the library builds with its files before it takes memory for it.
+
+    The library builds a model without memory at first. There it is stopped, so that nothing is built twice.
+
+    Args:
+        source: The model.
+        given: What the caller passes on to the library.
+    """
+    token = _current.set(_Load(source, bool(given.get("ignore_mismatched_sizes"))))
+    try:
+        with _STAND_IN.in_place():
+            yield
+    finally:
+        _current.reset(token)
+
+
+def _stand_in(original: Any) -> Any:
+    function = original.__func__
+    signature = inspect.signature(function)
+
+    def _load_pretrained_model(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs).arguments
+        load, files = _current.get(), given.get("checkpoint_files")
+        # an adapter's tensors come as a state dict, or by names that the adapted model does not have
+        of_adapter = given.get("expected_keys") is not None
+        if load is not None and given.get("state_dict") is None and files and not of_adapter:
+            _compare(given["model"], files, load, is_quantized=bool(given["load_config"].is_quantized))
+        return function(*args, **kwargs)
+
+    return _load_pretrained_model
+
+
+_STAND_IN = StandIns((PreTrainedModel, "_load_pretrained_model", _stand_in))
+
+
+def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: bool) -> None:
+    """Raise if the model does not have the sizes of its weights, or takes far more memory than they do.
+
+    Raises:
+        FormatError: It does.
+    """
+    saved = _saved_shapes(files)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    unfit = [] if is_quantized else _unfit(saved, wanted, model.base_model_prefix)
+    if unfit and not load.fits_all:
+        shown = ", ".join(f"{name} is {before}, not {now}" for name, before, now in unfit[:_MOST_SHOWN])
+        more = f" and {len(unfit) - _MOST_SHOWN} more" if len(unfit) > _MOST_SHOWN else ""
+        raise FormatError(
+            f"the weights do not have the sizes that the configuration asks for: {shown}{more}.",
+            where=str(load.source),
+            next_step="leave out num_labels or whatever else was changed; for random weights in their place pass "
+            "model_kwargs={'ignore_mismatched_sizes': True}.",
+        )
+    held, needed = sum(Path(file).stat().st_size for file in files), _bytes(model)
+    if needed > most_bytes(held):
+        largest = sorted(wanted.items(), key=lambda item: _count(item[1]), reverse=True)[:_MOST_SHOWN]
+        shown = ", ".join(f"{name} {shape}" for name, shape in largest)
+        raise FormatError(
+            f"the configuration asks for a model of {size(needed)}, and its weights are {size(held)}: the two do not "
+            f"belong together. The largest of what it asks for: {shown}.",
+            where=str(load.source),
+            next_step="fetch config.json and the weights again; the library has defaults for sizes that are not there.",
+        )
+
+
+def _saved_shapes(files: Sequence[str]) -> dict[str, _Shape]:
+    """Return the shapes in the headers of ``files``; a pickle has none."""
+    found: dict[str, _Shape] = {}
+    for path in files:
+        if path.endswith(".safetensors"):
+            with safe_open(path, framework="pt") as file:
+                found.update({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+    return found
+
+
+def _unfit(saved: Mapping[str, _Shape], wanted: Mapping[str, _Shape], prefix: str) -> list[tuple[str, _Shape, _Shape]]:
+    """Return what has another number of elements in the file, by the names in the model; one may have a prefix."""
+    found = []
+    for name, now in wanted.items():
+        others = (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
+        before = next((saved[other] for other in others if other in saved), now)
+        # the library turns some tensors as it reads them, and makes few that lack a dimension
+        if _count(before) != _count(now):
+            found.append((name, before, now))
+    return found
+
+
+def _count(shape: _Shape) -> int:
+    count = 1
+    for length in shape:
+        count *= length
+    return count
+
+
+def _bytes(model: Any) -> int:
+    """Return how much memory the model's tensors will take; one that is tied to another takes none."""
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    tensors = dict((*model.named_parameters(), *model.named_buffers()))
+    return sum(tensor.numel() * tensor.dtype.itemsize for name, tensor in tensors.items() if name not in tied)

@@ -1,0 +1,150 @@
+"""Features of many inputs taken apart into those of each, without padding, and put together again for a few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+
+from pairchain.engine.encoding import Encoded, placing_errors
+from pairchain.engine.schedule import LEAST_TOKENS_ON_A_CPU, PAIRS_WITHOUT_LENGTHS, longest_first
+from pairchain.inputs.batch import size
+from pairchain_transformer.execution.prefixes import Prefix
+from pairchain_transformer.inputs.processing import Settings
+
+_MASK = "attention_mask"
+
+# Inputs that are padded together on their way; more of them would only take memory.
+_AT_ONCE = 256
+
+# A prefix takes no time, but its keys and values take the memory of each row that follows it.
+_TOKENS_OF_PREFIX_A_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The features of one input.
+
+    Attributes:
+        tensors: Features of shape (positions,).
+        shared: Features that are the same for every input.
+        prefix: Its first tokens, if others share them.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    shared: dict[str, Any]
+    prefix: Prefix | None = None
+
+    def __len__(self) -> int:
+        return len(self.tensors[_MASK])
+
+
+@dataclass(frozen=True, slots=True)
+class Pads:
+    """What a tokenizer pads with.
+
+    Attributes:
+        fill: The value for each feature that is not padded with zeros.
+        side: ``"left"`` or ``"right"``.
+    """
+
+    fill: dict[str, int]
+    side: str
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Self:
+        """Return that of a tokenizer, as it is now."""
+        # one of a processor may be of any class
+        fill = {
+            "input_ids": getattr(tokenizer, "pad_token_id", None) or 0,
+            "token_type_ids": getattr(tokenizer, "pad_token_type_id", None) or 0,
+        }
+        return cls(fill, getattr(tokenizer, "padding_side", "right"))
+
+
+def can_be_undone(settings: Settings) -> bool:
+    """Return whether padding with these settings only fills up to the longest input, so that it can be taken off."""
+    options = {**settings["text"], **settings["common"]}
+    padding = getattr(options.get("padding"), "value", options.get("padding"))
+    return padding in (True, "longest") and not options.get("pad_to_multiple_of") and options["return_tensors"] == "pt"
+
+
+def are_many(rows: Sequence[Row]) -> bool:
+    """Return whether rows of several lengths may run in several batches."""
+    lengths = [len(row) for row in rows]
+    in_one_batch = len(rows) <= PAIRS_WITHOUT_LENGTHS and len(rows) * max(lengths) <= LEAST_TOKENS_ON_A_CPU
+    return len(set(lengths)) > 1 and not in_one_batch
+
+
+def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Sequence[Any]) -> list[Row] | None:
+    """Return the features of each input on its own, or None if they cannot be told apart.
+
+    Args:
+        preprocess: What makes features of inputs.
+        inputs: The inputs; an error that is raised about one says where it is among them.
+
+    Raises:
+        InputError: As ``preprocess`` does.
+    """
+    order = longest_first([size(item) for item in inputs])
+    rows: dict[int, Row] = {}
+    for start in range(0, len(order), _AT_ONCE):
+        places = order[start : start + _AT_ONCE]
+        with placing_errors(places):
+            found = _split(preprocess([inputs[place] for place in places]), len(places))
+        if found is None:
+            return None
+        rows.update(zip(places, found, strict=True))
+    return [rows[place] for place in range(len(inputs))]
+
+
+def encoded(row: Row, prefix: Prefix | None) -> Encoded:
+    """Return a row as the schedule takes it, behind a prefix that others share."""
+    if prefix is None:
+        return Encoded(row, len(row))
+    length = max(len(row) - len(prefix.tokens), len(row) // _TOKENS_OF_PREFIX_A_TOKEN)
+    return Encoded(Row(row.tensors, row.shared, prefix), length, key=prefix)
+
+
+def join(items: Sequence[Encoded], pads: Pads) -> dict[str, Any]:
+    """Return the features of encoded inputs, in tensors of shape (inputs, positions) padded to the longest."""
+    rows: list[Row] = [item.values for item in items]
+    features: dict[str, Any] = {
+        name: _padded([row.tensors[name] for row in rows], pads.fill.get(name, 0), pads.side)
+        for name in rows[0].tensors
+    }
+    features.update(rows[0].shared)
+    if rows[0].prefix is not None:
+        features["prefix"] = rows[0].prefix
+    return features
+
+
+def _split(features: Mapping[str, Any], count: int) -> list[Row] | None:
+    mask = features.get(_MASK)
+    tensors = {key: value for key, value in features.items() if isinstance(value, torch.Tensor)}
+    shared = {key: value for key, value in features.items() if key not in tensors}
+    if mask is None or any(value.shape != mask.shape for value in tensors.values()) or len(mask) != count:
+        return None
+    longest = mask.shape[1]
+    lengths = mask.sum(dim=1)
+    pads_left = not bool(mask[:, 0].all())
+    places = torch.arange(longest).flip(0) if pads_left else torch.arange(longest)
+    if not torch.equal(mask.bool(), places < lengths.unsqueeze(1)):
+        return None
+    rows = []
+    for row, length in enumerate(lengths.tolist()):
+        place = slice(longest - length, longest) if pads_left else slice(0, length)
+        # a view would keep the padding, and every other row, in memory
+        rows.append(Row({key: value[row, place].clone() for key, value in tensors.items()}, shared))
+    return rows
+
+
+def _padded(values: Sequence[torch.Tensor], fill: int, side: str) -> torch.Tensor:
+    longest = max(map(len, values))
+    padded = torch.full((len(values), longest), fill, dtype=values[0].dtype)
+    for row, value in zip(padded, values, strict=True):
+        start = longest - len(value) if side == "left" else 0
+        row[start : start + len(value)] = value
+    return padded

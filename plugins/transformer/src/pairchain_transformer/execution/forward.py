@@ -1,0 +1,89 @@
+"""Calling a model with the features it takes, and taking from its output what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from pairchain.chain.flow import parameters_of
+from pairchain.errors import ChainError
+from pairchain_transformer.execution import endings
+
+# Features that describe the inputs to other modules, and mean nothing to a model unless its forward names them.
+_NOT_FOR_MODELS = frozenset(
+    """
+    modality num_images_per_sample num_videos_per_sample prompt_length task offset_mapping
+    overflow_to_sample_mapping special_tokens_mask
+    """.split()
+)
+# Wrappers hide these behind *args, and every model takes them.
+_ALWAYS_TAKEN = frozenset({"input_ids", "attention_mask", "token_type_ids", "inputs_embeds", "return_dict"})
+
+
+def check_method(name: str) -> None:
+    """Refuse a method that computes no output from inputs: a model's file names it, and could name any.
+
+    Raises:
+        ChainError: It is neither ``forward`` nor one that gets features.
+    """
+    if name != "forward" and not (name.startswith("get_") and name.endswith("_features")):
+        raise ChainError(f"modality_config names the method {name!r}; only forward and get_…_features are called.")
+
+
+def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], output_path: Sequence[str]) -> Any:
+    """Return the output of ``model``'s ``method``, called with those features that it takes."""
+    function = getattr(model, method, None)
+    if function is None:
+        raise ChainError(f"{type(model).__name__} has no method {method!r}, which modality_config names.")
+    named = parameters_of(function)
+    parameters = {parameter.name for parameter in named}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named)
+    if takes_any and method == "forward":
+        taken = {key: features[key] for key in features if key not in _NOT_FOR_MODELS or key in parameters}
+    else:
+        known = {*parameters, *(_ALWAYS_TAKEN if method == "forward" else ())}
+        taken = {key: features[key] for key in features if key in known}
+    if "return_dict" in parameters or method == "forward":
+        taken["return_dict"] = True
+    if "hidden_states" in output_path:
+        taken["output_hidden_states"] = True
+    if method != "forward":
+        return function(**taken)
+    return model(**taken) if endings.are_clear(model, taken) else endings.call(model, taken)
+
+
+def takes_types(model: PreTrainedModel) -> bool:
+    """Return whether ``model`` tells token types apart, whatever is wrapped around it."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    # RoBERTa and DeBERTa take them, and know one type or none
+    if getattr(model.config, "type_vocab_size", 2) in (0, 1):
+        return False
+    return any(parameter.name == "token_type_ids" for parameter in parameters_of(inner.forward))
+
+
+def read_output(output: Any, path: Sequence[Any]) -> torch.Tensor:
+    """Return the part of a model's output at ``path``; image maps become sequences of patches.
+
+    Returns:
+        The tensor there; (pairs, channels, height, width) is returned as (pairs, height × width, channels).
+
+    Raises:
+        ChainError: The output has no such part.
+    """
+    value = output
+    for key in path:
+        try:
+            value = value[key]
+        except (KeyError, TypeError, IndexError):
+            # some outputs offer their fields as attributes only
+            if not hasattr(value, str(key)):
+                raise ChainError(
+                    f"the model's output, {type(value).__name__}, has no {key!r}, which modality_config names."
+                ) from None
+            value = getattr(value, str(key))
+    if not isinstance(value, torch.Tensor):
+        raise ChainError(f"the model's output at {'.'.join(map(str, path))} is {type(value).__name__}, not a tensor.")
+    return value.flatten(2).transpose(1, 2) if value.ndim == 4 else value

@@ -1,0 +1,255 @@
+"""A causal model's output at the last position of each input, computed without what does not reach it.
+
+What the library would compute besides is left out: padding, which stands after the last token here and so is seen by
+none; what inputs have in common at their beginning, but once; and rows of the head that nobody reads. That gives the
+same only for some models, so each is asked with a few tokens whether it does, once for as long as it stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from pairchain import tracing
+from pairchain_transformer.execution import last_layer
+from pairchain_transformer.execution.fingerprint import OwnHook, surroundings
+from pairchain_transformer.execution.padding import example, is_close
+from pairchain_transformer.execution.prefixes import Layers, Prefix, PrefixStore
+from pairchain_transformer.execution.proofs import Known, Question
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What gives a model's own output.
+
+    Attributes:
+        without_padding: Running with the padding after the last token, and nothing to mask it.
+        after_prefix: Running after the keys and values of a prefix.
+    """
+
+    without_padding: bool
+    after_prefix: bool
+
+
+NOTHING = Proven(without_padding=False, after_prefix=False)
+
+
+class ChangedEmbeddingsError(Exception):
+    """Somebody changes the embeddings of tokens, which may depend on all tokens of an input."""
+
+
+class LastPosition:
+    """Computes a causal model at the last position of each input.
+
+    Args:
+        known: What is known of the model.
+        reads_logits: Whether its logits are asked for, or its last hidden state.
+    """
+
+    def __init__(self, known: Known, *, reads_logits: bool) -> None:
+        self.known = known
+        self.model = known.model
+        self.reads_logits = reads_logits
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was found out before what gives the model's own output."""
+        return self.known.has(self._question)
+
+    @property
+    def width(self) -> int:
+        """How many columns its output has."""
+        head: Any = self.model.get_output_embeddings() if self.reads_logits else None
+        return self.model.config.get_text_config().hidden_size if head is None else head.weight.shape[0]
+
+    @property
+    def proven(self) -> Proven:
+        """What gives the model's own output, found out the first time."""
+        if not self.can_be:
+            return NOTHING
+        return self.known.find(self._question, lambda: _prove(self), NOTHING)
+
+    @property
+    def can_be(self) -> bool:
+        """Whether such a model may be computed so at all, if that gives its own output.
+
+        Its embeddings and its head are called as ever, so somebody may watch these.
+        """
+        head = self.model.get_output_embeddings() if self.reads_logits else None
+        if not self.known.is_open_but_for({self._watched_embeddings, head}):
+            return False
+        if self.model.config.is_encoder_decoder or not type(self.model).__module__.startswith("transformers."):
+            return False
+        # a quantiser has put something else in its place, for example, or accelerate has its weights elsewhere
+        return not self.reads_logits or (type(head) is nn.Linear and not hasattr(head, "_hf_hook"))
+
+    @property
+    def _question(self) -> Question:
+        return "last position", self.reads_logits
+
+    def __call__(
+        self, rows: Sequence[torch.Tensor], prefix: Prefix | None = None, columns: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """Return the output at the last position of each row, shape (rows, columns).
+
+        Args:
+            rows: Token ids of each input, not padded.
+            prefix: The first tokens of all of them, if they share any.
+            columns: Which to return; None for all.
+
+        Raises:
+            ChangedEmbeddingsError: Somebody changes the embeddings of the rows.
+        """
+        skipped = 0 if prefix is None else len(prefix.tokens)
+        rest = [row[skipped:] for row in rows]
+        places = torch.tensor([len(row) - 1 for row in rest], device=rows[0].device)
+        before = [] if prefix is None else self._layers(prefix)
+        if prefix is not None:
+            tracing.note(f"went on after {skipped} tokens that were computed before")
+        with last_layer.only(self._gate, places):
+            hidden = self._hidden(rest, before)
+        last = last_layer.at(hidden, places)
+        return self._logits(last, columns) if self.reads_logits else last
+
+    def _hidden(self, rows: Sequence[torch.Tensor], before: Layers) -> torch.Tensor:
+        """Return the hidden states of rows, padded on the right, after the keys and values that come before them."""
+        ids = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+        options: dict[str, Any] = {"use_cache": False}
+        if before:
+            options = {"use_cache": True, "past_key_values": _cache(before, len(rows))}
+        hidden: torch.Tensor = self._backbone(**self._given(ids), **options).last_hidden_state
+        return hidden
+
+    @property
+    def _gate(self) -> last_layer.Gate | None:
+        return last_layer.gate(self.known, self._question, self._example)
+
+    def _example(self) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
+        tokens = example(self.model, 14)
+        rows, places = [tokens[:11], tokens], torch.tensor([10, 13])
+        return lambda: last_layer.at(self._hidden(rows, []), places), places
+
+    @property
+    def _backbone(self) -> nn.Module:
+        return self.model.base_model if self.reads_logits else self.model
+
+    @property
+    def _watched_embeddings(self) -> nn.Module | None:
+        watched = self.known.fingerprint.watched
+        found = self.model.get_input_embeddings() if watched else None
+        return found if found in watched else None
+
+    def _given(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return tokens as the backbone takes them.
+
+        Raises:
+            ChangedEmbeddingsError: Somebody changes their embeddings, by no rule that is known.
+        """
+        embeddings: Any = self._watched_embeddings
+        if embeddings is None:
+            return {"input_ids": ids}
+        values = embeddings(ids)
+        if not torch.equal(values, type(embeddings).forward(embeddings, ids)):
+            raise ChangedEmbeddingsError
+        return {"inputs_embeds": values}
+
+    def _logits(self, hidden: torch.Tensor, columns: Sequence[int] | None) -> torch.Tensor:
+        head = self.model.get_output_embeddings()
+        hidden = hidden.to(head.weight.device)
+        if columns is None or head in self.known.fingerprint.watched:
+            logits: torch.Tensor = head(hidden.unsqueeze(1)).squeeze(1)
+            return logits if columns is None else logits[:, list(columns)]
+        chosen = torch.tensor(columns, device=hidden.device)
+        return F.linear(hidden, head.weight[chosen], None if head.bias is None else head.bias[chosen])
+
+    def _layers(self, prefix: Prefix) -> Layers:
+        """Return the keys and values of a prefix; those of its beginning may be known."""
+        layers = prefix.store.longest(prefix.tokens, (self.known, surroundings()))
+        known = layers[0][0].shape[2] if layers else 0
+        if known < len(prefix.tokens):
+            tracing.note(f"computed {len(prefix.tokens) - known} tokens once, with which all of its inputs begin")
+            layers = self._compute(prefix.tokens[known:], layers)
+            prefix.store.keep(prefix.tokens, layers)
+        return layers
+
+    def _compute(self, tokens: Sequence[int], before: Layers) -> Layers:
+        ids = torch.tensor([tokens], device=self.model.get_input_embeddings().weight.device)
+        options: dict[str, Any] = {"use_cache": True, "past_key_values": _cache(before, 1)}
+        cache = self._backbone(**self._given(ids), **options).past_key_values
+        return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _cache(layers: Layers, count: int) -> DynamicCache:
+    """Return keys and values as the library takes them, for ``count`` rows."""
+    cache = DynamicCache()
+    for index, (keys, values) in enumerate(layers):
+        cache.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index)
+    return cache
+
+
+@tracing.step("check", "what gives the model's own output")
+def _prove(computed: LastPosition) -> Proven:
+    """Compare with what the model itself makes of two short inputs of different lengths, padded on the left."""
+    model = computed.model
+    tokens = example(model, 19)
+    rows = [tokens[:12], torch.cat([tokens[:7], tokens[12:]])]
+    mask = torch.ones(2, 14, dtype=torch.int64, device=tokens.device)
+    mask[0, :2] = 0
+    padded = torch.stack([F.pad(rows[0], (2, 0)), rows[1]])
+    prefix = Prefix(tuple(rows[0][:7].tolist()), PrefixStore())
+    expected = _own_output(computed, padded, mask)
+    if expected is None or not is_close(computed(rows), expected):
+        return NOTHING
+    return Proven(True, _keeps_all(model) and _is_exact_after(prefix, computed, rows, expected))
+
+
+def _is_exact_after(
+    prefix: Prefix, computed: LastPosition, rows: Sequence[torch.Tensor], expected: torch.Tensor
+) -> bool:
+    try:
+        return is_close(computed(rows, prefix), expected)
+    except Exception:  # whatever a model raises that is called in a way it does not know
+        return False
+
+
+def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
+    """Return what the model makes of its last position, or None if it is not just the head of its hidden state."""
+    seen: dict[str, torch.Tensor] = {}
+    head = computed.model.get_output_embeddings()
+    listening = [OwnHook(lambda module, given, output: seen.update(hidden=output[0]))]
+    watching = [computed._backbone.register_forward_hook(listening[0])]
+    if computed.reads_logits:
+        listening.append(OwnHook(lambda module, given, output: seen.update(read=given[0], logits=output)))
+        watching.append(head.register_forward_hook(listening[1]))
+    try:
+        output = computed.model(input_ids=ids, attention_mask=mask, return_dict=True)
+    finally:
+        for hook in watching:
+            hook.remove()
+    if not computed.reads_logits:
+        return output.last_hidden_state[:, -1]
+    # some scale the hidden state before the head, or its logits after it
+    as_computed = torch.equal(seen["read"], seen["hidden"]) and torch.equal(
+        seen["logits"].float(), output.logits.float()
+    )
+    return output.logits[:, -1] if as_computed else None
+
+
+def _keeps_all(model: PreTrainedModel) -> bool:
+    """Return whether every layer keeps the keys and values of every token, and they are right for any that follow."""
+    keeps = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    return keeps and not _rotates_by_length(model)
+
+
+def _rotates_by_length(model: PreTrainedModel) -> bool:
+    """Return whether positions are turned by angles that depend on how long the whole input is."""
+    settings = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    kinds = [settings, *(value for value in settings.values() if isinstance(value, dict))]
+    return any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds)

@@ -1,0 +1,173 @@
+"""What inputs have in common at their beginning, and what a causal model computed of it, kept for the next of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from pairchain_transformer.execution.samples import Sample
+
+# Fewer tokens in common are not worth a batch of their own.
+LEAST_TOKENS = 16
+
+Tokens = Sequence[int] | np.ndarray[Any, Any]
+
+# Keys and values of each layer, of shape (1, heads, tokens, size).
+Layers = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+class PrefixStore:
+    """Keys and values of token prefixes; those used longest ago go first.
+
+    Args:
+        most_bytes: How much is kept; None for no limit.
+        most_prefixes: How many are kept; None for no limit.
+    """
+
+    def __init__(self, most_bytes: int | None = None, most_prefixes: int | None = None) -> None:
+        self.most_bytes = most_bytes
+        self.most_prefixes = most_prefixes
+        self._kept: OrderedDict[tuple[int, ...], Layers] = OrderedDict()
+        self._made_by: Any = None
+        self._sample: Sample | None = None
+        self._changing = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a copy, perhaps in another process, begins with nothing
+        return PrefixStore, (self.most_bytes, self.most_prefixes)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it outlasts a call."""
+        return self.most_bytes is not None
+
+    def check(self, made_by: Any, weights: Sequence[torch.Tensor]) -> None:
+        """Drop what was computed with other weights.
+
+        Args:
+            made_by: As for `longest`.
+            weights: What the keys and values depend on. PyTorch does not count all writes to them.
+        """
+        with self._changing:
+            if made_by != self._made_by or self._sample is None or not self._sample.is_current:
+                self._kept.clear()
+                self._made_by, self._sample = made_by, Sample(weights)
+
+    def known(self, tokens: Sequence[int]) -> int:
+        """Return how many of the first of ``tokens`` it has."""
+        with self._changing:
+            return max((common(tokens, kept) for kept in self._kept), default=0)
+
+    def longest(self, tokens: tuple[int, ...], made_by: Any) -> Layers:
+        """Return the keys and values of as many of the first of ``tokens`` as it has, which may be none.
+
+        Args:
+            tokens: Token ids.
+            made_by: What the keys and values depend on, besides the tokens; what was made by another is dropped.
+        """
+        with self._changing:
+            if made_by != self._made_by:
+                self._kept.clear()
+                self._made_by, self._sample = made_by, None
+            best = max(self._kept, key=lambda kept: common(tokens, kept), default=None)
+            if best is None or not (count := common(tokens, best)):
+                return []
+            self._kept.move_to_end(best)
+            return [(keys[:, :, :count], values[:, :, :count]) for keys, values in self._kept[best]]
+
+    def keep(self, tokens: tuple[int, ...], layers: Layers) -> None:
+        """Keep what was computed of ``tokens``, and let go of what that leaves no room for."""
+        with self._changing:
+            self._kept[tokens] = layers
+            self._kept.move_to_end(tokens)
+            while self._kept and (
+                (self.most_bytes is not None and self.size > self.most_bytes)
+                or (self.most_prefixes is not None and len(self._kept) > self.most_prefixes)
+            ):
+                self._kept.popitem(last=False)
+
+    @property
+    def size(self) -> int:
+        """How much it holds, in bytes."""
+        return sum(
+            tensor.numel() * tensor.itemsize for layers in self._kept.values() for pair in layers for tensor in pair
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prefix:
+    """The first tokens of some inputs, which all of them share.
+
+    Attributes:
+        tokens: Token ids.
+        store: What was computed of it, or of its beginning.
+    """
+
+    tokens: tuple[int, ...]
+    store: PrefixStore
+
+
+def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_beside: int) -> list[Prefix | None]:
+    """Return for each row the prefix that it shares with others; None where that saves nothing.
+
+    All rows share one, such as a template with its instruction, and some may share more, such as a query. At least one
+    token of every row is left to compute.
+
+    Args:
+        rows: Token ids.
+        store: Where the prefixes will be kept; what it has is shared too.
+        least_beside: How many tokens rows with more in common must have beside that, to share it among themselves.
+    """
+    arrays = [np.asarray(row, dtype=">u4") for row in rows]
+    # bytes of big-endian numbers sort as the numbers do
+    order = sorted(range(len(rows)), key=[array.tobytes() for array in arrays].__getitem__)
+    overlaps = [common(arrays[one], arrays[other]) for one, other in pairwise(order)]
+    all_share = min(overlaps, default=0)
+    shared = [min(all_share, len(row) - 1) for row in rows]
+    for group, count in _runs(order, overlaps, all_share + LEAST_TOKENS):
+        beside = sum(len(rows[row]) - count for row in group)
+        if (len(group) - 1) * (count - all_share) >= LEAST_TOKENS and beside >= least_beside:
+            for row in group:
+                shared[row] = min(count, len(rows[row]) - 1)
+    if len(rows) == 1 and store.is_lasting and not store.known(rows[0]):
+        # nobody shares it yet; the next call will
+        shared = [len(rows[0]) - 1]
+    found: dict[tuple[int, ...], Prefix] = {}
+    prefixes: list[Prefix | None] = []
+    for row, count in zip(rows, shared, strict=True):
+        count = max(count, min(store.known(row), len(row) - 1))
+        tokens = tuple(row[:count])
+        prefixes.append(found.setdefault(tokens, Prefix(tokens, store)) if count >= LEAST_TOKENS else None)
+    return prefixes
+
+
+def common(one: Tokens, other: Tokens) -> int:
+    """Return how many tokens two rows have in common at their beginning."""
+    length = min(len(one), len(other))
+    differs = np.asarray(one[:length]) != np.asarray(other[:length])
+    return int(differs.argmax()) if differs.any() else length
+
+
+def _runs(order: Sequence[int], overlaps: Sequence[int], least: int) -> list[tuple[list[int], int]]:
+    """Return the rows that stand together in ``order`` with at least ``least`` tokens in common, and how many."""
+    runs: list[tuple[list[int], int]] = []
+    current: list[int] = list(order[:1])
+    count = 0
+    for row, overlap in zip(order[1:], overlaps, strict=True):
+        if overlap >= least:
+            count = min(count, overlap) if len(current) > 1 else overlap
+            current.append(row)
+            continue
+        if len(current) > 1:
+            runs.append((current, count))
+        current = [row]
+    if len(current) > 1:
+        runs.append((current, count))
+    return runs

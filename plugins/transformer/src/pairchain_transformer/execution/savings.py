@@ -1,0 +1,186 @@
+"""What a Transformer need not compute: what no module reads, and twice what inputs share. Where that is exact only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pairchain.chain.parts import Part
+from pairchain_transformer.execution import forward, last_layer, padding
+from pairchain_transformer.execution.encoding import Row
+from pairchain_transformer.execution.fingerprint import surroundings
+from pairchain_transformer.execution.last_layer import Gate, Position
+from pairchain_transformer.execution.last_position import ChangedEmbeddingsError, LastPosition
+from pairchain_transformer.execution.prefixes import Prefix, PrefixStore, shared_prefixes
+from pairchain_transformer.execution.proofs import Known
+
+# Below this many tokens, finding out whether a model allows it costs more than is saved.
+_LEAST_TOKENS = 256
+
+# An accelerator is not busy with fewer tokens; more prefixes would make more, and smaller, batches.
+_LEAST_BESIDE_A_PREFIX = {"cpu": 0}
+_LEAST_ON_ACCELERATORS = 2048
+
+# What a model is called with here says nothing beside these.
+_TEXT = frozenset({"input_ids", "attention_mask", "logits_to_keep", "modality", "prompt_length", "task", "routes"})
+
+
+class Savings:
+    """What a Transformer leaves out.
+
+    Attributes:
+        unread: Whether what nobody reads is left out: padding, rows of the head, positions of the last layer. None
+            where it pays; True wherever it is exact; False never.
+        prefixes: Whether the tokens that inputs share at their beginning are computed once; likewise. They are not
+            where ``unread`` is False, for of all but the last position only keys and values are known.
+        store: What was computed of prefixes in earlier calls; None keeps nothing from one call to the next.
+    """
+
+    def __init__(self) -> None:
+        self.unread: bool | None = None
+        self.prefixes: bool | None = None
+        self.store: PrefixStore | None = None
+
+    def prefixes_of(
+        self, known: Known, rows: Sequence[Row], part: Part | None, *, generates: bool
+    ) -> Sequence[Prefix | None]:
+        """Return for each row the prefix that it shares with others, if sharing it is exact and pays."""
+        nothing: list[Prefix | None] = [None] * len(rows)
+        keys = {key for row in rows for key in (*row.tensors, *row.shared)}
+        if (
+            False in (self.prefixes, self.unread)
+            or not keys <= _TEXT
+            or not all("input_ids" in row.tensors for row in rows)
+        ):
+            return nothing
+        if not _is_last(part, rows[0].shared if rows else {}, generates=generates):
+            return nothing
+        computed = LastPosition(known, reads_logits=generates)
+        if not computed.can_be:
+            return nothing
+        device = known.model.device.type
+        found = shared_prefixes(
+            [row.tensors["input_ids"].tolist() for row in rows],
+            self._store_for(known),
+            least_beside=_LEAST_BESIDE_A_PREFIX.get(device, _LEAST_ON_ACCELERATORS),
+        )
+        is_asked_for = self.prefixes is not None or self.store is not None
+        if not is_asked_for and not computed.is_known and _saved(found) < _LEAST_TOKENS:
+            return nothing
+        return found if any(found) and computed.proven.after_prefix else nothing
+
+    def _store_for(self, known: Known) -> PrefixStore:
+        """Return where keys and values are kept: for this call, or for later ones if they were made as it is now."""
+        weights = known.fingerprint.tensors
+        # of weights that accelerate keeps on a disk, nobody could tell whether they are the same
+        if self.store is None or any(weight.is_meta for weight in weights):
+            return PrefixStore(most_prefixes=2)
+        self.store.check((known, surroundings()), weights)
+        return self.store
+
+    def output(
+        self,
+        known: Known,
+        features: Mapping[str, Any],
+        part: Part | None,
+        prefix: Prefix | None,
+        *,
+        generates: bool,
+    ) -> torch.Tensor | None:
+        """Return the model's output at the last position of each input, or None if that does not do, or not pay.
+
+        Returns:
+            Shape (inputs, columns), with all columns if ``part`` is None.
+        """
+        if self.unread is False or not features.keys() <= _TEXT or "input_ids" not in features:
+            return None
+        if not _is_last(part, features, generates=generates):
+            return None
+        ids, mask = features["input_ids"], features.get("attention_mask")
+        if mask is None or mask.shape != ids.shape:
+            return None
+        columns = None if part is None else part.columns
+        computed = LastPosition(known, reads_logits=generates)
+        if self.unread is None and not computed.is_known and ids.numel() < _LEAST_TOKENS:
+            return None
+        if not computed.proven.without_padding or (columns is not None and max(columns) >= computed.width):
+            return None
+        try:
+            return computed([row[here] for row, here in zip(ids, mask.bool(), strict=True)], prefix, columns)
+        except ChangedEmbeddingsError:
+            return None
+
+    def gate(
+        self,
+        known: Known,
+        tokenizer: PreTrainedTokenizerBase,
+        features: Mapping[str, Any],
+        output_path: Sequence[Any],
+        part: Part | None,
+    ) -> tuple[Gate, Position, torch.Tensor] | None:
+        """Return what lets one position go on in the last layer, which, and where it is in each input.
+
+        Args:
+            known: What is known of the model.
+            tokenizer: Its tokenizer.
+            features: What it will be called with.
+            output_path: The field of the output that is read.
+            part: The part of it that is read; None for a field that holds one row for each input.
+        """
+        mask = features.get("attention_mask")
+        if self.unread is False or mask is None or mask.ndim != 2:
+            return None
+        if not features.keys() <= _TEXT | {"token_type_ids"} or (part is not None and part.columns is not None):
+            return None
+        positions: Sequence[Position] = ("first", "last") if part is None else (part.position,)
+        for position in positions:
+            question = (position, tuple(output_path), part, tokenizer.padding_side, tokenizer.pad_token_id)
+            if self.unread is None and not last_layer.is_known(known, question) and mask.numel() < 2 * _LEAST_TOKENS:
+                return None
+            example = partial(_example, known.model, tokenizer, output_path, part, position)
+            if (found := last_layer.gate(known, question, example)) is not None:
+                return found, position, _places(mask, position)
+        return None
+
+
+def _example(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    output_path: Sequence[Any],
+    part: Part | None,
+    position: Position,
+) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
+    """Return what runs the model on two inputs and reads its output, and where the position is in each of them."""
+    features = padding.example_features(model, tokenizer)
+    places = _places(features["attention_mask"], position)
+
+    def compute() -> torch.Tensor:
+        output = forward.read_output(forward.call(model, "forward", features, output_path), output_path)
+        return output if part is None else last_layer.at(output, places)
+
+    return compute, places
+
+
+def _places(mask: torch.Tensor, position: Position) -> torch.Tensor:
+    """Return where the first or last token of each input is, shape (inputs,)."""
+    if position == "first":
+        return mask.int().argmax(dim=1)
+    return mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
+
+
+def _is_last(part: Part | None, features: Mapping[str, Any], *, generates: bool) -> bool:
+    """Return whether the last position is all that is read, or all that the head is asked for."""
+    if generates:
+        # who asks for more positions gets them
+        return features.get("logits_to_keep") == 1 and (part is None or part.position == "last")
+    return part is not None and part.position == "last"
+
+
+def _saved(prefixes: Sequence[Prefix | None]) -> int:
+    """Return how many tokens are not computed again."""
+    shared = [prefix for prefix in prefixes if prefix is not None]
+    return sum(len(prefix.tokens) for prefix in shared) - sum(len(prefix.tokens) for prefix in set(shared))

@@ -1,0 +1,107 @@
+"""The chain for a bare checkpoint of the transformers library, proposed through pairchain's hook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pairchain import hookimpl
+from pairchain.errors import ChainError
+from pairchain.files.staging import read_json_object
+from pairchain.inputs.modality import MESSAGE
+from pairchain.trust import policies
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from torch import nn
+
+    from pairchain import Source
+    from pairchain.facts import Facts
+    from pairchain.persistence.load import LoadRequest
+
+TRUE_WORD, FALSE_WORD = "yes", "no"
+
+
+@hookimpl
+def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
+    """Return the modules for a checkpoint: with log-odds of yes and no for a causal model, else a classifier.
+
+    Raises:
+        ChainError: It is a causal model whose tokenizer has no such tokens.
+        UnknownTypeError: It is a causal model, and LogitScore is not installed.
+    """
+    from pairchain_transformer import Transformer
+    from pairchain_transformer.inputs.templates import carries_pair
+
+    if (is_causal := _is_causal(request.source)) is None:
+        return None
+    options: dict[str, Any] = {**request.keywords(), "model_name_or_path": request.source.name}
+    if request.tokenizer is not None:
+        options["tokenizer"] = request.tokenizer
+    if not is_causal:
+        transformer = Transformer(**options, transformer_task="sequence-classification")
+        style = transformer.modality_config.get(MESSAGE, {}).get("format")
+        # the template of the model it was trained from, say, which is for users' turns: pairs were joined as text
+        if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
+            del transformer.modality_config[MESSAGE]
+        return [transformer]
+    logit_score = request.resolver.resolve("LogitScore")
+    transformer = Transformer(**options, transformer_task="text-generation")
+    ids = {word: _token_id(transformer.tokenizer, word) for word in (TRUE_WORD, FALSE_WORD)}
+    return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]
+
+
+@hookimpl
+def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None] | None:
+    """Return what holds the transformers library to the settings that a model's file may set, if there are any."""
+    from pairchain_transformer.checkpoint.files import read_settings
+    from pairchain_transformer.settings.files import configuration_settings, has_settings, processing_settings
+
+    if "model_type" in read_settings(source, "config.json") and (found := configuration_settings(source)) is not None:
+        policies.require_settings(found)
+    if not has_settings(source):
+        return None
+    from pairchain_transformer.settings.holding import holding
+
+    return holding(source, given, processing_settings(source, given), may_be_trusted=True)
+
+
+@hookimpl
+def pairchain_inspect_module(source: Source) -> Facts:
+    """Return what the files of a saved Transformer tell, the only type of this plugin."""
+    from pairchain_transformer.checkpoint.inspection import saved_facts
+
+    return saved_facts(source)
+
+
+@hookimpl
+def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
+    """Return what the files of a checkpoint tell of the chain that it makes by itself."""
+    from pairchain_transformer.checkpoint.inspection import checkpoint_facts
+
+    is_causal = _is_causal(source)
+    return None if is_causal is None else checkpoint_facts(source, is_causal=is_causal)
+
+
+def _is_causal(source: Source) -> bool | None:
+    """Return whether the checkpoint, or what its adapter was trained for, is a causal model; None if it is neither."""
+    for name in ("config.json", "adapter_config.json"):
+        if (path := source.file(name)) is not None:
+            config = read_json_object(path, shown_as=f"{name} of {source.name}")
+            architectures = config.get("architectures")
+            first = architectures[0] if isinstance(architectures, list) and architectures else ""
+            return str(first).endswith("ForCausalLM") or config.get("task_type") == "CAUSAL_LM"
+    return None
+
+
+def _token_id(tokenizer: Any, word: str) -> int:
+    found = tokenizer.convert_tokens_to_ids(word)
+    # a vocabulary with an unknown token answers with it, and every score would be zero
+    if found is None or found == tokenizer.unk_token_id:
+        raise ChainError(
+            f"this causal model's vocabulary has no token {word!r}, of which its score would be made.",
+            next_step="choose the tokens: CrossEncoder(modules=[Transformer(…, transformer_task='text-generation'), "
+            "LogitScore(true_token_id=…, false_token_id=…)]).",
+        )
+    return int(found)

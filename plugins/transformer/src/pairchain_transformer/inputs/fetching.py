@@ -1,0 +1,147 @@
+"""Files from the web, within limits of time and size."""
+
+from __future__ import annotations
+
+import string
+import threading
+import urllib.request
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from time import monotonic
+from urllib.parse import quote
+
+from pairchain.errors import InputError, shortened
+from pairchain_transformer.inputs.addresses import PublicHTTPHandler, PublicHTTPSHandler
+
+_PIECE_BYTES = 64 * 1024
+
+# Keyword arguments that say what an input may have opened.
+SWITCHES = ("allow_urls", "allow_private_urls", "allow_paths")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be opened and fetched.
+
+    Attributes:
+        allow_urls: Whether URLs are fetched; if not, one that names a medium is refused.
+        allow_private_urls: Whether a URL may lead to any address, such as a private one, and through a proxy; if not,
+            only public addresses are connected to.
+        allow_paths: Whether files are opened; if not, a path that names a medium is refused.
+        timeout: Seconds without an answer after which fetching a file ends.
+        total_timeout: Seconds after which it ends however much has come.
+        max_bytes: Largest file that is fetched.
+    """
+
+    allow_urls: bool = True
+    allow_private_urls: bool = False
+    allow_paths: bool = True
+    timeout: float = 20.0
+    total_timeout: float = 60.0
+    max_bytes: int = 50 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for name in SWITCHES:
+            if not isinstance(value := getattr(self, name), bool):
+                raise InputError(f"{name} is {value!r}.", next_step="pass True or False.")
+
+
+def is_url(name: str) -> bool:
+    """Return whether ``name`` is an address in the web."""
+    return name.lower().startswith(("http://", "https://"))
+
+
+_MOST_OF_NAME = 200
+
+
+def short(name: str) -> str:
+    """Return a name as errors show it, quoted, and without the middle of a long one."""
+    return repr(shortened(name, _MOST_OF_NAME))
+
+
+def fetched(url: str, limits: Limits) -> bytes:
+    """Return what is at ``url``.
+
+    Raises:
+        InputError: URLs are not allowed, or this one cannot be fetched within the limits.
+    """
+    if not limits.allow_urls:
+        raise InputError(
+            f"it names the URL {short(url)}, and allow_urls is False.",
+            next_step="fetch it yourself and pass the content, {'text': …} if it is a text, or allow_urls=True.",
+        )
+    answers: SimpleQueue[bytes | Exception] = SimpleQueue()
+    # a timeout of urllib is for each time it waits; only another thread can be left to a server that never ends
+    threading.Thread(target=_answer, args=(url, limits, answers), daemon=True).start()
+    try:
+        answer = answers.get(timeout=limits.total_timeout)
+    except Empty:
+        answer = _too_slow(limits)
+    if isinstance(answer, InputError):
+        raise InputError(f"the URL {short(url)} cannot be fetched: {answer.what}", next_step=answer.next_step)
+    if isinstance(answer, Exception):
+        raise InputError(
+            f"the URL {short(url)} cannot be fetched: {answer}.",
+            next_step=f"check the address, or fetch it yourself and pass the content.{_about_proxies(limits)}",
+        ) from answer
+    if len(answer) > limits.max_bytes:
+        raise InputError(
+            f"the URL {short(url)} holds more than {limits.max_bytes:,} bytes.",
+            next_step="fetch it yourself and pass it made smaller.",
+        )
+    return answer
+
+
+def _answer(url: str, limits: Limits, answers: SimpleQueue[bytes | Exception]) -> None:
+    try:
+        answers.put(_read(url, limits))
+    except Exception as error:  # whatever it is, somebody waits for it
+        answers.put(error)
+
+
+def _read(url: str, limits: Limits) -> bytes:
+    """Return what is at ``url``, or as much of it as is too much."""
+    ends = monotonic() + limits.total_timeout
+    # an address may be written in any script, and travels in ASCII
+    request = urllib.request.Request(quote(url, safe=string.punctuation), headers={"User-Agent": "pairchain"})
+    content = bytearray()
+    with _opener(limits).open(request, timeout=limits.timeout) as response:
+        announced = -1 if response.length is None else response.length
+        while len(content) not in (announced, limits.max_bytes + 1):
+            piece = response.read1(min(_PIECE_BYTES, limits.max_bytes + 1 - len(content)))
+            if not piece:
+                break
+            content += piece
+            if monotonic() > ends:
+                raise _too_slow(limits)
+    # half a recording can be opened as if it were whole
+    if len(content) < min(announced, limits.max_bytes):
+        raise OSError(f"it broke off after {len(content):,} of {announced:,} bytes")
+    return bytes(content)
+
+
+def _too_slow(limits: Limits) -> TimeoutError:
+    return TimeoutError(f"it has not come whole within {limits.total_timeout:g} seconds")
+
+
+def _about_proxies(limits: Limits) -> str:
+    if limits.allow_private_urls or not urllib.request.getproxies().keys() & {"http", "https", "all"}:
+        return ""
+    return " What a proxy connects to cannot be checked: it is used with allow_private_urls=True only."
+
+
+def _opener(limits: Limits) -> urllib.request.OpenerDirector:
+    # only the web: urllib's own opener also follows redirects to files and FTP servers
+    opener = urllib.request.OpenerDirector()
+    ways: tuple[type[urllib.request.BaseHandler], ...] = (PublicHTTPHandler, PublicHTTPSHandler)
+    if limits.allow_private_urls:
+        ways = (urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler)
+    for handler in (
+        *ways,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener

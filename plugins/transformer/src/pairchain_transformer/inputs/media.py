@@ -1,0 +1,323 @@
+"""Images, audio and video as users name them, opened into what a processor reads, within limits."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from pairchain.chain.threads import taking_turns
+from pairchain.errors import InputError, MissingPackageError, PluginError
+from pairchain.inputs import images
+from pairchain.inputs.modality import (
+    AUDIO,
+    CONTENT,
+    IMAGE,
+    NAMES,
+    TEXT,
+    VIDEO,
+    Modality,
+    is_frames,
+    is_on_another_machine,
+    is_pair,
+    may_name_medium,
+    modality_of,
+)
+from pairchain_transformer.checkpoint.libraries import missing_part
+from pairchain_transformer.inputs.fetching import Limits, fetched, is_url, short
+
+# Largest file of this machine that is read whole, which of a video nobody does.
+_MOST_LOCAL_BYTES = 2**30
+
+# In all channels: an hour and a half at 16,000 a second, and 400 MB in memory.
+_MOST_SAMPLES = 100_000_000
+
+# How files begin that FFmpeg reads as lists of others: HLS, concat, DASH, SMIL, SDP, and the playlists of players.
+_PLAYLISTS = (b"#ext", b"ffconcat", b"<?xml", b"<mpd", b"<smil", b"<asx", b"v=0", b"[playlist]", b"[reference]")
+
+
+class Opener:
+    """Opens what inputs name, for one model; in a ``with`` block, which ends when the opened inputs were read.
+
+    Args:
+        supported: What the model takes; a text that looks like a path stays a text for a model that takes only text.
+        sampling_rate: Samples a second that the model's audio must have, or None if it takes no audio.
+        limits: What may be opened and fetched.
+    """
+
+    def __init__(self, supported: Sequence[Modality], sampling_rate: int | None, limits: Limits) -> None:
+        self.supported = supported
+        self.sampling_rate = sampling_rate
+        self.limits = limits
+        self._openers: dict[str, Callable[[Any], Any]] = {IMAGE: self._image, AUDIO: self._audio, VIDEO: self._video}
+        self._opened: dict[tuple[str, str], Any] = {}
+        self._files = ExitStack()
+
+    def __enter__(self) -> Opener:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._files.close()
+
+    def open(self, items: Sequence[Any]) -> list[Any]:
+        """Return inputs with every medium in them opened, each under its modality.
+
+        Images become PIL images, audio arrays, and videos arrays, lists of frames or paths of files; one that comes
+        with metadata becomes a dict of ``array`` and ``video_metadata``. A text that could name a medium, and does not,
+        becomes a dict of ``text``, so that it is not looked at again.
+
+        Raises:
+            InputError: A file or URL cannot be opened, or audio has another sampling rate than the model's; it says
+                of which input.
+            PluginError: Opening one needs a package that is not installed.
+        """
+        return [self._item(item, index) for index, item in enumerate(items)]
+
+    def _item(self, item: Any, index: int) -> Any:
+        if is_pair(item):
+            return tuple(self._side(side, index, element) for element, side in enumerate(item))
+        if isinstance(item, list):
+            with _about(index):
+                return [{**message, "content": self._content(message["content"])} for message in item]
+        return self._side(item, index)
+
+    def _side(self, side: Any, index: int, element: int | None = None) -> Any:
+        found = modality_of(side, self.supported)
+        if found == TEXT and isinstance(side, str):
+            return {TEXT: side} if may_name_medium(side, self.supported) else side
+        with _about(index, element):
+            if isinstance(side, Mapping) and set(side) <= set(CONTENT):
+                return {kind: self._several(value, kind) for kind, value in side.items()}
+            return {found: self._several(side, found)} if found in self._openers else side
+
+    def _content(self, content: Any) -> Any:
+        if isinstance(content, str):
+            return content
+        return [self._part(part) for part in content]
+
+    def _part(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        kind = part.get("type", TEXT)
+        key = next((key for key in (kind, *NAMES) if key in part), None)
+        if kind == TEXT or key is None:
+            return part
+        value = part[key]
+        if key == "base64" and not value.startswith("data:"):
+            value = f"data:{kind}/*;base64,{value}"
+        # the library would open what stands under another name itself, without limits
+        return {**{name: other for name, other in part.items() if name not in NAMES}, kind: self._several(value, kind)}
+
+    def _several(self, value: Any, kind: Any) -> Any:
+        frames = kind == VIDEO and is_frames(value)
+        if (isinstance(value, (list, tuple)) and not frames) or getattr(value, "ndim", 0) == 5:
+            return [self._value(one, kind) for one in value]
+        return self._value(value, kind)
+
+    def _value(self, value: Any, kind: str) -> Any:
+        if kind not in self._openers:
+            return value
+        if not isinstance(value, str):
+            return self._openers[kind](value)
+        # a query that names a medium stands in every pair of a batch
+        if (kind, value) not in self._opened:
+            self._opened[kind, value] = self._openers[kind](value)
+        return self._opened[kind, value]
+
+    def _image(self, value: Any) -> Any:
+        if getattr(value, "ndim", 0) == 2:
+            return torch.stack([value] * 3) if isinstance(value, torch.Tensor) else np.stack([value] * 3, axis=-1)
+        if not isinstance(value, str):
+            return _decoded_image(value)
+        with self._opened_file(value, IMAGE) as file:
+            try:
+                return images.opened(file, f"the image {short(value)}")
+            except MissingPackageError as error:
+                raise missing_part(error) from error
+
+    def _audio(self, value: Any) -> Any:
+        rate = None
+        if isinstance(value, Mapping):
+            value, rate = value["array"], value["sampling_rate"]
+        elif isinstance(value, str):
+            with self._opened_file(value, AUDIO) as file:
+                value, rate = _decoded_audio(file, value)
+        elif type(value).__name__ == "AudioDecoder":
+            with taking_turns([value]):
+                samples = value.get_all_samples()
+            value, rate = samples.data.mean(dim=0), samples.sample_rate
+        if rate is not None and self.sampling_rate is not None and rate != self.sampling_rate:
+            raise InputError(
+                f"the audio has {rate} samples a second, and this model takes {self.sampling_rate}.",
+                next_step=f"resample it to {self.sampling_rate} first, for example with scipy.signal.resample_poly.",
+            )
+        if isinstance(value, torch.Tensor):
+            # numpy has no bfloat16
+            value = value.detach().cpu().float().numpy() if value.is_floating_point() else value.cpu().numpy()
+        samples = np.asarray(value)
+        if samples.dtype.kind != "f" or not samples.size:
+            raise InputError(
+                f"the audio is {samples.size} samples of type {samples.dtype}; models take floats from -1 to 1.",
+                next_step="divide the samples of a 16-bit recording by 32768.",
+            )
+        return samples.mean(axis=int(np.argmin(samples.shape))) if samples.ndim == 2 else samples
+
+    def _video(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._video_file(value)
+        if isinstance(value, Mapping):
+            return {**value, "array": self._video(value["array"])}
+        if isinstance(value, (list, tuple)):
+            return [self._value(frame, IMAGE) for frame in value]
+        if type(value).__name__ == "VideoDecoder":
+            told = value.metadata
+            metadata = {"fps": told.average_fps, "total_num_frames": told.num_frames, "duration": told.duration_seconds}
+            with taking_turns([value]):
+                return {"array": value.get_frames_in_range(0, len(value)).data, "video_metadata": metadata}
+        return value
+
+    def _video_file(self, name: str) -> str:
+        """Return the path of the file that ``name`` names: the library decodes only the frames it samples."""
+        with self._opened_file(name, VIDEO) as file:
+            _refuse_playlist(file, name)
+            if not isinstance(file, io.BytesIO):
+                return name
+            path = Path(self._files.enter_context(TemporaryDirectory(prefix="pairchain-")), VIDEO)
+            path.write_bytes(file.getbuffer())
+        return str(path)
+
+    def _opened_file(self, name: str, kind: str) -> BinaryIO:
+        """Return an open file of what ``name`` names, which is in memory unless it is a file of this machine."""
+        if is_url(name):
+            return io.BytesIO(fetched(name, self.limits))
+        if _is_data(name):
+            return io.BytesIO(_of_data_url(name))
+        if not self.limits.allow_paths:
+            raise InputError(
+                f"it names the file {short(name)}, and allow_paths is False.",
+                next_step="pass what is in it, {'text': …} if it is a text, or allow_paths=True.",
+            )
+        try:
+            return _local_file(name, most_bytes=None if kind == VIDEO else _MOST_LOCAL_BYTES)
+        except (OSError, ValueError) as error:
+            raise _unopened(kind, name, error) from error
+
+
+def without_marks(item: Any) -> Any:
+    """Return an input with the texts that `Opener.open` put into dicts as they were, for what reads texts alone."""
+    if is_pair(item):
+        return tuple(map(without_marks, item))
+    is_marked = isinstance(item, Mapping) and set(item) == {TEXT} and isinstance(item[TEXT], str)
+    return item[TEXT] if is_marked else item
+
+
+def split_metadata(videos: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any]] | None]:
+    """Return opened videos without what is known of them, and that of each; None if nothing is known of any."""
+    known = [video["video_metadata"] if isinstance(video, Mapping) else None for video in videos]
+    frames = [video["array"] if isinstance(video, Mapping) else video for video in videos]
+    if not any(known):
+        return frames, None
+    return frames, [
+        {"total_num_frames": len(video), "fps": None, "frames_indices": list(range(len(video))), **(metadata or {})}
+        for video, metadata in zip(frames, known, strict=True)
+    ]
+
+
+@contextmanager
+def _about(index: int, element: int | None = None) -> Iterator[None]:
+    """Let errors say which input they are about."""
+    try:
+        yield
+    except InputError as error:
+        error.place(index, element)
+        raise
+
+
+def _is_data(name: str) -> bool:
+    return name.lower().startswith("data:")
+
+
+def _of_data_url(name: str) -> bytes:
+    try:
+        return base64.b64decode("".join(name.partition(",")[2].split()), validate=True)
+    except ValueError as error:
+        raise InputError(
+            f"the data URL {short(name)} is not base64: {error}.", next_step="check where it was cut."
+        ) from error
+
+
+def _local_file(name: str, most_bytes: int | None) -> BinaryIO:
+    """Return a file of this machine, open; a device or a pipe might never end, and a share is of another machine.
+
+    Raises:
+        OSError, ValueError: It cannot be opened, or is none.
+    """
+    if "://" in name:
+        raise ValueError("of addresses, only http and https are fetched")
+    if is_on_another_machine(name):
+        raise ValueError("it is on another machine")
+    found = os.stat(name)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is not a regular file")
+    if most_bytes is not None and found.st_size > most_bytes:
+        raise ValueError(f"it holds more than {most_bytes:,} bytes")
+    return open(name, "rb")
+
+
+def _refuse_playlist(file: BinaryIO, name: str) -> None:
+    """Refuse what a decoder would take for a list of further files and addresses to open."""
+    start = file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(_PLAYLISTS):
+        raise InputError(
+            f"the video {short(name)} is a list of other files or addresses, which are not opened.",
+            next_step="pass the video that it lists.",
+        )
+
+
+def _unopened(kind: str, name: str, error: Exception) -> InputError:
+    return InputError(
+        f"the {kind} {short(name)} cannot be opened: {error}.", next_step="check the path and what is in the file."
+    )
+
+
+def _decoded_image(image: Any) -> Any:
+    """Return an image that was passed, decoded: one that was only opened would be by each thread that looks at it."""
+    images.check_lazy(image)
+    if type(image).__module__.startswith("PIL."):
+        try:
+            with taking_turns([image]):
+                image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"the image that was passed cannot be opened: {error}.", next_step="check the file that it is from."
+            ) from error
+    return image
+
+
+def _decoded_audio(file: BinaryIO, name: str) -> tuple[Any, int]:
+    try:
+        import soundfile
+    except ImportError as error:
+        raise PluginError(
+            f"opening the audio {short(name)} needs the package soundfile.",
+            distribution="pairchain-transformer",
+            next_step="pip install 'pairchain-transformer[audio]', or pass an array.",
+        ) from error
+    try:
+        with soundfile.SoundFile(file) as sound:
+            if sound.frames * sound.channels > _MOST_SAMPLES:
+                raise InputError(
+                    f"the audio {short(name)} has {sound.frames:,} samples in {sound.channels} channels; at most "
+                    f"{_MOST_SAMPLES // 1_000_000} million are decoded.",
+                    next_step="cut it into shorter pieces.",
+                )
+            return sound.read(dtype="float32", always_2d=True).mean(axis=1), sound.samplerate
+    except RuntimeError as error:
+        raise _unopened(AUDIO, name, error) from error

@@ -1,0 +1,244 @@
+"""How inputs are processed: settings of a call over those of a model, and text to tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import BatchEncoding, PreTrainedTokenizerBase
+from transformers.tokenization_utils_base import TruncationStrategy
+
+from pairchain.errors import InputError, nearest, warn
+from pairchain.inputs.batch import is_count
+from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
+from pairchain_transformer.inputs.messages import SIDES
+
+# Groups of settings: those for everything, for each modality, and for the chat template.
+Settings = Mapping[str, dict[str, Any]]
+
+PROCESSING_KEYS = ("common", "text", "audio", "image", "video", "chat_template")
+
+# A way to cut that no tokenizer has: only the document, and never the end of a chat template.
+CUT_DOCUMENT = "document"
+
+DEFAULTS: Settings = {
+    "common": {"return_tensors": "pt"},
+    "text": {"padding": True, "truncation": "longest_first"},
+    "audio": {"padding": True},
+    "image": {},
+    "video": {},
+    "chat_template": {},
+}
+
+
+def settings_of(
+    saved: Mapping[str, Any], given: Mapping[str, Any] | None, *, max_length: int | None, model_type: str
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of one call: those given over those saved with the model over the defaults, key by key.
+
+    Args:
+        saved: Groups of settings saved with the model.
+        given: Groups of settings of the call.
+        max_length: Longest input in tokens for the call; only a group of the call that names one comes before it.
+        model_type: The architecture.
+
+    Raises:
+        InputError: A group has no such name, or the longest length is none.
+    """
+    for key in given or {}:
+        if key not in PROCESSING_KEYS:
+            raise InputError(
+                f"processing_kwargs has no group {key!r}{nearest(key, PROCESSING_KEYS)}.",
+                next_step=f"the groups are {', '.join(PROCESSING_KEYS)}, such as {{'text': {{'max_length': 256}}}}.",
+            )
+    settings = {
+        key: {**DEFAULTS[key], **(saved.get(key) or {}), **((given or {}).get(key) or {})} for key in PROCESSING_KEYS
+    }
+    if model_type in FIXED_LENGTH_AUDIO and "padding" not in {
+        **(saved.get("audio") or {}),
+        **((given or {}).get("audio") or {}),
+    }:
+        settings["audio"]["padding"] = "max_length"
+    if max_length is not None and "max_length" not in ((given or {}).get("text") or {}):
+        settings["text"]["max_length"] = max_length
+    for group in ("text", "common", "chat_template"):
+        if (longest := settings[group].get("max_length")) is not None:
+            settings[group]["max_length"] = check_length(longest, "max_length")
+    return settings
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
+    """Return the tokens of texts or pairs of texts, padded to the longest, in tensors of shape (texts, positions).
+
+    Raises:
+        InputError: A text cannot be cut or padded as the settings ask.
+    """
+    options = tokenizer_options({**settings["text"], **settings["common"]}, both_sides=True)
+    check_can_pad(tokenizer, options["padding"])
+    if cuts(options.get("truncation")):
+        _check_room(tokenizer, texts, options.get("max_length"))
+    try:
+        tokens = tokenizer(list(texts), **options)
+    except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
+        if "Truncation error" not in str(error):
+            raise
+        raise InputError(
+            f"a pair cannot be cut to max_length: {error}",
+            next_step="raise max_length, or use truncation='longest_first', which cuts both sides.",
+        ) from error
+    if cuts(options.get("truncation")) and tokens.is_fast:
+        limit = options.get("max_length") or tokenizer.model_max_length
+        warn_of_losses(_lost_sides(tokens, texts, limit), len(texts), limit)
+    return dict(tokens)
+
+
+def cuts(truncation: Any) -> bool:
+    """Return whether a setting of ``truncation`` cuts what is too long."""
+    return bool(truncation) and truncation != "do_not_truncate"
+
+
+def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
+    """Warn of pairs that lost a whole side: their scores are those of any other text in its place.
+
+    Args:
+        lost: For each side, how many pairs lost it.
+        count: How many pairs there are.
+        limit: The longest length, in tokens, that they lost it to.
+    """
+    if any(lost.values()):
+        told = " and ".join(
+            f"{number} of {count} pairs in a batch lost their whole {side}" for side, number in lost.items() if number
+        )
+        warn(
+            f"{told} to max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
+            "max_length, or shorten what comes first."
+        )
+
+
+def _check_room(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], max_length: int | None) -> None:
+    """Refuse a longest length that a tokenizer fills by itself: it would cut nothing at all.
+
+    Raises:
+        InputError: Naming how many tokens it needs.
+    """
+    limit = max_length or tokenizer.model_max_length
+    own = tokenizer.num_special_tokens_to_add(pair=any(not isinstance(text, str) for text in texts))
+    if limit < own:
+        raise InputError(
+            f"max_length is {limit}, and the tokenizer adds {own} special tokens to each input.",
+            next_step=f"raise max_length, or max_seq_length where it is that, above {own}.",
+        )
+
+
+def _lost_sides(tokens: BatchEncoding, texts: Sequence[Any], limit: int) -> dict[str, int]:
+    """Return how many pairs have no token of their first text left, and how many none of their second."""
+    lost = dict.fromkeys(SIDES, 0)
+    for text, encoding in zip(texts, tokens.encodings or (), strict=False):
+        if isinstance(text, str) or len(encoding) < limit or sum(encoding.attention_mask) < limit:
+            continue
+        left = set(encoding.sequence_ids)
+        for number, side in enumerate(SIDES):
+            lost[side] += bool(text[number].strip()) and number not in left
+    return lost
+
+
+def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[str, Any]:
+    """Return settings of text without what no tokenizer knows.
+
+    Args:
+        settings: Settings of text.
+        both_sides: Whether both sides of a pair are tokenized together, so that one of them can be cut alone.
+    """
+    options = {key: value for key, value in settings.items() if key != "logits_to_keep"}
+    if options.get("truncation") == CUT_DOCUMENT:
+        options["truncation"] = "only_second" if both_sides else "longest_first"
+    return options
+
+
+def check_truncation(value: Any) -> None:
+    """Refuse a way to cut that there is not.
+
+    Raises:
+        InputError: Naming those that there are.
+    """
+    ways = ("longest_first", "only_first", "only_second", CUT_DOCUMENT, "do_not_truncate")
+    if value is not None and not isinstance(value, (bool, TruncationStrategy)) and value not in ways:
+        raise InputError(
+            f"there is no truncation {value!r}{nearest(str(value), ways)}.",
+            next_step=f"choose among {', '.join(ways)}, True and False.",
+        )
+
+
+def check_can_pad(tokenizer: PreTrainedTokenizerBase, padding: Any) -> None:
+    """Refuse to pad with a tokenizer that has nothing to pad with.
+
+    Raises:
+        InputError: Naming what to pad with.
+    """
+    if tokenizer.pad_token is None and padding not in (False, None, "do_not_pad"):
+        raise InputError(
+            "the tokenizer names no padding token, without which pairs of several lengths cannot run together.",
+            next_step=f"name one when loading: processor_kwargs={{'pad_token': {tokenizer.eos_token!r}}}.",
+        )
+
+
+def check_length(value: Any, name: str) -> int:
+    """Return ``value`` if it can be a longest length.
+
+    Raises:
+        InputError: It is no whole number of tokens from one.
+    """
+    if not is_count(value):
+        raise InputError(f"{name} is {value!r}.", next_step="pass a whole number of tokens.")
+    return int(value)
+
+
+def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
+    """Return how many tokens of a prompt, of which ``ids`` are all, stand before each text."""
+    ends_special = int(ids[-1]) in tokenizer.all_special_ids
+    return len(ids) - int(ends_special)
+
+
+def logits_to_keep(settings: Settings) -> int:
+    """Return at how many last positions the head is computed; 0 means all.
+
+    Raises:
+        InputError: It is not a whole number from zero.
+    """
+    value = settings["text"].get("logits_to_keep", 1)
+    if not is_count(value, least=0):
+        raise InputError(f"logits_to_keep is {value!r}.", next_step="pass a whole number; 0 keeps every position.")
+    return int(value)
+
+
+def check_not_empty(features: Mapping[str, Any]) -> None:
+    """Refuse inputs without any token, of which there is nothing to score, whatever they are batched with.
+
+    Raises:
+        InputError: An input has none.
+    """
+    mask = features.get("attention_mask")
+    if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
+        return
+    empty = (~mask.bool().any(dim=1)).nonzero().flatten().tolist()
+    if empty:
+        raise InputError(
+            "there are no tokens in it: its texts are empty, or the chat template shows none of them.",
+            next_step="leave it out, or set a chat template that shows its roles.",
+            index=empty[0],
+        )
+
+
+def check_left_padding(features: Mapping[str, Any]) -> None:
+    """Refuse rows that end in padding, for a model whose last position must be a token.
+
+    Raises:
+        InputError: A row does.
+    """
+    mask = features.get("attention_mask")
+    if isinstance(mask, torch.Tensor) and mask.ndim == 2 and not bool(mask[:, -1].all()):
+        raise InputError(
+            "an input ends in padding, and the score of this model is read at its last position.",
+            next_step="pad on the left: leave padding_side='left', as it was when the model was loaded.",
+        )

@@ -1,0 +1,261 @@
+"""Conversations through a chat template to the tensors a model reads, cut where it is safe to cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
+
+from pairchain.errors import InputError, warn
+from pairchain_transformer.inputs import templates
+from pairchain_transformer.inputs.messages import DOCUMENT, SIDES, Conversation, is_text_only, with_metadata_apart
+from pairchain_transformer.inputs.processing import CUT_DOCUMENT, Settings, cuts, warn_of_losses
+
+# Options of tokenization that apply_chat_template takes by name, not among the tokenizer's.
+_SIZE_OPTIONS = frozenset({"padding", "truncation", "max_length", "return_tensors"})
+_NO_SIZE = {"padding": False, "truncation": False}
+
+
+class Renderer:
+    """Renders conversations with one processor's chat template.
+
+    It remembers what it found out of the processor, which must stay as it is, and which no other thread may use.
+
+    Args:
+        processor: A tokenizer, or a processor of several modalities.
+        model: How to call the model in errors.
+        carrying: Gets the templates that are known to carry a pair.
+    """
+
+    def __init__(self, processor: Any, model: str, carrying: dict[str, None]) -> None:
+        self.processor = processor
+        self.model = model
+        self._tails: dict[str, list[int]] = {}
+        self._carrying = carrying
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, on its own or inside the processor."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    def check_pairs(self, conversations: Sequence[Conversation], settings: Settings, style: str) -> None:
+        """Refuse a template that loses one side of a pair; only if there are pairs, and once a template.
+
+        Raises:
+            ChainError: It does.
+        """
+        if not any({*SIDES} <= {message["role"] for message in chat} for chat in conversations):
+            return
+        options = _template_options(settings)
+        key = repr((self.processor.chat_template, sorted(options.items(), key=lambda option: option[0]), style))
+        templates.remembered(self._carrying, key, lambda: self._check_carries_pair(options, style))
+
+    def _check_carries_pair(self, options: Mapping[str, Any], style: str) -> None:
+        templates.check_carries_pair(
+            lambda chat: str(self.processor.apply_chat_template(chat, tokenize=False, **options)),
+            style=style,
+            model=self.model,
+        )
+
+    def render(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
+        """Return the tensors of conversations, of shape (conversations, positions), cut to ``max_length``.
+
+        The template's tail, such as the start of an answer, is never cut: a model reads its score there.
+        """
+        text = {**settings["text"], **_among(settings["chat_template"], _SIZE_OPTIONS)}
+        limit = text.get("max_length") or settings["common"].get("max_length") or self.tokenizer.model_max_length
+        truncation = text.get("truncation")
+        whole = conversations
+        if truncation == "only_second":
+            raise InputError(
+                "a chat template makes one text of both sides, which has no second one for truncation='only_second'.",
+                next_step=f"use truncation={CUT_DOCUMENT!r}, which cuts the document before it is rendered.",
+            )
+        if truncation == CUT_DOCUMENT:
+            conversations = [self._with_shorter_document(chat, limit, settings) for chat in conversations]
+            text["truncation"] = "longest_first"
+        features = self._apply(conversations, {**settings, "text": text})
+        if cuts(truncation):
+            # a tokenizer that cuts on the left leaves the end as it is
+            cuts_end = self.tokenizer.truncation_side == "right"
+            restores = cuts_end and settings["chat_template"].get("restore_suffix", True)
+            unrestored = self._restore_tails(features, conversations, limit, settings) if restores else set()
+            self._warn_of_losses(features, whole, conversations, limit, settings, restores, unrestored)
+        return features
+
+    def token_ids(self, conversation: Conversation, settings: Settings) -> list[int]:
+        """Return the tokens of one conversation, uncut and without padding."""
+        common = {key: value for key, value in settings["common"].items() if key not in _SIZE_OPTIONS}
+        chat_options = {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS}
+        rest = {key: value for key, value in settings["text"].items() if key not in _SIZE_OPTIONS}
+        rest["verbose"] = False
+        ids = self._apply(
+            [conversation],
+            {**settings, "common": common, "chat_template": chat_options, "text": {**rest, **_NO_SIZE}},
+        )["input_ids"]
+        ids = ids.tolist() if isinstance(ids, torch.Tensor) else ids
+        return ids[0] if ids and isinstance(ids[0], list) else ids
+
+    def _apply(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
+        text, common = dict(settings["text"]), dict(settings["common"])
+        text.pop("logits_to_keep", None)
+        options = _template_options(settings)
+        chats = list(conversations)
+        # a processor for images may refuse a batch without any; its tokenizer renders the same
+        if isinstance(self.processor, ProcessorMixin) and not _needs_tokenizer(self.processor, chats):
+            video = dict(settings["video"])
+            options.setdefault("load_audio_from_video", video.pop("load_audio_from_video", False))
+            chats, metadata = with_metadata_apart(chats)
+            if metadata is not None:
+                video.setdefault("video_metadata", metadata)
+            groups = {
+                "text_kwargs": text,
+                "images_kwargs": settings["image"],
+                "audio_kwargs": settings["audio"],
+                "videos_kwargs": video,
+                "common_kwargs": common,
+            }
+            return dict(
+                self.processor.apply_chat_template(
+                    chats,
+                    tokenize=True,
+                    return_dict=True,
+                    return_tensors=common.get("return_tensors"),
+                    processor_kwargs=groups,
+                    **options,
+                )
+            )
+        sizes = {**_among(common, _SIZE_OPTIONS), **_among(text, _SIZE_OPTIONS)}
+        rest = {key: value for key, value in text.items() if key not in _SIZE_OPTIONS}
+        return dict(
+            self.tokenizer.apply_chat_template(
+                chats, tokenize=True, return_dict=True, tokenizer_kwargs=rest, **sizes, **options
+            )
+        )
+
+    def _restore_tails(
+        self, features: Mapping[str, Any], conversations: Sequence[Conversation], limit: int, settings: Settings
+    ) -> set[int]:
+        """Write the template's tail over the last tokens of rows that were cut; return those of which it cannot."""
+        unrestored = set()
+        ids = features.get("input_ids")
+        for row, positions in _cut_rows(features, limit):
+            tail = self._tail(conversations[row], settings)[-len(positions) :]
+            last = positions[len(positions) - len(tail) :]
+            if is_text_only(conversations[row]) or self._markers.isdisjoint(ids[row, last].tolist()):
+                ids[row, last] = torch.tensor(tail, dtype=ids.dtype)
+            elif ids[row, last].tolist() != tail:
+                # a tail over the placeholder of an image would part it from its pixels
+                unrestored.add(row)
+        return unrestored
+
+    @property
+    def _markers(self) -> set[int]:
+        """Tokens that may stand for media."""
+        placeholders = {getattr(self.processor, f"{kind}_token_id", None) for kind in ("image", "audio", "video")}
+        return {*self.tokenizer.all_special_ids, *placeholders - {None}}
+
+    def _tail(self, conversation: Conversation, settings: Settings) -> list[int]:
+        key = templates.shape_of(conversation, {**settings["chat_template"], **settings["text"]})
+        if key not in self._tails:
+            self._tails[key] = templates.tail(lambda chat: self.token_ids(chat, settings), conversation)
+        return self._tails[key]
+
+    def _warn_of_losses(
+        self,
+        features: Mapping[str, Any],
+        whole: Sequence[Conversation],
+        shortened: Sequence[Conversation],
+        limit: int,
+        settings: Settings,
+        restores: bool,
+        unrestored: set[int],
+    ) -> None:
+        cut_rows = {row for row, _ in _cut_rows(features, limit)}
+        lost = dict.fromkeys(SIDES, 0)
+        for row, (chat, rest) in enumerate(zip(whole, shortened, strict=True)):
+            room = limit - (len(self._tail(chat, settings)) if restores and row in cut_rows else 0)
+            for role in lost:
+                if _text_of(chat, role):
+                    lost[role] += not _text_of(rest, role) or (
+                        row in cut_rows and self._tokens_beside(rest, role, settings) >= room
+                    )
+        if unrestored:
+            warn(
+                f"{len(unrestored)} of {len(whole)} pairs in a batch end in media and are longer than "
+                f"max_length={limit}: they lost the end of the chat template, and a model that reads its score there "
+                "reads it elsewhere. Raise max_length, or shorten their texts."
+            )
+        warn_of_losses(lost, len(whole), limit)
+
+    def _tokens_beside(self, conversation: Conversation, role: str, settings: Settings) -> int:
+        """Return how many tokens stand between the text of the first message of a role and the end that is kept."""
+        probes = [self.token_ids(_with_text(conversation, role, text), settings) for text in ("0", "1 2 3 4")]
+        if self.tokenizer.truncation_side == "left":
+            probes = [ids[::-1] for ids in probes]
+        for position, (one, other) in enumerate(zip(*probes, strict=False)):
+            if one != other:
+                return position
+        return min(map(len, probes))
+
+    def _with_shorter_document(self, conversation: Conversation, limit: int, settings: Settings) -> Conversation:
+        """Return the conversation with as much of its document as fits into ``limit`` tokens."""
+        text = _text_of(conversation, DOCUMENT)
+        excess = len(self.token_ids(conversation, settings)) - limit
+        while text and excess > 0:
+            text = self._without_last_tokens(text, excess)
+            conversation = _with_text(conversation, DOCUMENT, text)
+            excess = len(self.token_ids(conversation, settings)) - limit
+        return conversation
+
+    def _without_last_tokens(self, text: str, count: int) -> str:
+        tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        offsets = tokens["offset_mapping"]
+        kept = max(len(offsets) - count, 0)
+        # one character, such as an emoji, may be several tokens: it is kept whole or not at all
+        end = min(offsets[kept - 1][1], offsets[kept][0]) if kept else 0
+        return text[: min(end, len(text) - 1)]
+
+
+def _template_options(settings: Settings) -> dict[str, Any]:
+    # a mask of what an assistant said is for training, and to make one the library switches what all renderings share
+    own = {"restore_suffix", "return_assistant_tokens_mask"}
+    return {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS | own}
+
+
+def _among(values: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key in names}
+
+
+def _needs_tokenizer(processor: Any, conversations: Sequence[Conversation]) -> bool:
+    return type(processor).__name__ == "PaliGemmaProcessor" and all(map(is_text_only, conversations))
+
+
+def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.Tensor]]:
+    """Return the rows that are as long as ``limit``, each with the positions of its tokens."""
+    ids, mask = features.get("input_ids"), features.get("attention_mask")
+    if not isinstance(ids, torch.Tensor) or not isinstance(mask, torch.Tensor) or ids.shape[1] < limit:
+        return []
+    lengths = mask.sum(dim=1)
+    return [(row, mask[row].nonzero().flatten()) for row in (lengths >= limit).nonzero().flatten().tolist()]
+
+
+def _text_of(conversation: Conversation, role: str) -> str:
+    """Return the text of the first message of a role; an empty string if there is none, or if it holds media too."""
+    for message in conversation:
+        if message["role"] == role and is_text_only([message]):
+            content = message["content"]
+            return content if isinstance(content, str) else "".join(part["text"] for part in content)
+    return ""
+
+
+def _with_text(conversation: Conversation, role: str, text: str) -> Conversation:
+    """Return the conversation with another text in the first message of a role."""
+    position = next((index for index, message in enumerate(conversation) if message["role"] == role), None)
+    if position is None:
+        return conversation
+    message = conversation[position]
+    content = text if isinstance(message["content"], str) else [{"type": "text", "text": text}]
+    return [*conversation[:position], {**message, "content": content}, *conversation[position + 1 :]]

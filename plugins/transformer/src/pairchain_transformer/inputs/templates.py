@@ -1,0 +1,160 @@
+"""Chat templates: which form of content they read, whether they carry a pair, and the tail that truncation cuts off.
+
+All three are found by rendering probes and looking at what comes out, never by reading the template's source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from textwrap import indent
+from typing import Any, TypeVar
+
+from pairchain.errors import ChainError
+from pairchain_transformer.inputs.messages import DOCUMENT, QUERY, Conversation
+
+Value = TypeVar("Value")
+
+FLAT, STRUCTURED = "flat", "structured"
+
+# Templates are few; only one that is made anew for every call would fill the memory.
+_MOST_REMEMBERED = 64
+
+_PROBE = "pairchain probe"
+# a pair, then the same with another query, then with another document
+_PAIR_PROBES = (("alpha", "bravo"), ("charlie", "bravo"), ("alpha", "foxtrot"))
+
+_EXAMPLES = {
+    FLAT: '<Query>: {{ messages | selectattr("role", "eq", "query") | map(attribute="content") | first }}\n'
+    '<Document>: {{ messages | selectattr("role", "eq", "document") | map(attribute="content") | first }}',
+    STRUCTURED: '<Query>: {{ (messages | selectattr("role", "eq", "query") | first).content[0].text }}\n'
+    '<Document>: {{ (messages | selectattr("role", "eq", "document") | first).content[0].text }}',
+}
+
+
+def remembered(known: dict[str, Value], key: str, find: Callable[[], Value]) -> Value:
+    """Return what ``known`` has for a key; what ``find`` returns if that is nothing, which it has from then on."""
+    try:
+        return known[key]
+    except KeyError:
+        value = find()
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value
+
+
+def message_format(processor: Any, template: str | None = None) -> str | None:
+    """Return the form of content that a template reads, ``"flat"`` or ``"structured"``; None without a template.
+
+    A template reads a form if a text given in it comes out as itself, not as a printed list. One that reads both takes
+    the flat form when it is a text model's, for that is what its other users pass.
+
+    Args:
+        processor: What renders.
+        template: The template or its name; None for the processor's own.
+    """
+    if not template and not getattr(processor, "chat_template", None):
+        return None
+    for roles in (("user",), (QUERY, DOCUMENT)):
+        flat, structured = (_shows(processor, template, roles, style) for style in (FLAT, STRUCTURED))
+        if flat != structured:
+            return FLAT if flat else STRUCTURED
+        if flat:
+            break
+    return STRUCTURED if _is_multimodal(processor) else FLAT
+
+
+def _is_multimodal(processor: Any) -> bool:
+    return any(hasattr(processor, part) for part in ("image_processor", "feature_extractor", "video_processor"))
+
+
+def _shows(processor: Any, template: str | None, roles: tuple[str, ...], style: str) -> bool:
+    content: Any = _PROBE if style == FLAT else [{"type": "text", "text": _PROBE}]
+    messages = [{"role": role, "content": content} for role in roles]
+    try:
+        rendered = processor.apply_chat_template(messages, chat_template=template, tokenize=False)
+    except Exception:  # a template can raise whatever it likes
+        return False
+    text = rendered if isinstance(rendered, str) else "".join(rendered)
+    return _PROBE in text and f"'{_PROBE}'" not in text and f'"{_PROBE}"' not in text
+
+
+def check_carries_pair(render: Callable[[Conversation], str], *, style: str, model: str) -> None:
+    """Refuse a template in which a pair's query or document gets lost.
+
+    Args:
+        render: Returns a conversation rendered to text, as the real ones will be.
+        style: The form of content it reads.
+        model: How to call the model in the error.
+
+    Raises:
+        ChainError: With a template that would do.
+    """
+    try:
+        base, other_query, other_document = (render(_pair(*texts, style=style)) for texts in _PAIR_PROBES)
+    except Exception as error:  # a template can raise whatever it likes
+        failure = f"it raised {type(error).__name__}: {error}"
+    else:
+        lost = [role for role, text in ((QUERY, other_query), (DOCUMENT, other_document)) if text == base]
+        if not lost:
+            return
+        verb = "does" if len(lost) == 1 else "do"
+        failure = f"the {' and the '.join(lost)} {verb} not appear in what it renders"
+    raise ChainError(
+        f"the chat template of {model} cannot carry a pair: {failure}.",
+        next_step="set one that renders the roles query and document, with processor_kwargs={'chat_template': …} or "
+        f"model.processor.chat_template = …, such as:\n{indent(_EXAMPLES[style], '  ')}",
+    )
+
+
+def carries_pair(processor: Any, style: str) -> bool:
+    """Return whether a pair's query and document both appear in what the processor's template renders."""
+    try:
+        check_carries_pair(
+            lambda chat: str(processor.apply_chat_template(chat, tokenize=False)), style=style, model="the model"
+        )
+    except ChainError:
+        return False
+    return True
+
+
+def _pair(query: str, document: str, *, style: str) -> Conversation:
+    return [{"role": role, "content": _styled(text, style)} for role, text in ((QUERY, query), (DOCUMENT, document))]
+
+
+def _styled(text: str, style: str) -> Any:
+    return text if style == FLAT else [{"type": "text", "text": text}]
+
+
+def skeleton(conversation: Conversation, filler: str) -> Conversation:
+    """Return the conversation with ``filler`` for every content but the system's, which a tail may show."""
+    return [
+        message
+        if message["role"] == "system"
+        else {**message, "content": _styled(filler, FLAT if isinstance(message["content"], str) else STRUCTURED)}
+        for message in conversation
+    ]
+
+
+def tail(token_ids: Callable[[Conversation], list[int]], conversation: Conversation) -> list[int]:
+    """Return the tokens that end every rendering of a conversation of this shape, whatever its content.
+
+    They are the tokens that two renderings with different fillers have in common at their end.
+
+    Args:
+        token_ids: Returns the tokens of a conversation, uncut and without padding.
+        conversation: Any conversation of the shape.
+    """
+    first, second = (token_ids(skeleton(conversation, filler)) for filler in ("0", "1 2 3 4"))
+    common = 0
+    for one, other in zip(reversed(first), reversed(second), strict=False):
+        if one != other:
+            break
+        common += 1
+    # renderings that never differ show no content, so nothing is known of where it ends
+    return first[len(first) - common :] if 0 < common < min(len(first), len(second)) else []
+
+
+def shape_of(conversation: Conversation, options: Mapping[str, Any]) -> str:
+    """Return a key for conversations that share a tail."""
+    return repr((skeleton(conversation, ""), sorted(options.items(), key=lambda option: option[0])))

@@ -1,0 +1,169 @@
+"""A report asks the installed plugins what they would do, and says what keeps one of them from doing it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from custom_models import head, load, run, save_by_hand
+from plugin_folders import importable, install
+
+from pairchain import PairchainError, inspect
+from pairchain.errors import InputError
+from pairchain.looking.inspection import Report
+
+PLUGIN = head() + "\nHead.num_labels = 1\nHead.reads, Head.writes = frozenset({'lengths'}), frozenset({'scores'})\n"
+HOOKS = "from pairchain import hookimpl\nfrom pairchain.facts import Facts\n\n\n@hookimpl\n"
+
+
+def plugin(site: Path, name: str = "some-head", *, hooks: str = "", provides: bool = True, requires: str = "") -> None:
+    package = name.replace("-", "_")
+    install(
+        site,
+        name,
+        modules={"some.Head": f"{package}:Head"} if provides else None,
+        hooks={"some": f"{package}.hooks"} if hooks else None,
+        requires=[requires] if requires else [],
+        files={f"{package}/__init__.py": PLUGIN, f"{package}/hooks.py": HOOKS + hooks},
+    )
+
+
+def model(folder: Path) -> Path:
+    return save_by_hand(folder, ["lengths.Lengths", "some.Head"], {})
+
+
+def told(report: Report, about: str) -> str:
+    (text,) = [f"{problem.text} {problem.next_step}" for problem in report.problems if problem.about == about]
+    return text
+
+
+def test_a_plugin_tells_of_its_modules_by_a_hook(tmp_path: Path) -> None:
+    facts = "Facts(writes=frozenset({'scores'}), labels=4, summary=f'{type_name} in {source.subfolder}')"
+    plugin(tmp_path / "site", hooks=f"def pairchain_inspect_module(type_name, source):\n    return {facts}\n")
+
+    with importable(tmp_path / "site"):
+        report = inspect(model(tmp_path / "model"))
+
+    assert (report.modules[1].labels, report.modules[1].facts.summary) == (4, "some.Head in 1_Part")
+    assert "scores   4 for each pair" in str(report)
+    assert "the plugin some-head 1.0" in str(report)
+
+
+def test_what_a_plugin_tells_of_another_s_modules_does_not_count(tmp_path: Path) -> None:
+    plugin(tmp_path / "site")
+    plugin(
+        tmp_path / "site",
+        "stranger",
+        provides=False,
+        hooks="def pairchain_inspect_module():\n    return Facts(labels=4)\n",
+    )
+
+    with importable(tmp_path / "site"):
+        report = inspect(model(tmp_path / "model"))
+
+    assert report.modules[1].labels is None
+
+
+def test_a_hook_that_fails_is_noted_and_nothing_else(tmp_path: Path) -> None:
+    plugin(tmp_path / "site", hooks="def pairchain_inspect_module():\n    raise KeyError('oh')\n")
+
+    with importable(tmp_path / "site"):
+        report = inspect(model(tmp_path / "model"))
+
+    assert "pairchain_inspect_module: KeyError: 'oh'" in told(report, "note")
+    assert [problem.about for problem in report.failures] == ["trust"]
+
+
+def test_a_type_that_a_hook_may_know_is_noted(tmp_path: Path) -> None:
+    known = "    from some_head import Head\n    return Head if type_name == 'some.Head' else None\n"
+    plugin(tmp_path / "site", provides=False, hooks=f"def pairchain_resolve_type(type_name):\n{known}")
+    folder = model(tmp_path / "model")
+
+    with importable(tmp_path / "site"):
+        report = inspect(folder)
+        load(folder)
+
+    assert "whether some-head provides the type 'some.Head' shows when it is loaded" in told(report, "note")
+    assert [problem.about for problem in report.failures] == ["trust"]
+
+
+def test_a_type_that_a_hook_will_know_is_told_with_the_distribution_that_has_it(tmp_path: Path) -> None:
+    foreseen = "def pairchain_foresee_type(type_name):\n    return 'pluggy' if type_name == 'some.Head' else None\n"
+    plugin(tmp_path / "site", provides=False, hooks=foreseen)
+
+    with importable(tmp_path / "site"):
+        report = inspect(model(tmp_path / "model"))
+
+    assert (report.modules[1].through, report.modules[1].told_by) == ("pluggy", "some-head")
+    assert [problem.about for problem in report.failures] == ["trust"]
+
+
+def test_a_plugin_for_another_core_fails(tmp_path: Path) -> None:
+    plugin(tmp_path / "site", requires="pairchain-core>=99")
+    folder = model(tmp_path / "model")
+
+    with importable(tmp_path / "site"):
+        report = inspect(folder)
+        with pytest.raises(PairchainError, match="pairchain-core>=99"):
+            load(folder)
+
+    assert "needs pairchain-core>=99" in told(report, "plugin")
+    assert "pip install --upgrade some-head" in told(report, "plugin")
+
+
+def test_two_plugins_for_one_type_fail(tmp_path: Path) -> None:
+    plugin(tmp_path / "site")
+    plugin(tmp_path / "site", "other-head")
+    folder = model(tmp_path / "model")
+
+    with importable(tmp_path / "site"):
+        report = inspect(folder)
+        with pytest.raises(PairchainError, match="2 installed plugins claim"):
+            load(folder)
+
+    assert "other-head 1.0" in told(report, "plugin")
+    assert "some-head 1.0" in told(report, "plugin")
+
+
+REPORTING = """
+import json, sys, pairchain
+
+report = pairchain.inspect(sys.argv[1])
+try:
+    pairchain.CrossEncoder(sys.argv[1], device="cpu")
+    error = ""
+except pairchain.PairchainError as refused:
+    error = str(refused)
+print(json.dumps([report.to_json()["problems"], error]))
+"""
+
+
+@pytest.mark.parametrize("disabled", ["pairchain-dense", "pairchain-transformer"])
+def test_a_plugin_that_is_left_out_fails(disabled: str, pooled: Path, tmp_path: Path) -> None:
+    left_out = f"{disabled},pairchain-sentence-transformers"
+
+    output = run(["-c", REPORTING, str(pooled)], tmp_path, PAIRCHAIN_DISABLE_PLUGINS=left_out)
+
+    problems, error = json.loads(output)
+    (problem,) = [problem for problem in problems if problem["fails"]]
+    assert problem["about"] == "type"
+    for part in (f"provided by {disabled}", f"PAIRCHAIN_DISABLE_PLUGINS={left_out}"):
+        assert part in problem["text"]
+        assert part in error
+
+
+def test_a_bare_checkpoint_that_no_plugin_knows_fails(tmp_path: Path, golden: Path) -> None:
+    folder = golden / "legacy_v3_plain_hf" / "model"
+
+    output = run(["-c", REPORTING, str(folder)], tmp_path, PAIRCHAIN_DISABLE_PLUGINS="pairchain-transformer")
+
+    problems, error = json.loads(output)
+    (problem,) = [problem for problem in problems if problem["fails"]]
+    assert "no installed plugin knows how to load such a checkpoint" in problem["text"]
+    assert "no installed plugin knows how to load such a checkpoint" in error
+
+
+def test_what_is_passed_instead_of_a_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="which is not a class"):
+        inspect(model(tmp_path / "model"), module_classes={"some.Head": "head"})  # type: ignore[dict-item]

@@ -1,0 +1,199 @@
+"""`pairchain new`: what it makes works at once, and what is there stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from environments import environment, pip_install
+from hub_server import HubServer
+from packaging.requirements import Requirement
+from plugin_folders import install, run_python
+from shell import pairchain as run
+
+import pairchain
+from pairchain import CrossEncoder
+from pairchain.errors import InputError
+from pairchain_cli.scaffold.naming import names_of_plugin
+
+PAIR = ("how many people live in berlin ?", "berlin had a population of 3520031 .")
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_plugin_has_all_that_a_package_needs(tmp_path: Path) -> None:
+    ended = run("new", "plugin", "Acme.Head", folder=tmp_path)
+    assert (ended.status, ended.out) == (0, "acme-head\n")
+    assert "pip install -e '.[test]' && pytest" in ended.err
+    assert files_in(tmp_path) == {
+        "acme-head/.github/workflows/tests.yml",
+        "acme-head/.gitignore",
+        "acme-head/README.md",
+        "acme-head/pyproject.toml",
+        "acme-head/src/acme_head/__init__.py",
+        "acme-head/src/acme_head/acme_head.py",
+        "acme-head/src/acme_head/py.typed",
+        "acme-head/tests/test_acme_head.py",
+    }
+    made = tmp_path / "acme-head"
+    assert not any("new" in path.read_text().lower().replace("renew", "") for path in made.rglob("*") if path.is_file())
+    steps = yaml.safe_load((made / ".github/workflows/tests.yml").read_text())["jobs"]["tests"]["steps"]
+    assert steps[-1] == {"run": "pytest"}
+    assert made.stat().st_mode & 0o777 == 0o777 & ~_umask()
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def test_a_plugin_s_package_is_for_the_core_that_it_is_made_with(tmp_path: Path) -> None:
+    run("new", "plugin", "acme-head", "--type", "Cooler", folder=tmp_path)
+    project = tomllib.loads((tmp_path / "acme-head" / "pyproject.toml").read_text())["project"]
+    (requirement,) = map(Requirement, project["dependencies"])
+    assert requirement.name == "pairchain-core"
+    assert requirement.specifier.contains(pairchain.__version__)
+    assert project["entry-points"]["pairchain.modules"] == {
+        "Cooler": "acme_head:Cooler",
+        "acme_head.Cooler": "acme_head:Cooler",
+    }
+
+
+@pytest.mark.slow
+def test_a_new_plugin_is_installed_tested_listed_and_used_at_once(tmp_path: Path, hub: HubServer, golden: Path) -> None:
+    hub.add_repo("google-bert/bert-base-uncased")
+    hub.commit("google-bert/bert-base-uncased", golden / "legacy_v3_plain_hf" / "model")
+    python = environment(tmp_path / "venv")
+    assert run("new", "plugin", "acme-head", folder=tmp_path, python=python).status == 0
+    made = tmp_path / "acme-head"
+
+    pip_install(python, made, editable=True)
+    tested = subprocess.run([python, "-m", "pytest", "-q"], cwd=made, capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert int(re.findall(r"(\d+) passed", tested.stdout)[-1]) > 5
+
+    listed = json.loads(run("plugins", "list", "--json", python=python).out)["plugins"]
+    (own,) = [plugin for plugin in listed if plugin["distribution"] == "acme-head"]
+    assert own["status"] == "ok"
+    assert own["types"]["AcmeHead"] == "acme_head:AcmeHead"
+
+    (code,) = re.findall(r"^```python\n(.*?)^```", (made / "README.md").read_text(), re.M | re.S)
+    subprocess.run([python, "-c", f"{code}\nassert scores.shape == (1,)"], check=True)
+
+
+def test_a_module_s_file_is_saved_beside_the_model_that_has_it(tmp_path: Path, pooled: Path) -> None:
+    ended = run("new", "module", "acme-head", "--folder", tmp_path)
+    assert (ended.status, ended.out) == (0, f"{tmp_path / 'acme_head.py'}\n")
+    program = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+from acme_head import AcmeHead
+from pairchain import CrossEncoder
+from pairchain.errors import InputError
+from pairchain_cli.scaffold.naming import names_of_plugin
+transformer, pooling, _ = CrossEncoder({str(pooled)!r}, device="cpu")
+model = CrossEncoder(modules=[transformer, pooling, AcmeHead(pooling.get_embedding_dimension())], device="cpu")
+model.save_pretrained({str(tmp_path / "model")!r})
+print(float(model.predict({PAIR!r})))
+"""
+    score = float(run_python(program))
+    assert (tmp_path / "model" / "2_AcmeHead" / "acme_head.py").is_file() or (tmp_path / "model/acme_head.py").is_file()
+    again = CrossEncoder(tmp_path / "model", trust_remote_code=True, device="cpu")
+    assert float(again.predict(PAIR)) == pytest.approx(score, abs=1e-6)
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "empty folder", "dangling link"])
+@pytest.mark.parametrize("kind", ["plugin", "module"])
+def test_nothing_is_overwritten(kind: str, there: str, tmp_path: Path) -> None:
+    target = tmp_path / ("acme-head" if kind == "plugin" else "acme_head.py")
+    if there == "file":
+        target.write_text("mine")
+    elif there == "dangling link":
+        target.symlink_to(tmp_path / "nowhere")
+    else:
+        target.mkdir()
+        (target / "mine").touch() if there == "folder" else None
+    before = files_in(tmp_path)
+    ended = run("new", kind, "acme-head", folder=tmp_path)
+    assert (ended.status, ended.out) == (1, "")
+    assert "is there already, and nothing is overwritten" in ended.err
+    assert files_in(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../acme",
+        "/tmp/acme",
+        "acme/head",
+        "..",
+        ".acme",
+        "-acme",
+        "acme-",
+        "acme head",
+        "acme\nhead",
+        "acme\n",
+        "3acme",
+        "äcme",
+        "acme;rm",
+        "$(id)",
+        "a" * 65,
+        "",
+        "json",
+        "Class",
+        "con",
+        "torch",
+        "pairchain",
+        "pairchain-core",
+        "pairchain_dense",
+        "pairchain-Dense",
+    ],
+)
+def test_a_name_that_can_be_none_is_refused(name: str) -> None:
+    with pytest.raises(InputError) as refused:
+        names_of_plugin(name, None)
+    assert refused.value.next_step
+
+
+@pytest.mark.parametrize("name", ["../acme", "acme\x1b[2J", "torch"])
+@pytest.mark.parametrize("kind", ["plugin", "module"])
+def test_with_a_name_that_is_refused_nothing_is_made(kind: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    ended = run("new", kind, "--", name, folder=tmp_path / "here")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith("error: ")
+    assert "\x1b" not in ended.err
+    assert files_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "type_name", ["lower", "Acme.Head", "A-B", "Dense", "None", "Module", "ValueError", "Äcme", "Class"]
+)
+def test_a_type_that_can_be_none_is_refused(type_name: str) -> None:
+    with pytest.raises(InputError):
+        names_of_plugin("acme-head", type_name)
+
+
+def test_a_type_that_an_installed_plugin_provides_is_refused_with_its_name(tmp_path: Path) -> None:
+    install(tmp_path / "site", "zeta-heads", "2.5", modules={"AcmeHead": "zeta:Head"})
+    (tmp_path / "here").mkdir()
+    for kind in ("plugin", "module"):
+        ended = run("new", kind, "acme-head", folder=tmp_path / "here", sites=[tmp_path / "site"])
+        assert ended.status == 1
+        assert "'AcmeHead' is provided by zeta-heads 2.5" in ended.err
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    ended = run("new", "plugin", "acme-head", "--folder", tmp_path / "nowhere")
+    assert ended.status == 1
+    assert "is no folder" in ended.err

@@ -1,0 +1,54 @@
+"""Keeping rows in an output, in a process that kills itself: forked from one that has imported what that takes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+_SERVER = multiprocessing.get_context("forkserver")
+# pyarrow imports pandas, where it is installed, with the first array
+_SERVER.set_forkserver_preload(
+    ["pandas", "pyarrow.parquet", "pairchain_cli.outputs.outputs", "pairchain_cli.rows.reading"]
+)
+
+
+def keep(output: Path, given: Path, *, until: int) -> int:
+    """Return how the process ended that writes ``output``, killed at an event of its files, or never for 0."""
+    process = _SERVER.Process(target=_keep, args=(output, given, until))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _keep(output: Path, given: Path, until: int) -> None:
+    import pyarrow.parquet  # noqa: F401 - its own files are no events
+
+    from pairchain_cli.commands.windows import windows
+    from pairchain_cli.outputs.outputs import keeping
+    from pairchain_cli.outputs.writing import OutputFormat
+    from pairchain_cli.rows.reading import Layout, open_rows
+
+    events = 0
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal events
+        is_ours = any(name in str(arguments[:1]) for name in ("out.", "parquet", "joined"))
+        if event in ("open", "os.rename", "os.remove", "os.truncate", "os.rmdir") and is_ours:
+            events += 1
+            if events == until:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    with open_rows(given, Layout(("query", "document"))) as rows:
+        sys.addaudithook(count)
+        with keeping(output, OutputFormat(output.suffix[1:]), "score", None, {}, resumes=True) as kept:
+            if kept.is_done:
+                kept.forget()
+                return
+            kept.begin(lambda: "a model", rows)
+            for some in windows(rows.rows, 2):
+                kept.write(some, [row.values["id"] / 8 for row in some])
+            kept.finish(rows.columns or ())
