@@ -111,7 +111,7 @@ def tokenizers(session: nox.Session) -> None:
     (place / "four.txt").write_text("".join(f"{name}=={version}\n" for name, version in versions.items()))
     options = ["-q", "-c", str(place / "four.txt")]
     session.run(python, "-m", "pip", "install", *options, *FOUR, *NEEDED_BY_FOUR, external=True)
-    records, part = place / "records", ROOT / "tests/plugins/published_tokenizers.json"
+    records, part = place / "records", ROOT / "tests/plugins/transformer/published_tokenizers.json"
     shutil.rmtree(records, ignore_errors=True)
     options = [option for option in session.posargs if option != "--record"]
     with session.chdir(ROOT / "tests"):

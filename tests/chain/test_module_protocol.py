@@ -257,7 +257,7 @@ def test_a_chain_without_a_transformer_never_imports_that_library(tmp_path: Path
     )
     ran = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[1] / "support",
         capture_output=True,
         text=True,
         check=True,

@@ -259,7 +259,7 @@ def test_no_other_path_is_imported_or_called_even_when_code_is_trusted(tmp_path:
     """)
     ran = subprocess.run(
         [sys.executable, "-c", program, *folders],
-        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])},
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1] / "support")])},
         capture_output=True,
         text=True,
         check=False,

@@ -385,7 +385,7 @@ def test_a_model_card_shows_the_rows_of_a_table(tmp_path: Any) -> None:
 @pytest.mark.slow
 def test_no_library_of_tables_is_imported_to_look_for_one() -> None:
     code = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        "import sys; sys.path.insert(0, 'tests/support')\n"
         "from letters import PAIRS, letters_model\n"
         "print(letters_model().predict({'query': ['a'], 'document': ['bb']}), letters_model().predict(PAIRS))\n"
         "print(sorted({'pandas', 'polars', 'pyarrow', 'datasets'} & set(sys.modules)))"
