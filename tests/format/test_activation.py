@@ -154,20 +154,20 @@ def test_every_torch_activation_can_be_named_by_both_its_paths(name: str) -> Non
     arguments = {"threshold": 0.5, "value": 1.0} if name == "Threshold" else {}
     for path in (f"torch.nn.{name}", f"{cls.__module__}.{name}"):
         assert activation.is_known(path)
-        assert type(activation.build(path, arguments)) is cls
+        assert type(activation.build_activation(path, arguments)) is cls
 
 
 @pytest.mark.parametrize("original", WITH_ARGUMENTS, ids=lambda module: type(module).__name__)
 def test_arguments_of_an_activation_are_kept(original: nn.Module) -> None:
-    path, arguments = activation.describe(original)
-    again = activation.build(path, json.loads(json.dumps(arguments)))
+    path, arguments = activation.describe_activation(original)
+    again = activation.build_activation(path, json.loads(json.dumps(arguments)))
     scores = torch.linspace(-3, 3, 12).reshape(6, 2)
     assert torch.equal(again.eval()(scores), original.eval()(scores))
     assert arguments
 
 
 def test_an_activation_with_its_defaults_is_saved_as_nothing_but_its_path() -> None:
-    assert activation.describe(nn.LeakyReLU()) == ("torch.nn.modules.activation.LeakyReLU", {})
+    assert activation.describe_activation(nn.LeakyReLU()) == ("torch.nn.modules.activation.LeakyReLU", {})
 
 
 def test_a_saved_model_keeps_its_activation_with_its_arguments(classifier: Path, tmp_path: Path) -> None:
@@ -279,4 +279,4 @@ def test_no_other_path_is_imported_or_called_even_when_code_is_trusted(tmp_path:
 )
 def test_an_argument_of_another_kind_is_refused_before_anything_is_scored(name: str, arguments: dict[str, Any]) -> None:
     with pytest.raises(FormatError, match=f"{name} takes no {next(iter(arguments))}="):
-        activation.build(f"torch.nn.{name}", arguments)
+        activation.build_activation(f"torch.nn.{name}", arguments)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairchain.errors import InputError
-from pairchain.inputs.batch import Batch, as_batch, as_documents, size
+from pairchain.inputs.batch import Batch, as_batch, as_documents, input_size
 from pairchain.inputs.modality import check_supported
 
 MESSAGE = {"role": "user", "content": "hello"}
@@ -24,7 +24,7 @@ nested = st.recursive(st.text(max_size=3), lambda inner: st.lists(inner, max_siz
 class Picture:
     """Looks like an image: neither text nor anything that can be iterated."""
 
-    size = (4, 3)
+    input_size = (4, 3)
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_what_is_no_list_of_documents_is_refused(documents: Any) -> None:
     ids=["text", "pair", "conversation", "array", "tensor", "image", "anything"],
 )
 def test_every_input_has_a_size_to_sort_by(item: Any, expected: int) -> None:
-    assert size(item) == expected
+    assert input_size(item) == expected

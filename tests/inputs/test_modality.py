@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from pairchain.errors import InputError
-from pairchain.inputs.modality import check_supported, is_message, is_pair, modality_of, modality_of_pair, parts, shown
+from pairchain.inputs.modality import (
+    check_supported,
+    is_message,
+    is_pair,
+    modality_of,
+    modality_of_pair,
+    modality_parts,
+    shown,
+)
 
 ALL = ["text", "image", "audio", "video", "message"]
 SAID = {"role": "user", "content": "hello"}
@@ -228,7 +236,7 @@ def test_pairs_and_messages_are_told_apart() -> None:
     assert is_pair(("a", "b"))
     assert is_pair([PICTURE, {"text": "b"}])
     assert not any(map(is_pair, [[SAID, SAID], ("a", SAID), ("a",), ("a", "b", "c"), "ab", {"a": 1, "b": 2}]))
-    assert (parts("text"), parts(("image", "text"))) == (("text",), ("image", "text"))
+    assert (modality_parts("text"), modality_parts(("image", "text"))) == (("text",), ("image", "text"))
 
 
 # -- what a model takes --

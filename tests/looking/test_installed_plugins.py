@@ -12,7 +12,7 @@ from plugin_folders import HEAD, canary, importable, install, registry_of
 
 from pairchain import registry
 from pairchain.errors import PluginError, PluginImportError, PluginVersionError
-from pairchain.looking.plugins import Plugin, check, plugins, unmet_requirements
+from pairchain.looking.plugins import Plugin, check_plugin, plugins, unmet_requirements
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_module_and_hooks_that_work_pass(site: Path) -> None:
     hooks = "from pairchain import hookimpl\n@hookimpl\ndef pairchain_chain_loaded(chain): pass\n"
     plugin_with(site, hooks={"acme": "acme_hooks"}, files={"acme.py": HEAD, "acme_hooks.py": hooks})
     for found in only(site).installed.found:
-        check(found, registry_of(site))
+        check_plugin(found, registry_of(site))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_class_that_does_not_work_is_told(site: Path, code: str, error: type[P
     plugin_with(site, code=code)
     (found,) = only(site).types
     with pytest.raises(error, match=cause):
-        check(found, registry_of(site))
+        check_plugin(found, registry_of(site))
 
 
 @pytest.mark.parametrize(
@@ -227,12 +227,12 @@ def test_hooks_that_nobody_would_ask_are_told(site: Path, code: str, cause: str)
     install(site, "acme", hooks={"acme": "acme"}, files={"acme.py": f"from pairchain import hookimpl\n{code}\n"})
     (found,) = only(site).hooks
     with pytest.raises(PluginError, match=cause):
-        check(found, registry_of(site))
+        check_plugin(found, registry_of(site))
 
 
 def test_one_for_another_core_is_refused_before_it_is_imported(site: Path, tmp_path: Path) -> None:
     plugin_with(site, requires=["pairchain-core<0.0.1"], code=canary(tmp_path / "imported"))
     (found,) = only(site).types
     with pytest.raises(PluginVersionError):
-        check(found, registry.default)
+        check_plugin(found, registry.default)
     assert not (tmp_path / "imported").exists()

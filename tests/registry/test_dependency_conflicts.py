@@ -10,7 +10,7 @@ import pytest
 from plugin_folders import importable, install, registry_of
 
 from pairchain.errors import PluginImportError
-from pairchain.registry.conflicts import advice, conflicts
+from pairchain.registry.conflicts import conflict_advice, conflicts
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_conflicts_of_what_a_library_needs_in_turn_are_told(site: Path) -> None:
         "acme-c<4,>=3",
         "2.9",
     )
-    assert advice([absent, outdated]) == "pip install 'absent>=1' 'acme-c<4,>=3'"
+    assert conflict_advice([absent, outdated]) == "pip install 'absent>=1' 'acme-c<4,>=3'"
 
 
 @pytest.mark.parametrize(

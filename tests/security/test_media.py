@@ -155,9 +155,9 @@ def tiled(width: int, height: int) -> bytes:
 
 def test_a_tile_that_is_larger_than_its_image_counts() -> None:
     assert Image.open(io.BytesIO(tiled(4, 4))).size == (4, 4)
-    assert images.opened(tiled(4, 4)).size == (4, 4)
+    assert images.open_image(tiled(4, 4)).size == (4, 4)
     with pytest.raises(InputError, match="16,384 × 16,384 pixels in a tile"):
-        images.opened(tiled(16384, 16384))
+        images.open_image(tiled(16384, 16384))
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -166,7 +166,7 @@ def test_a_frame_that_is_larger_than_its_screen_counts() -> None:
     frame = b"," + struct.pack("<HHHH", 0, 0, 9000, 9000) + b"\0" + b"\x02\x02\x44\x01\0;"
 
     with pytest.raises(InputError, match="9,000 × 9,000 pixels"):
-        images.opened(screen + frame)
+        images.open_image(screen + frame)
 
 
 def test_a_text_that_is_packed_into_an_image_is_not_unpacked_whole() -> None:
@@ -175,7 +175,7 @@ def test_a_text_that_is_packed_into_an_image_is_not_unpacked_whole() -> None:
     content = png(4, 4)
 
     with pytest.raises(InputError, match="cannot be opened"):
-        images.opened(content[:33] + chunk + content[33:])
+        images.open_image(content[:33] + chunk + content[33:])
 
 
 def test_of_an_image_that_moves_the_first_frame_is_seen() -> None:
@@ -183,7 +183,7 @@ def test_of_an_image_that_moves_the_first_frame_is_seen() -> None:
         file = io.BytesIO()
         frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
         frames[0].save(file, kind, save_all=True, append_images=frames[1:])
-        assert images.opened(file.getvalue()).getpixel((0, 0))[0] > 200
+        assert images.open_image(file.getvalue()).getpixel((0, 0))[0] > 200
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has neither")

@@ -8,7 +8,7 @@ from html import escape as escaped
 from typing import TYPE_CHECKING
 
 from pairchain.gauges import growth_of, peaks_of
-from pairchain.text.units import duration, on_one_line, size
+from pairchain.text.units import bytes_in_words, duration, on_one_line
 from pairchain.tracing import Batch, Step
 from pairchain.watched_features import Feature
 
@@ -180,7 +180,7 @@ def _told(module: ModuleSummary) -> Iterator[str]:
         yield f"asked for no more than {', '.join(module.asked_for)}"
     for text, count in module.notes.items():
         yield text if count == 1 else f"{text} ({count} times)"
-    memory = [f"wrote {size(module.bytes_written)}"] if module.bytes_written else []
+    memory = [f"wrote {bytes_in_words(module.bytes_written)}"] if module.bytes_written else []
     memory += _memory(module.growth, module.peaks)
     if memory:
         yield f"memory: {'; '.join(memory)}"
@@ -188,10 +188,10 @@ def _told(module: ModuleSummary) -> Iterator[str]:
 
 def _memory(growth: Mapping[str, int], peaks: Mapping[str, int]) -> Iterator[str]:
     for name, peak in peaks.items():
-        yield f"{size(peak)} at its peak on {name}, beside what was there"
+        yield f"{bytes_in_words(peak)} at its peak on {name}, beside what was there"
     for name, more in growth.items():
         if name not in peaks:
-            change = f"{'grew' if more > 0 else 'shrank'} by {size(abs(more))}" if more else "did not grow"
+            change = f"{'grew' if more > 0 else 'shrank'} by {bytes_in_words(abs(more))}" if more else "did not grow"
             yield f"the {name} {change}"
 
 

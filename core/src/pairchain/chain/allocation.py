@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pairchain.errors import FormatError
-from pairchain.text.units import size
+from pairchain.text.units import bytes_in_words
 
 # Weights may be kept in an eighth of the bytes that they take in memory, and a module may have more than its weights.
 _TIMES = 8
@@ -43,7 +43,7 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if self._left < 0:
                 raise FormatError(
                     f"{self._shown} asks for a tensor of the shape {_short(shape)}; the weights beside it are so small "
-                    f"that the module should take {size(self._most)} at most.",
+                    f"that the module should take {bytes_in_words(self._most)} at most.",
                     next_step="the configuration and the weights come from different models; fetch both again.",
                 )
         return func(*args, **keywords)

@@ -12,7 +12,7 @@ from torch import nn
 
 from pairchain.chain import flow
 from pairchain.chain.device import device_of, is_dispatched, settle
-from pairchain.chain.flow import called, check_features
+from pairchain.chain.flow import check_features, module_label
 from pairchain.chain.module import Features, InputModule, missing_methods
 from pairchain.chain.parts import is_watched
 from pairchain.chain.tree import tree_of
@@ -248,7 +248,7 @@ def check_modules(modules: Mapping[str, Any]) -> None:
         if not position and not absent and not isinstance(module, InputModule) and not hasattr(module, "preprocess"):
             absent = ["preprocess, which the first module needs to read the inputs"]
         if absent:
-            raise ChainError(f"{called(name, module)} is not a module: it lacks {', '.join(absent)}.")
+            raise ChainError(f"{module_label(name, module)} is not a module: it lacks {', '.join(absent)}.")
     check_features(modules)
 
 

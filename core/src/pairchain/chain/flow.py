@@ -49,7 +49,7 @@ def flow_of(modules: NamedModules) -> Flow:
         if writes is None:
             return Flow(frozenset(needed), None)
         if unnamed := [feature for feature in writes if not isinstance(feature, str)]:
-            raise ChainError(f"{called(name, module)} writes {unnamed[0]!r}, which is no feature's name.")
+            raise ChainError(f"{module_label(name, module)} writes {unnamed[0]!r}, which is no feature's name.")
         written |= set(writes)
     return Flow(frozenset(needed), frozenset(written))
 
@@ -67,7 +67,7 @@ def check_features(modules: NamedModules) -> None:
             return
         if absent := sorted(set(getattr(module, "reads", None) or ()) - written):
             raise ChainError(
-                f"{called(name, module)} reads {', '.join(map(repr, absent))}, which no module before it writes; "
+                f"{module_label(name, module)} reads {', '.join(map(repr, absent))}, which no module before it writes; "
                 f"written so far: {', '.join(sorted(written)) or 'nothing'}.",
                 next_step="put a module that writes it before, or let this one read another feature.",
             )
@@ -157,11 +157,11 @@ def forward_through(
         given = {key: value for key, value in keywords.items() if key in asked}
         given |= told_what_is_read(module, row[place:], read_after)
         features = brought_to(features, device_of(module))
-        with noting_origin(type(module), called=called(name, module)):
+        with noting_origin(type(module), called=module_label(name, module)):
             features = tracing.watched(module, name)(features, **given)
         if not isinstance(features, Mapping):
             raise ChainError(
-                f"{called(name, module)} returned {type(features).__name__}.",
+                f"{module_label(name, module)} returned {type(features).__name__}.",
                 next_step="let its forward return the features.",
             )
     return features
@@ -207,7 +207,7 @@ def _parameters_of_function(function: Any) -> tuple[inspect.Parameter, ...]:
     return tuple(inspect.signature(function).parameters.values())
 
 
-def called(name: str, module: Any) -> str:
+def module_label(name: str, module: Any) -> str:
     """Return how an error calls a module."""
     return f"module {name}, {type(module).__name__}"
 

@@ -49,7 +49,7 @@ def refuse_random_weights(modules: Iterable[Any]) -> None:
             )
 
 
-def shown(weights: Iterable[str]) -> str:
+def shown_weights(weights: Iterable[str]) -> str:
     """Return the first names of weights, and how many more there are."""
     names = sorted(weights)
     more = len(names) - _MOST_SHOWN

@@ -48,7 +48,7 @@ def weights_file(source: Source) -> Path | None:
     """Return the local copy of the file that `read_weights` reads, or None if it reads none."""
     if (path := source.file(SAFETENSORS_FILE)) is not None:
         return path
-    return source.file(PICKLE_FILE) if policies.current().allow_pickle else None
+    return source.file(PICKLE_FILE) if policies.current_policy().allow_pickle else None
 
 
 def refuse_pickle(source: Source, path: str) -> None:
@@ -57,7 +57,7 @@ def refuse_pickle(source: Source, path: str) -> None:
     Raises:
         PickleRefusedError: It does not.
     """
-    if not policies.current().allow_pickle:
+    if not policies.current_policy().allow_pickle:
         raise PickleRefusedError(
             f"the weights are a pickle, {source.path_of(path)}, and reading a pickle can run code.",
             where=str(source),

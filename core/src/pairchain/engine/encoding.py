@@ -9,12 +9,12 @@ from typing import Any
 
 from pairchain import tracing
 from pairchain.chain.chain import ModuleChain
-from pairchain.chain.flow import SCORES, call_with, called, parameter_names
+from pairchain.chain.flow import SCORES, call_with, module_label, parameter_names
 from pairchain.chain.module import Features
 from pairchain.chain.parts import told_what_is_read
 from pairchain.code.importing import noting_origin
 from pairchain.errors import ChainError, InputError
-from pairchain.inputs.batch import size
+from pairchain.inputs.batch import input_size
 from pairchain.inputs.modality import shown
 
 
@@ -105,7 +105,7 @@ def encode_with(
     told = {name: what for name, what in told_what_is_read(module, readers, read_after).items() if name in names}
     encoded: list[Encoded] | None = call_with(module.encode, module, inputs, prompt, {**keywords, **told})
     if encoded is not None:
-        _check_one_each(encoded, inputs, called("0", module))
+        _check_one_each(encoded, inputs, module_label("0", module))
     return encoded
 
 
@@ -124,7 +124,7 @@ def not_encoded(module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any])
         InputError: An input fits into no batch; its index is that in ``inputs``.
     """
     return [
-        Encoded(item, size(item), _key(module, item, position, keywords), is_counted=False)
+        Encoded(item, input_size(item), _key(module, item, position, keywords), is_counted=False)
         for position, item in enumerate(inputs)
     ]
 

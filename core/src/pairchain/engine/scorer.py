@@ -127,7 +127,7 @@ class Scorer(ModuleChain):
             self._num_labels = results.labels_in(scores)
             scores = results.finish(
                 scores,
-                self._activation_for(scores) if activation_fn is None else activation.checked(activation_fn),
+                self._activation_for(scores) if activation_fn is None else activation.checked_activation(activation_fn),
                 apply_softmax=bool(apply_softmax),
                 allow_non_finite=allow_non_finite,
             )
@@ -378,7 +378,7 @@ class Scorer(ModuleChain):
 
     @activation_fn.setter
     def activation_fn(self, value: Activation | None) -> None:
-        self.__dict__["_activation"] = None if value is None else activation.checked(value)
+        self.__dict__["_activation"] = None if value is None else activation.checked_activation(value)
 
     def _activation_for(self, scores: torch.Tensor) -> Activation:
         chosen: Activation | None = self.__dict__["_activation"]

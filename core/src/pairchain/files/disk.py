@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pairchain.errors import SaveError
-from pairchain.text.units import size
+from pairchain.text.units import bytes_in_words
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REASONS = {
@@ -58,7 +58,8 @@ def telling_refusals(place: Path, *, needs: int = 0) -> Iterator[None]:
 def _refused(place: Path, number: int, needs: int, free: int | None) -> SaveError:
     room = ""
     if number in _FULL and free is not None:
-        room = f" {f'The weights alone take {size(needs)}, and ' if needs else ''}{size(free)} is free."
+        said = f"The weights alone take {bytes_in_words(needs)}, and " if needs else ""
+        room = f" {said}{bytes_in_words(free)} is free."
     return SaveError(
         f"cannot save to {str(place)!r}: {_REASONS[number]}.{room} What was there before is unchanged.",
         place=str(place),

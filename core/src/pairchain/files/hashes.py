@@ -54,7 +54,7 @@ class FileHashes:
 
     def changed(self) -> list[str]:
         """Return the paths of files that are there now and were not, and of those that were read and are others now."""
-        added = {path for path in self.source.files() if counts(path, self.homes)} - self.digests.keys()
+        added = {path for path in self.source.files() if is_read_by_loads(path, self.homes)} - self.digests.keys()
         return sorted(added | {path for path, (local, was) in self.read.items() if identity(local) != was})
 
 
@@ -72,7 +72,7 @@ def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHa
     """
     source = source.listed()
     files = source.files()
-    paths = [path for path in sorted(files) if counts(path, homes)]
+    paths = [path for path in sorted(files) if is_read_by_loads(path, homes)]
 
     digests: dict[str, str] = _linked_folders(source)
     unreadable: dict[str, str] = {}
@@ -83,7 +83,7 @@ def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHa
         try:
             path.encode()
             local = source.cached(path)
-            if known and local is None and (not read or is_for_others(path, files, homes)):
+            if known and local is None and (not read or is_for_other_libraries(path, files, homes)):
                 digests[path] = known
                 return
             local = local or source.require(path)
@@ -114,7 +114,7 @@ def identity(path: Path) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def counts(path: str, homes: Collection[str]) -> bool:
+def is_read_by_loads(path: str, homes: Collection[str]) -> bool:
     """Return whether loading may read the file at ``path``; whatever is in a module's own folder counts."""
     if _is_in(path, homes):
         return True
@@ -124,7 +124,7 @@ def counts(path: str, homes: Collection[str]) -> bool:
     return bool(folders) or not _matches(name.lower(), _TEXTS)
 
 
-def is_for_others(path: str, files: Collection[str], homes: Collection[str]) -> bool:
+def is_for_other_libraries(path: str, files: Collection[str], homes: Collection[str]) -> bool:
     """Return whether the file at ``path``, one of ``files``, is one that nothing here reads."""
     file = PurePosixPath(path)
     if _matches(file.name, _PICKLED_WEIGHTS):

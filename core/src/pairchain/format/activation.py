@@ -31,7 +31,7 @@ _COUNTS = {"dim": range(-2, 2), "num_parameters": range(1, 2**20)}
 _LARGEST = torch.finfo(torch.float32).max
 
 
-def checked(activation: Activation) -> Activation:
+def checked_activation(activation: Activation) -> Activation:
     """Return ``activation`` if it can be applied to scores.
 
     Raises:
@@ -45,7 +45,7 @@ def checked(activation: Activation) -> Activation:
     return activation
 
 
-def describe(activation: Activation) -> tuple[str, dict[str, Any]]:
+def describe_activation(activation: Activation) -> tuple[str, dict[str, Any]]:
     """Return the dotted path of ``activation`` and those of its arguments that are not the defaults.
 
     Raises:
@@ -73,8 +73,8 @@ def settings_of(activation: Activation | None) -> dict[str, Any]:
     """
     if activation is None:
         return {}
-    path, arguments = describe(activation)
-    fresh = build(path, arguments).state_dict()
+    path, arguments = describe_activation(activation)
+    fresh = build_activation(path, arguments).state_dict()
     if any(not torch.equal(value.cpu(), fresh[name]) for name, value in activation.state_dict().items()):  # type: ignore[attr-defined]
         raise FormatError(
             f"the weights of the activation {path} were trained, and a saved model's settings hold no weights.",
@@ -83,7 +83,9 @@ def settings_of(activation: Activation | None) -> dict[str, Any]:
     return {"activation_fn": path, "activation_arguments": arguments}
 
 
-def build(path: str, arguments: Mapping[str, Any] | None = None, *, shown_as: str = "activation_fn") -> nn.Module:
+def build_activation(
+    path: str, arguments: Mapping[str, Any] | None = None, *, shown_as: str = "activation_fn"
+) -> nn.Module:
     """Return the activation that a saved model names.
 
     Args:

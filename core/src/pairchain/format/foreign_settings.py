@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from pairchain.files.hashes import counts
+from pairchain.files.hashes import is_read_by_loads
 from pairchain.files.source import Source
 
 
@@ -49,7 +49,7 @@ class ForeignSettings:
 
         What such a setting names can name further files, so all of them count, except for those that no load reads.
         """
-        paths = sorted(path for path in self.source.files() if counts(path, ()))
+        paths = sorted(path for path in self.source.files() if is_read_by_loads(path, ()))
         lines = []
         for path in paths:
             with self.source.require(path).open("rb") as file:

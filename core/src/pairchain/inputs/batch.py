@@ -139,14 +139,14 @@ def checked_count(value: Any, name: str, *, least: int = 1, next_step: str = "pa
     return int(value)
 
 
-def size(item: Any) -> int:
+def input_size(item: Any) -> int:
     """Return a rough size of an input for ordering: characters of text, elements of arrays."""
     if isinstance(item, str):
         return len(item)
     if isinstance(item, (list, tuple)):
-        return sum(size(element) for element in item)
+        return sum(input_size(element) for element in item)
     if isinstance(item, Mapping):
-        return sum(size(value) for key, value in item.items() if key != "role")
+        return sum(input_size(value) for key, value in item.items() if key != "role")
     elements = getattr(item, "size", 1)
     if callable(elements):
         return int(item.numel())

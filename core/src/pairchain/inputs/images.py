@@ -20,7 +20,7 @@ _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _ALSO = ("MPO",)
 
 
-def opened(file: BinaryIO | bytes, called: str = "the image") -> Any:
+def open_image(file: BinaryIO | bytes, called: str = "the image") -> Any:
     """Return the first frame of an image file as a PIL image in RGB; nothing is decoded of one that is refused.
 
     Args:
@@ -53,7 +53,7 @@ def opened(file: BinaryIO | bytes, called: str = "the image") -> Any:
         ) from error
 
 
-def check_lazy(image: Any) -> None:
+def check_lazy_image(image: Any) -> None:
     """Refuse a PIL image that is not decoded yet, if it could not be opened here; decoding is what it would cost.
 
     Raises:

@@ -97,7 +97,7 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def parts(modality: Modality) -> tuple[str, ...]:
+def modality_parts(modality: Modality) -> tuple[str, ...]:
     """Return the single modalities that ``modality`` is made of."""
     return (modality,) if isinstance(modality, str) else modality
 
@@ -124,7 +124,7 @@ def modality_of_pair(item: Any, supported: Iterable[Modality] = (TEXT,)) -> Moda
     found: set[str] = set()
     for position, side in enumerate(item):
         try:
-            found.update(parts(modality_of(side, supported)))
+            found.update(modality_parts(modality_of(side, supported)))
         except InputError as error:
             raise InputError(f"element {position} of a pair {error.what}", next_step=error.next_step) from error
     return found.pop() if len(found) == 1 else tuple(sorted(found))
@@ -141,8 +141,8 @@ def check_supported(items: Sequence[Any], supported: Sequence[Modality]) -> None
     Raises:
         InputError: Naming the first input that it cannot take, what that is, and what it can.
     """
-    taken = {part for modality in supported for part in parts(modality)} | {TEXT}
-    listed = ", ".join("+".join(parts(modality)) for modality in supported)
+    taken = {part for modality in supported for part in modality_parts(modality)} | {TEXT}
+    listed = ", ".join("+".join(modality_parts(modality)) for modality in supported)
     for index, item in enumerate(items):
         try:
             if is_pair(item):
@@ -177,11 +177,11 @@ def _check_side(side: Any, supported: Sequence[Modality], taken: set[str], liste
             f"is an array of two dimensions, which counts as audio; this model takes {listed}.",
             next_step="pass a greyscale image as {'image': array}.",
         )
-    _check_parts(set(parts(found)), taken, listed)
+    _check_parts(set(modality_parts(found)), taken, listed)
     if isinstance(side, Mapping) and "array" not in side:
         _check_values(side)
     if found != TEXT and MESSAGE not in taken:
-        raise _refusal(f"is {' and '.join(parts(found))}, which needs a chat template in a pair", listed)
+        raise _refusal(f"is {' and '.join(modality_parts(found))}, which needs a chat template in a pair", listed)
 
 
 def _check_parts(found: set[str], taken: set[str], listed: str) -> None:
@@ -232,7 +232,7 @@ def _of_text(value: str, supported: Iterable[Modality]) -> str:
 
 def _named_by(text: str, supported: Iterable[Modality]) -> str | None:
     """Return what a text names if it is a data URL of an image, a URL, or the path of a file that is there."""
-    taken = {part for modality in supported for part in parts(modality)}
+    taken = {part for modality in supported for part in modality_parts(modality)}
     lowered = text.lower()
     if IMAGE in taken and lowered.startswith("data:image/"):
         return IMAGE

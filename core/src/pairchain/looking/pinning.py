@@ -14,7 +14,7 @@ from pairchain.code.bundle import Code
 from pairchain.code.importing import code_of
 from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, warn
 from pairchain.facts import ADAPTED, TOKENIZER
-from pairchain.files.hashes import FileHashes, file_hashes, is_for_others
+from pairchain.files.hashes import FileHashes, file_hashes, is_for_other_libraries
 from pairchain.files.hub_names import full_name
 from pairchain.files.source import Source, open_source
 from pairchain.files.staging import read_json_object, write_aside, write_json
@@ -364,7 +364,7 @@ def _file_differences(
         if before is None:
             lines.append(f"{kind} {shown} is not in the lock")
         elif now is None:
-            if not is_for_others(name, locked.keys(), homes):
+            if not is_for_other_libraries(name, locked.keys(), homes):
                 lines.append(f"{kind} {shown} is in the lock, and is not here")
         elif before != now:
             lines.append(f"{kind} {shown} changed: its SHA-256 is {now[:12]}…, not {before[:12]}…")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pairchain.errors import PluginError, PluginVersionError
 from pairchain.registry import Registry, default
-from pairchain.registry.conflicts import advice, conflicts
+from pairchain.registry.conflicts import conflict_advice, conflicts
 from pairchain.registry.discovery import (
     DISABLE_VARIABLE,
     HOOKS_GROUP,
@@ -118,7 +118,7 @@ def plugins(registry: Registry = default) -> tuple[Plugin, ...]:
     return tuple(_plugin(one, registry) for one in registry.installed())
 
 
-def check(found: Found, registry: Registry = default) -> None:
+def check_plugin(found: Found, registry: Registry = default) -> None:
     """Import what ``found`` announces, and check that it is what it should be.
 
     Raises:
@@ -143,7 +143,7 @@ def check(found: Found, registry: Registry = default) -> None:
 def unmet_requirements(plugin: Plugin) -> list[Fault]:
     """Return what a plugin, and each library that it needs, requires and does not find installed in that version."""
     return [
-        Fault(f"{conflict}.", advice([conflict]), fails=False, about="requirement")
+        Fault(f"{conflict}.", conflict_advice([conflict]), fails=False, about="requirement")
         for conflict in conflicts(plugin.name, plugin.installed.metadata)
     ]
 

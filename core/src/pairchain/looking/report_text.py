@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pairchain.code.bundle import Code
 from pairchain.format import headers
 from pairchain.registry.discovery import installed_version
-from pairchain.text.units import on_one_line, size
+from pairchain.text.units import bytes_in_words, on_one_line
 from pairchain.trust.policies import described
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def weights_text(weights: Weights) -> str:
         dtypes = headers.shown_dtype(names[0])
     else:
         dtypes = ", ".join(f"{headers.shown_dtype(name)} {count:,}" for name, count in weights.parameters.items())
-    return f"{weights.total:,} parameters ({dtypes}), {size(weights.bytes)}"
+    return f"{weights.total:,} parameters ({dtypes}), {bytes_in_words(weights.bytes)}"
 
 
 def to_json(report: Report) -> dict[str, Any]:

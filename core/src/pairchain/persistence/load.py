@@ -92,7 +92,7 @@ class LoadRequest:
                 purpose = f"the type {entry.type!r}"
                 # one name may stand for a file in this module's folder, and for another in that one's
                 asked[purpose if asked.get(purpose, code) == code else f"{purpose} in {entry.path}"] = code
-        policies.require(asked)
+        policies.require_trust(asked)
         return [
             self.resolver.load(entry.type, provider, distribution=entry.distribution)
             for entry, provider in zip(entries, providers, strict=True)
@@ -305,7 +305,7 @@ def saved_activation(loaded: LoadedModel, num_labels: int | None) -> Activation 
             "activation_fn= to choose one."
         )
         return None
-    return activation.build(path, settings.activation_arguments, shown_as=f"activation_fn of {source.name}")
+    return activation.build_activation(path, settings.activation_arguments, shown_as=f"activation_fn of {source.name}")
 
 
 def _is_mistaken(path: str, settings: ModelConfig, entries: Sequence[ModuleEntry], num_labels: int | None) -> bool:

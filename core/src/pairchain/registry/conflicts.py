@@ -64,7 +64,7 @@ def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Confl
     return tuple(sorted(found, key=lambda conflict: (conflict.name != root, conflict.name, conflict.wanted)))
 
 
-def advice(found: Iterable[Conflict]) -> str:
+def conflict_advice(found: Iterable[Conflict]) -> str:
     """Return the command that resolves conflicts."""
     wanted: dict[str, SpecifierSet] = {}
     for requirement in (Requirement(conflict.wanted) for conflict in found):

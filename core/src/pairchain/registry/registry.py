@@ -27,7 +27,7 @@ from pairchain.errors import (
     nearest,
     warn,
 )
-from pairchain.registry.conflicts import advice, conflicts
+from pairchain.registry.conflicts import conflict_advice, conflicts
 from pairchain.registry.discovery import (
     ALLOW_VARIABLE,
     CORE_DISTRIBUTION,
@@ -210,7 +210,7 @@ class Registry:
         return PluginImportError(
             f"{why}\n{'; '.join(map(str, known))}." if known else why,
             **found.described,
-            next_step=advice(known)
+            next_step=conflict_advice(known)
             if known
             else f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}.",
         )

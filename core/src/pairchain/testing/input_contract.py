@@ -13,7 +13,7 @@ from pairchain.chain.flow import preprocess_with
 from pairchain.chain.module import Features, InputModule
 from pairchain.engine.encoding import encode_with
 from pairchain.errors import InputError
-from pairchain.inputs.modality import CONTENT, MESSAGE, check_supported, parts
+from pairchain.inputs.modality import CONTENT, MESSAGE, check_supported, modality_parts
 from pairchain.testing import chains
 from pairchain.testing.features import MASK, ROUNDING, difference
 from pairchain.testing.module_contract import ModuleContract
@@ -156,7 +156,7 @@ class InputModuleContract(ModuleContract):
         module = self._module()
         name, found = type(module).__name__, getattr(module, "modalities", ["text"])
         known = {*CONTENT, MESSAGE}
-        right = isinstance(found, (list, tuple)) and all(set(parts(modality)) <= known for modality in found)
+        right = isinstance(found, (list, tuple)) and all(set(modality_parts(modality)) <= known for modality in found)
         if not right or not found:
             broken(
                 f"{name}.modalities is {found!r}.",

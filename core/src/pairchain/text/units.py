@@ -15,7 +15,7 @@ def on_one_line(text: str, most: int = MOST_OF_LINE) -> str:
     return shortened(harmless(shortened(text, most)).replace("\n", "\\n"), most)
 
 
-def size(count: float) -> str:
+def bytes_in_words(count: float) -> str:
     """Return a number of bytes in words, such as ``1.5 KiB``."""
     for unit in ("bytes", "KiB", "MiB"):
         if abs(count) < 1024:

@@ -22,7 +22,7 @@ def checkpoint_code(source: Source) -> dict[str, Code]:
     """
     found: dict[str, Code] = {}
     places = {"the checkpoint's": source}
-    if (base := adapted(source)) is not None:
+    if (base := adapted_model(source)) is not None:
         places["the adapted checkpoint's"] = base
     for owner, place in places.items():
         for reference in auto_map(place):
@@ -36,7 +36,7 @@ def checkpoint_code(source: Source) -> dict[str, Code]:
     return found
 
 
-def adapted(source: Source) -> Source | None:
+def adapted_model(source: Source) -> Source | None:
     """Return the model that an adapter in ``source`` adapts, at one commit for a load; None if it is no adapter."""
     path = None if source.file("config.json") else source.file("adapter_config.json")
     values = {} if path is None else read_json_object(path, shown_as=f"adapter_config.json of {source.name}")
@@ -45,12 +45,12 @@ def adapted(source: Source) -> Source | None:
         return None
     if source.is_local and os.path.isdir(name):
         return Source(name)
-    return repository_named_by(source, name, policies.current().revision_of(name, ""))
+    return repository_named_by(source, name, policies.current_policy().revision_of(name, ""))
 
 
 def trusts_checkpoint(source: Source) -> bool:
     """Return what to pass to the transformers library as ``trust_remote_code`` for the checkpoint in ``source``."""
-    policy = policies.current()
+    policy = policies.current_policy()
     if isinstance(policy.trust_remote_code, bool):
         return policy.trust_remote_code
     code = checkpoint_code(source).values()

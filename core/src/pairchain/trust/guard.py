@@ -144,7 +144,7 @@ def _reading_no_pickle(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def load(f: Any, *args: Any, **kwargs: Any) -> Any:
         if (going_on := _load.get()) is not None:
-            if not policies.current().allow_pickle:
+            if not policies.current_policy().allow_pickle:
                 raise PickleRefusedError(
                     f"loading the model reads the pickle {f}, which can run code.",
                     where=str(going_on.place),
@@ -264,8 +264,8 @@ def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Co
             where=str(place),
             next_step="save or fetch the model again; it is incomplete.",
         )
-    policies.require({f"the checkpoint's {file}": code})
-    if (lock := policies.current().lock) is not None:
+    policies.require_trust({f"the checkpoint's {file}": code})
+    if (lock := policies.current_policy().lock) is not None:
         lock.check(code, load.model)
     return code
 

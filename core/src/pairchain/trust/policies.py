@@ -128,7 +128,7 @@ _NOTHING = Policy()
 _current: ContextVar[Policy] = ContextVar("pairchain_policy", default=_NOTHING)
 
 
-def current() -> Policy:
+def current_policy() -> Policy:
     """Return the policy of the load that is going on, or one that allows nothing."""
     return _current.get()
 
@@ -148,7 +148,7 @@ def allowing(policy: Policy) -> Iterator[None]:
         _current.reset(token)
 
 
-def require(asked: Mapping[str, Code]) -> None:
+def require_trust(asked: Mapping[str, Code]) -> None:
     """Raise unless all of the code that is asked for may run in the load that is going on.
 
     Args:
@@ -157,7 +157,7 @@ def require(asked: Mapping[str, Code]) -> None:
     Raises:
         TrustRequiredError: It says what would run, where to read it, and what to pass to allow it.
     """
-    policy = current()
+    policy = current_policy()
     refused = {purpose: code for purpose, code in asked.items() if not policy.approves(code)}
     if not refused:
         return
@@ -185,7 +185,7 @@ def require_settings(settings: ForeignSettings, *, may_be_trusted: bool = True) 
     Raises:
         TrustRequiredError: It lists every one, and says what to pass to allow it.
     """
-    if may_be_trusted and current().approves_settings(settings):
+    if may_be_trusted and current_policy().approves_settings(settings):
         return
     approvals = (settings.approval,) if may_be_trusted else ()
     allow = f", or allow all of them with trust_remote_code={list(approvals)!r}" if approvals else ""

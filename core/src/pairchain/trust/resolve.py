@@ -121,8 +121,8 @@ class Resolver:
                 raise self.registry.unknown(type_name, distribution=distribution, file=file)
             return answer
         if provider.code is not None:
-            policies.require({f"the type {type_name!r}": provider.code})
-            if (lock := policies.current().lock) is not None:
+            policies.require_trust({f"the type {type_name!r}": provider.code})
+            if (lock := policies.current_policy().lock) is not None:
                 lock.check(provider.code, self.source)
             return importing.load_class(provider.code, type_name.rpartition(".")[2])
         return provider.given or self.registry.load(type_name)
@@ -162,8 +162,8 @@ def repository_of_code(name: str, saved_revision: str, model: Source) -> Source:
     """
     if name == model.name and not model.is_local:
         return replace(model, subfolder="")
-    revision = policies.current().revision_of(name, saved_revision)
-    is_new = (name, revision) not in policies.current().repositories
+    revision = policies.current_policy().revision_of(name, saved_revision)
+    is_new = (name, revision) not in policies.current_policy().repositories
     source = repository_named_by(model, name, revision)
     if is_new and revision is None:
         warn_of_unpinned(source, f', or with "code_revision": "{source.commit}" in modules.json')
@@ -180,7 +180,7 @@ def warn_of_unpinned(source: Source, or_else: str = "") -> None:
 
 def repository_named_by(model: Source, name: str, revision: str | None) -> Source:
     """Return the repository that a file of ``model`` names, at one commit however often a load asks for it."""
-    policy = policies.current()
+    policy = policies.current_policy()
     if (known := policy.repositories.get((name, revision))) is not None:
         return known
     source = open_repository(

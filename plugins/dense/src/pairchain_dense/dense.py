@@ -8,12 +8,17 @@ import torch
 from torch import nn
 
 from pairchain import Module
-from pairchain.chain.device import Float32Linear
-from pairchain.chain.flow import SCORES
-from pairchain.chain.parts import checked_feature
+from pairchain.authoring import (
+    SCORES,
+    Activation,
+    Float32Linear,
+    build_activation,
+    checked_activation,
+    checked_count,
+    checked_feature,
+    describe_activation,
+)
 from pairchain.errors import InputError
-from pairchain.format.activation import Activation, build, checked, describe
-from pairchain.inputs.batch import checked_count
 
 
 class Dense(Module):
@@ -64,7 +69,9 @@ class Dense(Module):
         self.in_features = in_features = checked_count(in_features, "in_features")
         self.out_features = out_features = checked_count(out_features, "out_features")
         self.bias = bias
-        self.activation_function = nn.Identity() if activation_function is None else checked(activation_function)
+        self.activation_function = (
+            nn.Identity() if activation_function is None else checked_activation(activation_function)
+        )
         self.module_input_name = checked_feature(module_input_name, "module_input_name")
         self.module_output_name = module_output_name or module_input_name
         self.use_residual = use_residual
@@ -106,7 +113,7 @@ class Dense(Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return the configuration, with the activation as its path and those arguments that are not the defaults."""
-        path, arguments = describe(self.activation_function)
+        path, arguments = describe_activation(self.activation_function)
         config = {**super().get_config_dict(), "activation_function": path}
         # left out at their defaults, for readers that do not know these keys
         if arguments:
@@ -125,7 +132,9 @@ class Dense(Module):
         values = dict(config)
         arguments = values.pop("activation_arguments", None)
         if (path := values.get("activation_function")) is not None:
-            values["activation_function"] = build(path, arguments, shown_as=f"activation_function of {shown_as}")
+            values["activation_function"] = build_activation(
+                path, arguments, shown_as=f"activation_function of {shown_as}"
+            )
         return super().from_config(values, shown_as=shown_as)
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from pairchain import Module
-from pairchain.inputs.batch import checked_count
+from pairchain.authoring import checked_count
 
 
 class LayerNorm(Module):

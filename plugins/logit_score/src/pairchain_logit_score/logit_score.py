@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 
-from pairchain import Module
-from pairchain.chain.parts import Part, checked_feature
+from pairchain import Module, Part
+from pairchain.authoring import checked_feature, is_count
 from pairchain.errors import ChainError, InputError
-from pairchain.inputs.batch import is_count
 
 
 class LogitScore(Module):

@@ -7,7 +7,7 @@ from typing import Any
 from torch.nn import functional
 
 from pairchain import Module
-from pairchain.chain.parts import checked_feature
+from pairchain.authoring import checked_feature
 
 
 class Normalize(Module):

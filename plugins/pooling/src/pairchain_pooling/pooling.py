@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 import torch
 
-from pairchain import Module
-from pairchain.chain.parts import Part
+from pairchain import Module, Part
+from pairchain.authoring import checked_count
 from pairchain.errors import InputError, nearest
-from pairchain.inputs.batch import checked_count
 from pairchain_pooling.legacy import RENAMED_KEYS, with_pooling_mode
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pairchain.chain.flow import preprocess_with
-from pairchain.engine.encoding import Encoded, collate_with, encode_with
+from pairchain import Encoded
+from pairchain.authoring import collate_with, encode_with, preprocess_with
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -9,27 +9,36 @@ from typing import Any, Self, cast
 
 from torch import nn
 
-from pairchain import InputModule, tracing
-from pairchain.chain.flow import (
+from pairchain import Encoded, InputModule, LoadRequest, tracing
+from pairchain.authoring import (
+    MESSAGE,
+    TEXT,
     Flow,
+    Modality,
+    Resolver,
     accepted_names,
-    called,
+    check_supported,
     flow_of,
     forward_through,
+    is_watched,
     keyword_names,
     labels_of,
+    load_module,
+    missing_methods,
+    modality_of_pair,
+    modality_parts,
+    module_label,
+    not_encoded,
+    placing_errors,
+    plain_texts,
     preprocess_with,
+    saved_type,
+    says_what_it_reads,
+    source_of_module,
+    tree_of,
+    write_json,
 )
-from pairchain.chain.module import missing_methods
-from pairchain.chain.parts import is_watched, says_what_it_reads
-from pairchain.chain.tree import tree_of
-from pairchain.engine.encoding import Encoded, not_encoded, placing_errors
 from pairchain.errors import ChainError, FormatError, InputError
-from pairchain.files.source import source_of_module
-from pairchain.files.staging import write_json
-from pairchain.inputs.modality import MESSAGE, TEXT, Modality, check_supported, modality_of_pair, parts, plain_texts
-from pairchain.persistence.load import LoadRequest, load_module
-from pairchain.trust.resolve import Resolver, saved_type
 from pairchain_router.encoding import Group, collate
 from pairchain_router.legacy import CONFIG_FILES
 from pairchain_router.routes import Mappings, checked, mappings_to_json, shown
@@ -399,10 +408,12 @@ class Router(InputModule):
         found = modality_of_pair(item, self.modalities) if modality is None else modality
         route = self.routes.find(task, found, self.tasks)
         listed = self._taken_by(route)
-        taken = {part for modality in listed for part in parts(modality)} | {TEXT}
+        taken = {part for modality in listed for part in modality_parts(modality)} | {TEXT}
         found = modality_of_pair(item, listed)
-        if found != TEXT and not {*parts(found), MESSAGE} <= taken:
-            template = " but has no chat template, to say which side is which" if set(parts(found)) <= taken else ""
+        if found != TEXT and not {*modality_parts(found), MESSAGE} <= taken:
+            template = (
+                " but has no chat template, to say which side is which" if set(modality_parts(found)) <= taken else ""
+            )
             raise InputError(
                 f"an input of {shown(found)} goes to the route {route!r}, which takes "
                 f"{', '.join(map(shown, listed))}{template}.",
@@ -444,7 +455,7 @@ def _route(name: str, modules: Any) -> nn.Sequential:
     for index, module in enumerate(modules):
         if absent := [method for method in missing_methods(type(module)) if method != "load"]:
             raise ChainError(
-                f"the route {name!r}: {called(str(index), module)} is not a module: it lacks {', '.join(absent)}."
+                f"the route {name!r}: {module_label(str(index), module)} is not a module: it lacks {', '.join(absent)}."
             )
     first = next(modules[0].parameters(), None)
     for module in modules[1:] if first is not None and first.is_floating_point() else ():

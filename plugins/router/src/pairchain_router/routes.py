@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts
 from pairchain.errors import FormatError, InputError, nearest
-from pairchain.files.staging import check_inside
-from pairchain.inputs.modality import CONTENT, MESSAGE, TEXT, Modality, parts
 
 # (task, modality) → route; None stands for any
 Mappings = Mapping[tuple[str | None, Modality | None], str]
@@ -81,9 +80,9 @@ class Routes:
         """
         if modality is None:
             return
-        ruled = (part for _, kind in self.mappings if kind is not None for part in parts(kind))
+        ruled = (part for _, kind in self.mappings if kind is not None for part in modality_parts(kind))
         known = {*CONTENT, MESSAGE, *self.names, *ruled}
-        for part in parts(modality):
+        for part in modality_parts(modality):
             if part not in known:
                 raise InputError(
                     f"there is no modality {part!r}{nearest(str(part), known)}.",
@@ -153,7 +152,7 @@ def shown(modality: Modality | None) -> str:
     """Return a modality for people, such as ``image and text``."""
     if modality is None:
         return "unknown modality"
-    return " and ".join("chat messages" if part == MESSAGE else part for part in parts(modality))
+    return " and ".join("chat messages" if part == MESSAGE else part for part in modality_parts(modality))
 
 
 def _kinds(modality: Modality | None) -> Iterator[Modality]:

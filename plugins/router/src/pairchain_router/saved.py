@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pairchain.authoring import ModuleEntry, check_inside, read_json_object, warn_unknown_key
 from pairchain.errors import FormatError
-from pairchain.files.staging import check_inside, read_json_object, warn_unknown_key
-from pairchain.format.saved_model import ModuleEntry
 from pairchain_router.routes import mappings_from_json
 
 _SECTIONS = ("types", "structure", "parameters", "distributions")

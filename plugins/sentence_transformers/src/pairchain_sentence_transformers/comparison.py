@@ -14,11 +14,8 @@ import numpy as np
 import torch
 
 from pairchain import CrossEncoder
-from pairchain.code.importing import code_of
+from pairchain.authoring import as_batch, checked_count, code_of, installed_version, refuse_named_media
 from pairchain.errors import InputError, PluginError
-from pairchain.inputs.batch import as_batch, checked_count
-from pairchain.inputs.named_media import refuse_named_media
-from pairchain.registry.discovery import installed_version
 
 _PACKAGES = ("pairchain-core", "sentence-transformers", "transformers", "torch")
 _MOST_SHOWN = 20

@@ -6,8 +6,8 @@ import importlib
 
 from torch import nn
 
+from pairchain.authoring import current_policy, is_loading
 from pairchain.errors import PluginError
-from pairchain.trust import policies
 from pairchain_sentence_transformers.offered import (
     LOAD_WHAT_FILES_SAY,
     PACKAGES,
@@ -45,7 +45,7 @@ def _check_trusted(cls: type, type_name: str) -> None:
     Raises:
         TrustRequiredError: It is one, and the load in progress does not trust all of the model.
     """
-    if not policies.is_loading() or policies.current().trust_remote_code is True:
+    if not is_loading() or current_policy().trust_remote_code is True:
         return
     if any(base.__name__ in LOAD_WHAT_FILES_SAY and _is_own(base) for base in cls.__mro__):
         raise not_trusted(type_name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pairchain.inputs.modality import Modality
+from pairchain.authoring import Modality
 
 
 @dataclass(frozen=True)

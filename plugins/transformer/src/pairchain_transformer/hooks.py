@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pairchain import hookimpl
+from pairchain.authoring import MESSAGE, read_json_object, require_settings
 from pairchain.errors import ChainError
-from pairchain.files.staging import read_json_object
-from pairchain.inputs.modality import MESSAGE
-from pairchain.trust import policies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,9 +14,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from pairchain import Source
+    from pairchain import LoadRequest, Source
     from pairchain.facts import Facts
-    from pairchain.persistence.load import LoadRequest
 
 TRUE_WORD, FALSE_WORD = "yes", "no"
 
@@ -59,7 +56,7 @@ def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractCo
     from pairchain_transformer.settings.files import configuration_settings, has_settings, processing_settings
 
     if "model_type" in read_settings(source, "config.json") and (found := configuration_settings(source)) is not None:
-        policies.require_settings(found)
+        require_settings(found)
     if not has_settings(source):
         return None
     from pairchain_transformer.settings.holding import holding

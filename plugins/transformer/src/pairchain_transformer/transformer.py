@@ -9,17 +9,20 @@ from typing import Any, Self
 from torch import nn
 from transformers import PretrainedConfig
 
-from pairchain import InputModule, Source
-from pairchain.chain.parts import Part, is_watched
-from pairchain.chain.threads import kept_for_the_call
-from pairchain.chain.untrained import Untrained
-from pairchain.engine.encoding import Encoded, placing_errors
-from pairchain.engine.legacy import accepts_older_arguments
+from pairchain import Encoded, InputModule, Part, Source, Untrained
+from pairchain.authoring import (
+    BYTES,
+    TEXT,
+    accepts_older_arguments,
+    checked_count,
+    is_watched,
+    kept_for_the_call,
+    open_source,
+    placing_errors,
+    warn_unknown_key,
+    write_json,
+)
 from pairchain.errors import InputError, shortened
-from pairchain.files.source import open_source
-from pairchain.files.staging import warn_unknown_key, write_json
-from pairchain.inputs.batch import BYTES, checked_count
-from pairchain.inputs.modality import TEXT
 from pairchain_transformer.checkpoint import loading, modalities, saving, sending
 from pairchain_transformer.checkpoint.dimensions import embedding_dimension
 from pairchain_transformer.checkpoint.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS

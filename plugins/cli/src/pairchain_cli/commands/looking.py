@@ -50,7 +50,7 @@ def inspect(
     """
     if as_json + as_mermaid + (html is not None) > 1:
         raise typer.BadParameter("choose one.", param_hint="--json, --mermaid, --html")
-    from pairchain.looking.inspection import inspect as inspected
+    from pairchain import inspect as inspected
 
     report = inspected(model, **_place(revision, subfolder, cache_folder, local_files_only, code_revision))
     if html is not None:
@@ -83,7 +83,7 @@ def lock(
     A lock holds the commit, the hash of every file that a load may read, the code that it takes from elsewhere, and the
     versions of the plugins. Nothing of the model is run.
     """
-    from pairchain.looking.pinning import lock as locked
+    from pairchain import lock as locked
 
     made = locked(
         model,
@@ -111,8 +111,8 @@ def verify(
 
     If it is not, every difference is listed and the command ends with 1. Nothing of the model is run.
     """
-    from pairchain.looking.pinning import Lock
-    from pairchain.looking.verification import verify as verified
+    from pairchain import Lock
+    from pairchain import verify as verified
 
     found = verified(
         model,
@@ -151,7 +151,7 @@ def _write(text: str, file: Path) -> None:
     if file == STDOUT:
         typer.echo(text)
         return
-    from pairchain.files.staging import write_aside
+    from pairchain.authoring import write_aside
 
     with write_aside(file) as aside:
         aside.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ import typer
 from pairchain_cli.telling import telling
 
 if TYPE_CHECKING:
-    from pairchain.looking.plugins import Fault, Plugin
+    from pairchain import Fault, Plugin
     from pairchain_cli.doctor.doctor import Examined
 
 FAILED = 1

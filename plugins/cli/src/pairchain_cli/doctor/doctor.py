@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pairchain.looking.plugins import Fault, Plugin, unmet_requirements
+from pairchain import Fault, Plugin
+from pairchain.authoring import unmet_requirements
 
 _MOST_AT_ONCE = 4
 # The process ends itself when its time is up, and says where it was; this is for one that cannot.

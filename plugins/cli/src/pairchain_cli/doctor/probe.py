@@ -16,10 +16,9 @@ import time
 import traceback
 from typing import IO, Any
 
-from pairchain import registry
+from pairchain import Found, registry
+from pairchain.authoring import check_plugin
 from pairchain.errors import PluginError
-from pairchain.looking.plugins import check
-from pairchain.registry.discovery import Found
 
 _LONGEST = 4000
 
@@ -46,7 +45,7 @@ def main(distribution: str, seconds: str) -> None:
 def _tried(found: Found) -> dict[str, Any]:
     start = time.perf_counter()
     try:
-        check(found)
+        check_plugin(found)
     except PluginError as error:
         return {"text": error.what[:_LONGEST], "next": error.next_step[:_LONGEST], "where": _where(error.__cause__)}
     return {"seconds": round(time.perf_counter() - start, 3)}

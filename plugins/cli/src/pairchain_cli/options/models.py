@@ -95,7 +95,7 @@ class Scoring:
             return f"{source.name}@{source.commit}" + (f"/{source.subfolder}" if source.subfolder else "")
         import hashlib
 
-        from pairchain.files.hashes import file_hashes
+        from pairchain.authoring import file_hashes
 
         digests = sorted(file_hashes(source, (), read=True).digests.items())
         return f"sha256:{hashlib.sha256(repr(digests).encode()).hexdigest()}"

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from pairchain.authoring import refuse_planted_link, write_aside
 from pairchain.errors import PairchainError
-from pairchain.files.staging import refuse_planted_link, write_aside
 from pairchain_cli.outputs.parts import ParquetPart, TextPart
 from pairchain_cli.outputs.resuming import Kept
 from pairchain_cli.outputs.writing import Encoder, OutputFormat, Score, Table, encoder_for, is_stream, opened_stream

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pairchain.authoring import read_json_object
 from pairchain.errors import FormatError, PairchainError
-from pairchain.files.staging import read_json_object
 from pairchain_cli import __version__
 from pairchain_cli.outputs.own_files import open_new, require_own
 from pairchain_cli.outputs.parts import Part, Taken

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 
 from packaging.utils import canonicalize_name
 
+from pairchain.authoring import installed_version, standard_distribution
 from pairchain.errors import InputError
 from pairchain.registry import Registry, default
-from pairchain.registry.discovery import installed_version, standard_distribution
 
 _LONGEST = 64
 _DISTRIBUTION = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_.][A-Za-z0-9]+)*", re.ASCII)

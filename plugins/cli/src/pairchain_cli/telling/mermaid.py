@@ -10,8 +10,8 @@ from pairchain.errors import shortened
 from pairchain_cli.telling.routes import routes_of
 
 if TYPE_CHECKING:
+    from pairchain import ModuleReport, Report
     from pairchain.facts import Facts
-    from pairchain.looking.report import ModuleReport, Report
 
 _LONGEST = 200
 _PLAIN = frozenset(" .,:/_-=+")

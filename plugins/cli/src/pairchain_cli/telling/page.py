@@ -11,15 +11,15 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from pairchain import __version__
-from pairchain.code.bundle import MOST_BYTES
+from pairchain.authoring import MOST_BYTES
 from pairchain.errors import harmless, shortened
 from pairchain.looking.report_text import foreign_settings, provider_text, settings, title, verdict, weights_text
 from pairchain_cli.telling.mermaid import flow, short_type
 from pairchain_cli.telling.routes import routes_of
 
 if TYPE_CHECKING:
-    from pairchain.code.bundle import CodeFile
-    from pairchain.looking.report import ModuleReport, Problem, Report
+    from pairchain import ModuleReport, Problem, Report
+    from pairchain.authoring import CodeFile
 
 # Should anything on the page ever be taken for more than text, a browser still neither runs nor fetches it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pairchain.looking.report import ModuleReport
+    from pairchain import ModuleReport
 
 
 def routes_of(module: ModuleReport) -> dict[str, list[ModuleReport]]:

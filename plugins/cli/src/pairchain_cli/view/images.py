@@ -7,8 +7,8 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+from pairchain.authoring import open_image
 from pairchain.errors import InputError
-from pairchain.inputs import images
 
 _MOST_KEPT = 16
 
@@ -26,7 +26,7 @@ class Images:
         Raises:
             InputError: It cannot be opened.
         """
-        images.opened(content)
+        open_image(content)
         key = hashlib.sha256(content).hexdigest()
         with self._changing:
             self._kept[key] = content
@@ -47,4 +47,4 @@ class Images:
             raise InputError(
                 f"the image is not here: the last {_MOST_KEPT} are kept.", next_step="choose it from your files again."
             )
-        return images.opened(content)
+        return open_image(content)

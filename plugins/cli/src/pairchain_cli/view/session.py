@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from pairchain import CrossEncoder, inspect
+from pairchain.authoring import IMAGE, TEXT, modality_of, modality_parts
 from pairchain.errors import InputError, PairchainError
-from pairchain.inputs.modality import IMAGE, TEXT, modality_of, parts
 from pairchain_cli.options.models import ModelOptions, load
 from pairchain_cli.view import asked, attribution, shown_chain
 from pairchain_cli.view.asked import Options, Side
@@ -123,7 +123,7 @@ class Session:
 
     def _taken(self) -> set[str]:
         modalities = getattr(self._model.input_module, "modalities", [TEXT])
-        return {part for modality in modalities for part in parts(modality)}
+        return {part for modality in modalities for part in modality_parts(modality)}
 
     def _value(self, side: Side) -> Any:
         return self._joined(side.text, self._images.get(side.image) if side.image else None)

@@ -8,10 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from pairchain import CrossEncoder, registry
-from pairchain.code.importing import code_of
-from pairchain.looking.report import ModuleReport, Report
-from pairchain.trust import policies
+from pairchain import CrossEncoder, ModuleReport, Report, registry
+from pairchain.authoring import code_of, policy_of
 from pairchain_cli.options.models import ModelOptions
 
 JSON = dict[str, Any]
@@ -115,14 +113,14 @@ def _provider(cls: type, report: ModuleReport | None, wanted: ModelOptions) -> J
 
 
 def _installed(name: str, why: str) -> JSON:
-    from pairchain.registry.discovery import installed_version
+    from pairchain.authoring import installed_version
 
     return {"name": name, "version": installed_version(name), "where": "", "trust": "installed", "why": why}
 
 
 def _code_beside(report: Report, wanted: ModelOptions) -> list[JSON]:
     """Return the code that came with the model, and whether it was allowed to run."""
-    policy = policies.policy_of(wanted.allowed, False, wanted.code_revision, None)
+    policy = policy_of(wanted.allowed, False, wanted.code_revision, None)
     return [
         {
             "for": purpose,

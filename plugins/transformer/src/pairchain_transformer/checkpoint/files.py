@@ -6,11 +6,9 @@ import os
 import re
 from typing import Any
 
+from pairchain import Source
+from pairchain.authoring import is_path, read_headers, read_json_object
 from pairchain.errors import FormatError, UnsafePathError
-from pairchain.files.hub_names import is_path
-from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
-from pairchain.format.headers import read_headers
 from pairchain_transformer.checkpoint.libraries import require_peft
 
 SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pairchain import Source
+from pairchain.authoring import adapted_model, checkpoint_code, read_json_object
 from pairchain.errors import (
     ChainError,
     FormatError,
@@ -18,9 +20,6 @@ from pairchain.errors import (
     warn,
 )
 from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
-from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
-from pairchain.trust.checkpoint import adapted, checkpoint_code
 from pairchain_transformer.checkpoint import files, saving
 from pairchain_transformer.checkpoint.sizes import check_sizes
 from pairchain_transformer.checkpoint.tasks import TASKS, Task
@@ -67,7 +66,7 @@ def _facts(
 
     base = attempt(files.adapter_base, source)
     attempt(files.check_adapter, source)
-    place = source if base is None else attempt(adapted, source)
+    place = source if base is None else attempt(adapted_model, source)
     config = {} if faults else attempt(_config, place) or {}
     needs_code = bool(config) and _needs_code(config, task)
     if needs_code:

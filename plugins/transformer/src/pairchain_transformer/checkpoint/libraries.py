@@ -12,9 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from pairchain.authoring import Conflict, conflict_advice, conflicts, installed_version
 from pairchain.errors import LibraryConflictError, PluginError
-from pairchain.registry.conflicts import Conflict, advice, conflicts
-from pairchain.registry.discovery import installed_version
 
 _DISTRIBUTION = "pairchain-transformer"
 # What a missing package says of itself, and the extra of this distribution that brings it.
@@ -46,7 +45,7 @@ def require_peft(reason: str) -> None:
         raise LibraryConflictError(
             f"{reason.rstrip('.')}, and {'; '.join(map(str, found))}.",
             distribution=_DISTRIBUTION,
-            next_step=f"{advice(found)}; or take the versions that were tested together: pip install {together}",
+            next_step=f"{conflict_advice(found)}; or install the versions tested together: pip install {together}",
             conflicts=tuple(map(str, found)),
         )
 
@@ -62,7 +61,7 @@ def refuse_conflicts(reason: Exception) -> None:
         raise LibraryConflictError(
             f"{_in_a_line(reason)} {'; '.join(map(str, found))}.",
             distribution=_DISTRIBUTION,
-            next_step=advice(found),
+            next_step=conflict_advice(found),
             conflicts=tuple(map(str, found)),
         ) from reason
 

@@ -14,12 +14,21 @@ import transformers
 from safetensors import SafetensorError
 from transformers import PretrainedConfig, PreTrainedModel
 
-from pairchain.chain.weights import refuse_pickle
+from pairchain import Source
+from pairchain.authoring import (
+    Policy,
+    adapted_model,
+    allowing,
+    checkpoint_code,
+    guarding,
+    is_loading,
+    pinned_code,
+    read_json_object,
+    refuse_pickle,
+    require_settings,
+    require_trust,
+)
 from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, nearest, warn
-from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
-from pairchain.trust import guard, policies
-from pairchain.trust.checkpoint import adapted, checkpoint_code, pinned_code
 from pairchain_transformer.architectures import ENCODERS
 from pairchain_transformer.checkpoint.files import (
     CHOOSES_WEIGHTS,
@@ -119,9 +128,9 @@ def held_to_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
         hub: What `hub_keywords` returned.
     """
     with ExitStack() as stack:
-        if not policies.is_loading():
-            stack.enter_context(policies.allowing(policies.Policy(bool(hub["trust_remote_code"]))))
-        stack.enter_context(guard.guarding(source))
+        if not is_loading():
+            stack.enter_context(allowing(Policy(bool(hub["trust_remote_code"]))))
+        stack.enter_context(guarding(source))
         yield
 
 
@@ -141,11 +150,11 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         path = source.require("config.json", because="It says which architecture the weights are for.")
         shown = f"config.json of {source.name}"
         check_counts({**read_json_object(path, shown_as=shown), **given}, shown_as=shown)
-    foreign = configuration_settings(source if base is None else adapted(source) or source, given)
+    foreign = configuration_settings(source if base is None else adapted_model(source) or source, given)
     try:
         with held_to_policy(source, hub):
             if foreign is not None:
-                policies.require_settings(foreign)
+                require_settings(foreign)
             config, unused = transformers.AutoConfig.from_pretrained(
                 name, **{**where, **given, "return_unused_kwargs": True}
             )
@@ -176,7 +185,7 @@ def refuse_code(source: Source, error: Exception) -> None:
         TrustRequiredError: It is.
     """
     if "trust_remote_code" in str(error):
-        policies.require(checkpoint_code(source))
+        require_trust(checkpoint_code(source))
 
 
 def load_model(
@@ -248,7 +257,7 @@ def save_model(model: PreTrainedModel, output_path: str) -> None:
 
 def _place_of_base(source: Source) -> dict[str, Any]:
     """Return where the model is that an adapter in ``source`` adapts, as keywords of ``from_pretrained``."""
-    base = adapted(source)
+    base = adapted_model(source)
     return {"revision": None if base is None else base.commit, "subfolder": ""}
 
 

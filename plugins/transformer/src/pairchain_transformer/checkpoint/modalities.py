@@ -12,8 +12,8 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import ModelOutput
 
+from pairchain.authoring import Modality
 from pairchain.errors import ChainError
-from pairchain.inputs.modality import Modality
 from pairchain_transformer.architectures import EXCEPTIONS
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.execution.forward import check_method

@@ -12,10 +12,9 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from pairchain.chain.untrained import Untrained, shown
+from pairchain import Source, Untrained
+from pairchain.authoring import read_json_object, shown_weights
 from pairchain.errors import warn
-from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
 from pairchain_transformer.architectures import COMPUTED
 from pairchain_transformer.checkpoint.files import adapter_base
 
@@ -61,14 +60,14 @@ class RandomWeights:
         if not self._digests:
             return None
         names = tuple(sorted(self._digests))
-        return Untrained(names, f"{self._reason} {shown(names)}", self._kind, self._next_step)
+        return Untrained(names, f"{self._reason} {shown_weights(names)}", self._kind, self._next_step)
 
     def note(self, model: nn.Module, folder: str) -> None:
         """Write into the saved configuration in ``folder`` which weights are random still."""
         path = Path(folder) / "config.json"
         if (told := self.of(model)) is None or not path.exists():
             return
-        warn(f"the weights {shown(told.weights)} are saved though they are random; the saved model says so.")
+        warn(f"the weights {shown_weights(told.weights)} are saved though they are random; the saved model says so.")
         config = read_json_object(path, shown_as=str(path))
         path.write_text(json.dumps({**config, SAVED_KEY: self._digests}, indent=2, sort_keys=True) + "\n")
 
@@ -104,8 +103,8 @@ def found_at_load(
     names |= saved
     if names:
         warn(
-            f"{reason} {shown(names)}: they are random, and so are the scores until they are trained. Until then "
-            "predict and rank refuse, unless you pass allow_random_head=True."
+            f"{reason} {shown_weights(names)}: they are random until you train them. Until then, predict "
+            "and rank refuse to score, unless you pass allow_random_head=True."
         )
     return RandomWeights(model, names, reason, kind, next_step)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pairchain import Source
+from pairchain.authoring import read_json_object, warn_unknown_key
 from pairchain.errors import FormatError, InputError, warn
-from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object, warn_unknown_key
 from pairchain_transformer.checkpoint.files import repository_named
 from pairchain_transformer.checkpoint.legacy import CONFIG_FILES, DEFAULT_TASK, MODALITIES, RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.tasks import task_named

@@ -13,10 +13,9 @@ from typing import Any
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from pairchain.chain.allocation import most_bytes
+from pairchain import Source
+from pairchain.authoring import bytes_in_words, most_bytes
 from pairchain.errors import FormatError
-from pairchain.files.source import Source
-from pairchain.text.units import size
 from pairchain_transformer.checkpoint.stand_ins import StandIns
 
 _MOST_SHOWN = 4
@@ -100,8 +99,8 @@ def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: boo
         largest = sorted(wanted.items(), key=lambda item: _count(item[1]), reverse=True)[:_MOST_SHOWN]
         shown = ", ".join(f"{name} {shape}" for name, shape in largest)
         raise FormatError(
-            f"the configuration asks for a model of {size(needed)}, and its weights are {size(held)}: the two do not "
-            f"belong together. The largest of what it asks for: {shown}.",
+            f"the configuration asks for a model of {bytes_in_words(needed)}, and its weights are {bytes_in_words(held)}: "
+            f"the two do not belong together. The largest of what it asks for: {shown}.",
             where=str(load.source),
             next_step="fetch config.json and the weights again; the library has defaults for sizes that are not there.",
         )

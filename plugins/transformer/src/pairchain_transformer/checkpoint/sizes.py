@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pairchain import Source
+from pairchain.authoring import Weights, read_headers
 from pairchain.errors import FormatError
-from pairchain.files.source import Source
-from pairchain.format.headers import Weights, read_headers
 
 # What architectures call the same size; the first that a configuration has counts.
 _VOCABULARY = ("vocab_size",)

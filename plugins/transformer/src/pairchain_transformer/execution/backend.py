@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pairchain import tracing
-from pairchain.chain.parts import Part
+from pairchain import Part, tracing
 from pairchain_transformer.execution import encoding, forward, last_layer, linear, padding
 from pairchain_transformer.execution.encoding import Row
 from pairchain_transformer.execution.prefixes import Prefix

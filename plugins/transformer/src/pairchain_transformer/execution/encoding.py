@@ -8,9 +8,8 @@ from typing import Any, Self
 
 import torch
 
-from pairchain.engine.encoding import Encoded, placing_errors
-from pairchain.engine.schedule import LEAST_TOKENS_ON_A_CPU, PAIRS_WITHOUT_LENGTHS, longest_first
-from pairchain.inputs.batch import size
+from pairchain import Encoded
+from pairchain.authoring import LEAST_TOKENS_ON_A_CPU, PAIRS_WITHOUT_LENGTHS, input_size, longest_first, placing_errors
 from pairchain_transformer.execution.prefixes import Prefix
 from pairchain_transformer.inputs.processing import Settings
 
@@ -88,7 +87,7 @@ def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Seque
     Raises:
         InputError: As ``preprocess`` does.
     """
-    order = longest_first([size(item) for item in inputs])
+    order = longest_first([input_size(item) for item in inputs])
     rows: dict[int, Row] = {}
     for start in range(0, len(order), _AT_ONCE):
         places = order[start : start + _AT_ONCE]

@@ -23,7 +23,7 @@ from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from pairchain.chain.device import Float32Linear
+from pairchain.authoring import Float32Linear
 
 # Whose classes and functions are understood: their whole state is in what Python shows of them.
 _PACKAGES = frozenset({"torch", "transformers", "peft", "accelerate"})

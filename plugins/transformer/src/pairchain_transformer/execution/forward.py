@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from pairchain.chain.flow import parameters_of
+from pairchain.authoring import parameters_of
 from pairchain.errors import ChainError
 from pairchain_transformer.execution import endings
 

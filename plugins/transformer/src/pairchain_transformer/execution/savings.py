@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pairchain.chain.parts import Part
+from pairchain import Part
 from pairchain_transformer.execution import forward, last_layer, padding
 from pairchain_transformer.execution.encoding import Row
 from pairchain_transformer.execution.fingerprint import surroundings

@@ -15,10 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from pairchain.chain.threads import taking_turns
-from pairchain.errors import InputError, MissingPackageError, PluginError
-from pairchain.inputs import images
-from pairchain.inputs.modality import (
+from pairchain.authoring import (
     AUDIO,
     CONTENT,
     IMAGE,
@@ -26,12 +23,16 @@ from pairchain.inputs.modality import (
     TEXT,
     VIDEO,
     Modality,
+    check_lazy_image,
     is_frames,
     is_on_another_machine,
     is_pair,
     may_name_medium,
     modality_of,
+    open_image,
+    taking_turns,
 )
+from pairchain.errors import InputError, MissingPackageError, PluginError
 from pairchain_transformer.checkpoint.libraries import missing_part
 from pairchain_transformer.inputs.fetching import Limits, fetched, is_url, short
 
@@ -138,7 +139,7 @@ class Opener:
             return _decoded_image(value)
         with self._opened_file(value, IMAGE) as file:
             try:
-                return images.opened(file, f"the image {short(value)}")
+                return open_image(file, f"the image {short(value)}")
             except MissingPackageError as error:
                 raise missing_part(error) from error
 
@@ -289,7 +290,7 @@ def _unopened(kind: str, name: str, error: Exception) -> InputError:
 
 def _decoded_image(image: Any) -> Any:
     """Return an image that was passed, decoded: one that was only opened would be by each thread that looks at it."""
-    images.check_lazy(image)
+    check_lazy_image(image)
     if type(image).__module__.startswith("PIL."):
         try:
             with taking_turns([image]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pairchain.authoring import CONTENT, NAMES, VIDEO, Modality, is_frames, is_pair, modality_of
 from pairchain.errors import InputError
-from pairchain.inputs.modality import CONTENT, NAMES, VIDEO, Modality, is_frames, is_pair, modality_of
 from pairchain_transformer.inputs.media import split_metadata
 
 Message = dict[str, Any]

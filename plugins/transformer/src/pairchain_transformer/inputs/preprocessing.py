@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from transformers import ProcessorMixin
 
-from pairchain.chain.module import with_prompt
-from pairchain.errors import InputError
-from pairchain.inputs.modality import (
+from pairchain.authoring import (
     AUDIO,
     IMAGE,
     MESSAGE,
@@ -21,8 +19,10 @@ from pairchain.inputs.modality import (
     check_supported,
     is_pair,
     modality_of,
-    parts,
+    modality_parts,
+    with_prompt,
 )
+from pairchain.errors import InputError
 from pairchain_transformer.architectures import WITHOUT_GROUPS
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
 from pairchain_transformer.execution.encoding import Pads
@@ -128,7 +128,7 @@ class Preprocessor:
     def takes_videos_in_pairs(self) -> bool:
         """Whether a side of a pair may be a video."""
         config = self.modality_config
-        return MESSAGE in config and any(VIDEO in parts(modality) for modality in config)
+        return MESSAGE in config and any(VIDEO in modality_parts(modality) for modality in config)
 
     def batch_key(self, item: Any, **kwargs: Any) -> bool:
         """Return what inputs must share to be processed together: whether their videos are files.
@@ -196,7 +196,8 @@ class Preprocessor:
 
     def _processed(self, items: Sequence[Any], modality: Modality, settings: Settings) -> dict[str, Any]:
         values: dict[str, list[Any]] = {
-            kind: [item[kind] if isinstance(item, Mapping) else item for item in items] for kind in parts(modality)
+            kind: [item[kind] if isinstance(item, Mapping) else item for item in items]
+            for kind in modality_parts(modality)
         }
         settings = {**settings, TEXT: processing.tokenizer_options(settings[TEXT], both_sides=False)}
         if VIDEO in values:
@@ -205,13 +206,13 @@ class Preprocessor:
         if isinstance(self.processor, ProcessorMixin):
             arguments = {_PROCESSOR_ARGUMENTS[kind]: value for kind, value in values.items()}
             return dict(self.processor(**arguments, **self._options(modality, settings)))
-        kind = parts(modality)[0]
+        kind = modality_parts(modality)[0]
         return dict(self.processor(values[kind], **{**settings[kind], **settings["common"]}))
 
     def _options(self, modality: Modality, settings: Settings) -> dict[str, Any]:
         if type(self.processor).__name__ in WITHOUT_GROUPS:
             # what sound needs, such as its padding, comes before what its transcript does
-            flat = {key: value for kind in reversed(parts(modality)) for key, value in settings[kind].items()}
+            flat = {key: value for kind in reversed(modality_parts(modality)) for key, value in settings[kind].items()}
             return {**flat, **settings["common"]}
         return {
             "text_kwargs": settings["text"],
@@ -233,7 +234,7 @@ class Preprocessor:
     @property
     def takes_media(self) -> bool:
         """Whether an input may hold an image, a sound or a video."""
-        return bool({part for modality in self.supported for part in parts(modality)} & {IMAGE, AUDIO, VIDEO})
+        return bool({part for modality in self.supported for part in modality_parts(modality)} & {IMAGE, AUDIO, VIDEO})
 
     @property
     def _audio_part(self) -> Any:
@@ -292,4 +293,4 @@ def _is_plain(item: Any) -> bool:
 
 
 def _listed(modalities: Sequence[Modality]) -> str:
-    return ", ".join("+".join(parts(modality)) for modality in modalities) or "nothing"
+    return ", ".join("+".join(modality_parts(modality)) for modality in modalities) or "nothing"

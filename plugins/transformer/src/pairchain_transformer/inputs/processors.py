@@ -9,9 +9,9 @@ import transformers
 from tokenizers import normalizers
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from pairchain import Source
+from pairchain.authoring import open_source, require_settings
 from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError
-from pairchain.files.source import Source, open_source
-from pairchain.trust import policies
 from pairchain_transformer.checkpoint.files import PROCESSOR_FILES, TOKENIZER_FILES
 from pairchain_transformer.checkpoint.libraries import missing_part, refuse_conflicts
 from pairchain_transformer.checkpoint.loading import held_to_policy, refuse_code
@@ -133,7 +133,7 @@ def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, A
     with held_to_policy(source, hub):
         foreign = processing_settings(source, given).foreign
         if foreign is not None:
-            policies.require_settings(foreign, may_be_trusted=not is_elsewhere)
+            require_settings(foreign, may_be_trusted=not is_elsewhere)
 
 
 def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:

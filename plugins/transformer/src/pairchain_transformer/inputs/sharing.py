@@ -18,7 +18,7 @@ from tokenizers.implementations import BaseTokenizer
 from torch import nn
 from transformers.utils import PushToHubMixin
 
-from pairchain.chain.threads import taking_turns
+from pairchain.authoring import taking_turns
 
 Kind = TypeVar("Kind")
 

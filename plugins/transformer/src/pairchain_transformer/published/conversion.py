@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from pairchain.files.source import Source
+from pairchain import Source
 from pairchain_transformer.published.classes import FastClass
 from pairchain_transformer.published.saved import Saved
 from pairchain_transformer.published.specials import named_tokens

@@ -9,8 +9,8 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
+from pairchain import Source
+from pairchain.authoring import read_json_object
 from pairchain_transformer.checkpoint.files import read_settings
 from pairchain_transformer.published.classes import is_of_five
 

@@ -21,9 +21,8 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.video_processing_utils import BaseVideoProcessor
 
-from pairchain.files.source import Source
-from pairchain.format.foreign_settings import ForeignSettings, foreign_settings
-from pairchain.trust import policies
+from pairchain import ForeignSettings, Source
+from pairchain.authoring import foreign_settings, require_settings
 from pairchain_transformer.checkpoint.stand_ins import StandIns
 from pairchain_transformer.settings.files import SPECIAL_TOKENS, TOKENIZER, Settings, read_file, warn_of_left_out
 from pairchain_transformer.settings.judging import Judgement, judge
@@ -67,7 +66,7 @@ _current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_settings"
 
 def _require(found: ForeignSettings | None, may_be_trusted: bool) -> None:
     if found is not None:
-        policies.require_settings(found, may_be_trusted=may_be_trusted)
+        require_settings(found, may_be_trusted=may_be_trusted)
 
 
 @contextmanager

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from pairchain import Setting, Source
+from pairchain.authoring import check_inside, is_for_other_libraries, is_read_by_loads
 from pairchain.errors import FormatError, UnsafePathError
-from pairchain.files.hashes import counts, is_for_others
-from pairchain.files.source import Source
-from pairchain.files.staging import check_inside
-from pairchain.format.foreign_settings import Setting
 from pairchain_transformer.settings import names
 from pairchain_transformer.settings.reaching import has_rule, reached, reached_by_default
 
@@ -224,7 +222,9 @@ def check_counts_in_lock(source: Source, name: str, said: str) -> None:
     """
     path = PurePosixPath(name).as_posix()
     # some file systems take no notice of case
-    if not all(counts(name, ()) and not is_for_others(name, (), ()) for name in (path, path.lower())):
+    if not all(
+        is_read_by_loads(name, ()) and not is_for_other_libraries(name, (), ()) for name in (path, path.lower())
+    ):
         raise UnsafePathError(
             f"{said}, a file that no load should read: a lock does not hold it.",
             where=str(source),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pairchain.files.staging import read_json_object, write_json
+from pairchain.authoring import read_json_object, write_json
 from pairchain_transformer.checkpoint.files import PROCESSOR_FILES
 
 # A setting that names such a file → the setting that holds what was in it, which the next load reads anew.
