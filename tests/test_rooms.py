@@ -1,0 +1,92 @@
+"""The plan of the house (docs/architecture.md): which room imports which, with lazy and typing imports counted."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [ROOT / "core/src", *sorted(ROOT.glob("plugins/*/src"))]
+
+# From the ground up: a room imports only rooms of earlier lines. Those on one line do not know each other.
+CORE = [
+    ["text", "version", "_lazy"],
+    ["errors"],
+    ["registry", "files"],
+    ["format"],
+    ["facts"],
+    ["hooks"],
+    ["opening"],
+    ["code"],
+    ["trust", "inputs"],
+    ["chain"],
+    ["looking", "engine"],
+    ["persistence"],
+    ["cross_encoder", "modules"],
+    ["__init__", "authoring"],
+    ["testing"],
+]
+TRANSFORMER = [["architectures"], ["settings"], ["checkpoint"], ["published"], ["inputs", "execution"], ["transformer"]]
+# What a plugin may import of the core.
+PROMISED = {"errors", "facts", "hooks", "opening", "registry", "modules", "authoring", "testing", "version"}
+
+
+def imports(file: Path) -> set[str]:
+    """The modules of this project that a file imports, wherever the statement stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0].startswith("pairchain")}
+
+
+MODULES = {
+    ".".join(file.relative_to(source).with_suffix("").parts): file
+    for source in SOURCES
+    for file in sorted(source.rglob("*.py"))
+    if "templates" not in file.parts
+}
+
+
+def home(name: str) -> str | None:
+    """The module that an imported name is in, or is."""
+    while name and name not in MODULES and f"{name}.__init__" not in MODULES:
+        name = name.rpartition(".")[0]
+    return f"{name}.__init__" if name and name not in MODULES else name or None
+
+
+ARROWS = {name: {at for found in imports(file) if (at := home(found)) and at != name} for name, file in MODULES.items()}
+
+
+def test_no_file_is_part_of_a_circle() -> None:
+    TopologicalSorter(ARROWS).prepare()
+
+
+@pytest.mark.parametrize(("package", "plan"), [("pairchain", CORE)])
+def test_every_import_goes_down(package: str, plan: list[list[str]]) -> None:
+    floors = {room: floor for floor, rooms in enumerate(plan) for room in rooms}
+    inside = {name: name.split(".") for name in MODULES if name.startswith(f"{package}.")}
+    up = [
+        f"{name} imports {target}"
+        for name, (_, room, *_) in inside.items()
+        for target in ARROWS[name]
+        if target in inside and target.split(".")[1] != room and floors[target.split(".")[1]] >= floors[room]
+    ]
+    assert not up
+
+
+def test_plugins_import_what_the_core_promises_and_no_other_plugin() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in ARROWS.items()
+        if not name.startswith("pairchain.")
+        for target in targets
+        if target != "pairchain.__init__" and target.split(".")[0] != name.split(".")[0]
+        if not (target.startswith("pairchain.") and target.split(".")[1] in PROMISED)
+    ]
+    assert not wrong
