@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from letters import PAIRS, Difference, Letters, letters_model
 
-from pairchain import CrossEncoder
-from pairchain.engine.encoding import Encoded
+from pairchain import CrossEncoder, Encoded
 from pairchain.errors import ChainError, InputError, PairchainWarning
 
 texts = st.text("ab", max_size=6)

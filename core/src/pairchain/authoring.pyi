@@ -12,6 +12,10 @@ from pairchain.chain.flow import parameters_of as parameters_of
 from pairchain.chain.flow import preprocess_with as preprocess_with
 from pairchain.chain.module import missing_methods as missing_methods
 from pairchain.chain.module import with_prompt as with_prompt
+from pairchain.chain.observing import Observer as Observer
+from pairchain.chain.observing import note as note
+from pairchain.chain.observing import observed_by as observed_by
+from pairchain.chain.observing import step as step
 from pairchain.chain.parts import checked_feature as checked_feature
 from pairchain.chain.parts import is_watched as is_watched
 from pairchain.chain.parts import says_what_it_reads as says_what_it_reads
@@ -85,6 +89,7 @@ from pairchain.registry.conflicts import conflicts as conflicts
 from pairchain.registry.discovery import installed_version as installed_version
 from pairchain.registry.discovery import standard_distribution as standard_distribution
 from pairchain.text.units import bytes_in_words as bytes_in_words
+from pairchain.text.units import duration as duration
 from pairchain.text.units import on_one_line as on_one_line
 from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code

@@ -79,6 +79,10 @@ class Specification:
         """Return how another library scores ``pairs``, beside how pairchain does."""
 
     @hookspec
+    def pairchain_trace(self, model: Any, inputs: Any, options: Mapping[str, Any]) -> Any:
+        """Return a trace of ``model.predict(inputs, **options)``, with the scores."""
+
+    @hookspec
     def pairchain_chain_loaded(self, chain: ModuleChain) -> None:
         """A chain was loaded and stands."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from pairchain import tracing
+from pairchain.chain import observing
 from pairchain.chain.device import brought_to, device_of
 from pairchain.chain.module import Features, InputModule, with_prompt
 from pairchain.chain.parts import told_what_is_read
@@ -126,7 +126,7 @@ def call_with(method: Any, module: Any, inputs: Sequence[Any], prompt: str | Non
     with (
         taking_turns(shared),
         noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"),
-        tracing.step(method.__name__, cls.__name__),
+        observing.step(method.__name__, cls.__name__),
     ):
         return method(inputs, **taken)
 
@@ -158,7 +158,7 @@ def forward_through(
         given |= told_what_is_read(module, row[place:], read_after)
         features = brought_to(features, device_of(module))
         with noting_origin(type(module), called=module_label(name, module)):
-            features = tracing.watched(module, name)(features, **given)
+            features = observing.watched(module, name)(features, **given)
         if not isinstance(features, Mapping):
             raise ChainError(
                 f"{module_label(name, module)} returned {type(features).__name__}.",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pairchain import tracing
+from pairchain.chain import observing
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.flow import SCORES, call_with, module_label, parameter_names
 from pairchain.chain.module import Features
@@ -112,7 +112,7 @@ def encode_with(
 def collate_with(module: Any, items: Sequence[Encoded]) -> Features:
     """Return the features that an input module makes of inputs that it encoded."""
     cls = type(module)
-    with noting_origin(cls, called=f"{cls.__name__}.collate"), tracing.step("collate", cls.__name__):
+    with noting_origin(cls, called=f"{cls.__name__}.collate"), observing.step("collate", cls.__name__):
         features: Features = module.collate(items)
     return features
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pairchain import tracing
+from pairchain.chain import observing
 from pairchain.errors import InputError, NonFiniteScoresError
 from pairchain.format.activation import Activation
 
@@ -32,7 +32,7 @@ def finish(
     if isinstance(activation, nn.Module):
         # RReLU draws at random until it is told that it is not trained
         activation.to(scores.device).eval()
-    with tracing.step("activation", getattr(activation, "__name__", type(activation).__name__)):
+    with observing.step("activation", getattr(activation, "__name__", type(activation).__name__)):
         scores = activation(scores)
     if scores.ndim > 1 and scores.shape[-1] == 1:
         scores = scores.squeeze(-1)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pairchain import tracing
+from pairchain.chain.observing import step
 from pairchain.errors import warn
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Budget:
             )
 
 
-@tracing.step("schedule")
+@step("schedule")
 def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget) -> list[list[int]]:
     """Return ``positions`` in batches.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.flow import parameter_names
 from pairchain.chain.untrained import refuse_random_weights
@@ -23,13 +24,12 @@ from pairchain.engine.legacy import (
 )
 from pairchain.engine.pool import WorkerPool, default_devices
 from pairchain.engine.probe import fastest
-from pairchain.errors import InputError
+from pairchain.errors import InputError, MissingPackageError
 from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.inputs.batch import as_batch, as_documents, as_stream, checked_count, numbered_batch
 from pairchain.inputs.modality import check_supported, plain_texts
 from pairchain.inputs.prompts import choose
-from pairchain.trace import Trace, traced
 
 
 class Scorer(ModuleChain):
@@ -272,20 +272,28 @@ class Scorer(ModuleChain):
                 yield from scores
                 start += len(pairs)
 
-    def trace(self, inputs: Any, **options: Any) -> Trace:
-        """Return what `predict` does with ``inputs``: its steps with their times, what each module reads and writes.
+    def trace(self, inputs: Any, **options: Any) -> Any:
+        """Score ``inputs`` as `predict` does, and return a trace: the steps, and what each module reads and writes.
 
-        The scores are those of `predict`, and the model stays as it was. The first call of a model includes what it
-        finds out once; trace a second one to see what every call takes.
+        A model finds out some things in its first call; trace a second call to see what every call takes.
 
         Args:
             inputs: As for `predict`.
-            **options: As for `predict`, but for ``pool`` and several devices.
+            **options: As for `predict`, except ``pool`` and several devices.
+
+        Returns:
+            A `pairchain_trace.Trace`, with the scores of `predict`.
 
         Raises:
-            InputError: Other processes are to score, or as for `predict`.
+            MissingPackageError: The plugin pairchain-trace is not installed, or not allowed.
+            InputError: Worker processes are to score, or as for `predict`.
         """
-        return traced(self, inputs, options)
+        trace = hooks.ask_one("pairchain_trace", object, model=self, inputs=inputs, options=options)
+        if trace is None:
+            raise MissingPackageError(
+                "a trace needs the plugin pairchain-trace.", next_step="pip install pairchain-trace"
+            )
+        return trace
 
     def probe_tokens_per_batch(
         self, pairs: Any, *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)

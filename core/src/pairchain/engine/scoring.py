@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from pairchain import tracing
+from pairchain.chain import observing
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import to_device
 from pairchain.chain.flow import SCORES
 from pairchain.chain.threads import one_call
-from pairchain.engine.encoding import Encoder, placing_errors
+from pairchain.engine.encoding import Encoded, Encoder, placing_errors
 from pairchain.engine.schedule import Budget, default_tokens, plan
 from pairchain.errors import ChainError
 
@@ -65,7 +65,7 @@ def score(
     with (
         one_call(),
         Progress(len(items), show_progress_bar) as progress,
-        tracing.call(first_places, place_of, most_tokens, batch_size),
+        observing.call(first_places, place_of, most_tokens, batch_size),
     ):
         for start in range(0, len(first_places), _CHUNK):
             places = first_places[start : start + _CHUNK]
@@ -93,7 +93,7 @@ def _in_batches(
         positions = batches.popleft()
         batch = [encoded[position] for position in positions]
         try:
-            with placing_errors(positions), tracing.batch(places, positions, batch):
+            with placing_errors(positions), observing.batch(places, positions, _lengths(batch)):
                 features = encoder.collate(batch, are_encoded=are_encoded)
                 written = score_features(encoder.chain, features, len(batch), encoder.keywords)
         except torch.OutOfMemoryError as error:
@@ -102,6 +102,10 @@ def _in_batches(
             batches = deque(plan(encoded, rest, budget))
             continue
         yield positions, written, sum(item.length for item in batch if item.is_counted)
+
+
+def _lengths(batch: Sequence[Encoded]) -> list[int] | None:
+    return [item.length for item in batch] if all(item.is_counted for item in batch) else None
 
 
 def score_batch(

@@ -44,7 +44,7 @@ OWN_DISTRIBUTIONS = frozenset(
     {
         *STANDARD_DISTRIBUTIONS.values(),
         CORE_DISTRIBUTION,
-        *("pairchain", "pairchain-cli", "pairchain-sentence-transformers"),
+        *("pairchain", "pairchain-cli", "pairchain-sentence-transformers", "pairchain-trace"),
     }
 )
 

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 from torch import nn
 
-from pairchain import Encoded, InputModule, LoadRequest, tracing
+from pairchain import Encoded, InputModule, LoadRequest
 from pairchain.authoring import (
     MESSAGE,
     TEXT,
@@ -35,6 +35,7 @@ from pairchain.authoring import (
     saved_type,
     says_what_it_reads,
     source_of_module,
+    step,
     tree_of,
     write_json,
 )
@@ -180,7 +181,7 @@ class Router(InputModule):
             taken = self._taken_by(route)
             inside = plain_texts([items[place].values for place in places], taken)
             own = [replace(items[place], values=item) for place, item in zip(places, inside, strict=True)]
-            with placing_errors(places), tracing.step("route", route):
+            with placing_errors(places), step("route", route):
                 check_supported(inside, taken)
                 found = group.encode(own, read_after)
             is_any_encoded = is_any_encoded or found is not None
@@ -222,7 +223,7 @@ class Router(InputModule):
         modules = self._modules_of(route)
         # what only the Router's own entry in modules.json asks for is for every module that can take it
         asked_outside = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
-        with tracing.step("route", route):
+        with step("route", route):
             return forward_through(modules, features, _given(kwargs, task, modality), asked_outside, read_after)
 
     @property

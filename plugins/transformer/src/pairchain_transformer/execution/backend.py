@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pairchain import Part, tracing
+from pairchain import Part
+from pairchain.authoring import note
 from pairchain_transformer.execution import encoding, forward, last_layer, linear, padding
 from pairchain_transformer.execution.encoding import Row
 from pairchain_transformer.execution.prefixes import Prefix
@@ -110,12 +111,12 @@ class LibraryBackend:
             known = self.known(model)
             last = self.savings.output(known, features, part, prefix, generates=request.generates)
             if last is not None:
-                tracing.note("the output at the last token of each input only, without padding")
+                note("the output at the last token of each input only, without padding")
                 return {request.feature: last.unsqueeze(1)} if part is None else {part.of(request.feature): last}
             if tokenizer is not None and (part is not None or request.feature == "scores"):
                 gate = self.savings.gate(known, tokenizer, features, request.path, part)
         if gate is not None:
-            tracing.note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
+            note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
         with nullcontext() if gate is None else last_layer.only(gate[0], gate[2]):
             output = forward.call(model, request.method, {**features, **kwargs} if kwargs else features, request.path)
         value = forward.read_output(output, request.path)
