@@ -27,7 +27,7 @@ from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.format.saved_model import ModelConfig
 from pairchain.inputs.batch import BYTES, as_batch, checked_count
-from pairchain.inputs.prompts import known
+from pairchain.inputs.prompts import check_prompt_name
 from pairchain.looking.pinning import Lock
 from pairchain.opening import open_source
 from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
@@ -190,7 +190,7 @@ class CrossEncoder(OlderNames, Scorer):
             saved_activation(loaded, self.declared_num_labels()) if activation_fn is None else activation_fn
         )
         if self.default_prompt_name is not None:
-            known(self.default_prompt_name, self.prompts, called="default prompt")
+            check_prompt_name(self.default_prompt_name, self.prompts, title="default prompt")
         self._check_num_labels(num_labels)
         if self.source is None and max_length is not None:
             self.max_seq_length = max_length

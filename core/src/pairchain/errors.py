@@ -50,17 +50,21 @@ class PairchainWarning(UserWarning):
     """Something that works, but perhaps not as its user believes."""
 
 
+class OutOfMemoryWarning(PairchainWarning):
+    """A batch did not fit into the device's memory, so the rest runs in smaller batches."""
+
+
 # What collects the warnings of this thread; None shows them.
-_collected: ContextVar[list[str] | None] = ContextVar("pairchain_collected_warnings", default=None)
+_collected: ContextVar[list[PairchainWarning] | None] = ContextVar("pairchain_collected_warnings", default=None)
 
 
 @contextmanager
-def collected_warnings() -> Iterator[list[str]]:
+def collected_warnings() -> Iterator[list[PairchainWarning]]:
     """Yield a list that gets what `warn` is told in this thread until the block ends; none of it is shown.
 
     ``warnings.catch_warnings`` would change what every other thread shows, perhaps for good.
     """
-    collected: list[str] = []
+    collected: list[PairchainWarning] = []
     token = _collected.set(collected)
     try:
         yield collected
@@ -68,10 +72,10 @@ def collected_warnings() -> Iterator[list[str]]:
         _collected.reset(token)
 
 
-def warn(message: str) -> None:
+def warn(message: str, category: type[PairchainWarning] = PairchainWarning) -> None:
     """Warn of ``message`` at the line that called into pairchain or one of its plugins, from however deep inside."""
     if (collected := _collected.get()) is not None:
-        collected.append(message)
+        collected.append(category(message))
         return
     frame: FrameType | None = sys._getframe()
     caller = frame
@@ -82,7 +86,7 @@ def warn(message: str) -> None:
     assert caller is not None
     warnings.warn_explicit(
         set_off(readable(message)),
-        PairchainWarning,
+        category,
         caller.f_code.co_filename,
         caller.f_lineno,
         module=caller.f_globals.get("__name__"),

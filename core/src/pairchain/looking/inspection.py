@@ -38,7 +38,7 @@ from pairchain.format.saved_model import (
     read_entries,
     read_legacy_activation,
 )
-from pairchain.inputs.prompts import known
+from pairchain.inputs.prompts import check_prompt_name
 from pairchain.looking.report import ModuleReport, Problem, Report, problem_of
 from pairchain.looking.saved_module import PICKLE_FILE, ROUTER_CONFIGS, pickle_refused, router_facts, standard_facts
 from pairchain.opening import open_source
@@ -116,7 +116,7 @@ class _Inspection:
             if config is not None:
                 self._attempt(check_requirements, config, shown_as=str(self._source), about="requirement")
                 if config.default_prompt_name is not None:
-                    self._attempt(known, config.default_prompt_name, config.prompts, called="default prompt")
+                    self._attempt(check_prompt_name, config.default_prompt_name, config.prompts, title="default prompt")
             entries = self._entries()
             modules = tuple(self._module(entry, self._source) for entry in entries or ())
             proposed_by, facts = self._checkpoint() if entries is None else ("", self._chain(modules))

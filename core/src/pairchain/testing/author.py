@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.chain.flow import forward_through, preprocess_with
+from pairchain.chain.calling import forward_through, preprocess_with
 from pairchain.chain.module import Features, missing_methods
 from pairchain.testing import chains
 from pairchain.testing.features import count_of, rows_of

@@ -177,7 +177,7 @@ class Router(InputModule):
             places_of.setdefault(route, []).append(place)
         is_any_encoded = False
         for route, places in places_of.items():
-            group = Group(route, list(self._modules_of(route).values()), prompt, keywords)
+            group = Group(route, self._modules_of(route), prompt, keywords)
             taken = self._taken_by(route)
             inside = plain_texts([items[place].values for place in places], taken)
             own = [replace(items[place], values=item) for place, item in zip(places, inside, strict=True)]
@@ -185,7 +185,7 @@ class Router(InputModule):
                 check_supported(inside, taken)
                 found = group.encode(own, read_after)
             is_any_encoded = is_any_encoded or found is not None
-            for place, item in zip(places, group.as_they_are(own) if found is None else found, strict=True):
+            for place, item in zip(places, group.not_encoded(own) if found is None else found, strict=True):
                 items[place] = item
         return items if is_any_encoded else None
 
@@ -426,9 +426,9 @@ class Router(InputModule):
         modalities: Sequence[Modality] = getattr(self.sub_modules[route][0], "modalities", [TEXT])
         return modalities
 
-    def _modules_of(self, route: str) -> dict[str, Any]:
-        # named_children would name a module in two places once
-        return dict(self.sub_modules[route]._modules)
+    def _modules_of(self, route: str) -> Mapping[str, Any]:
+        # named_children names a module in two places once
+        return self.sub_modules[route]._modules
 
     def _chains(self) -> Iterable[Any]:
         return self.sub_modules.values()
