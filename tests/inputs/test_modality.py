@@ -258,7 +258,7 @@ def test_what_a_model_says_it_takes_it_takes(items: list[Any], supported: list[A
         (
             [("a", "b"), ("a", PICTURE)],
             ["text"],
-            ["input 1, element 1 is image; this model takes text", "pass another input"],
+            ["input 1, element 1 is image; this model takes text", "another input"],
         ),
         ([(SOUND, "a")], ["text", "image", "message"], ["input 0, element 0 is audio", "takes text, image, message"]),
         (
