@@ -27,8 +27,8 @@ from pairchain.errors import (
     FormatError,
     MissingFileError,
 )
-from pairchain.files.source import source_of_module
-from pairchain.files.staging import read_json_object, warn_unknown_key, write_json
+from pairchain.files.json_files import read_json_object, warn_unknown_key, write_json
+from pairchain.opening import source_of_module
 from pairchain.text.units import on_one_line
 
 Features = dict[str, Any]

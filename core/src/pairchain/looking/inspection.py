@@ -23,9 +23,10 @@ from pairchain.errors import (
     PluginError,
 )
 from pairchain.facts import SCORES, UNKNOWN, Facts, facts_of_chain
+from pairchain.files.json_files import read_json_object
 from pairchain.files.one_save import of_one_save
-from pairchain.files.source import Source, open_source
-from pairchain.files.staging import check_inside, read_json_object
+from pairchain.files.paths import check_inside
+from pairchain.files.source import Source
 from pairchain.format import headers
 from pairchain.format.activation_table import is_known
 from pairchain.format.saved_model import (
@@ -40,7 +41,8 @@ from pairchain.format.saved_model import (
 from pairchain.inputs.prompts import known
 from pairchain.looking.report import ModuleReport, Problem, Report, problem_of
 from pairchain.looking.saved_module import PICKLE_FILE, ROUTER_CONFIGS, pickle_refused, router_facts, standard_facts
-from pairchain.registry.discovery import standard_distribution
+from pairchain.opening import open_source
+from pairchain.registry.groups import standard_distribution
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code
 from pairchain.trust.resolve import Provider, Resolver
@@ -154,7 +156,7 @@ class _Inspection:
             for fault in code_faults(provider.code, entry.type.rpartition(".")[2]):
                 self._add(fault, about="code")
         if provider is not None and provider.plugin is not None:
-            self._attempt(self._resolver.registry.check_core_version, provider.plugin)
+            self._attempt(self._resolver.registry.installation.check_core_version, provider.plugin)
         config = self._config(home)
         children = self._inside(home, config, depth) if depth < _DEEPEST else ()
         facts = self._attempt(self._facts, entry, provider, foreseen, home, config, children) or UNKNOWN

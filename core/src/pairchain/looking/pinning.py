@@ -16,11 +16,14 @@ from pairchain.errors import FormatError, InputError, LockError, PairchainWarnin
 from pairchain.facts import ADAPTED, TOKENIZER
 from pairchain.files.hashes import FileHashes, file_hashes, is_for_other_libraries
 from pairchain.files.hub_names import full_name
-from pairchain.files.source import Source, open_source
-from pairchain.files.staging import read_json_object, write_aside, write_json
+from pairchain.files.json_files import read_json_object, write_json
+from pairchain.files.source import Source
+from pairchain.files.staging import write_aside
 from pairchain.looking.inspection import report_on
 from pairchain.looking.report import Report
-from pairchain.registry.discovery import CORE_DISTRIBUTION, installed_version
+from pairchain.opening import open_source
+from pairchain.registry.discovery import installed_version
+from pairchain.registry.groups import CORE_DISTRIBUTION
 from pairchain.text.units import on_one_line
 from pairchain.trust import policies
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from pairchain.files.source import open_source
 from pairchain.looking.pinning import LOCK_FILE, Lock, as_lock
+from pairchain.opening import open_source
 from pairchain.trust import policies
 
 

@@ -30,6 +30,7 @@ from pairchain.format.saved_model import (
     read_entries,
     read_legacy_activation,
 )
+from pairchain.registry.groups import HOOKS_GROUP
 from pairchain.trust import guard, policies
 from pairchain.trust.checkpoint import trusts_checkpoint
 from pairchain.trust.resolve import Resolver
@@ -67,6 +68,10 @@ class LoadRequest:
             "config_kwargs": dict(self.config_kwargs),
             "backend": self.backend,
         }
+
+    def resolve(self, type_name: str) -> type:
+        """Return the class of a module type; see `Resolver.resolve`."""
+        return self.resolver.resolve(type_name)
 
     def classes_of(self, entries: Sequence[ModuleEntry]) -> list[type]:
         """Return the class of each saved module. A file may be in the module's folder, around it, or in the model's.
@@ -336,7 +341,7 @@ def _propose(request: LoadRequest) -> Sequence[nn.Module]:
             )
         left_out = {
             f"{found.distribution} by {blocked}"
-            for found in registry.find_hooks()
+            for found in registry.installation.find(HOOKS_GROUP)
             if (blocked := registry.blocked(found)) is not None
         }
         raise FormatError(

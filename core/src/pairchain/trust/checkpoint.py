@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from pairchain.code.bundle import Code, Reference, auto_map, gather
 from pairchain.errors import FormatError, MissingFileError
+from pairchain.files.json_files import read_json_object
 from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
 from pairchain.trust import policies
 from pairchain.trust.resolve import repository_named_by, repository_of_code, warn_of_unpinned
 

@@ -11,7 +11,8 @@ from pairchain.code import importing, to_save
 from pairchain.code.bundle import Code, Reference, gather, parse
 from pairchain.code.to_save import CodeToSave
 from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, UnknownTypeError, warn
-from pairchain.files.source import Source, open_repository
+from pairchain.files.source import Source
+from pairchain.opening import open_repository
 from pairchain.registry import Origin, Registry, default
 from pairchain.registry.discovery import Found, installed_version
 from pairchain.trust import policies
