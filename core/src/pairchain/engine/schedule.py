@@ -73,7 +73,8 @@ class Budget:
             self._is_told = True
             warn(
                 f"the device ran out of memory with {len(batch)} pairs at once; the rest runs in batches of half as "
-                f"many. Pass tokens_per_batch={self.tokens} or less, or a smaller batch_size, to begin with those."
+                f"many. Pass tokens_per_batch={self.tokens} or less, or a smaller batch_size, to begin with those.",
+                argument="tokens_per_batch",
             )
 
 

@@ -1,92 +1,136 @@
-"""The options of commands that score: how, what is read, and what is written."""
+"""The options of commands that score: the input, the output, and how scores are computed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pairchain_cli.options.model_options import panel
-from pairchain_cli.outputs.writing import OutputFormat
-from pairchain_cli.rows.reading import InputFormat
+from pairchain_cli.options.loading import ModelOptions, panel
+from pairchain_cli.outputs.formats import OutputFormat
+from pairchain_cli.rows.rows import STREAM, InputFormat, Layout
+
+_input, _output = panel("Input"), panel("Output")
+_scoring = panel("Scoring")
 
 
 class Activation(StrEnum):
-    """What is applied to the scores."""
+    """A function to apply to the scores."""
 
     IDENTITY = "identity"
     SIGMOID = "sigmoid"
     SOFTMAX = "softmax"
 
 
-_reading, _writing = panel("What is read"), panel("What is written")
-_scoring = panel("How it scores")
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """How the input is read."""
 
-TokensPerBatch = Annotated[
-    int | None,
-    _scoring("--tokens-per-batch", metavar="TOKENS", min=1, help="Most tokens that run together, padding included."),
-]
-BatchSize = Annotated[
-    int | None, _scoring("--batch-size", metavar="PAIRS", min=1, help="Most pairs that run together.")
-]
-Prompt = Annotated[str | None, _scoring("--prompt", metavar="TEXT", help="Instruction for the model; '' for none.")]
-PromptName = Annotated[
-    str | None, _scoring("--prompt-name", metavar="NAME", help="Name of one of the model's prompts.")
-]
-ActivationName = Annotated[
-    Activation | None, _scoring("--activation", help="Applied to the scores instead of the model's own.")
-]
-AllowNonFinite = Annotated[
-    bool, _scoring("--allow-non-finite", help="Write scores that are no number, as null, instead of an error.")
-]
+    document_column: Annotated[
+        str, _input("--document-column", metavar="NAME", help="Column of the documents.", show_default=True)
+    ] = "document"
+    input_format: Annotated[
+        InputFormat | None,
+        _input("--input-format", help="Default: from the file extension, or the first character of stdin."),
+    ] = None
+    delimiter: Annotated[
+        str,
+        _input("--delimiter", metavar="LETTER", help="Field separator of csv; 'tab' for a tab.", show_default=True),
+    ] = ","
 
-# -- reading and writing ----------------------------------------------------------------------------------------------
+    def layout(self, *before: str) -> Layout:
+        """Return the layout of the input, with the columns ``before`` that of the documents.
 
-Pair = Annotated[
-    tuple[str, str] | None, _reading("--pair", metavar="QUERY DOCUMENT", help="A single pair, instead of FILE.")
-]
-QueryColumn = Annotated[
-    str, _reading("--query-column", metavar="NAME", help="Column of the queries.", show_default=True)
-]
-DocumentColumn = Annotated[
-    str, _reading("--document-column", metavar="NAME", help="Column of the documents.", show_default=True)
-]
-ReadAs = Annotated[
-    InputFormat | None, _reading("--input-format", help="What is read; otherwise what its name or first letter says.")
-]
-Delimiter = Annotated[
-    str, _reading("--delimiter", metavar="LETTER", help="Between fields of csv; 'tab' for a tab.", show_default=True)
-]
-AllowUrls = Annotated[bool, _reading("--allow-urls", help="Fetch images, sound and video that rows name by URL.")]
-AllowPrivateUrls = Annotated[
-    bool, _reading("--allow-private-urls", help="Also from addresses that are not public, and through a proxy.")
-]
-AllowPaths = Annotated[bool, _reading("--allow-paths", help="Open images, sound and video that rows name by path.")]
-Output = Annotated[
-    str, _writing("--output", "-o", metavar="FILE", help="Where to; stdout if not given. It appears when it is whole.")
-]
-WrittenAs = Annotated[
-    OutputFormat | None,
-    _writing("--format", "-f", help="Otherwise what FILE's name says, a table on a terminal, jsonl in a pipe."),
-]
-ScoreColumn = Annotated[
-    str, _writing("--score-column", metavar="NAME", help="What to call the score.", show_default=True)
-]
-Resume = Annotated[bool, _writing("--resume", help="Go on where an earlier run to the same --output was cut off.")]
-Window = Annotated[
-    int | None, _writing("--window", metavar="ROWS", min=1, help="Most rows read before they are scored and written.")
-]
-TopK = Annotated[int | None, _writing("--top-k", "-k", metavar="N", min=1, help="Write the best N only.")]
+        Raises:
+            typer.BadParameter: The delimiter is not one character.
+        """
+        letter = {"tab": "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter)
+        if len(letter) != 1 or letter in '"\r\n':
+            raise typer.BadParameter(
+                f"{self.delimiter!r} is not a single character such as ';', nor 'tab'.", param_hint="--delimiter"
+            )
+        return Layout((*before, self.document_column), self.input_format, letter)
 
 
-def letter(delimiter: str) -> str:
-    """Return the delimiter that is meant.
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Where scores are written, and how."""
 
-    Raises:
-        typer.BadParameter: It is not one letter.
-    """
-    found = {"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter)
-    if len(found) != 1 or found in '"\r\n':
-        raise typer.BadParameter(f"{delimiter!r} is not one letter such as ';', or tab.", param_hint="--delimiter")
-    return found
+    output: Annotated[
+        str,
+        _output(
+            "--output", "-o", metavar="FILE", help="File to write, created only once complete. Default: stdout."
+        ),
+    ] = STREAM
+    output_format: Annotated[
+        OutputFormat | None,
+        _output(
+            "--format", "-f", help="Default: from FILE's extension; a table on a terminal, jsonl into a pipe."
+        ),
+    ] = None
+    score_column: Annotated[
+        str, _output("--score-column", metavar="NAME", help="Name of the score's column.", show_default=True)
+    ] = "score"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaOptions(ModelOptions):
+    """A model, how it is loaded, and which media it may open."""
+
+    allow_urls: Annotated[
+        bool, _input("--allow-urls", help="Fetch images, sound and video that an input names by URL.")
+    ] = False
+    allow_private_urls: Annotated[
+        bool, _input("--allow-private-urls", help="Fetch from private addresses and through a proxy too.")
+    ] = False
+    allow_paths: Annotated[
+        bool, _input("--allow-paths", help="Open images, sound and video that an input names by path.")
+    ] = False
+
+    @property
+    def media(self) -> dict[str, bool]:
+        """The keyword arguments of ``predict`` that say which media it may open."""
+        return {
+            "allow_urls": self.allow_urls or self.allow_private_urls,
+            "allow_private_urls": self.allow_private_urls,
+            "allow_paths": self.allow_paths,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(MediaOptions):
+    """A model, how it is loaded, and how it scores; each field is an option, as for ``predict``."""
+
+    tokens_per_batch: Annotated[
+        int | None,
+        _scoring("--tokens-per-batch", metavar="TOKENS", min=1, help="Most tokens per batch, padding included."),
+    ] = None
+    batch_size: Annotated[
+        int | None, _scoring("--batch-size", metavar="PAIRS", min=1, help="Most pairs per batch.")
+    ] = None
+    prompt: Annotated[
+        str | None, _scoring("--prompt", metavar="TEXT", help="Instruction to the model; '' for none.")
+    ] = None
+    prompt_name: Annotated[
+        str | None, _scoring("--prompt-name", metavar="NAME", help="One of the model's own prompts.")
+    ] = None
+    activation: Annotated[
+        Activation | None, _scoring("--activation", help="Function applied to the scores, instead of the model's.")
+    ] = None
+    allow_non_finite: Annotated[
+        bool, _scoring("--allow-non-finite", help="Write NaN and infinite scores as null instead of failing.")
+    ] = False
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """The options that change scores by more than rounding, by name."""
+        return {
+            "--dtype": self.dtype,
+            "--tokenizer": None if self.tokenizer is None else str(self.tokenizer),
+            "--max-length": self.max_length,
+            "--prompt": self.prompt,
+            "--prompt-name": self.prompt_name,
+            "--activation": None if self.activation is None else str(self.activation),
+        }
