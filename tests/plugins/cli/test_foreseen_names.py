@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pairchain.errors import PairchainError
-from pairchain_cli.commands.windows import windows
-from pairchain_cli.outputs.outputs import keeping
-from pairchain_cli.outputs.writing import OutputFormat
-from pairchain_cli.rows.reading import Layout, open_rows
+from pairchain_cli.scoring.windows import windows
+from pairchain_cli.outputs.outputs import open_resumable
+from pairchain_cli.outputs.formats import OutputFormat
+from pairchain_cli.rows.reading import open_rows
+from pairchain_cli.rows.rows import Layout
 
 ENDINGS = ("jsonl", "csv", "parquet")
 ROWS = 7
@@ -35,9 +36,9 @@ def keep(output: Path, given: Path, *, resumes: bool = True, until: int = ROWS) 
     with open_rows(str(given), Layout(("query", "document"))) as rows:
         options = {"--max-length": None}
         written_as = OutputFormat(output.suffix[1:])
-        with keeping(str(output), written_as, "score", rows.schema, options, resumes=resumes) as kept:
+        with open_resumable(str(output), written_as, "score", rows.schema, options, resumes=resumes) as kept:
             if kept.is_done:
-                kept.forget()
+                kept.clean_up()
                 return
             kept.begin(lambda: "a model", rows)
             for some in windows(rows.rows, 2):
@@ -105,7 +106,7 @@ def test_a_link_at_a_foreseen_name_is_never_written_through(
     if (said := refusal(output, given, resumes=resumes)) is None:
         assert not planted.exists()
     else:
-        assert f"{planted} is in the way: it is a link" in said
+        assert f"{planted} is it is a link" in said
     assert {path: path.read_bytes() for path in (mine.iterdir() if mine.is_dir() else [mine])} == before
 
 

@@ -1,1 +1,3 @@
-"""`pairchain view`: a page on this machine that shows a model's chain, scores with it, and tells what moved a score."""
+"""`pairchain view`: a page on your machine that shows a model's chain, scores pairs, and explains the scores."""
+
+__version__ = "0.1.0"

@@ -10,7 +10,7 @@ from torch import nn
 
 from pairchain import CrossEncoder, ModuleReport, Report, registry
 from pairchain.authoring import code_of, policy_of
-from pairchain_cli.options.models import ModelOptions
+from pairchain_cli.authoring import ModelOptions
 
 JSON = dict[str, Any]
 
@@ -30,7 +30,7 @@ def of_model(model: CrossEncoder, report: Report | None, wanted: ModelOptions) -
     source = model.source
     activation = model.activation_fn
     return {
-        "name": wanted.name if source is None else source.name,
+        "name": wanted.model if source is None else source.name,
         "commit": None if source is None else source.commit,
         "subfolder": wanted.subfolder,
         "lock": None if wanted.lock is None else str(wanted.lock),
@@ -120,7 +120,7 @@ def _installed(name: str, why: str) -> JSON:
 
 def _code_beside(report: Report, wanted: ModelOptions) -> list[JSON]:
     """Return the code that came with the model, and whether it was allowed to run."""
-    policy = policy_of(wanted.allowed, False, wanted.code_revision, None)
+    policy = policy_of(wanted.allowed, False, wanted.code_revisions, None)
     return [
         {
             "for": purpose,

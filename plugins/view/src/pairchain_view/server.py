@@ -16,8 +16,8 @@ from importlib.resources import files
 from typing import Any, Self, cast
 
 from pairchain.errors import InputError, PairchainError
-from pairchain_cli.view.guards import Guard, Refusal, headers_for, refuses_body
-from pairchain_cli.view.session import Session
+from pairchain_view.guards import Guard, Refusal, headers_for, refuses_body
+from pairchain_view.session import Session
 
 HOST = "127.0.0.1"
 _MOST_JSON_BYTES = 4 * 1024 * 1024
@@ -41,7 +41,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, session: Session, port: int = 0) -> None:
         self.session = session
-        self.page = files("pairchain_cli.view").joinpath("page.html").read_text(encoding="utf-8")
+        self.page = files("pairchain_view").joinpath("page.html").read_text(encoding="utf-8")
         self.headers = headers_for(self.page)
         try:
             super().__init__((HOST, port), _Handler)

@@ -13,10 +13,10 @@ import torch
 from pairchain import CrossEncoder, inspect
 from pairchain.authoring import IMAGE, TEXT, modality_of, modality_parts
 from pairchain.errors import InputError, PairchainError
-from pairchain_cli.options.models import ModelOptions, load
-from pairchain_cli.view import asked, attribution, shown_chain
-from pairchain_cli.view.asked import Options, Side
-from pairchain_cli.view.images import Images
+from pairchain_cli.authoring import ModelOptions, load_model
+from pairchain_view import attribution, model_summary, requests
+from pairchain_view.images import Images
+from pairchain_view.requests import Options, Side
 
 JSON = dict[str, Any]
 
@@ -42,17 +42,17 @@ class Session:
         Raises:
             PairchainError: It cannot be loaded.
         """
-        model = load(wanted)
+        model = load_model(wanted)
         try:
             report = inspect(
-                wanted.name,
+                wanted.model,
                 revision=None if model.source is None else model.source.commit,
                 subfolder=wanted.subfolder,
-                code_revision=wanted.code_revision,
+                code_revision=wanted.code_revisions,
             )
         except PairchainError:  # the files can no longer be had, and what was loaded tells most of it
             report = None
-        return cls(model, shown_chain.of_model(model, report, wanted))
+        return cls(model, model_summary.of_model(model, report, wanted))
 
     def about(self) -> JSON:
         """Return what the page shows of the model, and what its form can ask."""
@@ -74,7 +74,7 @@ class Session:
         Raises:
             InputError: The request makes no sense, or the model cannot score it.
         """
-        request = asked.to_score(body)
+        request = requests.to_score(body)
         query = self._value(request.query)
         pairs = [(query, self._value(document)) for document in request.documents]
         start = time.perf_counter()
@@ -87,7 +87,7 @@ class Session:
         Raises:
             InputError: The request makes no sense, the pair is too long, or the model cannot score it.
         """
-        request = asked.to_explain(body)
+        request = requests.to_explain(body)
         sides = (request.query, request.document)
         plan = attribution.plan((sides[0].text, sides[1].text), request.unit, self._model.tokenizer)
         images = [self._images.get(side.image) if side.image else None for side in sides]
@@ -115,7 +115,7 @@ class Session:
             "default_prompt": model.default_prompt_name,
             "tasks": sorted(getattr(model.input_module, "tasks", ())),
             "units": [unit for unit in attribution.UNITS if unit != "tokens" or self._tells_tokens()],
-            "most_documents": asked.MOST_DOCUMENTS,
+            "most_documents": requests.MOST_DOCUMENTS,
         }
 
     def _tells_tokens(self) -> bool:

@@ -1,4 +1,4 @@
-"""compare: the same pairs, scored by pairchain and by sentence-transformers."""
+"""`pairchain compare`: the same pairs, scored by pairchain and by sentence-transformers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from pairchain_cli.options.model_options import (
-    ANY_CODE,
-    Device,
-    LocalFilesOnly,
-    Model,
-    Revision,
-    Subfolder,
-    Tokenizer,
-    Trust,
-)
-from pairchain_cli.telling import telling
+from pairchain_cli.options.expansion import expand_options
+from pairchain_cli.options.loading import ModelOptions
+from pairchain_cli.rows.reading import open_rows
+from pairchain_cli.rows.rows import Layout
+from pairchain_cli.scoring.model import load_model, loading_keywords
+from pairchain_cli.terminal import lines
 
 FAILED = 1
-# For a first look: short and long, related and not, another script, a single letter.
-_SOME_PAIRS = [
+# The options that sentence-transformers understands as pairchain does.
+_KNOWN_TO_BOTH = {"device", "revision", "subfolder", "local_files_only", "trust_remote_code"}
+# Short and long, related and unrelated, another script, a single letter.
+_BUILT_IN_PAIRS = [
     ("How many people live in Berlin?", "Berlin had a population of 3,520,031 registered inhabitants in 2016."),
     ("How many people live in Berlin?", "Berlin is well known for its museums."),
     ("How many people live in Berlin?", "A monkey is playing drums."),
@@ -33,66 +30,54 @@ _SOME_PAIRS = [
 ]
 
 
+@expand_options
 def compare(
-    model: Model,
+    options: ModelOptions,
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE]", help="Pairs in .jsonl, .csv, .parquet or .txt; - for stdin; a few of its own without."
+            metavar="[FILE]",
+            help="Pairs in .jsonl, .csv, .parquet or .txt; - for stdin. Omit it to use a few built-in pairs.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
     tolerance: Annotated[
         float | None,
-        typer.Option(metavar="NUMBER", min=0, help="End with 1 if two scores are further apart.", show_default=False),
+        typer.Option(
+            metavar="NUMBER",
+            min=0,
+            help="Exit with status 1 if two scores differ by more than this.",
+            show_default=False,
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most pairs of FILE.")] = 1000,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most pairs to read from FILE.")] = 1000,
     query_column: Annotated[str, typer.Option(metavar="NAME", help="Column of the queries.")] = "query",
     document_column: Annotated[str, typer.Option(metavar="NAME", help="Column of the documents.")] = "document",
-    device: Device = None,
-    batch_size: Annotated[int, typer.Option(metavar="PAIRS", min=1, help="Most pairs that run together.")] = 32,
-    trust_remote_code: Trust = None,
-    revision: Revision = None,
-    subfolder: Subfolder = "",
-    local_files_only: LocalFilesOnly = False,
-    tokenizer: Tokenizer = None,
+    batch_size: Annotated[int, typer.Option(metavar="PAIRS", min=1, help="Most pairs per batch.")] = 32,
 ) -> None:
     """Score pairs with sentence-transformers too, and compare.
 
-    It needs that library. Each pair is shown with both scores and its rank on both sides, and then the largest
-    difference, and what was compared: versions and dtypes.
+    Needs that library. Shows both scores and both ranks of each pair, the largest difference, and the versions and
+    dtypes of both sides.
     """
-    pairs = _SOME_PAIRS if file is None else _pairs_in(file, query_column, document_column, limit)
-    given = {"device": device, "revision": revision, "subfolder": subfolder, "local_files_only": local_files_only}
-    options = {name: value for name, value in given.items() if value}
-    found = _compared(model, pairs, trust_remote_code or [], batch_size, options, tokenizer)
+    pairs = _BUILT_IN_PAIRS if file is None else _read_pairs(file, query_column, document_column, limit)
+    found = _compare(options, pairs, batch_size)
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else str(found))
     if tolerance is not None and not found.largest <= tolerance:
-        telling.note(f"two scores are {found.largest:.2e} apart, more than {tolerance:g}")
+        lines.note(f"two scores differ by {found.largest:.2e}, which is more than {tolerance:g}")
         raise typer.Exit(FAILED)
 
 
-def _compared(
-    model: str,
-    pairs: list[Any],
-    trusted: list[str],
-    batch_size: int,
-    options: dict[str, Any],
-    tokenizer: str | None,
-) -> Any:
-    telling.keep_bars_away()
+def _compare(options: ModelOptions, pairs: list[Any], batch_size: int) -> Any:
+    keywords = {name: value for name, value in loading_keywords(options).items() if value}
     import pairchain
 
-    allowed = True if ANY_CODE in trusted else trusted
-    if tokenizer is not None or (trusted and allowed is not True):
-        # the other library knows neither approvals nor the choice: it gets what was loaded with them, saved
-        loaded = pairchain.CrossEncoder(model, trust_remote_code=allowed, tokenizer=tokenizer, **options)
-        return pairchain.compare(loaded, pairs, batch_size=batch_size)
-    return pairchain.compare(model, pairs, batch_size=batch_size, trust_remote_code=bool(trusted), **options)
+    if keywords.keys() <= _KNOWN_TO_BOTH and keywords.get("trust_remote_code", True) is True:
+        return pairchain.compare(options.model, pairs, batch_size=batch_size, **keywords)
+    # sentence-transformers does not know the other options, so it gets a copy that pairchain saved
+    return pairchain.compare(load_model(options), pairs, batch_size=batch_size)
 
 
-def _pairs_in(file: str, query_column: str, document_column: str, limit: int) -> list[Any]:
-    from pairchain_cli.rows.reading import Layout, open_rows
-
+def _read_pairs(file: str, query_column: str, document_column: str, limit: int) -> list[Any]:
     with open_rows(file, Layout((query_column, document_column))) as rows:
         return [(row.values[query_column], row.values[document_column]) for row in islice(rows.rows, limit)]

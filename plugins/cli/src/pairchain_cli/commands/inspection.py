@@ -1,4 +1,4 @@
-"""inspect, lock, verify and compare: what a model is, held to that, and scored beside another library."""
+"""`pairchain inspect`, `lock` and `verify`: a model's contents, recorded in a lock and checked against it."""
 
 from __future__ import annotations
 
@@ -8,57 +8,40 @@ from typing import Annotated, Any
 
 import typer
 
-from pairchain_cli.commands.comparing import compare
-from pairchain_cli.options.model_options import (
-    CacheFolder,
-    CodeRevision,
-    LocalFilesOnly,
-    Model,
-    Revision,
-    Subfolder,
-    code_revisions,
-)
-from pairchain_cli.telling import telling
+from pairchain_cli.options.expansion import expand_options
+from pairchain_cli.options.loading import ModelLocation
+from pairchain_cli.terminal import lines
 
 LOCK_FILE = Path("pairchain.lock.json")
 STDOUT = Path("-")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to ``app``."""
-    for command in (inspect, lock, verify, compare):
-        app.command()(command)
-
-
+@expand_options
 def inspect(
-    model: Model,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for a program.")] = False,
-    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Draw the chain, as a Mermaid diagram.")] = False,
+    location: ModelLocation,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Write the chain as a Mermaid diagram.")] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page to this file; - for stdout.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML page to FILE; - for stdout.", show_default=False)
     ] = None,
-    revision: Revision = None,
-    subfolder: Subfolder = "",
-    cache_folder: CacheFolder = None,
-    local_files_only: LocalFilesOnly = False,
-    code_revision: CodeRevision = None,
 ) -> None:
-    """Say what is in a model, and what it would run.
+    """Show what is in a model, and what it would run.
 
-    Told are its modules and who provides each, the code that it brings, and what will fail when it is loaded. Nothing
-    of it is run.
+    Lists its modules and who provides them, the code that comes with it, and what will fail when you load it. Runs none
+    of its code.
     """
     if as_json + as_mermaid + (html is not None) > 1:
-        raise typer.BadParameter("choose one.", param_hint="--json, --mermaid, --html")
-    from pairchain import inspect as inspected
+        raise typer.BadParameter("give only one of them.", param_hint="--json, --mermaid, --html")
+    lines.silence_progress_bars()
+    import pairchain
 
-    report = inspected(model, **_place(revision, subfolder, cache_folder, local_files_only, code_revision))
+    report = pairchain.inspect(location.model, **location.place)
     if html is not None:
-        from pairchain_cli.telling.page import page_of
+        from pairchain_cli.reports.page import page_of
 
         _write(page_of(report), html)
     elif as_mermaid:
-        from pairchain_cli.telling.mermaid import diagram_of
+        from pairchain_cli.reports.mermaid import diagram_of
 
         typer.echo(diagram_of(report))
     elif as_json:
@@ -67,80 +50,49 @@ def inspect(
         typer.echo(str(report))
 
 
+@expand_options
 def lock(
-    model: Model,
+    location: ModelLocation,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write; - for stdout.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write; - for stdout.")
     ] = LOCK_FILE,
-    revision: Revision = None,
-    subfolder: Subfolder = "",
-    cache_folder: CacheFolder = None,
-    local_files_only: LocalFilesOnly = False,
-    code_revision: CodeRevision = None,
 ) -> None:
-    """Write down what a model is made of.
+    """Record a model's exact files and code in a lock file.
 
-    A lock holds the commit, the hash of every file that a load may read, the code that it takes from elsewhere, and the
-    versions of the plugins. Nothing of the model is run.
+    The lock holds the commit, the hash of every file that loading may read, the code from other repositories, and the
+    plugin versions. Runs none of the model's code.
     """
-    from pairchain import lock as locked
+    lines.silence_progress_bars()
+    import pairchain
 
-    made = locked(
-        model,
-        None if output == STDOUT else output,
-        **_place(revision, subfolder, cache_folder, local_files_only, code_revision),
-    )
+    made = pairchain.lock(location.model, None if output == STDOUT else output, **location.place)
     if output == STDOUT:
         typer.echo(json.dumps(made.to_json(), indent=2, sort_keys=True))
-    telling.note(f"locked {_contents(made)}" + ("" if output == STDOUT else f" in {output}"))
+    lines.note(f"locked {_contents(made)}" + ("" if output == STDOUT else f" in {output}"))
 
 
+@expand_options
 def verify(
-    model: Model,
-    lock: Annotated[Path, typer.Argument(metavar="LOCK", help="The lock's file.")] = LOCK_FILE,
+    location: ModelLocation,
+    lock: Annotated[Path, typer.Argument(metavar="LOCK", help="The lock file.")] = LOCK_FILE,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Count other versions of plugins as differences, instead of warning.")
+        bool, typer.Option("--strict", help="Fail on other plugin versions too, instead of warning.")
     ] = False,
-    revision: Revision = None,
-    subfolder: Subfolder = "",
-    cache_folder: CacheFolder = None,
-    local_files_only: LocalFilesOnly = False,
-    code_revision: CodeRevision = None,
 ) -> None:
-    """Check that a model is what was locked.
+    """Check a model against its lock file.
 
-    If it is not, every difference is listed and the command ends with 1. Nothing of the model is run.
+    Lists every difference and exits with status 1 if there are any. Runs none of the model's code.
     """
-    from pairchain import Lock
-    from pairchain import verify as verified
+    lines.silence_progress_bars()
+    import pairchain
 
-    found = verified(
-        model,
-        Lock.read(lock, plugin_drift="raise" if strict else "warn"),
-        **_place(revision, subfolder, cache_folder, local_files_only, code_revision),
-    )
-    telling.note(f"it is what was locked: {_contents(found)}")
-
-
-def _place(
-    revision: str | None,
-    subfolder: str,
-    cache_folder: Path | None,
-    local_files_only: bool,
-    code_revision: list[str] | None,
-) -> dict[str, Any]:
-    telling.keep_bars_away()
-    return {
-        "revision": revision,
-        "subfolder": subfolder,
-        "cache_folder": cache_folder,
-        "local_files_only": local_files_only,
-        "code_revision": code_revisions(code_revision),
-    }
+    expected = pairchain.Lock.read(lock, plugin_drift="raise" if strict else "warn")
+    found = pairchain.verify(location.model, expected, **location.place)
+    lines.note(f"the model matches its lock: {_contents(found)}")
 
 
 def _contents(lock: Any) -> str:
-    """Return in a few words what is in a lock."""
+    """Return a summary of a lock."""
     parts = [f"{len(lock.files)} files", *([f"commit {lock.commit}"] if lock.commit else [])]
     parts += [f"code of {name} at {code.commit}" for name, code in lock.code.items()]
     parts.append(", ".join(f"{name} {version}" for name, version in lock.plugins.items()))
@@ -155,4 +107,4 @@ def _write(text: str, file: Path) -> None:
 
     with write_aside(file) as aside:
         aside.write_text(text, encoding="utf-8")
-    telling.note(f"wrote {file}")
+    lines.note(f"wrote {file}")

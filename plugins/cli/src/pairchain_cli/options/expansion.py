@@ -8,7 +8,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, get_type_hints
 
-from typer.models import ArgumentInfo
+from typer.models import ArgumentInfo, OptionInfo
+
+from pairchain_cli.terminal import lines
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -34,11 +36,11 @@ def expand_options(command: Callable[..., Any]) -> Callable[..., None]:
 
     @wraps(command)
     def expanded(**values: Any) -> None:
-        built = {
-            name: group(**{field: values.pop(field) for field in fields[name]}) for name, group in groups.items()
-        }
+        built = {name: group(**{field: values.pop(field) for field in fields[name]}) for name, group in groups.items()}
+        lines.name_options(options)
         command(**built, **values)
 
+    options = {parameter.name: _option_name(parameter) for parameter in taken if _info(parameter, OptionInfo)}
     taken.sort(key=lambda parameter: not _is_shared_argument(parameter, fields))
     expanded.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
@@ -62,5 +64,17 @@ def _parameters_of(group: type) -> list[inspect.Parameter]:
 
 
 def _is_shared_argument(parameter: inspect.Parameter, fields: dict[str, set[str]]) -> bool:
-    is_argument = any(isinstance(more, ArgumentInfo) for more in getattr(parameter.annotation, "__metadata__", ()))
-    return is_argument and any(parameter.name in names for names in fields.values())
+    is_shared = any(parameter.name in names for names in fields.values())
+    return is_shared and _info(parameter, ArgumentInfo) is not None
+
+
+def _option_name(parameter: inspect.Parameter) -> str:
+    # typer keeps the first name that an option declares as its default
+    name = _info(parameter, OptionInfo).default
+    return name if isinstance(name, str) else f"--{parameter.name.replace('_', '-')}"
+
+
+def _info(parameter: inspect.Parameter, kind: type) -> Any:
+    """Return typer's annotation of a parameter if it is of this kind, else None."""
+    annotations = getattr(parameter.annotation, "__metadata__", ())
+    return next((annotation for annotation in annotations if isinstance(annotation, kind)), None)

@@ -12,7 +12,7 @@ from pairchain_cli.options.loading import ModelOptions, panel
 from pairchain_cli.outputs.formats import OutputFormat
 from pairchain_cli.rows.rows import STREAM, InputFormat, Layout
 
-_input, _output = panel("Input"), panel("Output")
+input_option, output_option = panel("Input"), panel("Output")
 _scoring = panel("Scoring")
 
 
@@ -29,15 +29,17 @@ class InputOptions:
     """How the input is read."""
 
     document_column: Annotated[
-        str, _input("--document-column", metavar="NAME", help="Column of the documents.", show_default=True)
+        str, input_option("--document-column", metavar="NAME", help="Column of the documents.", show_default=True)
     ] = "document"
     input_format: Annotated[
         InputFormat | None,
-        _input("--input-format", help="Default: from the file extension, or the first character of stdin."),
+        input_option("--input-format", help="Default: from the file extension, or the first character of stdin."),
     ] = None
     delimiter: Annotated[
         str,
-        _input("--delimiter", metavar="LETTER", help="Field separator of csv; 'tab' for a tab.", show_default=True),
+        input_option(
+            "--delimiter", metavar="LETTER", help="Field separator of csv; 'tab' for a tab.", show_default=True
+        ),
     ] = ","
 
     def layout(self, *before: str) -> Layout:
@@ -60,18 +62,18 @@ class OutputOptions:
 
     output: Annotated[
         str,
-        _output(
+        output_option(
             "--output", "-o", metavar="FILE", help="File to write, created only once complete. Default: stdout."
         ),
     ] = STREAM
     output_format: Annotated[
         OutputFormat | None,
-        _output(
+        output_option(
             "--format", "-f", help="Default: from FILE's extension; a table on a terminal, jsonl into a pipe."
         ),
     ] = None
     score_column: Annotated[
-        str, _output("--score-column", metavar="NAME", help="Name of the score's column.", show_default=True)
+        str, output_option("--score-column", metavar="NAME", help="Name of the score's column.", show_default=True)
     ] = "score"
 
 
@@ -80,13 +82,13 @@ class MediaOptions(ModelOptions):
     """A model, how it is loaded, and which media it may open."""
 
     allow_urls: Annotated[
-        bool, _input("--allow-urls", help="Fetch images, sound and video that an input names by URL.")
+        bool, input_option("--allow-urls", help="Fetch images, sound and video that an input names by URL.")
     ] = False
     allow_private_urls: Annotated[
-        bool, _input("--allow-private-urls", help="Fetch from private addresses and through a proxy too.")
+        bool, input_option("--allow-private-urls", help="Fetch from private addresses and through a proxy too.")
     ] = False
     allow_paths: Annotated[
-        bool, _input("--allow-paths", help="Open images, sound and video that an input names by path.")
+        bool, input_option("--allow-paths", help="Open images, sound and video that an input names by path.")
     ] = False
 
     @property

@@ -200,7 +200,5 @@ def _resolve(output: str) -> Path:
     path = Path(output).resolve()
     if path.is_dir() or not path.parent.is_dir():
         reason = "it is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
-        raise PairchainError(
-            f"cannot write {str(path)!r}: {reason}.", next_step="name a file in a folder that exists."
-        )
+        raise PairchainError(f"cannot write {str(path)!r}: {reason}.", next_step="name a file in a folder that exists.")
     return path

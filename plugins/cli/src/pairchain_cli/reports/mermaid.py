@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pairchain.errors import shortened
-from pairchain_cli.telling.routes import routes_of
+from pairchain_cli.reports.routes import routes_of
 
 if TYPE_CHECKING:
     from pairchain import ModuleReport, Report

@@ -14,8 +14,8 @@ from pairchain import __version__
 from pairchain.authoring import MOST_BYTES
 from pairchain.errors import harmless, shortened
 from pairchain.looking.report_text import foreign_settings, provider_text, settings, title, verdict, weights_text
-from pairchain_cli.telling.mermaid import flow, short_type
-from pairchain_cli.telling.routes import routes_of
+from pairchain_cli.reports.mermaid import flow, short_type
+from pairchain_cli.reports.routes import routes_of
 
 if TYPE_CHECKING:
     from pairchain import ModuleReport, Problem, Report
@@ -50,7 +50,7 @@ def page_of(report: Report) -> str:
         *_section("Files", [_folded(f"{len(report.files)} files", _element("pre", "\n".join(report.files)))]),
         _element("footer", f"Told by pairchain {__version__} from the model's files. Nothing of the model was run."),
     ]
-    style = files("pairchain_cli").joinpath("page.css").read_text(encoding="utf-8")
+    style = files("pairchain_cli.reports").joinpath("page.css").read_text(encoding="utf-8")
     head = _element(
         "head",
         _element("meta", charset="utf-8"),

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def routes_of(module: ModuleReport) -> dict[str, list[ModuleReport]]:
-    """Return the modules of each route of ``module``, in order; what leads to no module of it is left out."""
+    """Return the modules of each route of ``module``, in order, without routes that lead to none of its modules."""
     inside = {inner.path: inner for inner in module.modules}
     structure = module.config.get("structure")
     found = {}

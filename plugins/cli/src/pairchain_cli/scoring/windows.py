@@ -1,31 +1,26 @@
-"""Rows in windows: as many as are worth sorting by length together, and no more than seconds of work."""
+"""Scores rows a window at a time: enough rows to sort by length, and no more than seconds of work."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pairchain.errors import InputError, NonFiniteScoresError, PairchainError
-from pairchain_cli.outputs.writing import Score, as_scores
-from pairchain_cli.rows.reading import Row
+from pairchain_cli.rows.rows import Row, Score
 
 MOST_ROWS = 4096
 _FIRST_ROWS = 32
 _SECONDS = 10.0
-# so that a window of long texts does not fill the memory either
+# bounds the memory that a window of long texts takes
 _MOST_LETTERS = 2**24
 
 
 def windows(rows: Iterator[Row], most: int = MOST_ROWS) -> Iterator[list[Row]]:
-    """Yield rows in lists, each about as long as `_SECONDS` allow at the rate of the one before.
-
-    Args:
-        rows: The rows.
-        most: Most rows in a list.
-    """
+    """Yield rows in lists of at most ``most``, each sized to take `_SECONDS` at the rate of the one before."""
     size = min(_FIRST_ROWS, most)
-    while window := _taken(rows, size):
+    while window := _take(rows, size):
         began = time.monotonic()
         yield window
         seconds = max(time.monotonic() - began, 1e-3)
@@ -33,7 +28,7 @@ def windows(rows: Iterator[Row], most: int = MOST_ROWS) -> Iterator[list[Row]]:
         size = max(1, min(most, 4 * size, max(fitting, min(size, _FIRST_ROWS))))
 
 
-def _taken(rows: Iterator[Row], size: int) -> list[Row]:
+def _take(rows: Iterator[Row], size: int) -> list[Row]:
     window: list[Row] = []
     letters = 0
     while len(window) < size and letters < _MOST_LETTERS and (row := next(rows, None)) is not None:
@@ -42,7 +37,7 @@ def _taken(rows: Iterator[Row], size: int) -> list[Row]:
     return window
 
 
-def scored(
+def score_window(
     window: Sequence[Row], predict: Callable[[Sequence[tuple[Any, Any]]], Any], pair: Callable[[Row], tuple[Any, Any]]
 ) -> list[Score]:
     """Return the scores of some rows.
@@ -50,23 +45,35 @@ def scored(
     Args:
         window: The rows.
         predict: Scores pairs.
-        pair: Returns the pair that a row is.
+        pair: Returns the pair of a row.
 
     Raises:
-        PairchainError: A row cannot be scored; the message says which, and where it is.
+        PairchainError: A row cannot be scored; the message names its place.
     """
     try:
-        return as_scores(predict([pair(row) for row in window]))
+        return _as_scores(predict([pair(row) for row in window]))
     except NonFiniteScoresError as error:
         first = window[error.indices[0]]
-        more = f"; so do {len(error.indices) - 1} rows after it" if len(error.indices) > 1 else ""
+        more = f", and {len(error.indices) - 1} more after it" if len(error.indices) > 1 else ""
         raise PairchainError(
-            f"{first.place}: its score is NaN or infinite{more}.", next_step=error.next_step
+            f"{first.place}: its score is NaN or infinite{more}.", next_step=error.next_step, argument=error.argument
         ) from error
     except InputError as error:
         if error.index is None:
             raise
-        said = error.what.partition(" ")[2].partition(" ")[2]
         raise PairchainError(
-            f"{window[error.index].place}: {said or error.what}", where=error.where, next_step=error.next_step
+            f"{window[error.index].place}: {error.fault}",
+            where=error.where,
+            next_step=error.next_step,
+            argument=error.argument,
         ) from error
+
+
+def _as_scores(scores: Any) -> list[Score]:
+    """Return an array of float32 as the shortest numbers that tell them apart."""
+    return [[_shortest(one) for one in score] if score.ndim else _shortest(score) for score in scores]
+
+
+def _shortest(score: Any) -> float | None:
+    number = float(str(score))
+    return number if math.isfinite(number) else None

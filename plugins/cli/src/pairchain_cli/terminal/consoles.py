@@ -1,4 +1,4 @@
-"""Where the command writes: results to stdout, all else to stderr, in colour only where a person reads it."""
+"""Writes results to stdout and everything else to stderr, in colour only where a person reads it."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ _has_color: bool | None = None
 
 
 def set_up(*, quiet: bool, color: bool | None) -> None:
-    """Say how to write, for the rest of the process.
+    """Choose what this process writes.
 
     Args:
-        quiet: Whether only results and errors are written.
-        color: Whether to colour; None where a terminal wants it and NO_COLOR does not forbid it.
+        quiet: Whether to write results and errors only.
+        color: Whether to use colours; None to let the terminal and NO_COLOR decide.
     """
     global _is_quiet, _has_color
     _is_quiet, _has_color = quiet, color
 
 
 def is_quiet() -> bool:
-    """Return whether only results and errors are wanted."""
+    """Return whether to write results and errors only."""
     return _is_quiet
 
 
 def is_plain() -> bool:
-    """Return whether nobody wants colours, even on a terminal."""
+    """Return whether colours are switched off, even on a terminal."""
     return _has_color is False or bool(os.environ.get("NO_COLOR"))
-
-
-def results() -> Console:
-    """Return the console for what was asked for."""
-    return _console(stderr=False)
-
-
-def notes() -> Console:
-    """Return the console for what is told besides: progress, hints, warnings."""
-    return _console(stderr=True, quiet=_is_quiet)
-
-
-def report(error: str) -> None:
-    """Write an error, also where all else is quiet."""
-    _console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def is_watched() -> bool:
     """Return whether a person reads stderr, and wants to see progress."""
     return sys.stderr.isatty() and not _is_quiet
+
+
+def results() -> Console:
+    """Return the console for results."""
+    return _console(stderr=False)
+
+
+def notes() -> Console:
+    """Return the console for progress, hints and warnings."""
+    return _console(stderr=True, quiet=_is_quiet)
+
+
+def errors() -> Console:
+    """Return the console for errors, which are never quiet."""
+    return _console(stderr=True)
 
 
 def _console(*, stderr: bool, quiet: bool = False) -> Console:

@@ -1,4 +1,4 @@
-"""How far the work is, on stderr where a person watches it: rows, rows a second, and the time that is left."""
+"""Shows on a watched stderr how far scoring is: rows, rows per second, and the time left."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pairchain_cli.rows.reading import Rows
-from pairchain_cli.telling import terminal
+from pairchain_cli.rows.rows import Rows
+from pairchain_cli.terminal import consoles
 
 
 class Progress:
-    """A bar that fills as an input is read; without one where nobody watches.
+    """A bar that fills as an input is read; it draws nothing where no person watches.
 
     Args:
-        what: What is done, such as ``"scoring"``.
+        label: The text before the bar, such as ``"scoring"``.
         rows: The input.
     """
 
-    def __init__(self, what: str, rows: Rows) -> None:
-        self._what = what
+    def __init__(self, label: str, rows: Rows) -> None:
+        self._label = label
         self._rows = rows
         self._bar: Any = None
         self._done = 0
 
     def __enter__(self) -> Progress:
-        if terminal.is_watched():
+        if consoles.is_watched():
             from rich.progress import BarColumn, SpinnerColumn, TextColumn
             from rich.progress import Progress as RichProgress
 
-            # whatever else is written goes its own way: rich would send stdout to stderr
             self._bar = RichProgress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.fields[told]}"),
-                console=terminal.notes(),
+                TextColumn("{task.fields[rate]}"),
+                console=consoles.notes(),
                 transient=True,
+                # rich would send stdout to stderr
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._task = self._bar.add_task(self._what, total=None, told="")
+            self._task = self._bar.add_task(self._label, total=None, rate="")
             self._bar.start()
         self.restart()
         return self
@@ -51,28 +51,22 @@ class Progress:
             self._bar.stop()
 
     def restart(self) -> None:
-        """Count from here: what came before was only read."""
+        """Count from now on: the rows before were only read."""
         self._done, self._began, self._before = 0, time.monotonic(), self._rows.position()
 
     def add(self, rows: int) -> None:
-        """Say that so many rows more are done."""
+        """Count some more rows."""
         self._done += rows
         if self._bar is None:
             return
-        size = self._rows.size
-        self._bar.update(
-            self._task,
-            total=size or None,
-            completed=self._rows.position(),
-            told=told(self._done, time.monotonic() - self._began, self._rows.position() - self._before, self._left()),
-        )
-
-    def _left(self) -> int | None:
-        return None if self._rows.size is None else max(0, self._rows.size - self._rows.position())
+        size, position = self._rows.size, self._rows.position()
+        left = None if size is None else max(0, size - position)
+        rate = describe_rate(self._done, time.monotonic() - self._began, position - self._before, left)
+        self._bar.update(self._task, total=size or None, completed=position, rate=rate)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Take the bar away while something is printed."""
+        """Hide the bar while something is printed."""
         if self._bar is None:
             yield
             return
@@ -83,14 +77,14 @@ class Progress:
             self._bar.start()
 
 
-def told(rows: int, seconds: float, read: int, left: int | None) -> str:
-    """Return the words beside the bar, such as ``1,024 rows · 85 rows/s · 0:12:07 left``.
+def describe_rate(rows: int, seconds: float, read: int, left: int | None) -> str:
+    """Return a text such as ``1,024 rows · 85 rows/s · 0:12:07 left``.
 
     Args:
-        rows: Rows that are done.
+        rows: The rows that are scored.
         seconds: How long that took.
         read: How much of the input they were.
-        left: How much of it is left, if anybody knows.
+        left: How much of the input is left; None if unknown.
     """
     rate = rows / max(seconds, 1e-9)
     words = [f"{rows:,} rows", f"{rate:,.0f} rows/s" if rate >= 10 else f"{rate:.1f} rows/s"]

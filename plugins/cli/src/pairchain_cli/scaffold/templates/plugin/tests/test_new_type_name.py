@@ -1,4 +1,4 @@
-"""What a chain expects of NewTypeName, and what it computes."""
+"""Tests of NewTypeName."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pairchain.testing import ModuleContract
 
 
 class TestNewTypeName(ModuleContract):
-    """A chain can run, save, load and move it."""
+    """A chain can run, save, load and move the module."""
 
     def make_module(self) -> NewTypeName:
         return NewTypeName(dimension=8)

@@ -13,13 +13,13 @@ class NewTypeName(Module):
     """Scores a pair by a weighted sum of the numbers in its embedding.
 
     Args:
-        dimension: How many numbers there are in an embedding.
+        dimension: The size of an embedding.
     """
 
-    # what config.json holds, and __init__ takes when a saved module is loaded
+    # saved in config.json, and passed to __init__ when a saved module is loaded
     config_keys = ["dimension"]
     saves_weights = True
-    # what it needs and what it adds; a chain that does not fit is refused when it is built
+    # the features it needs and adds; a chain where they do not fit is refused when it is built
     reads = frozenset({"sentence_embedding"})
     writes = frozenset({"scores"})
     num_labels = 1
