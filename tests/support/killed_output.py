@@ -27,11 +27,11 @@ def keep(output: Path, given: Path, *, until: int) -> int:
 def _keep(output: Path, given: Path, until: int) -> None:
     import pyarrow.parquet  # noqa: F401 - its own files are no events
 
-    from pairchain_cli.scoring.windows import windows
-    from pairchain_cli.outputs.outputs import open_resumable
     from pairchain_cli.outputs.formats import OutputFormat
+    from pairchain_cli.outputs.outputs import open_resumable
     from pairchain_cli.rows.reading import open_rows
-from pairchain_cli.rows.rows import Layout
+    from pairchain_cli.rows.rows import Layout
+    from pairchain_cli.scoring.windows import windows
 
     events = 0
 

@@ -75,10 +75,10 @@ class Catalogue(PlainGroup):
         Raises:
             UnknownNameError: Its plugin is not installed or not allowed.
         """
-        from pairchain.registry import commands
-
         name = args[0]
         if self.get_command(ctx, name) is None:
+            from pairchain.registry import commands
+
             if commands.group.owner(name) or any(found.name == name for found in commands.find()):
                 raise commands.unknown(name)
             # the base class names the nearest of these

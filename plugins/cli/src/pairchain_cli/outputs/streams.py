@@ -42,6 +42,8 @@ def open_stream(output: str) -> Iterator[BinaryIO]:
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
+    except PairchainError:
+        raise  # some are OSErrors too
     except OSError as error:
         discard_stdout()
         if isinstance(error, BrokenPipeError):
