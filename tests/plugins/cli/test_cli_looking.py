@@ -144,7 +144,7 @@ def test_a_page_draws_each_route(golden: Path) -> None:
 def test_one_output_at_a_time(pooled: Path) -> None:
     ended = run("inspect", pooled, "--json", "--mermaid")
     assert (ended.status, ended.out) == (2, "")
-    assert "choose one" in ended.err
+    assert "give only one" in ended.err
 
 
 def test_a_model_that_is_not_there_is_an_error_on_stderr(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_model_that_is_as_it_was_locked_verifies(pooled: Path, tmp_path: Path)
     assert "in pairchain.lock.json" in locked.err
     verified = run("verify", pooled, folder=tmp_path)
     assert (verified.status, verified.out) == (0, "")
-    assert verified.err.startswith("it is what was locked: ")
+    assert verified.err.startswith("the model matches its lock: ")
     quiet = run("--quiet", "verify", pooled, folder=tmp_path)
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
 

@@ -147,6 +147,7 @@ class Resolver:
                 f"{where}, which has no such file.",
                 where=str(source),
                 next_step="check the repository's name and revision; code_revision= names another.",
+                argument="code_revision",
             )
         return code
 
@@ -175,7 +176,8 @@ def warn_of_unpinned(source: Source, or_else: str = "") -> None:
     """Warn that code is taken from a repository as it is today."""
     warn(
         f"code is taken from {source.name} as it is today, for nothing says at which revision; pin it with "
-        f"code_revision={{{source.name!r}: {source.commit!r}}}{or_else}."
+        f"code_revision={{{source.name!r}: {source.commit!r}}}{or_else}.",
+        argument="code_revision",
     )
 
 
