@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pairchain import hooks
+from pairchain.backends import DEFAULT, check_backend
 from pairchain.chain.device import keep_in_float32, place
 from pairchain.engine.legacy import (
     INIT_NESTED,
@@ -62,7 +63,8 @@ class CrossEncoder(OlderNames, Scorer):
             ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
             with a warning if they differ.
         model_card_data: For the front matter of model cards, such as ``{"license": "mit"}``.
-        backend: What executes the model; only ``"torch"``.
+        backend: Name of the installed backend that loads and runs a `Transformer`; see `pairchain.backends`.
+            ``"torch"`` means ``"transformers"``.
         num_labels: Scores for each pair, for a new classification head.
         max_length: Longest input in tokens.
         activation_fn: Applied to the scores; None for the saved one, else Sigmoid for one label and Identity for more.
@@ -76,6 +78,7 @@ class CrossEncoder(OlderNames, Scorer):
 
     Raises:
         InputError: Neither a name nor modules are given, or an argument makes no sense.
+        UnknownNameError: No installed plugin provides the backend.
         SourceError: The model's files cannot be had.
         FormatError: The saved model is damaged or incomplete.
         ChainError: The modules make no chain that scores pairs.
@@ -110,7 +113,7 @@ class CrossEncoder(OlderNames, Scorer):
         config_kwargs: Mapping[str, Any] | None = None,
         tokenizer: Literal["as-published", "library"] | None = None,
         model_card_data: Mapping[str, Any] | None = None,
-        backend: Literal["torch"] = "torch",
+        backend: str = DEFAULT,
         num_labels: int | None = None,
         max_length: int | None = None,
         activation_fn: Activation | None = None,
@@ -121,8 +124,7 @@ class CrossEncoder(OlderNames, Scorer):
         prefix_cache: int = 0,
         allow_random_head: bool = False,
     ) -> None:
-        if backend != "torch":
-            raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
+        check_backend(backend)
         for name, value in (
             ("max_length", max_length),
             ("num_labels", num_labels),
@@ -140,6 +142,7 @@ class CrossEncoder(OlderNames, Scorer):
                 processor_kwargs=processor_kwargs,
                 config_kwargs=config_kwargs,
                 tokenizer=tokenizer,
+                backend="" if backend == DEFAULT else backend,
                 module_classes=module_classes,
             )
             loaded = LoadedModel(modules)

@@ -28,6 +28,8 @@ class Facts:
         runs_code: Whether it cannot be loaded without code that its settings name.
         faults: Why it cannot be loaded, as the errors that loading raises.
         settings: Settings of its files that reach other libraries, programs or repositories.
+        backends: For a module that backends load, each installed one by name, with why it cannot load this module's
+            model; empty if it can. See `pairchain.backends`.
     """
 
     reads: frozenset[str] | None = None
@@ -38,6 +40,7 @@ class Facts:
     runs_code: bool = False
     faults: Sequence[PairchainError] = ()
     settings: Sequence[ForeignSettings] = ()
+    backends: Mapping[str, str] = field(default_factory=dict)
 
 
 UNKNOWN = Facts()

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from pairchain import hooks
+from pairchain.backends import DEFAULT
 from pairchain.chain.module import Module
 from pairchain.chain.weights import PICKLE_FILE, SAFETENSORS_FILE, refuse_pickle
 from pairchain.code import importing
@@ -46,7 +47,7 @@ class LoadRequest:
         model_kwargs: Passed on to whatever loads weights, such as ``dtype``.
         processor_kwargs: Passed on to whatever loads a tokenizer or processor.
         config_kwargs: Passed on to whatever loads a model configuration.
-        backend: What executes the model; ``torch``.
+        backend: The name of the backend that loads and runs a `Transformer`.
         tokenizer: Whose tokenizer is meant, the author's or the library's; None for the default of who loads one.
     """
 
@@ -55,7 +56,7 @@ class LoadRequest:
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
     processor_kwargs: Mapping[str, Any] = field(default_factory=dict)
     config_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    backend: str = "torch"
+    backend: str = DEFAULT
     tokenizer: str | None = None
 
     def keywords(self, path: str = "") -> dict[str, Any]:
