@@ -20,6 +20,7 @@ from pairchain.registry.discovery import (
     Installed,
     standard_distribution,
 )
+from pairchain.registry.structure import missing_methods
 
 About = Literal["metadata", "code", "version", "name", "requirement", "hidden"]
 
@@ -130,9 +131,6 @@ def check_plugin(found: Found, registry: Registry = default) -> None:
         check_hooks(found, registry)
         return
     loaded = registry.load_found(found)
-    # torch, which whoever only asks what is installed does not need
-    from pairchain.chain.module import missing_methods
-
     if not isinstance(loaded, type):
         raise PluginError(f"the plugin for {found.name!r} is not a class, but {loaded!r}.", **found.described)
     if absent := missing_methods(loaded):
