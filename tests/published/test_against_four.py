@@ -21,7 +21,7 @@ from published.unmatched import reason
 from published.variants import Variant, of_record, variants, write
 from transformers import AutoConfig
 
-from pairchain.files.source import open_source
+from pairchain.opening import open_source
 from pairchain_transformer.checkpoint import loading
 from pairchain_transformer.inputs.processors import load_processor
 from pairchain_transformer.published.classes import fast_class

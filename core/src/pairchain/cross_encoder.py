@@ -22,12 +22,13 @@ from pairchain.engine.legacy import (
 )
 from pairchain.engine.scorer import Scorer
 from pairchain.errors import ChainError, InputError
-from pairchain.files.source import Source, open_source
+from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.format.saved_model import ModelConfig
 from pairchain.inputs.batch import BYTES, as_batch, checked_count
 from pairchain.inputs.prompts import known
+from pairchain.opening import open_source
 from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
 from pairchain.persistence.model_card import model_card
 from pairchain.persistence.publish import push_folder

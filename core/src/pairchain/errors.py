@@ -245,8 +245,8 @@ class MissingPackageError(PairchainError, ImportError):
     """A package that this needs, and that is not always needed, is not installed."""
 
 
-class UnknownTypeError(PairchainError, LookupError):
-    """Nobody provides a module of this type.
+class UnknownNameError(PairchainError, LookupError):
+    """No installed plugin provides this type, command or backend.
 
     Attributes:
         claimed: The distribution that the model's files claim to provide it, which pairchain does not know; or empty.
@@ -255,6 +255,10 @@ class UnknownTypeError(PairchainError, LookupError):
     def __init__(self, what: str, *, where: str = "", next_step: str = "", claimed: str = "") -> None:
         super().__init__(what, where=where, next_step=next_step)
         self.claimed = claimed
+
+
+class UnknownTypeError(UnknownNameError):
+    """No installed plugin provides a module of this type."""
 
 
 class TrustRequiredError(PairchainError, PermissionError):

@@ -12,7 +12,8 @@ import torch
 
 from pairchain import chrome_trace, shown_trace, tracing
 from pairchain.errors import InputError
-from pairchain.files.staging import write_aside, write_json
+from pairchain.files.json_files import write_json
+from pairchain.files.staging import write_aside
 from pairchain.gauges import growth_of, peaks_of
 from pairchain.tracing import Batch, Call, ModuleRun, Step
 from pairchain.watched_features import Feature

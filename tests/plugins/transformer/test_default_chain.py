@@ -17,8 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pairchain import CrossEncoder, LoadRequest, PairchainWarning
 from pairchain.errors import ChainError, MissingFileError, UnknownTypeError
-from pairchain.files.source import open_source
+from pairchain.opening import open_source
 from pairchain.registry import Registry
+from pairchain.registry.installation import Installation
 from pairchain.trust.resolve import Resolver
 from pairchain_transformer.hooks import pairchain_default_chain
 
@@ -136,7 +137,7 @@ def test_a_bare_checkpoint_of_a_repository_comes_from_one_commit(hub: HubServer,
 
 def test_without_logit_score_installed_the_error_says_what_to_install(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, "qwen3", "ForCausalLM")
-    registry = Registry(distributions=list, environ={})
+    registry = Registry(installation=Installation(distributions=list, environ={}))
     source = open_source(folder)
 
     with pytest.raises(UnknownTypeError, match="no installed plugin provides the type 'LogitScore'") as caught:

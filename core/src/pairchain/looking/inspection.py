@@ -14,9 +14,10 @@ from pairchain.code.bundle import MOST_FILES_OF_MODEL, Code, too_much_code
 from pairchain.code.faults import code_faults
 from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
 from pairchain.facts import UNKNOWN, Facts, facts_of_chain, facts_of_routes
+from pairchain.files.json_files import read_json_object
 from pairchain.files.one_save import of_one_save
-from pairchain.files.source import Source, open_source
-from pairchain.files.staging import check_inside, read_json_object
+from pairchain.files.paths import check_inside
+from pairchain.files.source import Source
 from pairchain.format import headers
 from pairchain.format.activation_table import is_known
 from pairchain.format.saved_model import (
@@ -30,6 +31,7 @@ from pairchain.format.saved_model import (
 from pairchain.inputs.prompts import known
 from pairchain.looking.findings import ModuleReport, Problem, problem_of
 from pairchain.looking.report import Report
+from pairchain.opening import open_source
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code, no_chain
 from pairchain.trust.pickles import PICKLE_FILE, pickle_refused
@@ -164,7 +166,7 @@ class _Inspection:
             for fault in code_faults(provider.code, entry.type.rpartition(".")[2]):
                 self._add(fault, about="code")
         if provider is not None and provider.plugin is not None:
-            self._attempt(self._resolver.registry.check_core_version, provider.plugin)
+            self._attempt(self._resolver.registry.installation.check_core_version, provider.plugin)
         facts = self._attempt(self._facts, entry, owner, home) or UNKNOWN
         config = self._config(home, facts.config_file or "config.json")
         inside = self._inside(home, facts, depth) if depth < _DEEPEST else ()

@@ -12,14 +12,9 @@ from typing import Any, Literal
 from pairchain.errors import PluginError, PluginVersionError
 from pairchain.registry import Registry, default
 from pairchain.registry.conflicts import conflict_advice, conflicts
-from pairchain.registry.discovery import (
-    DISABLE_VARIABLE,
-    HOOKS_GROUP,
-    MODULES_GROUP,
-    Found,
-    Installed,
-    standard_distribution,
-)
+from pairchain.registry.discovery import Found, Installed
+from pairchain.registry.groups import HOOKS_GROUP, MODULES_GROUP, standard_distribution
+from pairchain.registry.installation import DISABLE_VARIABLE
 from pairchain.registry.structure import missing_methods
 
 About = Literal["metadata", "code", "version", "name", "requirement", "hidden"]
@@ -116,7 +111,7 @@ def plugins(registry: Registry = default) -> tuple[Plugin, ...]:
 
     One that is disabled is there too, and so is one that another copy hides, or that announces nothing.
     """
-    return tuple(_plugin(one, registry) for one in registry.installed())
+    return tuple(_plugin(one, registry) for one in registry.installation.distributions())
 
 
 def check_plugin(found: Found, registry: Registry = default) -> None:
@@ -153,7 +148,7 @@ def _plugin(installed: Installed, registry: Registry) -> Plugin:
     )
     if installed.hidden_by:
         return Plugin(installed, types, hooks, faults=(_hidden(installed),))
-    disabled_by = registry.disabled_by(installed.name) or ""
+    disabled_by = registry.installation.disabled_by(installed.name) or ""
     faults = [*_faults_of_metadata(installed), *_faults_of_code(installed)]
     if not disabled_by:
         faults += [*_faults_of_version(installed, registry), *_faults_of_names(types, registry)]
@@ -224,7 +219,7 @@ def _origin(package: str) -> str | None:
 def _faults_of_version(installed: Installed, registry: Registry) -> Iterator[Fault]:
     for found in installed.found[:1]:
         try:
-            registry.check_core_version(found)
+            registry.installation.check_core_version(found)
         except PluginVersionError as error:
             yield Fault(error.what, error.next_step, about="version")
 

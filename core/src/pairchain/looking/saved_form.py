@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pairchain.errors import PairchainError
+from pairchain.files.json_files import read_json_object
 from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
 from pairchain.format.headers import SAFETENSORS_FILE
 from pairchain.format.incomplete import keys_missing, weights_missing
 from pairchain.trust.pickles import PICKLE_FILE, pickle_refused

@@ -47,6 +47,10 @@ class LoadRequest:
             "backend": self.backend,
         }
 
+    def resolve(self, type_name: str) -> type:
+        """Return the class of a module type; see `Resolver.resolve`."""
+        return self.resolver.resolve(type_name)
+
     def classes_of(self, entries: Sequence[ModuleEntry]) -> list[type]:
         """Return the class of each saved module.
 

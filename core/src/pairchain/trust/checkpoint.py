@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from pairchain.code.bundle import Code, Reference, auto_map, gather
 from pairchain.errors import FormatError, MissingFileError
+from pairchain.files.json_files import read_json_object
 from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
 from pairchain.format.saved_model import MODULES_FILE
 from pairchain.registry import Registry
+from pairchain.registry.groups import HOOKS_GROUP
 from pairchain.trust import policies
 from pairchain.trust.repositories import repository_named_by, repository_of_code, warn_of_unpinned
 
@@ -90,7 +91,7 @@ def no_chain(source: Source, registry: Registry) -> MissingFileError | FormatErr
             where=str(source),
             next_step="name the folder or repository that holds the model; subfolder= names a folder inside it.",
         )
-    blocked = {found.distribution: registry.blocked(found) for found in registry.find_hooks()}
+    blocked = {found.distribution: registry.blocked(found) for found in registry.installation.find(HOOKS_GROUP)}
     left_out = [f"{name} by {variable}" for name, variable in sorted(blocked.items()) if variable]
     return FormatError(
         f"there is no {MODULES_FILE}, and no installed plugin knows how to load such a checkpoint"

@@ -28,8 +28,9 @@ from pairchain.code import importing
 from pairchain.code.bundle import Code, Reference
 from pairchain.errors import FormatError, PickleRefusedError, readable
 from pairchain.files.hub_names import is_path
-from pairchain.files.source import Source, open_source
+from pairchain.files.source import Source
 from pairchain.format.activation_table import PATHS, is_known
+from pairchain.opening import open_source
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import code_in, code_missing
 from pairchain.trust.repositories import repository_of_code

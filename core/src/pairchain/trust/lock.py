@@ -12,9 +12,10 @@ from typing import Any, Literal, Self
 from pairchain.code.bundle import Code
 from pairchain.errors import FormatError, InputError, LockError
 from pairchain.files.hub_names import full_name
+from pairchain.files.json_files import read_json_object, write_json
 from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object, write_aside, write_json
-from pairchain.registry.discovery import CORE_DISTRIBUTION
+from pairchain.files.staging import write_aside
+from pairchain.registry.groups import CORE_DISTRIBUTION
 
 LOCK_FILE = "pairchain.lock.json"
 _FORMAT = 1

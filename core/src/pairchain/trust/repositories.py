@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pairchain.errors import warn
-from pairchain.files.source import Source, open_repository
+from pairchain.files.source import Source
+from pairchain.opening import open_repository
 from pairchain.trust import policies
 
 

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from pairchain import LoadRequest, Source
+    from pairchain import Source
     from pairchain.facts import Facts
+    from pairchain.hooks import ChainRequest
 
 TRUE_WORD, FALSE_WORD = "yes", "no"
 
 
 @hookimpl
-def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
+def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     """Return the modules for a checkpoint: with log-odds of yes and no for a causal model, else a classifier.
 
     Raises:
@@ -44,7 +45,7 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
         if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
             del transformer.modality_config[MESSAGE]
         return [transformer]
-    logit_score = request.resolver.resolve("LogitScore")
+    logit_score = request.resolve("LogitScore")
     transformer = Transformer(**options, transformer_task="text-generation")
     ids = {word: _token_id(transformer.tokenizer, word) for word in (TRUE_WORD, FALSE_WORD)}
     return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]

@@ -86,7 +86,7 @@ def doctor(
     from pairchain_cli.doctor.doctor import examine
 
     found = examine(pairchain.plugins(), timeout, lambda name: telling.note(f"importing {name}"))
-    settings = default.unknown_settings()
+    settings = default.installation.unknown_settings()
     sick = [one for one in found if one.status == "broken"]
     if as_json:
         _write_json(healthy=not sick, unknown_settings=settings, plugins=[one.to_json() for one in found])

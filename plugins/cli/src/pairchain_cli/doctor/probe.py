@@ -28,12 +28,14 @@ def main(distribution: str, seconds: str) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     faulthandler.dump_traceback_later(float(seconds), exit=True)
-    announced = (*registry.find(), *registry.default.find_hooks())
+    distributions = registry.default.installation.distributions()
+    announced = [
+        found for one in distributions if one.name == distribution and not one.hidden_by for found in one.found
+    ]
     # a class may have many names, and the shortest is the one that people use
     once: dict[tuple[str, str], Found] = {}
     for found in sorted(announced, key=lambda found: (found.group, len(found.name), found.name)):
-        if found.distribution == distribution:
-            once.setdefault((found.group, found.value), found)
+        once.setdefault((found.group, found.value), found)
     for found in once.values():
         _say(answers, name=found.name, value=found.value)
         _say(answers, **_tried(found))
