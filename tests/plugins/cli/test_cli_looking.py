@@ -195,7 +195,7 @@ def test_every_difference_is_told(pooled: Path, tmp_path: Path) -> None:
         assert (ended.status, ended.out) == (1, "")
         for line in (
             "1_Pooling/config.json changed",
-            "2_Dense/config.json is in the lock, and is not here",
+            "2_Dense/config.json is in the lock, but missing",
             "new.json is not in",
         ):
             assert line in ended.err

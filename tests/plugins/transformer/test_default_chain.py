@@ -15,10 +15,9 @@ from hub_server import HubServer
 from tiny_models import GOLDEN, edited, save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pairchain import CrossEncoder, PairchainWarning
+from pairchain import CrossEncoder, LoadRequest, PairchainWarning
 from pairchain.errors import ChainError, MissingFileError, UnknownTypeError
 from pairchain.opening import open_source
-from pairchain.persistence.load import LoadRequest
 from pairchain.registry import Registry
 from pairchain.registry.installation import Installation
 from pairchain.trust.resolve import Resolver
@@ -166,7 +165,7 @@ def test_a_folder_without_any_model_is_refused(tmp_path: Path) -> None:
         ),
         (
             "pairchain-transformer",
-            ["left out: pairchain-transformer by PAIRCHAIN_DISABLE_PLUGINS", "pip install pairchain-transformer"],
+            ["disabled: pairchain-transformer by PAIRCHAIN_DISABLE_PLUGINS", "pip install pairchain-transformer"],
         ),
     ],
 )
