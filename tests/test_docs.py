@@ -31,7 +31,19 @@ CODE = "my-user/my-model-implementation"
 TOKEN = "hf_reader"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def of_pages() -> pytest.MarkDecorator:
+    """Return a mark that runs a test for each page; it is slow where the page starts workers."""
+    starts = re.compile(r"start_multi_process_pool|device=\[")
+    pages = [
+        pytest.param(
+            page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.slow] * bool(starts.search(page.read_text()))
+        )
+        for page in PAGES
+    ]
+    return pytest.mark.parametrize("page", pages)
+
+
+@of_pages()
 def test_the_code_on_the_page_runs(
     page: Path, hub: HubServer, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
