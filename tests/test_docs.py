@@ -14,6 +14,7 @@ from pages import ROOT, prose
 import pairchain
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+START_WORKERS = {"routes-workers-hub.md"}
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```python title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
 # what the pages name, served by the Hub on loopback in tiny
@@ -31,19 +32,11 @@ CODE = "my-user/my-model-implementation"
 TOKEN = "hf_reader"
 
 
-def of_pages() -> pytest.MarkDecorator:
-    """Return a mark that runs a test for each page; it is slow where the page starts workers."""
-    starts = re.compile(r"start_multi_process_pool|device=\[")
-    pages = [
-        pytest.param(
-            page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.slow] * bool(starts.search(page.read_text()))
-        )
-        for page in PAGES
-    ]
-    return pytest.mark.parametrize("page", pages)
-
-
-@of_pages()
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if page.name in START_WORKERS else []) for page in PAGES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_the_code_on_the_page_runs(
     page: Path, hub: HubServer, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
