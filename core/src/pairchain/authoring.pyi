@@ -11,7 +11,6 @@ from pairchain.chain.flow import labels_of as labels_of
 from pairchain.chain.keywords import accepted_names as accepted_names
 from pairchain.chain.keywords import keyword_names as keyword_names
 from pairchain.chain.keywords import parameters_of as parameters_of
-from pairchain.chain.module import missing_methods as missing_methods
 from pairchain.chain.module import module_label as module_label
 from pairchain.chain.module import with_prompt as with_prompt
 from pairchain.chain.observing import Observer as Observer
@@ -25,7 +24,6 @@ from pairchain.chain.threads import kept_for_the_call as kept_for_the_call
 from pairchain.chain.threads import taking_turns as taking_turns
 from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights
-from pairchain.chain.weights import refuse_pickle as refuse_pickle
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
 from pairchain.code.importing import code_of as code_of
@@ -34,6 +32,7 @@ from pairchain.engine.schedule import LEAST_TOKENS_ON_A_CPU as LEAST_TOKENS_ON_A
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
 from pairchain.engine.schedule import longest_first as longest_first
 from pairchain.facts import SCORES as SCORES
+from pairchain.facts import labels_of_routes as labels_of_routes
 from pairchain.files.hashes import file_hashes as file_hashes
 from pairchain.files.hashes import is_for_other_libraries as is_for_other_libraries
 from pairchain.files.hashes import is_read_by_loads as is_read_by_loads
@@ -48,9 +47,12 @@ from pairchain.format.activation import Activation as Activation
 from pairchain.format.activation import build_activation as build_activation
 from pairchain.format.activation import checked_activation as checked_activation
 from pairchain.format.activation import describe_activation as describe_activation
+from pairchain.format.activation_table import activation_fault as activation_fault
 from pairchain.format.foreign_settings import foreign_settings as foreign_settings
 from pairchain.format.headers import Weights as Weights
 from pairchain.format.headers import read_headers as read_headers
+from pairchain.format.incomplete import keys_missing as keys_missing
+from pairchain.format.incomplete import weights_missing as weights_missing
 from pairchain.format.saved_model import ModuleEntry as ModuleEntry
 from pairchain.inputs.batch import BYTES as BYTES
 from pairchain.inputs.batch import as_batch as as_batch
@@ -80,14 +82,24 @@ from pairchain.inputs.named_media import refuse_named_media as refuse_named_medi
 from pairchain.inputs.supported import check_supported as check_supported
 from pairchain.looking.plugins import check_plugin as check_plugin
 from pairchain.looking.plugins import unmet_requirements as unmet_requirements
+from pairchain.looking.report_text import foreign_settings_text as foreign_settings_text
+from pairchain.looking.report_text import provider_text as provider_text
+from pairchain.looking.report_text import report_title as report_title
+from pairchain.looking.report_text import report_verdict as report_verdict
+from pairchain.looking.report_text import settings_text as settings_text
+from pairchain.looking.report_text import weights_text as weights_text
+from pairchain.looking.saved_form import feature_named as feature_named
+from pairchain.looking.saved_form import read_form as read_form
 from pairchain.opening import open_source as open_source
 from pairchain.opening import source_of_module as source_of_module
 from pairchain.persistence.load import load_module as load_module
+from pairchain.persistence.saved_type import saved_type as saved_type
 from pairchain.registry.conflicts import Conflict as Conflict
 from pairchain.registry.conflicts import conflict_advice as conflict_advice
 from pairchain.registry.conflicts import conflicts as conflicts
 from pairchain.registry.discovery import installed_version as installed_version
 from pairchain.registry.groups import standard_distribution as standard_distribution
+from pairchain.registry.structure import missing_methods as missing_methods
 from pairchain.text.units import bytes_in_words as bytes_in_words
 from pairchain.text.units import duration as duration
 from pairchain.text.units import on_one_line as on_one_line
@@ -95,6 +107,8 @@ from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code
 from pairchain.trust.checkpoint import pinned_code as pinned_code
 from pairchain.trust.guard import guarding as guarding
+from pairchain.trust.pickles import pickle_refused as pickle_refused
+from pairchain.trust.pickles import refuse_pickle as refuse_pickle
 from pairchain.trust.policies import Policy as Policy
 from pairchain.trust.policies import allowing as allowing
 from pairchain.trust.policies import current_policy as current_policy
@@ -103,4 +117,3 @@ from pairchain.trust.policies import policy_of as policy_of
 from pairchain.trust.policies import require_settings as require_settings
 from pairchain.trust.policies import require_trust as require_trust
 from pairchain.trust.resolve import Resolver as Resolver
-from pairchain.trust.resolve import saved_type as saved_type

@@ -245,6 +245,7 @@ def test_an_input_without_a_route_is_named_by_its_place_among_all() -> None:
         model.predict([PAIRS[0], ("a", PICTURE), SAID[0]])
 
 
+@pytest.mark.slow
 def test_pictures_and_texts_go_their_ways_in_workers_too() -> None:
     model = golden("router_with_vlm")
     red = Image.new("RGB", (16, 16), "red")

@@ -14,7 +14,7 @@ from pairchain.chain.calling import forward_through, preprocess_with
 from pairchain.chain.device import device_of, is_dispatched, settle
 from pairchain.chain.flow import check_features, labels_of
 from pairchain.chain.keywords import keyword_names
-from pairchain.chain.module import Features, InputModule, missing_methods, module_label
+from pairchain.chain.module import Features, InputModule, module_label
 from pairchain.chain.parts import is_watched
 from pairchain.chain.tree import tree_of
 from pairchain.code.importing import code_of, noting_origin
@@ -23,6 +23,7 @@ from pairchain.inputs.batch import BYTES, checked_count
 from pairchain.inputs.table_pairs import pairs_of_table
 from pairchain.inputs.tables import table_of
 from pairchain.registry import Origin, default
+from pairchain.registry.structure import missing_methods
 
 
 class ModuleChain(nn.Sequential):

@@ -21,12 +21,16 @@ from torch import nn
 
 from pairchain.chain.allocation import allocating_for
 from pairchain.chain.parts import Part
-from pairchain.chain.weights import PICKLE_FILE, SAFETENSORS_FILE, fill, read_weights, weights_file
+from pairchain.chain.weights import fill, read_weights, weights_file
 from pairchain.code.importing import code_of
-from pairchain.errors import FormatError, MissingFileError
+from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object, warn_unknown_key, write_json
+from pairchain.format.headers import SAFETENSORS_FILE
+from pairchain.format.incomplete import keys_missing
 from pairchain.opening import source_of_module
+from pairchain.registry.structure import missing_methods
 from pairchain.text.units import on_one_line
+from pairchain.trust.pickles import PICKLE_FILE
 
 Features = dict[str, Any]
 
@@ -155,13 +159,7 @@ class Module(nn.Module, ABC):
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         required = [name for name, parameter in parameters.items() if _is_required(parameter)]
         if absent := [name for name in required if name not in config]:
-            if not config:
-                raise MissingFileError(
-                    f"{cls.__name__} needs {', '.join(absent)}, and its {cls.config_file_name} is missing or empty.",
-                    where=shown_as,
-                    next_step="save or fetch the model again; it is incomplete.",
-                )
-            raise FormatError(f"{cls.__name__} needs {', '.join(absent)}, which {shown_as} does not hold.")
+            raise keys_missing(cls.__name__, absent, shown_as=shown_as, is_empty=not config)
         unknown = {key: value for key, value in config.items() if key not in parameters}
         if unknown and not takes_any:
             for key in unknown:
@@ -325,16 +323,6 @@ class InputModule(Module):
         elif hasattr(tokenizer, "save"):
             # the tokenizers library saves to one file, not to a folder
             tokenizer.save(str(Path(output_path) / "tokenizer.json"))
-
-
-def missing_methods(candidate: type) -> list[str]:
-    """Return what ``candidate`` lacks to be a module: names of methods, or its base class."""
-    if not issubclass(candidate, nn.Module):
-        return ["torch.nn.Module as a base class"]
-    absent = [name for name in ("save", "load") if not callable(getattr(candidate, name, None))]
-    if candidate.forward is nn.Module.forward:
-        absent.insert(0, "forward")
-    return absent
 
 
 def module_label(name: str, module: Any) -> str:

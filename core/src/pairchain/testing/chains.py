@@ -121,7 +121,7 @@ def check_keywords(trial: Trial, values: Mapping[str, Any]) -> None:
             trial.model.predict(trial.pairs, **{name: value})
 
 
-def check_fresh_process(trial: Trial, folder: Path, *, is_plugin: bool) -> None:
+def check_fresh_process(trial: Trial, folder: Path, *, is_plugin: bool, python: Sequence[str]) -> None:
     """Fail unless the saved chain scores the same in a process that knows nothing of this one."""
     name = type(trial.module).__name__
     expected = trial.scores(trial.pairs)
@@ -136,7 +136,7 @@ def check_fresh_process(trial: Trial, folder: Path, *, is_plugin: bool) -> None:
         trial.model.save_pretrained(folder / "model")
     options = {} if is_plugin else {"trust_remote_code": True}
     try:
-        scores = scores_of_saved(folder, trial.pairs, **options)
+        scores = scores_of_saved(folder, trial.pairs, python, **options)
     except ProcessFailedError as error:
         broken(
             f"a chain with {name} was saved, and a fresh process could not load it:\n{error}",

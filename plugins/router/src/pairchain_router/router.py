@@ -23,6 +23,7 @@ from pairchain.authoring import (
     is_watched,
     keyword_names,
     labels_of,
+    labels_of_routes,
     load_module,
     missing_methods,
     modality_of_pair,
@@ -41,7 +42,6 @@ from pairchain.authoring import (
 )
 from pairchain.errors import ChainError, FormatError, InputError
 from pairchain_router.encoding import Group, collate
-from pairchain_router.legacy import CONFIG_FILES
 from pairchain_router.routes import Mappings, checked, mappings_to_json, shown
 from pairchain_router.saved import read_router
 
@@ -261,10 +261,7 @@ class Router(InputModule):
         Raises:
             ChainError: They do not agree.
         """
-        labels = {name: labels_of(self._modules_of(name)) for name in self.routes.names}
-        if len(known := {count for count in labels.values() if count is not None}) > 1:
-            raise ChainError(f"the routes of a Router give a pair different numbers of scores: {labels}.")
-        return None if None in labels.values() else known.pop()
+        return labels_of_routes({name: labels_of(self._modules_of(name)) for name in self.routes.names})
 
     @property
     def max_seq_length(self) -> int | None:
@@ -377,11 +374,7 @@ class Router(InputModule):
         # a caller that does not know of requests passes on what it was given itself
         request = request or LoadRequest(source, Resolver(source), **_named_like(LoadRequest, kwargs))
         inside = request.within(source)
-        path = next((path for name in CONFIG_FILES if (path := source.file(name)) is not None), None)
-        if path is None:
-            path = source.require(cls.config_file_name, because="It says which routes there are.")
-        shown_as = f"{path.name} of {source}"
-        saved = read_router(path, shown_as=shown_as)
+        saved = read_router(source)
         # every class is known before the first module is loaded, which may take minutes
         classes = inside.classes_of(saved.entries)
         modules = {
@@ -392,7 +385,7 @@ class Router(InputModule):
         try:
             router = cls(routes, **saved.parameters)
         except (InputError, ChainError) as error:
-            raise FormatError(f"{shown_as}: {error.what}", next_step=error.next_step) from error
+            raise FormatError(f"{saved.shown_as}: {error.what}", next_step=error.next_step) from error
         router.extra_config, router.extra_parameters = saved.extra, saved.extra_parameters
         return router
 
@@ -451,6 +444,10 @@ def _share_tasks(model: nn.Module) -> None:
 
 def _route(name: str, modules: Any) -> nn.Sequential:
     """Return the modules of one route, with the dtype of the first, as those of a chain have it."""
+    if hasattr(nn.ModuleDict(), name):
+        raise InputError(
+            f"a route is named {name!r}.", next_step="choose a name that is not an attribute of torch's ModuleDict."
+        )
     if not isinstance(modules, Iterable) or not (modules := list(modules)):
         raise ChainError(f"the route {name!r} has no list of modules.", next_step="pass a list with at least one.")
     for index, module in enumerate(modules):
