@@ -5,7 +5,6 @@ from pairchain.chain.calling import forward_through as forward_through
 from pairchain.chain.calling import not_encoded as not_encoded
 from pairchain.chain.calling import preprocess_with as preprocess_with
 from pairchain.chain.device import Float32Linear as Float32Linear
-from pairchain.chain.flow import Flow as Flow
 from pairchain.chain.flow import flow_of as flow_of
 from pairchain.chain.flow import labels_of as labels_of
 from pairchain.chain.keywords import accepted_names as accepted_names
@@ -32,6 +31,7 @@ from pairchain.engine.schedule import LEAST_TOKENS_ON_A_CPU as LEAST_TOKENS_ON_A
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
 from pairchain.engine.schedule import longest_first as longest_first
 from pairchain.facts import SCORES as SCORES
+from pairchain.facts import Flow as Flow
 from pairchain.facts import labels_of_routes as labels_of_routes
 from pairchain.files.hashes import file_hashes as file_hashes
 from pairchain.files.hashes import is_for_other_libraries as is_for_other_libraries

@@ -42,7 +42,7 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._left -= math.prod(shape) * dtype.itemsize
             if self._left < 0:
                 raise FormatError(
-                    f"{self._shown} asks for a tensor of shape {tuple(shape[:8])}; going by its small weights file, the "
+                    f"{self._shown} asks for a tensor of shape {tuple(shape[:8])}; going by its weights file, the "
                     f"module should take {bytes_in_words(self._most)} at most.",
                     next_step="the configuration and the weights come from different models; fetch both again.",
                 )

@@ -12,7 +12,7 @@ from torch import nn
 
 from pairchain.chain.calling import forward_through, preprocess_with
 from pairchain.chain.device import device_of, is_dispatched, settle
-from pairchain.chain.flow import check_features, labels_of
+from pairchain.chain.flow import check_flow, labels_of
 from pairchain.chain.keywords import keyword_names
 from pairchain.chain.module import Features, InputModule, module_label
 from pairchain.chain.parts import is_watched
@@ -245,7 +245,7 @@ def check_modules(modules: Mapping[str, Any]) -> None:
             absent = ["preprocess, which the first module needs to read the inputs"]
         if absent:
             raise ChainError(f"{module_label(name, module)} is not a module: it lacks {', '.join(absent)}.")
-    check_features(modules)
+    check_flow(modules)
 
 
 def _check_names(cls: type, names: Iterable[str]) -> None:

@@ -24,9 +24,9 @@ class Observer(Protocol):
         """Open a step, such as ``encode`` by the class ``Transformer``."""
 
     def call(self, first_of: Sequence[int], most_tokens: int, most_pairs: int | None) -> AbstractContextManager[None]:
-        """Open the scoring of inputs. Input ``i`` equals input ``first_of[i]``, the only one of its equals to be scored.
+        """Open the scoring of inputs; of equal ones, only the first is scored: for input ``i`` that is ``first_of[i]``.
 
-        A batch holds at most ``most_tokens`` tokens and ``most_pairs`` inputs, unless that is None.
+        A batch holds at most ``most_tokens`` tokens, and ``most_pairs`` inputs unless that is None.
         """
 
     def batch(self, inputs: Sequence[int], lengths: Sequence[int] | None) -> AbstractContextManager[None]:
