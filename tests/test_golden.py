@@ -66,7 +66,7 @@ LOADED = {
 
 # What pairchain warns of, where the reference warns in its log.
 WARNED = {
-    ("prompts_defaults", 9): "a prompt is given, so the prompt named 'query' is not used",
+    ("prompts_defaults", 9): "the prompt named 'query' is not used",
     **{
         ("qwen3_causal_logitscore", index): f"5 of 5 pairs .* lost their whole document to max_length={length}"
         for index, length in ((13, 40), (14, 40), (15, 110))

@@ -55,9 +55,16 @@ def looping(features: Any) -> None:
             features[name]
 
 
+def asking(features: Any) -> None:
+    list(features)
+    for name in ("letters", "other", "third"):
+        features.get(name)
+
+
 @pytest.mark.parametrize(
     ("function", "read"),
     [
+        (asking, ["letters", "other", "third"]),
         (lambda features: features["other"], ["other"]),
         (lambda features: features.get("third"), ["third"]),
         (lambda features: features.pop("third"), ["third"]),
