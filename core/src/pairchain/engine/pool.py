@@ -114,13 +114,13 @@ class WorkerPool:
         chunk_size: int | None = None,
         show_progress_bar: bool | None = False,
     ) -> torch.Tensor:
-        """Return the scores of ``items`` in their order, on the CPU; repeat the warnings of the workers.
+        """Return the scores of ``items`` in their order, on the CPU, and repeat the warnings of the workers.
 
         Args:
             model: The model that the pool was started with.
             items: Pairs, as tuples of two.
             arguments: The other arguments of `scoring.score`.
-            chunk_size: Pairs that a worker takes at a time; None for a few chunks a worker.
+            chunk_size: Pairs that a worker takes at a time; None for a few chunks for each worker.
             show_progress_bar: None shows one on a terminal, for long work.
 
         Raises:

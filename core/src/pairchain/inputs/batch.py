@@ -24,9 +24,6 @@ _A_DICT = "A dict may hold columns, as lists of one length; one row of a table g
 # The next step for a wrong size in memory.
 BYTES = "pass a number of bytes such as 2**28, or 0 for none."
 
-# Iterables whose elements have no order, or are not meant one by one.
-_NOT_A_LIST = (str, bytes, Mapping, set, frozenset)
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -60,8 +57,12 @@ def as_batch(inputs: Any) -> Batch:
         return _from_column(inputs)
     is_stream = not isinstance(inputs, (list, tuple, np.ndarray))
     if isinstance(inputs, np.ndarray):
-        inputs = _from_array(inputs)
-    if isinstance(inputs, _NOT_A_LIST) or not _can_be_iterated(inputs):
+        if inputs.size and inputs.dtype.kind not in "UO":
+            raise InputError(
+                f"the input is an array of {inputs.dtype}, not of strings.", next_step=f"pass pairs; {_A_PAIR}."
+            )
+        inputs = inputs.tolist()
+    if not _is_list_like(inputs):
         hint = f" {_A_DICT}" if isinstance(inputs, Mapping) else ""
         raise InputError(
             f"{described(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.{hint}"
@@ -89,26 +90,22 @@ def as_stream(inputs: Any) -> Iterator[Any]:
         return pairs_of_table(table)
     if tables.is_column(inputs):
         return iter(_from_column(inputs).items)
-    if isinstance(inputs, _NOT_A_LIST) or not _can_be_iterated(inputs):
+    if not _is_list_like(inputs):
         raise InputError(f"{described(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}.")
     return _pairs_in_stream(iter(inputs))
 
 
 def as_documents(documents: Any, name: str = "documents") -> list[Any]:
-    """Return ``documents`` as a list.
-
-    Args:
-        documents: An iterable, a column of a table, or a table of one column.
-        name: The argument's name, for errors.
+    """Return an iterable, a column of a table, or a table of one column as a list; ``name`` is its name in errors.
 
     Raises:
-        InputError: It is a string, or another single document, or a table of several columns.
+        InputError: It is a single document, such as a string, or a table of several columns.
     """
     if (table := tables.table_of(documents)) is not None:
         return only_column(table, name)
     if tables.is_column(documents):
         return tables.values_of(documents)
-    if isinstance(documents, _NOT_A_LIST) or not _can_be_iterated(documents):
+    if not _is_list_like(documents):
         raise InputError(f"{name} is {described(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}.")
     return list(documents)
 
@@ -119,16 +116,10 @@ def is_count(value: Any, *, least: int = 1) -> bool:
 
 
 def checked_count(value: Any, name: str, *, least: int = 1, next_step: str = "pass a number such as 32.") -> int:
-    """Return ``value`` as an int if it is a count.
-
-    Args:
-        value: The argument.
-        name: Its name, for errors.
-        least: The smallest count allowed, 0 or 1.
-        next_step: The advice of errors.
+    """Return ``value`` as an int if it is a count of at least ``least``; ``name`` is its name in errors.
 
     Raises:
-        InputError: It is not a count.
+        InputError: It is not.
     """
     if not is_count(value, least=least):
         wanted = "a positive integer" if least else "a positive integer or 0"
@@ -138,11 +129,7 @@ def checked_count(value: Any, name: str, *, least: int = 1, next_step: str = "pa
 
 @contextmanager
 def placing_errors(places: Sequence[int]) -> Iterator[None]:
-    """Renumber an `InputError` of the block, which counts among some inputs, so that it counts among all of them.
-
-    Args:
-        places: The place of each of those inputs.
-    """
+    """Renumber an `InputError` of the block: its input ``i`` is the caller's input ``places[i]``."""
     try:
         yield
     except InputError as error:
@@ -165,18 +152,10 @@ def input_size(item: Any) -> int:
     return int(np.prod(elements))
 
 
-def _can_be_iterated(value: Any) -> bool:
-    # an array without dimensions has __iter__, but no elements
-    return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
-
-
-def _from_array(array: np.ndarray[Any, Any]) -> list[Any]:
-    if array.size and array.dtype.kind not in "UO":
-        raise InputError(
-            f"the input is an array of {array.dtype}, not of strings.", next_step=f"pass pairs; {_A_PAIR}."
-        )
-    values: list[Any] = array.tolist()
-    return values
+def _is_list_like(value: Any) -> bool:
+    # these have no order, or elements that are not meant one by one; an array without dimensions has no elements
+    is_other = isinstance(value, (str, bytes, Mapping, set, frozenset)) or getattr(value, "ndim", 1) == 0
+    return isinstance(value, Iterable) and not is_other
 
 
 def _from_column(column: Any) -> Batch:
@@ -217,7 +196,13 @@ def _as_item(item: Any, index: int | None = None) -> Any:
     if len(item) and all(is_message(element) for element in item):
         return list(item)
     for side, element in enumerate(item):
-        _refuse_many(element, index, side)
+        if type(element) is not str and (tables.is_table_class(type(element)) or tables.is_column(element)):
+            raise InputError(
+                f"is {tables.class_name(element)}, which holds many values.",
+                next_step="pass a table on its own, or pairs of values: zip(queries, documents).",
+                index=index or 0,
+                element=side,
+            )
     if (row := tables.named_tuple(item)) is not None and (pair := pair_of_row(row, index)) is not None:
         item = pair
     if len(item) != 2:
@@ -227,17 +212,6 @@ def _as_item(item: Any, index: int | None = None) -> Any:
             index=index,
         )
     return tuple(_unwrapped(element) for element in item)
-
-
-def _refuse_many(element: Any, index: int | None, side: int) -> None:
-    """Refuse a table or a column in the place of one value."""
-    if type(element) is not str and (tables.is_table_class(type(element)) or tables.is_column(element)):
-        raise InputError(
-            f"is {tables.class_name(element)}, which holds many values.",
-            next_step="pass a table on its own, or pairs of values: zip(queries, documents).",
-            index=index or 0,
-            element=side,
-        )
 
 
 def _unwrapped(element: Any) -> Any:
