@@ -54,12 +54,9 @@ from pairchain.format.headers import read_headers as read_headers
 from pairchain.format.incomplete import keys_missing as keys_missing
 from pairchain.format.incomplete import weights_missing as weights_missing
 from pairchain.format.saved_model import ModuleEntry as ModuleEntry
-from pairchain.inputs.batch import BYTES as BYTES
-from pairchain.inputs.batch import as_batch as as_batch
-from pairchain.inputs.batch import checked_count as checked_count
-from pairchain.inputs.batch import input_size as input_size
-from pairchain.inputs.batch import is_count as is_count
-from pairchain.inputs.batch import placing_errors as placing_errors
+from pairchain.inputs.counts import BYTES as BYTES
+from pairchain.inputs.counts import checked_count as checked_count
+from pairchain.inputs.counts import is_count as is_count
 from pairchain.inputs.images import check_lazy_image as check_lazy_image
 from pairchain.inputs.images import open_image as open_image
 from pairchain.inputs.kinds import AUDIO as AUDIO
@@ -79,6 +76,9 @@ from pairchain.inputs.modality import modality_of_pair as modality_of_pair
 from pairchain.inputs.modality import modality_parts as modality_parts
 from pairchain.inputs.modality import plain_texts as plain_texts
 from pairchain.inputs.named_media import refuse_named_media as refuse_named_media
+from pairchain.inputs.pairs import as_inputs as as_inputs
+from pairchain.inputs.pairs import input_size as input_size
+from pairchain.inputs.pairs import placing_errors as placing_errors
 from pairchain.inputs.supported import check_supported as check_supported
 from pairchain.looking.plugins import check_plugin as check_plugin
 from pairchain.looking.plugins import unmet_requirements as unmet_requirements

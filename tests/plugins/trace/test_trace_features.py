@@ -190,7 +190,7 @@ def test_features_that_are_no_plain_dict_stay_what_they_are(kind: type) -> None:
     trace = model.trace(PAIRS)
 
     assert seen == [kind]
-    assert not trace.modules[1].is_watched
+    assert not trace.modules[1].reads_are_known
     assert list(trace.modules[1].wrote) == ["scores"]
     assert "what it read is unknown" in str(trace)
 

@@ -14,9 +14,9 @@ from pairchain.chain.parts import hints_for
 from pairchain.chain.threads import is_thread_safe, kept_for_the_call, taking_turns
 from pairchain.code.importing import noting_origin
 from pairchain.errors import ChainError, InputError
-from pairchain.inputs.batch import input_size
 from pairchain.inputs.modality import described
 from pairchain.inputs.named_media import opens_by_itself, refuse_named_media
+from pairchain.inputs.pairs import input_size
 
 
 def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Features:

@@ -19,7 +19,7 @@ from pairchain.chain.parts import is_watched
 from pairchain.chain.tree import tree_of
 from pairchain.code.importing import code_of, noting_origin
 from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
-from pairchain.inputs.batch import BYTES, checked_count
+from pairchain.inputs.counts import BYTES, checked_count
 from pairchain.inputs.table_pairs import pairs_of_table
 from pairchain.inputs.tables import table_of
 from pairchain.registry import Origin, default

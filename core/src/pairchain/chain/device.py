@@ -106,9 +106,11 @@ def keep_in_float32(chain: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
     kept = tuple(dict.fromkeys(paths))
     for path in kept:
         if type(layers.get(path)) not in (nn.Linear, Float32Linear):
-            found = f"is a {type(layers[path]).__name__}" if path in layers else "is not a layer of this chain"
+            is_other = f"is a {type(layers[path]).__name__}, not a torch.nn.Linear" if path in layers else ""
             linear = [name for name, layer in layers.items() if type(layer) in (nn.Linear, Float32Linear)]
-            raise InputError(f"keep_in_fp32_modules: {path!r} {found}, not a torch.nn.Linear{nearest(path, linear)}.")
+            raise InputError(
+                f"keep_in_fp32_modules: {path!r} {is_other or 'is not a layer of this chain'}{nearest(path, linear)}."
+            )
     for path in kept:
         layers[path].__class__ = Float32Linear
     return kept

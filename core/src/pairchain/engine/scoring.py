@@ -19,7 +19,7 @@ from pairchain.engine.encoding import Encoder
 from pairchain.engine.schedule import Budget, default_tokens, plan
 from pairchain.errors import ChainError
 from pairchain.facts import SCORES
-from pairchain.inputs.batch import placing_errors
+from pairchain.inputs.pairs import placing_errors
 
 # Shorter work shows no progress bar, unless you ask for one.
 _PROGRESS_DELAY_SECONDS = 1.0

@@ -95,7 +95,7 @@ class ModuleRun(Step):
         needed: The features that it read without asking first whether they exist.
         read: All features that it read.
         took_all: Whether it took all features together, so that which of them it used is unknown.
-        is_watched: Whether its reads could be watched.
+        reads_are_known: Whether what it read is known.
         wrote: The features that it wrote.
         took_out: The features that it removed.
         absent: The features that it declares to write and that did not exist after it.
@@ -110,7 +110,7 @@ class ModuleRun(Step):
     needed: Mapping[str, Feature] = field(default_factory=dict)
     read: dict[str, Feature] = field(default_factory=dict)
     took_all: bool = False
-    is_watched: bool = True
+    reads_are_known: bool = True
     wrote: dict[str, Feature] = field(default_factory=dict)
     took_out: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)

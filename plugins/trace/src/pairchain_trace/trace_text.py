@@ -146,7 +146,7 @@ def _shapes(seen: Sequence[Feature]) -> str:
 
 
 def _details(module: ModuleSummary) -> Iterator[str]:
-    if not module.is_watched:
+    if not module.reads_are_known:
         yield "what it read is unknown: it is compiled, or the features are not a plain dict"
     if module.took_all:
         yield "took all features together, so which of them it used is unknown"

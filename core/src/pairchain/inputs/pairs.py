@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,19 +13,16 @@ import numpy as np
 from pairchain.errors import InputError
 from pairchain.inputs import tables
 from pairchain.inputs.kinds import CONTENT, TEXT
-from pairchain.inputs.modality import described, is_marked_text, is_message, may_name_medium, short_repr
+from pairchain.inputs.modality import described, is_marked_text, is_message, may_name_medium
 from pairchain.inputs.table_pairs import only_column, pair_of_row, pairs_of_rows, pairs_of_table
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
 
 _A_DICT = "A dict may hold columns, as lists of one length; one row of a table goes into a list."
 
-# The next step for a wrong size in memory.
-BYTES = "pass a number of bytes such as 2**28, or 0 for none."
-
 
 @dataclass(frozen=True)
-class Batch:
+class Inputs:
     """The inputs of one call: pairs as tuples of two, conversations as lists of messages.
 
     Attributes:
@@ -38,21 +34,21 @@ class Batch:
     single: bool
 
 
-def as_batch(inputs: Any) -> Batch:
-    """Return ``inputs`` as a batch.
+def as_inputs(inputs: Any) -> Inputs:
+    """Return ``inputs`` as one pair or many.
 
     A list or tuple whose first element is not a list or tuple is one pair; so is a one-dimensional array of strings. A
     list of messages (dicts with ``role`` and ``content``) is one conversation. A table with a query and a document
-    column, or with two columns of texts, is a batch of its rows; so are rows that name their columns. Any other
-    iterable is a batch, generators included.
+    column, or with two columns of texts, holds a pair in each row; so do rows that name their columns. Any other
+    iterable holds inputs, generators included.
 
     Raises:
         InputError: An input is not a pair; the error says which one, and what it is.
     """
-    if isinstance(inputs, Batch):
+    if isinstance(inputs, Inputs):
         return inputs
     if (table := tables.table_of(inputs)) is not None:
-        return numbered_batch(pairs_of_table(table), 0)
+        return numbered_inputs(pairs_of_table(table), 0)
     if tables.is_column(inputs):
         return _from_column(inputs)
     is_stream = not isinstance(inputs, (list, tuple, np.ndarray))
@@ -69,15 +65,15 @@ def as_batch(inputs: Any) -> Batch:
         )
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if tables.are_rows(items, can_be_pair=not is_stream):
-        return numbered_batch(pairs_of_rows(items), 0)
+        return numbered_inputs(pairs_of_rows(items), 0)
     if len(items) and not _is_row(items[0]):
-        return Batch([_as_item(items)], single=True)
-    return numbered_batch(items, 0)
+        return Inputs([_as_item(items)], single=True)
+    return numbered_inputs(items, 0)
 
 
-def numbered_batch(items: Iterable[Any], first: int) -> Batch:
-    """Return inputs as a batch; errors number them from ``first``. See `as_batch`."""
-    return Batch([_as_item(item, index) for index, item in enumerate(items, first)], single=False)
+def numbered_inputs(items: Iterable[Any], first: int) -> Inputs:
+    """Return many inputs; errors number them from ``first``. See `as_inputs`."""
+    return Inputs([_as_item(item, index) for index, item in enumerate(items, first)], single=False)
 
 
 def as_stream(inputs: Any) -> Iterator[Any]:
@@ -108,23 +104,6 @@ def as_documents(documents: Any, name: str = "documents") -> list[Any]:
     if not _is_list_like(documents):
         raise InputError(f"{name} is {described(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}.")
     return list(documents)
-
-
-def is_count(value: Any, *, least: int = 1) -> bool:
-    """Return whether ``value`` is an integer of at least ``least``; True, 2.0 and "2" are not."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
-
-
-def checked_count(value: Any, name: str, *, least: int = 1, next_step: str = "pass a number such as 32.") -> int:
-    """Return ``value`` as an int if it is a count of at least ``least``; ``name`` is its name in errors.
-
-    Raises:
-        InputError: It is not.
-    """
-    if not is_count(value, least=least):
-        wanted = "a positive integer" if least else "a positive integer or 0"
-        raise InputError(f"{name} must be {wanted}, got {short_repr(value)}.", next_step=next_step)
-    return int(value)
 
 
 @contextmanager
@@ -158,19 +137,19 @@ def _is_list_like(value: Any) -> bool:
     return isinstance(value, Iterable) and not is_other
 
 
-def _from_column(column: Any) -> Batch:
+def _from_column(column: Any) -> Inputs:
     """Return the pairs in a column, or the pair in a row, which pandas also returns as a Series."""
     values = tables.values_of(column)
     if (row := tables.as_row(column)) is not None and (pair := pair_of_row(row)) is not None:
-        return Batch([_as_item(pair)], single=True)
+        return Inputs([_as_item(pair)], single=True)
     if tables.are_rows(values, can_be_pair=False):
-        return numbered_batch(pairs_of_rows(values), 0)
+        return numbered_inputs(pairs_of_rows(values), 0)
     if values and not _is_row(values[0]):
         raise InputError(
             f"{tables.class_name(column)} is one column, and pairs have two sides.",
             next_step="pass a table with a query and a document column, or pairs: zip(queries, documents).",
         )
-    return numbered_batch(values, 0)
+    return numbered_inputs(values, 0)
 
 
 def _pairs_in_stream(items: Iterator[Any]) -> Iterator[Any]:
