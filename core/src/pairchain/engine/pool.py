@@ -268,7 +268,7 @@ def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[WorkerWarning
             # an array: torch holds a file open for every tensor that it sends
             return scoring.score(_model, items, **arguments).cpu().numpy(), warned
     except Exception as error:
-        if _is_portable(error):
+        if _survives(error):
             raise
         sent = WorkerError(f"{type(error).__name__} was raised in a worker process: {error}")
         for note in getattr(error, "__notes__", ()):
@@ -311,17 +311,16 @@ def _portable(category: type[Warning]) -> type[Warning]:
     """Return ``category``, or the nearest base class that the caller can import and build from a text."""
     for base in category.__mro__:
         try:
-            found: type[Warning] = pickle.loads(pickle.dumps(base))
-            if found is base and issubclass(found, Warning) and found("text"):
-                return found
-        except Exception:  # as above
+            if issubclass(base, Warning) and _survives(base("text")):
+                return base
+        except Exception:  # a class may need other arguments
             continue
     return UserWarning
 
 
-def _is_portable(error: Exception) -> bool:
-    """Return whether ``error`` survives pickling; one that does not would break the pool."""
+def _survives(value: Exception) -> bool:
+    """Return whether a warning or error survives pickling; an error that does not would break the pool."""
     try:
-        return isinstance(pickle.loads(pickle.dumps(error)), type(error))
+        return isinstance(pickle.loads(pickle.dumps(value)), type(value))
     except Exception:  # as above
         return False
