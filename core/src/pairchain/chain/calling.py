@@ -104,8 +104,8 @@ def forward_through(
         features: The features that the first module reads.
         keywords: Keyword arguments of ``predict``; each module gets those that its class asks for.
         more_names: For a module's name, further keyword arguments that it gets.
-        read_after: Features that the caller reads; None if that may be any. A module may leave out what no one reads of
-            the others.
+        read_after: Features that the caller reads; None if that may be any. A module may skip others that no later
+            module reads.
 
     Raises:
         ChainError: A module did not return the features.

@@ -168,8 +168,8 @@ class ModuleChain(nn.Sequential):
 
         Args:
             features: The features that `preprocess` returned.
-            read_after: Features that the caller reads; None if that may be any. Modules may leave out what no one reads
-                of the others.
+            read_after: Features that the caller reads; None if that may be any. A module may skip others that no later
+                module reads.
             **kwargs: Keyword arguments for the modules; each gets those that it asks for.
         """
         return forward_through(self._modules, features, kwargs, self.module_kwargs, read_after)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pairchain.errors import RandomWeightsError
 
-# More names would hide what is said about them.
+# More names would hide the reason.
 _MOST_SHOWN = 4
 
 

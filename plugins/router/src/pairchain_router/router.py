@@ -218,8 +218,8 @@ class Router(InputModule):
         Args:
             features: The features that `preprocess`, or the modules before this one, returned.
             task, modality: They choose the route, unless `preprocess` has chosen it.
-            read_after: Features that are read after this Router; None if that may be any. The modules of the route may
-                leave out what no one reads of the others.
+            read_after: Features that are read after this Router; None if that may be any. A module of the route may
+                skip others that no later module reads.
             **kwargs: Keyword arguments for the modules of the route.
         """
         chosen = features.pop("routes", ())
