@@ -51,9 +51,10 @@ def announce(
     code: str = "",
     value: str = "run",
     requires: tuple[str, ...] = (),
+    package: str = "",
 ) -> None:
     """Install a distribution with one entry point ``name`` of ``group``, to ``value`` behind the code given."""
-    package = distribution.lower().replace("-", "_")
+    package = package or distribution.lower().replace("-", "_")
     points = {name: f"{package}:{value}"}
     install(
         site,
@@ -179,7 +180,7 @@ def test_a_stranger_does_not_get_a_standard_name(
     announce(site, group, "stranger", name, code=canary(tmp_path / "imported"))
     with pytest.raises(PluginConflictError, match=f"reserved for {owner}"):
         registry_of(site, group=group).load(name)
-    announce(site, group, owner, name)
+    announce(site, group, owner, name, package="standard")
     with pytest.warns(PairchainWarning, match=f"{owner} is used"):
         assert registry_of(site, group=group).load(name)() == owner
     assert not (tmp_path / "imported").exists()

@@ -10,7 +10,6 @@ from pairchain.chain.flow import labels_of as labels_of
 from pairchain.chain.flow import module_label as module_label
 from pairchain.chain.flow import parameters_of as parameters_of
 from pairchain.chain.flow import preprocess_with as preprocess_with
-from pairchain.chain.module import missing_methods as missing_methods
 from pairchain.chain.module import with_prompt as with_prompt
 from pairchain.chain.parts import checked_feature as checked_feature
 from pairchain.chain.parts import is_watched as is_watched
@@ -20,9 +19,9 @@ from pairchain.chain.threads import taking_turns as taking_turns
 from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights
 from pairchain.chain.weights import refuse_pickle as refuse_pickle
+from pairchain.code.admitted import code_of as code_of
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
-from pairchain.code.importing import code_of as code_of
 from pairchain.engine.encoding import collate_with as collate_with
 from pairchain.engine.encoding import encode_with as encode_with
 from pairchain.engine.encoding import not_encoded as not_encoded
@@ -84,8 +83,14 @@ from pairchain.registry.conflicts import conflict_advice as conflict_advice
 from pairchain.registry.conflicts import conflicts as conflicts
 from pairchain.registry.discovery import installed_version as installed_version
 from pairchain.registry.groups import standard_distribution as standard_distribution
+from pairchain.registry.structure import missing_methods as missing_methods
+from pairchain.text.escaping import harmless as harmless
+from pairchain.text.escaping import on_one_line as on_one_line
+from pairchain.text.escaping import readable as readable
+from pairchain.text.escaping import short_repr as short_repr
+from pairchain.text.escaping import shortened as shortened
+from pairchain.text.nearest import nearest as nearest
 from pairchain.text.units import bytes_in_words as bytes_in_words
-from pairchain.text.units import on_one_line as on_one_line
 from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code
 from pairchain.trust.checkpoint import pinned_code as pinned_code

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
+
+from pairchain.text.escaping import readable, set_off
 
 
 class PairchainError(Exception):
@@ -334,90 +334,3 @@ class LibraryConflictError(PluginError):
 
 class PluginVersionError(PluginError):
     """A plugin was built for another version of the core."""
-
-
-def harmless(text: str) -> str:
-    """Return ``text``, of which a model may have written parts, with what a terminal would obey written out."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape", "surrogatepass").decode()
-        for letter in text
-    )
-
-
-# A model's files can hold names and values of many megabytes. A person reads neither a longer line nor more lines.
-MOST_OF_LINE = 1_000
-MOST_OF_TEXT = 8_000
-MOST_LINES = 60
-
-
-def readable(text: str) -> str:
-    """Return ``text``, of which a model may have written parts, harmless and no longer than a person reads."""
-    # shortened before as well: to write out many megabytes takes many seconds
-    return shortened_text(harmless(shortened_text(text)))
-
-
-# How a line of an error begins that this library wrote, or the command does.
-_OURS = re.compile(r"\s*(where|next|error|warning):|\S")
-
-
-def set_off(text: str) -> str:
-    """Return ``text`` with a mark before lines that look like ours, where another library or a model wrote them."""
-    first, *more = text.split("\n")
-    return "\n".join([first, *(f"  | {line}" if _OURS.match(line) else line for line in more)])
-
-
-def shortened_text(text: str) -> str:
-    """Return ``text`` with long lines cut in the middle, and with no more lines than a person reads."""
-    if len(text) <= MOST_OF_LINE:
-        return text
-    lines = text.split("\n")
-    kept: list[str] = []
-    room = MOST_OF_TEXT
-    for line in lines[:MOST_LINES]:
-        line = shortened(line)
-        room -= len(line)
-        if room < 0:
-            break
-        kept.append(line)
-    left = len(lines) - len(kept)
-    return "\n".join([*kept, f"  … and {left:,} more lines"] if left else kept)
-
-
-# A value in a sentence: in quotes, or without a space.
-_VALUE = re.compile(r"'[^'\n]{250,}'|\"[^\"\n]{250,}\"|\S{250,}")
-_LONGEST_VALUE = 250
-
-
-def shortened(text: str, most: int = MOST_OF_LINE) -> str:
-    """Return ``text``, or if it is longer than ``most``, the beginning and end of it, with how much is between them.
-
-    Of a sentence with long values, each value is shortened first, so that the words around them stay.
-    """
-    if len(text) <= most:
-        return text
-    if most > _LONGEST_VALUE:
-        text = _VALUE.sub(lambda found: _cut(found[0], _LONGEST_VALUE), text)
-    return _cut(text, most)
-
-
-def _cut(text: str, most: int) -> str:
-    if len(text) <= most:
-        return text
-    # with room for the words between them
-    end = most // 4
-    begin = max(0, most - end - 40)
-    return f"{text[:begin]}… {len(text) - begin - end:,} characters …{text[-end:]}"
-
-
-_LONGEST_NAME = 200
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the candidate closest to ``name``, or an empty string."""
-    if len(name) > _LONGEST_NAME:
-        return ""
-    names = {candidate for candidate in candidates if len(candidate) <= _LONGEST_NAME}
-    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -8,7 +8,8 @@ from html import escape as escaped
 from typing import TYPE_CHECKING
 
 from pairchain.gauges import growth_of, peaks_of
-from pairchain.text.units import bytes_in_words, duration, on_one_line
+from pairchain.text.escaping import on_one_line
+from pairchain.text.units import bytes_in_words, duration
 from pairchain.tracing import Batch, Step
 from pairchain.watched_features import Feature
 

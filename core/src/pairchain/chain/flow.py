@@ -13,7 +13,7 @@ from pairchain.chain.device import brought_to, device_of
 from pairchain.chain.module import Features, InputModule, with_prompt
 from pairchain.chain.parts import told_what_is_read
 from pairchain.chain.threads import is_thread_safe, taking_turns
-from pairchain.code.importing import noting_origin
+from pairchain.code.admitted import noting_origin
 from pairchain.errors import ChainError
 from pairchain.inputs.named_media import opens_by_itself, refuse_named_media
 

@@ -22,14 +22,15 @@ from torch import nn
 from pairchain.chain.allocation import allocating_for
 from pairchain.chain.parts import Part
 from pairchain.chain.weights import PICKLE_FILE, SAFETENSORS_FILE, fill, read_weights, weights_file
-from pairchain.code.importing import code_of
+from pairchain.code.admitted import code_of
 from pairchain.errors import (
     FormatError,
     MissingFileError,
 )
 from pairchain.files.json_files import read_json_object, warn_unknown_key, write_json
 from pairchain.opening import source_of_module
-from pairchain.text.units import on_one_line
+from pairchain.registry.structure import missing_methods
+from pairchain.text.escaping import on_one_line
 
 Features = dict[str, Any]
 
@@ -343,16 +344,6 @@ class InputModule(Module):
         elif hasattr(tokenizer, "save"):
             # the tokenizers library saves to one file, not to a folder
             tokenizer.save(str(Path(output_path) / "tokenizer.json"))
-
-
-def missing_methods(candidate: type) -> list[str]:
-    """Return what keeps ``candidate`` from being a module: names of absent methods, or its base class."""
-    if not issubclass(candidate, nn.Module):
-        return ["torch.nn.Module as a base class"]
-    absent = [name for name in ("save", "load") if not callable(getattr(candidate, name, None))]
-    if candidate.forward is nn.Module.forward:
-        absent.insert(0, "forward")
-    return absent
 
 
 def with_prompt(inputs: Sequence[Any], prompt: str | None) -> list[Any]:

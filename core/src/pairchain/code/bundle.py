@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import PurePosixPath
@@ -16,6 +15,7 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+from pairchain.code.imports import ImportStatement, import_statements, imported_paths
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object
 from pairchain.files.paths import check_inside
@@ -30,9 +30,6 @@ MOST_BYTES_OF_CODE = 2**22
 MOST_IMPORTS = 50_000
 # Of all types of a model.
 MOST_FILES_OF_MODEL = 1_000
-
-# Folders in folders that a module may be in. One import of many thousands would take longer than anybody waits.
-_DEEPEST_MODULE = 50
 
 _DOTTED = re.compile(r"[\w-]+(\.[\w-]+)+")
 
@@ -100,7 +97,7 @@ class CodeFile:
     @cached_property
     def statements(self) -> tuple[ImportStatement, ...]:
         """Its import statements, each once."""
-        return tuple(dict.fromkeys(_import_statements(self.content)))
+        return tuple(dict.fromkeys(import_statements(self.content)))
 
 
 @dataclass(frozen=True)
@@ -224,7 +221,13 @@ def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool]
         imports += sum(1 + len(statement.names) for statement in looked_at.statements)
         if len(found) > MOST_FILES or size > MOST_BYTES_OF_CODE or imports > MOST_IMPORTS:
             raise _too_much(source, entry)
-        for path in _imported_paths(looked_at, _folder(entry.path), is_there, follows or _is_not_standard):
+        for path in imported_paths(
+            _folder(looked_at.path),
+            looked_at.statements,
+            home=_folder(entry.path),
+            is_there=is_there,
+            follows=follows or _is_not_standard,
+        ):
             if path not in found and len(found) <= MOST_FILES and (file := _read(source, path)) is not None:
                 found[path] = file
                 waiting.append(file)
@@ -248,11 +251,6 @@ def _too_much(source: Source, entry: CodeFile) -> FormatError:
         where=source.shown(entry.path),
         next_step="do not load it if it is not yours; if it is, install what it imports as a package.",
     )
-
-
-def around(folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
-    """Return where an absolute import is looked for if the code's entry is in ``folder``: there, and around it."""
-    return folder, *folder.parents
 
 
 def auto_map(source: Source) -> list[Reference]:
@@ -318,61 +316,6 @@ def _read(source: Source, path: str) -> CodeFile | None:
 
 def _is_not_standard(top: str) -> bool:
     return top not in sys.stdlib_module_names
-
-
-@dataclass(frozen=True, slots=True)
-class ImportStatement:
-    """An import statement: how far up it starts, the module it names, and what it may name inside that."""
-
-    level: int
-    module: str
-    names: tuple[str, ...] = ()
-
-
-def _import_statements(content: bytes) -> list[ImportStatement]:
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code runs nothing; importing it says why
-        return []
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [ImportStatement(0, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found.append(ImportStatement(node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    return found
-
-
-def _imported_paths(
-    file: CodeFile, home: PurePosixPath, is_there: Callable[[str], bool], follows: Callable[[str], bool]
-) -> Iterator[str]:
-    """Yield the files of the same source that importing ``file`` imports."""
-    places = around(_folder(file.path))
-    for statement in file.statements:
-        if statement.level:
-            bases = places[statement.level - 1 : statement.level]
-        else:
-            bases = around(home) if follows(statement.module.partition(".")[0]) else ()
-        paths = ([path for path in _paths_of(statement, base) if is_there(path)] for base in bases)
-        yield from next(filter(None, paths), ())
-    # importing a module runs the packages it is in
-    yield from (path for place in places if place.parts and is_there(path := str(place / "__init__.py")))
-
-
-def _paths_of(statement: ImportStatement, base: PurePosixPath) -> Iterator[str]:
-    parts = statement.module.split(".") if statement.module else []
-    if len(parts) > _DEEPEST_MODULE:
-        return
-    for depth in range(1, len(parts) + 1):
-        yield from _module_paths(base, parts[:depth])
-    # what is imported from a package may be a module itself
-    for name in statement.names:
-        yield from _module_paths(base, [*parts, name])
-
-
-def _module_paths(base: PurePosixPath, parts: Sequence[str]) -> tuple[str, str]:
-    path = "/".join([*base.parts, *parts])
-    return f"{path}.py", f"{path}/__init__.py"
 
 
 def _folder(path: str) -> PurePosixPath:

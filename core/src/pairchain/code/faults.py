@@ -10,8 +10,10 @@ from pathlib import PurePosixPath
 from types import ModuleType
 
 from pairchain import hooks
-from pairchain.code.bundle import Code, around
-from pairchain.errors import FormatError, nearest
+from pairchain.code.bundle import Code
+from pairchain.code.imports import around
+from pairchain.errors import FormatError
+from pairchain.text.nearest import nearest
 
 # To look for what is not installed takes milliseconds each.
 _MOST_LOOKED_FOR = 100

@@ -10,8 +10,7 @@ import builtins
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import decode_source, find_spec, resolve_name
@@ -20,13 +19,12 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from pairchain import hooks
-from pairchain.code.bundle import Code, CodeFile, around
-from pairchain.errors import FormatError, nearest
+from pairchain.code.admitted import CODES, PACKAGE
+from pairchain.code.bundle import Code, CodeFile
+from pairchain.code.imports import around
+from pairchain.errors import FormatError
 from pairchain.registry.discovery import is_installed
-
-PACKAGE = "pairchain_custom_code"
-
-_admitted: dict[str, Code] = {}
+from pairchain.text.nearest import nearest
 
 # Called when custom code has imported something that is installed.
 after_import: list[Callable[[], None]] = []
@@ -59,43 +57,16 @@ def admit(code: Code) -> str:
     """Let ``code`` be imported in this process, and return the package that it is in."""
     origin = "" if code.source.is_local else code.approval
     key = "c" + hashlib.sha256(f"{origin} {code.is_elsewhere} {code.digest}".encode()).hexdigest()[:24]
-    _admitted.setdefault(key, code)
+    CODES.setdefault(key, code)
     if _FINDER not in sys.meta_path:
         sys.meta_path.append(_FINDER)
     return f"{PACKAGE}.{key}"
-
-
-def admitted() -> tuple[Code, ...]:
-    """Return all code that may be imported in this process."""
-    return tuple(_admitted.values())
 
 
 def admit_all(codes: Iterable[Code]) -> None:
     """Let each be imported in this process, as they may in the one that sent them."""
     for code in codes:
         admit(code)
-
-
-def code_of(cls: type) -> Code | None:
-    """Return the code that defines ``cls``, or None if it did not come with a model."""
-    package, _, rest = cls.__module__.partition(".")
-    return _admitted.get(rest.partition(".")[0]) if package == PACKAGE else None
-
-
-@contextmanager
-def noting_origin(cls: type, *, called: str) -> Iterator[None]:
-    """Add to what is raised inside where it came from, if ``cls`` came with a model.
-
-    Args:
-        cls: The class whose code runs inside.
-        called: What of it runs, such as ``module 1, Head``.
-    """
-    try:
-        yield
-    except Exception as error:
-        if (code := code_of(cls)) is not None:
-            error.add_note(f"raised by {called}, from {code}")
-        raise
 
 
 class _Finder(MetaPathFinder):
@@ -109,7 +80,7 @@ class _Finder(MetaPathFinder):
             return None
         if not rest:
             return ModuleSpec(fullname, _Loader(None, None), is_package=True)
-        if (code := _admitted.get(rest[0])) is None:
+        if (code := CODES.get(rest[0])) is None:
             raise ModuleNotFoundError(
                 f"{fullname} is code that came with a model, and no model that brings it was loaded in this process.",
                 name=fullname,

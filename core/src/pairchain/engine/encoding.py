@@ -12,7 +12,7 @@ from pairchain.chain.chain import ModuleChain
 from pairchain.chain.flow import SCORES, call_with, module_label, parameter_names
 from pairchain.chain.module import Features
 from pairchain.chain.parts import told_what_is_read
-from pairchain.code.importing import noting_origin
+from pairchain.code.admitted import noting_origin
 from pairchain.errors import ChainError, InputError
 from pairchain.inputs.batch import input_size
 from pairchain.inputs.modality import shown

@@ -23,6 +23,7 @@ import torch
 
 from pairchain.chain.device import is_dispatched
 from pairchain.code import importing
+from pairchain.code.admitted import admitted
 from pairchain.engine import scoring
 from pairchain.engine.scoring import Progress
 from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
@@ -234,7 +235,7 @@ def _pickle(model: Scorer, path: Path) -> None:
         raw.activation_fn = None
         try:
             # what was allowed to run here is allowed in the workers, and nothing else is
-            pickle.dump(importing.admitted(), file)
+            pickle.dump(admitted(), file)
             _CpuPickler(file, pickle.HIGHEST_PROTOCOL).dump(raw)
         except OSError:  # such as a full disk
             raise

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pairchain.errors import FormatError, nearest, warn
+from pairchain.errors import FormatError, warn
+from pairchain.text.nearest import nearest
 
 # More than the index of the largest checkpoints, and deeper than any settings; reading stops there, so that a file can
 # fill neither the memory nor the stack of whoever only looks.

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.errors import FormatError, InputError, nearest
+from pairchain.errors import FormatError, InputError
 from pairchain.format.activation_table import ARGUMENTS, PATHS
 from pairchain.format.activation_table import is_known as is_known
+from pairchain.text.nearest import nearest
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 

@@ -19,7 +19,7 @@ from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
 from pairchain.files.staging import INTERRUPTED
 from pairchain.registry.discovery import installed_version
-from pairchain.text.units import on_one_line
+from pairchain.text.escaping import on_one_line
 
 MODULES_FILE = "modules.json"
 CONFIG_FILE = "config_sentence_transformers.json"

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from pairchain.errors import InputError, nearest
+from pairchain.errors import InputError
+from pairchain.text.nearest import nearest
 
 Modality = str | tuple[str, ...]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from pairchain.code.admitted import code_of
 from pairchain.code.bundle import Code
-from pairchain.code.importing import code_of
 from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, warn
 from pairchain.facts import ADAPTED, TOKENIZER
 from pairchain.files.hashes import FileHashes, file_hashes, is_for_other_libraries
@@ -24,7 +24,7 @@ from pairchain.looking.report import Report
 from pairchain.opening import open_source
 from pairchain.registry.discovery import installed_version
 from pairchain.registry.groups import CORE_DISTRIBUTION
-from pairchain.text.units import on_one_line
+from pairchain.text.escaping import on_one_line
 from pairchain.trust import policies
 
 LOCK_FILE = "pairchain.lock.json"

@@ -15,6 +15,7 @@ from pairchain.registry.conflicts import conflict_advice, conflicts
 from pairchain.registry.discovery import Found, Installed
 from pairchain.registry.groups import HOOKS_GROUP, MODULES_GROUP, standard_distribution
 from pairchain.registry.installation import DISABLE_VARIABLE
+from pairchain.registry.structure import missing_methods
 
 About = Literal["metadata", "code", "version", "name", "requirement", "hidden"]
 
@@ -125,9 +126,6 @@ def check_plugin(found: Found, registry: Registry = default) -> None:
         check_hooks(found, registry)
         return
     loaded = registry.load_found(found)
-    # torch, which whoever only asks what is installed does not need
-    from pairchain.chain.module import missing_methods
-
     if absent := missing_methods(loaded):
         lacking = f"the class for type {found.name!r} is no module: it lacks {', '.join(absent)}."
         raise PluginError(lacking, **found.described)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pairchain.code.bundle import Code
 from pairchain.format import headers
 from pairchain.registry.discovery import installed_version
-from pairchain.text.units import bytes_in_words, on_one_line
+from pairchain.text.escaping import on_one_line
+from pairchain.text.units import bytes_in_words
 from pairchain.trust.policies import described
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from torch import nn
 from pairchain import hooks
 from pairchain.chain.module import Module
 from pairchain.chain.weights import PICKLE_FILE, SAFETENSORS_FILE, refuse_pickle
-from pairchain.code import importing
+from pairchain.code.admitted import code_of, noting_origin
 from pairchain.code.bundle import MOST_FILES_OF_MODEL, Code, too_much_code
 from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, warn
 from pairchain.files.one_save import of_one_save
@@ -219,7 +219,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     place = request.source.path_of(path) or "the root"
     try:
         with (
-            importing.noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
+            noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
             guard.guarding(request.source.within(path), request.resolver.source),
             _guarded_by_plugins(cls, request, path),
         ):
@@ -227,7 +227,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     except (PairchainError, Warning, MemoryError):
         raise
     except Exception as error:
-        if importing.code_of(cls) is not None:
+        if code_of(cls) is not None:
             raise
         raise FormatError(
             f"{cls.__name__} cannot be loaded from {place}: {type(error).__name__}: {error}",
@@ -243,7 +243,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
 def _guarded_by_plugins(cls: Any, request: LoadRequest, path: str) -> Iterator[None]:
     """Let plugins hold their libraries to the policy while a class that is no plugin's own loads with them."""
     with ExitStack() as stack:
-        if Module not in cls.__mro__ or importing.code_of(cls) is not None:
+        if Module not in cls.__mro__ or code_of(cls) is not None:
             source = request.source.within(path)
             for answer in hooks.ask("pairchain_guard_load", source=source, given=request.processor_kwargs):
                 stack.enter_context(answer.value)

@@ -11,10 +11,11 @@ import importlib_metadata
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from pairchain.errors import PluginImportError, PluginVersionError, nearest, warn
+from pairchain.errors import PluginImportError, PluginVersionError, warn
 from pairchain.registry.conflicts import conflict_advice, conflicts
 from pairchain.registry.discovery import Found, Installed, installed
 from pairchain.registry.groups import CORE_DISTRIBUTION, GROUPS
+from pairchain.text.nearest import nearest
 from pairchain.version import __version__
 
 ALLOW_VARIABLE = "PAIRCHAIN_PLUGINS"

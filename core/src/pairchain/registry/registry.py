@@ -13,17 +13,11 @@ from typing import Any
 
 from packaging.utils import InvalidName, canonicalize_name
 
-from pairchain.errors import (
-    InputError,
-    PluginConflictError,
-    PluginError,
-    UnknownNameError,
-    UnknownTypeError,
-    nearest,
-)
+from pairchain.errors import InputError, PluginConflictError, PluginError, UnknownNameError, UnknownTypeError
 from pairchain.registry.discovery import Found
 from pairchain.registry.groups import MODULES, OWN_DISTRIBUTIONS, Group
 from pairchain.registry.installation import DISABLE_VARIABLE, Installation
+from pairchain.text.nearest import nearest
 
 # No index has packages with longer names.
 _LONGEST_NAME = 100

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pairchain.code.bundle import Code, CodeFile
-from pairchain.errors import InputError, TrustRequiredError, nearest, warn
+from pairchain.errors import InputError, TrustRequiredError, warn
+from pairchain.text.nearest import nearest
 
 if TYPE_CHECKING:
     from pairchain.files.source import Source

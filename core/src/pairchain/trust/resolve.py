@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pairchain import hooks
 from pairchain.code import importing, to_save
+from pairchain.code.admitted import code_of
 from pairchain.code.bundle import Code, Reference, gather, parse
 from pairchain.code.to_save import CodeToSave
 from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, UnknownTypeError, warn
@@ -15,6 +16,7 @@ from pairchain.files.source import Source
 from pairchain.opening import open_repository
 from pairchain.registry import Origin, Registry, default
 from pairchain.registry.discovery import Found, installed_version
+from pairchain.registry.structure import import_path, missing_methods
 from pairchain.trust import policies
 
 
@@ -101,9 +103,6 @@ class Resolver:
 
     def load(self, type_name: str, provider: Provider | None, *, distribution: str = "") -> type:
         """Return the class that ``type_name`` means, given who provides it; see `resolve`."""
-        # torch, which whoever only asks who provides a type does not need
-        from pairchain.chain.module import missing_methods
-
         cls = self._class_from(type_name, provider, distribution)
         if absent := missing_methods(cls):
             code = provider.code if provider is not None else None
@@ -240,7 +239,7 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
         FormatError: Its code cannot be had, and whoever loads the model could not get it either; or its ``module_type``
             is none that could be loaded.
     """
-    code = importing.code_of(cls)
+    code = code_of(cls)
     origin = registry.origin(cls)
     name = type_of(cls, registry)
     is_named = code is None and name == vars(cls).get("module_type")
@@ -272,8 +271,3 @@ def _origin_by_hook(cls: type, name: str, registry: Registry) -> Origin | None:
             if answer.value is cls:
                 return Origin(cls.__module__, answer.distribution, installed_version(answer.distribution) or "")
     return None
-
-
-def import_path(cls: type) -> str:
-    """Return where ``cls`` is defined, as ``module.Class``."""
-    return f"{cls.__module__}.{cls.__qualname__}"

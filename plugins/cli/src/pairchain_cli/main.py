@@ -61,7 +61,8 @@ def shared(
 def main() -> None:
     """Run the command, and end the process as a shell expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
     # only imported to tell pairchain's own errors from others; it brings no torch
-    from pairchain.errors import PairchainError, readable
+    from pairchain.authoring import readable
+    from pairchain.errors import PairchainError
 
     try:
         app(prog_name="pairchain")

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts
-from pairchain.errors import FormatError, InputError, nearest
+from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts, nearest
+from pairchain.errors import FormatError, InputError
 
 # (task, modality) → route; None stands for any
 Mappings = Mapping[tuple[str | None, Modality | None], str]

@@ -19,10 +19,11 @@ from pairchain.authoring import (
     kept_for_the_call,
     open_source,
     placing_errors,
+    shortened,
     warn_unknown_key,
     write_json,
 )
-from pairchain.errors import InputError, shortened
+from pairchain.errors import InputError
 from pairchain_transformer.checkpoint import loading, modalities, saving, sending
 from pairchain_transformer.checkpoint.dimensions import embedding_dimension
 from pairchain_transformer.checkpoint.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS

@@ -110,7 +110,8 @@ def _summary(found: Sequence[Examined], sick: Sequence[Examined]) -> str:
 def _named(name: str, plugins: Sequence[Plugin]) -> list[Plugin]:
     from packaging.utils import canonicalize_name
 
-    from pairchain.errors import PluginError, nearest
+    from pairchain.authoring import nearest
+    from pairchain.errors import PluginError
 
     own = [plugin for plugin in plugins if plugin.name == canonicalize_name(name)]
     announcing = [plugin for plugin in plugins if name in {found.name for found in (*plugin.types, *plugin.hooks)}]

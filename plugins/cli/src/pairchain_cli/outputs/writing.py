@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, Protocol
 
 import typer
 
-from pairchain.errors import PairchainError, harmless
+from pairchain.authoring import harmless
+from pairchain.errors import PairchainError
 from pairchain_cli.rows.reading import STDIN, Row
 from pairchain_cli.telling import terminal
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pairchain.errors import PairchainError, nearest
+from pairchain.authoring import nearest
+from pairchain.errors import PairchainError
 from pairchain_cli.rows.lines import MOST_BYTES, Lines
 
 STDIN = "-"

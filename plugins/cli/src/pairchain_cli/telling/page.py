@@ -11,8 +11,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from pairchain import __version__
-from pairchain.authoring import MOST_BYTES
-from pairchain.errors import harmless, shortened
+from pairchain.authoring import MOST_BYTES, harmless, shortened
 from pairchain.looking.report_text import foreign_settings, provider_text, settings, title, verdict, weights_text
 from pairchain_cli.telling.mermaid import flow, short_type
 from pairchain_cli.telling.routes import routes_of

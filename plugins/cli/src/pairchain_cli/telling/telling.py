@@ -9,8 +9,8 @@ from typing import Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from pairchain.authoring import on_one_line
-from pairchain.errors import PairchainWarning, readable
+from pairchain.authoring import on_one_line, readable
+from pairchain.errors import PairchainWarning
 from pairchain_cli.telling import terminal
 
 

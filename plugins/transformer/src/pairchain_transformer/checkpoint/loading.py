@@ -22,13 +22,14 @@ from pairchain.authoring import (
     checkpoint_code,
     guarding,
     is_loading,
+    nearest,
     pinned_code,
     read_json_object,
     refuse_pickle,
     require_settings,
     require_trust,
 )
-from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, nearest, warn
+from pairchain.errors import ChainError, FormatError, MissingFileError, PairchainError, warn
 from pairchain_transformer.architectures import ENCODERS
 from pairchain_transformer.checkpoint.files import (
     CHOOSES_WEIGHTS,

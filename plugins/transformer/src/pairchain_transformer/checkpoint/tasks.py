@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pairchain.authoring import Modality
-from pairchain.errors import InputError, nearest
+from pairchain.authoring import Modality, nearest
+from pairchain.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pairchain import ForeignSettings, Setting, Source
-from pairchain.authoring import check_inside, foreign_settings, read_json_object
-from pairchain.errors import nearest, warn
+from pairchain.authoring import check_inside, foreign_settings, nearest, read_json_object
+from pairchain.errors import warn
 from pairchain_transformer.checkpoint.files import audio_tokenizers, read_settings
 from pairchain_transformer.settings import names
 from pairchain_transformer.settings.judging import Judgement, check_counts_in_lock, judge, refuse_paths_out
