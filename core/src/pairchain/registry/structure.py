@@ -1,12 +1,11 @@
-"""What a class lacks to be a module, and where it is defined."""
+"""The structure of a module class: the methods it needs, and its import path."""
 
 from __future__ import annotations
 
 
 def missing_methods(candidate: type) -> list[str]:
-    """Return what keeps ``candidate`` from being a module: names of absent methods, or its base class."""
-    # asking who provides a type needs no torch
-    from torch import nn
+    """Return what ``candidate`` lacks to be a module: the names of methods, or its base class."""
+    from torch import nn  # a class of which this is asked has imported torch; the registry alone needs none
 
     if not issubclass(candidate, nn.Module):
         return ["torch.nn.Module as a base class"]
