@@ -34,12 +34,12 @@ from pairchain.engine.schedule import longest_first as longest_first
 from pairchain.facts import SCORES as SCORES
 from pairchain.facts import labels_of_routes as labels_of_routes
 from pairchain.files.hashes import file_hashes as file_hashes
-from pairchain.files.hashes import is_for_other_libraries as is_for_other_libraries
-from pairchain.files.hashes import is_read_by_loads as is_read_by_loads
 from pairchain.files.hub_names import is_path as is_path
 from pairchain.files.json_files import read_json_object as read_json_object
 from pairchain.files.json_files import warn_unknown_key as warn_unknown_key
 from pairchain.files.json_files import write_json as write_json
+from pairchain.files.names import is_for_other_libraries as is_for_other_libraries
+from pairchain.files.names import is_read_by_loads as is_read_by_loads
 from pairchain.files.paths import check_inside as check_inside
 from pairchain.files.paths import refuse_planted_link as refuse_planted_link
 from pairchain.files.staging import write_aside as write_aside

@@ -25,12 +25,11 @@ from pairchain.chain.weights import fill, read_weights, weights_file
 from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object, warn_unknown_key, write_json
-from pairchain.format.headers import SAFETENSORS_FILE
+from pairchain.files.names import PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.format.incomplete import keys_missing
 from pairchain.opening import source_of_module
 from pairchain.registry.structure import missing_methods
 from pairchain.text.escaping import on_one_line
-from pairchain.trust.pickles import PICKLE_FILE
 
 Features = dict[str, Any]
 

@@ -18,6 +18,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from pairchain.code.imports import ImportStatement, import_statements, imported_paths
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object
+from pairchain.files.names import AUTO_MAP_FILES
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
 
@@ -32,15 +33,6 @@ MOST_IMPORTS = 50_000
 MOST_FILES_OF_MODEL = 1_000
 
 _DOTTED = re.compile(r"[\w-]+(\.[\w-]+)+")
-
-# Settings of the transformers library that can name code, under the key "auto_map".
-_AUTO_MAP_FILES = (
-    "config.json",
-    "tokenizer_config.json",
-    "processor_config.json",
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-)
 
 
 @dataclass(frozen=True)
@@ -260,7 +252,7 @@ def auto_map(source: Source) -> list[Reference]:
         FormatError: A settings file holds no JSON object, or names code in a way that cannot be read.
     """
     found: dict[Reference, None] = {}
-    for name in _AUTO_MAP_FILES:
+    for name in AUTO_MAP_FILES:
         if (path := source.file(name)) is None:
             continue
         values = read_json_object(path, shown_as=f"{name} of {source.name}")

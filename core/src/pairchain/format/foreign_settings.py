@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from pairchain.files.hashes import is_read_by_loads
+from pairchain.files.names import is_read_by_loads
 from pairchain.files.source import Source
 
 

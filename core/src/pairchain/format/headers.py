@@ -14,11 +14,8 @@ from typing import Any
 
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object
+from pairchain.files.names import ADAPTER_FILE, INDEX_FILE, SAFETENSORS_FILE
 from pairchain.files.source import Source
-
-SAFETENSORS_FILE = "model.safetensors"
-ADAPTER_FILE = "adapter_model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 
 # The limit of the safetensors library itself.
 _LONGEST_HEADER = 100_000_000

@@ -15,14 +15,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from pairchain.errors import FormatError, warn
 from pairchain.files.json_files import read_json, read_json_object, warn_unknown_key, write_json
+from pairchain.files.names import CHECKPOINT_FILE, CONFIG_FILE, MODULES_FILE
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
 from pairchain.files.staging import INTERRUPTED
 from pairchain.registry.discovery import installed_version
 from pairchain.text.escaping import on_one_line
 
-MODULES_FILE = "modules.json"
-CONFIG_FILE = "config_sentence_transformers.json"
 MODEL_TYPE = "CrossEncoder"
 
 # What this version writes can be read by sentence-transformers from this version on.
@@ -212,11 +211,11 @@ def read_config(source: Source) -> ModelConfig | None:
 
 def read_legacy_activation(source: Source) -> str | None:
     """Return the dotted path of the activation that an older CrossEncoder kept in ``config.json``, if any."""
-    path = source.file("config.json")
+    path = source.file(CHECKPOINT_FILE)
     if path is None:
         return None
     for keys in _LEGACY_ACTIVATION_KEYS:
-        value: Any = read_json_object(path, shown_as=f"config.json of {source.name}")
+        value: Any = read_json_object(path, shown_as=f"{CHECKPOINT_FILE} of {source.name}")
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, str):

@@ -11,7 +11,8 @@ from typing import Any
 from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, warn
 from pairchain.facts import ADAPTED, TOKENIZER
-from pairchain.files.hashes import FileHashes, file_hashes, is_for_other_libraries
+from pairchain.files.hashes import FileHashes, file_hashes
+from pairchain.files.names import is_for_other_libraries
 from pairchain.files.source import Source
 from pairchain.looking.findings import Findings
 from pairchain.looking.inspection import report_on

@@ -14,14 +14,13 @@ from pairchain import hooks
 from pairchain.chain.module import Module
 from pairchain.code.admitted import code_of, noting_origin
 from pairchain.errors import ChainError, FormatError, PairchainError, warn
+from pairchain.files.names import MODULES_FILE, PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
-from pairchain.format.headers import SAFETENSORS_FILE
 from pairchain.format.saved_model import (
     MODEL_TYPE,
-    MODULES_FILE,
     ModelConfig,
     ModuleEntry,
     check_requirements,
@@ -33,7 +32,7 @@ from pairchain.looking.pinning import check_locked, check_unchanged
 from pairchain.persistence.request import LoadRequest
 from pairchain.trust import guard, policies
 from pairchain.trust.checkpoint import no_chain
-from pairchain.trust.pickles import PICKLE_FILE, refuse_pickle
+from pairchain.trust.pickles import refuse_pickle
 
 
 @dataclass(frozen=True)
