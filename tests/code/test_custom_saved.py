@@ -299,5 +299,5 @@ def test_a_model_that_was_saved_without_its_code_says_who_would_provide_it(tmp_p
     model = save_by_hand(tmp_path / "model", ["lengths.Lengths", "heads.Head"], {})
     with pytest.raises(LookupError, match=r"no installed plugin provides the type 'heads\.Head'") as unknown:
         load(model)
-    assert "there is no heads.py beside the model" in str(unknown.value)
+    assert "the model has no file heads.py" in str(unknown.value)
     assert "module_classes" in str(unknown.value)

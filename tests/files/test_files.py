@@ -95,7 +95,7 @@ def test_a_file_that_is_not_json_says_where_and_why(tmp_path: Path, data: bytes,
 )
 def test_json_that_is_no_object_says_what_it_is(tmp_path: Path, text: str, kind: str) -> None:
     fill(tmp_path, {"config.json": text})
-    with pytest.raises(FormatError, match=f"config of user/model should hold a JSON object, but holds {kind}"):
+    with pytest.raises(FormatError, match=f"config of user/model must hold a JSON object, got {kind}"):
         read_json_object(tmp_path / "config.json", shown_as="config of user/model")
 
 

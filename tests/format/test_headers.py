@@ -104,7 +104,7 @@ def test_weights_in_several_files_are_added_up(tmp_path: Path) -> None:
         ({"weight_map": {"a": "../model-1.safetensors"}}, UnsafePathError, "leaves the model's folder"),
         ({"weight_map": {"a": 3}}, FormatError, "no weight_map that names files"),
         ({}, FormatError, "no weight_map that names files"),
-        ([], FormatError, "should hold a JSON object"),
+        ([], FormatError, "must hold a JSON object"),
     ],
 )
 def test_an_index_that_leads_nowhere_is_refused(index: Any, error: type, says: str, tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def test_a_key_that_nobody_knows_is_warned_of_and_saved_again(
     pooled: Path, tmp_path: Path, file: str, entry: int | None
 ) -> None:
     edit_key(pooled / file, "colour", {"of": "the sea"}, entry=entry)
-    with pytest.warns(PairchainWarning, match=f"{file.partition('/')[0]}.* holds the key 'colour', which nothing here"):
+    with pytest.warns(PairchainWarning, match=f"{file.partition('/')[0]}.* has the key 'colour', which is not known"):
         model = load(pooled)
     model.save_pretrained(tmp_path / "again")
     saved = json.loads((tmp_path / "again" / file).read_text())

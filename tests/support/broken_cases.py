@@ -44,7 +44,7 @@ BROKEN = [
         "type",
         ("Poolinng",),
     ),
-    Case("its settings are a list", _CLASSIFIER, text(_CONFIG, "[]"), "files", ("should hold a JSON object",)),
+    Case("its settings are a list", _CLASSIFIER, text(_CONFIG, "[]"), "files", ("must hold a JSON object",)),
     Case("a prompt is a number", _CLASSIFIER, keys(_CONFIG, prompts={"query": 3}), "files", ("prompt 'query' is 3",)),
     Case(
         "its default prompt is none of its own",

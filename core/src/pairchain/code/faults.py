@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from pathlib import PurePosixPath
 from types import ModuleType
 
@@ -13,6 +12,7 @@ from pairchain import hooks
 from pairchain.code.bundle import Code
 from pairchain.code.imports import around
 from pairchain.errors import FormatError
+from pairchain.registry.discovery import find_module
 from pairchain.text.nearest import nearest
 
 # To look for what is not installed takes milliseconds each.
@@ -99,16 +99,9 @@ def _can_be_imported(module: str) -> bool:
     if module.startswith("."):
         return False
     name = module.partition(".")[0]
-    if name in sys.modules or _is_installed(name):
+    if find_module(name) is not None or name in sys.modules:
         return True
     try:
         return hooks.ask_one("pairchain_offer_import", ModuleType, name=module) is not None
     except ModuleNotFoundError:
-        return False
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):
         return False

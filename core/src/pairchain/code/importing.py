@@ -23,7 +23,7 @@ from pairchain.code.admitted import CODES, PACKAGE
 from pairchain.code.bundle import Code, CodeFile
 from pairchain.code.imports import around
 from pairchain.errors import FormatError
-from pairchain.registry.discovery import is_installed
+from pairchain.registry.discovery import find_module, is_installed
 from pairchain.text.nearest import nearest
 
 # Called when custom code has imported something that is installed.
@@ -162,7 +162,7 @@ class _Importer:
         if home is not None and not is_installed(top):
             found = _import_own(f"{home}.{name}", name, fromlist or ())
             return found if fromlist else sys.modules[f"{home}.{top}"]
-        if _can_be_imported(top):
+        if top in sys.modules or find_module(top) is not None:
             found = builtins.__import__(name, globals, locals, fromlist or ())
             for tell in after_import:
                 tell()
@@ -183,13 +183,6 @@ class _Importer:
             if any(path == inside[0] or path.startswith(inside[1]) for path in self._paths):
                 return ".".join([self._package, *place.parts])
         return None
-
-
-def _can_be_imported(top: str) -> bool:
-    try:
-        return top in sys.modules or find_spec(top) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _import_own(full: str, asked: str, names: Sequence[str]) -> ModuleType:
