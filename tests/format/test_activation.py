@@ -207,7 +207,7 @@ def test_weights_of_an_activation_are_refused_when_saving_if_they_were_trained(
     model.save_pretrained(tmp_path / "fresh")
     assert np.array_equal(CrossEncoder(tmp_path / "fresh", device="cpu").predict(PAIRS), model.predict(PAIRS))
     nn.init.constant_(model.activation_fn.weight, 0.9)  # type: ignore[union-attr]
-    with pytest.raises(FormatError, match=r"activation\.PReLU were trained"):
+    with pytest.raises(FormatError, match=r"activation\.PReLU has trained weights"):
         model.save_pretrained(tmp_path / "trained")
 
 

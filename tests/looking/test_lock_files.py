@@ -19,7 +19,7 @@ from pairchain.errors import FormatError, InputError, LockError
     ("change", "says"),
     [
         (without("tokenizer.json"), "vocabulary is missing"),
-        (text("modules.json", "[]"), "should be a list of modules"),
+        (text("modules.json", "[]"), "must be a list of modules"),
         (keys("sentence_bert_config.json", tokenizer_name_or_path="someone/tokenizer"), "its tokenizer from someone/"),
     ],
 )

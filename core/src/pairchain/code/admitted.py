@@ -1,4 +1,4 @@
-"""The code that may be imported in this process, and which classes are of it; `importing` runs it."""
+"""The code of models that may be imported in this process, and its classes; `importing` runs it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from pairchain.code.bundle import Code
 
-# The package that such code is in, each bundle in a package of its own inside.
+# Each bundle is a package inside this one.
 PACKAGE = "pairchain_custom_code"
 
-# By the name of its package.
+# The bundles by the names of their packages.
 CODES: dict[str, Code] = {}
 
 
@@ -27,12 +27,7 @@ def code_of(cls: type) -> Code | None:
 
 @contextmanager
 def noting_origin(cls: type, *, called: str) -> Iterator[None]:
-    """Add to what is raised inside where it came from, if ``cls`` came with a model.
-
-    Args:
-        cls: The class whose code runs inside.
-        called: What of it runs, such as ``module 1, Head``.
-    """
+    """Add a note to errors from the block if ``cls``, whose ``called`` runs inside, came with a model."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Why code that comes with a model cannot run, as far as its text tells; it is parsed, never run."""
+"""Reasons why code that comes with a model cannot run, found by parsing it; it is never run."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pairchain.errors import FormatError
 from pairchain.registry.discovery import find_module
 from pairchain.text.nearest import nearest
 
-# To look for what is not installed takes milliseconds each.
+# Looking for a module that is not installed takes milliseconds.
 _MOST_LOOKED_FOR = 100
 
-# With these a module may get names that no statement of it shows.
+# With these, a module can get names that its statements do not show.
 _HIDDEN_NAMES = frozenset({"exec", "globals", "setattr", "vars", "__dict__", "__getattr__"})
 
 
 def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
-    """Yield why the class ``class_name`` cannot be had from ``code``, whoever trusts it."""
+    """Yield the reasons why the class ``class_name`` cannot be loaded from ``code``, even if you trust it."""
     entry = code.entry
     try:
         tree = ast.parse(entry.content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        yield FormatError(f"{entry.path} is not Python of this version: {reason}{line}.", where=entry.shown_at)
+        yield FormatError(f"{entry.path} cannot be parsed by this Python: {reason}{line}.", where=entry.shown_at)
         return
     names = set(_bound_names(tree))
     hidden = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | names
@@ -41,7 +41,7 @@ def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
     for module in _worth_looking_for(sorted(set(_imported_at_once(tree.body))), code):
         if not _can_be_imported(module):
             yield FormatError(
-                f"{entry.path} imports {module}, which is neither installed nor beside it.",
+                f"{entry.path} imports {module}, which is neither installed nor in its folder.",
                 where=entry.shown_at,
                 next_step="" if module[0] == "." else _look_first(module.partition(".")[0]),
             )
@@ -49,13 +49,13 @@ def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
 
 def _look_first(package: str) -> str:
     return (
-        f"the model's code asks for {package!r}: find out which package provides that, and look at it before you "
-        "install it."
+        f"the model's code needs {package!r}: find out which package provides it, and look at that package before "
+        "you install it."
     )
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that running the module binds; what is bound inside its functions and classes is theirs."""
+    """Yield the names that running the module binds, not those inside its functions and classes."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         for node in ast.iter_child_nodes(waiting.pop()):
@@ -70,7 +70,7 @@ def _bound_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    """Yield what is imported whenever the module is, dotted; with a dot before, what is beside it."""
+    """Yield the modules that importing this one always imports; those beside it start with a dot."""
     for statement in statements:
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)
@@ -79,9 +79,8 @@ def _imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
 
 
 def _worth_looking_for(modules: Iterable[str], code: Code) -> Iterator[str]:
-    """Yield those of ``modules`` that are not beside the code, and no more than any code imports from elsewhere."""
+    """Yield the ``modules`` that are not beside the code, up to a limit."""
     home = PurePosixPath(code.entry.path).parent
-    # each file, and each folder that a file is in
     there = {str(PurePosixPath(file.path).with_suffix("")) for file in code.files}
     there |= {str(folder) for file in code.files for folder in PurePosixPath(file.path).parents}
     looked_for = 0

@@ -1,7 +1,7 @@
-"""Running code that comes with a model: each bundle in a package of its own, from the bytes that were read.
+"""Importing code that comes with a model: each bundle as a package of its own, from the bytes that were read.
 
-Only bundles that were admitted can be imported, in the process that admitted them. Files of one name in two models
-never meet, for the package's name is a digest of what is in it and where it comes from.
+Only a bundle that this process admitted can be imported. Files of one name in two models never clash: the package's
+name is a digest of its content and origin.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from pairchain.errors import FormatError
 from pairchain.registry.discovery import find_module, is_installed
 from pairchain.text.nearest import nearest
 
-# Called when custom code has imported something that is installed.
+# Called after a model's code imports something that is installed.
 after_import: list[Callable[[], None]] = []
 
 
 def load_class(code: Code, name: str) -> type:
-    """Return the class ``name`` that ``code`` defines, running it; what it raises is raised, with a note of where.
+    """Run ``code`` and return its class ``name``; check before that the code may run.
 
-    Whoever calls this has made sure that the code may run.
+    Errors of the code get a note about where it came from.
 
     Raises:
         FormatError: It defines no such class.
@@ -54,7 +54,7 @@ def load_class(code: Code, name: str) -> type:
 
 
 def admit(code: Code) -> str:
-    """Let ``code`` be imported in this process, and return the package that it is in."""
+    """Let this process import ``code``, and return the name of its package."""
     origin = "" if code.source.is_local else code.approval
     key = "c" + hashlib.sha256(f"{origin} {code.is_elsewhere} {code.digest}".encode()).hexdigest()[:24]
     CODES.setdefault(key, code)
@@ -64,13 +64,13 @@ def admit(code: Code) -> str:
 
 
 def admit_all(codes: Iterable[Code]) -> None:
-    """Let each be imported in this process, as they may in the one that sent them."""
+    """Let this process import all ``codes``, as the process that sent them may."""
     for code in codes:
         admit(code)
 
 
 class _Finder(MetaPathFinder):
-    """Answers for the names below `PACKAGE`, and for no other."""
+    """Finds modules in `PACKAGE`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -82,7 +82,7 @@ class _Finder(MetaPathFinder):
             return ModuleSpec(fullname, _Loader(None, None), is_package=True)
         if (code := CODES.get(rest[0])) is None:
             raise ModuleNotFoundError(
-                f"{fullname} is code that came with a model, and no model that brings it was loaded in this process.",
+                f"{fullname} is code that came with a model, and this process has not loaded such a model.",
                 name=fullname,
             )
         if not rest[1:]:
@@ -108,7 +108,7 @@ def _spec(fullname: str, code: Code, path: str) -> ModuleSpec | None:
 
 
 class _Loader(InspectLoader):
-    """Runs a file's bytes as they were read; the file may have changed since."""
+    """Runs a file's bytes as they were read, even if the file changed since."""
 
     def __init__(self, code: Code | None, file: CodeFile | None) -> None:
         self._code = code
@@ -123,7 +123,7 @@ class _Loader(InspectLoader):
         return compile(self._file.content, self._file.location, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        # functions keep the builtins of the module that defines them, so what they import later is found as well
+        # functions keep the builtins of their module, so their own imports are found later too
         if self._code is not None and self._file is not None:
             importer = _Importer(self._code, ".".join(module.__name__.split(".")[:2]))
             module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}
@@ -131,11 +131,10 @@ class _Loader(InspectLoader):
 
 
 class _Importer:
-    """The import statement of custom code.
+    """The import statement of a model's code.
 
-    What is installed comes first. Then what is beside the file that defines the class, or around it, as for a script;
-    then what else is on the path, which is whose process this is. Then what a plugin offers in place of a package that
-    is not installed, which nothing else in the process can see.
+    It looks first among installed packages; then beside the file that defines the class and in the folders around it,
+    as for a script; then on the rest of the path; and last asks plugins for a substitute, which only this code sees.
     """
 
     def __init__(self, code: Code, package: str) -> None:
@@ -155,7 +154,7 @@ class _Importer:
             asked = "." * level + name
             full = resolve_name(asked, globals["__package__"])
             if not f"{full}.".startswith(f"{self._package}."):
-                raise ImportError(f"the import of {asked!r} leads out of the folder that the code is in", name=full)
+                raise ImportError(f"the import of {asked!r} leaves the folder of the code", name=full)
             return _import_own(full, asked, fromlist or ())
         top = name.partition(".")[0]
         home = self._home_of(top)
@@ -186,13 +185,7 @@ class _Importer:
 
 
 def _import_own(full: str, asked: str, names: Sequence[str]) -> ModuleType:
-    """Return the module ``full`` of the code, with what is imported from it.
-
-    Args:
-        full: Its name in this process.
-        asked: What the code calls it, for errors.
-        names: What is imported from it.
-    """
+    """Import the code's module ``full``, which the code calls ``asked``, and the submodules among ``names``."""
     try:
         found = importlib.import_module(full)
     except ModuleNotFoundError as error:
@@ -200,7 +193,6 @@ def _import_own(full: str, asked: str, names: Sequence[str]) -> ModuleType:
             raise ModuleNotFoundError(f"No module named {asked!r} beside the code that imports it", name=full) from None
         raise
     for name in getattr(found, "__all__", ()) if "*" in names else names:
-        # what is imported from a package may be a module itself
         if not hasattr(found, name) and hasattr(found, "__path__") and find_spec(f"{full}.{name}") is not None:
             importlib.import_module(f"{full}.{name}")
     _check_offers(found, asked, names)
@@ -208,10 +200,10 @@ def _import_own(full: str, asked: str, names: Sequence[str]) -> ModuleType:
 
 
 def _check_offers(module: ModuleType, asked: str, names: Sequence[str]) -> None:
-    """Raise unless ``module`` has all of ``names``; the import statement would not say why, or from where."""
+    """Raise unless ``module`` has all of ``names``; the import statement's own error would not say why."""
     for name in names:
         try:
-            # modules that import each other are there before their packages have them
+            # modules that import each other exist before their packages have them as attributes
             if name != "*" and f"{module.__name__}.{name}" not in sys.modules:
                 getattr(module, name)
         except AttributeError as error:

@@ -1,4 +1,4 @@
-"""The import statements in a file of code, and the files beside it that they lead to; nothing is run."""
+"""The import statements in a file of code, and the files beside it that they name; nothing is run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-# Folders in folders that a module may be in. One import of many thousands would take longer than anybody waits.
+# The most parts of a module's name. A name of many thousands would take minutes to look for.
 _DEEPEST_MODULE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class ImportStatement:
-    """An import statement: how far up it starts, the module it names, and what it may name inside that."""
+    """An import statement: the number of its leading dots, the module, and the names imported from the module."""
 
     level: int
     module: str
@@ -21,9 +21,10 @@ class ImportStatement:
 
 
 def import_statements(content: bytes) -> list[ImportStatement]:
+    """Return the import statements in the text of a file, wherever they stand in it."""
     try:
         tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code runs nothing; importing it says why
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code cannot run; importing it says why
         return []
     found = []
     for node in ast.walk(tree):
@@ -47,9 +48,9 @@ def imported_paths(
     Args:
         folder: The folder of the file.
         statements: Its import statements.
-        home: The folder of the file that the code starts from, where absolute imports are looked for first.
+        home: The folder of the code's entry, which absolute imports are relative to.
         is_there: Returns whether the source has a file of this path.
-        follows: Takes the first part of a module's name, and returns whether absolute imports of it are followed.
+        follows: Returns whether to follow an absolute import, by the first part of the module's name.
     """
     places = around(folder)
     for statement in statements:
@@ -80,5 +81,5 @@ def _module_paths(base: PurePosixPath, parts: Sequence[str]) -> tuple[str, str]:
 
 
 def around(folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
-    """Return where an absolute import is looked for if the code's entry is in ``folder``: there, and around it."""
+    """Return ``folder`` and the folders around it, where absolute imports of code in it are looked for, in order."""
     return folder, *folder.parents
