@@ -33,7 +33,7 @@ from pairchain.errors import ChainError, FormatError, MissingFileError, UnknownT
         ({"structure": {"a": "in"}}, FormatError, ["the route 'a' is 'in', not a list of modules"]),
         ({"structure": {"a": None}}, FormatError, ["the route 'a' is None, not a list of modules"]),
         ({"structure": {}}, FormatError, ["at least one route"]),
-        ({"structure": {"b": [], "a": ["in"]}}, FormatError, ["the route 'b' has no list of modules"]),
+        ({"structure": {"b": [], "a": ["in"]}}, FormatError, ["the route 'b' is [], not a list of modules"]),
         ({"structure": {"a.b": ["in"]}}, FormatError, ["a route is named 'a.b'", "without dots"]),
         ({"structure": {"/a": ["in"]}}, UnsafePathError, ["a route's name is '/a', which leaves the model's folder"]),
         ({"types": {"../in": "my.Letters"}}, UnsafePathError, ["a module's folder is '../in', which leaves"]),
