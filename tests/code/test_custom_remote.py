@@ -232,6 +232,7 @@ def test_a_class_may_be_in_a_package_of_the_repository(hub: HubServer, tmp_path:
 # -- offline --
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", [{}, {"code_revision": "v2"}])
 def test_what_was_loaded_before_loads_without_the_hub(
     code: CodeRepository, hub: HubServer, tmp_path: Path, revision: dict[str, str]

@@ -10,6 +10,8 @@ from custom_models import head, run, save_by_hand
 from golden_calls import CASES, GOLDEN
 from plugin_folders import canary, install
 
+pytestmark = pytest.mark.slow
+
 REPORTING = """
 import json, sys
 import pairchain
@@ -25,7 +27,7 @@ print(json.dumps(sorted(sys.modules)))
 
 def modules_after(folder: Path, *models: Path, **environ: str) -> set[str]:
     """Return what is imported in a process that reports on ``models``, and locks those that load."""
-    return set(json.loads(run(["-c", REPORTING, *map(str, models)], folder, **environ)))
+    return set(json.loads(run(["-c", REPORTING, *map(str, models)], folder, is_new=True, **environ)))
 
 
 def test_neither_torch_nor_transformers_nor_a_plugin_s_modules_are_imported(tmp_path: Path) -> None:

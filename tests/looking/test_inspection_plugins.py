@@ -138,6 +138,7 @@ print(json.dumps([report.to_json()["problems"], error]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disabled", ["pairchain-dense", "pairchain-transformer"])
 def test_a_plugin_that_is_left_out_fails(disabled: str, pooled: Path, tmp_path: Path) -> None:
     left_out = f"{disabled},pairchain-sentence-transformers"
@@ -152,6 +153,7 @@ def test_a_plugin_that_is_left_out_fails(disabled: str, pooled: Path, tmp_path: 
         assert part in error
 
 
+@pytest.mark.slow
 def test_a_bare_checkpoint_that_no_plugin_knows_fails(tmp_path: Path, golden: Path) -> None:
     folder = golden / "legacy_v3_plain_hf" / "model"
 

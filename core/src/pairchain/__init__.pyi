@@ -3,12 +3,12 @@ from pairchain import hooks as hooks
 from pairchain import modules as modules
 from pairchain import registry as registry
 from pairchain.chain.chain import ModuleChain as ModuleChain
+from pairchain.chain.encoded import Encoded as Encoded
 from pairchain.chain.module import InputModule as InputModule
 from pairchain.chain.module import Module as Module
 from pairchain.chain.parts import Part as Part
 from pairchain.chain.untrained import Untrained as Untrained
 from pairchain.cross_encoder import CrossEncoder as CrossEncoder
-from pairchain.engine.encoding import Encoded as Encoded
 from pairchain.errors import PairchainError as PairchainError
 from pairchain.errors import PairchainWarning as PairchainWarning
 from pairchain.facts import Facts as Facts

@@ -29,6 +29,8 @@ class Facts:
         runs_code: Whether it cannot be loaded without code that its settings name.
         faults: The errors that loading it would raise.
         settings: Settings of its files that reach other libraries, programs or repositories.
+        backends: For a module that backends load, each installed one by name, with why it cannot load this module's
+            model; empty if it can. See `pairchain.backends`.
         config_file: The file that holds its configuration; empty for ``config.json``.
         entries: The modules inside it; the path of each is relative to the module's folder.
         routes: The rows that those modules form, by name; each lists paths of `entries`.
@@ -42,6 +44,7 @@ class Facts:
     runs_code: bool = False
     faults: Sequence[PairchainError] = ()
     settings: Sequence[ForeignSettings] = ()
+    backends: Mapping[str, str] = field(default_factory=dict)
     config_file: str = ""
     entries: Sequence[ModuleEntry] = ()
     routes: Mapping[str, Sequence[str]] = field(default_factory=dict)

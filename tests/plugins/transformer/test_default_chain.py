@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from hub_server import HubServer
 from tiny_models import GOLDEN, edited, save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from warm import warm_python
 
 from pairchain import CrossEncoder, LoadRequest, PairchainWarning
 from pairchain.errors import ChainError, MissingFileError, UnknownTypeError
@@ -156,6 +156,7 @@ def test_a_folder_without_any_model_is_refused(tmp_path: Path) -> None:
     assert "subfolder=" in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disabled", "said"),
     [
@@ -176,7 +177,7 @@ def test_a_disabled_plugin_is_named_with_the_setting_that_disables_it(
     code = f"from pairchain import CrossEncoder; CrossEncoder({str(folder)!r}, device='cpu')"
 
     run = subprocess.run(
-        [sys.executable, "-c", code],
+        [*warm_python(), "-c", code],
         env={**os.environ, "PAIRCHAIN_DISABLE_PLUGINS": disabled},
         capture_output=True,
         text=True,

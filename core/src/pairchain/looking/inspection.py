@@ -28,7 +28,7 @@ from pairchain.format.saved_model import (
     read_entries,
     read_legacy_activation,
 )
-from pairchain.inputs.prompts import known
+from pairchain.inputs.prompts import check_prompt_name
 from pairchain.looking.findings import ModuleReport, Problem, problem_of
 from pairchain.looking.report import Report
 from pairchain.opening import open_source
@@ -120,7 +120,7 @@ class _Inspection:
             if config is not None:
                 self._attempt(check_requirements, config, shown_as=str(self._source), about="requirement")
                 if config.default_prompt_name is not None:
-                    self._attempt(known, config.default_prompt_name, config.prompts, called="default prompt")
+                    self._attempt(check_prompt_name, config.default_prompt_name, config.prompts, title="default prompt")
             entries = self._entries()
             modules = tuple(self._module(entry, self._source) for entry in entries or ())
             if entries is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pairchain.backends import DEFAULT
 from pairchain.code.bundle import MOST_FILES_OF_MODEL, Code, too_much_code
 from pairchain.files.source import Source
 from pairchain.format.saved_model import ModuleEntry
@@ -24,7 +25,7 @@ class LoadRequest:
         model_kwargs: Passed on to the loader of weights, such as ``dtype``.
         processor_kwargs: Passed on to the loader of a tokenizer or processor.
         config_kwargs: Passed on to the loader of a model configuration.
-        backend: What executes the model; ``torch``.
+        backend: The name of the backend that loads and runs a `Transformer`.
         tokenizer: Which tokenizer to use, ``"as-published"`` or ``"library"``; None for the module's default.
     """
 
@@ -33,7 +34,7 @@ class LoadRequest:
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
     processor_kwargs: Mapping[str, Any] = field(default_factory=dict)
     config_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    backend: str = "torch"
+    backend: str = DEFAULT
     tokenizer: str | None = None
 
     def keywords(self, path: str = "") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.chain.flow import parameters_of
+from pairchain.chain.keywords import parameters_of
 from pairchain.chain.module import Features
 from pairchain.files.source import Source
 from pairchain.persistence.load import load_module

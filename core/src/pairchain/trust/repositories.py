@@ -30,7 +30,8 @@ def warn_of_unpinned(source: Source, or_else: str = "") -> None:
     """Warn that code comes from the newest commit of a repository, because nothing pins its revision."""
     warn(
         f"the model takes code from the newest commit of {source.name}, because nothing pins a revision; pin it with "
-        f"code_revision={{{source.name!r}: {source.commit!r}}}{or_else}."
+        f"code_revision={{{source.name!r}: {source.commit!r}}}{or_else}.",
+        argument="code_revision",
     )
 
 

@@ -152,6 +152,7 @@ class Resolver:
                 next_step="allow downloads, or connect, to fetch it."
                 if source.is_offline
                 else "check the repository's name and revision; code_revision= names another.",
+                argument="code_revision",
             )
         return code
 

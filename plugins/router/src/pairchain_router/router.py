@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 from torch import nn
 
-from pairchain import Encoded, InputModule, LoadRequest, tracing
+from pairchain import Encoded, InputModule, LoadRequest
 from pairchain.authoring import (
     MESSAGE,
     TEXT,
@@ -36,6 +36,7 @@ from pairchain.authoring import (
     saved_type,
     says_what_it_reads,
     source_of_module,
+    step,
     tree_of,
     write_json,
 )
@@ -176,15 +177,15 @@ class Router(InputModule):
             places_of.setdefault(route, []).append(place)
         is_any_encoded = False
         for route, places in places_of.items():
-            group = Group(route, list(self._modules_of(route).values()), prompt, keywords)
+            group = Group(route, self._modules_of(route), prompt, keywords)
             taken = self._taken_by(route)
             inside = plain_texts([items[place].values for place in places], taken)
             own = [replace(items[place], values=item) for place, item in zip(places, inside, strict=True)]
-            with placing_errors(places), tracing.step("route", route):
+            with placing_errors(places), step("route", route):
                 check_supported(inside, taken)
                 found = group.encode(own, read_after)
             is_any_encoded = is_any_encoded or found is not None
-            for place, item in zip(places, group.as_they_are(own) if found is None else found, strict=True):
+            for place, item in zip(places, group.not_encoded(own) if found is None else found, strict=True):
                 items[place] = item
         return items if is_any_encoded else None
 
@@ -222,7 +223,7 @@ class Router(InputModule):
         modules = self._modules_of(route)
         # what only the Router's own entry in modules.json asks for is for every module that can take it
         asked_outside = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
-        with tracing.step("route", route):
+        with step("route", route):
             return forward_through(modules, features, _given(kwargs, task, modality), asked_outside, read_after)
 
     @property
@@ -418,9 +419,9 @@ class Router(InputModule):
         modalities: Sequence[Modality] = getattr(self.sub_modules[route][0], "modalities", [TEXT])
         return modalities
 
-    def _modules_of(self, route: str) -> dict[str, Any]:
-        # named_children would name a module in two places once
-        return dict(self.sub_modules[route]._modules)
+    def _modules_of(self, route: str) -> Mapping[str, Any]:
+        # named_children names a module in two places once
+        return self.sub_modules[route]._modules
 
     def _chains(self) -> Iterable[Any]:
         return self.sub_modules.values()
