@@ -35,7 +35,7 @@ def only(*sites: Path, **settings: str) -> Plugin:
 
 def told(plugin: Plugin) -> str:
     """Return what is wrong with a plugin in one way."""
-    (fault,) = plugin.faults
+    (fault,) = plugin.problems
     return f"{fault.text} {fault.next_step}"
 
 
@@ -46,7 +46,7 @@ def test_a_plugin_that_is_whole_is_listed_with_its_types_and_hooks_and_not_impor
     types = {"acme.Head": "acme:Head", "Head": "acme:Head", "Other": "acme:Other"}
     plugin_with(site, modules=types, hooks={"acme": "acme"}, files={"acme.py": canary(tmp_path / "imported")})
     plugin = only(site)
-    assert (plugin.name, plugin.version, plugin.status, plugin.faults) == ("acme", "1.0", "ok", ())
+    assert (plugin.name, plugin.version, plugin.status, plugin.problems) == ("acme", "1.0", "ok", ())
     assert plugin.classes == {"acme:Head": ["Head", "acme.Head"], "acme:Other": ["Other"]}
     assert [hook.name for hook in plugin.hooks] == ["acme"]
     assert not (tmp_path / "imported").exists()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,8 @@ from pairchain.files.hub import HubApi, hub_failures
 from pairchain.files.hub_names import full_name, is_path
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
+
+_of_load: ContextVar[Source | None] = ContextVar("pairchain_source_of_load", default=None)
 
 
 def open_source(
@@ -96,7 +102,17 @@ def source_of_module(
     revision: str | None = None,
     local_files_only: bool = False,
 ) -> Source:
-    """Return the source that a module's ``load`` was given, as `Source.load_keywords` wrote it."""
+    """Return the source for the arguments of a module's ``load``: the source of the load in progress, or a new one."""
+    place = (os.fspath(model_name_or_path), revision, token, cache_folder, local_files_only)
+    whole = _of_load.get()
+    if whole is not None and place == (
+        whole.name,
+        whole.commit,
+        whole.token,
+        whole.cache_folder,
+        whole.local_files_only,
+    ):
+        return replace(whole, subfolder=check_inside(subfolder, shown_as="subfolder").strip("/"))
     return open_source(
         model_name_or_path,
         subfolder=subfolder,
@@ -105,6 +121,16 @@ def source_of_module(
         revision=revision,
         local_files_only=local_files_only,
     )
+
+
+@contextmanager
+def lending(source: Source) -> Iterator[None]:
+    """Let the modules that load inside the block use ``source``, instead of opening it once more for each file."""
+    before = _of_load.set(source)
+    try:
+        yield
+    finally:
+        _of_load.reset(before)
 
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:

@@ -11,7 +11,8 @@ from typing import Any
 from pairchain.code.bundle import Code
 from pairchain.format import headers
 from pairchain.format.headers import Weights
-from pairchain.looking.findings import Findings, ModuleReport, Problem
+from pairchain.looking.findings import Findings, ModuleReport
+from pairchain.looking.problem import Problem
 from pairchain.registry.discovery import installed_version
 from pairchain.text.units import bytes_in_words, on_one_line
 from pairchain.trust.policies import described
@@ -147,10 +148,12 @@ def provider_text(module: ModuleReport, model: str) -> str:
 
 
 def settings_text(report: Findings) -> Iterator[str]:
-    """Yield a line for the activation, for each prompt, and for the requirements."""
+    """Yield lines for the activation, the backends, the prompts and the requirements."""
     config = report.config
     if report.modules or report.proposed_by:
         yield f"activation: {report.activation or 'default (Sigmoid for one score, Identity for several)'}"
+    for name, reason in report.backends.items():
+        yield f"backend {name}: {reason or 'can load it'}"
     if config is None:
         return
     for name, text in config.prompts.items():
@@ -225,6 +228,7 @@ def to_json(report: Findings) -> dict[str, Any]:
         "proposed_by": report.proposed_by,
         "weights": headers.as_json(report.total) if report.total.tensors else None,
         "activation": report.activation,
+        "backends": report.backends,
         "settings": None if config is None else config.to_json(),
         "elsewhere": report.elsewhere,
         "code": [{"for": purpose, **_code_json(code)} for purpose, code in report.code.items()],
@@ -237,10 +241,7 @@ def to_json(report: Findings) -> dict[str, Any]:
         "other_code": report.other_code,
         "files": list(report.files),
         "pickles": report.pickles,
-        "problems": [
-            {"about": problem.about, "fails": problem.fails, "text": problem.text, "next": problem.next_step}
-            for problem in report.problems
-        ],
+        "problems": [problem.to_json() for problem in report.problems],
     }
     return {key: _plain(value) for key, value in values.items()}
 

@@ -30,6 +30,7 @@ from pairchain.format.saved_model import (
     read_legacy_activation,
 )
 from pairchain.looking.pinning import check_locked, check_unchanged
+from pairchain.opening import lending
 from pairchain.persistence.request import LoadRequest
 from pairchain.trust import guard, policies
 from pairchain.trust.checkpoint import no_chain
@@ -68,10 +69,10 @@ def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
         if policy.lock is None:
             loaded = of_one_save(request.source, lambda: _loaded(request))
         else:
-            # the load runs the code that the lock was checked with
-            request = replace(request, resolver=replace(request.resolver, found={}))
-            hashes = check_locked(policy.lock, request.resolver)
-            loaded = _loaded(request)
+            # the load runs the code that was checked
+            resolver = replace(request.resolver, found={})
+            hashes = check_locked(policy.lock, resolver)
+            loaded = _loaded(replace(request, source=hashes.source, resolver=resolver))
             # other libraries open files of weights and settings themselves, and might find others by then
             check_unchanged(hashes)
         _warn_of_idle_choice(loaded, request.tokenizer)
@@ -86,7 +87,11 @@ def _warn_of_idle_choice(loaded: LoadedModel, tokenizer: str | None) -> None:
 
 
 def _loaded(request: LoadRequest) -> LoadedModel:
-    source = request.source
+    with lending(request.source):
+        return _read(request, request.source)
+
+
+def _read(request: LoadRequest, source: Source) -> LoadedModel:
     config = read_config(source)
     if config is not None:
         check_requirements(config, shown_as=str(source))
