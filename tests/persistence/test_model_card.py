@@ -170,7 +170,7 @@ def test_examples_are_a_list_of_pairs(tmp_path: Path, pair: Any) -> None:
 # -- the model is not run --
 
 
-@pytest.mark.parametrize(("head", "labels"), [(Declared, "1"), (Undeclared, "not said")])
+@pytest.mark.parametrize(("head", "labels"), [(Declared, "1"), (Undeclared, "unknown")])
 def test_a_model_is_run_only_for_examples(tmp_path: Path, head: Any, labels: str) -> None:
     model = CrossEncoder(modules=[Counting(), head()])
     card = card_of(model, tmp_path)

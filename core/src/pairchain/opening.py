@@ -51,6 +51,10 @@ def open_source(
     if not text:
         raise InputError("the model's name is empty.", next_step="name a folder or a repository.")
     subfolder = check_inside(subfolder, shown_as="subfolder").strip("/")
+    whole = _of_load.get()
+    place = (text, revision, token, _text(cache_folder), local_files_only)
+    if whole and place == (whole.name, whole.commit, whole.token, whole.cache_folder, whole.local_files_only):
+        return replace(whole, subfolder=subfolder)
     # what is in a folder may still name something on the Hub, such as the repository of its code
     where: dict[str, Any] = {"token": token, "cache_folder": _text(cache_folder), "local_files_only": local_files_only}
     if os.path.isdir(text):
@@ -102,17 +106,7 @@ def source_of_module(
     revision: str | None = None,
     local_files_only: bool = False,
 ) -> Source:
-    """Return the source for the arguments of a module's ``load``: the source of the load in progress, or a new one."""
-    place = (os.fspath(model_name_or_path), revision, token, cache_folder, local_files_only)
-    whole = _of_load.get()
-    if whole is not None and place == (
-        whole.name,
-        whole.commit,
-        whole.token,
-        whole.cache_folder,
-        whole.local_files_only,
-    ):
-        return replace(whole, subfolder=check_inside(subfolder, shown_as="subfolder").strip("/"))
+    """Return the source for the arguments of a module's ``load``; see `open_source`."""
     return open_source(
         model_name_or_path,
         subfolder=subfolder,
@@ -125,7 +119,7 @@ def source_of_module(
 
 @contextmanager
 def lending(source: Source) -> Iterator[None]:
-    """Let the modules that load inside the block use ``source``, instead of opening it once more for each file."""
+    """Let `open_source` return ``source`` inside the block for its name and commit, instead of opening it again."""
     before = _of_load.set(source)
     try:
         yield
