@@ -227,7 +227,7 @@ FORBIDDEN = ["torch.seed", "torch.utils.collect_env.get_pretty_env_info", "os.sy
 @pytest.mark.parametrize("path", [*FORBIDDEN, "my_pkg.Act", "torch.nn.modules.linear.Linear", "torch.nn.Sigmod", ""])
 def test_another_path_means_the_default_with_a_warning_that_names_it(tmp_path: Path, path: str) -> None:
     folder = save_letters(tmp_path / "model", activation_fn=path)
-    with pytest.warns(PairchainWarning, match="which is no torch activation and is not imported") as warned:
+    with pytest.warns(PairchainWarning, match="which is not a torch activation, so it is not imported") as warned:
         model = load_letters(folder)
     assert repr(path) in str(warned[0].message)
     assert str(folder) in str(warned[0].message)

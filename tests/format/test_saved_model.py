@@ -190,7 +190,7 @@ def test_a_configuration_that_is_no_json_object_is_named(pooled: Path, file: str
 
 def test_a_model_without_settings_loads_as_it_is_saved_with_a_warning(pooled: Path) -> None:
     (pooled / CONFIG).unlink()
-    with pytest.warns(PairchainWarning, match="no settings beside it.*without prompts and with the default activation"):
+    with pytest.warns(PairchainWarning, match="no settings file.*without prompts and with the default activation"):
         model = load(pooled)
     expected = load(GOLDEN / "pooling_mean" / "model").predict(PAIRS, activation_fn=torch.nn.Sigmoid())
     np.testing.assert_array_equal(model.predict(PAIRS), expected)

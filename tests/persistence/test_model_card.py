@@ -48,7 +48,7 @@ class Undeclared(Head):
         super().__init__(lambda letters: letters)
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*for its module_type is 'tests.:pairchain.PairchainWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*because its module_type is 'tests.:pairchain.PairchainWarning")
 
 
 def golden_model(case: str, **options: Any) -> CrossEncoder:

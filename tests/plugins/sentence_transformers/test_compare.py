@@ -93,7 +93,7 @@ def test_a_model_with_code_is_compared_without_asking_again(tmp_path: Path) -> N
 
 
 @pytest.mark.peer
-@pytest.mark.filterwarnings("ignore:code is taken from:pairchain.PairchainWarning")
+@pytest.mark.filterwarnings("ignore:the model takes code from:pairchain.PairchainWarning")
 def test_code_of_another_repository_is_compared_as_it_was_loaded() -> None:
     case = GOLDEN / "custom_remote_ref"
     cache = {"cache_folder": case / "hub", "local_files_only": True, "trust_remote_code": True, "device": "cpu"}
