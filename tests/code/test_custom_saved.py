@@ -161,7 +161,7 @@ def named(module_type: str) -> dict[str, str]:
 
 
 def test_a_class_with_a_type_that_nobody_provides_is_warned_of_with_what_to_pass(tmp_path: Path) -> None:
-    told = r"for its module_type is 'acme\.Head', which no installed plugin.*module_classes=\{'acme\.Head': Head\}"
+    told = r"because its module_type is 'acme\.Head', which no installed plugin.*module_classes=\{'acme\.Head': Head\}"
     with pytest.warns(PairchainWarning, match=told):
         model = saved(tmp_path, named("acme.Head"))
     assert (types_of(model)[1], code_in(model)) == ("acme.Head", ["lengths.py"])
