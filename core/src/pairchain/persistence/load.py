@@ -57,14 +57,7 @@ class LoadedModel:
 
 
 def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
-    """Return the model that ``request`` asks for.
-
-    Raises:
-        LockError: The model differs from its lock.
-        FormatError: The saved model is damaged or incomplete, or needs packages that are not installed.
-        ChainError: No plugin knows how to load it.
-        UnknownTypeError, PluginError, TrustRequiredError: A module's class cannot be resolved or loaded.
-    """
+    """Return the model that ``request`` asks for; it raises what `CrossEncoder` does, and `LockError`."""
     with policies.allowing(policy):
         if policy.lock is None:
             loaded = of_one_save(request.source, lambda: _loaded(request))
@@ -196,12 +189,7 @@ def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> Ch
 
 
 def saved_activation(loaded: LoadedModel, num_labels: int | None) -> Activation | None:
-    """Return the activation that a saved model names, or None for the default; warn if the named one cannot be used.
-
-    Args:
-        loaded: The model.
-        num_labels: How many scores it gives a pair, if known.
-    """
+    """Return the activation that a saved model names, or None for the default; warn if the named one cannot be used."""
     source, path, settings = loaded.source, loaded.activation, loaded.config or ModelConfig()
     if source is None or path is None:
         return None
@@ -222,10 +210,7 @@ def saved_activation(loaded: LoadedModel, num_labels: int | None) -> Activation 
 
 
 def _is_mistaken(path: str, settings: ModelConfig, entries: Sequence[ModuleEntry], num_labels: int | None) -> bool:
-    """Return whether sentence-transformers saved the wrong default activation for a Router.
-
-    Up to 6.2 it assumes that a Router gives one score, and saves the default activation for one.
-    """
+    """Return whether sentence-transformers, up to 6.2, saved a Router as if it gave one score."""
     routers = [entry.type.rpartition(".")[2] in ("Router", "Asym") for entry in entries]
     return routers == [True] and not settings.is_ours and path.endswith(".Sigmoid") and (num_labels or 1) > 1
 

@@ -39,15 +39,14 @@ def model_card(
     """Return the text of a model card.
 
     Args:
-        chain: The model's modules; they are described, not run.
-        entries: Their entries in ``modules.json``.
+        chain, entries: The model's modules, which do not run, and their entries in ``modules.json``.
         code: The code that is saved with them, or that their types name.
-        name: How readers load it: a repository or a folder.
+        name: The repository or folder that readers load.
         num_labels: Scores for each pair; None if unknown.
         source: The files the model was loaded from; the card names a repository as its base.
         prompts: Its prompts by name.
-        metadata: Front matter such as ``{"license": "mit", "language": ["en"]}``, which overrides ours.
-        examples: Pairs with the scores they got.
+        metadata: Front matter, which overrides ours.
+        examples: Pairs with their scores.
     """
     parts = [
         f"---\n{_front_matter(num_labels, source, metadata)}\n---",

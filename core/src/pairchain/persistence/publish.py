@@ -33,22 +33,7 @@ def push_folder(
     commit_message: str,
     replace_model_card: bool,
 ) -> str:
-    """Commit the files that ``write`` writes, replacing the repository's model, and return the commit's URL.
-
-    Args:
-        write: Writes the files into a folder.
-        repo_id: The repository, as ``owner/name``, or a name alone for one of the token's owner; created if missing.
-        token: Hub token.
-        private: Whether a new repository is private.
-        exist_ok: Whether the repository may exist already.
-        revision: Branch to push to; created if missing.
-        create_pr: Whether to open a pull request instead of changing the branch.
-        commit_message: The commit's first line.
-        replace_model_card: Whether to replace an existing ``README.md``.
-
-    Raises:
-        SourceError: The Hub refuses the push, or cannot be reached.
-    """
+    """Commit the files that ``write`` writes into a folder, and return the URL; see `CrossEncoder.push_to_hub`."""
     api = huggingface_hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as folder:
         # before the Hub changes: a chain that cannot be saved is not pushed

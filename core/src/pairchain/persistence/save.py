@@ -37,13 +37,10 @@ def save_chain(
     """Write ``chain`` to the folder ``path``; if that fails, the folder stays unchanged.
 
     Args:
-        chain: The chain.
-        path: The folder; created if it does not exist.
+        chain, path, safe_serialization, copy_code: As for `CrossEncoder.save_pretrained`.
         config: The model's settings.
         extra_entries: By module name, unknown keys that its entry had when it was loaded.
         card: Writes the model card; None for none.
-        safe_serialization: Whether weights go to safetensors; otherwise to pickles.
-        copy_code: Whether to copy code of other repositories into the model, instead of naming it with its commit.
 
     Raises:
         InputError: The path is empty.
