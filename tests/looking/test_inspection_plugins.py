@@ -96,7 +96,7 @@ def test_a_type_that_a_hook_will_know_is_told_with_the_distribution_that_has_it(
     with importable(tmp_path / "site"):
         report = inspect(model(tmp_path / "model"))
 
-    assert (report.modules[1].through, report.modules[1].told_by) == ("pluggy", "some-head")
+    assert (report.modules[1].library, report.modules[1].library_plugin) == ("pluggy", "some-head")
     assert [problem.about for problem in report.failures] == ["trust"]
 
 

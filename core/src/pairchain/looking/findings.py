@@ -28,8 +28,8 @@ class ModuleReport:
         path: Its folder.
         type: Its type string.
         provider: Who provides the class: an installed plugin, code, the caller; None if none of them does.
-        through: The distribution whose class a plugin's hook gives for the type instead; empty if none does.
-        told_by: The distribution of that plugin.
+        library: The distribution whose class a plugin's hook gives for the type instead; empty if none does.
+        library_plugin: The distribution of that plugin.
         kwargs: Keyword arguments of ``predict`` that reach it.
         weights: The size and dtypes of its weights, if it has any in safetensors.
         config: Its configuration, as its file holds it.
@@ -41,8 +41,8 @@ class ModuleReport:
     path: str
     type: str
     provider: Provider | None
-    through: str = ""
-    told_by: str = ""
+    library: str = ""
+    library_plugin: str = ""
     kwargs: tuple[str, ...] = ()
     weights: Weights | None = None
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -136,7 +136,7 @@ def provider_text(module: ModuleReport, model: str) -> str:
     if provider is None and "--" in module.type:
         return "code that cannot be fetched"
     if provider is None:
-        return f"{module.through} {installed_version(module.through)}" if module.through else "no installed plugin"
+        return f"{module.library} {installed_version(module.library)}" if module.library else "no installed plugin"
     if provider.plugin is not None:
         return f"the plugin {provider.plugin.distribution} {provider.plugin.version}"
     if provider.code is not None:
@@ -266,8 +266,8 @@ def _module_json(module: ModuleReport) -> dict[str, Any]:
         "type": module.type,
         "provider": {
             "kind": _kind(module),
-            "distribution": plugin.distribution if plugin else module.through,
-            "version": plugin.version if plugin else installed_version(module.through) if module.through else "",
+            "distribution": plugin.distribution if plugin else module.library,
+            "version": plugin.version if plugin else installed_version(module.library) if module.library else "",
             "code": _code_json(provider.code) if provider and provider.code else None,
         },
         "kwargs": list(module.kwargs),
@@ -282,7 +282,7 @@ def _module_json(module: ModuleReport) -> dict[str, Any]:
 def _kind(module: ModuleReport) -> str:
     provider = module.provider
     if provider is None:
-        return "library" if module.through else "nobody"
+        return "library" if module.library else "nobody"
     return "plugin" if provider.plugin is not None else "code" if provider.code is not None else "caller"
 
 
