@@ -175,9 +175,7 @@ def test_code_that_comes_before_the_plugin_s_own_is_told(site: Path, tmp_path: P
     with importable(tmp_path / "before"):
         plugin = only(site)
     assert plugin.status == "odd"
-    assert f"import acme gets {tmp_path / 'before' / 'acme.py'}, which comes before the plugin's own code" in told(
-        plugin
-    )
+    assert f"import acme gets {tmp_path / 'before' / 'acme.py'}, which comes before the plugin's own" in told(plugin)
 
 
 def test_requirements_that_are_not_met_are_told(site: Path) -> None:
