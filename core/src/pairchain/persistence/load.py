@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from pairchain import hooks
+from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
 from pairchain.code import importing
 from pairchain.errors import ChainError, FormatError, PairchainError, warn
@@ -75,7 +75,7 @@ def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
 def _warn_of_idle_choice(loaded: LoadedModel, tokenizer: str | None) -> None:
     modules = loaded.modules.values() if isinstance(loaded.modules, Mapping) else loaded.modules
     loads = {getattr(type(inner), "load", None) for module in modules for inner in module.modules()}
-    if tokenizer is not None and not any("tokenizer" in inspect.signature(load).parameters for load in loads if load):
+    if tokenizer is not None and not any("tokenizer" in parameter_names(load) for load in loads if load):
         warn(f"no module of {loaded.source} lets you choose a tokenizer, so tokenizer={tokenizer!r} has no effect.")
 
 
@@ -125,7 +125,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
             guard.guarding(request.source.within(path), request.resolver.source),
             _guarded_by_plugins(cls, request, path),
         ):
-            module = _called(cls.load, request, path)
+            module = _call(cls.load, request, path)
     except (PairchainError, Warning, MemoryError):
         raise
     except Exception as error:
@@ -159,23 +159,17 @@ def _refuse_pickle(source: Source) -> None:
         refuse_pickle(source, PICKLE_FILE)
 
 
-def _called(load: Any, request: LoadRequest, path: str) -> Any:
-    parameters = inspect.signature(load).parameters
-    if len(parameters) == 1 and not _takes_any(parameters):
+def _call(load: Any, request: LoadRequest, path: str) -> Any:
+    names = parameter_names(load)
+    if len(names) == 1 and not takes_any(load):
         return load(str(request.source.folder(path)))
-    keywords = request.keywords(path)
-    if not _takes_any(parameters):
-        keywords = {name: value for name, value in keywords.items() if name in parameters}
-    if "request" in parameters:
+    keywords = {name: value for name, value in request.keywords(path).items() if takes_any(load) or name in names}
+    if "request" in names:
         # only a module made of modules names it, to load those in the same way; **kwargs are often passed on elsewhere
         keywords["request"] = request
-    if "tokenizer" in parameters and request.tokenizer is not None:
+    if "tokenizer" in names and request.tokenizer is not None:
         keywords["tokenizer"] = request.tokenizer
     return load(request.source.name, **keywords)
-
-
-def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> ChainError:
