@@ -24,7 +24,7 @@ from golden_calls import (
 )
 
 from pairchain import CrossEncoder
-from pairchain.code.importing import code_of
+from pairchain.code.admitted import code_of
 from pairchain.errors import ChainError, InputError, UnknownKeywordError
 from pairchain.modules import Router
 from pairchain.persistence.saved_type import type_of

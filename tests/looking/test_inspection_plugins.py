@@ -120,7 +120,7 @@ def test_two_plugins_for_one_type_fail(tmp_path: Path) -> None:
 
     with importable(tmp_path / "site"):
         report = inspect(folder)
-        with pytest.raises(PairchainError, match="2 installed plugins claim"):
+        with pytest.raises(PairchainError, match="2 installed plugins register"):
             load(folder)
 
     assert "other-head 1.0" in told(report, "plugin")

@@ -151,7 +151,7 @@ def test_entry_points_that_cannot_be_read_are_told_and_the_others_work(site: Pat
     (install(site, "acme") / "entry_points.txt").write_bytes(text)
     plugin_with(site, "zeta")
     plugins_here = registry_of(site)
-    with pytest.warns(match="what acme announces cannot be read"):
+    with pytest.warns(match="the entry points of acme cannot be read"):
         acme, zeta = plugins(plugins_here)
     assert (acme.status, zeta.status) == ("broken", "ok")
     assert "cannot be read" in told(acme)

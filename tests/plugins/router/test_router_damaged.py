@@ -22,7 +22,7 @@ from pairchain.errors import ChainError, FormatError, MissingFileError, UnknownT
     ("change", "error", "words"),
     [
         ("{", FormatError, ["router_config.json of", "folder deep is not JSON", "line 1"]),
-        ("[]", FormatError, ["should hold a JSON object, but holds a list"]),
+        ("[]", FormatError, ["must hold a JSON object, got a list"]),
         ({"types": None}, FormatError, ["'types' is None, not an object"]),
         ({"structure": ["a"]}, FormatError, ["'structure' is ['a'], not an object"]),
         ({"parameters": "x"}, FormatError, ["'parameters' is 'x', not an object"]),

@@ -162,7 +162,7 @@ def test_a_folder_without_any_model_is_refused(tmp_path: Path) -> None:
     [
         (
             "pairchain-logit-score",
-            ["'LogitScore' is provided by pairchain-logit-score", "change PAIRCHAIN_DISABLE_PLUGINS"],
+            ["which provides the type 'LogitScore', is disabled", "change PAIRCHAIN_DISABLE_PLUGINS"],
         ),
         (
             "pairchain-transformer",

@@ -151,7 +151,7 @@ def test_a_group_of_settings_that_there_is_not_is_refused_with_the_nearest() -> 
         classifier().preprocess(PAIRS, processing_kwargs={"txt": {"max_length": 8}})
 
     assert "common, text, audio, image, video, chat_template" in str(caught.value)
-    with pytest.warns(PairchainWarning, match=r"processing_kwargs holds the key 'txt'.*did you mean 'text'"):
+    with pytest.warns(PairchainWarning, match=r"processing_kwargs has the key 'txt'.*did you mean 'text'"):
         classifier(processing_kwargs={"txt": {"max_length": 8}})
 
 

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pairchain.errors import InputError, nearest, warn
+from pairchain.errors import InputError, warn
+from pairchain.text.nearest import nearest
 
 
 class Float32Linear(nn.Linear):

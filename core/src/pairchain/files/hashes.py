@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pairchain.errors import MissingFileError, UnsafePathError
+from pairchain.files.names import is_for_other_libraries, is_read_by_loads
 from pairchain.files.source import Source
-
-# What no load reads: texts for people in the root, what git and the Hub library keep of a copy, what Python compiled.
-# A file that a module might read, be it an image, is none of them.
-_TEXTS = (
-    *("readme.md", "license", "license.txt", "license.md", "notice", "notice.txt", "notice.md"),
-    *(".gitattributes", ".gitignore", "*.lock.json"),
-)
-_FOLDERS = (".git/", ".cache/huggingface/")
-_ANYWHERE = ("__pycache__", ".DS_Store")
-
-# The same weights for other runtimes, and what training left behind. They count where they are, but nothing here reads
-# them, so they may be left out of a copy, and need not be fetched.
-_FOR_OTHERS = (
-    *("*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "*.msgpack", "*.h5", "*.ot", "*.tflite", "*.gguf"),
-    *("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin"),
-)
-_PICKLED_WEIGHTS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
-_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 
 _AT_ONCE = 8
 
@@ -112,32 +94,6 @@ def identity(path: Path) -> tuple[int, ...]:
         return ()
     # the time of the last change of the file's own entry cannot be set back as that of its content can
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def is_read_by_loads(path: str, homes: Collection[str]) -> bool:
-    """Return whether loading may read the file at ``path``; whatever is in a module's own folder counts."""
-    if _is_in(path, homes):
-        return True
-    *folders, name = path.split("/")
-    if path.startswith(_FOLDERS) or any(part in _ANYWHERE for part in (*folders, name)):
-        return False
-    return bool(folders) or not _matches(name.lower(), _TEXTS)
-
-
-def is_for_other_libraries(path: str, files: Collection[str], homes: Collection[str]) -> bool:
-    """Return whether the file at ``path``, one of ``files``, is one that nothing here reads."""
-    file = PurePosixPath(path)
-    if _matches(file.name, _PICKLED_WEIGHTS):
-        return any(str(file.with_name(name)) in files for name in _SAFETENSORS)
-    return _matches(path, _FOR_OTHERS) and file.suffix != ".py" and not _is_in(path, homes)
-
-
-def _is_in(path: str, homes: Collection[str]) -> bool:
-    return any(home and path.startswith(f"{home}/") for home in homes)
-
-
-def _matches(path: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def _linked_folders(source: Source) -> dict[str, str]:

@@ -10,12 +10,13 @@ from typing import TypeVar
 from pairchain.errors import FormatError
 from pairchain.files.folder_lock import wait_for_swap
 from pairchain.files.hashes import identity
+from pairchain.files.names import CHECKPOINT_FILE, CONFIG_FILE, MODULES_FILE
 from pairchain.files.source import Source
 
 _Read = TypeVar("_Read")
 
 # Every save replaces the first, and one to a bare checkpoint at least another.
-_SAVED = ("modules.json", "config.json", "config_sentence_transformers.json")
+_SAVED = (MODULES_FILE, CHECKPOINT_FILE, CONFIG_FILE)
 _LEAST_ATTEMPTS = 3
 _SECONDS = 30.0
 

@@ -9,48 +9,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 
 from pairchain.errors import FormatError
 from pairchain.files.disk import telling_refusals
 from pairchain.files.folder_lock import PATIENCE, locked
+from pairchain.files.names import MODULES_FILE, belongs_to_model
 from pairchain.files.paths import refuse_planted_link
-
-# Files that decide how a saved model loads. A save replaces them as a set: one left over from an older model (a chat
-# template, a weight shard) would silently change the scores of the new one.
-_MODEL_FILES = (
-    "modules.json",
-    "config_sentence_transformers.json",
-    "config.json",
-    "generation_config.json",
-    "sentence_*_config.json",
-    "router_config.json",
-    "adapter_config.json",
-    "adapter_model.*",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model*.bin",
-    "pytorch_model.bin.index.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece*.model",
-    "chat_template.jinja",
-    "chat_template.json",
-    "additional_chat_templates",
-    "processor_config.json",
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-)
-
 
 # With more added to it, a longer name could be too long for a file system.
 _LONGEST_NAME = 120
@@ -157,7 +123,7 @@ def _replace_inside(target: Path, staging: Path) -> None:
     arriving = {entry.name for entry in staging.iterdir()}
     leaving = {entry.name for entry in target.iterdir() if entry.name in arriving or belongs_to_model(entry.name)}
     done: list[tuple[Path, Path]] = []
-    guard = target / "modules.json"
+    guard = target / MODULES_FILE
     note = {INTERRUPTED: f"a save was cut off here; the files it replaced are in {outgoing.name}/"}
 
     def move(source: Path, destination: Path) -> None:
@@ -238,11 +204,6 @@ def _runs(process: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
-
-
-def belongs_to_model(name: str) -> bool:
-    """Return whether a file of this name, in a model's root, decides how the model loads."""
-    return any(fnmatch(name, pattern) for pattern in _MODEL_FILES)
 
 
 def _umask() -> int:

@@ -15,6 +15,7 @@ from pairchain.code.faults import code_faults
 from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
 from pairchain.facts import UNKNOWN, Facts, facts_of_chain, facts_of_routes
 from pairchain.files.json_files import read_json_object
+from pairchain.files.names import PICKLE_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
@@ -35,7 +36,7 @@ from pairchain.looking.report import Report
 from pairchain.opening import open_source
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code, no_chain
-from pairchain.trust.pickles import PICKLE_FILE, pickle_refused
+from pairchain.trust.pickles import pickle_refused
 from pairchain.trust.resolve import Provider, Resolver
 
 # How deep modules may be inside modules: a model's files could name more than anyone would write.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any
 
 from pairchain.errors import PluginError, PluginVersionError
 from pairchain.looking.problem import Problem
 from pairchain.registry import Registry, default
 from pairchain.registry.conflicts import conflict_advice, conflicts
-from pairchain.registry.discovery import Found, Installed
+from pairchain.registry.discovery import Found, Installed, find_module
 from pairchain.registry.groups import BACKENDS, COMMANDS, GROUPS, HOOKS_GROUP, MODULES
 from pairchain.registry.installation import DISABLE_VARIABLE
 from pairchain.registry.structure import missing_methods
@@ -195,10 +193,7 @@ def _files_of(package: str) -> tuple[str, str]:
 
 def _origin(package: str) -> str | None:
     """Return the file that importing a top-level package runs, empty if it has none; None if there is no package."""
-    try:
-        spec = getattr(sys.modules.get(package), "__spec__", None) or find_spec(package)
-    except (ImportError, ValueError):
-        return None
+    spec = find_module(package)
     return None if spec is None else spec.origin or ""
 
 

@@ -12,7 +12,8 @@ from pairchain.format.headers import Weights
 from pairchain.looking.findings import Findings, ModuleReport
 from pairchain.looking.problem import Problem
 from pairchain.registry.discovery import installed_version
-from pairchain.text.units import bytes_in_words, on_one_line
+from pairchain.text.escaping import on_one_line
+from pairchain.text.units import bytes_in_words
 from pairchain.trust.policies import described
 
 # What a caller can allow, and the condition in words.

@@ -12,16 +12,15 @@ from torch import nn
 from pairchain import hooks
 from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
-from pairchain.code import importing
+from pairchain.code.admitted import code_of, noting_origin
 from pairchain.errors import ChainError, FormatError, PairchainError, warn
+from pairchain.files.names import MODULES_FILE, PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
-from pairchain.format.headers import SAFETENSORS_FILE
 from pairchain.format.saved_model import (
     MODEL_TYPE,
-    MODULES_FILE,
     ModelConfig,
     ModuleEntry,
     check_requirements,
@@ -34,7 +33,7 @@ from pairchain.opening import lending
 from pairchain.persistence.request import LoadRequest
 from pairchain.trust import guard, policies
 from pairchain.trust.checkpoint import no_chain
-from pairchain.trust.pickles import PICKLE_FILE, refuse_pickle
+from pairchain.trust.pickles import refuse_pickle
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     place = request.source.path_of(path) or "the root"
     try:
         with (
-            importing.noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
+            noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
             guard.guarding(request.source.within(path), request.resolver.source),
             _guarded_by_plugins(cls, request, path),
         ):
@@ -129,7 +128,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     except (PairchainError, Warning, MemoryError):
         raise
     except Exception as error:
-        if importing.code_of(cls) is not None:
+        if code_of(cls) is not None:
             raise
         raise FormatError(
             f"{cls.__name__} cannot be loaded from {place}: {type(error).__name__}: {error}",
@@ -145,7 +144,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
 def _guarded_by_plugins(cls: Any, request: LoadRequest, path: str) -> Iterator[None]:
     """Let plugins hold their libraries to the policy while a class of another author loads with them."""
     with ExitStack() as stack:
-        if Module not in cls.__mro__ or importing.code_of(cls) is not None:
+        if Module not in cls.__mro__ or code_of(cls) is not None:
             source = request.source.within(path)
             for answer in hooks.ask("pairchain_guard_load", source=source, given=request.processor_kwargs):
                 stack.enter_context(answer.value)

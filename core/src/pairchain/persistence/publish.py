@@ -12,7 +12,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import HfHubHTTPError
 
 from pairchain.errors import SourceError
-from pairchain.files.staging import belongs_to_model
+from pairchain.files.names import belongs_to_model
 from pairchain.persistence.model_card import renamed
 
 _CARD = "README.md"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
 from pairchain.code import to_save
-from pairchain.code.importing import noting_origin
+from pairchain.code.admitted import noting_origin
 from pairchain.code.to_save import CodeToSave
 from pairchain.errors import InputError
 from pairchain.files.staging import staged

@@ -25,12 +25,14 @@ from typing import Any
 import torch
 
 from pairchain.code import importing
+from pairchain.code.admitted import PACKAGE
 from pairchain.code.bundle import Code, Reference
-from pairchain.errors import FormatError, PickleRefusedError, readable
+from pairchain.errors import FormatError, PickleRefusedError
 from pairchain.files.hub_names import is_path
 from pairchain.files.source import Source
 from pairchain.format.activation_table import PATHS, is_known
 from pairchain.opening import open_source
+from pairchain.text.escaping import readable
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import code_in, code_missing
 from pairchain.trust.repositories import repository_of_code
@@ -238,7 +240,7 @@ def _outside_a_load(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 def _is_called_by_allowed_code() -> bool:
     """Return whether code that the policy allowed called the patched function; its own calls are its own business."""
     caller = sys._getframe(2).f_globals.get("__name__")
-    return str(caller).startswith(f"{importing.PACKAGE}.")
+    return str(caller).startswith(f"{PACKAGE}.")
 
 
 def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Code:

@@ -10,9 +10,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from pairchain.code.bundle import Code, CodeFile
-from pairchain.errors import InputError, TrustRequiredError, nearest, warn
+from pairchain.errors import InputError, TrustRequiredError, warn
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
+from pairchain.text.nearest import nearest
 from pairchain.trust.lock import Lock, as_lock
 
 _APPROVAL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}|sha256:[0-9a-f]{64}")

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 
 from pairchain import Module, Part
-from pairchain.authoring import checked_count
-from pairchain.errors import InputError, nearest
+from pairchain.authoring import checked_count, nearest
+from pairchain.errors import InputError
 from pairchain_pooling.legacy import RENAMED_KEYS, with_pooling_mode
 
 

@@ -18,11 +18,12 @@ from pairchain.authoring import (
     is_watched,
     kept_for_the_call,
     open_source,
+    shortened,
     warn_unknown_key,
     write_json,
 )
 from pairchain.backends import DEFAULT, Request
-from pairchain.errors import InputError, shortened
+from pairchain.errors import InputError
 from pairchain_transformer.build import build, modalities_of
 from pairchain_transformer.checkpoint import keywords, modalities, saving
 from pairchain_transformer.checkpoint.configuration import embedding_dimension

@@ -115,7 +115,8 @@ def _verdict(statuses: Sequence[str]) -> str:
 def _find(name: str, plugins: Sequence[Plugin]) -> list[Plugin]:
     from packaging.utils import canonicalize_name
 
-    from pairchain.errors import PluginError, nearest
+    from pairchain.authoring import nearest
+    from pairchain.errors import PluginError
 
     by_name = [plugin for plugin in plugins if plugin.name == canonicalize_name(name)]
     found = by_name or [plugin for plugin in plugins if name in _names(plugin)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pairchain.errors import shortened
+from pairchain.authoring import shortened
 
 if TYPE_CHECKING:
     from pairchain import ModuleReport, Report

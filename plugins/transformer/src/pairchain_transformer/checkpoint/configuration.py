@@ -9,8 +9,8 @@ import transformers
 from transformers import PretrainedConfig
 
 from pairchain import Source
-from pairchain.authoring import adapted_model, read_json_object, require_settings
-from pairchain.errors import ChainError, FormatError, PairchainError, nearest, warn
+from pairchain.authoring import adapted_model, nearest, read_json_object, require_settings
+from pairchain.errors import ChainError, FormatError, PairchainError, warn
 from pairchain_transformer.architectures import OUTPUT_SIZE
 from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
 from pairchain_transformer.checkpoint.saving import may_need_kernels

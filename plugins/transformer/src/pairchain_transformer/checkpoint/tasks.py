@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pairchain.errors import InputError, nearest
+from pairchain.authoring import nearest
+from pairchain.errors import InputError
 
 if TYPE_CHECKING:
     from pairchain.authoring import Modality

@@ -10,7 +10,8 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from urllib.parse import quote
 
-from pairchain.errors import InputError, shortened
+from pairchain.authoring import shortened
+from pairchain.errors import InputError
 from pairchain_transformer.inputs.addresses import PublicHTTPHandler, PublicHTTPSHandler
 
 _PIECE_BYTES = 64 * 1024

@@ -9,8 +9,8 @@ import torch
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 
-from pairchain.authoring import is_count
-from pairchain.errors import InputError, nearest, warn
+from pairchain.authoring import is_count, nearest
+from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.inputs.messages import SIDES
 from pairchain_transformer.libraries.messages import Said

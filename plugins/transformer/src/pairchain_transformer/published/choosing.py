@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from pairchain import Source
-from pairchain.authoring import read_json_object, write_json
-from pairchain.errors import FormatError, InputError, PairchainError, nearest, warn
+from pairchain.authoring import nearest, read_json_object, write_json
+from pairchain.errors import FormatError, InputError, PairchainError, warn
 from pairchain_transformer.libraries.messages import in_a_line, is_of_bad_file
 from pairchain_transformer.published.classes import fast_class
 from pairchain_transformer.published.comparison import PARTS, Use, content_of, differences

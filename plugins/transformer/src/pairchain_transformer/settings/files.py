@@ -8,8 +8,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pairchain import ForeignSettings, Setting, Source
-from pairchain.authoring import check_inside, foreign_settings, read_json_object
-from pairchain.errors import nearest, warn
+from pairchain.authoring import check_inside, foreign_settings, nearest, read_json_object
+from pairchain.errors import warn
 from pairchain_transformer.files.adapters import audio_tokenizers
 from pairchain_transformer.files.names import PROCESSOR_FILES, read_settings
 from pairchain_transformer.settings import names
