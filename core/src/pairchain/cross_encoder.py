@@ -27,7 +27,8 @@ from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.format.saved_model import ModelConfig
-from pairchain.inputs.batch import BYTES, as_batch, checked_count
+from pairchain.inputs.counts import BYTES, checked_count
+from pairchain.inputs.pairs import as_inputs
 from pairchain.inputs.prompts import check_prompt_name
 from pairchain.opening import open_source
 from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
@@ -306,10 +307,10 @@ class CrossEncoder(OlderNames, Scorer):
         )
 
     def _card_writer(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> CardWriter:
-        batch = as_batch(pairs)
-        if batch.single:
+        examples = as_inputs(pairs)
+        if examples.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
-        scores = self.predict(batch.items).tolist() if batch.items else []
+        scores = self.predict(examples.items).tolist() if examples.items else []
         return partial(
             model_card,
             self,
@@ -318,7 +319,7 @@ class CrossEncoder(OlderNames, Scorer):
             source=self.source,
             prompts=self.prompts,
             metadata=self.model_card_data,
-            examples=list(zip(batch.items, scores, strict=True)),
+            examples=list(zip(examples.items, scores, strict=True)),
         )
 
     @property

@@ -33,7 +33,7 @@ from pairchain.errors import ChainError, FormatError, MissingFileError, UnknownT
         ({"structure": {"a": "in"}}, FormatError, ["the route 'a' is 'in', not a list of modules"]),
         ({"structure": {"a": None}}, FormatError, ["the route 'a' is None, not a list of modules"]),
         ({"structure": {}}, FormatError, ["at least one route"]),
-        ({"structure": {"b": [], "a": ["in"]}}, FormatError, ["the route 'b' is [], not a list of modules"]),
+        ({"structure": {"b": [], "a": ["in"]}}, FormatError, ["the route 'b'"]),
         ({"structure": {"a.b": ["in"]}}, FormatError, ["a route is named 'a.b'", "without dots"]),
         ({"structure": {"/a": ["in"]}}, UnsafePathError, ["a route's name is '/a', which leaves the model's folder"]),
         ({"types": {"../in": "my.Letters"}}, UnsafePathError, ["a module's folder is '../in', which leaves"]),
@@ -105,7 +105,7 @@ def test_a_rule_that_is_no_pair_of_task_and_modality_is_refused_and_never_run(
     monkeypatch.chdir(tmp_path)
     folder = letters_router(tmp_path / "model", {**WHOLE, "parameters": {"route_mappings": {key: "a"}}})
 
-    with pytest.raises(FormatError, match="is no tuple of task and modality, such as") as caught:
+    with pytest.raises(FormatError, match="is not a tuple of task and modality") as caught:
         load(folder, module_classes=CLASSES)
 
     assert len(str(caught.value)) < 600

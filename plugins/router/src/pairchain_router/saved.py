@@ -11,7 +11,7 @@ from pairchain import Source
 from pairchain.authoring import ModuleEntry, check_inside, read_json_object, warn_unknown_key
 from pairchain.errors import FormatError, InputError
 from pairchain_router.legacy import CONFIG_FILES
-from pairchain_router.routes import checked, mappings_from_json
+from pairchain_router.routes import check_routes, mappings_from_json
 
 _SECTIONS = ("types", "structure", "parameters", "distributions")
 _PARAMETERS = ("default_route", "allow_empty_key", "route_mappings")
@@ -64,7 +64,7 @@ def read_router(source: Source) -> SavedRouter:
     default = parameters.get("default_route")
     rules = mappings_from_json(mappings, shown_as=shown_as)
     try:
-        checked(list(structure), default, allow_empty_key, rules)
+        check_routes(list(structure), default, allow_empty_key, rules)
     except InputError as error:
         raise FormatError(f"{shown_as}: {error.what}", next_step=error.next_step) from error
     return SavedRouter(
