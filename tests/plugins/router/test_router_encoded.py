@@ -241,7 +241,7 @@ def test_an_input_without_a_route_is_named_by_its_place_among_all() -> None:
         {"plain": list(plain), "other": [Noting(), Says(7.0)]}, allow_empty_key=False, route_mappings=rules
     )
 
-    with pytest.raises(InputError, match="input 2: no route is for an input of chat messages"):
+    with pytest.raises(InputError, match="input 2: no route matches an input of chat messages"):
         model.predict([PAIRS[0], ("a", PICTURE), SAID[0]])
 
 

@@ -119,7 +119,7 @@ def test_options_of_the_load_reach_every_part(tmp_path: Path) -> None:
 
     assert (model.max_seq_length, model.dtype) == (11, torch.bfloat16)
     assert CrossEncoder(tmp_path, subfolder="checkpoint", device="cpu").num_labels == 1
-    with pytest.raises(ChainError, match="num_labels=3 was asked for, but this chain writes 1"):
+    with pytest.raises(ChainError, match="num_labels=3, but this chain writes 1"):
         CrossEncoder(folder, device="cpu", num_labels=3)
 
 

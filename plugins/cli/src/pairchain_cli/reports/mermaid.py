@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pairchain.authoring import shortened
-from pairchain_cli.reports.routes import routes_of
 
 if TYPE_CHECKING:
     from pairchain import ModuleReport, Report
@@ -53,7 +52,7 @@ def _node(name: str, module: ModuleReport, indent: str) -> Iterator[str]:
     inner_names = {inner.path: f"{name}_{index}" for index, inner in enumerate(module.modules)}
     for inner in module.modules:
         yield from _node(inner_names[inner.path], inner, f"{indent}  ")
-    for index, (route, inside) in enumerate(routes_of(module).items()):
+    for index, (route, inside) in enumerate(module.routes.items()):
         yield f"{indent}  {name}_r{index}([{_text(route)}])"
         for source, target in pairwise([f"{name}_r{index}", *(inner_names[inner.path] for inner in inside)]):
             yield f"{indent}  {source} --> {target}"
@@ -63,7 +62,7 @@ def _node(name: str, module: ModuleReport, indent: str) -> Iterator[str]:
 def _provider(module: ModuleReport) -> str:
     provider = module.provider
     if provider is None:
-        return module.through or "provided by nobody here"
+        return module.library or "no installed plugin"
     if provider.plugin is not None:
         return f"{provider.plugin.distribution} {provider.plugin.version}"
     return f"code: {provider.code.entry.path}" if provider.code is not None else ""

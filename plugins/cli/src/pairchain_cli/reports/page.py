@@ -23,7 +23,6 @@ from pairchain.authoring import (
     weights_text,
 )
 from pairchain_cli.reports.mermaid import flow, short_type
-from pairchain_cli.reports.routes import routes_of
 
 if TYPE_CHECKING:
     from pairchain import ModuleReport, Problem, Report
@@ -148,7 +147,7 @@ def _module(module: ModuleReport, model: str) -> Element:
         parts.append(_folded("configuration", _element("pre", json.dumps(module.config, indent=2, ensure_ascii=False))))
     routes = [
         _element("div", _element("b", name), *_row(inside, model), class_="route")
-        for name, inside in routes_of(module).items()
+        for name, inside in module.routes.items()
     ]
     return _element("div", *parts, *([_element("div", *routes, class_="routes")] if routes else []), class_="module")
 
