@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,37 @@ model = CrossEncoder(folder / "model", device="cpu", module_classes=CLASSES, **a
 scores = model.predict(asked["pairs"], activation_fn=nn.Identity())
 (folder / "scores.json").write_text(json.dumps(scores.tolist()))
 """
+
+
+# The last line of stderr has the status and the imports: stdout is the command's own.
+_RUNS = """
+import json, sys
+from pairchain_cli.main import main
+status = 0
+try:
+    main()
+except SystemExit as ended:
+    status = ended.code or 0
+packages = sorted({name.partition(".")[0] for name in sys.modules})
+print("\\n" + json.dumps({"status": status, "imported": packages}), file=sys.stderr)
+"""
+
+
+@dataclass(frozen=True)
+class RanCommand:
+    """How `pairchain` ended in a fresh process.
+
+    Attributes:
+        status: Its exit status.
+        output: What it wrote to stdout.
+        errors: What it wrote to stderr.
+        imported: The packages that it imported.
+    """
+
+    status: int
+    output: str
+    errors: str
+    imported: frozenset[str]
 
 
 class ProcessFailedError(Exception):
@@ -67,13 +99,35 @@ def scores_of_saved(folder: Path, pairs: Sequence[Any], **options: Any) -> list[
     return scores
 
 
+def run_command(folder: Path, *arguments: str) -> RanCommand:
+    """Return how ``pairchain`` ends with these arguments, in a fresh process.
+
+    Args:
+        folder: Where to run it.
+        *arguments: What is typed after ``pairchain``.
+
+    Raises:
+        ProcessFailedError: The process crashed, or pairchain-cli is not installed.
+    """
+    done = _completed(_RUNS, folder, *arguments)
+    errors, _, last = done.stderr.strip().rpartition("\n")
+    if done.returncode:
+        raise ProcessFailedError(_last_error(done.stderr))
+    ended = json.loads(last)
+    return RanCommand(ended["status"], done.stdout, errors.strip(), frozenset(ended["imported"]))
+
+
 def _run(program: str, folder: Path, *arguments: str) -> str:
-    # -c would put its folder on the path, and find there what is not installed
-    command = [sys.executable, "-P", "-c", program, *arguments]
-    done = subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
+    done = _completed(program, folder, *arguments)
     if done.returncode:
         raise ProcessFailedError(_last_error(done.stderr))
     return done.stdout
+
+
+def _completed(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # without -P the folder would be on the path, and files in it would pass for installed ones
+    command = [sys.executable, "-P", "-c", program, *arguments]
+    return subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
 
 
 def _last_error(text: str) -> str:
