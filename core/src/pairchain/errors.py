@@ -62,17 +62,23 @@ class PairchainWarning(UserWarning):
     argument: str = ""
 
 
+class OutOfMemoryWarning(PairchainWarning):
+    """A batch did not fit into the device's memory, so the rest runs in smaller batches."""
+
+    argument = "tokens_per_batch"
+
+
 # What collects the warnings of this thread; None shows them.
-_collected: ContextVar[list[str] | None] = ContextVar("pairchain_collected_warnings", default=None)
+_collected: ContextVar[list[PairchainWarning] | None] = ContextVar("pairchain_collected_warnings", default=None)
 
 
 @contextmanager
-def collected_warnings() -> Iterator[list[str]]:
+def collected_warnings() -> Iterator[list[PairchainWarning]]:
     """Yield a list that gets what `warn` is told in this thread until the block ends; none of it is shown.
 
     ``warnings.catch_warnings`` would change what every other thread shows, perhaps for good.
     """
-    collected: list[str] = []
+    collected: list[PairchainWarning] = []
     token = _collected.set(collected)
     try:
         yield collected
@@ -80,10 +86,13 @@ def collected_warnings() -> Iterator[list[str]]:
         _collected.reset(token)
 
 
-def warn(message: str, *, argument: str = "") -> None:
+def warn(message: str, category: type[PairchainWarning] = PairchainWarning, *, argument: str = "") -> None:
     """Warn of ``message`` at the line that called into pairchain or one of its plugins, from however deep inside."""
+    warning = category(set_off(readable(message)))
+    if argument:
+        warning.argument = argument
     if (collected := _collected.get()) is not None:
-        collected.append(message)
+        collected.append(warning)
         return
     frame: FrameType | None = sys._getframe()
     caller = frame
@@ -92,12 +101,9 @@ def warn(message: str, *, argument: str = "") -> None:
             caller = frame.f_back or frame
         frame = frame.f_back
     assert caller is not None
-    warning = PairchainWarning(set_off(readable(message)))
-    if argument:
-        warning.argument = argument
     warnings.warn_explicit(
         warning,
-        PairchainWarning,
+        category,
         caller.f_code.co_filename,
         caller.f_lineno,
         module=caller.f_globals.get("__name__"),

@@ -9,6 +9,8 @@ import pytest
 from plugin_folders import canary, install
 from shell import pairchain as run
 
+pytestmark = pytest.mark.slow
+
 NOTHING_SEEN = "\x1b"
 
 

@@ -139,6 +139,7 @@ def test_what_the_library_calls_arguments_the_shell_calls_options(pooled: Path) 
     assert "there is no dtype 'half_a_byte'" in run("rank", MODEL, QUERY, "x", "--dtype", "half_a_byte").err
 
 
+@pytest.mark.slow
 def test_help_comes_without_torch() -> None:
     heavy = {"torch", "transformers", "numpy", "pyarrow"}
     see = f"import atexit, sys\natexit.register(lambda: print(sorted({heavy} & sys.modules.keys())))"

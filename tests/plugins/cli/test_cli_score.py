@@ -7,6 +7,7 @@ import datetime
 import gzip
 import io
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from command import DOCUMENTS, MODEL, QUERY, SEVERAL, json_lines, rows_in, run, run_process, scores_of, some_pairs
+from warm import warm_python
+
+PYTHON = shlex.join(warm_python())
 
 
 def is_scored(found: list[dict[str, object]], rows: list[dict[str, object]]) -> bool:
@@ -102,11 +106,12 @@ def test_parquet_goes_in_and_out_with_its_types(tmp_path: Path) -> None:
     assert "pairs.parquet, row 1, column 'raw': contains bytes" in refused.err
 
 
+@pytest.mark.slow
 def test_parquet_goes_through_pipes(tmp_path: Path) -> None:
     rows = some_pairs(40)
     written = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), written)
-    command = [sys.executable, "-m", "pairchain_cli", "score", MODEL, "--format", "parquet", "--window", "7"]
+    command = [*warm_python(), "-m", "pairchain_cli", "score", MODEL, "--format", "parquet", "--window", "7"]
     done = subprocess.run(command, input=written.getvalue(), capture_output=True, check=True)
     assert is_scored(pyarrow.parquet.read_table(io.BytesIO(done.stdout)).to_pylist(), rows)
 
@@ -124,6 +129,7 @@ def test_columns_that_change_on_the_way_fit_into_parquet(tmp_path: Path) -> None
     assert table["n"].to_pylist() == [row["n"] for row in rows]
 
 
+@pytest.mark.slow
 def test_without_pyarrow_parquet_says_how_to_get_it() -> None:
     hide = "import sys\nsys.modules['pyarrow'] = None"
     ran = run_process(
@@ -214,9 +220,10 @@ def test_a_long_line_is_scored_and_an_endless_one_is_refused(tmp_path: Path) -> 
     assert "line 1: longer than 64 MiB" in run("score", MODEL, tmp_path / "endless.jsonl").err
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text(json_lines(some_pairs(3000)))
-    score = f"{sys.executable} -m pairchain_cli score {MODEL} {tmp_path}/pairs.jsonl --window 8"
+    score = f"{PYTHON} -m pairchain_cli score {MODEL} {tmp_path}/pairs.jsonl --window 8"
     command = f"{score} | head -1; echo ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     line, code = ended.stdout.splitlines()
@@ -224,6 +231,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> Non
     assert (code, ended.stderr) == ("141", "")
 
 
+@pytest.mark.slow
 def test_devices_and_shell_pipes_are_written_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl.gz").write_bytes(gzip.compress(json_lines(some_pairs(3)).encode()))
     command = (
@@ -236,8 +244,9 @@ def test_devices_and_shell_pipes_are_written_as_they_are(tmp_path: Path) -> None
     assert not os.path.isfile(os.devnull)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_told_and_not_traced() -> None:
-    command = f"{sys.executable} -m pairchain_cli score {MODEL} --pair q d"
+    command = f"{PYTHON} -m pairchain_cli score {MODEL} --pair q d"
     for where in ("-f csv -o /dev/full", "> /dev/full"):
         ended = subprocess.run(["bash", "-c", f"{command} {where}"], capture_output=True, text=True, check=False)
         assert ended.returncode == 1
@@ -246,6 +255,7 @@ def test_a_disk_that_is_full_is_told_and_not_traced() -> None:
         assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_warnings_and_bars_go_to_stderr_and_quiet_keeps_them_away(golden: Path) -> None:
     model = golden / "activation_untrusted_path" / "model"
     loud = run_process("score", model, "--pair", "q", "d")

@@ -15,6 +15,7 @@ from pairchain.registry.conflicts import conflict_advice, conflicts
 from pairchain.registry.discovery import Found, Installed
 from pairchain.registry.groups import BACKENDS, COMMANDS, GROUPS, HOOKS_GROUP, MODULES
 from pairchain.registry.installation import DISABLE_VARIABLE
+from pairchain.registry.structure import missing_methods
 
 _GROUPS = (MODULES, COMMANDS, BACKENDS)
 
@@ -136,9 +137,6 @@ def check_plugin(found: Found, registry: Registry = default) -> None:
     loaded = Registry(group, registry.installation).load_found(found)
     if group is not MODULES:
         return
-    # torch, which whoever only asks what is installed does not need
-    from pairchain.chain.module import missing_methods
-
     if absent := missing_methods(loaded):
         lacking = f"the class for type {found.name!r} is no module: it lacks {', '.join(absent)}."
         raise PluginError(lacking, **found.described)

@@ -34,7 +34,7 @@ _COMMANDS = {
     "view": "pairchain-view",
 }
 
-_BACKENDS = {"transformers": "pairchain-transformer"}
+_BACKENDS = dict.fromkeys(("transformers", "torch"), "pairchain-transformer")
 
 # The distributions that this project publishes. Of any other, only the files of a model say that it is one of ours.
 OWN_DISTRIBUTIONS = frozenset(
@@ -82,6 +82,13 @@ def _callable_fault(value: Any) -> str:
     return "" if callable(value) else f"cannot be called; it is {value!r}"
 
 
+def _backend_fault(value: Any) -> str:
+    absent = [method for method in ("supports", "load") if not callable(getattr(value, method, None))]
+    if absent:
+        return f"has no {' and no '.join(absent)}, which `pairchain.backends.Backend` describes; it is {value!r}"
+    return _class_fault(value)
+
+
 MODULES = Group(MODULES_GROUP, "type", standard_distribution, _class_fault)
 COMMANDS = Group(COMMANDS_GROUP, "command", _COMMANDS.get, _callable_fault)
-BACKENDS = Group(BACKENDS_GROUP, "backend", _BACKENDS.get, _callable_fault)
+BACKENDS = Group(BACKENDS_GROUP, "backend", _BACKENDS.get, _backend_fault)

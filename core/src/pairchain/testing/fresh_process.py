@@ -82,19 +82,20 @@ def listed_plugins(folder: Path) -> dict[str, list[str]]:
     return answer
 
 
-def scores_of_saved(folder: Path, pairs: Sequence[Any], **options: Any) -> list[Any]:
+def scores_of_saved(folder: Path, pairs: Sequence[Any], python: Sequence[str], **options: Any) -> list[Any]:
     """Return what the model saved in the folder ``model`` of ``folder`` scores ``pairs``, in a fresh process.
 
     Args:
         folder: Where to run it.
         pairs: What to score; anything that can be pickled.
+        python: The start of the command line.
         **options: For `CrossEncoder`.
 
     Raises:
         ProcessFailedError: It failed.
     """
     (folder / "asked.pickle").write_bytes(pickle.dumps({"pairs": list(pairs), "options": options}))
-    _run(_SCORES, folder, str(folder))
+    _run(_SCORES, folder, str(folder), python=python)
     scores: list[Any] = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     return scores
 
@@ -117,16 +118,18 @@ def run_command(folder: Path, *arguments: str) -> RanCommand:
     return RanCommand(ended["status"], done.stdout, errors.strip(), frozenset(ended["imported"]))
 
 
-def _run(program: str, folder: Path, *arguments: str) -> str:
-    done = _completed(program, folder, *arguments)
+def _run(program: str, folder: Path, *arguments: str, python: Sequence[str] = (sys.executable,)) -> str:
+    done = _completed(program, folder, *arguments, python=python)
     if done.returncode:
         raise ProcessFailedError(_last_error(done.stderr))
     return done.stdout
 
 
-def _completed(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _completed(
+    program: str, folder: Path, *arguments: str, python: Sequence[str] = (sys.executable,)
+) -> subprocess.CompletedProcess[str]:
     # without -P the folder would be on the path, and files in it would pass for installed ones
-    command = [sys.executable, "-P", "-c", program, *arguments]
+    command = [*python, "-P", "-c", program, *arguments]
     return subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
 
 

@@ -11,9 +11,16 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from pairchain import __version__
-from pairchain.authoring import MOST_BYTES
+from pairchain.authoring import (
+    MOST_BYTES,
+    foreign_settings_text,
+    provider_text,
+    report_title,
+    report_verdict,
+    settings_text,
+    weights_text,
+)
 from pairchain.errors import harmless, shortened
-from pairchain.looking.report_text import foreign_settings, provider_text, settings, title, verdict, weights_text
 from pairchain_cli.reports.mermaid import flow, short_type
 from pairchain_cli.reports.routes import routes_of
 
@@ -34,13 +41,13 @@ _MOST_ITEMS = 1_000
 def page_of(report: Report) -> str:
     """Return ``report`` as HTML, in one file."""
     parts = [
-        _element("h1", title(report)),
-        _element("div", *(_element("p", line) for line in verdict(report)), class_=f"verdict {_state(report)}"),
+        _element("h1", report_title(report)),
+        _element("div", *(_element("p", line) for line in report_verdict(report)), class_=f"verdict {_state(report)}"),
         _element("h2", "Chain"),
         _chain(report),
-        *_section("Settings", _lines(settings(report))),
+        *_section("Settings", _lines(settings_text(report))),
         *_section("Files from elsewhere", _lines(f"{what}: {place}" for what, place in report.elsewhere.items())),
-        *_section("Settings that reach other libraries or programs", _lines(foreign_settings(report))),
+        *_section("Settings that reach other libraries or programs", _lines(foreign_settings_text(report))),
         *_section("Code that it brings", _code(report)),
         *_section("Code that no load runs", _lines(report.other_code)),
         *_section("Pickles, by their names", _lines(report.pickles)),

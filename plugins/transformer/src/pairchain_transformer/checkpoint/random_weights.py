@@ -16,7 +16,7 @@ from pairchain import Source, Untrained
 from pairchain.authoring import read_json_object, shown_weights
 from pairchain.errors import warn
 from pairchain_transformer.architectures import COMPUTED
-from pairchain_transformer.checkpoint.files import adapter_base
+from pairchain_transformer.files.adapters import adapter_base
 
 # Under which config.json names weights that were random when they were saved, with digests of their values: whoever
 # trains them afterwards, with whatever library, changes the values.

@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pairchain.tracing import Batch, Call, ModuleRun, Step
-from pairchain.watched_features import Feature
-
-if TYPE_CHECKING:
-    from pairchain.trace import Trace
+from pairchain_trace.features import Feature
+from pairchain_trace.steps import Batch, Call, ModuleRun, Step
+from pairchain_trace.summary import TraceData
 
 _CATEGORY = "pairchain"
 
 
-def to_chrome(trace: Trace) -> dict[str, Any]:
-    """Return ``trace`` as the object that a JSON file in this format holds."""
+def to_chrome(trace: TraceData) -> dict[str, Any]:
+    """Return ``trace`` as the content of a JSON file in this format."""
     steps = list(trace.root.walk())
-    # identifiers of threads are too large for some readers
+    # some readers cannot hold the identifier of a thread
     numbers = {thread: number for number, thread in enumerate(dict.fromkeys(step.thread for step in steps), 1)}
     process = os.getpid()
     events = [_metadata("process_name", process, 0, f"pairchain: {trace.model}")]
     events += [_metadata("thread_name", process, number, name) for (_, name), number in numbers.items()]
     batches = iter(range(1, len(steps) + 1))
     for step in steps:
-        name = f"batch {next(batches)}" if isinstance(step, Batch) else _name(step)
+        name = f"batch {next(batches)}" if isinstance(step, Batch) else step.title
         event = {"name": name, "cat": _CATEGORY, "ph": "X", "pid": process, "tid": numbers[step.thread]}
         events.append({**event, "ts": step.start / 1000, "dur": step.duration / 1000, "args": _arguments(step)})
     events += _counters(steps, process)
@@ -42,19 +40,8 @@ def to_chrome(trace: Trace) -> dict[str, Any]:
 
 
 def _metadata(what: str, process: int, thread: int, name: str) -> dict[str, Any]:
-    return {
-        "name": what,
-        "cat": "__metadata",
-        "ph": "M",
-        "ts": 0,
-        "pid": process,
-        "tid": thread,
-        "args": {"name": name},
-    }
-
-
-def _name(step: Step) -> str:
-    return f"{step.name} {step.type}" if isinstance(step, ModuleRun) else f"{step.kind} {step.name}".strip()
+    event = {"name": what, "cat": "__metadata", "ph": "M", "ts": 0, "pid": process, "tid": thread}
+    return {**event, "args": {"name": name}}
 
 
 def _arguments(step: Step) -> dict[str, Any]:
@@ -66,7 +53,7 @@ def _arguments(step: Step) -> dict[str, Any]:
     if isinstance(step, ModuleRun):
         known |= {
             "read": _features(step.read),
-            "took all features": step.is_swept,
+            "took all features": step.took_all,
             "wrote": _features(step.wrote),
             "bytes written": step.bytes_written,
             "asked for only": [part.of(name) for name, part in step.parts.items()],
@@ -78,14 +65,11 @@ def _arguments(step: Step) -> dict[str, Any]:
 
 
 def _features(features: Mapping[str, Feature]) -> dict[str, str]:
-    return {
-        name: " ".join(
-            part
-            for part in (feature.kind, "" if feature.shape is None else str(list(feature.shape)), feature.device)
-            if part
-        )
-        for name, feature in features.items()
-    }
+    def described(feature: Feature) -> str:
+        shape = "" if feature.shape is None else str(list(feature.shape))
+        return " ".join(part for part in (feature.kind, shape, feature.device) if part)
+
+    return {name: described(feature) for name, feature in features.items()}
 
 
 def _counters(steps: list[Step], process: int) -> Iterator[dict[str, Any]]:

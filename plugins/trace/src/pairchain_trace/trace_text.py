@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape as escaped
-from typing import TYPE_CHECKING
+from html import escape
 
-from pairchain.gauges import growth_of, peaks_of
-from pairchain.text.units import bytes_in_words, duration, on_one_line
-from pairchain.tracing import Batch, Step
-from pairchain.watched_features import Feature
-
-if TYPE_CHECKING:
-    from pairchain.trace import ModuleSummary, Summary, Trace
+from pairchain.authoring import bytes_in_words, duration, on_one_line
+from pairchain_trace.features import Feature
+from pairchain_trace.memory import growth_of, peaks_of
+from pairchain_trace.steps import Batch, Step
+from pairchain_trace.summary import ModuleSummary, Summary, TraceData
 
 _MOST_BATCHES = 12
 _LONGEST_TITLE = 200
 _MOST_INPUTS = 8
-# What nobody would see, and only makes a page long, as a part of the whole call.
+# Bars closer than this share of the call are drawn as one: nobody could see the gap.
 _CLOSE = 0.001
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of the table of steps: how deep, what, how often, how long, and the steps that it sums up."""
+    """A line of the table of steps."""
 
     depth: int
     title: str
@@ -33,8 +30,8 @@ class _Line:
     all: Sequence[Step]
 
 
-def to_text(trace: Trace) -> str:
-    """Return ``trace`` as text, for a person; nothing in it steers the terminal."""
+def to_text(trace: TraceData) -> str:
+    """Return ``trace`` as text, with control characters escaped."""
     lines = [_title(trace), "", *_step_lines(trace)]
     if trace.batches:
         lines += ["", *_batch_lines(trace)]
@@ -47,22 +44,22 @@ def to_text(trace: Trace) -> str:
     return "\n".join(on_one_line(line).rstrip() for line in lines)
 
 
-def to_html(trace: Trace) -> str:
-    """Return ``trace`` as a piece of an HTML page that needs no other file, and runs no script."""
-    whole = max(1, trace.root.duration)
+def to_html(trace: TraceData) -> str:
+    """Return ``trace`` as a fragment of an HTML page that needs no other file and runs no script."""
+    total = max(1, trace.root.duration)
     steps = "".join(
-        f'<tr><td style="padding-left:{0.5 + 1.2 * line.depth}em">{escape(line.title)}</td><td>{line.count or ""}</td>'
-        f"<td>{duration(line.duration)}</td><td>{line.duration / whole:.0%}</td>"
-        f'<td class="lane">{"".join(_bars(line.all, whole))}</td></tr>'
+        f'<tr><td style="padding-left:{0.5 + 1.2 * line.depth}em">{_escape(line.title)}</td><td>{line.count or ""}</td>'
+        f"<td>{duration(line.duration)}</td><td>{line.duration / total:.0%}</td>"
+        f'<td class="lane">{"".join(_bars(line.all, total))}</td></tr>'
         for line in _lines(trace)
     )
     parts = [
-        f"<p><b>{escape(_title(trace))}</b></p>",
+        f"<p><b>{_escape(_title(trace))}</b></p>",
         _table(["step", "times", "time", "share", "when"], steps),
         _batch_table(trace),
-        f"<p>{escape(_memory_of_call(trace))}</p>",
+        f"<p>{_escape(_memory_of_call(trace))}</p>",
         *(_module_html(module) for module in trace.modules),
-        *(f"<p>route {escape(path)}: {escape(_inputs(inputs))}</p>" for path, inputs in trace.routes.items()),
+        *(f"<p>route {_escape(path)}: {_escape(_inputs(inputs))}</p>" for path, inputs in trace.routes.items()),
     ]
     return f'<div class="pairchain-trace"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
@@ -80,13 +77,13 @@ _STYLE = """
 """
 
 
-def _title(trace: Trace) -> str:
+def _title(trace: TraceData) -> str:
     pairs = f"{trace.pairs} {'pair' if trace.pairs == 1 else 'pairs'}"
     distinct = "" if trace.distinct == trace.pairs else f", {trace.distinct} different"
     return f"{trace.model}: {pairs}{distinct}, scored in {duration(trace.root.duration)} on {trace.device}"
 
 
-def _lines(trace: Trace) -> Iterator[_Line]:
+def _lines(trace: TraceData) -> Iterator[_Line]:
     def inside(summaries: Sequence[Summary], depth: int) -> Iterator[_Line]:
         for summary in summaries:
             raised = f", raised {', '.join(summary.errors)}" if summary.errors else ""
@@ -100,18 +97,18 @@ def _lines(trace: Trace) -> Iterator[_Line]:
     yield _Line(0, "all else", 0, rest, ())
 
 
-def _step_lines(trace: Trace) -> Iterator[str]:
+def _step_lines(trace: TraceData) -> Iterator[str]:
     lines = list(_lines(trace))
     width = max(len(line.title) + 2 * line.depth for line in lines)
-    whole = max(1, trace.root.duration)
+    total = max(1, trace.root.duration)
     yield f"{'step':<{width}}  {'times':>5}  {'time':>9}  share"
     for line in lines:
         title = f"{'  ' * line.depth}{line.title}"
-        share = f"{line.duration / whole:.0%}"
+        share = f"{line.duration / total:.0%}"
         yield f"{title:<{width}}  {line.count or '':>5}  {duration(line.duration):>9}  {share:>5}"
 
 
-def _batch_lines(trace: Trace) -> Iterator[str]:
+def _batch_lines(trace: TraceData) -> Iterator[str]:
     yield f"{'batch':>5}  {'pairs':>5}  {'tokens':>7}  {'padding':>13}  {'time':>9}  inputs"
     for number, batch in enumerate(trace.batches[:_MOST_BATCHES], 1):
         tokens, padding = _tokens(batch)
@@ -125,7 +122,7 @@ def _batch_lines(trace: Trace) -> Iterator[str]:
 
 
 def _tokens(batch: Batch) -> tuple[str, str]:
-    """Return how many tokens a batch has, and how much of it is padding, as far as that is known."""
+    """Return the tokens and the padding of a batch in words; question marks if they are unknown."""
     if batch.tokens is None or batch.padding is None:
         return "?", "?"
     places = batch.tokens + batch.padding
@@ -133,12 +130,12 @@ def _tokens(batch: Batch) -> tuple[str, str]:
 
 
 def _module_lines(module: ModuleSummary) -> Iterator[str]:
-    yield f"{module.called}: {_times(module)}"
+    yield f"{module.title}: {_times(module)}"
     rows = [*_feature_rows("read", module.read), *_feature_rows("wrote", module.wrote)]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
     for row in rows:
         yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)) + f"  {row[4]}"
-    yield from (f"  {text}" for text in _told(module))
+    yield from (f"  {text}" for text in _details(module))
     yield from (f"  ! it {remark}" for remark in module.remarks)
 
 
@@ -156,7 +153,7 @@ def _feature_rows(verb: str, features: dict[str, list[Feature]]) -> Iterator[tup
 
 
 def _shapes(seen: Sequence[Feature]) -> str:
-    """Return the shapes of a feature, those that differ in their sizes only as from which to which."""
+    """Return the shapes of a feature; those of one rank become one, such as ``(1–12, 64)``."""
     shapes = list(dict.fromkeys(feature.shape for feature in seen if feature.shape is not None))
     by_rank: dict[int, list[tuple[int, ...]]] = {}
     for shape in shapes:
@@ -168,16 +165,15 @@ def _sizes(sizes: tuple[int, ...]) -> str:
     return str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)}–{max(sizes)}"
 
 
-def _told(module: ModuleSummary) -> Iterator[str]:
-    """Yield what is said about a module besides its features."""
-    if not module.is_seen:
-        yield "what it read is not known: it is compiled, or the features are no plain dict"
-    if module.is_swept:
-        yield "took all features together, so which of them it used is not known"
+def _details(module: ModuleSummary) -> Iterator[str]:
+    if not module.is_watched:
+        yield "what it read is unknown: it is compiled, or the features are not a plain dict"
+    if module.took_all:
+        yield "took all features together, so which of them it used is unknown"
     if module.took_out:
         yield f"took out {', '.join(module.took_out)}"
     if module.asked_for:
-        yield f"asked for no more than {', '.join(module.asked_for)}"
+        yield f"asked only for {', '.join(module.asked_for)}"
     for text, count in module.notes.items():
         yield text if count == 1 else f"{text} ({count} times)"
     memory = [f"wrote {bytes_in_words(module.bytes_written)}"] if module.bytes_written else []
@@ -188,14 +184,14 @@ def _told(module: ModuleSummary) -> Iterator[str]:
 
 def _memory(growth: Mapping[str, int], peaks: Mapping[str, int]) -> Iterator[str]:
     for name, peak in peaks.items():
-        yield f"{bytes_in_words(peak)} at its peak on {name}, beside what was there"
+        yield f"{bytes_in_words(peak)} at its peak on {name}, beside those in use before"
     for name, more in growth.items():
         if name not in peaks:
             change = f"{'grew' if more > 0 else 'shrank'} by {bytes_in_words(abs(more))}" if more else "did not grow"
             yield f"the {name} {change}"
 
 
-def _memory_of_call(trace: Trace) -> str:
+def _memory_of_call(trace: TraceData) -> str:
     readings = trace.call.memory if trace.call else []
     said = list(_memory(growth_of(readings), peaks_of(readings)))
     return f"memory: {'; '.join(said)}" if said else ""
@@ -206,20 +202,19 @@ def _inputs(inputs: Sequence[int]) -> str:
     return shown if len(inputs) <= _MOST_INPUTS else f"{shown}, … ({len(inputs)})"
 
 
-def escape(text: str) -> str:
-    """Return ``text``, of which a model may have written parts, as text of an HTML page."""
-    return escaped(on_one_line(text))
+def _escape(text: str) -> str:
+    return escape(on_one_line(text))
 
 
 def _table(names: Sequence[str], rows: str) -> str:
-    return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in names)}</tr>{rows}</table>"
+    return f"<table><tr>{''.join(f'<th>{_escape(name)}</th>' for name in names)}</tr>{rows}</table>"
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    return f"<tr>{''.join(f'<td>{_escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _batch_table(trace: Trace) -> str:
+def _batch_table(trace: TraceData) -> str:
     rows = [
         _row([str(number), str(len(batch.inputs)), *_tokens(batch), duration(batch.duration), _inputs(batch.inputs)])
         for number, batch in enumerate(trace.batches[:_MOST_BATCHES], 1)
@@ -232,19 +227,19 @@ def _batch_table(trace: Trace) -> str:
 def _module_html(module: ModuleSummary) -> str:
     rows = [*_feature_rows("read", module.read), *_feature_rows("wrote", module.wrote)]
     return (
-        f'<p class="module"><b>{escape(module.called)}</b> {_times(module)}</p>'
+        f'<p class="module"><b>{_escape(module.title)}</b> {_times(module)}</p>'
         + _table(["", "feature", "type", "shape", "device"], "".join(map(_row, rows)))
-        + "".join(f"<p>{escape(text)}</p>" for text in _told(module))
-        + "".join(f'<p class="remark">it {escape(remark)}</p>' for remark in module.remarks)
+        + "".join(f"<p>{_escape(text)}</p>" for text in _details(module))
+        + "".join(f'<p class="remark">it {_escape(remark)}</p>' for remark in module.remarks)
     )
 
 
-def _bars(steps: Sequence[Step], whole: int) -> Iterator[str]:
-    """Yield a bar for each step, where it is in the whole call; those that all but touch are one."""
+def _bars(steps: Sequence[Step], total: int) -> Iterator[str]:
+    """Yield a bar for each step at its time in the call; bars that nearly touch become one."""
     begun: float | None = None
     ended = 0.0
     for step in steps:
-        start, stop = step.start / whole, step.stop / whole
+        start, stop = step.start / total, step.stop / total
         if begun is not None and start - ended > _CLOSE:
             yield _bar(begun, ended)
             begun = None

@@ -1,4 +1,4 @@
-"""How much memory is in use, by whoever counts it: CUDA for each device, the operating system for the process."""
+"""Memory in use: CUDA counts it for each device, the operating system for the process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _STATM = Path("/proc/self/statm")
 
 @dataclass(frozen=True)
 class Gauge:
-    """Something that counts memory.
+    """A counter of memory.
 
     Attributes:
-        name: Whose memory it is: a device's, such as ``cuda:0``, or ``process``.
+        name: What it counts: a device, such as ``cuda:0``, or ``process``.
         used: Returns the bytes in use now.
-        peak: Returns the most bytes that were in use since ``reset``; None if that is not counted.
-        reset: Begins to count the most anew.
+        peak: Returns the most bytes in use since ``reset``; None if it does not count that.
+        reset: Starts to count the peak anew.
     """
 
     name: str
@@ -32,13 +32,13 @@ class Gauge:
 
 @dataclass(eq=False)
 class Reading:
-    """What a gauge said before and after something.
+    """A gauge before and after a step.
 
     Attributes:
         gauge: The gauge.
         before: Bytes in use before.
-        after: Bytes in use after; what other threads took meanwhile is among them.
-        most: The most bytes in use meanwhile; None if nobody counted.
+        after: Bytes in use after; other threads may have changed them as well.
+        most: The most bytes in use meanwhile; None if the gauge counts no peak.
     """
 
     gauge: Gauge
@@ -48,23 +48,19 @@ class Reading:
 
     @property
     def growth(self) -> int:
-        """How many more bytes were in use after than before."""
+        """The bytes in use after, minus those before."""
         return self.after - self.before
 
     @property
     def peak(self) -> int | None:
-        """The most bytes in use meanwhile, beside those that were before; None if nobody counted."""
+        """The most bytes in use meanwhile, minus those before; None if the gauge counts no peak."""
         return None if self.most is None else max(0, self.most - self.before)
 
 
 class Meter:
-    """Reads gauges before and after what may be inside one another.
+    """Reads gauges before and after steps, which may be nested.
 
-    The most that was in use is counted anew for each: what counts from the beginning of the process would only tell of
-    the largest. So somebody else who reads torch's peak meanwhile finds it begun anew.
-
-    Args:
-        gauges: The gauges.
+    It resets a gauge's peak at the beginning of each step, so other readers of torch's peak find it reset.
     """
 
     def __init__(self, gauges: Iterable[Gauge]) -> None:
@@ -72,7 +68,7 @@ class Meter:
         self._open: list[Reading] = []
 
     def begin(self) -> list[Reading]:
-        """Return readings that `end` completes."""
+        """Return readings for `end` to complete."""
         self._note_peaks()
         readings = []
         for gauge in self._gauges:
@@ -84,20 +80,20 @@ class Meter:
         return readings
 
     def end(self, readings: Sequence[Reading]) -> None:
-        """Complete what `begin` returned."""
+        """Complete the readings that `begin` returned."""
         self._note_peaks()
         for reading in readings:
             reading.after = reading.gauge.used()
             self._open.remove(reading)
 
     def _note_peaks(self) -> None:
-        for reading in list(self._open):
+        for reading in self._open:
             if reading.gauge.peak is not None and reading.most is not None:
                 reading.most = max(reading.most, reading.gauge.peak())
 
 
 def growth_of(readings: Iterable[Reading]) -> dict[str, int]:
-    """Return how many more bytes were in use after than before, in all ``readings`` together, by whose memory it is."""
+    """Return the growth in all ``readings`` together, for each gauge by name."""
     growth: dict[str, int] = {}
     for reading in readings:
         growth[reading.gauge.name] = growth.get(reading.gauge.name, 0) + reading.growth
@@ -105,7 +101,7 @@ def growth_of(readings: Iterable[Reading]) -> dict[str, int]:
 
 
 def peaks_of(readings: Iterable[Reading]) -> dict[str, int]:
-    """Return the most bytes in use beside those before, in any of ``readings``, for each gauge that counts them."""
+    """Return the largest peak in ``readings``, for each gauge that counts one, by name."""
     peaks: dict[str, int] = {}
     for reading in readings:
         if reading.peak is not None:
@@ -114,7 +110,7 @@ def peaks_of(readings: Iterable[Reading]) -> dict[str, int]:
 
 
 def gauges_of(devices: Iterable[torch.device]) -> list[Gauge]:
-    """Return what counts the memory of ``devices``: CUDA's counts, or for the CPU the size of the process, if known."""
+    """Return CUDA's gauges of ``devices``, or if there is none the size of the process, where the system tells it."""
     found = [_of_cuda(device) for device in devices if device.type == "cuda"]
     return found or ([Gauge("process", _resident)] if _STATM.exists() else [])
 

@@ -1,25 +1,15 @@
-"""What the files of a checkpoint are called, and which model an adapter is for; read without the library itself."""
+"""What a checkpoint takes from elsewhere: the model that an adapter adapts, and an audio tokenizer."""
 
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
 from pairchain import Source
 from pairchain.authoring import is_path, read_headers, read_json_object
 from pairchain.errors import FormatError, UnsafePathError
-from pairchain_transformer.checkpoint.libraries import require_peft
-
-SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")
-SAFETENSORS_INDEX = "model.safetensors.index.json"
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-
-# A tokenizer with none of its files is built without vocabulary and scores nonsense.
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
-
-# Files by which a checkpoint says that it reads more than text.
-PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+from pairchain_transformer.files.names import read_settings
+from pairchain_transformer.libraries.packages import require_peft
 
 # Kinds of adapters that are made of weights alone; others load models that their files name, or prompts for generating.
 _ADAPTERS = frozenset(
@@ -29,21 +19,8 @@ _ADAPTERS = frozenset(
     """.split()
 )
 
-# What the library makes a list of for each one that is counted, with the most that any model has.
-_COUNTED = (
-    (re.compile("labels$"), 2**18),
-    (re.compile("(layers?|depths?|blocks)$"), 2**10),
-    (re.compile("experts$"), 2**13),
-    (re.compile("^num_|^n_"), 2**24),
-)
 # A rank that is not looked into.
 _MOST_RANK = 1024
-
-# Experts in all layers together, of which each may be a module of its own.
-_MOST_EXPERTS = 2**17
-
-# Keywords of ``from_pretrained`` that choose the weights, so that what is there by their usual names does not tell.
-CHOOSES_WEIGHTS = frozenset({"use_safetensors", "variant", "gguf_file", "state_dict"})
 
 
 def adapter_base(source: Source) -> str | None:
@@ -123,35 +100,3 @@ def audio_tokenizers(source: Source) -> list[str]:
     named = [values.get("audio_tokenizer_name_or_path") for values in (whole, alone) if isinstance(values, dict)]
     shown = f"a processor's file of {source.name}: audio_tokenizer_name_or_path"
     return [repository_named(name, shown_as=shown) for name in named if isinstance(name, str)]
-
-
-def read_settings(source: Source, name: str) -> dict[str, Any]:
-    """Return what the JSON file ``name`` holds; nothing if there is none."""
-    path = source.file(name)
-    return {} if path is None else read_json_object(path, shown_as=f"{name} of {source.name}")
-
-
-def check_counts(config: Any, *, shown_as: str, key: str = "") -> None:
-    """Refuse a configuration that counts more of something than any model has: the library makes lists of them.
-
-    Raises:
-        FormatError: Naming what.
-    """
-    if isinstance(config, dict | list):
-        for name, value in config.items() if isinstance(config, dict) else enumerate(config):
-            check_counts(value, shown_as=shown_as, key=str(name) if isinstance(config, dict) else key)
-    if isinstance(config, dict):
-        _check_experts(config, shown_as)
-    elif isinstance(config, int):
-        most = next((most for pattern, most in _COUNTED if pattern.search(key)), config)
-        if config > most:
-            raise FormatError(f"{shown_as}: {key!r} is {config:,}, more than {most:,}.")
-
-
-def _check_experts(config: dict[str, Any], shown_as: str) -> None:
-    layers, experts = (
-        max((value for key, value in config.items() if pattern.search(key) and isinstance(value, int)), default=0)
-        for pattern in (re.compile("(^n|_n|num\\w*)_layers?$|^depth$"), re.compile("experts$"))
-    )
-    if layers * experts > _MOST_EXPERTS:
-        raise FormatError(f"{shown_as} counts {experts:,} experts in each of {layers:,} layers.")

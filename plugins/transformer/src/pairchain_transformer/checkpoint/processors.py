@@ -11,10 +11,13 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from pairchain import Source
 from pairchain.authoring import open_source, require_settings
-from pairchain.errors import FormatError, InputError, MissingFileError, PairchainError
-from pairchain_transformer.checkpoint.files import PROCESSOR_FILES, TOKENIZER_FILES
-from pairchain_transformer.checkpoint.libraries import missing_part, refuse_conflicts
-from pairchain_transformer.checkpoint.loading import held_to_policy, refuse_code
+from pairchain.errors import FormatError, InputError, PairchainError
+from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
+from pairchain_transformer.checkpoint import faults
+from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
+from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES
+from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
 from pairchain_transformer.published.choosing import hold_to_published
 from pairchain_transformer.settings.files import processing_settings
 from pairchain_transformer.settings.holding import holding
@@ -30,15 +33,6 @@ _TOKENIZER_SETTINGS = (
 
 # A folder of further chat templates, of which the library reads every one.
 _TEMPLATES = "additional_chat_templates"
-
-
-# Their positions are counted from the padding token's id on, so the first ones never hold a token.
-_POSITIONS_AFTER_PADDING = frozenset(
-    """
-    camembert data2vec-text ibert lilt longformer luke markuplm mpnet roberta roberta-prelayernorm xlm-roberta
-    xlm-roberta-xl xmod
-    """.split()
-)
 
 
 def load_processor(
@@ -90,9 +84,9 @@ def load_processor(
         raise
     except ImportError as error:
         refuse_conflicts(error)
-        raise missing_part(error) from error
+        raise missing_package(error) from error
     except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
-        if is_elsewhere and "trust_remote_code" in str(error):
+        if is_elsewhere and Said.NEEDS_TRUST.by(error):
             raise FormatError(
                 "the tokenizer needs code of its own, and is not with the model, which names the place.",
                 where=str(source),
@@ -159,7 +153,7 @@ def _limit_length(
     positions = getattr(config, "max_position_embeddings", -1)
     # XLNet says -1 for "no limit"
     if "model_max_length" not in given and isinstance(positions, int) and positions > 0:
-        if config.model_type in _POSITIONS_AFTER_PADDING and config.pad_token_id is not None:
+        if config.model_type in POSITIONS_AFTER_PADDING and config.pad_token_id is not None:
             positions -= config.pad_token_id + 1
         tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
 
@@ -189,8 +183,4 @@ def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> Non
     own = tokenizer.vocab_files_names.values()
     # a tokenizer that names no files, such as a byte-level one, needs none
     if own and not any(source.file(name) is not None for name in dict.fromkeys([*TOKENIZER_FILES, *own])):
-        raise MissingFileError(
-            f"the tokenizer's vocabulary is missing: there is none of {', '.join(sorted({*TOKENIZER_FILES, *own}))}.",
-            where=str(source),
-            next_step="save or fetch the model again; without its vocabulary every score would be wrong.",
-        )
+        raise faults.no_vocabulary(source, sorted({*TOKENIZER_FILES, *own}))
