@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer
 from hypothesis import settings
+from process_starts import watch_process_starts
 
 # huggingface_hub reads its endpoint and cache when it is first imported, so they are set before anything else is.
 HUB = HubServer()
@@ -37,14 +38,14 @@ for variable in ("PAIRCHAIN_PLUGINS", "PAIRCHAIN_DISABLE_PLUGINS"):
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+pytest_plugins = ["warm.contracts"]
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what every contract of a module brings along that imports torch in a process of its own."""
-    for item in items:
-        if item.name.startswith("test_a_saved_chain_loads_in_a_fresh_process"):
-            item.add_marker(pytest.mark.slow)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have every test that starts a process marked."""
+    watch_process_starts(config)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pages import ROOT, prose
 import pairchain
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+START_WORKERS = {"routes-workers-hub.md"}
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```python title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
 # what the pages name, served by the Hub on loopback in tiny
@@ -31,7 +32,11 @@ CODE = "my-user/my-model-implementation"
 TOKEN = "hf_reader"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if page.name in START_WORKERS else []) for page in PAGES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_the_code_on_the_page_runs(
     page: Path, hub: HubServer, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,10 +18,14 @@ import torch
 from hub_server import HubServer
 from tiny_models import save_tiny
 from torch import nn
+from warm import warm_python
 
 from pairchain import CrossEncoder, registry
 from pairchain.errors import ChainError, UnknownKeywordError
 
+pytestmark = pytest.mark.slow
+
+SUPPORT = Path(__file__).parent / "support"
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "pairchain-two-towers"
 QUERIES = ["how many people live in berlin ?", "what is the capital of france ?", "Mars"]
 DOCUMENTS = [
@@ -76,9 +80,10 @@ def test_the_wheel_says_that_it_is_typed(plugin: Path) -> None:
 
 
 def test_its_own_tests_pass_where_it_is_installed(plugin: Path) -> None:
+    options = ["-q", "-p", "no:cacheprovider", "-p", "warm.contracts"]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")],
-        env={**os.environ, "PYTHONPATH": str(plugin)},
+        [*warm_python(), "-m", "pytest", *options, str(EXAMPLE / "tests")],
+        env={**os.environ, "PYTHONPATH": f"{plugin}{os.pathsep}{SUPPORT}"},
         capture_output=True,
         text=True,
     )

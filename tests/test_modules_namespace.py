@@ -44,15 +44,19 @@ def install_class(site: Path, name: str, code: str = "") -> None:
     registry.refresh()
 
 
+@pytest.mark.slow
 def test_importing_one_module_imports_its_plugin_and_no_other() -> None:
-    printed = run_python("""
+    printed = run_python(
+        is_new=True,
+        code="""
         import sys
         import pairchain.modules
         print(sorted(name for name in sys.modules if name == "torch" or name.startswith("pairchain_")))
         from pairchain.modules import Dense
         print(Dense.__module__)
         print([name for name in ("pairchain_dense", "pairchain_pooling", "transformers") if name in sys.modules])
-    """)
+    """,
+    )
     assert printed.splitlines() == ["[]", "pairchain_dense.dense", "['pairchain_dense']"]
 
 
@@ -105,6 +109,7 @@ def test_a_plugin_that_fails_to_import_says_so(site: Path) -> None:
     assert "Broken" in dir(pairchain.modules)
 
 
+@pytest.mark.slow
 def test_a_module_whose_plugin_a_setting_keeps_out_says_so() -> None:
     printed = run_python(
         """
@@ -140,6 +145,7 @@ def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_a_model_with_a_plugin_loads_once_the_wheel_is_installed_and_no_flag_is_needed(
     installed_wheel: Path, pooled: Path, tmp_path: Path
 ) -> None:
@@ -164,6 +170,7 @@ def test_a_model_with_a_plugin_loads_once_the_wheel_is_installed_and_no_flag_is_
     assert '"version": "1.2.3"' in saved
 
 
+@pytest.mark.slow
 def test_a_wheel_installed_while_the_process_runs_is_seen_after_refresh(
     installed_wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_keyword_reaches_who_asks_for_it_in_predict_and_rank(end: str) -> None
         assert model.predict(PAIRS, scale=10.0, task="b").tolist() == DIFFERENCES
 
 
+@pytest.mark.slow
 def test_a_keyword_reaches_who_asks_for_it_in_every_worker() -> None:
     for end in ("its entry asks", "the router's entry asks"):
         model = chain(end)
@@ -74,6 +75,7 @@ def test_a_keyword_reaches_who_asks_for_it_in_every_worker() -> None:
         assert ranking == model.rank("a", DOCUMENTS, scale=10.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS)
 def test_a_keyword_that_nobody_asks_for_is_refused_with_the_nearest(end: str) -> None:
     model = chain(end)

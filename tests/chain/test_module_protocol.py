@@ -250,6 +250,7 @@ def test_a_chain_of_strangers_is_saved_and_loads_again_with_its_classes(tmp_path
     assert again.predict(PAIRS).tolist() == model.predict(PAIRS).tolist()
 
 
+@pytest.mark.slow
 def test_a_chain_without_a_transformer_never_imports_that_library(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from letters import PAIRS, load_letters, save_letters; "

@@ -13,6 +13,8 @@ from huggingface_hub import constants
 
 from pairchain.errors import TrustRequiredError, UnknownKeywordError
 
+pytestmark = pytest.mark.slow
+
 CHECKPOINT = Path(__file__).parents[1] / "golden" / "qwen3_causal_logitscore" / "model"
 PAIRS = [("How many people live in Berlin?", "Berlin has a population of 3,520,031."), ("mars", "a red planet")]
 OURS = "from pairchain.modules import Module, Transformer"

@@ -6,7 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from custom_models import LENGTHS, PAIRS, code_in, load, run_script, types_of, write
+
+pytestmark = pytest.mark.slow
 
 # What a Jupyter kernel does with cells: it remembers the text of each in two places, and has no file.
 KERNEL = """

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from custom_models import LENGTHS, code_in, run_script, scores, types_of, write
 
+pytestmark = pytest.mark.slow
+
 # What a script begins with; every class below is saved by it as the head of a model.
 PREAMBLE = f"""
 from __future__ import annotations

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from custom_models import LENGTHS, code_in, head, load, run, run_script, save_by_hand, types_of, write
 
+pytestmark = pytest.mark.slow
+
 BESIDE = "FOUR = 4\ndef twice(value):\n    return 2 * value\n"
 
 

@@ -14,6 +14,8 @@ from pairchain import CrossEncoder
 from pairchain.engine.pool import WorkerPool
 from pairchain.errors import WorkerError
 
+pytestmark = pytest.mark.slow
+
 # A head that imports beside itself, when loaded and when it scores, and that fails where it is told to.
 FAILING = f"""
 from .failures import Portable, TwoParts

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import resource
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,11 +17,14 @@ import numpy as np
 import pytest
 import torch
 from letters import PAIRS, letters_model
+from warm import warm_python
 from workers import both_counts, die, note_process, obeying_model, throw, throw_two_parts
 
 from pairchain import CrossEncoder, PairchainError, errors
 from pairchain.engine.pool import WorkerPool
 from pairchain.errors import InputError, NonFiniteScoresError, WorkerError
+
+pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
 NINE = [("how many people live in berlin ?", "berlin is well known . " * n) for n in range(9)]
@@ -61,7 +63,7 @@ def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     script = folder / "script.py"
     script.write_text(text)
     environment = {**os.environ, "PYTHONPATH": str(TESTS / "support")}
-    return subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=50)
+    return subprocess.run([*warm_python(), script], env=environment, capture_output=True, text=True, timeout=50)
 
 
 # -- equal scores --
@@ -280,7 +282,7 @@ def test_a_worker_that_cannot_take_the_model_says_why(tmp_path: Path, monkeypatc
         patch.syspath_prepend(tmp_path)
         head = importlib.import_module("known_here").Head()
     model = letters_model(head)
-    told = r"(?s)a worker process could not take the model: {}.*check the devices.*in a module that other processes"
+    told = r"(?s)a worker process could not load the model: {}.*check the devices.*in a module that other processes"
     with pytest.raises(WorkerError, match=told.format("ModuleNotFoundError: No module named 'known_here'")):
         model.predict(PAIRS, device=["cpu"])
     with pytest.raises(WorkerError, match=told.format("RuntimeError: .*abacus")):

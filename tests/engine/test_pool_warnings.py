@@ -17,6 +17,8 @@ from workers import Greeting, HouseWarning, obeying_model, warn_and_throw, warn_
 from pairchain import CrossEncoder
 from pairchain.engine.pool import WorkerPool
 
+pytestmark = pytest.mark.slow
+
 NAMED = re.compile(r" \[worker [12] on cpu\]$")
 
 

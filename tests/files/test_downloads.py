@@ -130,6 +130,7 @@ def test_offline_a_file_that_was_not_downloaded_is_told_as_that(hub: HubServer, 
         scores("user/partly", cache_folder=tmp_path, local_files_only=True)
 
 
+@pytest.mark.slow
 def test_the_offline_variable_of_the_hub_library_is_respected(hub: HubServer) -> None:
     publish(hub, "user/offline")
     online = scores("user/offline")

@@ -199,6 +199,7 @@ def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path: Path, error: Ba
         assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bare", [False, True], ids=["a saved model", "a bare checkpoint"])
 @pytest.mark.parametrize("how", ["interrupted", "killed"])
 def test_a_save_stopped_between_two_renames_leaves_the_old_model_or_says_so(
@@ -229,6 +230,7 @@ def test_a_save_stopped_between_two_renames_leaves_the_old_model_or_says_so(
     assert not [name for name in contents(model) if ".saving-" in name or ".replaced-" in name]
 
 
+@pytest.mark.slow
 def test_a_save_after_one_that_was_killed_makes_the_model_whole(tmp_path: Path) -> None:
     model = fill(tmp_path / "model", OLD)
     command = [sys.executable, "-c", STOPPED_SAVE, str(model), "killed", "3", json.dumps(NEW)]

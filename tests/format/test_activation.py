@@ -241,6 +241,7 @@ def test_another_path_in_an_earlier_layout_means_the_default_too(tmp_path: Path)
         assert named(load_letters(folder)) == "Sigmoid"
 
 
+@pytest.mark.slow
 def test_no_other_path_is_imported_or_called_even_when_code_is_trusted(tmp_path: Path) -> None:
     (tmp_path / "canary.py").write_text("raise SystemExit('the canary was imported')\n")
     folders = [str(save_letters(tmp_path / str(index), activation_fn=path)) for index, path in enumerate(FORBIDDEN)]

@@ -131,6 +131,7 @@ def test_threads_that_save_into_one_folder_leave_one_of_the_models(tmp_path: Pat
             assert len(list((tmp_path / "model").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_a_save_waits_for_another_one_to_swap_its_files(tmp_path: Path) -> None:
     target = tmp_path / "model"
     save(target, "old")
@@ -145,6 +146,7 @@ def test_a_save_waits_for_another_one_to_swap_its_files(tmp_path: Path) -> None:
     assert texts(target) == {"new"}
 
 
+@pytest.mark.slow
 def test_a_save_that_waits_too_long_is_told_for_whom_and_changes_nothing(tmp_path: Path) -> None:
     target = tmp_path / "model"
     save(target, "old")
@@ -158,6 +160,7 @@ def test_a_save_that_waits_too_long_is_told_for_whom_and_changes_nothing(tmp_pat
         assert sorted(path.name for path in target.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_swaps_keeps_nobody_out(tmp_path: Path) -> None:
     target = tmp_path / "model"
     save(target, "old")
@@ -226,6 +229,7 @@ def test_a_load_meets_one_save_however_often_the_folder_is_saved_to(tmp_path: Pa
     assert met > 0
 
 
+@pytest.mark.slow
 def test_a_load_waits_while_files_are_swapped(tmp_path: Path) -> None:
     target = tmp_path / "model"
     model(KINDS[0]).save_pretrained(target)

@@ -73,14 +73,18 @@ def test_finding_and_looking_up_import_nothing(site: Path, tmp_path: Path) -> No
     assert not (tmp_path / "imported").exists()
 
 
+@pytest.mark.slow
 def test_the_standard_plugins_are_found_without_torch() -> None:
-    printed = run_python("""
+    printed = run_python(
+        is_new=True,
+        code="""
         import sys
         import pairchain
         print({"Dense", "Transformer"} <= set(pairchain.registry.names()))
         heavy = ("torch", "transformers", "pairchain_dense", "pairchain_transformer")
         print([name for name in heavy if name in sys.modules])
-    """)
+    """,
+    )
     assert printed.splitlines() == ["True", "[]"]
 
 

@@ -172,6 +172,7 @@ def test_a_setting_that_names_no_plugin_is_reported_with_the_nearest(site: Path,
         plugins.find()
 
 
+@pytest.mark.slow
 def test_settings_are_read_from_the_environment(site: Path) -> None:
     code = "import pairchain; print(sorted({'Dense', 'Head', 'Pooling'}.intersection(pairchain.registry.names())))"
     install_class(site, "acme-heads", "Head")

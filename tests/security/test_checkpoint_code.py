@@ -230,6 +230,7 @@ def test_an_approved_module_gets_no_further_code_run_by_the_library(
     assert canary.sang
 
 
+@pytest.mark.slow
 def test_code_that_imports_the_library_only_when_it_loads_is_held_to_the_same(
     classifier: Path, canary: Canary, tmp_path: Path
 ) -> None:

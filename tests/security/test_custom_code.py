@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hub_server import HubServer
 from traps import HEAD, PAIRS, Canary, router, with_module, write
+from warm import warm_python
 
 import pairchain
 from pairchain import CrossEncoder, PairchainWarning
@@ -260,6 +261,7 @@ def test_a_lock_that_comes_with_the_model_grants_nothing(
     assert not canary.sang
 
 
+@pytest.mark.slow
 def test_a_worker_process_runs_what_was_allowed_and_another_process_does_not(
     classifier: Path, canary: Canary, tmp_path: Path
 ) -> None:
@@ -281,7 +283,7 @@ def test_a_worker_process_runs_what_was_allowed_and_another_process_does_not(
         print("refused:", error)
     """
     write(tmp_path, {"module.pickle": pickle.dumps(model[1])})
-    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "module.pickle")]
+    command = [*warm_python(), "-c", textwrap.dedent(script), str(tmp_path / "module.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": ""})
     assert "pairchain_custom_code" in done.stdout
     assert not canary.sang
@@ -292,5 +294,5 @@ def test_code_that_nobody_pinned_is_said_to_be_so(classifier: Path, hub: HubServ
     commit = hub.commit("somebody/loose", {"head.py": HEAD.format(factor=2.0)})
     with_module(classifier, "somebody/loose--head.Head", {"9_Head/config.json": "{}"})
 
-    with pytest.warns(PairchainWarning, match=f"as it is today.*{commit}"):
+    with pytest.warns(PairchainWarning, match=f"newest commit.*{commit}"):
         CrossEncoder(classifier, device="cpu", trust_remote_code=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from traps import Canary, router, with_module, with_types
+from warm import warm_python
 
 import pairchain
 from pairchain import CrossEncoder
@@ -40,6 +40,7 @@ def test_what_is_installed_is_no_module_for_being_named(type_name: str, trust: b
     assert type_name in problem.text
 
 
+@pytest.mark.slow
 def test_a_module_on_the_path_is_not_imported(classifier: Path, canary: Canary, tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
@@ -55,7 +56,7 @@ except pairchain.errors.UnknownTypeError as error:
     print("refused", error.what)
 """
     # where Python looks first, there is one too
-    done = subprocess.run([sys.executable, "-c", code], cwd=site, capture_output=True, text=True, check=True)
+    done = subprocess.run([*warm_python(), "-c", code], cwd=site, capture_output=True, text=True, check=True)
 
     assert "refused" in done.stdout
     assert "lurking.Head" in done.stdout

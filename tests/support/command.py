@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from warm import warm_python
+
 from pairchain_cli.main import main
 
 MODEL = Path(__file__).parents[1] / "golden" / "bert_seqcls_1label" / "model"
@@ -56,7 +58,7 @@ def run(*arguments: object, stdin: bytes | str = b"") -> Ran:
 
 def run_process(*arguments: object, stdin: bytes | str = b"", before: str = "") -> Ran:
     """Run the command in a process of its own, after the code in ``before``."""
-    command = [sys.executable, "-c", f"{before}\nfrom pairchain_cli.main import main\nmain()", *map(str, arguments)]
+    command = [*warm_python(), "-c", f"{before}\nfrom pairchain_cli.main import main\nmain()", *map(str, arguments)]
     ended = subprocess.run(command, input=as_bytes(stdin), capture_output=True, check=False)
     return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from warm import warm_python
+
 from pairchain import CrossEncoder
 
 PAIRS = [("berlin", "a city"), ("mars", "a red planet"), ("a", "")]
@@ -111,10 +113,18 @@ def run_script(folder: Path, text: str, *arguments: str | Path, name: str = "scr
     return run([str(folder / name), *map(str, arguments)], folder, **environ)
 
 
-def run(arguments: Sequence[str], folder: Path, **environ: str) -> str:
-    """Run Python with ``arguments`` in ``folder``, and return what it prints; a warning of pairchain's fails."""
+def run(arguments: Sequence[str], folder: Path, *, is_new: bool = False, **environ: str) -> str:
+    """Run Python with ``arguments`` in ``folder``, and return what it prints; a warning of pairchain's fails.
+
+    Args:
+        arguments: Of the command line.
+        folder: Where it runs.
+        is_new: Start a new Python, in which not even torch is imported.
+        **environ: Variables of its environment.
+    """
+    python = [sys.executable] if is_new else warm_python()
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [*python, *arguments],
         cwd=folder,
         env={**os.environ, **environ},
         capture_output=True,

@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import importlib_metadata
+from warm import warm_python
 
 from pairchain import __version__, registry
 from pairchain.registry import Registry
@@ -115,11 +116,19 @@ def importable(site: Path) -> Iterator[Path]:
         registry.refresh()
 
 
-def run_python(code: str, *sites: Path, **environ: str) -> str:
-    """Run ``code`` in a process of its own with ``sites`` on its path, and return what it prints."""
+def run_python(code: str, *sites: Path, is_new: bool = False, **environ: str) -> str:
+    """Run ``code`` in a process of its own with ``sites`` on its path, and return what it prints.
+
+    Args:
+        code: Python code.
+        *sites: Folders on the path.
+        is_new: Start a new Python, in which not even torch is imported.
+        **environ: Variables of its environment.
+    """
     paths = os.pathsep.join(os.fspath(site) for site in sites)
+    python = [sys.executable] if is_new else warm_python()
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", dedent(code)],
+        [*python, "-W", "ignore", "-c", dedent(code)],
         env={**os.environ, "PYTHONPATH": paths, **environ},
         capture_output=True,
         text=True,

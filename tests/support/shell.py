@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from warm import warm_python
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ def pairchain(
     *arguments: object,
     sites: Sequence[Path] = (),
     folder: Path | None = None,
-    python: Path | str = sys.executable,
+    python: Path | str | None = None,
     **environ: str,
 ) -> Ended:
     """Run the command to its end.
@@ -32,12 +33,12 @@ def pairchain(
         *arguments: What is typed after its name.
         sites: Folders on the path, with plugins.
         folder: Where it runs.
-        python: The Python of the environment that it is installed in.
+        python: The Python of another environment that it is installed in.
         **environ: Variables of its environment.
     """
     paths = os.pathsep.join(map(os.fspath, sites))
     done = subprocess.run(
-        [os.fspath(python), "-P", "-m", "pairchain_cli", *map(str, arguments)],
+        [*([os.fspath(python)] if python else warm_python()), "-P", "-m", "pairchain_cli", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": paths, **environ},
         cwd=folder,
         capture_output=True,

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from warm import warm_python
+
 # as a terminal starts it, which whoever runs the tests in the background does not
 INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-COMMAND = [sys.executable, "-c", f"{INTERRUPTIBLE}; from pairchain_cli.main import main; main()", "view"]
+COMMAND = ["-c", f"{INTERRUPTIBLE}; from pairchain_cli.main import main; main()", "view"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Page:
 @contextmanager
 def viewed(model: Path | str, *options: str) -> Iterator[Page]:
     """Serve the page of a model as a user would, until the block ends."""
-    command = [*COMMAND, str(model), "--no-open", *options]
+    command = [*warm_python(), *COMMAND, str(model), "--no-open", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -113,7 +114,8 @@ def viewed(model: Path | str, *options: str) -> Iterator[Page]:
 
 def refused(model: Path | str, *options: str) -> tuple[int, str]:
     """Return how the command ended that could not serve, and what it said."""
-    ended = subprocess.run([*COMMAND, str(model), "--no-open", *options], capture_output=True, text=True, timeout=120)
+    command = [*warm_python(), *COMMAND, str(model), "--no-open", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.stdout == ""
     return ended.returncode, ended.stderr
 

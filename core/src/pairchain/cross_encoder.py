@@ -28,14 +28,16 @@ from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.format.saved_model import ModelConfig
 from pairchain.inputs.batch import BYTES, as_batch, checked_count
-from pairchain.inputs.prompts import known
-from pairchain.looking.pinning import Lock
+from pairchain.inputs.prompts import check_prompt_name
 from pairchain.opening import open_source
 from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
 from pairchain.persistence.model_card import model_card
 from pairchain.persistence.publish import push_folder
+from pairchain.persistence.request import LoadRequest
 from pairchain.persistence.save import CardWriter, save_chain
 from pairchain.trust import policies
+from pairchain.trust.lock import Lock
+from pairchain.trust.resolve import Resolver
 
 
 class CrossEncoder(OlderNames, Scorer):
@@ -151,23 +153,24 @@ class CrossEncoder(OlderNames, Scorer):
         else:
             code_revision = code_revision or (model_kwargs or {}).get("code_revision")
             policy = policies.policy_of(trust_remote_code, allow_pickle, code_revision, lock)
-            loaded = load_model(
-                open_source(
-                    model_name_or_path,
-                    revision=revision or policy.locked_revision(model_name_or_path),
-                    token=token,
-                    cache_folder=cache_folder,
-                    local_files_only=local_files_only,
-                    subfolder=subfolder,
-                ),
-                policy,
-                module_classes=module_classes or {},
+            source = open_source(
+                model_name_or_path,
+                revision=revision or policy.locked_revision(model_name_or_path),
+                token=token,
+                cache_folder=cache_folder,
+                local_files_only=local_files_only,
+                subfolder=subfolder,
+            )
+            request = LoadRequest(
+                source,
+                Resolver(source, module_classes or {}),
                 model_kwargs=model_kwargs or {},
                 processor_kwargs=_with(processor_kwargs, "model_max_length", max_length),
                 config_kwargs=_with(config_kwargs, "num_labels", num_labels),
                 backend=backend,
                 tokenizer=tokenizer,
             )
+            loaded = load_model(request, policy)
             policy.warn_of_idle_revisions()
         try:
             super().__init__(loaded.modules, module_kwargs={entry.name: entry.kwargs for entry in loaded.entries})
@@ -193,7 +196,7 @@ class CrossEncoder(OlderNames, Scorer):
             saved_activation(loaded, self.declared_num_labels()) if activation_fn is None else activation_fn
         )
         if self.default_prompt_name is not None:
-            known(self.default_prompt_name, self.prompts, called="default prompt")
+            check_prompt_name(self.default_prompt_name, self.prompts, title="default prompt")
         self._check_num_labels(num_labels)
         if self.source is None and max_length is not None:
             self.max_seq_length = max_length

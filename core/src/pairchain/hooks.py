@@ -190,10 +190,12 @@ def who_answers(hook: str, registry: Registry = default) -> frozenset[str]:
     return frozenset(implementation.plugin_name.partition(":")[0] for implementation in implementations)
 
 
-def ask(hook: str, *, registry: Registry = default, **arguments: Any) -> list[Answer]:
-    """Return what each plugin answered to ``hook``, those that answered None left out, in the order of their names."""
+def ask(hook: str, *, registry: Registry = default, distribution: str = "", **arguments: Any) -> list[Answer]:
+    """Return the plugins' answers to ``hook``, without None, sorted by plugin; ``distribution`` limits them to one."""
     hooks = manager(registry)
     names = sorted(name for name, _ in hooks.list_name_plugin() if name)
+    if distribution:
+        names = [name for name in names if name.partition(":")[0] == distribution]
     answers = (Answer(name, _call(hooks, hook, name, arguments)) for name in names)
     return [answer for answer in answers if answer.value is not None]
 

@@ -16,6 +16,7 @@ from pairchain import compare, inspect
 MODEL = Path(__file__).parents[2] / "golden" / "bert_seqcls_1label" / "model"
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_a_few_pairs_of_its_own_are_compared_without_a_file() -> None:
     ended = pairchain("compare", MODEL, "--tolerance", "1e-4", "--device", "cpu")
@@ -60,6 +61,7 @@ class Same(Module):
         assert run("compare", model, "--trust-remote-code", trusted, "--tolerance", "1e-4").code == 0
 
 
+@pytest.mark.slow
 def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     ended = pairchain("compare", MODEL, sites=[without_library(tmp_path)])
     assert (ended.status, ended.out) == (1, "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from hub_server import HubServer
 from shell import pairchain as run
 from traps import with_module
+from warm import warm_python
 
 import pairchain
 
@@ -39,17 +39,20 @@ def hostile(model: Path) -> Path:
 # -- inspect -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_inspect_says_what_the_library_says(pooled: Path) -> None:
     ended = run("inspect", pooled)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out == f"{pairchain.inspect(pooled)}\n"
 
 
+@pytest.mark.slow
 def test_inspect_as_json_is_what_the_library_returns(pooled: Path) -> None:
     ended = run("inspect", pooled, "--json")
     assert json.loads(ended.out) == pairchain.inspect(pooled).to_json()
 
 
+@pytest.mark.slow
 def test_inspect_reads_a_repository_at_the_revision_asked_for(hub: HubServer, golden: Path) -> None:
     hub.add_repo("someone/inspected")
     first = hub.commit("someone/inspected", golden / "bert_seqcls_1label" / "model")
@@ -59,6 +62,7 @@ def test_inspect_reads_a_repository_at_the_revision_asked_for(hub: HubServer, go
     assert (values["commit"], values["labels"]) == (first, 1)
 
 
+@pytest.mark.slow
 def test_inspect_draws_a_chain_with_what_flows_through_it(pooled: Path) -> None:
     lines = run("inspect", pooled, "--mermaid").out.splitlines()
     assert lines[0] == "flowchart TD"
@@ -68,6 +72,7 @@ def test_inspect_draws_a_chain_with_what_flows_through_it(pooled: Path) -> None:
     assert any(line.startswith('  m2["Dense<br>pairchain-dense ') for line in lines)
 
 
+@pytest.mark.slow
 def test_inspect_draws_the_routes_of_a_router(golden: Path) -> None:
     lines = [line.strip() for line in run("inspect", golden / ROUTER / "model", "--mermaid").out.splitlines()]
     assert 'm0_r0(["fast"])' in lines
@@ -76,12 +81,14 @@ def test_inspect_draws_the_routes_of_a_router(golden: Path) -> None:
     assert lines[-1] == "m0 --> scores"
 
 
+@pytest.mark.slow
 def test_inspect_draws_a_checkpoint_without_a_chain(golden: Path) -> None:
     drawn = run("inspect", golden / "legacy_v3_plain_hf" / "model", "--mermaid").out
     assert "BertForSequenceClassification" in drawn
     assert "pairs --> model" in drawn
 
 
+@pytest.mark.slow
 def test_what_an_author_wrote_cannot_break_out_of_a_diagram(pooled: Path) -> None:
     lines = run("inspect", hostile(pooled), "--mermaid").out.splitlines()
     assert all(line.count('"') % 2 == 0 for line in lines)
@@ -109,6 +116,7 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_a_page_loads_and_runs_nothing_and_shows_what_an_author_wrote_as_text(pooled: Path, tmp_path: Path) -> None:
     ended = run("inspect", hostile(pooled), "--html", tmp_path / "page.html")
     assert (ended.status, ended.out) == (0, "")
@@ -125,6 +133,7 @@ def test_a_page_loads_and_runs_nothing_and_shows_what_an_author_wrote_as_text(po
     assert list(tmp_path.glob(".page.html*")) == []
 
 
+@pytest.mark.slow
 def test_a_page_shows_the_code_that_a_model_brings_and_what_would_approve_it(pooled: Path) -> None:
     model = with_module(pooled, "head.Head", {"head.py": "import os\n\n\nclass Head:\n    '<b>'\n"})
     page = Page(run("inspect", model, "--html", "-").out)
@@ -135,18 +144,21 @@ def test_a_page_shows_the_code_that_a_model_brings_and_what_would_approve_it(poo
     assert "loads only if its code is trusted" in page.text
 
 
+@pytest.mark.slow
 def test_a_page_draws_each_route(golden: Path) -> None:
     page = Page(run("inspect", golden / ROUTER / "model", "--html", "-").out)
     assert page.text.count("fast") >= 1
     assert page.text.count("BertForSequenceClassification") == 2
 
 
+@pytest.mark.slow
 def test_one_output_at_a_time(pooled: Path) -> None:
     ended = run("inspect", pooled, "--json", "--mermaid")
     assert (ended.status, ended.out) == (2, "")
-    assert "choose one" in ended.err
+    assert "give only one" in ended.err
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_is_an_error_on_stderr(tmp_path: Path) -> None:
     ended = run("inspect", tmp_path / "nowhere", "--json")
     assert (ended.status, ended.out) == (1, "")
@@ -155,14 +167,16 @@ def test_a_model_that_is_not_there_is_an_error_on_stderr(tmp_path: Path) -> None
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.slow
 def test_an_author_s_text_cannot_steer_the_terminal(pooled: Path) -> None:
     ended = run("inspect", hostile(pooled))
     assert "\\x1b[2J\\u202e" in ended.out
     assert not any(letter in ended.out + ended.err for letter in "\x1b\u202e")
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error_to_speak_of(pooled: Path) -> None:
-    command = [sys.executable, "-P", "-m", "pairchain_cli", "inspect", os.fspath(pooled), "--json"]
+    command = [*warm_python(), "-P", "-m", "pairchain_cli", "inspect", os.fspath(pooled), "--json"]
     reading, writing = os.pipe()
     os.close(reading)
     ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
@@ -174,17 +188,19 @@ def test_a_reader_that_leaves_is_no_error_to_speak_of(pooled: Path) -> None:
 # -- lock and verify ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_model_that_is_as_it_was_locked_verifies(pooled: Path, tmp_path: Path) -> None:
     locked = run("lock", pooled, folder=tmp_path)
     assert (locked.status, locked.out) == (0, "")
     assert "in pairchain.lock.json" in locked.err
     verified = run("verify", pooled, folder=tmp_path)
     assert (verified.status, verified.out) == (0, "")
-    assert verified.err.startswith("it is what was locked: ")
+    assert verified.err.startswith("the model matches its lock: ")
     quiet = run("--quiet", "verify", pooled, folder=tmp_path)
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_every_difference_is_told(pooled: Path, tmp_path: Path) -> None:
     run("lock", pooled, "-o", tmp_path / "lock")
     (pooled / "1_Pooling" / "config.json").write_text("{}")
@@ -195,18 +211,20 @@ def test_every_difference_is_told(pooled: Path, tmp_path: Path) -> None:
         assert (ended.status, ended.out) == (1, "")
         for line in (
             "1_Pooling/config.json changed",
-            "2_Dense/config.json is in the lock, and is not here",
+            "2_Dense/config.json is in the lock, but missing",
             "new.json is not in",
         ):
             assert line in ended.err
 
 
+@pytest.mark.slow
 def test_a_lock_may_go_to_a_pipe(pooled: Path, tmp_path: Path) -> None:
     ended = run("lock", pooled, "--output", "-", folder=tmp_path)
     assert json.loads(ended.out) == pairchain.lock(pooled, None).to_json()
     assert list(tmp_path.glob("*.lock.json")) == []
 
 
+@pytest.mark.slow
 def test_a_repository_is_verified_at_the_commit_that_was_locked(hub: HubServer, golden: Path, tmp_path: Path) -> None:
     hub.add_repo("someone/locked")
     first = hub.commit("someone/locked", golden / "bert_seqcls_1label" / "model")
@@ -218,6 +236,7 @@ def test_a_repository_is_verified_at_the_commit_that_was_locked(hub: HubServer, 
     assert f"not {first}" in moved.err
 
 
+@pytest.mark.slow
 def test_other_versions_of_plugins_are_a_warning_or_with_strict_a_difference(pooled: Path, tmp_path: Path) -> None:
     file = tmp_path / "lock"
     run("lock", pooled, "-o", file)
@@ -233,6 +252,7 @@ def test_other_versions_of_plugins_are_a_warning_or_with_strict_a_difference(poo
     assert "pairchain-dense is " in strict.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, "{}", "not json"])
 def test_a_lock_that_is_none_is_an_error(content: str | None, pooled: Path, tmp_path: Path) -> None:
     file = tmp_path / "lock"

@@ -8,13 +8,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 from command import MODEL, json_lines, rows_in, run, run_process, some_pairs
 from killed_output import keep
+from warm import warm_python
 
 # Kills the process when the journal is written for the third time, in the middle of a run.
 KILLED = """
@@ -92,6 +92,7 @@ def test_a_kill_at_any_moment_neither_loses_nor_doubles_a_row(tmp_path: Path, en
     assert moment > 15
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on_with_resume_and_gives_what_it_would_have_given(
     cut: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_killed_command_goes_on_with_resume_and_gives_what_it_would_have_given
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.jsonl", "scores.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_torn_last_line_is_written_again(cut: tuple[Path, Path]) -> None:
     given, output = cut
     with output.with_name("scores.jsonl.part").open("a") as part:
@@ -114,6 +116,7 @@ def test_a_torn_last_line_is_written_again(cut: tuple[Path, Path]) -> None:
     assert [row["id"] for row in rows_in(output.read_text())] == list(range(40))
 
 
+@pytest.mark.slow
 def test_without_resume_what_was_scored_is_not_thrown_away(cut: tuple[Path, Path]) -> None:
     given, output = cut
     before = journal(output).read_text()
@@ -127,6 +130,7 @@ def test_without_resume_what_was_scored_is_not_thrown_away(cut: tuple[Path, Path
     assert len(rows_in(output.read_text())) == 40
 
 
+@pytest.mark.slow
 def test_rows_that_are_added_to_the_input_meanwhile_are_scored_too(cut: tuple[Path, Path]) -> None:
     given, output = cut
     given.write_text(json_lines(some_pairs(50)))
@@ -134,12 +138,13 @@ def test_rows_that_are_added_to_the_input_meanwhile_are_scored_too(cut: tuple[Pa
     assert [row["id"] for row in rows_in(output.read_text())] == list(range(50))
 
 
+@pytest.mark.slow
 def test_another_input_than_the_one_that_was_scored_is_refused(cut: tuple[Path, Path]) -> None:
     given, output = cut
     given.write_text(given.read_text().replace("monkey", "gorilla"))
     changed = run("score", MODEL, given, "-o", output, "--resume")
     assert changed.code == 1
-    assert "are not those that are scored already" in changed.err
+    assert "are not the ones already scored" in changed.err
     given.write_text(json_lines(some_pairs(3)))
     shorter = run("score", MODEL, given, "-o", output, "--resume")
     assert "has 3 rows" in shorter.err
@@ -147,6 +152,7 @@ def test_another_input_than_the_one_that_was_scored_is_refused(cut: tuple[Path, 
     assert run("score", MODEL, given, "-o", output, "--resume").code == 0
 
 
+@pytest.mark.slow
 def test_other_options_than_the_first_time_are_named(tmp_path: Path) -> None:
     given, output = cut_off(tmp_path, "--max-length", 64)
     others = run("score", MODEL, given, "-o", output, "--resume", "--activation", "identity")
@@ -158,6 +164,7 @@ def test_other_options_than_the_first_time_are_named(tmp_path: Path) -> None:
     assert again.code == 0
 
 
+@pytest.mark.slow
 def test_another_model_than_the_first_time_is_refused(cut: tuple[Path, Path], classifier: Path) -> None:
     given, output = cut
     config = json.loads((classifier / "config_sentence_transformers.json").read_text())
@@ -168,13 +175,14 @@ def test_another_model_than_the_first_time_is_refused(cut: tuple[Path, Path], cl
     assert run("score", MODEL, given, "-o", output, "--resume").code == 0
 
 
+@pytest.mark.slow
 def test_an_output_that_something_else_changed_is_refused(cut: tuple[Path, Path]) -> None:
     given, output = cut
     part = output.with_name("scores.jsonl.part")
     part.write_text(part.read_text().replace("0.", "1.", 1))
     changed = run("score", MODEL, given, "-o", output, "--resume")
     assert changed.code == 1
-    assert "is not as it was left" in changed.err
+    assert "changed by another program" in changed.err
     part.unlink()
     assert "is gone" in run("score", MODEL, given, "-o", output, "--resume").err
 
@@ -186,7 +194,7 @@ def test_resume_begins_where_there_is_nothing_yet_and_refuses_what_is_whole(tmp_
     written = output.read_text()
     again = run("score", MODEL, given, "-o", output, "--resume")
     assert again.code == 1
-    assert "is there already" in again.err
+    assert "already exists" in again.err
     assert output.read_text() == written
 
 
@@ -196,11 +204,12 @@ def test_what_went_down_a_pipe_cannot_be_gone_on_with() -> None:
     assert "--output" in refused.err
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     given, output = tmp_path / "pairs.jsonl", tmp_path / "scores.jsonl"
     given.write_text(json_lines(some_pairs(9)))
     os.mkfifo(fifo := tmp_path / "fifo")
-    command = [sys.executable, "-m", "pairchain_cli", "score", MODEL, fifo, "-o", output, "--input-format", "jsonl"]
+    command = [*warm_python(), "-m", "pairchain_cli", "score", MODEL, fifo, "-o", output, "--input-format", "jsonl"]
     with subprocess.Popen([*map(str, command), "--window", "1"]) as process:
         with fifo.open("w") as pairs:
             pairs.write(json_lines(some_pairs(1)))

@@ -67,6 +67,7 @@ def with_type(type_name: Any, distribution: Any = "") -> dict[str, Any]:
     return {**WHOLE, "types": {**WHOLE["types"], "plain": type_name}, "distributions": recorded}
 
 
+@pytest.mark.slow
 def test_modules_of_a_plugin_score_alike_in_a_fresh_process_and_are_missed_by_name(site: Path, tmp_path: Path) -> None:
     names = {"acme.Lengths": "acme:Lengths", "acme.Sum": "acme:Sum"}
     install(site, "acme-heads", "2.1", modules=names, files={"acme.py": PLUGIN})

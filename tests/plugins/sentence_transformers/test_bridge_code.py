@@ -67,21 +67,25 @@ def without(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 def test_without_the_library_it_scores_the_same(name: str, without: dict[str, Any], tmp_path: Path) -> None:
     assert_close(without["scores"][name], scores(load(write(name, tmp_path))))
 
 
+@pytest.mark.slow
 def test_without_the_library_worker_processes_score_the_same(without: dict[str, Any]) -> None:
     name, found = without["workers"]
 
     assert_close(found, without["scores"][name])
 
 
+@pytest.mark.slow
 def test_without_the_library_nothing_is_left_that_looks_like_it(without: dict[str, Any]) -> None:
     assert without["modules"] == []
 
 
+@pytest.mark.slow
 def test_a_constructor_that_takes_no_revision_reads_every_file_at_the_models_commit(
     hub: HubServer, tmp_path: Path
 ) -> None:

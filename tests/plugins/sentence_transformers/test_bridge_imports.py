@@ -108,6 +108,7 @@ def test_every_way_to_import_a_module_class_gives_it(statement: str, tmp_path: P
     assert home.partition(".")[0] == ("sentence_transformers" if LIBRARY else "pairchain")
 
 
+@pytest.mark.slow
 def test_every_way_works_without_the_library_too(tmp_path: Path) -> None:
     found = json.loads(run_python(EVERY, without_library(tmp_path), TESTS / "support"))
 
@@ -116,6 +117,7 @@ def test_every_way_works_without_the_library_too(tmp_path: Path) -> None:
         np.testing.assert_allclose(values, expected(), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning")
 def test_an_import_inside_a_function_that_runs_later_finds_the_same_class(tmp_path: Path) -> None:
     statements = """
@@ -150,6 +152,7 @@ def test_an_import_inside_a_function_that_runs_later_finds_the_same_class(tmp_pa
     np.testing.assert_allclose(without, expected(), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_what_stands_in_for_the_library_is_seen_by_that_code_alone(tmp_path: Path) -> None:
     statements = """
     import threading
@@ -225,6 +228,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", NOTHING_STANDS_IN)
 def test_what_nothing_stands_in_for_says_so(statement: str, refusals: dict[str, list[str]]) -> None:
     error, text, *notes = refusals[statement]

@@ -56,6 +56,7 @@ def write_type(model: Path, type_name: str, index: int = 2) -> Path:
     return model
 
 
+@pytest.mark.slow
 def test_a_type_that_needs_the_library_says_so_where_it_is_not_installed(pooled: Path, tmp_path: Path) -> None:
     code = f"""
     import json, sys
@@ -100,6 +101,7 @@ def test_the_base_classes_are_no_types_of_a_saved_module(name: str, pooled: Path
         CrossEncoder(write_type(pooled, name), device="cpu")
 
 
+@pytest.mark.slow
 def test_a_library_that_cannot_be_imported_is_named(pooled: Path, tmp_path: Path) -> None:
     package = tmp_path / "site" / "sentence_transformers"
     package.mkdir(parents=True)
@@ -120,6 +122,7 @@ def test_a_library_that_cannot_be_imported_is_named(pooled: Path, tmp_path: Path
     assert "pip install --force-reinstall sentence-transformers" in printed
 
 
+@pytest.mark.slow
 def test_a_standard_module_never_needs_the_library(tmp_path: Path) -> None:
     # every case of the golden models but those with code: their types are all of that library
     cases = sorted(path.parent.name for path in GOLDEN.glob("*/golden.json") if "custom" not in path.parent.name)

@@ -266,6 +266,7 @@ def failure(site: Path, **environ: str) -> str:
     return run_python(code, without_library(site), **environ)
 
 
+@pytest.mark.slow
 def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     printed = failure(tmp_path)
 
@@ -273,6 +274,7 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     assert "pip install sentence-transformers" in printed
 
 
+@pytest.mark.slow
 def test_a_bridge_that_is_not_allowed_is_named_with_the_setting(tmp_path: Path) -> None:
     printed = failure(tmp_path, PAIRCHAIN_DISABLE_PLUGINS="pairchain-sentence-transformers")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ import torch
 from hub_server import HubServer
 from tiny_models import GOLDEN, edited, save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from warm import warm_python
 
-from pairchain import CrossEncoder, PairchainWarning
+from pairchain import CrossEncoder, LoadRequest, PairchainWarning
 from pairchain.errors import ChainError, MissingFileError, UnknownTypeError
 from pairchain.opening import open_source
-from pairchain.persistence.load import LoadRequest
 from pairchain.registry import Registry
 from pairchain.registry.installation import Installation
 from pairchain.trust.resolve import Resolver
@@ -157,6 +156,7 @@ def test_a_folder_without_any_model_is_refused(tmp_path: Path) -> None:
     assert "subfolder=" in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disabled", "said"),
     [
@@ -166,7 +166,7 @@ def test_a_folder_without_any_model_is_refused(tmp_path: Path) -> None:
         ),
         (
             "pairchain-transformer",
-            ["left out: pairchain-transformer by PAIRCHAIN_DISABLE_PLUGINS", "pip install pairchain-transformer"],
+            ["disabled: pairchain-transformer by PAIRCHAIN_DISABLE_PLUGINS", "pip install pairchain-transformer"],
         ),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_disabled_plugin_is_named_with_the_setting_that_disables_it(
     code = f"from pairchain import CrossEncoder; CrossEncoder({str(folder)!r}, device='cpu')"
 
     run = subprocess.run(
-        [sys.executable, "-c", code],
+        [*warm_python(), "-c", code],
         env={**os.environ, "PAIRCHAIN_DISABLE_PLUGINS": disabled},
         capture_output=True,
         text=True,

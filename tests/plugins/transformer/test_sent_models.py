@@ -25,6 +25,7 @@ def seeing() -> CrossEncoder:
     return load(GOLDEN / "vlm_llava" / "model")
 
 
+@pytest.mark.slow
 def test_a_model_scores_pictures_in_a_process_that_did_not_load_it(seeing: CrossEncoder) -> None:
     with seeing.start_multi_process_pool(["cpu"]) as pool:
         there = seeing.predict(INPUTS, pool=pool)

@@ -15,6 +15,8 @@ from viewing import Answer, Page, refused, viewed
 
 import pairchain
 
+pytestmark = pytest.mark.slow
+
 POOLED = GOLDEN / "pooling_mean" / "model"
 CUSTOM = GOLDEN / "custom_temperature_module" / "model"
 QUERY, DOCUMENT = PAIRS[0]
@@ -97,7 +99,6 @@ def test_who_has_not_the_key_learns_nothing(page: Page, key: str | None) -> None
     assert page.request("GET", "/api/model", X_Pairchain_Key=key).status == 403
 
 
-@pytest.mark.slow
 def test_every_run_has_a_key_of_its_own(page: Page) -> None:
     assert len(page.key) >= 32
     with viewed(GOLDEN / "bert_seqcls_1label" / "model") as other:
@@ -197,7 +198,6 @@ def test_the_words_of_a_pair_are_left_out_one_by_one(page: Page) -> None:
     assert [first["score"], *more[0]["without"]] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_it_without_a_word() -> None:
     with viewed(GOLDEN / "bert_seqcls_1label" / "model") as page:
         assert page.request("GET", "/").status == 200
@@ -206,7 +206,6 @@ def test_ctrl_c_ends_it_without_a_word() -> None:
     assert "Traceback" not in noted
 
 
-@pytest.mark.slow
 def test_a_port_that_is_taken_is_an_error_that_says_so(page: Page) -> None:
     status, said = refused(POOLED, "--port", str(page.port))
     assert status == 1
@@ -214,7 +213,6 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(page: Page) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.slow
 def test_code_of_a_model_runs_only_if_it_was_approved_and_the_page_says_by_what() -> None:
     status, said = refused(CUSTOM)
     (approval,) = pairchain.inspect(CUSTOM).approvals
@@ -229,7 +227,6 @@ def test_code_of_a_model_runs_only_if_it_was_approved_and_the_page_says_by_what(
         assert told["code"][0]["is_allowed"] is True
 
 
-@pytest.mark.slow
 def test_a_model_that_is_not_what_was_locked_is_not_served(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(POOLED, tmp_path / "model"))
     lock = tmp_path / "pairchain.lock.json"

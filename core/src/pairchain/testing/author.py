@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from pairchain.chain.flow import forward_through, preprocess_with
-from pairchain.chain.module import Features, missing_methods
+from pairchain.chain.calling import forward_through, preprocess_with
+from pairchain.chain.module import Features
+from pairchain.registry.structure import missing_methods
 from pairchain.testing import chains
 from pairchain.testing.features import count_of, rows_of
 from pairchain.testing.made_up import CannotGuessError, features_for
@@ -32,6 +34,7 @@ class Author:
     tolerance: float = 1e-4
     half_tolerance: float = 0.05
     dtypes: Sequence[torch.dtype] = (torch.float64, torch.bfloat16, torch.float16)
+    python: Sequence[str] = (sys.executable,)
 
     # whether it is about modules that read pairs, and not what others write
     _is_first = False

@@ -49,4 +49,4 @@ class CallingChecks(Author):
 
     def test_a_saved_chain_loads_in_a_fresh_process(self, tmp_path: Path) -> None:
         """A saved chain scores the same in a process that knows nothing of this one."""
-        chains.check_fresh_process(self._trial(), tmp_path, is_plugin=self.is_plugin)
+        chains.check_fresh_process(self._trial(), tmp_path, is_plugin=self.is_plugin, python=self.python)

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from pairchain import CrossEncoder
-from pairchain.chain import flow
-from pairchain.chain.flow import SCORES
+from pairchain.chain.keywords import keyword_names
+from pairchain.facts import SCORES
 from pairchain.testing.features import difference
 from pairchain.testing.fresh_process import ProcessFailedError, scores_of_saved
 from pairchain.testing.neighbours import GivenFeatures, ScoreOf, registered
@@ -107,7 +107,7 @@ def check_scores(trial: Trial, tolerance: float) -> None:
 
 def check_keywords(trial: Trial, values: Mapping[str, Any]) -> None:
     """Fail unless the chain takes every keyword argument of its module, with the values given or else the defaults."""
-    names = flow.keyword_names({"0": trial.module})
+    names = keyword_names({"0": trial.module})
     for name in sorted(names | values.keys()):
         value = values.get(name, _default(trial.module, name))
         if value is inspect.Parameter.empty:
@@ -121,7 +121,7 @@ def check_keywords(trial: Trial, values: Mapping[str, Any]) -> None:
             trial.model.predict(trial.pairs, **{name: value})
 
 
-def check_fresh_process(trial: Trial, folder: Path, *, is_plugin: bool) -> None:
+def check_fresh_process(trial: Trial, folder: Path, *, is_plugin: bool, python: Sequence[str]) -> None:
     """Fail unless the saved chain scores the same in a process that knows nothing of this one."""
     name = type(trial.module).__name__
     expected = trial.scores(trial.pairs)
@@ -136,7 +136,7 @@ def check_fresh_process(trial: Trial, folder: Path, *, is_plugin: bool) -> None:
         trial.model.save_pretrained(folder / "model")
     options = {} if is_plugin else {"trust_remote_code": True}
     try:
-        scores = scores_of_saved(folder, trial.pairs, **options)
+        scores = scores_of_saved(folder, trial.pairs, python, **options)
     except ProcessFailedError as error:
         broken(
             f"a chain with {name} was saved, and a fresh process could not load it:\n{error}",

@@ -80,26 +80,27 @@ def modules_imported_to_inspect(folder: Path, module: str, name: str, model: str
     return set(json.loads(_run(_INSPECTS, folder, module, name, model).splitlines()[-1]))
 
 
-def scores_of_saved(folder: Path, pairs: Sequence[Any], **options: Any) -> list[Any]:
+def scores_of_saved(folder: Path, pairs: Sequence[Any], python: Sequence[str], **options: Any) -> list[Any]:
     """Return what the model saved in the folder ``model`` of ``folder`` scores ``pairs``, in a fresh process.
 
     Args:
         folder: Where to run it.
         pairs: What to score; anything that can be pickled.
+        python: The start of the command line.
         **options: For `CrossEncoder`.
 
     Raises:
         ProcessFailedError: It failed.
     """
     (folder / "asked.pickle").write_bytes(pickle.dumps({"pairs": list(pairs), "options": options}))
-    _run(_SCORES, folder, str(folder))
+    _run(_SCORES, folder, str(folder), python=python)
     scores: list[Any] = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     return scores
 
 
-def _run(program: str, folder: Path, *arguments: str) -> str:
+def _run(program: str, folder: Path, *arguments: str, python: Sequence[str] = (sys.executable,)) -> str:
     # -c would put its folder on the path, and find there what is not installed
-    command = [sys.executable, "-P", "-c", program, *arguments]
+    command = [*python, "-P", "-c", program, *arguments]
     done = subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
     if done.returncode:
         raise ProcessFailedError(_last_error(done.stderr))

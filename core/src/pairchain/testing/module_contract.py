@@ -29,4 +29,5 @@ class ModuleContract(ComputingChecks, MovingChecks, SavingChecks, CallingChecks)
             the size of a batch.
         half_tolerance: The same for bfloat16 and float16 beside float32.
         dtypes: What the module is moved to; leave out what it cannot compute in.
+        python: The command line that starts a Python with the plugin installed, for checks in a fresh process.
     """

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from pairchain import InputModule, Module, registry
-from pairchain.chain.flow import SCORES
+from pairchain.facts import SCORES
 from pairchain.files.json_files import read_json_object, write_json
 from pairchain.testing.features import MASK, rows_of
 

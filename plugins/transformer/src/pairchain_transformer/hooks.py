@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pairchain import hookimpl
@@ -67,8 +68,9 @@ def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractCo
 def pairchain_inspect_module(source: Source) -> Facts:
     """Return what the files of a saved Transformer tell, the only type of this plugin."""
     from pairchain_transformer.checkpoint.inspection import saved_facts
+    from pairchain_transformer.checkpoint.legacy import CONFIG_FILES
 
-    return saved_facts(source)
+    return replace(saved_facts(source), config_file=next(filter(source.has, CONFIG_FILES), ""))
 
 
 @hookimpl

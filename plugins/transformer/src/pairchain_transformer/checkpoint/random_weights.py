@@ -104,7 +104,8 @@ def found_at_load(
     if names:
         warn(
             f"{reason} {shown_weights(names)}: they are random until you train them. Until then, predict "
-            "and rank refuse to score, unless you pass allow_random_head=True."
+            "and rank refuse to score, unless you pass allow_random_head=True.",
+            argument="allow_random_head",
         )
     return RandomWeights(model, names, reason, kind, next_step)
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain import Part, Untrained, tracing
+from pairchain import Part, Untrained
+from pairchain.authoring import note
 from pairchain.backends import Execution, Request
 from pairchain_transformer.checkpoint.model import save_model
 from pairchain_transformer.checkpoint.random_weights import RandomWeights
@@ -50,12 +51,12 @@ class LibraryExecution(Execution):
             known = self._proofs.of(model)
             last = self.savings.output(known, features, part, request.prefix, generates=request.generates)
             if last is not None:
-                tracing.note("the output at the last token of each input only, without padding")
+                note("the output at the last token of each input only, without padding")
                 return {request.feature: last.unsqueeze(1)} if part is None else {part.of(request.feature): last}
             if request.tokenizer is not None and (part is not None or request.feature == "scores"):
                 gate = self.savings.gate(known, request.tokenizer, features, request.path, part)
         if gate is not None:
-            tracing.note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
+            note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
         with nullcontext() if gate is None else last_layer.only(gate[0], gate[2]):
             output = forward.call(model, request.method, {**features, **request.keywords}, request.path)
         value = forward.read_output(output, request.path)

@@ -204,6 +204,7 @@ class Opener:
             raise InputError(
                 f"it names the file {short(name)}, and allow_paths is False.",
                 next_step="pass what is in it, {'text': …} if it is a text, or allow_paths=True.",
+                argument="allow_paths",
             )
         try:
             return _local_file(name, most_bytes=None if kind == VIDEO else _MOST_LOCAL_BYTES)

@@ -113,7 +113,8 @@ def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
         )
         warn(
             f"{told} to max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
-            "max_length, or shorten what comes first."
+            "max_length, or shorten what comes first.",
+            argument="max_length",
         )
 
 

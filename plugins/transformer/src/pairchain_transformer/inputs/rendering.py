@@ -187,7 +187,8 @@ class Renderer:
             warn(
                 f"{len(unrestored)} of {len(whole)} pairs in a batch end in media and are longer than "
                 f"max_length={limit}: they lost the end of the chat template, and a model that reads its score there "
-                "reads it elsewhere. Raise max_length, or shorten their texts."
+                "reads it elsewhere. Raise max_length, or shorten their texts.",
+                argument="max_length",
             )
         warn_of_losses(lost, len(whole), limit)
 

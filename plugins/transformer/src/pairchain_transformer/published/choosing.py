@@ -98,7 +98,8 @@ def hold_to_published(
             f"{source}: transformers {version('transformers')} replaces {listed(found)} of this model's tokenizer, "
             "which changes tokens, and so scores. Pairchain uses the tokenizer as it was published. Pass "
             "tokenizer='library' for the scores of sentence-transformers, or tokenizer='as-published' to keep this one "
-            "without the warning."
+            "without the warning.",
+            argument="tokenizer",
         )
 
 
@@ -203,8 +204,10 @@ def _tell_failure(source: Source, error: BaseException, choice: str | None) -> N
             f"the tokenizer cannot be had as it was published: {reason}",
             where=str(source),
             next_step="pass tokenizer='library' for what the installed library makes of its files.",
+            argument="tokenizer",
         ) from error
     warn(
         f"{source}: pairchain cannot tell whether the installed library tokenizes as the one that saved this model did "
-        f"({reason}). It uses the installed library's tokenizer; pass tokenizer='library' to accept that."
+        f"({reason}). It uses the installed library's tokenizer; pass tokenizer='library' to accept that.",
+        argument="tokenizer",
     )

@@ -1,0 +1,17 @@
+"""A pytest plugin: the processes of a module's contract are forked from a warm one."""
+
+from __future__ import annotations
+
+import pytest
+
+from warm import warm_python
+
+IN_A_PROCESS = ("test_a_saved_chain_loads_in_a_fresh_process", "test_listing_plugins_does_not_import_it")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the checks of every contract that start a process, and have those that score start fast."""
+    for item in items:
+        if item.name in IN_A_PROCESS:
+            item.add_marker(pytest.mark.slow)
+            item.cls.python = warm_python()  # type: ignore[attr-defined]
