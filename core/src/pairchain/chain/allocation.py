@@ -24,11 +24,11 @@ def most_bytes(weights: int) -> int:
     return _TIMES * weights + _BESIDES
 
 
-class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Limit(TorchDispatchMode):
     """Counts the tensors that are made from a shape, before they are."""
 
     def __init__(self, most: int, shown_as: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._left = self._most = most
         self._shown = shown_as
 
