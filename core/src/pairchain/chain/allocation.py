@@ -28,7 +28,7 @@ class _Limit(TorchDispatchMode):
     """Counts the tensors that are made from a shape, before they are."""
 
     def __init__(self, most: int, shown_as: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._left = self._most = most
         self._shown = shown_as
 
