@@ -24,7 +24,7 @@ def most_bytes(weights: int) -> int:
     return _TIMES * weights + _BESIDES
 
 
-class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Limit(TorchDispatchMode):
     """Counts the tensors that are made from a shape, before they are."""
 
     def __init__(self, most: int, shown_as: str) -> None:

@@ -34,6 +34,21 @@ scores = model.predict(asked["pairs"], activation_fn=nn.Identity())
 """
 
 
+_INSPECTS = """
+import importlib, json, sys
+from functools import reduce
+from pathlib import Path
+from pairchain.backends import Checkpoint
+from pairchain.opening import open_source
+module, name, model = sys.argv[1:]
+source = open_source(model)
+config = json.loads((Path(model) / "config.json").read_text())
+backend = reduce(getattr, name.split("."), importlib.import_module(module))()
+backend.supports(Checkpoint(source, "sequence-classification", config))
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
 # The last line of stderr has the status and the imports: stdout is the command's own.
 _RUNS = """
 import json, sys
@@ -80,6 +95,21 @@ def listed_plugins(folder: Path) -> dict[str, list[str]]:
     """
     answer: dict[str, list[str]] = json.loads(_run(_LISTS, folder).splitlines()[-1])
     return answer
+
+
+def modules_imported_to_inspect(folder: Path, module: str, name: str, model: str) -> set[str]:
+    """Return the packages that a fresh process has imported once a backend was asked about ``model``.
+
+    Args:
+        folder: Where to run it.
+        module: The module of the backend's class.
+        name: The class.
+        model: A folder with a checkpoint.
+
+    Raises:
+        ProcessFailedError: It failed.
+    """
+    return set(json.loads(_run(_INSPECTS, folder, module, name, model).splitlines()[-1]))
 
 
 def scores_of_saved(folder: Path, pairs: Sequence[Any], python: Sequence[str], **options: Any) -> list[Any]:
