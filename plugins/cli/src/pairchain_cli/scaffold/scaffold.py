@@ -21,7 +21,12 @@ _HIDDEN = {"github": ".github", "gitignore": ".gitignore"}
 
 
 def create_package(kind: str, names: Names, parent: Path) -> Path:
-    """Create a package in ``parent`` from the templates of a kind, ``"plugin"``, ``"backend"`` or ``"command"``; return its folder.
+    """Create a package in ``parent``, and return its folder.
+
+    Args:
+        kind: ``"plugin"``, ``"backend"`` or ``"command"``.
+        names: Its names.
+        parent: Where to create it.
 
     Raises:
         InputError: Something in ``parent`` has that name, or ``parent`` is not a folder.
