@@ -1,4 +1,4 @@
-"""A process of its own, which knows nothing of the one that saved a model: loads it, and scores pairs."""
+"""Runs programs in a fresh process: they list plugins, score pairs with a saved model, or run a command."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class RanCommand:
 
 
 class ProcessFailedError(Exception):
-    """The process ended with an error, which is the text, and where it was raised."""
+    """The process ended with an error; the text is that error and its place."""
 
 
 def listed_plugins(folder: Path) -> dict[str, list[str]]:
@@ -164,7 +164,7 @@ def _completed(
 
 
 def _last_error(text: str) -> str:
-    """Return the last error of what a process wrote, with the last line of its traceback; all if there is none."""
+    """Return the last error in a process's output with the last line of its traceback, or all of the output."""
     lines = text.strip().splitlines()
     frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
     return "\n".join(lines[frames[-1] :] if frames else lines)
