@@ -189,7 +189,7 @@ def test_a_tokenizer_without_padding_token_says_how_to_name_one(pad_token: str, 
     config = tmp_path / "tokenizer_config.json"
     config.write_text(config.read_text().replace('"pad_token": "<|endoftext|>",', ""))
 
-    with pytest.raises(InputError, match="names no padding token") as caught:
+    with pytest.raises(InputError, match="has no padding token") as caught:
         CrossEncoder(path, device="cpu").predict(PAIRS)
 
     assert "processor_kwargs={'pad_token': '<|im_end|>'}" in str(caught.value)

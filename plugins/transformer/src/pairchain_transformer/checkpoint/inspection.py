@@ -12,10 +12,9 @@ from pairchain.errors import PairchainError, PickleRefusedError, warn
 from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
 from pairchain_transformer.architectures import VOCABULARIES, WITHOUT_VOCABULARY
 from pairchain_transformer.checkpoint import faults, saving
-from pairchain_transformer.checkpoint.legacy import DEFAULT_TASK
 from pairchain_transformer.checkpoint.sizes import check_sizes
 from pairchain_transformer.checkpoint.support import architectures_of, needs_code, unsupported
-from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TASKS, TRUE_WORD, Task
+from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, FALSE_WORD, TASKS, TRUE_WORD, Task
 from pairchain_transformer.checkpoint.weight_files import pickle_of
 from pairchain_transformer.files.adapters import adapter_base, audio_tokenizers, check_adapter
 from pairchain_transformer.files.counts import check_counts

@@ -1,4 +1,4 @@
-"""What transformers 4.57 changed of a ``tokenizer.json`` once it was read; each function is a habit of some classes."""
+"""Changes that classes of transformers 4.57 made to a ``tokenizer.json`` after reading it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Tokens = Mapping[str, str]
 Settings = Mapping[str, Any]
 
 
-# Those that need the ids of tokens, and change the post-processor alone.
+# Overrides that need the ids of tokens, and change only the post-processor.
 OF_TOKENS = frozenset({"bos_and_eos", "language_first", "language_last", "nllb_language", "seamless_language"})
 
 
@@ -22,11 +22,11 @@ def apply(backend: Tokenizer, fast: FastClass, settings: Settings, tokens: Token
     """Change the components of ``backend`` as 4.57 did for ``fast``.
 
     Args:
-        backend: What was read of the file; a skeleton without vocabulary will do.
+        backend: The tokenizer from the file; a skeleton without vocabulary is enough.
         fast: The class.
-        settings: Of the configuration, and of the caller.
-        tokens: The special tokens by their names.
-        id_of: A token's id.
+        settings: Settings of the file and the caller.
+        tokens: The special tokens by name.
+        id_of: Returns a token's id.
     """
     values = {**fast.defaults, **settings}
     _prefix_space(backend, values)
@@ -35,16 +35,12 @@ def apply(backend: Tokenizer, fast: FastClass, settings: Settings, tokens: Token
 
 
 def component_from(kind: str, value: Any) -> Any:
-    """Return a component of the tokenizers library from its JSON; None for none.
-
-    Raises:
-        Exception: As that library does, of JSON that is none of its components.
-    """
+    """Return a component of the tokenizers library from its JSON, which raises an Exception if it is invalid."""
     return getattr(skeleton({kind: value}), kind)
 
 
 def skeleton(content: Mapping[str, Any]) -> Tokenizer:
-    """Return a tokenizer with the components of a ``tokenizer.json``, and without its vocabulary."""
+    """Return a tokenizer with the components of a ``tokenizer.json``, but without its vocabulary."""
     empty: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
@@ -65,12 +61,12 @@ def _state(component: Any) -> dict[str, Any]:
 
 
 def _prefix_space(backend: Tokenizer, settings: Settings) -> None:
-    """Set whether bytes get a space first, where that is the whole pre-tokenizer."""
+    """Set ``add_prefix_space`` of a pre-tokenizer that has it at the top level."""
     wanted = settings.get("add_prefix_space", False)
     if backend.pre_tokenizer is None:
         return
     state = _state(backend.pre_tokenizer)
-    # 4.57 wrote it whatever it was, and went on with the file's if it was no boolean
+    # 4.57 kept the file's value if the setting was not a boolean
     if state.get("add_prefix_space", wanted) != wanted and isinstance(wanted, bool):
         backend.pre_tokenizer = component_from("pre_tokenizer", {**state, "add_prefix_space": wanted})
 
@@ -100,7 +96,7 @@ _BERT_SETTINGS = {
 
 
 def _set_bert(backend: Tokenizer, settings: Settings, keys: tuple[str, ...]) -> None:
-    """Let the settings win over the file's normalizer, if that is BERT's; any other stays."""
+    """Apply the settings to the file's normalizer, if it is BERT's."""
     if not isinstance(backend.normalizer, normalizers.BertNormalizer):
         return
     wanted = {key: settings.get(*_BERT_SETTINGS[key]) for key in keys}
