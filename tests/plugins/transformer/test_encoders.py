@@ -119,7 +119,7 @@ def test_the_encoder_of_whisper_is_that_of_the_checkpoint(head: str, tmp_path: P
             heard = model.get_encoder()(features["input_features"]).last_hidden_state
         torch.testing.assert_close(loaded(features)["token_embeddings"], heard)
         assert heard.shape == (1, 50, 16)
-    with pytest.raises(InputError, match=r"takes audio, audio\+text, and no text alone"):
+    with pytest.raises(InputError, match=r"takes audio, audio\+text, and does not take text alone"):
         module.preprocess(PAIRS)
 
 
@@ -159,7 +159,7 @@ def test_a_model_without_an_output_for_the_task_says_so_instead_of_what_it_takes
 
     module = Transformer(path, transformer_task="feature-extraction")
 
-    with pytest.raises(InputError, match="dpr gives no output that its transformer_task reads") as caught:
+    with pytest.raises(InputError, match="dpr has no output that its transformer_task reads") as caught:
         module.preprocess(PAIRS)
     assert "modality_config" in caught.value.next_step
     named = {"text": {"method": "forward", "method_output_name": "pooler_output"}}

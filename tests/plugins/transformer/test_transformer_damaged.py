@@ -45,7 +45,7 @@ def test_a_configuration_that_makes_no_sense_is_refused(
 
 
 def test_a_model_for_images_alone_says_that_it_takes_no_text(classifier: Path) -> None:
-    with pytest.raises(InputError, match="this model takes image, and no text alone") as caught:
+    with pytest.raises(InputError, match="this model takes image, and does not take text alone") as caught:
         scores(edited(classifier, modality_config={"image": LOGITS}))
 
     assert "pass one of these" in caught.value.next_step

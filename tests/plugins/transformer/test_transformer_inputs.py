@@ -271,5 +271,5 @@ def test_lowering_a_tokenizer_that_lowers_changes_nothing() -> None:
 def test_text_with_half_of_a_character_is_refused_by_its_place(case: str) -> None:
     model = CrossEncoder(GOLDEN / case / "model", device="cpu")
 
-    with pytest.raises(InputError, match="input 1 holds half of a character"):
+    with pytest.raises(InputError, match="input 1 has an unpaired surrogate"):
         model.predict([("a", "b"), ("a", "\ud800 b")])
