@@ -241,7 +241,9 @@ def test_weights_that_were_only_moved_are_random_still(
 def test_what_is_saved_untrained_is_refused_after_the_next_load_and_trained_by_any_library(
     untrained: CrossEncoder, tmp_path: Path
 ) -> None:
-    with pytest.warns(PairchainWarning, match=r"classifier\.bias, classifier\.weight are saved although they are random"):
+    with pytest.warns(
+        PairchainWarning, match=r"classifier\.bias, classifier\.weight are saved although they are random"
+    ):
         untrained.save_pretrained(tmp_path / "saved")
 
     for options in ({}, {"model_kwargs": {"dtype": "bfloat16"}}, {"model_kwargs": {"dtype": "float16"}}):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pairchain import Source
-from pairchain.authoring import read_json_object
+from pairchain.authoring import read_json_object, refuse_pickle
 from pairchain.errors import FormatError
 from pairchain_transformer.checkpoint.faults import no_weights
 from pairchain_transformer.files.names import CHOOSES_WEIGHTS, PICKLES, SAFETENSORS, SAFETENSORS_INDEX
@@ -34,8 +34,6 @@ def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
         PickleRefusedError: They are a pickle, and the load in progress does not allow one.
         FormatError: The index of weights in several files is damaged, or names a file that is not there.
     """
-    from pairchain.authoring import refuse_pickle  # brings torch along
-
     if CHOOSES_WEIGHTS & set(given):
         return {}
     # fetched here, so that a failed download is told as one
