@@ -110,11 +110,7 @@ def _entry(method: str, output: str | None) -> dict[str, Any]:
 
 
 def checked(config: Mapping[Modality, Any]) -> ModalityConfig:
-    """Return a copy of a ``modality_config`` from a caller or a file, once it is checked.
-
-    Raises:
-        ChainError: An entry lacks a key, or names a method that may not be called.
-    """
+    """Return a copy of a ``modality_config``; raise a ChainError if it lacks a key or names a forbidden method."""
     for modality, entry in config.items():
         if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
             raise ChainError(f"modality_config for {modality!r} is {entry!r}; it needs method and method_output_name.")

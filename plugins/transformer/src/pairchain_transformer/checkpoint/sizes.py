@@ -22,11 +22,7 @@ _TIMES = 16
 
 
 def check_sizes(source: Source, config: Mapping[str, Any]) -> None:
-    """Refuse a configuration for a much larger model than the weights are.
-
-    Raises:
-        FormatError: It is.
-    """
+    """Refuse a configuration for a much larger model than the weights are, with a FormatError."""
     parts = _parts(config) or [config]
     if max(map(_parameters, parts)) < _LARGE or (weights := read_headers(source)) is None:
         return

@@ -57,11 +57,7 @@ TASKS = {
 
 
 def task_named(name: str) -> Task:
-    """Return the task called ``name``.
-
-    Raises:
-        InputError: There is none.
-    """
+    """Return the task called ``name``; raise an InputError if there is none."""
     if name not in TASKS:
         raise InputError(
             f"there is no transformer_task {name!r}{nearest(name, TASKS)}.",

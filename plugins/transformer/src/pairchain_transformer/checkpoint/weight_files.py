@@ -14,11 +14,7 @@ from pairchain_transformer.settings.judging import check_counts_in_lock
 
 
 def pickle_of(source: Source) -> str | None:
-    """Return the file of pickled weights that a load would read; None if there are safetensors.
-
-    Raises:
-        MissingFileError: There are no weights.
-    """
+    """Return the pickle that a load would read; None for safetensors. Raise a MissingFileError without weights."""
     if any(source.has(name) for name in (*SAFETENSORS, SAFETENSORS_INDEX)):
         return None
     if (found := next(filter(source.has, PICKLES), None)) is None:

@@ -57,11 +57,7 @@ def call(model: Any, features: Mapping[str, Any]) -> Any:
 def features_of(
     preprocessor: Preprocessor, model: Any, inputs: Sequence[Any], prompt: str | None, settings: Any, limits: Limits
 ) -> dict[str, Any]:
-    """Return the features of a batch, made one by one and padded with zeros where the tokenizer cannot pad.
-
-    Raises:
-        InputError: As calling ``preprocessor`` does.
-    """
+    """Return the features of a batch, made one by one and padded with zeros where the tokenizer cannot pad."""
     tokenizer = tokenizer_of(preprocessor.processor)
     if (
         tokenizer is None

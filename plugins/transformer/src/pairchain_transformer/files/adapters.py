@@ -42,11 +42,7 @@ def adapter_base(source: Source) -> str | None:
 
 
 def check_adapter(source: Source) -> None:
-    """Refuse an adapter that makes peft import modules that its file names, or load other models.
-
-    Raises:
-        FormatError: It does.
-    """
+    """Refuse an adapter for which peft would import what its file names, or load models, with a FormatError."""
     path = source.file("adapter_config.json")
     if path is None:
         return
@@ -90,11 +86,7 @@ def repository_named(name: str, *, shown_as: str) -> str:
 
 
 def audio_tokenizers(source: Source) -> list[str]:
-    """Return the repositories of audio tokenizers that a processor's files name.
-
-    Raises:
-        UnsafePathError: One is a path.
-    """
+    """Return the audio tokenizers' repositories that a processor's files name; refuse paths."""
     whole = read_settings(source, "processor_config.json").get("audio_tokenizer")
     alone = read_settings(source, "audio_tokenizer_config.json")
     named = [values.get("audio_tokenizer_name_or_path") for values in (whole, alone) if isinstance(values, dict)]

@@ -19,11 +19,7 @@ _MOST_EXPERTS = 2**17
 
 
 def check_counts(config: Any, *, shown_as: str, key: str = "") -> None:
-    """Refuse a configuration with larger counts than any model has, because the library makes lists that long.
-
-    Raises:
-        FormatError: It has one.
-    """
+    """Refuse larger counts than any model has, because the library makes lists that long, with a FormatError."""
     if isinstance(config, dict | list):
         for name, value in config.items() if isinstance(config, dict) else enumerate(config):
             check_counts(value, shown_as=shown_as, key=str(name) if isinstance(config, dict) else key)

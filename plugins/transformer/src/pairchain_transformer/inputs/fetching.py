@@ -59,11 +59,7 @@ def short(name: str) -> str:
 
 
 def fetched(url: str, limits: Limits) -> bytes:
-    """Return the content of ``url``.
-
-    Raises:
-        InputError: URLs are not allowed, or this one cannot be fetched within the limits.
-    """
+    """Return the content of ``url``, or raise an InputError if it is not allowed or exceeds the limits."""
     if not limits.allow_urls:
         raise InputError(
             f"it names the URL {short(url)}, and allow_urls is False.",

@@ -264,11 +264,7 @@ class Processing:
         truncation: str | bool | None = None,
         **kwargs: Any,
     ) -> dict[str, dict[str, Any]]:
-        """Return the settings of one call, which passes these keyword arguments of ``preprocess`` and others.
-
-        Raises:
-            InputError: One makes no sense.
-        """
+        """Return the settings of a call with these keyword arguments, or raise an InputError."""
         found = processing.settings_of(
             self._saved, processing_kwargs, max_length=max_length, model_type=self._model_type
         )

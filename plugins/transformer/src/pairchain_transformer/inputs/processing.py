@@ -178,11 +178,7 @@ def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[
 
 
 def check_truncation(value: Any) -> None:
-    """Refuse an unknown truncation.
-
-    Raises:
-        InputError: It is unknown.
-    """
+    """Refuse an unknown truncation, with an InputError."""
     ways = ("longest_first", "only_first", "only_second", CUT_DOCUMENT, "do_not_truncate")
     if value is not None and not isinstance(value, (bool, TruncationStrategy)) and value not in ways:
         raise InputError(
@@ -192,11 +188,7 @@ def check_truncation(value: Any) -> None:
 
 
 def check_can_pad(tokenizer: PreTrainedTokenizerBase, padding: Any) -> None:
-    """Refuse to pad with a tokenizer that has no padding token.
-
-    Raises:
-        InputError: It has none.
-    """
+    """Refuse to pad with a tokenizer that has no padding token, with an InputError."""
     if tokenizer.pad_token is None and padding not in (False, None, "do_not_pad"):
         raise InputError(
             "the tokenizer has no padding token, which pairs of several lengths need to run together.",
@@ -205,11 +197,7 @@ def check_can_pad(tokenizer: PreTrainedTokenizerBase, padding: Any) -> None:
 
 
 def check_length(value: Any, name: str) -> int:
-    """Return ``value`` if it is a number of tokens.
-
-    Raises:
-        InputError: It is not.
-    """
+    """Return ``value`` if it is a number of tokens; raise an InputError if not."""
     if not is_count(value):
         raise InputError(f"{name} is {value!r}.", next_step="pass a whole number of tokens.")
     return int(value)
@@ -222,11 +210,7 @@ def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
 
 
 def logits_to_keep(settings: Settings) -> int:
-    """Return at how many last positions to compute the head; 0 means all.
-
-    Raises:
-        InputError: It is not a whole number from zero.
-    """
+    """Return at how many last positions to compute the head, 0 meaning all; raise an InputError if invalid."""
     value = settings["text"].get("logits_to_keep", 1)
     if not is_count(value, least=0):
         raise InputError(f"logits_to_keep is {value!r}.", next_step="pass a whole number; 0 keeps every position.")
@@ -234,11 +218,7 @@ def logits_to_keep(settings: Settings) -> int:
 
 
 def check_not_empty(features: Mapping[str, Any]) -> None:
-    """Refuse inputs without tokens.
-
-    Raises:
-        InputError: An input has none.
-    """
+    """Refuse inputs without tokens, with an InputError."""
     mask = features.get("attention_mask")
     if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
         return
@@ -252,11 +232,7 @@ def check_not_empty(features: Mapping[str, Any]) -> None:
 
 
 def check_left_padding(features: Mapping[str, Any]) -> None:
-    """Refuse inputs that end in padding, for a model that is read at the last position.
-
-    Raises:
-        InputError: An input does.
-    """
+    """Refuse inputs that end in padding, for a model that is read at the last position, with an InputError."""
     mask = features.get("attention_mask")
     if isinstance(mask, torch.Tensor) and mask.ndim == 2 and not bool(mask[:, -1].all()):
         raise InputError(

@@ -42,11 +42,7 @@ class Renderer:
         return getattr(self.processor, "tokenizer", self.processor)
 
     def check_pairs(self, conversations: Sequence[Conversation], settings: Settings, style: str) -> None:
-        """Refuse a template that loses one side of a pair; each template is checked once.
-
-        Raises:
-            ChainError: It does.
-        """
+        """Refuse a template that loses one side of a pair, with a ChainError; each template is checked once."""
         if not any({*SIDES} <= {message["role"] for message in chat} for chat in conversations):
             return
         options = _template_options(settings)

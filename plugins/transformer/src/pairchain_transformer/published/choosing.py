@@ -43,11 +43,7 @@ _RESTORED = "pairchain_restored"
 
 
 def check_choice(choice: str | None) -> str | None:
-    """Return ``choice`` if it is one of `CHOICES`, or None for the default.
-
-    Raises:
-        InputError: It is neither.
-    """
+    """Return ``choice`` if it is one of `CHOICES`, or None for the default; raise an InputError if not."""
     if choice is not None and choice not in CHOICES:
         raise InputError(
             f"tokenizer is {choice!r}{nearest(str(choice), CHOICES)}.",

@@ -203,11 +203,7 @@ def _file(source: Source, key: str, value: str | None, shown: str) -> str | None
 
 
 def check_counts_in_lock(source: Source, name: str, said: str) -> None:
-    """Refuse a file of the model that locks do not cover, because no load should read it.
-
-    Raises:
-        UnsafePathError: It is such a file.
-    """
+    """Refuse a file of the model that locks do not cover, because no load should read it (UnsafePathError)."""
     path = PurePosixPath(name).as_posix()
     # some file systems ignore case
     if not all(
