@@ -80,9 +80,7 @@ def test_three_labels_inside_are_three_labels_outside() -> None:
     recorded = json.loads((GOLDEN / "router_3labels" / "golden.json").read_text())
     sigmoid, logits = [call for call in recorded["calls"] if call["method"] == "predict"][:2]
     assert logits["kwargs"] == {"activation_fn": {"__activation__": "torch.nn.Identity"}}
-    with pytest.warns(
-        PairchainWarning, match=r"names the activation Sigmoid.*this Router gives 3.*Pass activation_fn="
-    ):
+    with pytest.warns(PairchainWarning, match=r"activation Sigmoid.*this Router gives 3.*Pass activation_fn="):
         model = load(GOLDEN / "router_3labels" / "model")
 
     assert (model.num_labels, type(model.activation_fn)) == (3, nn.Identity)

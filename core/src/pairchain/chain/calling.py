@@ -12,7 +12,7 @@ from pairchain.chain.module import Features, NamedModules, module_label, with_pr
 from pairchain.chain.observing import step, watched
 from pairchain.chain.parts import hints_for
 from pairchain.chain.threads import is_thread_safe, kept_for_the_call, taking_turns
-from pairchain.code.importing import noting_origin
+from pairchain.code.admitted import noting_origin
 from pairchain.errors import ChainError, InputError
 from pairchain.inputs.modality import described
 from pairchain.inputs.named_media import opens_by_itself, refuse_named_media

@@ -17,13 +17,14 @@ from pairchain.chain.keywords import keyword_names
 from pairchain.chain.module import Features, InputModule, module_label
 from pairchain.chain.parts import is_watched
 from pairchain.chain.tree import tree_of
-from pairchain.code.importing import code_of, noting_origin
-from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
+from pairchain.code.admitted import code_of, noting_origin
+from pairchain.errors import ChainError, InputError, UnknownKeywordError, warn
 from pairchain.inputs.counts import BYTES, checked_count
 from pairchain.inputs.table_pairs import pairs_of_table
 from pairchain.inputs.tables import table_of
 from pairchain.registry import Origin, default
 from pairchain.registry.structure import missing_methods
+from pairchain.text.nearest import nearest
 
 
 class ModuleChain(nn.Sequential):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from pairchain.errors import harmless, shortened
-from pairchain.text.units import on_one_line
+from pairchain.text.escaping import harmless, on_one_line, shortened
 
 _LONGEST_NAME = 100
 _LONGEST_LINE = 2_000

@@ -10,11 +10,11 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pairchain.errors import FormatError
+from pairchain.files.names import PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.source import Source
-from pairchain.format.headers import SAFETENSORS_FILE
 from pairchain.format.incomplete import weights_missing
 from pairchain.trust import policies
-from pairchain.trust.pickles import PICKLE_FILE, refuse_pickle
+from pairchain.trust.pickles import refuse_pickle
 
 
 def read_weights(source: Source) -> dict[str, torch.Tensor]:

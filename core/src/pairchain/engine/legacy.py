@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from pairchain.errors import UnknownKeywordError, nearest
+from pairchain.errors import UnknownKeywordError
+from pairchain.text.nearest import nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")

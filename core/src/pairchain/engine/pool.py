@@ -23,6 +23,7 @@ import torch
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import is_dispatched
 from pairchain.code import importing
+from pairchain.code.admitted import admitted
 from pairchain.engine import scoring
 from pairchain.engine.scoring import Progress
 from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
@@ -217,7 +218,7 @@ class _CpuPickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         # a Parameter, or another subclass, pickles its plain tensor
         if type(value) is torch.Tensor and value.device.type not in ("cpu", "meta"):
-            return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)  # type: ignore[no-untyped-call]
+            return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         return NotImplemented
 
 
@@ -231,7 +232,7 @@ def _pickle(model: ModuleChain, path: Path) -> None:
     with path.open("wb") as file:
         try:
             # workers may run the custom code that was admitted here, and no other
-            pickle.dump(importing.admitted(), file)
+            pickle.dump(admitted(), file)
             _CpuPickler(file, pickle.HIGHEST_PROTOCOL).dump(model)
         except OSError:  # such as a full disk
             raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pairchain.errors import InputError, nearest, warn
+from pairchain.errors import InputError, warn
+from pairchain.text.nearest import nearest
 
 
 def choose(prompts: Mapping[str, str], default: str | None, *, prompt: str | None, name: str | None) -> str | None:

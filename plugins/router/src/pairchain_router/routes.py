@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts
-from pairchain.errors import FormatError, InputError, nearest
+from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts, nearest
+from pairchain.errors import FormatError, InputError
 
 # (task, modality) → route; None matches any
 Mappings = Mapping[tuple[str | None, Modality | None], str]
