@@ -6,7 +6,7 @@ import sys
 
 from pairchain.errors import PluginError
 from pairchain.registry.conflicts import conflicts
-from pairchain_transformer.checkpoint.libraries import require_peft
+from pairchain_transformer.libraries.packages import require_peft
 
 found = [str(conflict) for name in ("pairchain-transformer", "pairchain-cli") for conflict in conflicts(name)]
 try:

@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pairchain_transformer.checkpoint.libraries import versions_tested
+from pairchain_transformer.libraries.packages import versions_tested
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = sorted([ROOT / "core/pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")])

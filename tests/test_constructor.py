@@ -16,7 +16,14 @@ from torch import nn
 from transformers import BertConfig, PreTrainedTokenizerBase
 
 from pairchain import CrossEncoder, PairchainWarning
-from pairchain.errors import ChainError, FormatError, InputError, SourceNotFoundError, UnknownKeywordError
+from pairchain.errors import (
+    ChainError,
+    FormatError,
+    InputError,
+    SourceNotFoundError,
+    UnknownKeywordError,
+    UnknownNameError,
+)
 
 SEED_TEXT = """\
 CrossEncoder(
@@ -111,7 +118,7 @@ def test_a_path_may_be_text_or_a_path(classifier: Path) -> None:
 
 
 def test_another_backend_is_refused() -> None:
-    with pytest.raises(InputError, match="'onnx' is not available"):
+    with pytest.raises(UnknownNameError, match="backend 'onnx'"):
         letters_model(backend="onnx")
 
 

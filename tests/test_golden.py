@@ -27,7 +27,7 @@ from pairchain import CrossEncoder
 from pairchain.code.importing import code_of
 from pairchain.errors import ChainError, InputError, UnknownKeywordError
 from pairchain.modules import Router
-from pairchain.trust.resolve import type_of
+from pairchain.persistence.saved_type import type_of
 
 # Calls that the reference answers and pairchain refuses on purpose: a text alone is no pair, and a keyword that nobody
 # takes is a mistake. Each with the error's type and what its text says.

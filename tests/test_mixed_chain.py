@@ -29,7 +29,7 @@ from pairchain.errors import (
 # older paths of it, which files that came with a model name, work and are deprecated there
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:mixed_chain.Head belongs to no installed plugin"),
+    pytest.mark.filterwarnings("ignore:no installed plugin provides mixed_chain.Head"),
 ]
 TESTS = Path(__file__).parent
 _numbers = itertools.count()
@@ -180,20 +180,18 @@ def test_without_the_other_repository_it_says_whose_code_is_there(saved: Saved, 
     with pytest.raises(SourceNotFoundError, match=f"{saved.owner}/gone") as caught:
         saved.load()
 
-    assert f"it is where the code of the type '{saved.owner}/gone--blocks.Scale' is" in caught.value.__notes__
+    assert f"while looking for the code of the type '{saved.owner}/gone--blocks.Scale'" in caught.value.__notes__
 
 
 def test_code_that_was_never_downloaded_is_told_as_that_offline(saved: Saved, tmp_path: Path) -> None:
-    with pytest.raises(
-        MissingFileError, match=rf"blocks\.py of {saved.owner}/blocks, which is not among the files down"
-    ):
+    with pytest.raises(MissingFileError, match=rf"blocks\.py of {saved.owner}/blocks, which was not down"):
         saved.load(local_files_only=True, cache_folder=tmp_path / "empty")
 
     entries = saved.folder / "modules.json"
     entries.write_text(entries.read_text().replace(saved.commit, "main"))
     with pytest.raises(SourceError, match=f"{saved.owner}/blocks") as caught:
         saved.load(local_files_only=True, cache_folder=tmp_path / "empty")
-    assert f"it is where the code of the type '{saved.owner}/blocks--blocks.Scale' is" in caught.value.__notes__
+    assert f"while looking for the code of the type '{saved.owner}/blocks--blocks.Scale'" in caught.value.__notes__
     assert caught.value.next_step
 
 

@@ -10,7 +10,7 @@ import importlib_metadata
 from paired import time_in_turn
 
 from pairchain.registry import Registry
-from pairchain.registry.discovery import MODULES_GROUP
+from pairchain.registry.groups import MODULES_GROUP
 
 DISTRIBUTIONS = 1000
 

@@ -16,7 +16,7 @@ import pairchain
 from pairchain import PairchainWarning
 from pairchain.errors import FormatError, MissingFileError, RevisionNotFoundError, SourceError, SourceNotFoundError
 
-UNPINNED = r"code is taken from .* as it is today, for nothing says at which revision; pin it with code_revision=\{"
+UNPINNED = r"takes code from the newest commit of .*, because nothing pins a revision; pin it with code_revision=\{"
 
 
 def times(factor: float) -> list[float]:
@@ -288,14 +288,14 @@ def test_what_is_not_there_is_named(code: CodeRepository, hub: HubServer, tmp_pa
         return "\n".join([str(error.value), *getattr(error.value, "__notes__", ())])
 
     told = refused(MissingFileError, f"{code.name}--head.Head")
-    assert f"is in head.py of {code.name}, which has no such file" in told
+    assert f"head.py of {code.name}, which does not exist" in told
     assert "check the repository's name and revision" in told
     told = refused(FormatError, f"{code.name}--heads.Heed")
     assert "heads.py defines no class 'Heed' (did you mean 'Head'?)" in told
     assert f"{hub.endpoint}/{code.name}/blob/" in told
     told = refused(RevisionNotFoundError, f"{code.name}--heads.Head", code_revision="v3")
     assert f"'{code.name}' has no revision 'v3'" in told
-    assert f"it is where the code of the type '{code.name}--heads.Head' is" in told
+    assert f"while looking for the code of the type '{code.name}--heads.Head'" in told
     told = refused(SourceNotFoundError, "custom-tests/nowhere--heads.Head")
     assert "'custom-tests/nowhere' does not exist, or is private" in told
     told = refused(FormatError, f"{code.name}--heads")

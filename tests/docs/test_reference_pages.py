@@ -12,7 +12,7 @@ from pages import DOCS, ROOT, prose
 
 import pairchain
 from pairchain import modules
-from pairchain.registry.discovery import STANDARD_DISTRIBUTIONS
+from pairchain.registry.groups import STANDARD_DISTRIBUTIONS
 
 PAGES = {page.name: prose(page) for page in sorted((DOCS / "reference").glob("*.md"))}
 MADE = [path for text in PAGES.values() for path in re.findall(r"^::: (\S+)$", text, re.MULTILINE)]

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from letters import PAIRS, Difference, Letters, letters_model
 
-from pairchain import CrossEncoder
-from pairchain.engine.encoding import Encoded
-from pairchain.errors import ChainError, InputError, PairchainWarning
+from pairchain import CrossEncoder, Encoded
+from pairchain.errors import ChainError, InputError, OutOfMemoryWarning
 
 texts = st.text("ab", max_size=6)
 
@@ -160,7 +159,7 @@ def test_a_device_out_of_memory_gets_smaller_batches_and_is_told_of_once() -> No
     _, model = encoding_model(head)
     pairs = [("a" * number, "b") for number in range(16)]
 
-    with pytest.warns(PairchainWarning, match="out of memory with 16 pairs at once") as warned:
+    with pytest.warns(OutOfMemoryWarning, match="with a batch of 16 pairs") as warned:
         scores = model.predict(pairs)
 
     assert scores.tolist() == difference(pairs)
@@ -287,7 +286,7 @@ def test_a_probe_that_fails_leaves_the_budget_as_it_was() -> None:
     _, model = encoding_model(tokens_per_batch=7)
 
     for pairs, candidates, told in [
-        ([], [1], "nothing to try"),
+        ([], [1], "needs pairs and candidates"),
         (PAIRS, [0], "positive"),
         ([("a!", "b")], [1], "shouts"),
     ]:

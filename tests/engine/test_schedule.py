@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from letters import Letters, letters_model
 
-from pairchain import CrossEncoder
-from pairchain.engine.encoding import Encoded
+from pairchain import CrossEncoder, Encoded
 from pairchain.engine.schedule import Budget, longest_first, plan
 from pairchain.errors import InputError
 

@@ -15,7 +15,7 @@ from hub_server import HubServer
 
 from pairchain import CrossEncoder
 from pairchain.errors import MissingFileError, SourceError
-from pairchain.files.source import open_source
+from pairchain.opening import open_source
 
 MEAN = Path(__file__).parents[1] / "golden" / "pooling_mean" / "model"
 PAIRS = [("what is the capital of france ?", "a monkey is playing drums ."), ("Mars", "the red planet .")]

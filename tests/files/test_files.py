@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from pairchain.errors import FormatError, UnsafePathError
-from pairchain.files.source import open_source
-from pairchain.files.staging import check_inside, read_json, read_json_object, staged, write_json
+from pairchain.files.json_files import read_json, read_json_object, write_json
+from pairchain.files.paths import check_inside
+from pairchain.files.staging import staged
 from pairchain.format.saved_model import read_entries
+from pairchain.opening import open_source
 
 OLD = {"modules.json": "[1]", "config.json": "{}", "model.safetensors": "old", "1_Pooling/config.json": "{}"}
 NEW = {"modules.json": "[2]", "config.json": "{}", "model.safetensors": "new", "1_Dense/config.json": "{}"}

@@ -19,8 +19,8 @@ from pairchain.errors import (
     SourceNotFoundError,
     UnsafePathError,
 )
-from pairchain.files.source import open_source
 from pairchain.modules import Pooling
+from pairchain.opening import open_source
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MEAN = GOLDEN / "pooling_mean" / "model"

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from pairchain import CrossEncoder, PairchainError
 from pairchain.errors import FormatError, UnsafePathError
+from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
-from pairchain.files.staging import check_inside
 from pairchain.format.saved_model import ModelConfig, ModuleEntry, check_requirements, read_config, read_entries
 
 GOLDEN = Path(__file__).parents[1] / "golden"

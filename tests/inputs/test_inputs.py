@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pairchain.errors import InputError
 from pairchain.inputs.batch import Batch, as_batch, as_documents, input_size
-from pairchain.inputs.modality import check_supported
+from pairchain.inputs.supported import check_supported
 
 MESSAGE = {"role": "user", "content": "hello"}
 
@@ -24,7 +24,7 @@ nested = st.recursive(st.text(max_size=3), lambda inner: st.lists(inner, max_siz
 class Picture:
     """Looks like an image: neither text nor anything that can be iterated."""
 
-    input_size = (4, 3)
+    size = (4, 3)
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from pairchain.errors import InputError
-from pairchain.inputs.modality import (
-    check_supported,
-    is_message,
-    is_pair,
-    modality_of,
-    modality_of_pair,
-    modality_parts,
-    shown,
-)
+from pairchain.inputs.modality import described, is_message, is_pair, modality_of, modality_of_pair, modality_parts
+from pairchain.inputs.supported import check_supported
 
 ALL = ["text", "image", "audio", "video", "message"]
 SAID = {"role": "user", "content": "hello"}
@@ -140,8 +133,8 @@ def test_what_no_model_could_take_is_refused_with_what_to_pass(value: Any, words
 
 
 def test_a_long_value_is_shortened_in_the_error() -> None:
-    assert len(shown(["word"] * 1000)) < 80
-    assert shown("word") == "the str 'word'"
+    assert len(described(["word"] * 1000)) < 80
+    assert described("word") == "the str 'word'"
 
 
 # -- texts that name media --
@@ -262,7 +255,11 @@ def test_what_a_model_says_it_takes_it_takes(items: list[Any], supported: list[A
 @pytest.mark.parametrize(
     ("items", "supported", "words"),
     [
-        ([("a", "b"), ("a", PICTURE)], ["text"], ["input 1, element 1 is image; this model takes text", "pass what"]),
+        (
+            [("a", "b"), ("a", PICTURE)],
+            ["text"],
+            ["input 1, element 1 is image; this model takes text", "another input"],
+        ),
         ([(SOUND, "a")], ["text", "image", "message"], ["input 0, element 0 is audio", "takes text, image, message"]),
         (
             [("a", {"image": PICTURE, "audio": SOUND, "video": FILM})],
@@ -286,7 +283,7 @@ def test_what_a_model_says_it_takes_it_takes(items: list[Any], supported: list[A
         ([[{"role": "user", "content": None}]], ["message"], ["the content of a message is None", "pass a string"]),
         ([("a", None)], ["text"], ["input 0, element 1 is None", "This model takes text."]),
         ([("a", {"txt": "b"})], ["text"], ["element 1 is a dict with the key 'txt' (did you mean 'text'?)"]),
-        ([("a", [SAID])], ["text", "message"], ["input 0, element 1 is a chat message", "whole conversation as one"]),
+        ([("a", [SAID])], ["text", "message"], ["input 0, element 1 is a chat message", "conversation as one list"]),
     ],
 )
 def test_what_a_model_does_not_take_is_named_with_its_place(

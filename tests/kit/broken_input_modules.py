@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from pairchain import InputModule
-from pairchain.engine.encoding import Encoded
+from pairchain import Encoded, InputModule
 from pairchain.testing import InputModuleContract, ModuleContract
 
 

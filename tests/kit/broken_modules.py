@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pairchain import Module
-from pairchain.chain.parts import Part
+from pairchain import Module, Part
 from pairchain.testing import ModuleContract
 
 

@@ -13,8 +13,7 @@ from golden_calls import CASES, GOLDEN
 from letters import Difference, Letters, save_letters
 from tiny_models import save_tiny
 
-from pairchain import inspect
-from pairchain.looking.inspection import Report
+from pairchain import Report, inspect
 
 CUSTOM = GOLDEN / "custom_temperature_module" / "model"
 
@@ -112,7 +111,7 @@ def test_a_type_that_nobody_provides_comes_with_what_to_install(tmp_path: Path) 
 
     report = inspect(folder)
 
-    assert "nobody here" in str(report)
+    assert "no installed plugin" in str(report)
     told = " ".join(str(report).split())
     assert "next: the model's files claim that the package 'bi-dense' provides it" in told
     assert "Look at https://pypi.org/project/bi-dense/ first" in told
@@ -149,7 +148,7 @@ def test_code_of_a_checkpoint_is_told_with_whether_it_loads_without(tmp_path: Pa
     assert list(report.code) == ["the checkpoint's Conf"]
     assert report.failures == []
     (note,) = said_of(report, "note")
-    assert "runs only if it is trusted; it loads without" in note
+    assert "runs only if you trust it; it loads without" in note
 
 
 def test_files_that_it_takes_from_elsewhere_are_told(tmp_path: Path) -> None:
@@ -235,7 +234,7 @@ def test_nothing_in_a_model_steers_the_terminal_of_who_reads_the_report(tmp_path
     shown = str(inspect(folder))
 
     assert all(line.isprintable() for line in shown.split("\n"))
-    assert "by       nobody here" in shown
+    assert "by       no installed plugin" in shown
     assert not [line for line in shown.split("\n") if line.strip() == "by       the plugin pairchain-dense"]
 
 

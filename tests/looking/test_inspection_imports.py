@@ -36,10 +36,9 @@ def test_neither_torch_nor_transformers_nor_a_plugin_s_modules_are_imported(tmp_
     assert "pairchain.looking.inspection" in imported
     for library in ("torch", "numpy", "transformers", "tokenizers", "safetensors", "sentence_transformers", "PIL"):
         assert library not in imported
-    plugins = {name.partition(".")[0] for name in imported if name.startswith("pairchain_")}
-    # the hooks of these two say what a checkpoint is, and what sentence-transformers has
-    assert plugins == {"pairchain_sentence_transformers", "pairchain_transformer"}
-    assert "pairchain_transformer.transformer" not in imported
+    for plugin in ("transformer", "dense", "pooling", "logit_score", "normalize", "layer_norm", "router"):
+        assert f"pairchain_{plugin}.hooks" in imported
+        assert f"pairchain_{plugin}.{plugin}" not in imported
 
 
 def test_nothing_of_the_model_runs(tmp_path: Path) -> None:

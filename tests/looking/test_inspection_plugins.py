@@ -9,9 +9,8 @@ import pytest
 from custom_models import head, load, run, save_by_hand
 from plugin_folders import importable, install
 
-from pairchain import PairchainError, inspect
+from pairchain import PairchainError, Report, inspect
 from pairchain.errors import InputError
-from pairchain.looking.inspection import Report
 
 PLUGIN = head() + "\nHead.num_labels = 1\nHead.reads, Head.writes = frozenset({'lengths'}), frozenset({'scores'})\n"
 HOOKS = "from pairchain import hookimpl\nfrom pairchain.facts import Facts\n\n\n@hookimpl\n"
@@ -84,7 +83,7 @@ def test_a_type_that_a_hook_may_know_is_noted(tmp_path: Path) -> None:
         report = inspect(folder)
         load(folder)
 
-    assert "whether some-head provides the type 'some.Head' shows when it is loaded" in told(report, "note")
+    assert "only a load shows whether some-head provides the type 'some.Head'" in told(report, "note")
     assert [problem.about for problem in report.failures] == ["trust"]
 
 
@@ -167,5 +166,5 @@ def test_a_bare_checkpoint_that_no_plugin_knows_fails(tmp_path: Path, golden: Pa
 
 
 def test_what_is_passed_instead_of_a_class_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="which is not a class"):
+    with pytest.raises(InputError, match="not a class"):
         inspect(model(tmp_path / "model"), module_classes={"some.Head": "head"})  # type: ignore[dict-item]

@@ -10,8 +10,7 @@ from broken_cases import BROKEN, BROKEN_WITH_PEER, WHOLE
 from broken_models import Case
 from golden_calls import CASES, GOLDEN, decoded, recorded
 
-from pairchain import CrossEncoder, PairchainError, PairchainWarning, inspect
-from pairchain.looking.inspection import Report
+from pairchain import CrossEncoder, PairchainError, PairchainWarning, Report, inspect
 
 ALLOWS = {"trust": "trust_remote_code", "pickle": "allow_pickle"}
 

@@ -80,7 +80,7 @@ def test_of_two_that_claim_one_type_each_is_broken_and_names_the_other(site: Pat
     plugin_with(site, "zeta", version="2.5")
     acme, zeta = plugins(registry_of(site))
     assert acme.status == zeta.status == "broken"
-    assert "'Head' is claimed by zeta 2.5 too, so nobody gets it" in told(acme)
+    assert "'Head' is claimed by zeta 2.5 too, so neither gets it" in told(acme)
     assert "'Head' is claimed by acme 1.0 too" in told(zeta)
     assert "PAIRCHAIN_DISABLE_PLUGINS" in told(zeta)
 

@@ -67,7 +67,7 @@ def test_a_folder_may_be_moved(classifier: Path, tmp_path: Path) -> None:
         (flipped("tokenizer.json"), "the file tokenizer.json changed"),
         (keys("config_sentence_transformers.json", prompts={"a": "b"}), "config_sentence_transformers.json changed"),
         (text("modules.json", "damaged"), "the file modules.json changed"),
-        (without("tokenizer_config.json"), "the file tokenizer_config.json is in the lock, and is not here"),
+        (without("tokenizer_config.json"), "the file tokenizer_config.json is in the lock, but missing"),
         (text("pytorch_model.bin", ""), "the file pytorch_model.bin is not in the lock"),
         (text("chat_template.jinja", ""), "the file chat_template.jinja is not in the lock"),
         (text("additional_chat_templates/rag.jinja", ""), "the file additional_chat_templates/rag.jinja is not in"),
@@ -248,7 +248,7 @@ def test_code_that_an_earlier_module_rewrites_before_it_is_looked_at_is_refused(
     rules = {"types": {"only": "late.Head"}, "structure": {"a": ["only"]}, "parameters": {"default_route": "a"}}
     text("1_Part/router_config.json", json.dumps(rules))(folder)
 
-    with pytest.raises(LockError, match="changed since the lock was verified") as caught:
+    with pytest.raises(LockError, match="changed while the model was loaded") as caught:
         load(folder, lock=locked(folder))
 
     assert caught.value.mismatches == ("the file 1_Part/late.py changed",)
@@ -260,7 +260,7 @@ def test_a_loaded_model_is_locked_as_its_folder_is(classifier: Path) -> None:
 
 
 def test_a_model_that_was_built_has_nothing_to_lock() -> None:
-    with pytest.raises(InputError, match="loaded from none") as caught:
+    with pytest.raises(InputError, match="built, not loaded") as caught:
         pairchain.lock(letters_model(), None)
     assert caught.value.next_step == "save it first."
 

@@ -59,7 +59,7 @@ def test_a_file_that_no_lock_can_name_or_read_is_told(change: Change, says: str,
     with pytest.raises(FormatError, match=says) as caught:
         pairchain.lock(classifier, None)
 
-    assert "take away what is none" in caught.value.next_step
+    assert "remove what is not a readable file" in caught.value.next_step
 
 
 def test_a_lock_takes_the_place_of_an_older_one_whole_or_not_at_all(classifier: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_other_versions_of_plugins_are_warned_about_or_refused(drift: str, class
     pairchain.lock(classifier, file)
     keys("lock.json", plugins={"pairchain-core": "0.0.1", "pairchain-transformer": "0.0.2", "gone": "3"})(tmp_path)
     lines = ["pairchain-core is 0.1.0, and was 0.0.1", "pairchain-transformer is 0.1.0, and was 0.0.2"]
-    lines.insert(0, "gone 3 provided a type of it when it was locked, and is not installed")
+    lines.insert(0, "gone 3 provided one of its types when the model was locked, but is not installed")
 
     if drift == "raise":
         with pytest.raises(LockError, match="3 differences") as caught:
@@ -109,25 +109,25 @@ def test_all_that_differs_is_listed_at_once(drift: str, tmp_path: Path) -> None:
         load(folder, lock=Lock.read(tmp_path / "lock.json", plugin_drift=drift))
 
     assert [line.partition(":")[0] for line in caught.value.mismatches] == [
-        "the file 1_Part/lost.json is in the lock, and is not here",
+        "the file 1_Part/lost.json is in the lock, but missing",
         "the file 1_Part/weights.safetensors changed",
         "the file head.py changed",
         "the file new.py is not in the lock",
-        "code of a/b is in the lock, and is not used or cannot be had",
+        "code of a/b is in the lock, but is not used or cannot be fetched",
         "pairchain-core is 0.1.0, and was 0.0.1",
     ]
 
 
 @pytest.mark.parametrize("given", [True, 3, {"files": {}}])
 def test_a_lock_is_named_or_passed(given: object, classifier: Path) -> None:
-    with pytest.raises(InputError, match="lock is no path or Lock, but") as caught:
+    with pytest.raises(InputError, match="neither a path nor a Lock") as caught:
         CrossEncoder(classifier, lock=given, device="cpu")  # type: ignore[arg-type]
     assert "pass a lock's path" in caught.value.next_step
 
 
 @pytest.mark.parametrize("given", [None, 3, ["model"]])
 def test_what_is_locked_is_a_model(given: object) -> None:
-    with pytest.raises(InputError, match="a lock is of a model, not of"):
+    with pytest.raises(InputError, match="lock takes a model, not"):
         pairchain.lock(given, None)
 
 
@@ -143,25 +143,25 @@ def damage(**changes: object) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("change", "says", "next_step"),
     [
-        (without("lock.json"), "there is no lock at", "make one with pairchain.lock"),
+        (without("lock.json"), "does not exist", "make one with pairchain.lock"),
         (text("lock.json", "{"), "is not JSON", ""),
         (text("lock.json", "[]"), "should hold a JSON object", ""),
-        (damage(lock_version=None), "it says None", "make a new one"),
-        (damage(lock_version=0), "it says 0", "make a new one"),
-        (damage(lock_version=2), "it says 2", "pip install --upgrade pairchain-core"),
+        (damage(lock_version=None), "its lock_version is None", "make a new one"),
+        (damage(lock_version=0), "its lock_version is 0", "make a new one"),
+        (damage(lock_version=2), "its lock_version is 2", "pip install --upgrade pairchain-core"),
         (damage(files=None), "damaged: 'files' is missing", "make a new one"),
         (damage(files=["modules.json"]), "damaged", "make a new one"),
-        (damage(files={"modules.json": "abc"}), "'abc' is no SHA-256", "make a new one"),
-        (damage(files={"modules.json": "A" * 64}), "is no SHA-256 of 64 small hex digits", "make a new one"),
-        (damage(files={"modules.json": "a" * 64 + "\n"}), "is no SHA-256", "make a new one"),
-        (damage(files={"modules.json": None}), "None is no SHA-256", "make a new one"),
-        (damage(model={"name": "a/b", "commit": "main"}), "'main' is no commit", "make a new one"),
-        (damage(model={"name": "", "commit": "main"}), "says more than .*: in 'model' or 'code'", "make a new one"),
+        (damage(files={"modules.json": "abc"}), "'abc' is not a SHA-256", "make a new one"),
+        (damage(files={"modules.json": "A" * 64}), "is not a SHA-256", "make a new one"),
+        (damage(files={"modules.json": "a" * 64 + "\n"}), "is not a SHA-256", "make a new one"),
+        (damage(files={"modules.json": None}), "None is not a SHA-256", "make a new one"),
+        (damage(model={"name": "a/b", "commit": "main"}), "'main' is not a commit", "make a new one"),
+        (damage(model={"name": "", "commit": "main"}), "does not have: in 'model' or 'code'", "make a new one"),
         (damage(model="a/b"), "damaged", "make a new one"),
-        (damage(code={"a/b": {"commit": 3, "files": {}}}), "3 is no commit", "make a new one"),
+        (damage(code={"a/b": {"commit": 3, "files": {}}}), "3 is not a commit", "make a new one"),
         (damage(code=[]), "damaged", "make a new one"),
-        (damage(plugins={"pairchain-core": 1}), "1 is no text", "make a new one"),
-        (damage(plugin_drift="raise"), "says more than a lock of version 1 does: 'plugin_drift'", "make a new one"),
+        (damage(plugins={"pairchain-core": 1}), "1 is not a string", "make a new one"),
+        (damage(plugin_drift="raise"), "does not have: 'plugin_drift'", "make a new one"),
         (text("lock.json", '{"lock_version": 1, "files": {}, "files": {}}'), "it says 'files' twice", ""),
     ],
 )

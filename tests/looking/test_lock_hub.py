@@ -146,7 +146,7 @@ def test_a_file_that_is_missing_from_the_cache_is_named(hub: HubServer, tmp_path
     with pytest.raises(LockError) as caught:
         CrossEncoder("locked/partly", local_files_only=True, **options)
 
-    assert caught.value.mismatches == ("the file chat_template.jinja is in the lock, and is not here",)
+    assert caught.value.mismatches == ("the file chat_template.jinja is in the lock, but missing",)
 
 
 @pytest.mark.parametrize("file", ["head.py", "modules.json", "1_Part/weights.safetensors"])
@@ -232,7 +232,7 @@ def test_code_of_a_repository_that_is_not_in_the_lock_is_refused(hub: HubServer,
 def test_a_loaded_model_is_locked_with_the_code_that_it_runs(hub: HubServer, tmp_path: Path) -> None:
     first = published(hub, "locked/running", {"head.py": head()})
     folder = with_head_elsewhere(tmp_path / "model", "locked/running")
-    with pytest.warns(pairchain.PairchainWarning, match="as it is today"):
+    with pytest.warns(pairchain.PairchainWarning, match="newest commit"):
         model = load(folder)
     hub.commit("locked/running", {"head.py": head("2")})
 

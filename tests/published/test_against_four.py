@@ -21,9 +21,9 @@ from published.unmatched import reason
 from published.variants import Variant, of_record, variants, write
 from transformers import AutoConfig
 
-from pairchain.files.source import open_source
-from pairchain_transformer.checkpoint import loading
-from pairchain_transformer.inputs.processors import load_processor
+from pairchain.opening import open_source
+from pairchain_transformer.checkpoint.keywords import hub_keywords
+from pairchain_transformer.checkpoint.processors import load_processor
 from pairchain_transformer.published.classes import fast_class
 from pairchain_transformer.published.library import TOLD, replaced
 from pairchain_transformer.published.saved import read_saved
@@ -44,7 +44,7 @@ def recorded(family: Family) -> tuple[list[Variant], dict[str, Any]]:
 
 def loaded(folder: str, variant: Variant, choice: str | None = "as-published") -> Any:
     source = open_source(folder)
-    hub = loading.hub_keywords(source, trust_remote_code=False)
+    hub = hub_keywords(source, trust_remote_code=False)
     config = AutoConfig.from_pretrained(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

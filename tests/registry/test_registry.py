@@ -14,6 +14,8 @@ from plugin_folders import canary, importable, install, registry_of, run_python
 from pairchain import PairchainWarning, registry
 from pairchain.errors import PluginError, PluginImportError, PluginVersionError, UnknownTypeError
 from pairchain.registry import Registry
+from pairchain.registry.groups import HOOKS_GROUP
+from pairchain.registry.installation import Installation
 
 # Under which packages of sentence-transformers each standard module was ever saved.
 HISTORY = {
@@ -100,9 +102,9 @@ def test_metadata_is_read_once_until_refreshed(site: Path) -> None:
         readings.append("once more")
         return importlib_metadata.distributions(path=[str(site)])
 
-    plugins = Registry(distributions=distributions)
+    plugins = Registry(installation=Installation(distributions=distributions))
     plugins.find()
-    plugins.find_hooks()
+    plugins.installation.find(HOOKS_GROUP)
     plugins.load("Early")
     assert len(readings) == 1
     plugins.refresh()

@@ -134,7 +134,7 @@ def test_code_of_an_adapted_repository_that_nobody_pinned_is_said_to_be_so(adapt
     report = pairchain.inspect(adapter)
     assert "loads only if its code is trusted" in str(report)
     assert f"code_revision={{'somebody/unpinned-base': '{commit}'}}" in str([one.text for one in report.problems])
-    with pytest.warns(PairchainWarning, match="somebody/unpinned-base as it is today"):
+    with pytest.warns(PairchainWarning, match="newest commit of somebody/unpinned-base"):
         CrossEncoder(adapter, device="cpu", trust_remote_code=True)
 
 

@@ -14,6 +14,7 @@ import pairchain
 from pairchain.code.bundle import MOST_FILES
 from pairchain.errors import FormatError, UnknownTypeError
 from pairchain.registry import Registry
+from pairchain.registry.installation import Installation
 
 # Of this process alone. Looking took 42 once; this is several times what it takes now.
 SECONDS = 15
@@ -46,13 +47,13 @@ def test_a_package_that_only_the_model_names_is_called_its_claim(tmp_path: Path,
 
 @pytest.mark.parametrize(("type_name", "recorded"), [("Dense", "evil"), ("pairchain_dense.Dense", "evil")])
 def test_a_standard_type_is_advised_whatever_the_model_claims(type_name: str, recorded: str) -> None:
-    error = Registry(distributions=list).unknown(type_name, distribution=recorded)
+    error = Registry(installation=Installation(distributions=list)).unknown(type_name, distribution=recorded)
     assert (error.next_step, error.claimed) == ("pip install pairchain-dense", "")
 
 
 @pytest.mark.parametrize("recorded", ["pairchain-router", "Pairchain_Router", "pairchain.sentence-transformers"])
 def test_what_this_project_publishes_needs_no_second_look(recorded: str) -> None:
-    error = Registry(distributions=list).unknown("acme.Head", distribution=recorded)
+    error = Registry(installation=Installation(distributions=list)).unknown("acme.Head", distribution=recorded)
     assert error.next_step.startswith("pip install pairchain-")
     assert error.claimed == ""
 

@@ -294,5 +294,5 @@ def test_code_that_nobody_pinned_is_said_to_be_so(classifier: Path, hub: HubServ
     commit = hub.commit("somebody/loose", {"head.py": HEAD.format(factor=2.0)})
     with_module(classifier, "somebody/loose--head.Head", {"9_Head/config.json": "{}"})
 
-    with pytest.warns(PairchainWarning, match=f"as it is today.*{commit}"):
+    with pytest.warns(PairchainWarning, match=f"newest commit.*{commit}"):
         CrossEncoder(classifier, device="cpu", trust_remote_code=True)

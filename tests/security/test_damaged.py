@@ -36,7 +36,7 @@ def refused(folder: Path, kinds: tuple[type[Exception], ...] = (PairchainError,)
             found = look(folder)
         except PairchainError:
             continue
-        if isinstance(found, pairchain.looking.inspection.Report):
+        if isinstance(found, pairchain.Report):
             str(found).encode()
             json.dumps(found.to_json())
     with pytest.raises(kinds) as caught:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent
 
-from pairchain.registry.discovery import HOOKS_GROUP, MODULES_GROUP
+from pairchain.registry.groups import HOOKS_GROUP, MODULES_GROUP
 
 
 def environment(folder: Path) -> Path:

@@ -24,7 +24,7 @@ ONE_SCORE = ("custom_remote_ref", "custom_temperature_module")
 # What pairchain warns of, where the reference warns in its log.
 WARNED_ON_LOAD = {
     "activation_untrusted_path": "names the activation 'my_pkg.Act'.*is not imported",
-    "custom_remote_ref": f"from my-user/my-model-implementation as it is today.*code_revision=.*{'a' * 40}",
+    "custom_remote_ref": f"newest commit of my-user/my-model-implementation.*code_revision=.*{'a' * 40}",
     "router_3labels": "names the activation Sigmoid.*this one gives 3, so the default for several, Identity, is used",
 }
 

@@ -27,10 +27,11 @@ def keep(output: Path, given: Path, *, until: int) -> int:
 def _keep(output: Path, given: Path, until: int) -> None:
     import pyarrow.parquet  # noqa: F401 - its own files are no events
 
-    from pairchain_cli.commands.windows import windows
-    from pairchain_cli.outputs.outputs import keeping
-    from pairchain_cli.outputs.writing import OutputFormat
-    from pairchain_cli.rows.reading import Layout, open_rows
+    from pairchain_cli.outputs.formats import OutputFormat
+    from pairchain_cli.outputs.outputs import open_resumable
+    from pairchain_cli.rows.reading import open_rows
+    from pairchain_cli.rows.rows import Layout
+    from pairchain_cli.scoring.windows import windows
 
     events = 0
 
@@ -44,9 +45,9 @@ def _keep(output: Path, given: Path, until: int) -> None:
 
     with open_rows(given, Layout(("query", "document"))) as rows:
         sys.addaudithook(count)
-        with keeping(output, OutputFormat(output.suffix[1:]), "score", None, {}, resumes=True) as kept:
+        with open_resumable(output, OutputFormat(output.suffix[1:]), "score", None, {}, resumes=True) as kept:
             if kept.is_done:
-                kept.forget()
+                kept.clean_up()
                 return
             kept.begin(lambda: "a model", rows)
             for some in windows(rows.rows, 2):

@@ -15,9 +15,10 @@ from textwrap import dedent
 import importlib_metadata
 from warm import warm_python
 
-from pairchain import registry
+from pairchain import __version__, registry
 from pairchain.registry import Registry
-from pairchain.registry.discovery import HOOKS_GROUP, MODULES_GROUP
+from pairchain.registry.groups import GROUPS, MODULES, Group
+from pairchain.registry.installation import Installation
 
 # A module that scores an embedding by its sum.
 HEAD = """
@@ -48,6 +49,8 @@ def install(
     *,
     modules: Mapping[str, str] | None = None,
     hooks: Mapping[str, str] | None = None,
+    commands: Mapping[str, str] | None = None,
+    backends: Mapping[str, str] | None = None,
     requires: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> Path:
@@ -57,7 +60,7 @@ def install(
         site: Folder that is or will be on the path.
         distribution: Its name, as METADATA writes it.
         version: Its version.
-        modules, hooks: Entry points by name.
+        modules, hooks, commands, backends: Entry points by name.
         requires: Its requirements.
         files: Code by path, relative to ``site``.
     """
@@ -69,9 +72,9 @@ def install(
     lines = ["Metadata-Version: 2.4", f"Name: {distribution}", f"Version: {version}"]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     (info / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    groups = {MODULES_GROUP: modules or {}, HOOKS_GROUP: hooks or {}}
+    groups = dict(zip(GROUPS, (modules, hooks, commands, backends), strict=True))
     text = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in (points or {}).items())
         for group, points in groups.items()
     )
     (info / "entry_points.txt").write_text(text, encoding="utf-8")
@@ -87,13 +90,14 @@ def give_last_module(model: Path, type_name: str, **extra: str) -> None:
     file.write_text(json.dumps(entries), encoding="utf-8")
 
 
-def registry_of(*sites: Path, core_version: str | None = None, **environ: str) -> Registry:
+def registry_of(*sites: Path, group: Group = MODULES, core_version: str = __version__, **environ: str) -> Registry:
     """Return a registry that sees the plugins in ``sites`` and no others, and this environment."""
     importlib.invalidate_caches()
     paths = [os.fspath(site) for site in sites]
-    return Registry(
+    found = Installation(
         distributions=lambda: importlib_metadata.distributions(path=paths), environ=environ, core_version=core_version
     )
+    return Registry(group, found)
 
 
 @contextmanager

@@ -251,7 +251,7 @@ def test_a_class_that_is_no_module_is_refused_with_what_it_lacks(site: Path, mod
 
 def test_something_else_than_a_class_passed_in_is_refused(model: Path) -> None:
     resolver = Resolver(Source(str(model)), {"Head": "acme.Head"})  # type: ignore[dict-item]
-    with pytest.raises(InputError, match=r"module_classes\['Head'\] is 'acme\.Head', which is not a class"):
+    with pytest.raises(InputError, match=r"module_classes\['Head'\] is 'acme\.Head', not a class"):
         resolver.resolve("Head")
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pairchain import hooks
+from pairchain.backends import DEFAULT, check_backend
 from pairchain.chain.device import keep_in_float32, place
 from pairchain.engine.legacy import (
     INIT_NESTED,
@@ -22,18 +23,21 @@ from pairchain.engine.legacy import (
 )
 from pairchain.engine.scorer import Scorer
 from pairchain.errors import ChainError, InputError
-from pairchain.files.source import Source, open_source
+from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.format.saved_model import ModelConfig
 from pairchain.inputs.batch import BYTES, as_batch, checked_count
-from pairchain.inputs.prompts import known
-from pairchain.looking.pinning import Lock
+from pairchain.inputs.prompts import check_prompt_name
+from pairchain.opening import open_source
 from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
 from pairchain.persistence.model_card import model_card
 from pairchain.persistence.publish import push_folder
+from pairchain.persistence.request import LoadRequest
 from pairchain.persistence.save import CardWriter, save_chain
 from pairchain.trust import policies
+from pairchain.trust.lock import Lock
+from pairchain.trust.resolve import Resolver
 
 
 class CrossEncoder(OlderNames, Scorer):
@@ -61,7 +65,8 @@ class CrossEncoder(OlderNames, Scorer):
             ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
             with a warning if they differ.
         model_card_data: For the front matter of model cards, such as ``{"license": "mit"}``.
-        backend: What executes the model; only ``"torch"``.
+        backend: Name of the installed backend that loads and runs a `Transformer`; see `pairchain.backends`.
+            ``"torch"`` means ``"transformers"``.
         num_labels: Scores for each pair, for a new classification head.
         max_length: Longest input in tokens.
         activation_fn: Applied to the scores; None for the saved one, else Sigmoid for one label and Identity for more.
@@ -75,6 +80,7 @@ class CrossEncoder(OlderNames, Scorer):
 
     Raises:
         InputError: Neither a name nor modules are given, or an argument makes no sense.
+        UnknownNameError: No installed plugin provides the backend.
         SourceError: The model's files cannot be had.
         FormatError: The saved model is damaged or incomplete.
         ChainError: The modules make no chain that scores pairs.
@@ -109,7 +115,7 @@ class CrossEncoder(OlderNames, Scorer):
         config_kwargs: Mapping[str, Any] | None = None,
         tokenizer: Literal["as-published", "library"] | None = None,
         model_card_data: Mapping[str, Any] | None = None,
-        backend: Literal["torch"] = "torch",
+        backend: str = DEFAULT,
         num_labels: int | None = None,
         max_length: int | None = None,
         activation_fn: Activation | None = None,
@@ -120,8 +126,7 @@ class CrossEncoder(OlderNames, Scorer):
         prefix_cache: int = 0,
         allow_random_head: bool = False,
     ) -> None:
-        if backend != "torch":
-            raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
+        check_backend(backend)
         for name, value in (
             ("max_length", max_length),
             ("num_labels", num_labels),
@@ -139,6 +144,7 @@ class CrossEncoder(OlderNames, Scorer):
                 processor_kwargs=processor_kwargs,
                 config_kwargs=config_kwargs,
                 tokenizer=tokenizer,
+                backend="" if backend == DEFAULT else backend,
                 module_classes=module_classes,
             )
             loaded = LoadedModel(modules)
@@ -147,23 +153,24 @@ class CrossEncoder(OlderNames, Scorer):
         else:
             code_revision = code_revision or (model_kwargs or {}).get("code_revision")
             policy = policies.policy_of(trust_remote_code, allow_pickle, code_revision, lock)
-            loaded = load_model(
-                open_source(
-                    model_name_or_path,
-                    revision=revision or policy.locked_revision(model_name_or_path),
-                    token=token,
-                    cache_folder=cache_folder,
-                    local_files_only=local_files_only,
-                    subfolder=subfolder,
-                ),
-                policy,
-                module_classes=module_classes or {},
+            source = open_source(
+                model_name_or_path,
+                revision=revision or policy.locked_revision(model_name_or_path),
+                token=token,
+                cache_folder=cache_folder,
+                local_files_only=local_files_only,
+                subfolder=subfolder,
+            )
+            request = LoadRequest(
+                source,
+                Resolver(source, module_classes or {}),
                 model_kwargs=model_kwargs or {},
                 processor_kwargs=_with(processor_kwargs, "model_max_length", max_length),
                 config_kwargs=_with(config_kwargs, "num_labels", num_labels),
                 backend=backend,
                 tokenizer=tokenizer,
             )
+            loaded = load_model(request, policy)
             policy.warn_of_idle_revisions()
         try:
             super().__init__(loaded.modules, module_kwargs={entry.name: entry.kwargs for entry in loaded.entries})
@@ -189,7 +196,7 @@ class CrossEncoder(OlderNames, Scorer):
             saved_activation(loaded, self.declared_num_labels()) if activation_fn is None else activation_fn
         )
         if self.default_prompt_name is not None:
-            known(self.default_prompt_name, self.prompts, called="default prompt")
+            check_prompt_name(self.default_prompt_name, self.prompts, title="default prompt")
         self._check_num_labels(num_labels)
         if self.source is None and max_length is not None:
             self.max_seq_length = max_length

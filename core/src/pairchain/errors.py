@@ -20,9 +20,13 @@ class PairchainError(Exception):
         what: What was asked and what was found instead, in one or two sentences.
         where: The file, key, distribution or module it concerns; empty when ``what`` already says so.
         next_step: What the reader can do about it; empty when nothing can be done.
+        argument: The keyword argument that it concerns, such as ``batch_size``, or that would allow what it refuses,
+            such as ``allow_pickle``; empty if there is none.
     """
 
-    def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+    argument: str = ""
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "", argument: str = "") -> None:
         what, where, next_step = (set_off(readable(text)) for text in (what, where, next_step))
         lines = [what]
         if where:
@@ -33,6 +37,8 @@ class PairchainError(Exception):
         self.what = what
         self.where = where
         self.next_step = next_step
+        if argument:
+            self.argument = argument
 
     def __reduce__(self) -> tuple[Any, ...]:
         # what a worker process raises reaches its caller with all that it says
@@ -47,20 +53,32 @@ def _rebuilt(cls: type[PairchainError], args: tuple[Any, ...], state: dict[str, 
 
 
 class PairchainWarning(UserWarning):
-    """Something that works, but perhaps not as its user believes."""
+    """Something that works, but perhaps not as you expect.
+
+    Attributes:
+        argument: The keyword argument that decides about it, such as ``tokenizer``; empty if there is none.
+    """
+
+    argument: str = ""
+
+
+class OutOfMemoryWarning(PairchainWarning):
+    """A batch did not fit into the device's memory, so the rest runs in smaller batches."""
+
+    argument = "tokens_per_batch"
 
 
 # What collects the warnings of this thread; None shows them.
-_collected: ContextVar[list[str] | None] = ContextVar("pairchain_collected_warnings", default=None)
+_collected: ContextVar[list[PairchainWarning] | None] = ContextVar("pairchain_collected_warnings", default=None)
 
 
 @contextmanager
-def collected_warnings() -> Iterator[list[str]]:
+def collected_warnings() -> Iterator[list[PairchainWarning]]:
     """Yield a list that gets what `warn` is told in this thread until the block ends; none of it is shown.
 
     ``warnings.catch_warnings`` would change what every other thread shows, perhaps for good.
     """
-    collected: list[str] = []
+    collected: list[PairchainWarning] = []
     token = _collected.set(collected)
     try:
         yield collected
@@ -68,10 +86,13 @@ def collected_warnings() -> Iterator[list[str]]:
         _collected.reset(token)
 
 
-def warn(message: str) -> None:
+def warn(message: str, category: type[PairchainWarning] = PairchainWarning, *, argument: str = "") -> None:
     """Warn of ``message`` at the line that called into pairchain or one of its plugins, from however deep inside."""
+    warning = category(set_off(readable(message)))
+    if argument:
+        warning.argument = argument
     if (collected := _collected.get()) is not None:
-        collected.append(message)
+        collected.append(warning)
         return
     frame: FrameType | None = sys._getframe()
     caller = frame
@@ -81,8 +102,8 @@ def warn(message: str) -> None:
         frame = frame.f_back
     assert caller is not None
     warnings.warn_explicit(
-        set_off(readable(message)),
-        PairchainWarning,
+        warning,
+        category,
         caller.f_code.co_filename,
         caller.f_lineno,
         module=caller.f_globals.get("__name__"),
@@ -101,17 +122,25 @@ class InputError(PairchainError, ValueError):
         index: Which input it is about, if it is about one. An input module counts in its batch; by the time the error
             reaches the caller of ``predict``, it counts in all that was passed in.
         element: Which element of that pair, 0 or 1, if it is about one.
+        fault: What is wrong with the input, without its position.
     """
 
     index: int | None
     element: int | None
 
     def __init__(
-        self, what: str, *, where: str = "", next_step: str = "", index: int | None = None, element: int | None = None
+        self,
+        what: str,
+        *,
+        where: str = "",
+        next_step: str = "",
+        argument: str = "",
+        index: int | None = None,
+        element: int | None = None,
     ) -> None:
-        super().__init__(what, where=where, next_step=next_step)
+        super().__init__(what, where=where, next_step=next_step, argument=argument)
         self.index = self.element = None
-        self._unplaced = what
+        self.fault = self.what
         if index is not None:
             self.place(index, element)
 
@@ -125,8 +154,8 @@ class InputError(PairchainError, ValueError):
         self.index = index
         self.element = self.element if element is None else element
         named = f"input {index}" if self.element is None else f"input {index}, element {self.element}"
-        joint = " " if self._unplaced.startswith(_VERBS) else ": "
-        PairchainError.__init__(self, f"{named}{joint}{self._unplaced}", where=self.where, next_step=self.next_step)
+        joint = " " if self.fault.startswith(_VERBS) else ": "
+        PairchainError.__init__(self, f"{named}{joint}{self.fault}", where=self.where, next_step=self.next_step)
 
 
 class PreprocessingError(PairchainError, RuntimeError):
@@ -148,6 +177,8 @@ class RandomWeightsError(ChainError):
         weights: Their names.
     """
 
+    argument = "allow_random_head"
+
     def __init__(self, what: str, *, weights: tuple[str, ...], next_step: str = "") -> None:
         super().__init__(what, next_step=next_step)
         self.weights = weights
@@ -159,6 +190,8 @@ class NonFiniteScoresError(PairchainError, ArithmeticError):
     Attributes:
         indices: Positions of the pairs concerned, in the order they were passed in.
     """
+
+    argument = "allow_non_finite"
 
     def __init__(self, what: str, *, indices: tuple[int, ...], next_step: str = "") -> None:
         super().__init__(what, next_step=next_step)
@@ -222,7 +255,9 @@ class UnsafePathError(FormatError):
 
 
 class PickleRefusedError(FormatError):
-    """Weights come as a pickle, which can run code when read, and nobody allowed that."""
+    """Weights come as a pickle, which can run code when it is read; you did not allow that."""
+
+    argument = "allow_pickle"
 
 
 class SourceError(PairchainError, OSError):
@@ -236,6 +271,8 @@ class SourceNotFoundError(SourceError):
 class RevisionNotFoundError(SourceError):
     """The repository has no such branch, tag or commit."""
 
+    argument = "revision"
+
 
 class AccessDeniedError(SourceError):
     """The repository is private or gated, and the token does not open it."""
@@ -245,8 +282,8 @@ class MissingPackageError(PairchainError, ImportError):
     """A package that this needs, and that is not always needed, is not installed."""
 
 
-class UnknownTypeError(PairchainError, LookupError):
-    """Nobody provides a module of this type.
+class UnknownNameError(PairchainError, LookupError):
+    """No installed plugin provides this type, command or backend.
 
     Attributes:
         claimed: The distribution that the model's files claim to provide it, which pairchain does not know; or empty.
@@ -255,6 +292,10 @@ class UnknownTypeError(PairchainError, LookupError):
     def __init__(self, what: str, *, where: str = "", next_step: str = "", claimed: str = "") -> None:
         super().__init__(what, where=where, next_step=next_step)
         self.claimed = claimed
+
+
+class UnknownTypeError(UnknownNameError):
+    """No installed plugin provides a module of this type."""
 
 
 class TrustRequiredError(PairchainError, PermissionError):

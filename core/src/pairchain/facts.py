@@ -1,15 +1,16 @@
-"""What the files of a module tell of it before it is imported, and what that means for a chain of such modules."""
+"""What the files of a module tell before it is imported, and what that means for a chain of such modules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pairchain.errors import ChainError, PairchainError
 from pairchain.format.foreign_settings import ForeignSettings
+from pairchain.format.saved_model import ModuleEntry
 
 SCORES = "scores"
-# What a model may take from elsewhere, in `Facts.elsewhere`.
+# Keys of `Facts.elsewhere`.
 ADAPTED = "the model it adapts"
 TOKENIZER = "its tokenizer"
 AUDIO_TOKENIZER = "its audio tokenizer"
@@ -20,14 +21,19 @@ class Facts:
     """What the files of a module tell.
 
     Attributes:
-        reads: Features it needs; None if they do not tell.
-        writes: Features it adds; likewise.
-        labels: Scores it writes for each pair, if it writes any and they tell.
-        summary: What it is in a few words, such as ``BertForSequenceClassification (bert)``.
-        elsewhere: Other folders or repositories that it takes files from, by what they are for.
+        reads: Features that it needs; None if the files do not tell.
+        writes: Features that it adds; None if the files do not tell.
+        labels: Scores that it writes for each pair; None if it writes none, or the files do not tell.
+        summary: A description in a few words, such as ``BertForSequenceClassification (bert)``.
+        elsewhere: Other folders or repositories that it takes files from, by their purpose.
         runs_code: Whether it cannot be loaded without code that its settings name.
-        faults: Why it cannot be loaded, as the errors that loading raises.
+        faults: The errors that loading it would raise.
         settings: Settings of its files that reach other libraries, programs or repositories.
+        backends: For a module that backends load, each installed one by name, with why it cannot load this module's
+            model; empty if it can. See `pairchain.backends`.
+        config_file: The file that holds its configuration; empty for ``config.json``.
+        entries: The modules inside it; the path of each is relative to the module's folder.
+        routes: The rows that those modules form, by name; each lists paths of `entries`.
     """
 
     reads: frozenset[str] | None = None
@@ -38,32 +44,107 @@ class Facts:
     runs_code: bool = False
     faults: Sequence[PairchainError] = ()
     settings: Sequence[ForeignSettings] = ()
+    backends: Mapping[str, str] = field(default_factory=dict)
+    config_file: str = ""
+    entries: Sequence[ModuleEntry] = ()
+    routes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 UNKNOWN = Facts()
 
 
-def facts_of_chain(modules: Iterable[tuple[str, Facts]]) -> Facts:
-    """Return what ``modules`` in a row, each with its name, tell together.
+@dataclass(frozen=True)
+class Flow:
+    """The features that modules in a row take and add.
 
-    A feature that is read before it is written is a fault; what follows a module that does not tell is not guessed at.
+    Attributes:
+        reads: Features that must exist before the first module.
+        writes: Features that exist after the last; None if a module does not say what it adds.
+        unmet: An error for each module that reads a feature that no module before it writes.
+    """
+
+    reads: frozenset[str]
+    writes: frozenset[str] | None
+    unmet: Sequence[ChainError] = ()
+
+    @property
+    def faults(self) -> list[ChainError]:
+        """Why the modules, taken as a whole chain, cannot score pairs."""
+        if self.unmet or self.writes is None or SCORES in self.writes:
+            return list(self.unmet)
+        return [
+            ChainError(
+                f"nothing in this chain writes {SCORES!r}; it writes {', '.join(sorted(self.writes))}.",
+                next_step="end it with a module that does, such as Dense(…, module_output_name='scores').",
+            )
+        ]
+
+
+def flow_of(modules: Iterable[tuple[str, Collection[str] | None, Collection[str] | None]]) -> Flow:
+    """Return the flow through ``modules``: the label of each, the features that it reads, and those that it writes.
+
+    None stands for a module that does not say. What a module writes is unknown from the first that does not say so.
+
+    Raises:
+        ChainError: A module writes something that is not a feature's name.
     """
     needed: set[str] = set()
     written: set[str] = set()
-    labels = None
-    faults: list[PairchainError] = []
-    for name, facts in modules:
-        reads = facts.reads or frozenset()
-        if written and (absent := sorted(reads - written)):
-            faults.append(
+    unmet: list[ChainError] = []
+    for label, reads, writes in modules:
+        if absent := set(reads or ()) - written:
+            needed |= absent
+            unmet.append(
                 ChainError(
-                    f"{name} reads {', '.join(map(repr, absent))}, which no module before it writes; written so far: "
-                    f"{', '.join(sorted(written))}."
+                    f"{label} reads {', '.join(map(repr, sorted(absent)))}, which no module before it writes; written "
+                    f"so far: {', '.join(sorted(written)) or 'nothing'}.",
+                    next_step="put a module that writes it before, or let this one read another feature.",
                 )
             )
-        needed |= reads - written
-        if facts.writes is None:
-            return Facts(frozenset(needed), None, None, faults=faults)
-        written |= facts.writes
-        labels = facts.labels if SCORES in facts.writes else labels
-    return Facts(frozenset(needed), frozenset(written), labels, faults=faults)
+        if writes is None:
+            return Flow(frozenset(needed), None, unmet)
+        if unnamed := [feature for feature in writes if not isinstance(feature, str)]:
+            raise ChainError(f"{label} writes {unnamed[0]!r}, which is not a feature's name.")
+        written |= set(writes)
+    return Flow(frozenset(needed), frozenset(written), unmet)
+
+
+def facts_of_chain(modules: Iterable[tuple[str, Facts]]) -> Facts:
+    """Return what ``modules`` in a row, each with its label, tell together; their flow's faults included."""
+    row = list(modules)
+    flow = flow_of((label, facts.reads, facts.writes) for label, facts in row)
+    return Facts(flow.reads, flow.writes, _labels_of_row([facts for _, facts in row]), faults=flow.faults)
+
+
+def facts_of_routes(routes: Mapping[str, Sequence[Facts]]) -> Facts:
+    """Return what a module tells that sends each input through one of ``routes``, each a row of modules."""
+    flows = [flow_of(("", facts.reads, facts.writes) for facts in row) for row in routes.values()]
+    written = [flow.writes for flow in flows if flow.writes is not None]
+    faults: list[PairchainError] = []
+    labels = None
+    try:
+        labels = labels_of_routes({name: _labels_of_row(row) for name, row in routes.items()})
+    except ChainError as error:
+        faults.append(error)
+    return Facts(
+        frozenset().union(*(flow.reads for flow in flows)),
+        frozenset.intersection(*written) if written and len(written) == len(flows) else None,
+        labels,
+        faults=faults,
+    )
+
+
+def labels_of_routes(labels: Mapping[str, int | None]) -> int | None:
+    """Return how many scores a pair gets, given how many each route writes; None if one does not say.
+
+    Raises:
+        ChainError: The routes differ.
+    """
+    if len(told := {count for count in labels.values() if count is not None}) > 1:
+        raise ChainError(f"the routes of a Router give a pair different numbers of scores: {dict(labels)}.")
+    return told.pop() if told and None not in labels.values() else None
+
+
+def _labels_of_row(row: Sequence[Facts]) -> int | None:
+    last = next((facts for facts in reversed(row) if facts.writes is None or SCORES in facts.writes), UNKNOWN)
+    return last.labels

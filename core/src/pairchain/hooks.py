@@ -10,13 +10,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
 from pairchain.errors import PluginConflictError, PluginError, warn
 from pairchain.registry import Registry, default
-from pairchain.registry.discovery import DISABLE_VARIABLE, Found
+from pairchain.registry.discovery import Found
+from pairchain.registry.groups import HOOKS_GROUP
+from pairchain.registry.installation import DISABLE_VARIABLE, Installation
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -24,21 +26,41 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from pairchain.chain.chain import ModuleChain
     from pairchain.facts import Facts
     from pairchain.files.source import Source
-    from pairchain.persistence.load import LoadRequest
 
 PROJECT = "pairchain"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
+class ChainRequest(Protocol):
+    """What `Specification.pairchain_default_chain` is asked with: a checkpoint that is being loaded, and how."""
+
+    @property
+    def source(self) -> Source:
+        """The checkpoint's files."""
+
+    @property
+    def processor_kwargs(self) -> Mapping[str, Any]:
+        """The arguments that the caller passed for the tokenizer or processor."""
+
+    @property
+    def tokenizer(self) -> str | None:
+        """Whose tokenizer is meant: that of the "author", or of the "library"; None for the default."""
+
+    def keywords(self, path: str = "") -> dict[str, Any]:
+        """Return the keywords for the ``load`` of a module whose files are in the folder ``path``."""
+
+    def resolve(self, type_name: str) -> Any:
+        """Return the class of a module type, as one that ``modules.json`` names is found."""
+
+
 class Specification:
     """What plugins may answer."""
 
     @hookspec
-    def pairchain_default_chain(self, request: LoadRequest) -> list[nn.Module] | None:
+    def pairchain_default_chain(self, request: ChainRequest) -> list[nn.Module] | None:
         """Return the modules for a checkpoint that has no ``modules.json``, or None if it is not yours to load."""
 
     @hookspec
@@ -79,11 +101,15 @@ class Specification:
         """Return how another library scores ``pairs``, beside how pairchain does."""
 
     @hookspec
-    def pairchain_chain_loaded(self, chain: ModuleChain) -> None:
+    def pairchain_trace(self, model: Any, inputs: Any, options: Mapping[str, Any]) -> Any:
+        """Return a record of what ``model.predict(inputs, **options)`` does, with its scores; see `Scorer.trace`."""
+
+    @hookspec
+    def pairchain_chain_loaded(self, chain: nn.Sequential) -> None:
         """A chain was loaded and stands."""
 
     @hookspec
-    def pairchain_chain_saved(self, chain: ModuleChain, path: os.PathLike[str]) -> None:
+    def pairchain_chain_saved(self, chain: nn.Sequential, path: os.PathLike[str]) -> None:
         """A chain was saved in ``path``."""
 
 
@@ -107,18 +133,20 @@ class Answer:
 
 def manager(registry: Registry = default) -> pluggy.PluginManager:
     """Return the hook implementations of every installed plugin that loads; the others are warned about once."""
-    return _manager(registry, tuple(found for found in registry.find_hooks() if registry.blocked(found) is None))
+    installation = registry.installation
+    announced = (found for found in installation.find(HOOKS_GROUP) if not registry.blocked(found))
+    return _manager(installation, tuple(announced))
 
 
 @cache
-def _manager(registry: Registry, announced: tuple[Found, ...]) -> pluggy.PluginManager:
+def _manager(installation: Installation, announced: tuple[Found, ...]) -> pluggy.PluginManager:
     hooks = pluggy.PluginManager(PROJECT)
     hooks.add_hookspecs(Specification)
     for found in announced:
         if hooks.has_plugin(_plugin_name(found)):  # announced twice
             continue
         try:
-            _add(found, hooks, registry)
+            _add(found, hooks, installation)
         except PluginError as error:
             warn(f"the hooks of {found.distribution} {found.version} are left out: {error}")
     return hooks
@@ -132,13 +160,13 @@ def check_hooks(found: Found, registry: Registry = default) -> None:
     """
     hooks = pluggy.PluginManager(PROJECT)
     hooks.add_hookspecs(Specification)
-    _add(found, hooks, registry)
+    _add(found, hooks, registry.installation)
 
 
-def _add(found: Found, hooks: pluggy.PluginManager, registry: Registry) -> None:
+def _add(found: Found, hooks: pluggy.PluginManager, installation: Installation) -> None:
     """Add ``found`` to ``hooks``, or raise a PluginError and leave them as they were."""
     name = _plugin_name(found)
-    plugin = registry.load_found(found)
+    plugin = installation.load(found)
     try:
         hooks.register(plugin, name=name)
         hooks.check_pending()
@@ -162,10 +190,12 @@ def who_answers(hook: str, registry: Registry = default) -> frozenset[str]:
     return frozenset(implementation.plugin_name.partition(":")[0] for implementation in implementations)
 
 
-def ask(hook: str, *, registry: Registry = default, **arguments: Any) -> list[Answer]:
-    """Return what each plugin answered to ``hook``, those that answered None left out, in the order of their names."""
+def ask(hook: str, *, registry: Registry = default, distribution: str = "", **arguments: Any) -> list[Answer]:
+    """Return the plugins' answers to ``hook``, without None, sorted by plugin; ``distribution`` limits them to one."""
     hooks = manager(registry)
     names = sorted(name for name, _ in hooks.list_name_plugin() if name)
+    if distribution:
+        names = [name for name in names if name.partition(":")[0] == distribution]
     answers = (Answer(name, _call(hooks, hook, name, arguments)) for name in names)
     return [answer for answer in answers if answer.value is not None]
 

@@ -119,10 +119,10 @@ def test_a_person_reads_the_same(python: Path) -> None:
     ended = run("plugins", "doctor", python=python, PAIRCHAIN_PLUGINS="acme-raise,acme-loud,acme-unknown")
     assert ended.status == 1
     assert "acme-raise 1.0: broken\n    - the plugin 'acme_raise.Head' failed to import" in ended.out
-    assert "acme-hang 1.0: disabled\n    left out by PAIRCHAIN_PLUGINS\n" in ended.out
+    assert "acme-hang 1.0: disabled\n    disabled by PAIRCHAIN_PLUGINS\n" in ended.out
     assert "acme-loud 1.0: ok in " in ended.out
     assert "importing acme-raise" in ended.err
-    assert "names 'acme-unknown', which is no installed plugin" in ended.err
+    assert "names 'acme-unknown', which is not an installed plugin" in ended.err
 
 
 def test_one_that_is_left_out_is_not_imported(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_a_page_draws_each_route(golden: Path) -> None:
 def test_one_output_at_a_time(pooled: Path) -> None:
     ended = run("inspect", pooled, "--json", "--mermaid")
     assert (ended.status, ended.out) == (2, "")
-    assert "choose one" in ended.err
+    assert "give only one" in ended.err
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_a_model_that_is_as_it_was_locked_verifies(pooled: Path, tmp_path: Path)
     assert "in pairchain.lock.json" in locked.err
     verified = run("verify", pooled, folder=tmp_path)
     assert (verified.status, verified.out) == (0, "")
-    assert verified.err.startswith("it is what was locked: ")
+    assert verified.err.startswith("the model matches its lock: ")
     quiet = run("--quiet", "verify", pooled, folder=tmp_path)
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
 
@@ -211,7 +211,7 @@ def test_every_difference_is_told(pooled: Path, tmp_path: Path) -> None:
         assert (ended.status, ended.out) == (1, "")
         for line in (
             "1_Pooling/config.json changed",
-            "2_Dense/config.json is in the lock, and is not here",
+            "2_Dense/config.json is in the lock, but missing",
             "new.json is not in",
         ):
             assert line in ended.err

@@ -128,7 +128,7 @@ def test_nothing_is_overwritten(kind: str, there: str, tmp_path: Path) -> None:
     before = files_in(tmp_path)
     ended = run("new", kind, "acme-head", folder=tmp_path)
     assert (ended.status, ended.out) == (1, "")
-    assert "is there already, and nothing is overwritten" in ended.err
+    assert "already exists, and is not overwritten" in ended.err
     assert files_in(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
@@ -203,4 +203,4 @@ def test_a_type_that_an_installed_plugin_provides_is_refused_with_its_name(tmp_p
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     ended = run("new", "plugin", "acme-head", "--folder", tmp_path / "nowhere")
     assert ended.status == 1
-    assert "is no folder" in ended.err
+    assert "is not a folder" in ended.err

@@ -41,7 +41,7 @@ def test_list_says_what_is_wrong_with_which_plugin_and_what_to_do(tmp_path: Path
     heads(tmp_path, "old-tail", modules={"Tail": "old_tail:Head"}, requires=["pairchain-core<0.0.1"])
     install(tmp_path, "gone", modules={"Gone": "gone_away:Head"})
     out = run("plugins", "list", sites=[tmp_path]).out
-    assert "- the type 'Head' is claimed by zeta-heads 2.5 too, so nobody gets it." in out
+    assert "- the type 'Head' is claimed by zeta-heads 2.5 too, so neither gets it." in out
     assert "next: uninstall one, or name the one to leave out in PAIRCHAIN_DISABLE_PLUGINS." in out
     assert "needs pairchain-core<0.0.1, but pairchain-core is" in out
     assert "no module is called 'gone_away'" in out
@@ -51,8 +51,10 @@ def test_list_says_what_is_wrong_with_which_plugin_and_what_to_do(tmp_path: Path
 def test_list_names_the_variable_that_leaves_a_plugin_out_and_warns_of_one_that_names_none(tmp_path: Path) -> None:
     heads(tmp_path, "acme-heads")
     ended = run("plugins", "list", sites=[tmp_path], PAIRCHAIN_DISABLE_PLUGINS="acme-heads,acme-haeds")
-    assert "left out by PAIRCHAIN_DISABLE_PLUGINS" in ended.out
-    assert ended.err.startswith("warning: PAIRCHAIN_DISABLE_PLUGINS names 'acme-haeds', which is no installed plugin")
+    assert "disabled by PAIRCHAIN_DISABLE_PLUGINS" in ended.out
+    assert ended.err.startswith(
+        "warning: PAIRCHAIN_DISABLE_PLUGINS names 'acme-haeds', which is not an installed plugin"
+    )
     assert "did you mean 'acme-heads'?" in ended.err
     assert run("--quiet", "plugins", "list", sites=[tmp_path], PAIRCHAIN_DISABLE_PLUGINS="acme-haeds").err == ""
 

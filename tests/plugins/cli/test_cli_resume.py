@@ -144,7 +144,7 @@ def test_another_input_than_the_one_that_was_scored_is_refused(cut: tuple[Path, 
     given.write_text(given.read_text().replace("monkey", "gorilla"))
     changed = run("score", MODEL, given, "-o", output, "--resume")
     assert changed.code == 1
-    assert "are not those that are scored already" in changed.err
+    assert "are not the ones already scored" in changed.err
     given.write_text(json_lines(some_pairs(3)))
     shorter = run("score", MODEL, given, "-o", output, "--resume")
     assert "has 3 rows" in shorter.err
@@ -182,7 +182,7 @@ def test_an_output_that_something_else_changed_is_refused(cut: tuple[Path, Path]
     part.write_text(part.read_text().replace("0.", "1.", 1))
     changed = run("score", MODEL, given, "-o", output, "--resume")
     assert changed.code == 1
-    assert "is not as it was left" in changed.err
+    assert "changed by another program" in changed.err
     part.unlink()
     assert "is gone" in run("score", MODEL, given, "-o", output, "--resume").err
 
@@ -194,7 +194,7 @@ def test_resume_begins_where_there_is_nothing_yet_and_refuses_what_is_whole(tmp_
     written = output.read_text()
     again = run("score", MODEL, given, "-o", output, "--resume")
     assert again.code == 1
-    assert "is there already" in again.err
+    assert "already exists" in again.err
     assert output.read_text() == written
 
 

@@ -103,7 +103,7 @@ def test_parquet_goes_in_and_out_with_its_types(tmp_path: Path) -> None:
     assert table.schema == schema.append(pyarrow.field("score", pyarrow.float32()))
     assert table.drop_columns("score").to_pylist() == rows
     refused = run("score", MODEL, tmp_path / "pairs.parquet")
-    assert "pairs.parquet, row 1, column 'raw': it holds bytes" in refused.err
+    assert "pairs.parquet, row 1, column 'raw': contains bytes" in refused.err
 
 
 @pytest.mark.slow
@@ -148,29 +148,29 @@ def test_of_several_scores_csv_makes_columns_and_jsonl_a_list(tmp_path: Path) ->
     soft = run("score", SEVERAL, "--activation", "softmax", stdin=given).rows
     assert [sum(row["score"]) for row in soft] == pytest.approx([1.0, 1.0])
     refused = run("score", MODEL, "--activation", "softmax", stdin=given)
-    assert "gives one score a pair" in refused.err
+    assert "softmax" in refused.err
 
 
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("a.jsonl", '{"query": "q", "document": "d"}\n\n{"query": "q", "docu\n', "a.jsonl, line 3: it is not JSON"),
-        ("a.jsonl", '{"query": "q", "document": 5}\n', "a.jsonl, line 1, column 'document': it is 5, which is no text"),
-        ("a.jsonl", '{"query": null, "document": "d"}\n', "a.jsonl, line 1, column 'query': it is empty"),
+        ("a.jsonl", '{"query": "q", "document": "d"}\n\n{"query": "q", "docu\n', "a.jsonl, line 3: not valid JSON"),
+        ("a.jsonl", '{"query": "q", "document": 5}\n', "a.jsonl, line 1, column 'document': is 5 (int)"),
+        ("a.jsonl", '{"query": null, "document": "d"}\n', "a.jsonl, line 1, column 'query': is empty"),
         ("a.jsonl", '{"query": "q", "text": "d"}\n', "a.jsonl, line 1: there is no column 'document'"),
         (
             "a.jsonl",
             '{"query": "\\ud800", "document": "d"}\n',
-            "a.jsonl, line 1, column 'query': it holds half of a letter",
+            "a.jsonl, line 1, column 'query': contains an unpaired surrogate",
         ),
-        ("a.jsonl", '["q", "d"]\n', "a.jsonl, line 1: it holds a list, not an object"),
-        ("a.csv", 'query,document\nq,"two\nlines"\nq\n', "a.csv, line 4: it has 1 field, and the head names 2"),
-        ("a.csv", 'query,document\nq,d\nq,"open\nq,d\n', "a.csv, line 3: a quote that is opened there is never closed"),
+        ("a.jsonl", '["q", "d"]\n', "a.jsonl, line 1: expected an object, found a list"),
+        ("a.csv", 'query,document\nq,"two\nlines"\nq\n', "a.csv, line 4: found 1 field, but the header has 2"),
+        ("a.csv", 'query,document\nq,d\nq,"open\nq,d\n', "a.csv, line 3: a quote opened on this line is never closed"),
         ("a.csv", "query,text\nq,d\n", "a.csv: there is no column 'document'; its columns are 'query', 'text'"),
         ("a.csv", "query,query\n", "a.csv: two columns are named 'query'"),
-        ("a.txt", "q\td\nno tab\n", "a.txt, line 2: it has 1 field between tabs, not 2"),
+        ("a.txt", "q\td\nno tab\n", "a.txt, line 2: found 1 tab-separated field, expected 2"),
         ("a.parquet", "no parquet", "a.parquet cannot be read as parquet"),
-        ("a.xlsx", "", "does not say how its rows are written"),
+        ("a.xlsx", "", "cannot tell the format"),
     ],
 )
 def test_a_bad_row_is_told_by_file_line_and_column(tmp_path: Path, name: str, text: str, told: str) -> None:
@@ -183,7 +183,7 @@ def test_a_bad_row_is_told_by_file_line_and_column(tmp_path: Path, name: str, te
 
 def test_bytes_that_are_no_text_are_told_by_line(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"q\td\nq\tZ\xfcrich\n")
-    assert "a.txt, line 2: byte 4 of the line, 0xfc, is no UTF-8" in run("score", MODEL, tmp_path / "a.txt").err
+    assert "a.txt, line 2: byte 4 of the line, 0xfc, is not UTF-8" in run("score", MODEL, tmp_path / "a.txt").err
     (tmp_path / "b.csv").write_text("query,document\n", encoding="utf-16")
     assert "iconv -f UTF-16LE -t UTF-8" in run("score", MODEL, tmp_path / "b.csv").err
 
@@ -198,7 +198,7 @@ def test_what_the_model_does_not_take_is_told_by_line(tmp_path: Path) -> None:
 def test_a_score_never_takes_the_place_of_a_column(tmp_path: Path) -> None:
     given = json_lines({**row, "score": 3} for row in some_pairs(2))
     failed = run("score", MODEL, stdin=given)
-    assert "stdin, line 1, column 'score': the input has this column already" in failed.err
+    assert "stdin, line 1, column 'score': the input already has this column" in failed.err
     assert {"score", "again"} <= run("score", MODEL, "--score-column", "again", stdin=given).rows[0].keys()
 
 
@@ -217,7 +217,7 @@ def test_a_long_line_is_scored_and_an_endless_one_is_refused(tmp_path: Path) -> 
     with (tmp_path / "endless.jsonl").open("wb") as file:
         file.write(b"{")
         file.truncate(2**26 + 9)
-    assert "line 1: it is longer than 64 MiB" in run("score", MODEL, tmp_path / "endless.jsonl").err
+    assert "line 1: longer than 64 MiB" in run("score", MODEL, tmp_path / "endless.jsonl").err
 
 
 @pytest.mark.slow

@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pairchain.errors import PairchainError
-from pairchain_cli.commands.windows import windows
-from pairchain_cli.outputs.outputs import keeping
-from pairchain_cli.outputs.writing import OutputFormat
-from pairchain_cli.rows.reading import Layout, open_rows
+from pairchain_cli.outputs.formats import OutputFormat
+from pairchain_cli.outputs.outputs import open_resumable
+from pairchain_cli.rows.reading import open_rows
+from pairchain_cli.rows.rows import Layout
+from pairchain_cli.scoring.windows import windows
 
 ENDINGS = ("jsonl", "csv", "parquet")
 ROWS = 7
@@ -35,9 +36,9 @@ def keep(output: Path, given: Path, *, resumes: bool = True, until: int = ROWS) 
     with open_rows(str(given), Layout(("query", "document"))) as rows:
         options = {"--max-length": None}
         written_as = OutputFormat(output.suffix[1:])
-        with keeping(str(output), written_as, "score", rows.schema, options, resumes=resumes) as kept:
+        with open_resumable(str(output), written_as, "score", rows.schema, options, resumes=resumes) as kept:
             if kept.is_done:
-                kept.forget()
+                kept.clean_up()
                 return
             kept.begin(lambda: "a model", rows)
             for some in windows(rows.rows, 2):
@@ -105,7 +106,7 @@ def test_a_link_at_a_foreseen_name_is_never_written_through(
     if (said := refusal(output, given, resumes=resumes)) is None:
         assert not planted.exists()
     else:
-        assert f"{planted} is in the way: it is a link" in said
+        assert f"cannot use {planted}: it is a link" in said
     assert {path: path.read_bytes() for path in (mine.iterdir() if mine.is_dir() else [mine])} == before
 
 
@@ -155,7 +156,7 @@ def test_files_of_the_user_in_a_folder_of_that_name_stay(tmp_path: Path) -> None
     part_of(output).mkdir()
     for name in ("notes.md", "000000.parquet"):
         (part_of(output) / name).write_text("mine")
-    with pytest.raises(PairchainError, match=r"it holds 'notes\.md'"):
+    with pytest.raises(PairchainError, match=r"it contains 'notes\.md'"):
         keep(output, given)
     assert {path.name: path.read_text() for path in part_of(output).iterdir()} == {
         "notes.md": "mine",
@@ -259,7 +260,7 @@ def test_what_is_no_journal_is_said_to_be_none(tmp_path: Path, text: bytes) -> N
     journal_of(output).write_bytes(text)
     before = part_of(output).read_bytes()
     for resumes in (True, False):
-        with pytest.raises(PairchainError, match=r"(?s)does not say how far the output is.*remove .*begin again"):
+        with pytest.raises(PairchainError, match=r"(?s)cannot be used to resume.*remove .*start from the beginning"):
             keep(output, given, resumes=resumes)
     assert part_of(output).read_bytes() == before
 
@@ -271,7 +272,7 @@ def test_the_command_ends_with_one_line_for_a_tampered_journal(tmp_path: Path) -
     ended = run("score", MODEL, given, "-o", output, "--resume")
     assert ended.code == 1
     assert ended.err.startswith("error: ")
-    assert "does not say how far the output is" in ended.err
+    assert "cannot be used to resume" in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -288,7 +289,7 @@ def test_fewer_rows_than_are_written_are_not_believed(tmp_path: Path, ending: st
     shutil.rmtree(output.parent)
     shutil.copytree(first.parent, output.parent)
     journal_of(output).write_text(json.dumps({**earlier, "part": later["part"]}))
-    with pytest.raises(PairchainError, match=r"is not as it was left|does not say how far"):
+    with pytest.raises(PairchainError, match=r"changed by another program|cannot be used to resume"):
         keep(output, given)
 
 

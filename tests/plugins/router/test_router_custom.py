@@ -74,7 +74,7 @@ def test_code_of_another_repository_keeps_to_its_revision(hub: HubServer, tmp_pa
     pinned = save_router(tmp_path / "pinned", far, files, far_head={"code_revision": commit})
     assert both(load(pinned)) == times(2, 3)
     assert both(load(pinned, code_revision={name: "main"})) == times(2, 5)
-    with pytest.warns(PairchainWarning, match=f"code is taken from {name} as it is today"):
+    with pytest.warns(PairchainWarning, match=f"code from the newest commit of {name}"):
         assert both(load(save_router(tmp_path / "moving", far, files))) == times(2, 5)
 
 

@@ -208,7 +208,7 @@ def test_too_little_memory_for_a_route_that_only_preprocesses_halves_its_batches
     rules = {(None, "image"): "other"}
     model = model_of({"plain": list(plain), "other": [Noting(), Crowded(7.0)]}, route_mappings=rules)
 
-    with pytest.warns(UserWarning, match="ran out of memory with 32 pairs at once"):
+    with pytest.warns(UserWarning, match="a batch of 32 pairs"):
         scores = model.predict([*[(PICTURE, "b")] * 40, *PAIRS])
 
     np.testing.assert_allclose(scores, [*[7] * 40, *plain.predict(PAIRS)], **EXACT)

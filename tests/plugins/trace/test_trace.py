@@ -13,10 +13,10 @@ import torch
 from golden_calls import decoded, loaded, recorded
 from letters import PAIRS, Difference, Letters, letters_model
 
-from pairchain import CrossEncoder
-from pairchain.engine.encoding import Encoded
-from pairchain.errors import InputError, NonFiniteScoresError, UnknownKeywordError
-from pairchain.trace import ModuleSummary, Trace
+from pairchain import CrossEncoder, Encoded
+from pairchain.errors import InputError, MissingPackageError, NonFiniteScoresError, UnknownKeywordError
+from pairchain_trace import Trace
+from pairchain_trace.summary import ModuleSummary
 
 CASES = ["bert_seqcls_1label", "chain_normalize_layernorm_dense", "qwen3_causal_logitscore", "router_by_task"]
 BERLIN = "how many people live in berlin ?"
@@ -150,6 +150,15 @@ def test_options_of_predict_are_options_of_trace() -> None:
         model.trace(PAIRS, batchsize=1)
 
 
+def test_without_the_plugin_an_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRCHAIN_DISABLE_PLUGINS", "pairchain-trace")
+
+    with pytest.raises(MissingPackageError) as caught:
+        letters_model().trace(PAIRS)
+
+    assert "pip install pairchain-trace" in caught.value.next_step
+
+
 @pytest.mark.parametrize("option", [{"pool": object()}, {"device": ["cpu", "cpu"]}])
 def test_work_of_other_processes_cannot_be_traced(option: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="worker processes cannot be traced"):
@@ -255,5 +264,5 @@ def test_a_model_inside_a_module_is_traced_in_its_place() -> None:
 
     trace = letters_model(Cascade()).trace(PAIRS)
 
-    assert [found.called for found in trace.modules] == ["0 Letters", "1 Cascade", "1 › 0 Letters", "1 › 1 Difference"]
+    assert [found.title for found in trace.modules] == ["0 Letters", "1 Cascade", "1 › 0 Letters", "1 › 1 Difference"]
     assert len(trace.batches) == 1

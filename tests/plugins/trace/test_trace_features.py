@@ -13,8 +13,9 @@ import torch
 from letters import PAIRS, Difference, Letters
 
 from pairchain import CrossEncoder, Module
-from pairchain.trace import ModuleSummary, Trace
-from pairchain.watched_features import Feature, WatchedFeatures
+from pairchain_trace import Trace
+from pairchain_trace.features import Feature, WatchedFeatures, plain
+from pairchain_trace.summary import ModuleSummary
 
 
 class Three(Letters):
@@ -73,7 +74,7 @@ def test_what_a_module_takes_by_name_is_what_it_read(function: Callable[[Any], A
     _, module = trace_of(function)
 
     assert list(module.read) == read
-    assert not module.is_swept
+    assert not module.took_all
 
 
 def taking(**features: Any) -> None: ...
@@ -99,7 +100,7 @@ def taking(**features: Any) -> None: ...
 def test_who_takes_all_features_together_is_said_to_have_done_so(function: Callable[[Any], Any]) -> None:
     trace, module = trace_of(function, reads=frozenset({"letters"}), writes=frozenset({"scores", "new"}))
 
-    assert module.is_swept
+    assert module.took_all
     assert "took all features together" in str(trace)
     # of what is not known nothing is remarked
     assert not any("reads" in remark for remark in trace.remarks)
@@ -182,9 +183,9 @@ def test_features_that_are_no_plain_dict_stay_what_they_are(kind: type) -> None:
     trace = model.trace(PAIRS)
 
     assert seen == [kind]
-    assert not trace.modules[1].is_seen
+    assert not trace.modules[1].is_watched
     assert list(trace.modules[1].wrote) == ["scores"]
-    assert "what it read is not known" in str(trace)
+    assert "what it read is unknown" in str(trace)
 
 
 def test_what_a_module_does_to_the_features_it_is_given_is_done_to_those() -> None:
@@ -221,4 +222,4 @@ def test_no_module_hands_on_features_that_are_watched() -> None:
 
     assert model.trace(PAIRS).scores.tolist() == [-6, 4, 0, -6]
     assert issubclass(seen[0], dict)
-    assert isinstance(WatchedFeatures({"a": 1}).plain(), dict)
+    assert isinstance(plain(WatchedFeatures({"a": 1})), dict)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from letters import PAIRS, letters_model
 
-from pairchain.gauges import Gauge, Meter, gauges_of
+from pairchain_trace.memory import Gauge, Meter, gauges_of
 
 MIB = 2**20
 

@@ -17,7 +17,7 @@ from route_models import PICTURE, Anything, Says, model_of, routes
 from pairchain import Module
 from pairchain.errors import FormatError
 from pairchain.modules import Router
-from pairchain.trace import Trace
+from pairchain_trace import Trace
 
 BERLIN = "how many people live in berlin ?"
 LONG = [(BERLIN, "berlin has museums . " * count) for count in (1, 9, 3, 30, 2, 1)]
@@ -176,7 +176,7 @@ def test_modules_of_routes_are_shown_in_their_route_however_deep() -> None:
 
     trace = model.trace(PAIRS, task="t")
 
-    assert [module.called for module in trace.modules] == [
+    assert [module.title for module in trace.modules] == [
         "0 Router",
         "0 › deep › 0 Router",
         "0 › deep › 0 › one › 0 Anything",

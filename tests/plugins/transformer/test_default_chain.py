@@ -15,11 +15,11 @@ from tiny_models import GOLDEN, edited, save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from warm import warm_python
 
-from pairchain import CrossEncoder, PairchainWarning
+from pairchain import CrossEncoder, LoadRequest, PairchainWarning
 from pairchain.errors import ChainError, MissingFileError, UnknownTypeError
-from pairchain.files.source import open_source
-from pairchain.persistence.load import LoadRequest
+from pairchain.opening import open_source
 from pairchain.registry import Registry
+from pairchain.registry.installation import Installation
 from pairchain.trust.resolve import Resolver
 from pairchain_transformer.hooks import pairchain_default_chain
 
@@ -137,7 +137,7 @@ def test_a_bare_checkpoint_of_a_repository_comes_from_one_commit(hub: HubServer,
 
 def test_without_logit_score_installed_the_error_says_what_to_install(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, "qwen3", "ForCausalLM")
-    registry = Registry(distributions=list, environ={})
+    registry = Registry(installation=Installation(distributions=list, environ={}))
     source = open_source(folder)
 
     with pytest.raises(UnknownTypeError, match="no installed plugin provides the type 'LogitScore'") as caught:
@@ -166,7 +166,7 @@ def test_a_folder_without_any_model_is_refused(tmp_path: Path) -> None:
         ),
         (
             "pairchain-transformer",
-            ["left out: pairchain-transformer by PAIRCHAIN_DISABLE_PLUGINS", "pip install pairchain-transformer"],
+            ["disabled: pairchain-transformer by PAIRCHAIN_DISABLE_PLUGINS", "pip install pairchain-transformer"],
         ),
     ],
 )

@@ -14,7 +14,7 @@ from tiny_models import GOLDEN, load, scores
 
 import pairchain
 from pairchain.errors import LibraryConflictError, PluginError
-from pairchain_transformer.checkpoint.libraries import refuse_conflicts, versions_tested
+from pairchain_transformer.libraries.packages import refuse_conflicts, versions_tested
 
 LORA = LoraConfig(task_type=TaskType.SEQ_CLS, r=4, target_modules=["query", "value"], init_lora_weights=False)
 
@@ -75,7 +75,7 @@ def test_a_library_that_requires_another_transformers_library_is_told(adapter: P
 
 
 def test_without_peft_it_is_named(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairchain_transformer.checkpoint.libraries.installed_version", lambda name: None)
+    monkeypatch.setattr("pairchain_transformer.libraries.packages.installed_version", lambda name: None)
     with pytest.raises(PluginError, match="the model is an adapter") as caught:
         load(adapter)
     assert caught.value.next_step == "pip install 'pairchain-transformer[peft]'"

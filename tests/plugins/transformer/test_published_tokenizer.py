@@ -19,8 +19,8 @@ from transformers import AutoTokenizer
 import pairchain
 from pairchain import CrossEncoder, PairchainWarning
 from pairchain.errors import FormatError, InputError
-from pairchain.files.source import open_source
 from pairchain.modules import LogitScore, Router, Transformer
+from pairchain.opening import open_source
 from pairchain_transformer.published.choosing import hold_to_published
 
 RECORDS: dict[str, Any] = json.loads(Path(__file__).with_name("published_tokenizers.json").read_text(encoding="utf-8"))

@@ -525,7 +525,7 @@ def test_inputs_that_only_fail_together_are_not_blamed_one_by_one() -> None:
 def test_warnings_that_are_collected_in_one_thread_are_shown_in_another() -> None:
     inside, done = threading.Event(), threading.Event()
 
-    def collect() -> list[str]:
+    def collect() -> list[PairchainWarning]:
         with collected_warnings() as collected:
             warn("of this thread")
             inside.set()
@@ -538,5 +538,5 @@ def test_warnings_that_are_collected_in_one_thread_are_shown_in_another() -> Non
         inside.wait(30)
         warn("of another")
         done.set()
-        assert collecting.result() == ["of this thread"]
+        assert [str(warning) for warning in collecting.result()] == ["of this thread"]
     assert [str(warning.message) for warning in shown if warning.category is PairchainWarning] == ["of another"]

@@ -11,7 +11,14 @@ from hub_server import HubServer
 from tiny_models import save_tiny
 
 from pairchain import CrossEncoder, PairchainWarning
-from pairchain.errors import ChainError, FormatError, InputError, RevisionNotFoundError, UnknownKeywordError
+from pairchain.errors import (
+    ChainError,
+    FormatError,
+    InputError,
+    RevisionNotFoundError,
+    UnknownKeywordError,
+    UnknownNameError,
+)
 from pairchain.modules import Dense, LogitScore, Pooling, Transformer
 
 PAIRS = [("how many people live in berlin ?", "berlin had a population"), ("x", "y yes no")]
@@ -100,8 +107,9 @@ def test_a_task_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path) ->
     assert unfit.value.next_step == "choose another transformer_task."
     with pytest.raises(UnknownKeywordError, match=r"no argument 'transformer_taks' \(did you mean 'transformer_task'"):
         Transformer(path, transformer_taks="fill-mask")
-    with pytest.raises(InputError, match="backend 'onnx' is not available"):
-        Transformer(path, backend="onnx")
+    with pytest.raises(UnknownNameError, match=r"'tranformers' .did you mean 'transformers'") as unknown:
+        Transformer(path, backend="tranformers")
+    assert "torch, transformers" in unknown.value.next_step
 
 
 def test_the_chain_of_the_document_is_built_by_hand(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from transformers.video_utils import load_video
 
 from pairchain import CrossEncoder
 from pairchain.errors import InputError, PluginError
-from pairchain_transformer.checkpoint.libraries import missing_part
+from pairchain_transformer.libraries.packages import missing_package
 
 RED = GOLDEN / "vlm_llava" / "assets" / "red.png"
 QUERY = "a bee on a flower"
@@ -223,7 +223,7 @@ def test_decoding_without_the_package_for_it_says_what_to_install(
 def test_a_package_that_the_transformers_library_misses_is_named_by_the_extra_that_brings_it(
     reason: str, extra: str
 ) -> None:
-    error = missing_part(ImportError(reason))
+    error = missing_package(ImportError(reason))
 
     assert reason in str(error)
     assert error.next_step == f"pip install 'pairchain-transformer[{extra}]'"

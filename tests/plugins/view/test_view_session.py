@@ -15,9 +15,9 @@ from tiny_models import GOLDEN, PAIRS
 
 from pairchain import CrossEncoder
 from pairchain.errors import InputError
-from pairchain_cli.options.models import ModelOptions
-from pairchain_cli.view import attribution
-from pairchain_cli.view.session import Session
+from pairchain_cli.authoring import ModelOptions
+from pairchain_view import attribution
+from pairchain_view.session import Session
 
 QUERY, DOCUMENT = PAIRS[0]
 RED, BLUE = (GOLDEN / "vlm_llava" / "assets" / f"{name}.png" for name in ("red", "blue"))
@@ -29,7 +29,7 @@ def folder(case: str) -> Path:
 
 @cache
 def session(case: str) -> Session:
-    return Session.load(ModelOptions(str(folder(case)), trust_remote_code=["any"]))
+    return Session.load(ModelOptions(model=str(folder(case)), trust_remote_code=["any"]))
 
 
 @cache
@@ -145,7 +145,7 @@ def test_scores_that_are_no_numbers_are_told_as_text(tmp_path: Path) -> None:
     weights = safetensors.torch.load_file(damaged / "model.safetensors")
     weights["classifier.bias"].fill_(float("nan"))
     safetensors.torch.save_file(weights, damaged / "model.safetensors", {"format": "pt"})
-    asked = Session.load(ModelOptions(str(damaged)))
+    asked = Session.load(ModelOptions(model=str(damaged)))
     assert score(asked, side(QUERY), side(DOCUMENT)) == [["nan"]]
     with pytest.raises(InputError, match="the score of this pair is nan"):
         explain(asked, side(QUERY), side(DOCUMENT))

@@ -10,10 +10,11 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from pairchain.chain import flow
+from pairchain.chain.calling import forward_through, preprocess_with
 from pairchain.chain.device import device_of, is_dispatched, settle
-from pairchain.chain.flow import check_features, module_label
-from pairchain.chain.module import Features, InputModule, missing_methods
+from pairchain.chain.flow import check_features, labels_of
+from pairchain.chain.keywords import keyword_names
+from pairchain.chain.module import Features, InputModule, module_label
 from pairchain.chain.parts import is_watched
 from pairchain.chain.tree import tree_of
 from pairchain.code.importing import code_of, noting_origin
@@ -22,6 +23,7 @@ from pairchain.inputs.batch import BYTES, checked_count
 from pairchain.inputs.table_pairs import pairs_of_table
 from pairchain.inputs.tables import table_of
 from pairchain.registry import Origin, default
+from pairchain.registry.structure import missing_methods
 
 
 class ModuleChain(nn.Sequential):
@@ -29,11 +31,11 @@ class ModuleChain(nn.Sequential):
 
     Args:
         modules: The modules in order, or by name; the first one reads the inputs.
-        module_kwargs: For each module's name, keyword arguments of ``predict`` that reach its ``forward``, besides
-            those its class names in ``forward_kwargs``.
+        module_kwargs: By module name, keyword arguments of ``predict`` that reach the module's ``forward``, besides
+            those that its class lists in ``forward_kwargs``.
 
     Raises:
-        ChainError: There are no modules, one is not a module, a feature is read before it is written, or nothing
+        ChainError: The list is empty, an element is not a module, a feature is read before it is written, or no module
             writes the scores.
     """
 
@@ -68,7 +70,7 @@ class ModuleChain(nn.Sequential):
 
     @property
     def tokenizer(self) -> Any:
-        """The input module's tokenizer, or None if it has none; can be set where the input module allows it."""
+        """The input module's tokenizer, or None if it has none; can be set if the input module allows it."""
         return getattr(self.input_module, "tokenizer", None)
 
     @tokenizer.setter
@@ -82,7 +84,7 @@ class ModuleChain(nn.Sequential):
 
     @property
     def max_seq_length(self) -> int | None:
-        """The longest input in tokens, or None if there is no limit; can be set where the input module allows it."""
+        """The longest input in tokens, or None without a limit; can be set if the input module allows it."""
         length: int | None = getattr(self.input_module, "max_seq_length", None)
         return length
 
@@ -93,25 +95,25 @@ class ModuleChain(nn.Sequential):
         if not hasattr(module, "max_seq_length") or (isinstance(own, property) and own.fset is None):
             raise InputError(
                 f"the input module {type(module).__name__} has no max_seq_length that can be set.",
-                next_step="leave out max_length, or give the class a max_seq_length that its preprocess keeps to.",
+                next_step="leave out max_length, or give the class a max_seq_length that its preprocess respects.",
             )
         module.max_seq_length = value
 
     @property
     def prefix_cache(self) -> int:
-        """Bytes for what the input module computed of the beginnings of inputs, to be used again by later calls."""
+        """Bytes for results on the beginnings of inputs, which the input module keeps for later calls."""
         size: int = getattr(self.input_module, "prefix_cache", 0)
         return size
 
     @prefix_cache.setter
     def prefix_cache(self, value: int) -> None:
         if not hasattr(self.input_module, "prefix_cache"):
-            raise InputError(f"{type(self.input_module).__name__} has no prefix_cache.", next_step="leave it out.")
+            raise InputError(f"{type(self.input_module).__name__} has no prefix_cache.", next_step="omit it.")
         self.input_module.prefix_cache = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
 
     @property
     def device(self) -> torch.device:
-        """Where its inputs go and its scores come from: where its first tensor is, or the CPU if it has none."""
+        """The device of its first tensor, which gets the inputs and returns the scores; the CPU without tensors."""
         return device_of(self) or torch.device("cpu")
 
     @property
@@ -122,22 +124,22 @@ class ModuleChain(nn.Sequential):
 
     @property
     def origins(self) -> dict[str, Origin]:
-        """Who provides each module's class, by the module's name in the chain."""
+        """The provider of each module's class, by the module's name in the chain."""
         return {name: _origin(type(module)) for name, module in self._modules.items()}
 
     def keyword_names(self) -> set[str]:
-        """Return every keyword argument that some module of the chain takes, to preprocess or to forward."""
-        return flow.keyword_names(self._named, self.module_kwargs)
+        """Return every keyword argument that a module of the chain takes, in ``preprocess`` or ``forward``."""
+        return keyword_names(self._modules, self.module_kwargs)
 
     def check_keywords(self, names: Iterable[str], *, beside: Iterable[str] = ()) -> None:
         """Refuse a keyword argument that no module of the chain takes.
 
         Args:
             names: Keyword arguments.
-            beside: Names of what else the caller could have meant.
+            beside: Other names that the caller may have meant.
 
         Raises:
-            UnknownKeywordError: Naming it, and the nearest that exists.
+            UnknownKeywordError: It names the keyword and the nearest known name.
         """
         known = self.keyword_names()
         for name in names:
@@ -152,34 +154,33 @@ class ModuleChain(nn.Sequential):
 
         Args:
             inputs: Pairs, as tuples of two; or a table, as for ``predict``.
-            prompt: Text for the input module to put before each; glued to the first text of each pair if the module
-                takes no prompt.
-            **kwargs: Keyword arguments of ``predict``; the module gets those that its signature takes.
+            prompt: The prompt's text. If the input module takes no prompt, the first text of each pair begins with it.
+            **kwargs: Keyword arguments of ``predict``; the input module gets those that its signature takes.
         """
         if (table := table_of(inputs)) is not None:
             inputs = list(pairs_of_table(table))
-        return flow.preprocess_with(self.input_module, inputs, prompt, kwargs)
+        return preprocess_with(self.input_module, inputs, prompt, kwargs)
 
     def forward(  # type: ignore[override]
         self, features: Features, *, read_after: frozenset[str] | None = None, **kwargs: Any
     ) -> Features:
-        """Return ``features`` after every module, each given the keyword arguments it asks for.
+        """Return ``features`` after every module.
 
         Args:
-            features: What `preprocess` returned.
-            read_after: Features that the caller reads; None if that may be any. Modules may leave out what nobody
-                reads of the others.
-            **kwargs: Keyword arguments for the modules.
+            features: The features that `preprocess` returned.
+            read_after: Features that the caller reads; None if that may be any. Modules may leave out what no one reads
+                of the others.
+            **kwargs: Keyword arguments for the modules; each gets those that it asks for.
         """
-        return flow.forward_through(self._named, features, kwargs, self.module_kwargs, read_after)
+        return forward_through(self._modules, features, kwargs, self.module_kwargs, read_after)
 
     @property
     def may_read_more(self) -> bool:
-        """Whether something besides its modules may read features: a forward of its own, or a hook."""
+        """Whether a ``forward`` of its own, or a hook, may read features besides its modules."""
         return type(self).forward is not _FORWARD or is_watched(self)
 
     def tell_ready(self) -> None:
-        """Tell every module that asks for it that the chain stands; one that is in two places is told once."""
+        """Call ``on_model_ready`` of every module that has it, once each."""
         for module in self.children():
             ready: Any = getattr(module, "on_model_ready", None)
             if ready is not None:
@@ -187,30 +188,30 @@ class ModuleChain(nn.Sequential):
                     ready(self)
 
     def declared_num_labels(self) -> int | None:
-        """Return how many scores a pair gets if the module that writes them last says so, else None."""
-        return flow.labels_of(self._named)
+        """Return the number of scores for a pair if the last module that writes scores declares it, else None."""
+        return labels_of(self._modules)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # torch would make a module, as activations and models are, a link of the chain before it looks for a property
+        # torch makes every module that is assigned a link of the chain, even where the class has a property
         if isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move or cast the chain as any `torch.nn.Module`; what accelerate spread over several devices is not moved."""
+        """Move or cast the chain; modules that accelerate spread over several devices stay where they are."""
         staying = {module for module in self.modules() if is_dispatched(module)}
         device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs) if staying else (None, None)
         if device is None:
             return super().to(*args, **kwargs)
         if dtype is not None:
             super().to(dtype)
-        warn(f"what a device_map spread over several devices stays there; only the rest moves to {device}.")
+        warn(f"modules that a device_map spread over several devices stay there; only the rest moves to {device}.")
         settle(self, device, staying)
         return self
 
     def __getitem__(self, index: Any) -> Any:
-        # nn.Sequential would call the subclass's constructor, and a slice need not make a chain
+        # nn.Sequential would call this class, and a slice need not be a chain
         if isinstance(index, slice):
             return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
         return super().__getitem__(index)
@@ -218,30 +219,25 @@ class ModuleChain(nn.Sequential):
     def __repr__(self) -> str:
         return tree_of(self)
 
-    @property
-    def _named(self) -> flow.NamedModules:
-        # named_children would name a module in two places once
-        return self._modules
 
-
-# what the class was written with, in case somebody patches it
+# the class's own method, in case it gets patched
 _FORWARD = ModuleChain.forward
 
 
 def check_modules(modules: Mapping[str, Any]) -> None:
     """Check that ``modules`` make a chain.
 
-    A module that declares what it reads is checked against what those before it declare to write; one that declares
-    nothing is not guessed at, and neither is what comes after it.
+    What a module declares to read is checked against what the modules before it declare to write, up to the first that
+    does not declare what it writes.
 
     Raises:
         ChainError: They do not; the message names the module and what is missing.
     """
     if not modules:
-        raise ChainError("there are no modules.", next_step="pass at least an input module that writes 'scores'.")
+        raise ChainError("a chain needs modules.", next_step="pass at least an input module that writes 'scores'.")
     for position, (name, module) in enumerate(modules.items()):
         if not isinstance(name, str) or not name or "." in name:
-            raise ChainError(f"a module is named {name!r}.", next_step="name it with a text that holds no dot.")
+            raise ChainError(f"a module is named {name!r}.", next_step="give it a name without dots.")
         if isinstance(module, type):
             raise ChainError(f"module {name} is the class {module.__name__}.", next_step="pass an instance of it.")
         absent = [method for method in missing_methods(type(module)) if method != "load"]
@@ -253,7 +249,7 @@ def check_modules(modules: Mapping[str, Any]) -> None:
 
 
 def _check_names(cls: type, names: Iterable[str]) -> None:
-    """Refuse a module's name that is an attribute of the chain: it would hide the one behind the other."""
+    """Refuse a module's name that is an attribute of the chain: one would hide the other."""
     taken = {name for base in cls.__mro__ for name in (*vars(base), *inspect.get_annotations(base))}
     for name in names:
         if name in taken or name.startswith("_"):
@@ -265,7 +261,7 @@ def _check_names(cls: type, names: Iterable[str]) -> None:
 def _origin(cls: type) -> Origin:
     if (code := code_of(cls)) is None:
         return default.origin(cls)
-    # a model card shows it, and a folder's path is nobody else's business
+    # a model card publishes it, and a local path is private
     return Origin(f"{code.entry.path} beside the model" if code.source.is_local else str(code))
 
 

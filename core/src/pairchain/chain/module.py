@@ -1,7 +1,7 @@
 """The two protocols that authors implement: `Module`, one link of a chain, and `InputModule`, the first link.
 
-Both are structural: any `torch.nn.Module` with the methods counts, whatever it subclasses. Subclassing ours brings
-defaults for everything but the computation itself.
+Both are structural: any `torch.nn.Module` that has the methods counts. These classes add defaults for everything except
+the computation itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import safetensors.torch
 import torch
@@ -21,40 +21,53 @@ from torch import nn
 
 from pairchain.chain.allocation import allocating_for
 from pairchain.chain.parts import Part
-from pairchain.chain.weights import PICKLE_FILE, SAFETENSORS_FILE, fill, read_weights, weights_file
+from pairchain.chain.weights import fill, read_weights, weights_file
 from pairchain.code.importing import code_of
-from pairchain.errors import (
-    FormatError,
-    MissingFileError,
-)
-from pairchain.files.source import source_of_module
-from pairchain.files.staging import read_json_object, warn_unknown_key, write_json
+from pairchain.errors import FormatError
+from pairchain.files.json_files import read_json_object, warn_unknown_key, write_json
+from pairchain.format.headers import SAFETENSORS_FILE
+from pairchain.format.incomplete import keys_missing
+from pairchain.opening import source_of_module
+from pairchain.registry.structure import missing_methods
 from pairchain.text.units import on_one_line
+from pairchain.trust.pickles import PICKLE_FILE
 
 Features = dict[str, Any]
+
+# Modules in order, by name, as torch keeps them in ``_modules``; ``named_children`` names a module in two places once.
+NamedModules = Mapping[str, Any]
+
+
+class Hub(TypedDict, total=False):
+    """How to read a Hub repository: keyword arguments of the methods that load files, explained in `Module.load`."""
+
+    token: bool | str | None
+    cache_folder: str | None
+    revision: str | None
+    local_files_only: bool
 
 
 class Module(nn.Module, ABC):
     """One link of a chain: reads features, writes features, saves itself to a folder and loads itself from one.
 
-    ``features`` is a dict that flows through the chain. The input module fills it; every module takes what it reads
-    and adds what it writes; the chain's last word is ``features["scores"]``, of shape (pairs,) or (pairs, labels).
+    ``features`` is a dict that flows through the chain. The input module fills it, every module reads some features and
+    adds others, and the last one leaves ``features["scores"]``, of shape (pairs,) or (pairs, labels).
 
     Attributes:
-        config_keys: Names of the instance attributes that ``config.json`` holds, and ``__init__`` takes.
+        config_keys: Names of the instance attributes that ``config.json`` holds and ``__init__`` takes.
         config_file_name: Name of that file.
-        config_key_renames: Old key to today's key, for files saved by earlier versions.
+        config_key_renames: Maps keys of files saved by earlier versions to today's keys.
         save_in_root: Whether, as the first module, it is saved in the model's root instead of a folder of its own.
         forward_kwargs: Keyword arguments of ``predict`` that reach its ``forward``.
         saves_weights: Whether its ``save`` writes weights, so that the default `load` reads them back.
-        module_type: The type string under which it is saved, without its code; None for the name its distribution
-            announces, or for that of its file, which is saved along.
-        reads: Features it needs, checked when a chain is built; None when it does not say.
-        writes: Features it adds, likewise.
-        reads_part: Of features that it reads, the only part that it reads. What writes such a feature may write that
-            part alone, under ``part.of(feature)``; it is there instead of the feature, or the feature is.
+        module_type: The type string under which it is saved without its code. None for the name that its distribution
+            registers, or for the name of its file, which is then saved too.
+        reads: The features it needs, checked when a chain is built; None if it does not declare them.
+        writes: The features it adds, likewise.
+        reads_part: Maps a feature to the only part of it that this module reads. The module that writes the feature may
+            then write that part alone, as ``part.of(feature)``, so read the feature only if the part does not exist.
         num_labels: Scores it writes for each pair, if it writes ``scores`` and knows; else None.
-        extra_config: Keys of its ``config.json`` that it does not know; they are saved again as they were.
+        extra_config: Keys of its ``config.json`` that it does not know; they are saved again unchanged.
     """
 
     config_keys: list[str] = []
@@ -83,7 +96,7 @@ class Module(nn.Module, ABC):
 
     @abstractmethod
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
-        """Write everything that `load` needs into the folder ``output_path``, which exists.
+        """Write everything that `load` needs into the existing folder ``output_path``.
 
         Args:
             output_path: The folder.
@@ -109,49 +122,44 @@ class Module(nn.Module, ABC):
             token: Hub token.
             cache_folder: Where downloads are kept.
             revision: Commit of the repository.
-            local_files_only: Use only what was downloaded earlier.
-            **kwargs: What the caller of the whole model passed for other modules; ignored here.
+            local_files_only: Use only files that are downloaded already.
+            **kwargs: Options of the load that are meant for other modules; ignored.
 
         Raises:
-            FormatError: Its configuration cannot be read, lacks what ``__init__`` requires, or its weights do not fit.
+            FormatError: Its configuration cannot be read, lacks an argument that ``__init__`` requires, or its weights
+                do not fit.
         """
-        where = (subfolder, token, cache_folder, revision, local_files_only)
-        config = cls.load_config(model_name_or_path, subfolder, None, *where[1:])
+        hub = Hub(token=token, cache_folder=cache_folder, revision=revision, local_files_only=local_files_only)
+        config = cls.load_config(model_name_or_path, subfolder, **hub)
         shown = _shown(model_name_or_path, subfolder, cls.config_file_name)
         if not cls.saves_weights:
             return cls.from_config(config, shown_as=shown)
-        source = source_of_module(model_name_or_path, *where)
-        # code of the model that somebody trusts may take what it likes
+        source = source_of_module(model_name_or_path, subfolder, **hub)
+        # custom code that you trust may allocate what it likes
         limit = allocating_for(weights_file(source), shown_as=shown) if code_of(cls) is None else nullcontext()
         with limit:
             module = cls.from_config(config, shown_as=shown)
-        cls.load_torch_weights(model_name_or_path, *where, model=module)
+        cls.load_torch_weights(model_name_or_path, subfolder, model=module, **hub)
         return module
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, shown_as: str) -> Self:
-        """Return the module that ``config`` describes, keeping keys that ``__init__`` does not take.
+        """Return the module that ``config`` describes; keep keys that ``__init__`` does not take in `extra_config`.
 
         Args:
             config: Keyword arguments of ``__init__``.
-            shown_as: Where they were read, for errors.
+            shown_as: The file they come from, for errors.
 
         Raises:
-            MissingFileError: Nothing was read, and ``__init__`` requires something.
+            MissingFileError: ``config`` is empty, and ``__init__`` requires an argument.
             FormatError: A required key is missing, or ``__init__`` refused a value.
         """
-        # a class without __init__ of its own has torch's, which names no keyword and takes none
+        # torch's own __init__ has **kwargs, and takes none
         parameters = {} if cls.__init__ is nn.Module.__init__ else inspect.signature(cls).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         required = [name for name, parameter in parameters.items() if _is_required(parameter)]
         if absent := [name for name in required if name not in config]:
-            if not config:
-                raise MissingFileError(
-                    f"{cls.__name__} needs {', '.join(absent)}, and its {cls.config_file_name} is missing or empty.",
-                    where=shown_as,
-                    next_step="save or fetch the model again; it is incomplete.",
-                )
-            raise FormatError(f"{cls.__name__} needs {', '.join(absent)}, which {shown_as} does not hold.")
+            raise keys_missing(cls.__name__, absent, shown_as=shown_as, is_empty=not config)
         unknown = {key: value for key, value in config.items() if key not in parameters}
         if unknown and not takes_any:
             for key in unknown:
@@ -160,7 +168,7 @@ class Module(nn.Module, ABC):
         try:
             module = cls(**known)
         except (TypeError, ValueError, RuntimeError) as error:
-            if code_of(cls) is not None:  # what code of a model raises reaches its user as it is
+            if code_of(cls) is not None:  # an error of custom code reaches you unchanged
                 raise
             reason = str(error).partition("\n  ")[0]
             raise FormatError(f"{cls.__name__} cannot be built from {shown_as}: {reason}") from error
@@ -169,27 +177,19 @@ class Module(nn.Module, ABC):
 
     @classmethod
     def load_config(
-        cls,
-        model_name_or_path: str,
-        subfolder: str = "",
-        config_filename: str | None = None,
-        token: bool | str | None = None,
-        cache_folder: str | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
+        cls, model_name_or_path: str, subfolder: str = "", config_filename: str | None = None, **hub: Unpack[Hub]
     ) -> dict[str, Any]:
-        """Return the module's configuration with today's keys, or an empty dict if it has no such file.
+        """Return the module's configuration with today's keys, or an empty dict if the file does not exist.
 
         Args:
-            config_filename: Name of the file; None for `config_file_name`. The others are as for `load`.
+            model_name_or_path, subfolder, **hub: As for `load`.
+            config_filename: Name of the file; None for `config_file_name`.
 
         Raises:
             FormatError: The file does not hold a JSON object.
         """
         filename = config_filename or cls.config_file_name
-        path = cls.load_file_path(
-            model_name_or_path, filename, subfolder, token, cache_folder, revision, local_files_only
-        )
+        path = cls.load_file_path(model_name_or_path, filename, subfolder, **hub)
         if path is None:
             return {}
         config = read_json_object(Path(path), shown_as=_shown(model_name_or_path, subfolder, filename))
@@ -199,55 +199,35 @@ class Module(nn.Module, ABC):
         return config
 
     @staticmethod
-    def load_file_path(
-        model_name_or_path: str,
-        filename: str,
-        subfolder: str = "",
-        token: bool | str | None = None,
-        cache_folder: str | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
-    ) -> str | None:
-        """Return the path of a local copy of one file, or None if there is no such file; arguments as for `load`."""
-        source = source_of_module(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
-        path = source.file(filename)
+    def load_file_path(model_name_or_path: str, filename: str, subfolder: str = "", **hub: Unpack[Hub]) -> str | None:
+        """Return the path of a local copy of one file, or None if the file does not exist; arguments as for `load`."""
+        path = source_of_module(model_name_or_path, subfolder, **hub).file(filename)
         return None if path is None else str(path)
 
     @staticmethod
-    def load_dir_path(
-        model_name_or_path: str,
-        subfolder: str = "",
-        token: bool | str | None = None,
-        cache_folder: str | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
-    ) -> str | None:
-        """Return the path of a local copy of the module's folder, or None if there is none; arguments as for `load`."""
-        source = source_of_module(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
-        folder = source.folder()
+    def load_dir_path(model_name_or_path: str, subfolder: str = "", **hub: Unpack[Hub]) -> str | None:
+        """Return the path of a local copy of the module's folder, or None without one; arguments as for `load`."""
+        folder = source_of_module(model_name_or_path, subfolder, **hub).folder()
         return str(folder) if os.path.isdir(folder) else None
 
     @classmethod
     def load_torch_weights(
-        cls,
-        model_name_or_path: str,
-        subfolder: str = "",
-        token: bool | str | None = None,
-        cache_folder: str | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        model: Self | None = None,
+        cls, model_name_or_path: str, subfolder: str = "", *, model: Self | None = None, **hub: Unpack[Hub]
     ) -> Any:
-        """Return ``model`` with its saved weights in it, or the weights as a state dict when ``model`` is None.
+        """Fill ``model`` with its saved weights and return it; without ``model``, return the weights as a state dict.
 
-        Tensors arrive on the CPU. Weights are read from ``model.safetensors``, else from ``pytorch_model.bin``.
+        Tensors arrive on the CPU. They come from ``model.safetensors``, else from ``pytorch_model.bin``.
+
+        Args:
+            model_name_or_path, subfolder, **hub: As for `load`.
+            model: The module to fill.
 
         Raises:
-            MissingFileError: Neither file is there.
-            PickleRefusedError: Only the pickle is there, and the load in progress does not allow one.
+            MissingFileError: Neither file exists.
+            PickleRefusedError: Only the pickle exists, and the load in progress does not allow pickles.
             FormatError: The file is damaged, or its tensors do not fit ``model``.
         """
-        source = source_of_module(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
+        source = source_of_module(model_name_or_path, subfolder, **hub)
         weights = read_weights(source)
         if model is None:
             return weights
@@ -255,26 +235,26 @@ class Module(nn.Module, ABC):
         return model
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return what ``config.json`` holds: the attributes named in `config_keys`, after keys nobody knew on load."""
+        """Return the content of ``config.json``: `extra_config`, then the attributes named in `config_keys`."""
         return {**self.extra_config, **{key: getattr(self, key) for key in self.config_keys}}
 
     def save_config(self, output_path: str, filename: str | None = None) -> None:
         """Write `get_config_dict` as JSON into the folder ``output_path``.
 
         Raises:
-            FormatError: A value is nothing JSON can say.
+            FormatError: JSON cannot hold a value.
         """
         write_json(Path(output_path) / (filename or self.config_file_name), self.get_config_dict(), indent=4)
 
     def save_torch_weights(self, output_path: str, safe_serialization: bool = True) -> None:
-        """Write the module's weights, in the dtype they have, into the folder ``output_path``."""
+        """Write the module's weights in their dtype into the folder ``output_path``."""
         if safe_serialization:
             safetensors.torch.save_model(self, str(Path(output_path) / SAFETENSORS_FILE))
         else:
             torch.save(self.state_dict(), Path(output_path) / PICKLE_FILE)
 
     def on_model_ready(self, model: nn.Module) -> None:
-        """Called once the chain this module is part of stands, with every module loaded and placed."""
+        """Called once, when the chain of this module is complete: every module is loaded and on its device."""
 
     def __repr__(self) -> str:
         return on_one_line(f"{type(self).__name__}({self.get_config_dict()})")
@@ -286,8 +266,8 @@ class InputModule(Module):
     Implement `preprocess`, ``forward`` and ``save``. Give the instance a ``tokenizer`` attribute if it has one.
 
     Attributes:
-        is_thread_safe: Whether several threads may call the methods that read inputs at once; without it, they take
-            turns. It counts for the methods of the class that sets it and those it inherits, not for those that a
+        is_thread_safe: Whether several threads may call the methods that read inputs at once; otherwise they take
+            turns. It covers the methods of the class that sets it and those it inherits, but not methods that a
             subclass overrides.
     """
 
@@ -305,9 +285,9 @@ class InputModule(Module):
 
     @property
     def modalities(self) -> list[str | tuple[str, ...]]:
-        """What the elements of a pair may be, such as ``"text"``; a combination is a sorted tuple.
+        """The kinds of element that a pair may hold, such as ``"text"``; a combination is a sorted tuple.
 
-        A module that takes media gets ``{"text": text}`` for a text that looks like the name of a medium, and is none.
+        A module that takes media gets ``{"text": text}`` for a text that only looks like the path or URL of a medium.
         """
         return ["text"]
 
@@ -321,7 +301,7 @@ class InputModule(Module):
 
         Args:
             inputs: Pairs, as tuples of two.
-            prompt: Text to put before each pair, or whatever the module makes of it.
+            prompt: Text to put before each pair, or to use in the module's own way.
             **kwargs: Keyword arguments of ``predict`` that the signature names.
         """
         if type(self).tokenize is InputModule.tokenize:
@@ -345,14 +325,9 @@ class InputModule(Module):
             tokenizer.save(str(Path(output_path) / "tokenizer.json"))
 
 
-def missing_methods(candidate: type) -> list[str]:
-    """Return what keeps ``candidate`` from being a module: names of absent methods, or its base class."""
-    if not issubclass(candidate, nn.Module):
-        return ["torch.nn.Module as a base class"]
-    absent = [name for name in ("save", "load") if not callable(getattr(candidate, name, None))]
-    if candidate.forward is nn.Module.forward:
-        absent.insert(0, "forward")
-    return absent
+def module_label(name: str, module: Any) -> str:
+    """Return the name of a module for errors."""
+    return f"module {name}, {type(module).__name__}"
 
 
 def with_prompt(inputs: Sequence[Any], prompt: str | None) -> list[Any]:

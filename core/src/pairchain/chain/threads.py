@@ -1,9 +1,9 @@
-"""Threads that score with one model: what a call keeps for itself, and what only one thread may run at a time."""
+"""Threads that score with one model: values that a call keeps for itself, and code that threads run in turns."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -12,8 +12,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 Value = TypeVar("Value")
 
-# What a call keeps, by the identity of whom it is kept for, who is kept as well: an identity is reused otherwise.
-_kept: ContextVar[dict[int, tuple[Any, Any]] | None] = ContextVar("pairchain_kept_for_a_call", default=None)
+# What the current call keeps, and for whom: the owner is kept too, so that its identity is not used again.
+_kept: ContextVar[dict[Any, tuple[Any, Any]] | None] = ContextVar("pairchain_kept_for_a_call", default=None)
 
 _locks: MutableMapping[Any, AbstractContextManager[Any]] = WeakIdKeyDictionary()
 _changing = threading.Lock()
@@ -21,7 +21,7 @@ _changing = threading.Lock()
 
 @contextmanager
 def one_call() -> Iterator[None]:
-    """Keep until the block ends what `kept_for_the_call` returns inside it."""
+    """Keep what `kept_for_the_call` returns until the block ends."""
     token = _kept.set({})
     try:
         yield
@@ -29,33 +29,35 @@ def one_call() -> Iterator[None]:
         _kept.reset(token)
 
 
-def kept_for_the_call(owner: Any, make: Callable[[], Value]) -> Value:
-    """Return what ``make`` returned when ``owner`` first asked in this call; outside a call, what it returns now.
+def kept_for_the_call(owner: Any, make: Callable[[], Value], key: Hashable = None) -> Value:
+    """Return what ``make`` returned when ``owner`` first asked in this call; outside a call, call ``make`` each time.
 
-    A module keeps a snapshot of its settings this way: if another thread changes them, a call that has begun goes on
-    with those that it began with.
+    A module keeps a snapshot of its settings this way: a call that has begun keeps its settings if another thread
+    changes them.
 
     Args:
-        owner: Whom it is kept for.
-        make: Returns it.
+        owner: The object that asks.
+        make: Returns the value.
+        key: Tells several values of one owner apart.
     """
     kept = _kept.get()
     if kept is None:
         return make()
-    if (found := kept.get(id(owner))) is None:
-        found = kept.setdefault(id(owner), (owner, make()))
+    place = (id(owner), key)
+    if (found := kept.get(place)) is None:
+        found = kept.setdefault(place, (owner, make()))
     value: Value = found[1]
     return value
 
 
 def taking_turns(things: Sequence[Any]) -> AbstractContextManager[Any]:
-    """Return a block that one thread at a time runs with any of ``things``; it may enter another such block inside."""
+    """Return a block that one thread at a time runs with any of ``things``. Such blocks can be nested."""
     if not things:
         return nullcontext()
     if len(things) == 1:
         return _lock_of(things[0])
     with ExitStack() as stack:
-        # two threads that took the same locks in different orders would wait for each other
+        # threads that take locks in different orders can wait for each other for ever
         for thing in sorted(things, key=id):
             stack.enter_context(_lock_of(thing))
         return stack.pop_all()
@@ -64,8 +66,8 @@ def taking_turns(things: Sequence[Any]) -> AbstractContextManager[Any]:
 def is_thread_safe(module: Any, method: str) -> bool:
     """Return whether a module declares that several threads may call its ``method`` at once.
 
-    A class declares it with ``is_thread_safe = True``, for the methods that it has itself or inherits; a subclass that
-    overrides the method has to declare it again.
+    A class declares it with ``is_thread_safe = True`` for its own methods and those it inherits. A subclass that
+    overrides a method has to declare it again.
     """
     if method in vars(module):
         return False

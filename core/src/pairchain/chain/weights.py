@@ -9,12 +9,12 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from pairchain.errors import FormatError, MissingFileError, PickleRefusedError
+from pairchain.errors import FormatError
 from pairchain.files.source import Source
+from pairchain.format.headers import SAFETENSORS_FILE
+from pairchain.format.incomplete import weights_missing
 from pairchain.trust import policies
-
-SAFETENSORS_FILE = "model.safetensors"
-PICKLE_FILE = "pytorch_model.bin"
+from pairchain.trust.pickles import PICKLE_FILE, refuse_pickle
 
 
 def read_weights(source: Source) -> dict[str, torch.Tensor]:
@@ -35,11 +35,7 @@ def read_weights(source: Source) -> dict[str, torch.Tensor]:
                 next_step="fetch the model again.",
             ) from error
     if not source.has(PICKLE_FILE):
-        raise MissingFileError(
-            f"no weights: neither {SAFETENSORS_FILE} nor {PICKLE_FILE} is there.",
-            where=str(source),
-            next_step="save or fetch the model again; it is incomplete.",
-        )
+        raise weights_missing(source, SAFETENSORS_FILE, PICKLE_FILE)
     refuse_pickle(source, PICKLE_FILE)
     return read_pickle(source.require(PICKLE_FILE))
 
@@ -49,20 +45,6 @@ def weights_file(source: Source) -> Path | None:
     if (path := source.file(SAFETENSORS_FILE)) is not None:
         return path
     return source.file(PICKLE_FILE) if policies.current_policy().allow_pickle else None
-
-
-def refuse_pickle(source: Source, path: str) -> None:
-    """Raise unless the load in progress allows weights from a pickle.
-
-    Raises:
-        PickleRefusedError: It does not.
-    """
-    if not policies.current_policy().allow_pickle:
-        raise PickleRefusedError(
-            f"the weights are a pickle, {source.path_of(path)}, and reading a pickle can run code.",
-            where=str(source),
-            next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted loader.",
-        )
 
 
 def read_pickle(path: Path) -> dict[str, torch.Tensor]:

@@ -17,8 +17,9 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from pairchain.errors import FormatError
+from pairchain.files.json_files import read_json_object
+from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
-from pairchain.files.staging import check_inside, read_json_object
 
 # More than any module needs; reading stops here, so that a file cannot fill the memory of whoever only looks.
 MOST_BYTES = 2**20

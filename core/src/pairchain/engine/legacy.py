@@ -1,4 +1,4 @@
-"""Arguments under the names that earlier sentence-transformers gave them, as tables; the code sees only today's."""
+"""Accepts arguments under the names that earlier versions of sentence-transformers gave them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INIT_RENAMES = {
 }
 # CrossEncoder(name, num_labels, max_length, activation_fn, device), as it was before 5.4
 INIT_POSITIONAL = ("model_name_or_path", "num_labels", "max_length", "activation_fn", "device")
-# arguments of one dictionary's content
+# keywords that are keys of a dictionary argument today
 INIT_NESTED = {"classifier_dropout": "config_kwargs"}
 
 PREDICT_RENAMES = {"sentences": "inputs", "activation_fct": "activation_fn"}
@@ -41,15 +41,16 @@ def accepts_older_arguments(
     nested: Mapping[str, str] | None = None,
     ignored: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator for a method that also takes its arguments as earlier versions named them.
+    """Return a decorator for a method that also takes its arguments under earlier names.
+
+    A keyword that is in none of the tables and not in the method's signature raises `UnknownKeywordError`, unless the
+    method has ``**kwargs``.
 
     Args:
-        renamed: Old keyword to today's.
-        positional: Names of positional arguments that earlier versions took, in order.
-        nested: Keyword to the dictionary argument whose key it is today.
-        ignored: Keywords without effect today.
-
-    A keyword in none of these and not in the method's signature raises `UnknownKeywordError`, unless it takes any.
+        renamed: Maps an old keyword to today's.
+        positional: Names of the positional arguments of earlier versions, in order.
+        nested: Maps a keyword to the dictionary argument that holds it today.
+        ignored: Keywords that have no effect today.
     """
 
     def decorate(method: Callable[P, R]) -> Callable[P, R]:
@@ -80,7 +81,7 @@ def accepts_older_arguments(
                 _warn(f"pass {name} in {inside}={{{name!r}: …}}.")
                 given[inside] = {name: given.pop(name), **(given.get(inside) or {})}
             for name in [name for name in given if name in ignored]:
-                _warn(f"{name} has no effect here.")
+                _warn(f"{name} has no effect.")
                 del given[name]
             for name in given:
                 if name not in known and not takes_any:

@@ -1,8 +1,7 @@
-"""Worker processes that score together: each has the whole model, and takes the next chunk when it is done with one."""
+"""Worker processes that score together: each holds a copy of the model and takes one chunk of pairs after another."""
 
 from __future__ import annotations
 
-import copy
 import math
 import pickle
 import signal
@@ -16,11 +15,12 @@ from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import is_dispatched
 from pairchain.code import importing
 from pairchain.engine import scoring
@@ -28,26 +28,22 @@ from pairchain.engine.scoring import Progress
 from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
 from pairchain.inputs.batch import checked_count
 
-if TYPE_CHECKING:
-    from pairchain.engine.scorer import Scorer
-
-# Chunks a worker gets in one call, so that a slow one does not leave the others waiting.
+# Several chunks for each worker, so that a slow chunk does not leave the other workers idle.
 _CHUNKS_PER_WORKER = 4
 _MOST_IN_A_CHUNK = 5000
 
-# What this worker process is called, its model or why it has none, and what it was warned of on the way; set once when
-# it starts.
+# In a worker process: its name, its model or the reason why it has none, and warnings from its start.
 _name = ""
-_model: Scorer | None = None
+_model: ModuleChain | None = None
 _failure: Exception | None = None
-_early: list[Warned] = []
+_early: list[WorkerWarning] = []
 
-# Of this process, the caller's: what its warnings of workers were, as every module has it for its own.
+# In the caller's process: the registry in which Python remembers warnings that it has shown.
 _registry: dict[Any, Any] = {}
 
 
-class Warned(NamedTuple):
-    """A warning that a worker process gave, on its way to the caller."""
+class WorkerWarning(NamedTuple):
+    """A warning of a worker process, on its way to the caller."""
 
     category: type[Warning]
     text: str
@@ -57,17 +53,21 @@ class Warned(NamedTuple):
 
 
 class WorkerPool:
-    """Processes started by spawning, one for each device, that keep a copy of a model until they are closed.
+    """Spawned processes, one for each device, that hold a copy of a model until you close the pool.
 
     Args:
-        model: The model; workers unpickle it from a temporary file, so its classes must be importable there.
-        devices: Where each worker computes, such as ``["cuda:0", "cuda:1"]`` or ``["cpu", "cpu"]``.
+        model: The model.
+        devices: The device of each worker, such as ``["cuda:0", "cuda:1"]`` or ``["cpu", "cpu"]``.
+        sent: The copy of the model that workers get; None for the model itself. They unpickle it from a temporary file,
+            so they must be able to import its classes.
 
     Raises:
-        InputError: There are no devices, or no list of them, or the model cannot be sent to a process.
+        InputError: ``devices`` is not a list or is empty, or the model cannot be sent to a process.
     """
 
-    def __init__(self, model: Scorer, devices: Sequence[str | torch.device]) -> None:
+    def __init__(
+        self, model: ModuleChain, devices: Sequence[str | torch.device], sent: ModuleChain | None = None
+    ) -> None:
         if isinstance(devices, str) or not isinstance(devices, Sequence) or not devices:
             raise InputError(
                 f"a pool needs a list of at least one device, got {devices!r}.",
@@ -77,10 +77,10 @@ class WorkerPool:
         self._closed = False
         self._model = weakref.ref(model)
         self._weights = _stamp(model)
-        # not an argument of the processes: one that ends before it has read a large one leaves its starter waiting
+        # not an argument of the processes: the caller would wait for ever for one that ends before it has read it
         self._folder = tempfile.TemporaryDirectory(prefix="pairchain-pool-")
         file = Path(self._folder.name, "model.pickle")
-        _pickle(model, file)
+        _pickle(model if sent is None else sent, file)
         self._context = _Context()
         waiting = self._context.SimpleQueue()
         for number, device in enumerate(self.devices, 1):
@@ -98,7 +98,7 @@ class WorkerPool:
         self.close()
 
     def close(self) -> None:
-        """End the workers when each is done with its chunk; chunks that wait are dropped."""
+        """Drop the waiting chunks, and end the workers after their current chunks."""
         self._closed = True
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
@@ -108,25 +108,25 @@ class WorkerPool:
 
     def score(
         self,
-        model: Scorer,
+        model: ModuleChain,
         items: Sequence[Any],
         arguments: Mapping[str, Any],
         chunk_size: int | None = None,
         show_progress_bar: bool | None = False,
     ) -> torch.Tensor:
-        """Return the scores of ``items`` in their order, on the CPU; warn of what the workers were warned of.
+        """Return the scores of ``items`` in their order, on the CPU; repeat the warnings of the workers.
 
         Args:
-            model: The model that asks, which must be the one whose copies the workers hold.
+            model: The model that the pool was started with.
             items: Pairs, as tuples of two.
-            arguments: Arguments of `scoring.score` but the chain and the items.
-            chunk_size: Pairs a worker takes at a time; None for a few chunks a worker.
+            arguments: The other arguments of `scoring.score`.
+            chunk_size: Pairs that a worker takes at a time; None for a few chunks a worker.
             show_progress_bar: None shows one on a terminal, for long work.
 
         Raises:
-            InputError: The pool is closed, another model's or older than the model's weights, or an argument or an
-                input cannot be sent to a worker.
-            WorkerError: A worker died. An error that was raised in one reaches the caller as it was.
+            InputError: The pool is closed or holds another model, the model's weights have changed since, or an
+                argument or input cannot be sent to a worker.
+            WorkerError: A worker died. An error raised in a worker is raised again unchanged.
         """
         if chunk_size is not None:
             checked_count(chunk_size, "chunk_size")
@@ -155,19 +155,19 @@ class WorkerPool:
                 f"an input or argument cannot be sent to the workers: {error}",
                 next_step="pass what other processes can import and unpickle: no lambdas, no open files.",
             ) from error
-        futures: list[Future[tuple[np.ndarray[Any, Any], list[Warned]]]] = []
-        told: set[tuple[type[Warning], str]] = set()
+        futures: list[Future[tuple[np.ndarray[Any, Any], list[WorkerWarning]]]] = []
+        known: set[tuple[type[Warning], str]] = set()
         try:
-            # a pool whose worker died before refuses here
+            # this raises BrokenProcessPool if a worker died earlier
             futures += [self._executor.submit(_score_chunk, chunk) for chunk in work]
             with Progress(len(items), show_progress_bar) as progress:
                 for future in futures:
                     scores, warned = future.result()
-                    _warn_again(warned, told)
+                    _warn_again(warned, known)
                     progress.add(len(scores), 0)
             return torch.from_numpy(np.concatenate([future.result()[0] for future in futures]))
         except BrokenProcessPool as error:
-            # only then it is known how each process ended
+            # exit codes are known only after that
             self._executor.shutdown(wait=True)
             raise WorkerError(
                 f"a worker process died{self._context.cause_of_death()}: {error}",
@@ -180,17 +180,17 @@ class WorkerPool:
 
 
 def _stamp(model: torch.nn.Module) -> list[tuple[int, int | None]]:
-    """Return what tells whether a model has other weights, or has been trained; moving it elsewhere does neither."""
+    """Return a value that changes when weights are replaced or trained, but not when the model is moved."""
     return [(id(weight), None if weight.is_inference() else weight._version) for weight in model.parameters()]
 
 
 def default_devices() -> list[str]:
-    """Return every CUDA device, or the CPU four times."""
+    """Return every CUDA device, or four times the CPU."""
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"] * 4
 
 
 class _Context(SpawnContext):
-    """Starts processes by spawning, and remembers them: of one that died, only its exit code is left."""
+    """Spawns processes and keeps them, because a dead process only leaves its exit code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class _Context(SpawnContext):
         return self._processes[-1]
 
     def cause_of_death(self) -> str:
-        """Return how a process ended that was not told to, such as `` (killed by SIGKILL)``; nothing if not known."""
+        """Return how a worker died, such as `` (killed by SIGKILL)``; an empty string if that is unknown."""
         for process in self._processes:
             code = process.exitcode
             # the executor ends the others by SIGTERM
@@ -212,30 +212,27 @@ class _Context(SpawnContext):
 
 
 class _CpuPickler(pickle.Pickler):
-    """Pickles tensors as if they were on the CPU, so that no worker takes memory of a device that is not its own."""
+    """Pickles tensors as CPU tensors, so that no worker takes memory on the device of another."""
 
     def reducer_override(self, value: Any) -> Any:
-        # a Parameter, or another kind of tensor, is asked for its plain one
+        # a Parameter, or another subclass, pickles its plain tensor
         if type(value) is torch.Tensor and value.device.type not in ("cpu", "meta"):
             return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)  # type: ignore[no-untyped-call]
         return NotImplemented
 
 
-def _pickle(model: Scorer, path: Path) -> None:
+def _pickle(model: ModuleChain, path: Path) -> None:
     if any(map(is_dispatched, model.modules())):
         raise InputError(
             "the model cannot be sent to worker processes: its device_map spread it over several devices, and each "
-            "worker has the whole model on its own.",
+            "worker needs all of it on one.",
             next_step="load it without a device_map, or predict without worker processes.",
         )
     with path.open("wb") as file:
-        # the caller applies the activation, which may be a lambda, to the scores of all workers
-        raw = copy.copy(model)
-        raw.activation_fn = None
         try:
-            # what was allowed to run here is allowed in the workers, and nothing else is
+            # workers may run the custom code that was admitted here, and no other
             pickle.dump(importing.admitted(), file)
-            _CpuPickler(file, pickle.HIGHEST_PROTOCOL).dump(raw)
+            _CpuPickler(file, pickle.HIGHEST_PROTOCOL).dump(model)
         except OSError:  # such as a full disk
             raise
         except Exception as error:  # as above
@@ -253,14 +250,14 @@ def _start_worker(model: Path, waiting: Any, threads: int) -> None:
         with model.open("rb") as file, _noting(_early):
             importing.admit_all(pickle.load(file))
             _model = pickle.load(file).to(device)
-    except Exception as error:  # raised here it would only be logged; the first chunk takes it to the caller
+    except Exception as error:  # the executor would only log it; the first chunk raises it to the caller
         _failure = error
 
 
-def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[Warned]]:
+def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[WorkerWarning]]:
     if _model is None:
         raise WorkerError(
-            f"a worker process could not take the model: {type(_failure).__name__}: {_failure}",
+            f"a worker process could not load the model: {type(_failure).__name__}: {_failure}",
             next_step="check the devices, and define the model's classes in a module that other processes can import.",
         )
     warned = list(_early)
@@ -268,7 +265,7 @@ def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[Warned]]:
     try:
         with _noting(warned), torch.inference_mode():
             items, arguments = pickle.loads(chunk)
-            # no tensor: torch would hold a file open for each one on its way
+            # an array: torch holds a file open for every tensor that it sends
             return scoring.score(_model, items, **arguments).cpu().numpy(), warned
     except Exception as error:
         if _is_portable(error):
@@ -280,11 +277,8 @@ def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[Warned]]:
 
 
 @contextmanager
-def _noting(warned: list[Warned]) -> Iterator[None]:
-    """Add the warnings given inside to ``warned``, each once; whether they are shown is for the caller to decide.
-
-    If something is raised instead, they are shown here, for nothing but the error reaches the caller.
-    """
+def _noting(warned: list[WorkerWarning]) -> Iterator[None]:
+    """Add the warnings of the block to ``warned``, each once; if it raises, show them, since only the error travels."""
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -295,25 +289,26 @@ def _noting(warned: list[Warned]) -> Iterator[None]:
             warnings.warn_explicit(found.message, found.category, found.filename, found.lineno)
         raise
     warned += dict.fromkeys(
-        Warned(_portable(found.category), str(found.message), found.filename, found.lineno, _name) for found in caught
+        WorkerWarning(_portable(found.category), str(found.message), found.filename, found.lineno, _name)
+        for found in caught
     )
 
 
-def _warn_again(warned: Iterable[Warned], told: set[tuple[type[Warning], str]]) -> None:
-    """Warn of what workers were warned of, except for what was ``told`` before, by this one or another."""
+def _warn_again(warned: Iterable[WorkerWarning], known: set[tuple[type[Warning], str]]) -> None:
+    """Repeat the warnings of a worker in this process, except for those ``known`` from it or another worker."""
     for found in warned:
-        if (found.category, found.text) not in told:
-            told.add((found.category, found.text))
-            # the worker comes last, for filters look at how a text begins
+        if (found.category, found.text) not in known:
+            known.add((found.category, found.text))
+            # the worker comes last, because filters match the beginning of a text
             text = f"{found.text} [{found.worker}]"
-            if found.category is PairchainWarning:
-                warn(text)
+            if issubclass(found.category, PairchainWarning):
+                warn(text, found.category)
                 continue
             warnings.warn_explicit(text, found.category, found.filename, found.line, registry=_registry)
 
 
 def _portable(category: type[Warning]) -> type[Warning]:
-    """Return ``category``, or the nearest of its bases that the caller can import and make of a text."""
+    """Return ``category``, or the nearest base class that the caller can import and build from a text."""
     for base in category.__mro__:
         try:
             found: type[Warning] = pickle.loads(pickle.dumps(base))
@@ -325,7 +320,7 @@ def _portable(category: type[Warning]) -> type[Warning]:
 
 
 def _is_portable(error: Exception) -> bool:
-    """Return whether ``error`` survives the way to the caller; one that does not would break the pool."""
+    """Return whether ``error`` survives pickling; one that does not would break the pool."""
     try:
         return isinstance(pickle.loads(pickle.dumps(error)), type(error))
     except Exception:  # as above

@@ -1,4 +1,4 @@
-"""Which of several ways of doing the same is the fastest on this machine, found out by trying."""
+"""Finds the fastest of several candidates on this machine by trying them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-from pairchain.errors import collected_warnings
+from pairchain.errors import OutOfMemoryWarning, collected_warnings
 
-# In turn, so that a machine that is slow for a while is slow for all of them.
+# Rounds over all candidates: a machine that is slow for a while slows all of them.
 _ROUNDS = 3
 
 
 def fastest(run: Callable[[int], object], candidates: Sequence[int]) -> int:
-    """Return the candidate that ``run`` is done with first, by the median of some rounds after one to warm up.
+    """Return the candidate with the smallest median time over some rounds, after one round to warm up.
 
     Args:
-        run: What to time. A candidate of which it warns that memory ran out is tried no more.
-        candidates: What to call it with.
+        run: Runs a candidate. One that does not fit into memory is tried no more.
+        candidates: The candidates.
     """
     seconds: dict[int, list[float]] = {candidate: [] for candidate in candidates}
     for number in range(_ROUNDS + 1):
@@ -27,6 +27,6 @@ def fastest(run: Callable[[int], object], candidates: Sequence[int]) -> int:
                 run(candidate)
             if number:
                 seconds[candidate].append(time.perf_counter() - start)
-            if len(seconds) > 1 and any("out of memory" in message for message in warned):
+            if len(seconds) > 1 and any(isinstance(warning, OutOfMemoryWarning) for warning in warned):
                 del seconds[candidate]
     return min(seconds, key=lambda candidate: statistics.median(seconds[candidate]))

@@ -1,4 +1,4 @@
-"""From what a chain wrote to what the caller gets: checked, activated, ranked, in the form asked for."""
+"""Turns the scores that a chain wrote into the caller's results: checks, activates, converts and ranks them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from pairchain import tracing
+from pairchain.chain import observing
 from pairchain.errors import InputError, NonFiniteScoresError
 from pairchain.format.activation import Activation
 
 
 def labels_in(scores: torch.Tensor) -> int:
-    """Return how many scores each pair has."""
+    """Return the number of scores for each pair."""
     return 1 if scores.ndim == 1 else scores.shape[-1]
 
 
@@ -30,9 +30,9 @@ def finish(
     if not allow_non_finite:
         _refuse_non_finite(scores)
     if isinstance(activation, nn.Module):
-        # RReLU draws at random until it is told that it is not trained
+        # RReLU is random in training mode
         activation.to(scores.device).eval()
-    with tracing.step("activation", getattr(activation, "__name__", type(activation).__name__)):
+    with observing.step("activation", getattr(activation, "__name__", type(activation).__name__)):
         scores = activation(scores)
     if scores.ndim > 1 and scores.shape[-1] == 1:
         scores = scores.squeeze(-1)
@@ -44,38 +44,38 @@ def finish(
 
 
 def as_output(scores: torch.Tensor, *, single: bool, to_numpy: bool, to_tensor: bool) -> Any:
-    """Return scores as a tensor, as an array or as a list of tensors; the first one alone if ``single``."""
+    """Return scores as a tensor, an array or a list of tensors; only the first if ``single``."""
     if to_tensor:
         return scores[0] if single else scores
     if to_numpy:
-        # an empty batch is float64, as numpy makes it and as sentence-transformers returns it
+        # an empty batch is float64, as sentence-transformers returns it
         values = scores.float().cpu().numpy() if len(scores) else np.array([])
         return values[0] if single else values
     return scores[0] if single else list(scores)
 
 
 def refuse_several_labels(num_labels: int | None) -> None:
-    """Refuse to rank by several scores a pair; None for a number that is not known yet.
+    """Refuse to rank by several scores for each pair; None stands for an unknown number.
 
     Raises:
-        InputError: There are several.
+        InputError: The model gives several.
     """
     if num_labels not in (None, 1):
         raise InputError(
-            f"rank needs one score a pair, and this model gives {num_labels}.",
-            next_step="use predict, and decide which of its scores to sort by.",
+            f"rank needs one score for each pair, and this model gives {num_labels}.",
+            next_step="use predict, and sort by one of its scores.",
         )
 
 
 def ranking(
     scores: np.ndarray[Any, Any], documents: Sequence[Any], *, top_k: int | None, return_documents: bool
 ) -> list[dict[str, Any]]:
-    """Return a dict for each document, from the best score to the worst; equal scores keep the documents' order.
+    """Return a dict for each document, from the best score to the worst; documents of equal score keep their order.
 
     Args:
         scores: One score for each document.
         documents: The documents.
-        top_k: How many to return; None for all.
+        top_k: Most documents to return; None for all.
         return_documents: Whether each dict holds its document under ``"text"``.
     """
     best_first = np.argsort(-scores, kind="stable").tolist()[:top_k]
@@ -97,5 +97,5 @@ def _refuse_non_finite(scores: torch.Tensor) -> None:
     raise NonFiniteScoresError(
         f"{len(indices)} of {len(scores)} pairs got a score that is NaN or infinite: pairs {shown}.",
         indices=indices,
-        next_step="check the model's weights and dtype (float16 overflows), or keep them with allow_non_finite=True.",
+        next_step="check the model's weights and dtype (float16 overflows), or pass allow_non_finite=True to get them.",
     )

@@ -1,40 +1,32 @@
-"""Which inputs run together: of one kind and of about one length, longest first, up to a number of tokens."""
+"""Plans batches: inputs of one key and similar length, longest first, up to a number of tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from pairchain import tracing
-from pairchain.errors import warn
+from pairchain.chain.encoded import Encoded
+from pairchain.chain.observing import step
+from pairchain.errors import OutOfMemoryWarning, warn
 
-if TYPE_CHECKING:
-    from pairchain.engine.encoding import Encoded
-
-# Most inputs in a batch where their true lengths are not known.
+# Most inputs in a batch if their lengths in tokens are unknown.
 PAIRS_WITHOUT_LENGTHS = 32
 
-# Most tokens in a batch. On a CPU more only widens the padding; an accelerator needs many to be busy.
+# Most tokens in a batch. On a CPU more tokens only mean more padding; an accelerator needs many to be busy.
 LEAST_TOKENS_ON_A_CPU = 512
 _TOKENS_ON_ACCELERATORS = 16384
 
-# A batch of a small model is done with before it is worth the call: such a model gets more tokens, up to so many.
+# A small model finishes a batch before it is worth the call, so it gets more tokens, up to this number.
 _LEAST_WORK = 10**10
 _MOST_TOKENS_ON_A_CPU = 8192
 
 
 def default_tokens(chain: nn.Module, device: torch.device) -> int:
-    """Return how many tokens a batch holds if nobody says.
-
-    Args:
-        chain: The model.
-        device: Where it computes.
-    """
+    """Return the default number of tokens in a batch, for a model on a device."""
     if device.type != "cpu":
         return _TOKENS_ON_ACCELERATORS
     weights = sum(
@@ -48,7 +40,7 @@ def default_tokens(chain: nn.Module, device: torch.device) -> int:
 
 @dataclass
 class Budget:
-    """How much runs together; halved when that does not fit into memory.
+    """The size of a batch, halved when a batch does not fit into memory.
 
     Attributes:
         tokens: Most tokens in a batch, padding included.
@@ -57,37 +49,38 @@ class Budget:
 
     tokens: int
     pairs: int | None = None
-    _is_told: bool = False
+    _is_warned: bool = False
 
     def halve(self, batch: Sequence[Encoded], error: torch.OutOfMemoryError) -> None:
-        """Allow no more than half of a batch that did not fit into memory, and say so the first time.
+        """Limit batches to half of one that did not fit into memory, and warn the first time.
 
         Raises:
-            torch.OutOfMemoryError: That of the batch, if it is one input.
+            torch.OutOfMemoryError: The batch is a single input; ``error`` again.
         """
         if len(batch) == 1:
             raise error
         self.tokens = max(1, len(batch) * max(item.length for item in batch) // 2)
         self.pairs = len(batch) // 2
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_warned:
+            self._is_warned = True
             warn(
-                f"the device ran out of memory with {len(batch)} pairs at once; the rest runs in batches of half as "
-                f"many. Pass tokens_per_batch={self.tokens} or less, or a smaller batch_size, to begin with those."
+                f"the device ran out of memory with a batch of {len(batch)} pairs; the rest runs in batches of half "
+                f"that size. To start with them, pass tokens_per_batch={self.tokens} or less, or a smaller batch_size.",
+                OutOfMemoryWarning,
             )
 
 
-@tracing.step("schedule")
+@step("schedule")
 def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget) -> list[list[int]]:
     """Return ``positions`` in batches.
 
-    A batch is padded to its longest input, so it is filled until that length times its inputs would be more than the
-    budget. An input that is longer than that runs alone. Of inputs of unknown lengths, a fixed number run together.
+    A batch is padded to its longest input, so it holds as many inputs as fit into the budget at that length. A longer
+    input runs alone. Inputs of unknown length run in batches of a fixed number.
 
     Args:
-        items: Inputs; a batch holds those of one key only.
-        positions: Which of them to plan.
-        budget: How much runs together.
+        items: Inputs; a batch holds inputs of one key only.
+        positions: The positions of those to plan.
+        budget: The size of a batch.
     """
     groups: dict[Hashable, list[int]] = {}
     planned = list(positions)
@@ -109,6 +102,6 @@ def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget) -> 
 
 
 def longest_first(lengths: Sequence[int]) -> list[int]:
-    """Return the positions of ``lengths`` from the largest to the smallest, equal ones in the order given."""
+    """Return the positions of ``lengths`` from the largest to the smallest; equal lengths keep their order."""
     order: list[int] = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable").tolist()
     return order

@@ -1,7 +1,8 @@
-"""Scorer: a chain with prompts and an activation, that scores pairs and ranks documents."""
+"""A chain with prompts and an activation that scores pairs and ranks documents."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, Literal
@@ -9,11 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
-from pairchain.chain.flow import parameter_names
+from pairchain.chain.keywords import parameter_names
 from pairchain.chain.untrained import refuse_random_weights
 from pairchain.engine import results, scoring
-from pairchain.engine.encoding import placing_errors
 from pairchain.engine.legacy import (
     PREDICT_IGNORED,
     PREDICT_RENAMES,
@@ -23,13 +24,13 @@ from pairchain.engine.legacy import (
 )
 from pairchain.engine.pool import WorkerPool, default_devices
 from pairchain.engine.probe import fastest
-from pairchain.errors import InputError
+from pairchain.errors import InputError, MissingPackageError
 from pairchain.format import activation
 from pairchain.format.activation import Activation
-from pairchain.inputs.batch import as_batch, as_documents, as_stream, checked_count, numbered_batch
-from pairchain.inputs.modality import check_supported, plain_texts
+from pairchain.inputs.batch import as_batch, as_documents, as_stream, checked_count, numbered_batch, placing_errors
+from pairchain.inputs.modality import plain_texts
 from pairchain.inputs.prompts import choose
-from pairchain.trace import Trace, traced
+from pairchain.inputs.supported import check_supported
 
 
 class Scorer(ModuleChain):
@@ -37,8 +38,8 @@ class Scorer(ModuleChain):
 
     Attributes:
         prompts: Prompt texts by name.
-        default_prompt_name: The prompt used when none is asked for.
-        allow_random_head: Whether every call may score with weights that are random.
+        default_prompt_name: Name of the prompt that calls use by default.
+        allow_random_head: Whether every call may score with random weights.
     """
 
     prompts: dict[str, str]
@@ -74,27 +75,26 @@ class Scorer(ModuleChain):
                 document column, or with two columns of texts: a frame of pandas, polars, pyarrow or datasets, a dict
                 of columns, or rows that name their columns.
             prompt_name: Name of a prompt in `prompts`.
-            prompt: Prompt text; comes before ``prompt_name``, and ``""`` switches the default prompt off.
-            batch_size: Most pairs that run together; ``"auto"`` for as many as there are tokens for.
+            prompt: Prompt text; overrides ``prompt_name``, and ``""`` switches the default prompt off.
+            batch_size: Most pairs in a batch; ``"auto"`` limits batches by tokens alone.
             show_progress_bar: None shows one on a terminal when the work takes longer than a second.
             activation_fn: Applied to the scores instead of the model's own.
             apply_softmax: Apply softmax over the labels, if there are several.
             convert_to_numpy: Return an array; otherwise a list of tensors.
-            convert_to_tensor: Return one tensor, where the scores were computed; comes before ``convert_to_numpy``.
-            device: Move the model there first; several are used together, by a worker process each.
+            convert_to_tensor: Return one tensor, on the model's device; overrides ``convert_to_numpy``.
+            device: Move the model there first. For a list of devices, score with a worker process on each.
             pool: Workers that score instead of this process; see `start_multi_process_pool`.
             chunk_size: Pairs that a worker takes at a time.
             allow_non_finite: Return scores that are NaN or infinite instead of raising.
-            allow_random_head: Score although weights that the model's files lack are random; so are the scores.
+            allow_random_head: Score even with random weights, which the model's files lack; the scores are random too.
             **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
 
         Returns:
-            float32 of shape (pairs,) for one label, else (pairs, labels); for one pair passed on its own, shape () or
-            (labels,).
+            float32 of shape (pairs,) for one label, else (pairs, labels); for a single pair, shape () or (labels,).
 
         Raises:
-            InputError: An input cannot be scored; the message says which and why.
-            RandomWeightsError: The model's files lack some of its weights, and nobody trained them.
+            InputError: An input cannot be scored; the error says which one and why.
+            RandomWeightsError: The model's files lack some of its weights, and they were never trained.
             UnknownKeywordError: No module takes a keyword.
             NonFiniteScoresError: Scores are NaN or infinite.
         """
@@ -155,18 +155,18 @@ class Scorer(ModuleChain):
         """Return the documents from the best to the worst for ``query``.
 
         Args:
-            query: What each document is paired with.
-            documents: The documents; any iterable but a string, such as a column of a table.
-            top_k: How many to return; None for all, as is a number larger than that of the documents; 0 for none.
+            query: Paired with each document.
+            documents: The documents: any iterable except a string, such as a column of a table.
+            top_k: Return at most this many; None for all, 0 for none.
             return_documents: Add each document under ``"text"``.
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
-            device, pool, chunk_size, **kwargs: Likewise.
-            allow_non_finite: Likewise; NaN ranks last.
+            device, pool, chunk_size, **kwargs: As for `predict`.
+            allow_non_finite: As for `predict`; NaN ranks last.
             allow_random_head: As for `predict`.
 
         Returns:
-            A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float. Equal
-            scores keep the order of ``documents``.
+            A dict for each document with ``corpus_id``, its position in ``documents``, and ``score``, a float.
+            Documents of equal score keep their order.
 
         Raises:
             InputError: The model gives a pair several scores, or as for `predict`.
@@ -203,33 +203,33 @@ class Scorer(ModuleChain):
         Args:
             queries: The queries.
             documents_per_query: For each query, its documents.
-            top_k: How many to return for each query; None for all, 0 for none.
+            top_k: Return at most this many for each query; None for all, 0 for none.
             return_documents: Add each document under ``"text"``.
             **kwargs: As for `rank`.
 
         Returns:
-            For each query, what `rank` returns.
+            For each query, a list as `rank` returns it.
 
         Raises:
-            InputError: There are not as many lists of documents as queries, or as for `rank`.
+            InputError: The numbers of queries and of lists of documents differ, or as for `rank`.
         """
         if top_k is not None:
-            top_k = checked_count(top_k, "top_k", least=0, next_step="pass how many to return, or None for all.")
+            top_k = checked_count(top_k, "top_k", least=0, next_step="pass a number of documents, or None for all.")
         _check_batching(kwargs)
-        asked, texts = as_documents(queries, "queries"), as_documents(documents_per_query, "documents_per_query")
-        if len(asked) != len(texts):
+        queries = as_documents(queries, "queries")
+        lists = [as_documents(documents) for documents in as_documents(documents_per_query, "documents_per_query")]
+        if len(queries) != len(lists):
             raise InputError(
-                f"there are {len(asked)} queries and {len(texts)} lists of documents.",
-                next_step="pass a list of documents for each query; an empty one has none.",
+                f"got {len(queries)} queries and {len(lists)} lists of documents.",
+                next_step="pass a list of documents for each query; it may be empty.",
             )
-        lists = [as_documents(some) for some in texts]
         options = parameter_names(self.rank)
         self.check_keywords(kwargs.keys() - set(options), beside=options)
         self._refuse_random_weights(bool(kwargs.get("allow_random_head")))
         results.refuse_several_labels(self.declared_num_labels())
-        pairs = [(query, text) for query, some in zip(asked, lists, strict=True) for text in some]
+        pairs = [(query, document) for query, some in zip(queries, lists, strict=True) for document in some]
         scores = self.predict(pairs, **kwargs)
-        # a chain that does not say beforehand has said now
+        # the number of labels may be known only now
         results.refuse_several_labels(results.labels_in(torch.as_tensor(scores)) if pairs else None)
         starts = accumulate(map(len, lists), initial=0)
         return [
@@ -240,11 +240,11 @@ class Scorer(ModuleChain):
     def predict_stream(
         self, inputs: Iterable[Any], *, window: int = 4096, show_progress_bar: bool | None = None, **kwargs: Any
     ) -> Iterator[Any]:
-        """Yield a score for each pair in the order of ``inputs``, which may never end; a window of them is in memory.
+        """Yield a score for each pair in the order of ``inputs``, which may be endless: only a window is in memory.
 
         Args:
             inputs: An iterable of pairs, or a table as for `predict`.
-            window: Pairs that are read, sorted by length and scored before the first of them is yielded.
+            window: Number of pairs that are read, sorted by length and scored together before their scores are yielded.
             show_progress_bar: None shows one on a terminal when the work takes longer than a second.
             **kwargs: As for `predict`.
 
@@ -252,7 +252,7 @@ class Scorer(ModuleChain):
             A float32 for one label, else float32 of shape (labels,); a tensor with ``convert_to_tensor``.
 
         Raises:
-            InputError: As for `predict`; an input is numbered from the beginning of the stream.
+            InputError: As for `predict`; inputs are numbered from the beginning of the stream.
         """
         checked_count(window, "window")
         _check_batching(kwargs)
@@ -272,45 +272,53 @@ class Scorer(ModuleChain):
                 yield from scores
                 start += len(pairs)
 
-    def trace(self, inputs: Any, **options: Any) -> Trace:
-        """Return what `predict` does with ``inputs``: its steps with their times, what each module reads and writes.
+    def trace(self, inputs: Any, **options: Any) -> Any:
+        """Score ``inputs`` as `predict` does, and return a trace: the steps, and what each module reads and writes.
 
-        The scores are those of `predict`, and the model stays as it was. The first call of a model includes what it
-        finds out once; trace a second one to see what every call takes.
+        A model finds out some things in its first call; trace a second call to see what every call takes.
 
         Args:
             inputs: As for `predict`.
-            **options: As for `predict`, but for ``pool`` and several devices.
+            **options: As for `predict`, except ``pool`` and several devices.
+
+        Returns:
+            A `pairchain_trace.Trace`, with the scores of `predict`.
 
         Raises:
-            InputError: Other processes are to score, or as for `predict`.
+            MissingPackageError: The plugin pairchain-trace is not installed, or not allowed.
+            InputError: Worker processes are to score, or as for `predict`.
         """
-        return traced(self, inputs, options)
+        trace = hooks.ask_one("pairchain_trace", object, model=self, inputs=inputs, options=options)
+        if trace is None:
+            raise MissingPackageError(
+                "a trace needs the plugin pairchain-trace.", next_step="pip install pairchain-trace"
+            )
+        return trace
 
     def probe_tokens_per_batch(
         self, pairs: Any, *, candidates: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
     ) -> int:
-        """Score ``pairs`` with several budgets in turn, keep the fastest as `tokens_per_batch`, and return it.
+        """Score ``pairs`` with each number of tokens in a batch, set `tokens_per_batch` to the fastest, and return it.
 
-        It depends on the model, the device and how long the pairs are; pass it when loading the model to use it again.
+        The result depends on the model, the device and the lengths of the pairs. Pass it when you load the model again.
 
         Args:
-            pairs: A sample of what will be scored, some hundred pairs; as for `predict`.
-            candidates: Budgets to try, in tokens. Those that do not fit into memory are left out.
+            pairs: A sample of some hundred pairs; as for `predict`.
+            candidates: Numbers of tokens to try. Those that do not fit into memory are left out.
 
         Raises:
-            InputError: There are no pairs or candidates, or as for `predict`.
+            InputError: ``pairs`` or ``candidates`` is empty, or as for `predict`.
         """
         sample = as_batch(pairs)
         for candidate in candidates:
             checked_count(candidate, "a candidate")
         if not sample.items or not candidates:
-            raise InputError("there is nothing to try.", next_step="pass a sample of pairs, and candidates.")
+            raise InputError("the probe needs pairs and candidates.", next_step="pass a sample of some hundred pairs.")
         before = self.tokens_per_batch
 
         def run(tokens: int) -> None:
             self.tokens_per_batch = tokens
-            # how long they take does not depend on the weights
+            # random weights take as long as others
             self.predict(sample, show_progress_bar=False, allow_random_head=True)
 
         try:
@@ -322,7 +330,7 @@ class Scorer(ModuleChain):
 
     @property
     def tokens_per_batch(self) -> int | None:
-        """Most tokens that run together, padding included; None for what suits the device. Can be set."""
+        """Most tokens in a batch, padding included; None for a default that suits the device. Can be set."""
         return self._tokens_per_batch
 
     @tokens_per_batch.setter
@@ -332,16 +340,19 @@ class Scorer(ModuleChain):
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
         """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
 
-        It can be used in a ``with`` block; otherwise end it with `stop_multi_process_pool`. On systems where processes
-        are spawned, which is all of them here, a script must do this under ``if __name__ == "__main__":``.
+        Use the pool in a ``with`` block, or end it with `stop_multi_process_pool`. Processes are spawned on every
+        system, so a script must start the pool under ``if __name__ == "__main__":``.
 
         Args:
-            target_devices: Where each worker computes; None for every CUDA device, else four workers on the CPU.
+            target_devices: The device of each worker; None for every CUDA device, else four workers on the CPU.
 
         Raises:
             InputError: The model cannot be sent to another process.
         """
-        return WorkerPool(self, default_devices() if target_devices is None else target_devices)
+        # this process applies the activation, which may be a lambda that cannot be sent
+        sent = copy.copy(self)
+        sent.activation_fn = None
+        return WorkerPool(self, default_devices() if target_devices is None else target_devices, sent)
 
     def _refuse_random_weights(self, allowed: bool) -> None:
         if not (allowed or self.allow_random_head):
@@ -354,9 +365,9 @@ class Scorer(ModuleChain):
 
     @property
     def num_labels(self) -> int:
-        """Scores for each pair: what the module that writes them says, else what it really wrote.
+        """Scores for each pair.
 
-        A chain whose last module does not say is asked to score one short pair the first time.
+        The module that writes the scores declares the number. Otherwise the first use scores one short pair.
         """
         if self._known_num_labels is None:
             with torch.inference_mode():
@@ -366,13 +377,13 @@ class Scorer(ModuleChain):
 
     @property
     def _known_num_labels(self) -> int | None:
-        """Scores for each pair, as far as it is known without running the model."""
+        """`num_labels`, or None if only running the model can tell."""
         declared = self.declared_num_labels()
         return self._num_labels if declared is None else declared
 
     @property
     def activation_fn(self) -> Activation:
-        """What is applied to the scores: as given or saved, else Sigmoid for one label and Identity for more."""
+        """The function applied to the scores: as given or saved, else Sigmoid for one label and Identity for more."""
         chosen: Activation | None = self.__dict__["_activation"]
         return _default_activation(self.num_labels) if chosen is None else chosen
 
@@ -384,7 +395,7 @@ class Scorer(ModuleChain):
         chosen: Activation | None = self.__dict__["_activation"]
         if chosen is not None:
             return chosen
-        # what the chain wrote last may be what it wrote in another thread
+        # self._num_labels may come from another thread's call
         declared = self.declared_num_labels()
         return _default_activation(results.labels_in(scores) if declared is None else declared)
 

@@ -1,4 +1,4 @@
-"""From pairs to scores: each different pair once, in batches through a chain, in input order."""
+"""Turns pairs into scores: each distinct pair once, in batches through a chain, returned in input order."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from pairchain import tracing
+from pairchain.chain import observing
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import to_device
-from pairchain.chain.flow import SCORES
+from pairchain.chain.encoded import Encoded
 from pairchain.chain.threads import one_call
-from pairchain.engine.encoding import Encoder, placing_errors
+from pairchain.engine.encoding import Encoder
 from pairchain.engine.schedule import Budget, default_tokens, plan
 from pairchain.errors import ChainError
+from pairchain.facts import SCORES
+from pairchain.inputs.batch import placing_errors
 
-# Work shorter than this shows no progress bar unless one is asked for.
+# Shorter work shows no progress bar, unless you ask for one.
 _PROGRESS_DELAY_SECONDS = 1.0
 
-# Pairs that are encoded at once, so that a long call does not hold all of its tokens.
+# Pairs that are encoded at once: a long call must not hold all of its tokens in memory.
 _CHUNK = 4096
 
 
@@ -37,35 +39,35 @@ def score(
     show_progress_bar: bool | None = False,
     first_index: int = 0,
 ) -> torch.Tensor:
-    """Return what ``chain`` writes as scores for ``items``, in their order.
+    """Return the scores that ``chain`` writes for ``items``, in their order.
 
     Args:
         chain: The chain.
         items: Pairs, as tuples of two. Pairs of equal texts are scored once.
         prompt: The prompt's text.
-        batch_size: Most pairs that run together; None for as many as there are tokens for.
-        tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
+        batch_size: Most pairs in a batch; None for a limit by tokens alone.
+        tokens_per_batch: Most tokens in a batch, padding included; None for a default that suits the device.
         keywords: Keyword arguments for the modules.
         show_progress_bar: None shows one on a terminal, for long work.
-        first_index: How errors number the first of ``items``, if they are part of what the caller passed.
+        first_index: The number of the first of ``items`` in errors, if the caller passed others before it.
 
     Returns:
         Shape (pairs,) or (pairs, labels), float32 or wider, on the chain's device.
 
     Raises:
-        InputError: An input cannot be scored; the message says which and why.
+        InputError: An input cannot be scored; the error says which one and why.
         ChainError: The chain wrote no scores, or not one row for each pair.
     """
     first_places, place_of = distinct(items)
     encoder = Encoder(chain, prompt, keywords)
-    # of one input there is no batch to fill
+    # a single input needs no budget
     most_tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
     budget = Budget(most_tokens, batch_size)
     scores: torch.Tensor | None = None
     with (
         one_call(),
         Progress(len(items), show_progress_bar) as progress,
-        tracing.call(first_places, place_of, most_tokens, batch_size),
+        observing.call(first_places, place_of, most_tokens, batch_size),
     ):
         for start in range(0, len(first_places), _CHUNK):
             places = first_places[start : start + _CHUNK]
@@ -73,7 +75,7 @@ def score(
                 for positions, written, tokens in _in_batches(encoder, items, places, budget):
                     if scores is None:
                         scores = written.new_empty((len(first_places), *written.shape[1:]))
-                    # routes may differ in precision
+                    # routes of a Router may differ in precision
                     scores = scores.to(torch.promote_types(scores.dtype, written.dtype))
                     scores[start + torch.as_tensor(positions, device=scores.device)] = written.to(scores.dtype)
                     progress.add(len(positions), tokens)
@@ -86,14 +88,14 @@ def score(
 def _in_batches(
     encoder: Encoder, items: Sequence[Any], places: Sequence[int], budget: Budget
 ) -> Iterator[tuple[list[int], torch.Tensor, int]]:
-    """Yield for each batch of ``items`` at ``places`` where its inputs are among those, their scores, their tokens."""
+    """Yield for each batch the positions of its inputs in ``places``, their scores, and the number of tokens."""
     encoded, are_encoded = encoder.encode([items[place] for place in places])
     batches = deque(plan(encoded, range(len(encoded)), budget))
     while batches:
         positions = batches.popleft()
         batch = [encoded[position] for position in positions]
         try:
-            with placing_errors(positions), tracing.batch(places, positions, batch):
+            with placing_errors(positions), observing.batch(places, positions, _lengths(batch)):
                 features = encoder.collate(batch, are_encoded=are_encoded)
                 written = score_features(encoder.chain, features, len(batch), encoder.keywords)
         except torch.OutOfMemoryError as error:
@@ -104,17 +106,21 @@ def _in_batches(
         yield positions, written, sum(item.length for item in batch if item.is_counted)
 
 
+def _lengths(batch: Sequence[Encoded]) -> list[int] | None:
+    return [item.length for item in batch] if all(item.is_counted for item in batch) else None
+
+
 def score_batch(
     chain: ModuleChain, items: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]
 ) -> torch.Tensor:
-    """Return the scores of one batch, as the chain writes them but never in half precision; see `score`."""
+    """Return the scores that the chain writes for one batch, never in half precision; see `score`."""
     return score_features(chain, chain.preprocess(items, prompt=prompt, **keywords), len(items), keywords)
 
 
 def score_features(chain: ModuleChain, features: Any, count: int, keywords: Mapping[str, Any]) -> torch.Tensor:
-    """Return the scores of ``count`` pairs whose features the input module made; see `score_batch`."""
-    told = {} if chain.may_read_more else {"read_after": frozenset({SCORES})}
-    features = chain(to_device(features, chain.device), **told, **keywords)
+    """Return the scores of ``count`` pairs from the features that the input module made; see `score_batch`."""
+    hints = {} if chain.may_read_more else {"read_after": frozenset({SCORES})}
+    features = chain(to_device(features, chain.device), **hints, **keywords)
     if SCORES not in features:
         raise ChainError(
             f"the chain wrote no {SCORES!r}; its last module returned {', '.join(sorted(features)) or 'nothing'}.",
@@ -128,16 +134,16 @@ def score_features(chain: ModuleChain, features: Any, count: int, keywords: Mapp
             f"the chain wrote {SCORES!r} of shape {tuple(scores.shape)} for {count} pairs.",
             next_step="write one row for each pair: shape (pairs,) or (pairs, labels).",
         )
-    # each route of a Router may be on a device of its own
+    # each route of a Router may be on its own device
     scores = scores.to(chain.device)
     # half precision ties scores that the activation could still tell apart
     return scores.float() if scores.is_floating_point() and scores.dtype.itemsize < 4 else scores
 
 
 def distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
-    """Return where each different item stands first, and for every item which of those it equals.
+    """Return the place of each distinct item, and for every item the number of the distinct item that it equals.
 
-    Only pairs of texts are compared: whether images or conversations are equal is not worth finding out.
+    Only pairs of texts are compared: to compare images or conversations costs more than it saves.
     """
     first_places: list[int] = []
     place_of: list[int] = []
@@ -152,12 +158,12 @@ def distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
 
 
 class Progress:
-    """A progress bar over pairs, with the tokens a second; None shows it on a terminal, when the work is long."""
+    """A progress bar over pairs, with tokens per second; ``show=None`` shows it on a terminal, for long work."""
 
     def __init__(self, total: int | None, show: bool | None) -> None:
         wanted = sys.stderr.isatty() if show is None else show
         delay = 0.0 if show else _PROGRESS_DELAY_SECONDS
-        # even a bar that is not shown takes part in what all bars of the process share
+        # tqdm counts even a hidden bar among the bars of the process
         self._bar = tqdm(total=total, desc="Scoring", unit="pair", delay=delay) if wanted else None
         self._tokens = 0
 
@@ -169,7 +175,7 @@ class Progress:
             self._bar.close()
 
     def add(self, pairs: int, tokens: int) -> None:
-        """Say that so many pairs are done, which took so many tokens."""
+        """Count pairs that are done, and their tokens."""
         if self._bar is None:
             return
         self._tokens += tokens

@@ -1,10 +1,10 @@
-"""Where a model's files are: a local folder, or a Hub repository at one commit."""
+"""A model's files: a local folder, or a Hub repository at one commit."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,18 +12,9 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
-from pairchain import hooks
-from pairchain.errors import (
-    AccessDeniedError,
-    InputError,
-    MissingFileError,
-    RevisionNotFoundError,
-    SourceError,
-    SourceNotFoundError,
-    UnsafePathError,
-)
-from pairchain.files.hub_names import full_name, is_path
-from pairchain.files.staging import check_inside
+from pairchain.errors import MissingFileError, UnsafePathError
+from pairchain.files.hub import hub_failures
+from pairchain.files.paths import check_inside
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,7 @@ class Source:
         if cached is huggingface_hub._CACHED_NO_EXIST:
             return None
         try:
-            with _hub_errors(self, inside):
+            with self._hub_failures(inside):
                 return Path(
                     huggingface_hub.hf_hub_download(
                         self.name,
@@ -129,7 +120,7 @@ class Source:
         inside = self.path_of(path)
         if self.listing is not None:
             return inside in self.listing
-        with _hub_errors(self, inside):
+        with self._hub_failures(inside):
             return huggingface_hub.file_exists(self.name, inside, revision=self.commit, token=self.token)
 
     def folder(self, path: str = "") -> Path:
@@ -141,7 +132,7 @@ class Source:
         inside = self.path_of(path)
         if self.is_local:
             return Path(self.name) / inside
-        with _hub_errors(self):
+        with self._hub_failures():
             root = huggingface_hub.snapshot_download(
                 self.name,
                 revision=self.commit,
@@ -163,7 +154,7 @@ class Source:
         if self.is_local:
             return _files_in(Path(self.name) / self.subfolder)
         if self.is_offline:
-            with _hub_errors(self):
+            with self._hub_failures():
                 return self._cached_files()
         prefix = f"{self.subfolder}/" if self.subfolder else ""
         paths = self.listed().listing or ()
@@ -172,6 +163,10 @@ class Source:
             return listed | self._cached_files()
         except hub_errors.LocalEntryNotFoundError:
             return listed
+
+    def _hub_failures(self, path: str = "") -> AbstractContextManager[None]:
+        revision = self.revision or self.commit
+        return hub_failures(self.name, revision, path=path, is_offline=self.is_offline, cache_folder=self.cache_folder)
 
     def _cached_files(self) -> frozenset[str]:
         root = huggingface_hub.snapshot_download(
@@ -183,7 +178,7 @@ class Source:
         """Return the same source, knowing every file of its repository, so that it asks for none that is not there."""
         if self.is_local or self.is_offline or self.listing is not None:
             return self
-        with _hub_errors(self):
+        with self._hub_failures():
             api = huggingface_hub.HfApi(token=self.token)
             tree = api.list_repo_tree(self.name, recursive=True, revision=self.commit)
             files = [entry for entry in tree if isinstance(entry, huggingface_hub.hf_api.RepoFile)]
@@ -234,7 +229,7 @@ class Source:
         headers = huggingface_hub.utils.build_hf_headers(token=self.token)  # type: ignore[attr-defined]
         url = huggingface_hub.hf_hub_url(self.name, inside, revision=self.commit)
         try:
-            with _hub_errors(self, inside):
+            with self._hub_failures(inside):
                 session = huggingface_hub.get_session()
                 wait = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
                 answer = session.get(url, headers={**headers, "Range": f"bytes={start}-{stop - 1}"}, timeout=wait)
@@ -272,103 +267,6 @@ class Source:
         return not self.is_local and (self.local_files_only or huggingface_hub.constants.is_offline_mode())
 
 
-def open_source(
-    name: str | os.PathLike[str],
-    *,
-    revision: str | None = None,
-    token: bool | str | None = None,
-    cache_folder: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-    subfolder: str = "",
-) -> Source:
-    """Return the source that ``name`` stands for; a moving revision is resolved here, once, to a commit.
-
-    Args:
-        name: A folder, or a repository as ``owner/name``. A name without owner means `hub_names.DEFAULT_ORGANISATION`.
-        revision: Branch, tag, commit or ref such as ``refs/pr/11``; None for the default branch.
-        token: Hub token.
-        cache_folder: Where downloads are kept; None for ``SENTENCE_TRANSFORMERS_HOME`` or the Hub library's default.
-        local_files_only: Use only what was downloaded earlier. ``HF_HUB_OFFLINE`` does the same.
-        subfolder: Folder inside it that the model is in.
-
-    Raises:
-        InputError: ``name`` is empty or cannot name anything.
-        SourceNotFoundError: There is no such folder or repository.
-        RevisionNotFoundError: The repository has no such revision.
-        SourceError: The repository cannot be reached, and was never downloaded.
-    """
-    if not isinstance(name, str | os.PathLike):
-        raise InputError(f"the model's name is no text or path, but {type(name).__name__}.")
-    text = os.fspath(name)
-    if not text:
-        raise InputError("the model's name is empty.", next_step="name a folder or a repository.")
-    subfolder = check_inside(subfolder, shown_as="subfolder").strip("/")
-    # what is in a folder may still name something on the Hub, such as the repository of its code
-    where: dict[str, Any] = {"token": token, "cache_folder": _text(cache_folder), "local_files_only": local_files_only}
-    if os.path.isdir(text):
-        return Source(text, subfolder=subfolder, **where)
-    if "://" in text:
-        return Source(_opened_by_plugin(text, revision, cache_folder), subfolder=subfolder, **where)
-    _refuse_paths(text)
-    return open_repository(
-        full_name(text),
-        revision=revision,
-        token=token,
-        cache_folder=cache_folder,
-        local_files_only=local_files_only,
-        subfolder=subfolder,
-    )
-
-
-def open_repository(
-    name: str,
-    *,
-    revision: str | None = None,
-    token: bool | str | None = None,
-    cache_folder: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-    subfolder: str = "",
-) -> Source:
-    """Return the Hub repository ``name``, never a folder of that name; see `open_source`."""
-    cache_folder = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-    asked = Source(name, "", revision, subfolder, token, _text(cache_folder))
-    api = _Api()
-    with _hub_errors(asked):
-        resolved = api.resolve_revision(
-            name,
-            revision=revision,
-            cache_dir=asked.cache_folder,
-            local_files_only=local_files_only,
-            token=token,
-        )
-    # without the Hub every file is what the cache holds; asking for each would wait through the retries of them all
-    from_cache = local_files_only or api.is_unreachable
-    return Source(name, resolved.resolved, revision, subfolder, token, asked.cache_folder, from_cache)
-
-
-def source_of_module(
-    model_name_or_path: str | os.PathLike[str],
-    subfolder: str = "",
-    token: bool | str | None = None,
-    cache_folder: str | None = None,
-    revision: str | None = None,
-    local_files_only: bool = False,
-) -> Source:
-    """Return the source that a module's ``load`` was given, as `Source.load_keywords` wrote it."""
-    return open_source(
-        model_name_or_path,
-        subfolder=subfolder,
-        token=token,
-        cache_folder=cache_folder,
-        revision=revision,
-        local_files_only=local_files_only,
-    )
-
-
-def _text(path: str | os.PathLike[str] | None) -> str | None:
-    return os.fspath(path) if path else None
-
-
 def _stays_inside(path: Path, root: str) -> bool:
     home = Path(os.path.realpath(root))
     target = Path(os.path.realpath(path))
@@ -390,98 +288,3 @@ def _leaves(source: Source, paths: list[str]) -> UnsafePathError:
 def _files_in(folder: Path) -> frozenset[str]:
     walk = ((Path(parent), names) for parent, _, names in os.walk(folder))
     return frozenset((parent / name).relative_to(folder).as_posix() for parent, names in walk for name in names)
-
-
-class _Api(huggingface_hub.HfApi):
-    """The Hub, which remembers that it could not be asked; `resolve_revision` falls back to the cache without a word.
-
-    Attributes:
-        is_unreachable: Whether the last question had no answer, or that of a server that is down.
-    """
-
-    is_unreachable = False
-
-    def repo_info(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the Hub knows of a repository; the Hub library's own limit to such a wait holds here too."""
-        self.is_unreachable = True
-        try:
-            info = super().repo_info(*args, **{"timeout": huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT, **kwargs})
-        except hub_errors.HfHubHTTPError as error:
-            self.is_unreachable = error.response.status_code >= 500
-            raise
-        self.is_unreachable = False
-        return info
-
-
-def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | os.PathLike[str] | None) -> str:
-    folder = hooks.ask_one(
-        "pairchain_open_source",
-        str,
-        os.PathLike,
-        name=name,
-        revision=revision,
-        cache_folder=None if cache_folder is None else os.fspath(cache_folder),
-    )
-    if folder is None:
-        raise SourceNotFoundError(
-            f"no installed plugin opens {name!r}.", next_step="install one that does, or fetch the model to a folder."
-        )
-    return os.fsdecode(folder)
-
-
-def _refuse_paths(text: str) -> None:
-    if os.path.isfile(text):
-        raise SourceNotFoundError(f"{text!r} is a file.", next_step="name the folder that the model is in.")
-    if is_path(text):
-        raise SourceNotFoundError(
-            f"there is no folder {text!r}.",
-            where=f"looked from {Path.cwd()}",
-            next_step="check the path; a repository is named as owner/name.",
-        )
-
-
-@contextmanager
-def _hub_errors(source: Source, path: str = "") -> Iterator[None]:
-    """Turn the Hub library's errors into ours; a missing file stays `EntryNotFoundError` for the caller."""
-    what = f"the repository {source.name!r}"
-    wanted = f"{path} of {what}" if path else what
-    try:
-        yield
-    except hub_errors.HFValidationError as error:
-        raise InputError(f"{source.name!r} names neither a folder nor a repository: {error}") from error
-    except hub_errors.GatedRepoError as error:
-        raise AccessDeniedError(
-            f"{what} is gated.",
-            next_step="ask for access on its page, then log in with `hf auth login` or pass token=.",
-        ) from error
-    except hub_errors.LocalTokenNotFoundError as error:
-        raise AccessDeniedError(
-            f"token=True sends the stored token to {what}, and none is stored.",
-            next_step="log in with `hf auth login` or pass token=.",
-        ) from error
-    except hub_errors.RepositoryNotFoundError as error:
-        raise SourceNotFoundError(
-            f"{what} does not exist, or is private and the token does not open it.",
-            where=f"{huggingface_hub.constants.ENDPOINT}; no folder of that name in {Path.cwd()} either",
-            next_step="check the name; for a private one log in with `hf auth login` or pass token=.",
-        ) from error
-    except hub_errors.RevisionNotFoundError as error:
-        raise RevisionNotFoundError(
-            f"{what} has no revision {source.revision or source.commit!r}.",
-            next_step="name a branch, a tag, a commit or a ref such as refs/pr/11.",
-        ) from error
-    except (hub_errors.LocalEntryNotFoundError, hub_errors.RevisionResolutionError) as error:
-        if isinstance(error, hub_errors.LocalEntryNotFoundError) and source.is_offline:
-            raise hub_errors.EntryNotFoundError(str(error)) from error
-        raise SourceError(
-            f"{wanted} cannot be reached, and no copy of {source.revision or 'its default branch'} is in the cache.",
-            where=source.cache_folder or huggingface_hub.constants.HF_HUB_CACHE,
-            next_step="connect, or download it first; HF_HUB_OFFLINE and local_files_only forbid downloads.",
-        ) from error
-    except hub_errors.EntryNotFoundError:
-        raise
-    except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
-        raise SourceError(
-            f"{wanted} cannot be downloaded: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
-            next_step="try again; what was downloaded so far is kept.",
-        ) from error

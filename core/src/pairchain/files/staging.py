@@ -1,25 +1,22 @@
-"""Files on disk, carefully: JSON with errors that say where, paths that stay inside, writes that never half-happen."""
+"""Writing files and folders so that a save that is cut off leaves the old ones as they were."""
 
 from __future__ import annotations
 
 import json
-import ntpath
 import os
 import platform
 import shutil
-import stat
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from hashlib import sha256
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
 
-from pairchain.errors import FormatError, UnsafePathError, nearest, warn
+from pairchain.errors import FormatError
 from pairchain.files.disk import telling_refusals
 from pairchain.files.folder_lock import PATIENCE, locked
+from pairchain.files.paths import refuse_planted_link
 
 # Files that decide how a saved model loads. A save replaces them as a set: one left over from an older model (a chat
 # template, a weight shard) would silently change the scores of the new one.
@@ -55,96 +52,11 @@ _MODEL_FILES = (
 )
 
 
-# More than the index of the largest checkpoints, and deeper than any settings; reading stops there, so that a file can
-# fill neither the memory nor the stack of whoever only looks.
-MOST_BYTES_OF_JSON = 2**26
-_DEEPEST = 64
-
 # With more added to it, a longer name could be too long for a file system.
 _LONGEST_NAME = 120
 
 # The key of what stands in modules.json while a save swaps its files in.
 INTERRUPTED = "interrupted_save"
-
-
-def read_json(path: Path, *, shown_as: str, unique_keys: bool = False) -> Any:
-    """Return the JSON value in ``path``.
-
-    Args:
-        path: The file.
-        shown_as: How to call the file in an error, such as ``modules.json of user/model``.
-        unique_keys: Whether an object that says one key twice is refused; otherwise the last one counts.
-
-    Raises:
-        FormatError: The file is not UTF-8, not JSON, or larger or nested deeper than any honest one.
-    """
-    if path.stat().st_size > MOST_BYTES_OF_JSON:
-        raise FormatError(f"{shown_as} is larger than {MOST_BYTES_OF_JSON:,} bytes.", where=str(path))
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text, object_pairs_hook=_unique if unique_keys else None)
-        if "\\ud" in text.lower():
-            # half a character, which is no text: no file can have it in its name, and no terminal can show it
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise FormatError(
-            f"{shown_as} is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).",
-            where=str(path),
-            next_step="repair the file, or fetch the model again if its download was cut off.",
-        ) from error
-    except (ValueError, RecursionError) as error:  # other bytes than UTF-8, numbers of thousands of digits
-        raise FormatError(f"{shown_as} cannot be read as JSON: {error}.", where=str(path)) from error
-    if _is_deeper(value, _DEEPEST):
-        raise FormatError(f"{shown_as} is nested deeper than {_DEEPEST} levels.", where=str(path))
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise ValueError(f"it says {key!r} twice")
-    return value
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Return whether lists and objects are nested deeper than that; what is, makes others run out of stack."""
-    inside = [value]
-    for _ in range(levels + 1):
-        inside = [
-            part
-            for found in inside
-            if isinstance(found, dict | list)
-            for part in (found.values() if isinstance(found, dict) else found)
-        ]
-        if not inside:
-            return False
-    return True
-
-
-def read_json_object(path: Path, *, shown_as: str, unique_keys: bool = False) -> dict[str, Any]:
-    """Return the JSON object in ``path``; see `read_json`.
-
-    Raises:
-        FormatError: The file holds no JSON object.
-    """
-    value = read_json(path, shown_as=shown_as, unique_keys=unique_keys)
-    if not isinstance(value, dict):
-        raise FormatError(f"{shown_as} should hold a JSON object, but holds {_kind(value)}.", where=str(path))
-    return value
-
-
-def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) -> None:
-    """Write ``value`` to ``path`` as JSON.
-
-    Raises:
-        FormatError: ``value`` holds something JSON cannot say.
-    """
-    try:
-        text = json.dumps(value, indent=indent, sort_keys=sort_keys)
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"{path.name} cannot be written as JSON: {error}.", where=str(path.parent.name)) from error
-    path.write_text(text, encoding="utf-8")
 
 
 @contextmanager
@@ -181,51 +93,6 @@ def write_aside(path: Path) -> Iterator[Path]:
 def short_name(name: str) -> str:
     """Return ``name``, or what tells it from others if it is too long for more to be added to it."""
     return name if len(os.fsencode(name)) <= _LONGEST_NAME else sha256(os.fsencode(name)).hexdigest()[:16]
-
-
-def refuse_planted_link(path: Path) -> None:
-    """Refuse a link at ``path`` that another user put into a folder where all users may put files, such as ``/tmp``.
-
-    Raises:
-        UnsafePathError: It is one.
-    """
-    if not path.is_symlink() or not hasattr(os, "geteuid"):
-        return
-    folder = path.parent.stat()
-    is_open_to_all = bool(folder.st_mode & stat.S_ISVTX) and bool(folder.st_mode & stat.S_IWOTH)
-    if is_open_to_all and path.lstat().st_uid not in (os.geteuid(), folder.st_uid):
-        raise UnsafePathError(
-            f"{str(path)!r} is a link that another user made, and leads to {os.readlink(path)!r}.",
-            next_step="write to a folder of your own, or name the place that the link leads to.",
-        )
-
-
-def warn_unknown_key(key: str, known: Mapping[str, Any] | Sequence[str], *, shown_as: str) -> None:
-    """Warn that a saved model holds a key nobody reads, and say that it is kept."""
-    warn(
-        f"{shown_as} holds the key {key!r}, which nothing here knows{nearest(key, known)}; "
-        "it has no effect, and is saved again as it is."
-    )
-
-
-def _kind(value: Any) -> str:
-    return {list: "a list", str: "a string", type(None): "null"}.get(type(value), f"a {type(value).__name__}")
-
-
-def check_inside(path: str, *, shown_as: str) -> str:
-    """Return ``path`` unchanged if it stays inside the folder it is relative to, on any operating system.
-
-    Raises:
-        UnsafePathError: The path is absolute, climbs with ``..``, names a drive, or holds a NUL.
-    """
-    climbs = ".." in PurePosixPath(path).parts or ".." in PureWindowsPath(path).parts
-    # not PureWindowsPath.drive: before Python 3.12 it knows only letters as drives
-    if climbs or path.startswith(("/", "\\")) or ntpath.splitdrive(path)[0] or "\0" in path:
-        raise UnsafePathError(
-            f"{shown_as} is {path!r}, which leaves the model's folder.",
-            next_step="do not load this model; a saved model only names folders inside itself.",
-        )
-    return path
 
 
 @contextmanager

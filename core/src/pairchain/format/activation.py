@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pairchain.errors import FormatError, InputError, nearest
-from pairchain.format.activation_table import ARGUMENTS, PATHS
+from pairchain.format.activation_table import ARGUMENTS, PATHS, activation_fault
 from pairchain.format.activation_table import is_known as is_known
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
@@ -96,12 +96,9 @@ def build_activation(
     Raises:
         FormatError: The path is not in the table, or the class takes no such argument or value.
     """
-    cls = _BY_PATH.get(path) if isinstance(path, str) else None
-    if cls is None:
-        raise FormatError(
-            f"{shown_as} is {path!r}, which is not one of torch's activation classes{nearest(str(path), _BY_PATH)}.",
-            next_step="nothing else is imported from a saved model; pass the activation yourself.",
-        )
+    if (fault := activation_fault(path, shown_as=shown_as)) is not None:
+        raise fault
+    cls = _BY_PATH[path]
     known = ARGUMENTS[cls.__name__]
     if not isinstance(arguments, Mapping | None):
         raise FormatError(f"{shown_as}: its arguments are {arguments!r}, not an object.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pairchain.errors import FormatError, nearest
+
 # Constructor arguments that change what the class computes; each is also the attribute that holds it.
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "CELU": ("alpha",),
@@ -44,3 +46,13 @@ PATHS: dict[str, str] = {
 def is_known(path: str) -> bool:
     """Return whether ``path``, such as ``torch.nn.modules.activation.Sigmoid``, is in the table."""
     return path in PATHS
+
+
+def activation_fault(path: object, *, shown_as: str) -> FormatError | None:
+    """Return the error for an activation that is not in the table, else None; ``shown_as`` is the key that names it."""
+    if isinstance(path, str) and is_known(path):
+        return None
+    return FormatError(
+        f"{shown_as} is {path!r}, which is not one of torch's activation classes{nearest(str(path), PATHS)}.",
+        next_step="nothing else is imported from a saved model; pass the activation yourself.",
+    )

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pairchain.errors import FormatError
+from pairchain.files.json_files import read_json_object
 from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
 
 SAFETENSORS_FILE = "model.safetensors"
 ADAPTER_FILE = "adapter_model.safetensors"

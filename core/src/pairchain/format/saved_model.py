@@ -14,8 +14,10 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 
 from pairchain.errors import FormatError, warn
+from pairchain.files.json_files import read_json, read_json_object, warn_unknown_key, write_json
+from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
-from pairchain.files.staging import INTERRUPTED, check_inside, read_json, read_json_object, warn_unknown_key, write_json
+from pairchain.files.staging import INTERRUPTED
 from pairchain.registry.discovery import installed_version
 from pairchain.text.units import on_one_line
 

@@ -1,8 +1,9 @@
-"""What a user may pass in: one pair or many, told apart by the same rules whatever they come in."""
+"""Turns the inputs of a call into pairs: one or many, told apart by the same rules in every container."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Integral
@@ -12,17 +13,18 @@ import numpy as np
 
 from pairchain.errors import InputError
 from pairchain.inputs import tables
-from pairchain.inputs.modality import CONTENT, TEXT, is_message, may_name_medium, shown
+from pairchain.inputs.kinds import CONTENT, TEXT
+from pairchain.inputs.modality import described, is_marked_text, is_message, may_name_medium, short_repr
 from pairchain.inputs.table_pairs import only_column, pair_of_row, pairs_of_rows, pairs_of_table
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
 
 _A_DICT = "A dict may hold columns, as lists of one length; one row of a table goes into a list."
 
-# What to pass as a size of something in memory.
+# The next step for a wrong size in memory.
 BYTES = "pass a number of bytes such as 2**28, or 0 for none."
 
-# They can be iterated, but say not which comes first, or come apart into what nobody meant.
+# Iterables whose elements have no order, or are not meant one by one.
 _NOT_A_LIST = (str, bytes, Mapping, set, frozenset)
 
 
@@ -31,8 +33,8 @@ class Batch:
     """The inputs of one call: pairs as tuples of two, conversations as lists of messages.
 
     Attributes:
-        items: The inputs, in the order they were passed in.
-        single: Whether one input was passed in on its own, so that one score is returned on its own.
+        items: The inputs in order.
+        single: Whether the caller passed one input on its own, and gets one score on its own.
     """
 
     items: list[Any]
@@ -42,13 +44,13 @@ class Batch:
 def as_batch(inputs: Any) -> Batch:
     """Return ``inputs`` as a batch.
 
-    A list or tuple whose first element is no list or tuple is one pair; so is a one-dimensional array of strings.
-    A list of messages (dicts with ``role`` and ``content``) is one conversation. A table with a query and a document
-    column, or with two columns of texts, is a batch of its rows, and so are rows that name their columns. Everything
-    else that can be iterated is a batch, generators included.
+    A list or tuple whose first element is not a list or tuple is one pair; so is a one-dimensional array of strings. A
+    list of messages (dicts with ``role`` and ``content``) is one conversation. A table with a query and a document
+    column, or with two columns of texts, is a batch of its rows; so are rows that name their columns. Any other
+    iterable is a batch, generators included.
 
     Raises:
-        InputError: An input is not a pair; the message says which, and what it is instead.
+        InputError: An input is not a pair; the error says which one, and what it is.
     """
     if isinstance(inputs, Batch):
         return inputs
@@ -62,7 +64,7 @@ def as_batch(inputs: Any) -> Batch:
     if isinstance(inputs, _NOT_A_LIST) or not _can_be_iterated(inputs):
         hint = f" {_A_DICT}" if isinstance(inputs, Mapping) else ""
         raise InputError(
-            f"{shown(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.{hint}"
+            f"{described(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.{hint}"
         )
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if tables.are_rows(items, can_be_pair=not is_stream):
@@ -73,26 +75,22 @@ def as_batch(inputs: Any) -> Batch:
 
 
 def numbered_batch(items: Iterable[Any], first: int) -> Batch:
-    """Return inputs as a batch, for errors numbered from ``first``; see `as_batch`.
-
-    Raises:
-        InputError: An input is not a pair.
-    """
+    """Return inputs as a batch; errors number them from ``first``. See `as_batch`."""
     return Batch([_as_item(item, index) for index, item in enumerate(items, first)], single=False)
 
 
 def as_stream(inputs: Any) -> Iterator[Any]:
-    """Return an iterator over inputs; the rows of a table, or such as name their columns, come as pairs.
+    """Return an iterator over inputs, with rows of a table, and rows that name their columns, as pairs.
 
     Raises:
-        InputError: It is nothing that holds pairs. A row raises it too, when it is reached.
+        InputError: ``inputs`` holds no pairs. The iterator raises it as well, at a wrong row.
     """
     if (table := tables.table_of(inputs)) is not None:
         return pairs_of_table(table)
     if tables.is_column(inputs):
         return iter(_from_column(inputs).items)
     if isinstance(inputs, _NOT_A_LIST) or not _can_be_iterated(inputs):
-        raise InputError(f"{shown(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}.")
+        raise InputError(f"{described(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}.")
     return _pairs_in_stream(iter(inputs))
 
 
@@ -100,19 +98,18 @@ def as_documents(documents: Any, name: str = "documents") -> list[Any]:
     """Return ``documents`` as a list.
 
     Args:
-        documents: An iterable; a column of a table, or a table of one column.
-        name: How errors call it.
+        documents: An iterable, a column of a table, or a table of one column.
+        name: The argument's name, for errors.
 
     Raises:
-        InputError: It is a string or a single document, which would be ranked piece by piece; or a table of several
-            columns.
+        InputError: It is a string, or another single document, or a table of several columns.
     """
     if (table := tables.table_of(documents)) is not None:
         return only_column(table, name)
     if tables.is_column(documents):
         return tables.values_of(documents)
     if isinstance(documents, _NOT_A_LIST) or not _can_be_iterated(documents):
-        raise InputError(f"{name} is {shown(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}.")
+        raise InputError(f"{name} is {described(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}.")
     return list(documents)
 
 
@@ -125,22 +122,37 @@ def checked_count(value: Any, name: str, *, least: int = 1, next_step: str = "pa
     """Return ``value`` as an int if it is a count.
 
     Args:
-        value: What was passed in.
-        name: How errors call it.
-        least: The smallest count that makes sense, 0 or 1.
-        next_step: What errors advise.
+        value: The argument.
+        name: Its name, for errors.
+        least: The smallest count allowed, 0 or 1.
+        next_step: The advice of errors.
 
     Raises:
         InputError: It is not a count.
     """
     if not is_count(value, least=least):
         wanted = "a positive integer" if least else "a positive integer or 0"
-        raise InputError(f"{name} must be {wanted}, got {_short(value)}.", next_step=next_step)
+        raise InputError(f"{name} must be {wanted}, got {short_repr(value)}.", next_step=next_step)
     return int(value)
 
 
+@contextmanager
+def placing_errors(places: Sequence[int]) -> Iterator[None]:
+    """Renumber an `InputError` of the block, which counts among some inputs, so that it counts among all of them.
+
+    Args:
+        places: The place of each of those inputs.
+    """
+    try:
+        yield
+    except InputError as error:
+        if error.index is not None and error.index < len(places):
+            error.place(places[error.index])
+        raise
+
+
 def input_size(item: Any) -> int:
-    """Return a rough size of an input for ordering: characters of text, elements of arrays."""
+    """Return a rough size of an input to sort by: characters of text, elements of arrays."""
     if isinstance(item, str):
         return len(item)
     if isinstance(item, (list, tuple)):
@@ -153,13 +165,8 @@ def input_size(item: Any) -> int:
     return int(np.prod(elements))
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _can_be_iterated(value: Any) -> bool:
-    # an array without dimensions has the method, and no elements
+    # an array without dimensions has __iter__, but no elements
     return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
 
 
@@ -173,7 +180,7 @@ def _from_array(array: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def _from_column(column: Any) -> Batch:
-    """Return what a column on its own holds, if that is pairs, or if it is itself a row of a table."""
+    """Return the pairs in a column, or the pair in a row, which pandas also returns as a Series."""
     values = tables.values_of(column)
     if (row := tables.as_row(column)) is not None and (pair := pair_of_row(row)) is not None:
         return Batch([_as_item(pair)], single=True)
@@ -181,7 +188,7 @@ def _from_column(column: Any) -> Batch:
         return numbered_batch(pairs_of_rows(values), 0)
     if values and not _is_row(values[0]):
         raise InputError(
-            f"{tables.called(column)} is one column, and pairs have two sides.",
+            f"{tables.class_name(column)} is one column, and pairs have two sides.",
             next_step="pass a table with a query and a document column, or pairs: zip(queries, documents).",
         )
     return numbered_batch(values, 0)
@@ -194,19 +201,19 @@ def _pairs_in_stream(items: Iterator[Any]) -> Iterator[Any]:
 
 
 def _is_row(value: Any) -> bool:
-    # an array of numbers is sound or an image, one half of a pair
+    # an array of numbers is sound or an image, and so one side of a pair
     return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO")
 
 
 def _as_item(item: Any, index: int | None = None) -> Any:
     if type(item) is tuple and len(item) == 2 and type(item[0]) is type(item[1]) is str:
         return item
-    # of the only one there is, no place need be told
+    # the only input needs no number
     subject = "the input " if index is None else ""
     if isinstance(item, np.ndarray):
         item = item.tolist()
     if not isinstance(item, (list, tuple)):
-        raise InputError(f"{subject}is {shown(item)}, not a pair.", next_step=f"{_A_PAIR}.", index=index)
+        raise InputError(f"{subject}is {described(item)}, not a pair.", next_step=f"{_A_PAIR}.", index=index)
     if len(item) and all(is_message(element) for element in item):
         return list(item)
     for side, element in enumerate(item):
@@ -215,7 +222,7 @@ def _as_item(item: Any, index: int | None = None) -> Any:
         item = pair
     if len(item) != 2:
         raise InputError(
-            f"{subject}has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {shown(item)}.",
+            f"{subject}has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {described(item)}.",
             next_step=f"{_A_PAIR}.",
             index=index,
         )
@@ -223,10 +230,10 @@ def _as_item(item: Any, index: int | None = None) -> Any:
 
 
 def _refuse_many(element: Any, index: int | None, side: int) -> None:
-    """Refuse a table or a column in place of one of its values."""
-    if type(element) is not str and (tables.table_like(type(element)) or tables.is_column(element)):
+    """Refuse a table or a column in the place of one value."""
+    if type(element) is not str and (tables.is_table_class(type(element)) or tables.is_column(element)):
         raise InputError(
-            f"is {tables.called(element)}, which holds many values.",
+            f"is {tables.class_name(element)}, which holds many values.",
             next_step="pass a table on its own, or pairs of values: zip(queries, documents).",
             index=index or 0,
             element=side,
@@ -234,12 +241,7 @@ def _refuse_many(element: Any, index: int | None, side: int) -> None:
 
 
 def _unwrapped(element: Any) -> Any:
-    """Return the text of ``{"text": text}``, the value of a pyarrow scalar, and everything else as it is.
-
-    A text that could name a medium stays in its dict, which says that it is a text.
-    """
+    """Return the value of a pyarrow scalar, and the text of ``{"text": text}`` unless it could name a medium."""
     if hasattr(type(element), "as_py"):
         return element.as_py()
-    if isinstance(element, Mapping) and set(element) == {TEXT} and isinstance(element[TEXT], str):
-        return element if may_name_medium(element[TEXT], CONTENT) else element[TEXT]
-    return element
+    return element[TEXT] if is_marked_text(element) and not may_name_medium(element[TEXT], CONTENT) else element

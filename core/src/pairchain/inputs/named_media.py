@@ -1,4 +1,4 @@
-"""Media that inputs only name, refused where another library would open and fetch them by rules of its own."""
+"""Refuses media that inputs only name, where another library would open or fetch them by its own rules."""
 
 from __future__ import annotations
 
@@ -6,43 +6,44 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pairchain.errors import InputError
-from pairchain.inputs.modality import CONTENT, NAMES, TEXT, is_message, is_pair, modality_of, shown
+from pairchain.inputs.kinds import CONTENT, NAMES, TEXT
+from pairchain.inputs.modality import described, is_message, is_pair, modality_of
 
-# Texts with such an address are taken for videos.
+# sentence-transformers takes texts with these addresses for videos.
 _FILMS = ("youtube.com/", "youtu.be/")
 
 
 def opens_by_itself(cls: type) -> bool:
-    """Return whether an input module's class hands what inputs name to sentence-transformers' own way of opening it."""
+    """Return whether a class lets sentence-transformers open the media that inputs name."""
     return any(
         base.__name__ == "Transformer" and base.__module__.startswith("sentence_transformers.") for base in cls.__mro__
     )
 
 
 def refuse_named_media(items: Sequence[Any], library: str) -> None:
-    """Refuse inputs that name a medium by URL or path, a text that looks like one included.
+    """Refuse inputs that name a medium by URL or path, and texts that look like one.
 
     Args:
         items: Pairs, conversations, or sides of pairs.
-        library: Who would open it, as errors call it.
+        library: The library that would open the medium, for errors.
 
     Raises:
-        InputError: Naming the first such input.
+        InputError: It names the first such input.
     """
     for index, item in enumerate(items):
         for element, side in enumerate(item) if is_pair(item) else ((None, item),):
             for name in _names_in(side):
                 raise InputError(
-                    f"names a medium, {shown(name)}, which {library} would open or fetch itself: nothing that is "
-                    "allowed or refused here holds for it.",
-                    next_step="pass what it names, opened, such as a PIL image; or change the text.",
+                    f"names a medium, {described(name)}, which {library} would open or fetch itself, without "
+                    "pairchain's limits.",
+                    next_step="open it and pass the medium, such as a PIL image; or change the text.",
                     index=index,
                     element=element,
                 )
 
 
 def _names_in(value: Any) -> Iterator[str]:
-    """Yield the strings in one side of a pair, or in a conversation, that name a medium."""
+    """Yield the strings in a side of a pair, or in a conversation, that name a medium."""
     if isinstance(value, str):
         is_film = value.lower().startswith(("http://", "https://")) and any(film in value for film in _FILMS)
         if is_film or modality_of(value, CONTENT) != TEXT:

@@ -1,4 +1,4 @@
-"""Which prompt a call uses."""
+"""Chooses the prompt of a call."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ def choose(prompts: Mapping[str, str], default: str | None, *, prompt: str | Non
 
     Args:
         prompts: Prompt texts by name.
-        default: Name of the prompt used when none is asked for.
-        prompt: A text asked for; it comes before ``name``, and an empty one switches the default off.
-        name: A name asked for.
+        default: Name of the default prompt.
+        prompt: A text that the caller passed; it overrides ``name``, and an empty one switches the default off.
+        name: A name that the caller passed.
 
     Raises:
-        InputError: There is no prompt of that name, or the prompt is no text.
+        InputError: The name is unknown, or the prompt is not a string.
     """
     if prompt is not None:
         if name is not None:
-            warn(f"a prompt is given, so the prompt named {name!r} is not used.")
+            warn(f"prompt overrides prompt_name, so the prompt named {name!r} is not used.")
         if not isinstance(prompt, str):
-            raise InputError(f"the prompt is {prompt!r}, not a text.")
+            raise InputError(f"the prompt is {prompt!r}, not a string.")
         return prompt
     if name is None:
         name = default
-    return None if name is None else prompts[known(name, prompts, called="prompt")]
+    return None if name is None else prompts[check_prompt_name(name, prompts)]
 
 
-def known(name: str, prompts: Mapping[str, str], *, called: str) -> str:
+def check_prompt_name(name: str, prompts: Mapping[str, str], *, title: str = "prompt") -> str:
     """Return ``name`` if it is one of ``prompts``.
 
     Args:
-        called: What the name is, for the error.
+        name: The name.
+        prompts: Prompt texts by name.
+        title: What the name stands for, in errors.
 
     Raises:
-        InputError: It is none of them.
+        InputError: It is not.
     """
     if name not in prompts:
         raise InputError(
-            f"there is no {called} named {name!r}{nearest(name, prompts)}.",
-            next_step=f"these prompts are known: {', '.join(sorted(prompts)) or 'none'}.",
+            f"there is no {title} named {name!r}{nearest(name, prompts)}.",
+            next_step=f"the prompts are: {', '.join(sorted(prompts)) or 'none'}.",
         )
     return name

@@ -8,6 +8,7 @@ from typing import Any
 from pairchain import hooks
 from pairchain.errors import PluginError
 from pairchain.registry import default
+from pairchain.registry.groups import HOOKS_GROUP
 
 _BRIDGE = "pairchain-sentence-transformers"
 
@@ -29,7 +30,9 @@ def compare(model: Any, pairs: Sequence[Any], **options: Any) -> Any:
     """
     answer = hooks.ask_one("pairchain_compare", object, model=model, pairs=pairs, options=options)
     if answer is None:
-        blocked = (default.blocked(found) for found in default.find_hooks() if found.distribution == _BRIDGE)
+        blocked = (
+            default.blocked(found) for found in default.installation.find(HOOKS_GROUP) if found.distribution == _BRIDGE
+        )
         variable = next(filter(None, blocked), None)
         raise PluginError(
             f"no {'plugin that is allowed' if variable else 'installed plugin'} compares with another library.",

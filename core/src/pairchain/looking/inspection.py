@@ -1,35 +1,26 @@
-"""What is in a model and what loading it would run, told without importing or running anything of it."""
+"""What is in a model and what loading it would run, found without importing or running anything of the model."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from pairchain import hooks
 from pairchain.code.bundle import MOST_FILES_OF_MODEL, Code, too_much_code
 from pairchain.code.faults import code_faults
-from pairchain.errors import (
-    AccessDeniedError,
-    ChainError,
-    FormatError,
-    InputError,
-    MissingFileError,
-    PairchainError,
-    PairchainWarning,
-    PluginError,
-)
-from pairchain.facts import SCORES, UNKNOWN, Facts, facts_of_chain
+from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
+from pairchain.facts import UNKNOWN, Facts, facts_of_chain, facts_of_routes
+from pairchain.files.json_files import read_json_object
 from pairchain.files.one_save import of_one_save
-from pairchain.files.source import Source, open_source
-from pairchain.files.staging import check_inside, read_json_object
+from pairchain.files.paths import check_inside
+from pairchain.files.source import Source
 from pairchain.format import headers
 from pairchain.format.activation_table import is_known
 from pairchain.format.saved_model import (
-    MODULES_FILE,
     ModelConfig,
     ModuleEntry,
     check_requirements,
@@ -37,23 +28,16 @@ from pairchain.format.saved_model import (
     read_entries,
     read_legacy_activation,
 )
-from pairchain.inputs.prompts import known
-from pairchain.looking.report import ModuleReport, Problem, Report, problem_of
-from pairchain.looking.saved_module import PICKLE_FILE, ROUTER_CONFIGS, pickle_refused, router_facts, standard_facts
-from pairchain.registry.discovery import standard_distribution
+from pairchain.inputs.prompts import check_prompt_name
+from pairchain.looking.findings import ModuleReport, Problem, problem_of
+from pairchain.looking.report import Report
+from pairchain.opening import open_source
 from pairchain.trust import policies
-from pairchain.trust.checkpoint import checkpoint_code
+from pairchain.trust.checkpoint import checkpoint_code, no_chain
+from pairchain.trust.pickles import PICKLE_FILE, pickle_refused
 from pairchain.trust.resolve import Provider, Resolver
 
-# The first of these that is in a module's folder is its configuration; a Transformer's, which was named after its
-# architecture once, is beside that of its checkpoint.
-_CONFIGS = (
-    *ROUTER_CONFIGS,
-    *(f"sentence_{kind}_config.json" for kind in "bert roberta distilbert camembert albert xlm-roberta xlnet".split()),
-    "config.json",
-)
-
-# Routers in Routers; a file could name more than anybody would write.
+# How deep modules may be inside modules: a model's files could name more than anyone would write.
 _DEEPEST = 8
 
 
@@ -68,17 +52,17 @@ def inspect(
     code_revision: str | Mapping[str, str] | None = None,
     module_classes: Mapping[str, type] | None = None,
 ) -> Report:
-    """Return what is in a model and what loading it would run; nothing of it is imported or run.
+    """Return what is in a model and what loading it would run; nothing of the model is imported or run.
 
-    Of weights on the Hub only the headers are fetched. What only running code can tell, such as whether weights fit a
-    class that came with the model, is not in the report.
+    For weights on the Hub, only the headers are downloaded. The report cannot contain what only running code can tell,
+    such as whether weights fit a class that comes with the model.
 
     Args:
         model_name_or_path, revision, token, cache_folder, local_files_only, subfolder: As for `CrossEncoder`.
-        code_revision, module_classes: Likewise.
+        code_revision, module_classes: As for `CrossEncoder`.
 
     Raises:
-        SourceError: The model cannot be had. What is wrong inside it stands in the report.
+        SourceError: The model cannot be fetched. The report lists every other problem.
     """
     source = open_source(
         model_name_or_path,
@@ -89,22 +73,44 @@ def inspect(
         subfolder=subfolder,
     )
     with policies.allowing(policies.policy_of(False, False, code_revision, None)):
-        return report_on(source, module_classes or {})
+        return report_on(Resolver(source, module_classes or {}))
 
 
-def report_on(source: Source, module_classes: Mapping[str, type] | None = None) -> Report:
-    """Return the report on the model in ``source``; see `inspect`."""
-    return of_one_save(source, lambda: _Inspection(source.listed(), module_classes or {}).report())
+def report_on(resolver: Resolver) -> Report:
+    """Return the report on the model that ``resolver`` is for; see `inspect`."""
+    return of_one_save(resolver.source, lambda: _Inspection(resolver).report())
+
+
+@dataclass(frozen=True)
+class _Owner:
+    """Who provides a module's class, as far as that shows without importing it.
+
+    Attributes:
+        provider: A plugin, code, or a class of the caller; None if none of them does.
+        foreseen: The answer of the plugin whose hook would resolve the type.
+    """
+
+    provider: Provider | None = None
+    foreseen: hooks.Answer | None = None
+
+    @property
+    def distribution(self) -> str:
+        """The plugin that knows the module's files; empty if none does."""
+        plugin = self.provider and self.provider.plugin
+        return plugin.distribution if plugin else self.foreseen.distribution if self.foreseen else ""
 
 
 class _Inspection:
-    def __init__(self, source: Source, module_classes: Mapping[str, type]) -> None:
-        self._source = source
-        self._resolver = Resolver(source, module_classes)
-        self._files = source.files()
+    def __init__(self, resolver: Resolver) -> None:
+        self._source = resolver.source.listed()
+        self._resolver = replace(resolver, source=self._source)
+        if resolver.found is not None:
+            # files may have been replaced since the last attempt
+            resolver.found.clear()
+        self._files = self._source.files()
         self._problems: list[Problem] = []
         self._code: dict[str, Code] = {}
-        # purposes of code that a load cannot do without
+        # the purposes of code that a load cannot do without
         self._needed: set[str] = set()
 
     def report(self) -> Report:
@@ -114,14 +120,20 @@ class _Inspection:
             if config is not None:
                 self._attempt(check_requirements, config, shown_as=str(self._source), about="requirement")
                 if config.default_prompt_name is not None:
-                    self._attempt(known, config.default_prompt_name, config.prompts, called="default prompt")
+                    self._attempt(check_prompt_name, config.default_prompt_name, config.prompts, title="default prompt")
             entries = self._entries()
             modules = tuple(self._module(entry, self._source) for entry in entries or ())
-            proposed_by, facts = self._checkpoint() if entries is None else ("", self._chain(modules))
+            if entries is None:
+                proposed_by, facts = self._checkpoint()
+            else:
+                proposed_by, facts = "", facts_of_chain((f"module {module.name}", module.facts) for module in modules)
+                self._add_faults(facts if modules else UNKNOWN)
             weights = self._weights(self._source, facts) if entries is None else None
             activation = self._activation(config)
             self._attempt(self._source.refuse_links_out, [entry.path for entry in entries or ()])
-        self._problems += [Problem(str(w.message), about="note") for w in caught if w.category is PairchainWarning]
+        for warning in caught:
+            if warning.category is PairchainWarning:
+                self._note(str(warning.message))
         self._add_trust()
         found = Report(
             self._source,
@@ -138,7 +150,7 @@ class _Inspection:
         return replace(found, problems=tuple(dict.fromkeys(self._problems)))
 
     def _entries(self) -> tuple[ModuleEntry, ...] | None:
-        """Return the saved chain, or None for a checkpoint without; an empty one if its file cannot be read."""
+        """Return the saved chain; None for a checkpoint without one, and nothing if its file cannot be read."""
         try:
             return read_entries(self._source)
         except PairchainError as error:
@@ -147,19 +159,29 @@ class _Inspection:
 
     def _module(self, entry: ModuleEntry, around: Source, depth: int = 0) -> ModuleReport:
         home = around.within(entry.path)
-        provider, foreseen = self._provider(entry, home, around)
+        owner = self._owner(entry, home, around)
+        provider, foreseen = owner.provider, owner.foreseen
         if provider is not None and provider.code is not None:
-            name = self._add_code(f"the type {entry.type!r}", provider.code)
-            self._needed.add(name)
+            self._needed.add(self._add_code(f"the type {entry.type!r}", provider.code))
             for fault in code_faults(provider.code, entry.type.rpartition(".")[2]):
                 self._add(fault, about="code")
         if provider is not None and provider.plugin is not None:
-            self._attempt(self._resolver.registry.check_core_version, provider.plugin)
-        config = self._config(home)
-        children = self._inside(home, config, depth) if depth < _DEEPEST else ()
-        facts = self._attempt(self._facts, entry, provider, foreseen, home, config, children) or UNKNOWN
-        for error in facts.faults:
-            self._add(error)
+            self._attempt(self._resolver.registry.installation.check_core_version, provider.plugin)
+        facts = self._attempt(self._facts, entry, owner, home) or UNKNOWN
+        config = self._config(home, facts.config_file or "config.json")
+        inside = self._inside(home, facts, depth) if depth < _DEEPEST else ()
+        if facts.routes and owner.distribution:
+            by_path = {module.path: module.facts for module in inside}
+            rows = {name: [by_path.get(path, UNKNOWN) for path in row] for name, row in facts.routes.items()}
+            flow = facts_of_routes(rows)
+            facts = replace(
+                facts,
+                reads=flow.reads,
+                writes=flow.writes,
+                labels=flow.labels,
+                faults=[*facts.faults, *flow.faults],
+            )
+        self._add_faults(facts)
         return ModuleReport(
             entry.name,
             entry.path,
@@ -171,24 +193,21 @@ class _Inspection:
             self._weights(home, facts),
             config,
             facts,
-            children,
+            inside,
         )
 
-    def _provider(
-        self, entry: ModuleEntry, home: Source, around: Source
-    ) -> tuple[Provider | None, hooks.Answer | None]:
-        """Return who provides the type, or the answer of the plugin that would by a hook."""
-        beside = (home, around, self._resolver.source)
+    def _owner(self, entry: ModuleEntry, home: Source, around: Source) -> _Owner:
         if self._is_full:
-            return None, None
+            return _Owner()
+        beside = (home, around, self._resolver.source)
         try:
             provider = self._resolver.provider(entry.type, code_revision=entry.code_revision, beside=beside)
         except InputError:
-            raise  # of what the caller passed
+            raise  # the caller passed something wrong
         except PairchainError as error:
             self._add(error, about=None if isinstance(error, PluginError) else "code")
-            return None, None
-        return provider, self._foreseen(entry) if provider is None else None
+            return _Owner()
+        return _Owner(provider, self._foreseen(entry) if provider is None else None)
 
     def _foreseen(self, entry: ModuleEntry) -> hooks.Answer | None:
         answers = self._asked("pairchain_foresee_type", about="type", type_name=entry.type)
@@ -196,95 +215,60 @@ class _Inspection:
             return answers[0] if answers else None
         silent = hooks.who_answers("pairchain_resolve_type") - hooks.who_answers("pairchain_foresee_type")
         if silent:
-            text = f"whether {', '.join(sorted(silent))} provides the type {entry.type!r} shows when it is loaded."
-            self._problems.append(Problem(text, about="note"))
+            self._note(f"only a load shows whether {', '.join(sorted(silent))} provides the type {entry.type!r}.")
         else:
             self._add(self._resolver.registry.unknown(entry.type, distribution=entry.distribution))
         return None
 
-    def _facts(
-        self,
-        entry: ModuleEntry,
-        provider: Provider | None,
-        foreseen: hooks.Answer | None,
-        home: Source,
-        config: Mapping[str, Any],
-        children: Sequence[ModuleReport],
-    ) -> Facts:
-        plugin = provider.plugin if provider is not None else None
-        if plugin is not None and plugin.distribution == standard_distribution(entry.type):
-            name = plugin.value.rpartition(":")[2]
-            if name == "Router":
-                return router_facts(home, config, {child.path: child.facts for child in children})
-            if (small := standard_facts(name, home, config)) is not None:
-                return small
+    def _facts(self, entry: ModuleEntry, owner: _Owner, home: Source) -> Facts:
+        """Return what the module's plugin tells of its files; for code, the parts that other plugins know."""
+        hook = "pairchain_inspect_module"
         facts = UNKNOWN
-        owner = plugin or foreseen
-        answers = self._asked("pairchain_inspect_module", type_name=entry.type, source=home) or ()
-        if owner is not None:
-            facts = next((a.value for a in answers if a.distribution == owner.distribution), UNKNOWN)
-        elif provider is not None:
-            # code may load the files with a library that a plugin knows the settings of
-            facts = replace(UNKNOWN, settings=[found for a in answers for found in a.value.settings])
+        if owner.distribution:
+            answers = self._asked(hook, distribution=owner.distribution, type_name=entry.type, source=home)
+            facts = answers[0].value if answers else UNKNOWN
+            if owner.distribution not in hooks.who_answers(hook):
+                self._note(
+                    f"{owner.distribution} does not describe its saved modules, so the files of "
+                    f"{home.subfolder or 'the root'} were not checked, nor was what the module reads and writes."
+                )
+        elif owner.provider is not None:
+            told = [answer.value for answer in self._asked(hook, type_name=entry.type, source=home) or ()]
+            outer = next((found for found in told if found.entries), UNKNOWN)
+            facts = Facts(
+                settings=[setting for found in told for setting in found.settings],
+                config_file=next((found.config_file for found in told if found.config_file), ""),
+                entries=outer.entries,
+                routes=outer.routes,
+            )
         self._add_checkpoint_code(home, facts)
         return facts
 
     def _checkpoint(self) -> tuple[str, Facts]:
-        """Return who proposes a chain for a checkpoint that has none saved, and what is known of that chain."""
+        """Return the plugin that makes a chain of a checkpoint without a saved one, and what is known of that chain."""
         for answer in self._asked("pairchain_inspect_checkpoint", source=self._source) or ():
-            for error in answer.value.faults:
-                self._add(error)
+            self._add_faults(answer.value)
             self._add_checkpoint_code(self._source, answer.value)
             return answer.distribution, answer.value
-        if not self._source.has("config.json"):
-            self._add(
-                MissingFileError(
-                    f"there is no model here: neither {MODULES_FILE} nor config.json.",
-                    where=str(self._source),
-                    next_step="name the folder or repository that the model is in; subfolder= names a folder inside.",
-                )
-            )
-        elif silent := hooks.who_answers("pairchain_default_chain") - hooks.who_answers("pairchain_inspect_checkpoint"):
-            text = f"whether {', '.join(sorted(silent))} knows such a checkpoint shows when it is loaded."
-            self._problems.append(Problem(text, about="note"))
+        silent = hooks.who_answers("pairchain_default_chain") - hooks.who_answers("pairchain_inspect_checkpoint")
+        if silent and self._source.has("config.json"):
+            self._note(f"only a load shows whether {', '.join(sorted(silent))} knows such a checkpoint.")
         else:
-            self._add(
-                FormatError(
-                    f"there is no {MODULES_FILE}, and no installed plugin knows how to load such a checkpoint.",
-                    next_step="pip install pairchain-transformer for a checkpoint of the transformers library.",
-                )
-            )
+            self._add(no_chain(self._source, self._resolver.registry))
         return "", UNKNOWN
 
-    def _chain(self, modules: Sequence[ModuleReport]) -> Facts:
-        if not modules:
-            return UNKNOWN
-        facts = facts_of_chain((f"module {module.name}", module.facts) for module in modules)
-        for error in facts.faults:
-            self._add(error)
-        if not facts.faults and facts.writes is not None and SCORES not in facts.writes:
-            error = ChainError(f"nothing in this chain writes {SCORES!r}; it writes {', '.join(sorted(facts.writes))}.")
-            self._add(error)
-        return facts
-
-    def _inside(self, home: Source, config: Mapping[str, Any], depth: int) -> tuple[ModuleReport, ...]:
-        """Return the modules of a Router, as its file names them."""
-        if not any(home.has(name) for name in ROUTER_CONFIGS):
-            return ()
-        types, recorded = config.get("types"), config.get("distributions")
+    def _inside(self, home: Source, facts: Facts, depth: int) -> tuple[ModuleReport, ...]:
+        """Return the modules inside a module."""
         children = []
         seen: set[PurePosixPath] = set()
-        for folder, type_name in types.items() if isinstance(types, dict) else ():
-            inside = self._attempt(check_inside, folder, shown_as="a module's folder")
+        for entry in facts.entries:
+            inside = self._attempt(check_inside, entry.path, shown_as="a module's folder")
             place = PurePosixPath(inside or "")
-            # a folder under several names, or a link to one, could make more modules than anybody can look at
-            if not isinstance(type_name, str) or not place.parts or place in seen or self._leads_out(home, folder):
+            # a folder with several names, or a link to one, could make more modules than anyone could look at
+            if not place.parts or place in seen or self._leads_out(home, entry.path):
                 continue
             seen.add(place)
-            saved = recorded.get(folder) if isinstance(recorded, dict) else None
-            named = saved if isinstance(saved, dict) else {}
-            texts = {key: str(named.get(key) or "") for key in ("distribution", "code_revision")}
-            children.append(self._module(ModuleEntry(folder, folder, type_name, **texts), home, depth + 1))  # type: ignore[arg-type]
+            children.append(self._module(entry, home, depth + 1))
         return tuple(children)
 
     def _leads_out(self, home: Source, folder: str) -> bool:
@@ -295,37 +279,34 @@ class _Inspection:
             return True
         return False
 
-    def _config(self, home: Source) -> dict[str, Any]:
-        for name in _CONFIGS:
-            if (path := self._attempt(home.file, name)) is not None:
-                found: dict[str, Any] = self._attempt(read_json_object, path, shown_as=f"{name} of {home}") or {}
-                return found
-        return {}
+    def _config(self, home: Source, name: str) -> dict[str, Any]:
+        path = self._attempt(home.file, name)
+        return {} if path is None else self._attempt(read_json_object, path, shown_as=f"{name} of {home}") or {}
 
     def _weights(self, home: Source, facts: Facts) -> headers.Weights | None:
         weights: headers.Weights | None = self._attempt(headers.read_headers, home)
         if weights is None and facts is UNKNOWN and self._attempt(home.has, PICKLE_FILE):
-            self._add(pickle_refused(home))
+            self._add(pickle_refused(home, PICKLE_FILE))
         return weights
 
     def _activation(self, config: ModelConfig | None) -> str:
         path = config.activation_fn if config is not None else None
         path = path or self._attempt(read_legacy_activation, self._source) or ""
         if path and not is_known(path):
-            text = f"the activation {path!r} is no torch activation and is not imported; the default is used instead."
-            self._problems.append(Problem(text, "pass activation_fn= to choose one.", "note"))
+            text = f"the activation {path!r} is not a torch activation, so it is not imported; the default is used."
+            self._note(text, "pass activation_fn= to choose one.")
         return path
 
     @property
     def _is_full(self) -> bool:
-        """Whether more code was found than any model brings, so that no more is looked for; that is told once."""
+        """Whether so much code was found already that no more is looked for."""
         if sum(len(code.files) for code in self._code.values()) <= MOST_FILES_OF_MODEL:
             return False
         self._add(too_much_code(self._source))
         return True
 
     def _add_code(self, purpose: str, code: Code) -> str:
-        """Take in ``code``, and return what it is for, told apart from other code for what is called the same."""
+        """Add ``code``, and return its purpose, made unique."""
         if (present := self._code.get(purpose)) is not None and present != code:
             purpose = f"{purpose} in {code.source.path_of('') or 'the root'}"
         self._code[purpose] = code
@@ -341,43 +322,43 @@ class _Inspection:
     def _add_trust(self) -> None:
         needed = {purpose: code for purpose, code in self._code.items() if purpose in self._needed}
         if needed:
-            approvals = sorted({code.approval for code in needed.values()})
-            text = f"it brings code of its own, for {', '.join(needed)}."
-            self._problems.append(
-                Problem(text, f"read it, and if you agree pass trust_remote_code={approvals!r}.", "trust")
-            )
+            refusal = policies.trust_required(needed, f"this model comes with its own code, for {', '.join(needed)}.")
+            self._problems.append(Problem(refusal.what, refusal.next_step, "trust"))
         if spare := [purpose for purpose in self._code if purpose not in needed]:
-            text = f"it brings code for {', '.join(spare)}, which runs only if it is trusted; it loads without."
-            self._problems.append(Problem(text, about="note"))
+            self._note(f"it comes with code for {', '.join(spare)}, which runs only if you trust it; it loads without.")
 
     def _add_settings(self, report: Report) -> None:
         for found in report.foreign_settings:
             approval = self._attempt(lambda settings: settings.approval, found)
-            keys = ", ".join(found.keys)
-            text = f"settings reach other libraries or programs: {keys}."
-            allow = "" if approval is None else f", or allow all of them with trust_remote_code=[{approval!r}]"
-            step = f"read them, and if you agree pass these yourself, in processor_kwargs or config_kwargs{allow}."
-            self._problems.append(Problem(text, step, "settings"))
+            what = f"settings reach other libraries or programs: {', '.join(found.keys)}."
+            refusal = policies.settings_refused(found, what, [] if approval is None else [approval])
+            self._problems.append(Problem(refusal.what, refusal.next_step, "settings"))
 
     def _asked(self, hook: str, *, about: str | None = None, **arguments: Any) -> list[hooks.Answer] | None:
-        """Return what the plugins answered to ``hook``, or None if one of them failed, which is told."""
+        """Return the plugins' answers to ``hook``; None, and a problem, if one of them failed."""
         try:
             return hooks.ask(hook, **arguments)
         except PairchainError as error:
             self._add(error, about=about)
-        except Exception as error:  # a plugin's fault is no reason to tell nothing
-            text = f"a plugin failed in {hook}: {type(error).__name__}: {error}"
-            self._problems.append(Problem(text, about="note"))
+        except Exception as error:  # a plugin's fault must not keep the report from being made
+            self._note(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
         return None
 
     def _attempt(self, read: Callable[..., Any], *arguments: Any, about: str | None = None, **keywords: Any) -> Any:
         try:
             return read(*arguments, **keywords)
         except AccessDeniedError:
-            raise  # of such a model nothing can be told
+            raise  # nothing can be said of such a model
         except PairchainError as error:
             self._add(error, about=about)
             return None
+
+    def _note(self, text: str, next_step: str = "") -> None:
+        self._problems.append(Problem(text, next_step, "note"))
+
+    def _add_faults(self, facts: Facts) -> None:
+        for error in facts.faults:
+            self._add(error)
 
     def _add(self, error: PairchainError, about: str | None = None) -> None:
         self._problems.append(problem_of(error, about))

@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, Literal
 
 from pairchain.errors import PluginError, PluginVersionError
 from pairchain.registry import Registry, default
 from pairchain.registry.conflicts import conflict_advice, conflicts
-from pairchain.registry.discovery import (
-    DISABLE_VARIABLE,
-    HOOKS_GROUP,
-    MODULES_GROUP,
-    Found,
-    Installed,
-    standard_distribution,
-)
+from pairchain.registry.discovery import Found, Installed
+from pairchain.registry.groups import BACKENDS, COMMANDS, GROUPS, HOOKS_GROUP, MODULES
+from pairchain.registry.installation import DISABLE_VARIABLE
+from pairchain.registry.structure import missing_methods
+
+_GROUPS = (MODULES, COMMANDS, BACKENDS)
 
 About = Literal["metadata", "code", "version", "name", "requirement", "hidden"]
 
@@ -35,7 +33,7 @@ class Fault:
         about: What it concerns: its ``metadata``; its ``code``, which is not there or cannot be imported; its
             ``version``, which is for another core; a ``name`` that another plugin has; a ``requirement``; or a copy
             that is ``hidden``.
-        name: The type or hook that it concerns; empty for the whole plugin.
+        name: The type, hook, command or backend that it concerns; empty for the whole plugin.
     """
 
     text: str
@@ -58,6 +56,8 @@ class Plugin:
         installed: The distribution.
         types: The module types that it announces, sorted by name.
         hooks: The hook implementations that it announces, likewise.
+        commands: The commands that it announces, likewise.
+        backends: The backends that it announces, likewise.
         disabled_by: The environment variable that keeps it from being used, or an empty string.
         faults: What is wrong with it.
     """
@@ -65,6 +65,8 @@ class Plugin:
     installed: Installed
     types: tuple[Found, ...] = ()
     hooks: tuple[Found, ...] = ()
+    commands: tuple[Found, ...] = ()
+    backends: tuple[Found, ...] = ()
     disabled_by: str = ""
     faults: tuple[Fault, ...] = ()
 
@@ -104,6 +106,8 @@ class Plugin:
             "place": self.installed.place,
             "types": {found.name: found.value for found in self.types},
             "hooks": {found.name: found.value for found in self.hooks},
+            "commands": {found.name: found.value for found in self.commands},
+            "backends": {found.name: found.value for found in self.backends},
             "disabled_by": self.disabled_by,
             "hidden_by": self.installed.hidden_by,
             "problems": [fault.to_json() for fault in self.faults],
@@ -115,7 +119,7 @@ def plugins(registry: Registry = default) -> tuple[Plugin, ...]:
 
     One that is disabled is there too, and so is one that another copy hides, or that announces nothing.
     """
-    return tuple(_plugin(one, registry) for one in registry.installed())
+    return tuple(_plugin(one, registry) for one in registry.installation.distributions())
 
 
 def check_plugin(found: Found, registry: Registry = default) -> None:
@@ -129,12 +133,10 @@ def check_plugin(found: Found, registry: Registry = default) -> None:
 
         check_hooks(found, registry)
         return
-    loaded = registry.load_found(found)
-    # torch, which whoever only asks what is installed does not need
-    from pairchain.chain.module import missing_methods
-
-    if not isinstance(loaded, type):
-        raise PluginError(f"the plugin for {found.name!r} is not a class, but {loaded!r}.", **found.described)
+    group = next(group for group in _GROUPS if group.name == found.group)
+    loaded = Registry(group, registry.installation).load_found(found)
+    if group is not MODULES:
+        return
     if absent := missing_methods(loaded):
         lacking = f"the class for type {found.name!r} is no module: it lacks {', '.join(absent)}."
         raise PluginError(lacking, **found.described)
@@ -149,17 +151,20 @@ def unmet_requirements(plugin: Plugin) -> list[Fault]:
 
 
 def _plugin(installed: Installed, registry: Registry) -> Plugin:
-    types, hooks = (
+    types, hooks, commands, backends = (
         tuple(sorted((found for found in installed.found if found.group == group), key=lambda found: found.name))
-        for group in (MODULES_GROUP, HOOKS_GROUP)
+        for group in GROUPS
     )
+    plugin = Plugin(installed, types, hooks, commands, backends)
     if installed.hidden_by:
-        return Plugin(installed, types, hooks, faults=(_hidden(installed),))
-    disabled_by = registry.disabled_by(installed.name) or ""
+        return replace(plugin, faults=(_hidden(installed),))
+    disabled_by = registry.installation.disabled_by(installed.name) or ""
     faults = [*_faults_of_metadata(installed), *_faults_of_code(installed)]
     if not disabled_by:
-        faults += [*_faults_of_version(installed, registry), *_faults_of_names(types, registry)]
-    return Plugin(installed, types, hooks, disabled_by, tuple(faults))
+        faults += _faults_of_version(installed, registry)
+        for group, announced in zip(_GROUPS, (types, commands, backends), strict=True):
+            faults += _faults_of_names(announced, Registry(group, registry.installation))
+    return replace(plugin, disabled_by=disabled_by, faults=tuple(faults))
 
 
 def _hidden(installed: Installed) -> Fault:
@@ -226,24 +231,24 @@ def _origin(package: str) -> str | None:
 def _faults_of_version(installed: Installed, registry: Registry) -> Iterator[Fault]:
     for found in installed.found[:1]:
         try:
-            registry.check_core_version(found)
+            registry.installation.check_core_version(found)
         except PluginVersionError as error:
             yield Fault(error.what, error.next_step, about="version")
 
 
-def _faults_of_names(types: tuple[Found, ...], registry: Registry) -> Iterator[Fault]:
-    for found in types:
-        owner = standard_distribution(found.name)
+def _faults_of_names(announced: tuple[Found, ...], registry: Registry) -> Iterator[Fault]:
+    noun = registry.group.noun
+    for found in announced:
+        owner = registry.group.owner(found.name)
         if owner is not None:
             if owner != found.distribution:
-                text = f"it claims the type {found.name!r}, which is reserved for {owner}, so it does not get it."
-                yield Fault(
-                    text, f"ask who makes {found.distribution} for another name.", about="name", name=found.name
-                )
+                text = f"it claims the {noun} {found.name!r}, which is reserved for {owner}, so it does not get it."
+                step = f"ask the authors of {found.distribution} for another name."
+                yield Fault(text, step, about="name", name=found.name)
             continue
         rivals = [claim for claim in registry.claims(found.name) if claim.distribution != found.distribution]
         if rivals:
             named = " and ".join(f"{rival.distribution} {rival.version}" for rival in rivals)
             step = f"uninstall one, or name the one to leave out in {DISABLE_VARIABLE}."
-            text = f"the type {found.name!r} is claimed by {named} too, so nobody gets it."
+            text = f"the {noun} {found.name!r} is claimed by {named} too, so neither gets it."
             yield Fault(text, step, about="name", name=found.name)

@@ -6,19 +6,17 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pairchain.code.bundle import Code
 from pairchain.format import headers
+from pairchain.format.headers import Weights
+from pairchain.looking.findings import Findings, ModuleReport, Problem
 from pairchain.registry.discovery import installed_version
 from pairchain.text.units import bytes_in_words, on_one_line
 from pairchain.trust.policies import described
 
-if TYPE_CHECKING:
-    from pairchain.format.headers import Weights
-    from pairchain.looking.report import ModuleReport, Problem, Report
-
-# What a caller can allow, and when that is so.
+# What a caller can allow, and the condition in words.
 _ALLOWED = {
     "trust": "its code is trusted",
     "settings": "its settings are trusted",
@@ -26,29 +24,29 @@ _ALLOWED = {
 }
 
 _COLUMNS = 80
-# of a section
+# Per section.
 _MOST_LINES = 200
 _MOST_OF_SETTINGS = 100
 _LONGEST_PROMPT = 300
 _MOST_ITEMS = 4
-# What a line in a section begins with: space, and a bullet or a word before a column.
+# The beginning of a line in a section: spaces, and a bullet or the word of a column.
 _BEGINNING = re.compile(r"( +)(- |next: |[a-z]+  +|)")
 _RUN = re.compile(" {3,}")
-# Nobody nests a configuration deeper.
+# Deeper configurations are cut off.
 _DEEPEST = 30
 
 
-def to_text(report: Report) -> str:
-    """Return ``report`` as text, for a person; nothing in it steers the terminal."""
+def to_text(report: Findings) -> str:
+    """Return ``report`` as text for a person, with control characters escaped."""
     sections = {
-        "": [title(report), *(f"  {line}" for line in verdict(report))],
+        "": [report_title(report), *(f"  {line}" for line in report_verdict(report))],
         "chain": list(_chain(report)),
-        "settings": list(settings(report)),
+        "settings": list(settings_text(report)),
         "files from elsewhere": [f"{purpose}: {place}" for purpose, place in report.elsewhere.items()],
-        "settings that reach other libraries or programs": [f"- {line}" for line in foreign_settings(report)],
-        "code that it brings": list(_code(report)),
+        "settings that reach other libraries or programs": [f"- {line}" for line in foreign_settings_text(report)],
+        "code that comes with it": list(_code(report)),
         "code that no load runs": report.other_code,
-        "pickles by their names": report.pickles,
+        "pickles, judging by their names": report.pickles,
         "what you would have to allow": list(_problems(report, lambda problem: problem.about in _ALLOWED)),
         "what will fail": list(_problems(report, lambda problem: problem.fails and problem.about not in _ALLOWED)),
         "good to know": list(_problems(report, lambda problem: not problem.fails)),
@@ -59,17 +57,17 @@ def to_text(report: Report) -> str:
             lines += ["", heading] if heading else []
             lines += [f"  {line}" if heading else line for line in content[:_MOST_LINES]]
             if (more := len(content) - _MOST_LINES) > 0:
-                lines.append(f"  … and {more:,} more lines, which to_json tells all of")
+                lines.append(f"  … and {more:,} more lines; to_json has them all")
     return "\n".join(part for line in lines for part in _wrapped(on_one_line(line)))
 
 
 def _wrapped(line: str) -> list[str]:
-    """Return ``line`` in lines of a terminal; a path or an approval stays whole, to be copied."""
+    """Wrap ``line`` for a terminal, but never inside a path or an approval, so that both can be copied."""
     beginning = _BEGINNING.match(line)
     if beginning is None:
         return [line]
     space, mark = beginning.groups()
-    # a model's author may have written the rest: no line of it begins where one of ours does, or has a column
+    # a model's author may have written the rest: none of its lines may look like a line or a column of ours
     rest = _RUN.sub(lambda run: r"\x20" * len(run[0]), line[beginning.end() :])
     return textwrap.wrap(
         rest,
@@ -81,15 +79,15 @@ def _wrapped(line: str) -> list[str]:
     )
 
 
-def title(report: Report) -> str:
-    """Return which model it is: its folder, or its repository and the commit."""
+def report_title(report: Findings) -> str:
+    """Return the model's folder, or its repository and commit."""
     source = report.source
     where = source.name if source.commit is None else f"{source.name} at {source.commit}"
     return f"{where}, folder {source.subfolder}" if source.subfolder else where
 
 
-def verdict(report: Report) -> Iterator[str]:
-    """Yield on a line each how large it is, what it gives a pair, and whether it loads."""
+def report_verdict(report: Findings) -> Iterator[str]:
+    """Yield lines that say how large the model is, how many scores a pair gets, and whether it loads."""
     total = report.total
     if total.tensors:
         yield weights_text(total)
@@ -104,12 +102,12 @@ def verdict(report: Report) -> Iterator[str]:
         yield "does not load, see below"
 
 
-def _chain(report: Report) -> Iterator[str]:
+def _chain(report: Findings) -> Iterator[str]:
     for module in report.modules:
         yield from _module(module, report.source.name)
     if report.proposed_by:
         version = installed_version(report.proposed_by)
-        yield f"a bare checkpoint: there is no modules.json, and {report.proposed_by} {version} makes a chain of it"
+        yield f"a bare checkpoint without modules.json, of which {report.proposed_by} {version} makes a chain"
         yield from ([f"  model    {report.facts.summary}"] if report.facts.summary else [])
 
 
@@ -132,12 +130,12 @@ def _module(module: ModuleReport, model: str, indent: str = "") -> Iterator[str]
 
 
 def provider_text(module: ModuleReport, model: str) -> str:
-    """Return who provides the class of ``module``, which is part of the model of that name."""
+    """Return who provides the class of ``module``, which is part of the model named ``model``."""
     provider = module.provider
     if provider is None and "--" in module.type:
-        return "code that cannot be had"
+        return "code that cannot be fetched"
     if provider is None:
-        return f"{module.through} {installed_version(module.through)}" if module.through else "nobody here"
+        return f"{module.through} {installed_version(module.through)}" if module.through else "no installed plugin"
     if provider.plugin is not None:
         return f"the plugin {provider.plugin.distribution} {provider.plugin.version}"
     if provider.code is not None:
@@ -148,15 +146,15 @@ def provider_text(module: ModuleReport, model: str) -> str:
     return "the class that you pass"
 
 
-def settings(report: Report) -> Iterator[str]:
-    """Yield its activation, prompts and requirements, a line each."""
+def settings_text(report: Findings) -> Iterator[str]:
+    """Yield a line for the activation, for each prompt, and for the requirements."""
     config = report.config
     if report.modules or report.proposed_by:
-        yield f"activation: {report.activation or 'none is saved: Sigmoid for one score, Identity for several'}"
+        yield f"activation: {report.activation or 'default (Sigmoid for one score, Identity for several)'}"
     if config is None:
         return
     for name, text in config.prompts.items():
-        more = "" if len(text) <= _LONGEST_PROMPT else f"… {len(text):,} letters"
+        more = "" if len(text) <= _LONGEST_PROMPT else f"… ({len(text):,} characters)"
         yield f"prompt {name!r}: {text[:_LONGEST_PROMPT]!r}{more}"
     if config.default_prompt_name:
         yield f"default prompt: {config.default_prompt_name!r}"
@@ -164,19 +162,19 @@ def settings(report: Report) -> Iterator[str]:
         yield f"requirements: {_short(config.requirements)}"
 
 
-def _code(report: Report) -> Iterator[str]:
+def _code(report: Findings) -> Iterator[str]:
     for purpose, code in report.code.items():
         yield f"for {purpose}:"
         yield from (f"  {described(file)}" for file in code.files)
 
 
-def foreign_settings(report: Report) -> Iterator[str]:
-    """Yield on a line each the settings that reach other libraries, programs or repositories, and what they reach."""
+def foreign_settings_text(report: Findings) -> Iterator[str]:
+    """Yield a line for each setting that reaches another library, program or repository."""
     for found in report.foreign_settings:
         yield from map(str, found.settings)
 
 
-def _problems(report: Report, chosen: Callable[[Problem], bool]) -> Iterator[str]:
+def _problems(report: Findings, chosen: Callable[[Problem], bool]) -> Iterator[str]:
     for problem in filter(chosen, report.problems):
         first, *more = problem.text.split("\n")
         yield f"- {first}"
@@ -186,7 +184,7 @@ def _problems(report: Report, chosen: Callable[[Problem], bool]) -> Iterator[str
 
 
 def _short(values: Mapping[str, Any]) -> str:
-    """Return what fits into a line of ``values``, and how much does not."""
+    """Return the first of ``values`` that fit into a line, and the number of the others."""
     shown: list[str] = []
     for key, value in values.items():
         text = f"{key}={_short_value(value)}"
@@ -198,14 +196,14 @@ def _short(values: Mapping[str, Any]) -> str:
 
 def _short_value(value: Any) -> str:
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    # a file may nest them deeper than Python can print
+    # a file may nest values deeper than Python can print
     if len(items) > _MOST_ITEMS or any(isinstance(item, Mapping | list) for item in items):
         return "{…}" if isinstance(value, Mapping) else "[…]"
     return repr(value)
 
 
 def weights_text(weights: Weights) -> str:
-    """Return on one line how many parameters there are, of which dtypes, and how large they are."""
+    """Return one line with the number of parameters, their dtypes and their size."""
     names = list(weights.parameters)
     if len(names) == 1:
         dtypes = headers.shown_dtype(names[0])
@@ -214,8 +212,8 @@ def weights_text(weights: Weights) -> str:
     return f"{weights.total:,} parameters ({dtypes}), {bytes_in_words(weights.bytes)}"
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """Return ``report`` as JSON holds it."""
+def to_json(report: Findings) -> dict[str, Any]:
+    """Return ``report`` as JSON."""
     config = report.config
     values: dict[str, Any] = {
         "name": report.source.name,
@@ -248,7 +246,7 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Return ``value`` without numbers that are none, which Python's JSON has and the standard does not."""
+    """Return ``value`` with NaN and infinities as text: Python writes them as JSON, but standard JSON has none."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping | list | tuple) and depth > _DEEPEST:

@@ -15,7 +15,7 @@ from pairchain.code.to_save import CodeToSave
 from pairchain.errors import InputError
 from pairchain.files.staging import staged
 from pairchain.format.saved_model import ModelConfig, ModuleEntry, write_config, write_entries
-from pairchain.trust.resolve import saved_type
+from pairchain.persistence.saved_type import saved_type
 
 
 class CardWriter(Protocol):

@@ -1,14 +1,30 @@
-"""Installed plugins: which there are, and the class that each type string names."""
+"""Installed plugins: the module classes, commands and backends that they name, and which of them you may use.
 
-from pairchain.registry.registry import (
-    Origin,
-    Registry,
-    default,
-    find,
-    load,
-    names,
-    refresh,
-    register,
-)
+The functions are those of ``default``, the registry of module types. ``commands`` and ``backends`` are registries too.
+"""
 
-__all__ = ["Origin", "Registry", "default", "find", "load", "names", "refresh", "register"]
+from pairchain.registry.groups import BACKENDS, COMMANDS
+from pairchain.registry.registry import Origin, Registry
+
+default = Registry()
+commands = Registry(COMMANDS, default.installation)
+backends = Registry(BACKENDS, default.installation)
+
+find = default.find
+load = default.load
+names = default.names
+refresh = default.refresh
+register = default.register
+
+__all__ = [
+    "Origin",
+    "Registry",
+    "backends",
+    "commands",
+    "default",
+    "find",
+    "load",
+    "names",
+    "refresh",
+    "register",
+]

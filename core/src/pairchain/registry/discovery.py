@@ -19,43 +19,7 @@ import importlib_metadata
 from importlib_metadata import Distribution, EntryPoint
 from packaging.utils import canonicalize_name
 
-MODULES_GROUP = "pairchain.modules"
-HOOKS_GROUP = "pairchain.hooks"
-CORE_DISTRIBUTION = "pairchain-core"
-ALLOW_VARIABLE = "PAIRCHAIN_PLUGINS"
-DISABLE_VARIABLE = "PAIRCHAIN_DISABLE_PLUGINS"
-
-# The short names of the standard modules belong to these distributions, and so do all the paths under which
-# sentence-transformers ever saved them.
-STANDARD_DISTRIBUTIONS = {
-    "Transformer": "pairchain-transformer",
-    "LogitScore": "pairchain-logit-score",
-    "Dense": "pairchain-dense",
-    "Pooling": "pairchain-pooling",
-    "Normalize": "pairchain-normalize",
-    "LayerNorm": "pairchain-layer-norm",
-    "Router": "pairchain-router",
-    # what a Router was called
-    "Asym": "pairchain-router",
-}
-
-# Those that this project publishes; of any other, only whoever saved a model says that it is one of pairchain's.
-OWN_DISTRIBUTIONS = frozenset(
-    {
-        *STANDARD_DISTRIBUTIONS.values(),
-        CORE_DISTRIBUTION,
-        *("pairchain", "pairchain-cli", "pairchain-sentence-transformers"),
-    }
-)
-
-
-def standard_distribution(type_name: str) -> str | None:
-    """Return the distribution that owns ``type_name`` if it names a standard module, else None."""
-    package = type_name.partition(".")[0].replace("_", "-")
-    if package in STANDARD_DISTRIBUTIONS.values():
-        return package
-    short = type_name.rpartition(".")[2] if type_name.startswith("sentence_transformers.") else type_name
-    return STANDARD_DISTRIBUTIONS.get(short)
+from pairchain.registry.groups import GROUPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +66,7 @@ class Installed:
     @cached_property
     def is_plugin(self) -> bool:
         """Whether it has a place for what it announces to pairchain; there may be nothing in it."""
-        return bool(self.fault) or any(f"[{group}]" in self._announcement for group in (MODULES_GROUP, HOOKS_GROUP))
+        return bool(self.fault) or any(f"[{group}]" in self._announcement for group in GROUPS)
 
     @cached_property
     def found(self) -> tuple[Found, ...]:
@@ -123,7 +87,7 @@ class Installed:
         try:
             # what most distributions announce to others is not parsed, nor are its mistakes ours
             points = self.source.entry_points if "pairchain." in self._announcement else ()
-            return tuple(Found(point, self) for point in points if point.group in (MODULES_GROUP, HOOKS_GROUP)), ""
+            return tuple(Found(point, self) for point in points if point.group in GROUPS), ""
         except Exception as error:  # whatever a damaged file makes the parser trip over
             return (), f"{type(error).__name__}: {error}"
 
@@ -138,17 +102,17 @@ class Found:
 
     @property
     def name(self) -> str:
-        """The type string, or the hook's name."""
+        """The name that it gives its object, such as a module's type."""
         return self.entry_point.name
 
     @property
     def value(self) -> str:
-        """Where the class is, as ``package.module:Class``."""
+        """Where the object is, as ``package.module:object``."""
         return self.entry_point.value
 
     @property
     def group(self) -> str:
-        """`MODULES_GROUP` or `HOOKS_GROUP`."""
+        """The entry-point group, such as ``pairchain.modules``."""
         return self.entry_point.group
 
     @property

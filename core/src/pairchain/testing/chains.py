@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from pairchain import CrossEncoder
-from pairchain.chain import flow
-from pairchain.chain.flow import SCORES
+from pairchain.chain.keywords import keyword_names
+from pairchain.facts import SCORES
 from pairchain.testing.features import difference
 from pairchain.testing.fresh_process import ProcessFailedError, scores_of_saved
 from pairchain.testing.neighbours import GivenFeatures, ScoreOf, registered
@@ -107,7 +107,7 @@ def check_scores(trial: Trial, tolerance: float) -> None:
 
 def check_keywords(trial: Trial, values: Mapping[str, Any]) -> None:
     """Fail unless the chain takes every keyword argument of its module, with the values given or else the defaults."""
-    names = flow.keyword_names({"0": trial.module})
+    names = keyword_names({"0": trial.module})
     for name in sorted(names | values.keys()):
         value = values.get(name, _default(trial.module, name))
         if value is inspect.Parameter.empty:

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from pairchain.chain.flow import SCORES
 from pairchain.chain.module import Features
+from pairchain.facts import SCORES
 from pairchain.testing import part_checks
 from pairchain.testing.author import Author
 from pairchain.testing.features import MASK, ROUNDING, Watched, copied, difference

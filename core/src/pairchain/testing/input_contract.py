@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.chain.flow import keyword_names as chain_keywords
-from pairchain.chain.flow import preprocess_with
+from pairchain.chain.calling import encode_with, preprocess_with
+from pairchain.chain.keywords import keyword_names as chain_keywords
 from pairchain.chain.module import Features, InputModule
-from pairchain.engine.encoding import encode_with
 from pairchain.errors import InputError
-from pairchain.inputs.modality import CONTENT, MESSAGE, check_supported, modality_parts
+from pairchain.inputs.kinds import CONTENT, MESSAGE
+from pairchain.inputs.modality import modality_parts
+from pairchain.inputs.supported import check_supported
 from pairchain.testing import chains
 from pairchain.testing.features import MASK, ROUNDING, difference
 from pairchain.testing.module_contract import ModuleContract
@@ -109,7 +110,7 @@ class InputModuleContract(ModuleContract):
             return
         self._check_encoded_keywords(module)
         for prompt in dict.fromkeys([None, self.prompt]):
-            encoded = encode_with(module, list(self.pairs), prompt, {}, (), None)
+            encoded = encode_with({"0": module}, list(self.pairs), prompt, {}, None)
             if encoded is None:
                 continue
             for item in encoded:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.chain.flow import SCORES
 from pairchain.chain.module import Features
+from pairchain.facts import SCORES
 from pairchain.testing.features import MASK, FeatureMissing, Watched, copied, is_of_tokens
 
 # Tokens of each pair: one has a single token, and only one fills all positions.

@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 
 from pairchain import InputModule, Module, registry
-from pairchain.chain.flow import SCORES
-from pairchain.files.staging import read_json_object, write_json
+from pairchain.facts import SCORES
+from pairchain.files.json_files import read_json_object, write_json
 from pairchain.testing.features import MASK, rows_of
 
 _TENSORS_FILE, _VALUES_FILE = "features.safetensors", "features.json"

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pairchain import registry
+from pairchain.persistence.saved_type import type_of
+from pairchain.registry.structure import import_path
 from pairchain.testing.author import Author
 from pairchain.testing.features import ROUNDING, difference
 from pairchain.testing.fresh_process import listed_plugins
 from pairchain.testing.subject import reloaded, what_is_lost
 from pairchain.testing.words import broken, explaining, listed
-from pairchain.trust.resolve import import_path, type_of
 
 
 class SavingChecks(Author):

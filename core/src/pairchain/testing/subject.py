@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.chain.flow import parameters_of
+from pairchain.chain.keywords import parameters_of
 from pairchain.chain.module import Features
 from pairchain.files.source import Source
-from pairchain.persistence.load import LoadRequest, load_module
+from pairchain.persistence.load import load_module
+from pairchain.persistence.request import LoadRequest
 from pairchain.testing.features import copied, difference, row_of, written_by
 from pairchain.testing.words import broken, explaining
 from pairchain.trust import policies

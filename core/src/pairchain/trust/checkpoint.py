@@ -1,4 +1,4 @@
-"""Code that the transformers library would run for a checkpoint: found, asked for, and pinned before it may."""
+"""A bare checkpoint: the code that the transformers library would run for it, the model that it adapts, its refusal."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import replace
 
 from pairchain.code.bundle import Code, Reference, auto_map, gather
 from pairchain.errors import FormatError, MissingFileError
+from pairchain.files.json_files import read_json_object
 from pairchain.files.source import Source
-from pairchain.files.staging import read_json_object
+from pairchain.format.saved_model import MODULES_FILE
+from pairchain.registry import Registry
+from pairchain.registry.groups import HOOKS_GROUP
 from pairchain.trust import policies
-from pairchain.trust.resolve import repository_named_by, repository_of_code, warn_of_unpinned
+from pairchain.trust.repositories import repository_named_by, repository_of_code, warn_of_unpinned
 
 
 def checkpoint_code(source: Source) -> dict[str, Code]:
-    """Return the code that the settings of the checkpoint in ``source`` name, by what it is for; nothing is run.
+    """Return the code that the settings of the checkpoint in ``source`` name, by its purpose; nothing runs.
 
     Raises:
-        MissingFileError: A file that they name is not there.
+        MissingFileError: A file that they name is missing.
         FormatError: The settings cannot be read.
     """
     found: dict[str, Code] = {}
@@ -27,7 +30,7 @@ def checkpoint_code(source: Source) -> dict[str, Code]:
     for owner, place in places.items():
         for reference in auto_map(place):
             code = _code(place, reference)
-            # a class of this name may be in several files
+            # several files may define a class of this name
             name = f"{owner} {reference.name}" if f"{owner} {reference.name}" not in found else f"{owner} {reference}"
             found[name] = code if place is source else replace(code, is_elsewhere=True)
     is_moving = base is not None and not base.is_local and base.revision is None
@@ -37,7 +40,7 @@ def checkpoint_code(source: Source) -> dict[str, Code]:
 
 
 def adapted_model(source: Source) -> Source | None:
-    """Return the model that an adapter in ``source`` adapts, at one commit for a load; None if it is no adapter."""
+    """Return the model that the adapter in ``source`` adapts, at one commit for a load; None if it is no adapter."""
     path = None if source.file("config.json") else source.file("adapter_config.json")
     values = {} if path is None else read_json_object(path, shown_as=f"adapter_config.json of {source.name}")
     name = values.get("base_model_name_or_path")
@@ -53,40 +56,62 @@ def trusts_checkpoint(source: Source) -> bool:
     policy = policies.current_policy()
     if isinstance(policy.trust_remote_code, bool):
         return policy.trust_remote_code
-    code = checkpoint_code(source).values()
-    return bool(code) and all(policy.approves(part) for part in code)
+    codes = checkpoint_code(source).values()
+    return bool(codes) and all(policy.approves(code) for code in codes)
 
 
 def pinned_code(source: Source) -> str | None:
-    """Return the commit of the other repository that the checkpoint in ``source`` takes code from, if it does.
+    """Return the commit of the other repository from which the checkpoint in ``source`` takes code, if it takes any.
 
     Raises:
-        FormatError: It takes code from several, of which the transformers library can only pin one.
+        FormatError: It takes code from several; the transformers library can pin only one.
     """
-    code = checkpoint_code(source).values()
-    others = {(part.source.name, part.source.commit) for part in code if part.source.name != source.name}
+    codes = checkpoint_code(source).values()
+    others = {(code.source.name, code.source.commit) for code in codes if code.source.name != source.name}
     if len(others) > 1:
         raise FormatError(
             f"the checkpoint takes code from several repositories: {', '.join(sorted(name for name, _ in others))}.",
             where=str(source),
-            next_step="the transformers library cannot pin them one by one; copy the code beside the checkpoint.",
+            next_step="the transformers library can pin only one of them; copy the code beside the checkpoint.",
         )
     return next((commit for _, commit in others), None)
 
 
 def code_in(source: Source, reference: Reference) -> Code | None:
-    """Return the code that a checkpoint in ``source`` names: from its own folder, or from the root, if any is there."""
+    """Return the code that a checkpoint in ``source`` names, from its own folder or else from the root."""
     places = dict.fromkeys((source, replace(source, subfolder="")))
     return next((code for place in places if (code := gather(place, reference)) is not None), None)
 
 
+def no_chain(source: Source, registry: Registry) -> MissingFileError | FormatError:
+    """Return the error for a ``source`` that has no saved chain, and that no plugin makes a chain of."""
+    if not source.has("config.json"):
+        return MissingFileError(
+            f"there is no model here: neither {MODULES_FILE} nor config.json exists.",
+            where=str(source),
+            next_step="name the folder or repository that holds the model; subfolder= names a folder inside it.",
+        )
+    blocked = {found.distribution: registry.blocked(found) for found in registry.installation.find(HOOKS_GROUP)}
+    left_out = [f"{name} by {variable}" for name, variable in sorted(blocked.items()) if variable]
+    return FormatError(
+        f"there is no {MODULES_FILE}, and no installed plugin knows how to load such a checkpoint"
+        f"{'; disabled: ' + ', '.join(left_out) if left_out else ''}.",
+        where=str(source),
+        next_step="pip install pairchain-transformer for a checkpoint of the transformers library.",
+    )
+
+
 def _code(source: Source, reference: Reference) -> Code:
     place = repository_of_code(reference.repository, "", source) if reference.repository else source
-    code = code_in(place, reference)
-    if code is None:
-        raise MissingFileError(
-            f"the checkpoint's settings name the class {reference.name} in {reference.paths[0]}, which is missing.",
-            where=str(place),
-            next_step="save or fetch the model again; it is incomplete.",
-        )
+    if (code := code_in(place, reference)) is None:
+        raise code_missing(place, reference.paths[0])
     return code
+
+
+def code_missing(place: Source, path: str) -> MissingFileError:
+    """Return the error for a file of code that a checkpoint names, and that does not exist."""
+    return MissingFileError(
+        f"the checkpoint takes code from {path}, which is missing.",
+        where=str(place),
+        next_step="save or fetch the model again; it is incomplete.",
+    )

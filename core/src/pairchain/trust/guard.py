@@ -1,10 +1,10 @@
-"""What other libraries may do while a model loads: they run no code of a model, and no pickle, that nobody allowed.
+"""Keeps other libraries, while a model loads, from running code or pickles of the model that its policy refuses.
 
-A model's files choose much of what the libraries behind a module do, by more ways than can be listed. So the few
-functions through which any of them gets to code are stood in for while a load goes on, and hold to its policy.
+A model's files can make the libraries behind a module do many things, in more ways than a list could name. So the few
+functions through which those libraries reach code are patched during a load, and obey its policy.
 
-It is the core that does so, though it names another library here, and no plugin: it must hold whichever
-plugins are installed or left out, for code that somebody allowed may import that library too.
+The core does this itself, although it names other libraries here: the guard must work whichever plugins are installed
+or disabled, because code that you allowed may import those libraries too.
 """
 
 from __future__ import annotations
@@ -26,27 +26,29 @@ import torch
 
 from pairchain.code import importing
 from pairchain.code.bundle import Code, Reference
-from pairchain.errors import FormatError, MissingFileError, PickleRefusedError, readable
+from pairchain.errors import FormatError, PickleRefusedError, readable
 from pairchain.files.hub_names import is_path
-from pairchain.files.source import Source, open_source
+from pairchain.files.source import Source
 from pairchain.format.activation_table import PATHS, is_known
+from pairchain.opening import open_source
 from pairchain.trust import policies
-from pairchain.trust.checkpoint import code_in
-from pairchain.trust.resolve import Resolver, repository_of_code
+from pairchain.trust.checkpoint import code_in, code_missing
+from pairchain.trust.repositories import repository_of_code
+from pairchain.trust.resolve import Resolver
 
 _LIBRARY = "sentence_transformers"
 
-# With which other libraries colour their own words.
+# Colours in the log messages of other libraries.
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class _Load:
-    """What is being loaded.
+    """The load in progress.
 
     Attributes:
         model: The model.
-        place: The folder in it, or around it, whose module is loaded.
+        place: The folder of the module that is loading.
     """
 
     model: Source
@@ -61,13 +63,13 @@ _replaced: list[tuple[Any, str, Any]] = []
 
 @contextmanager
 def guarding(place: Source, model: Source | None = None) -> Iterator[None]:
-    """Hold everything inside the block to the current policy.
+    """Hold other libraries to the current policy inside the block.
 
-    Other threads, and what runs after the block, find everything as it was.
+    Other threads, and code that runs after the block, are not affected.
 
     Args:
-        place: The folder whose module is loaded.
-        model: The model; None for the one that is being loaded already, or is in that folder.
+        place: The folder of the module that loads.
+        model: The model; None for the one that is loading already, or that is in ``place``.
     """
     outer = _load.get()
     token = _load.set(_Load(outer.model if outer else model or place, place))
@@ -87,23 +89,23 @@ def _enter() -> None:
 
 
 def _hold() -> None:
-    """Stand in for what is not stood in for yet; a library that nobody imported so far has nothing to stand in for."""
+    """Patch the entry points of every library imported so far."""
     if "transformers" in sys.modules:
-        # of which it imports each part when that is first asked for; what is broken in it gets to no code
+        # transformers imports its parts lazily; a part that fails to import cannot reach code
         with suppress(ImportError):
             importlib.import_module("transformers.dynamic_module_utils")
     with _changing:
         if not _blocks:
             return
-        _stand_in(torch, "load", _reading_no_pickle)
-        _stand_in(logging, "_logRecordFactory", _recording)
+        _patch(torch, "load", _guarded_torch_load)
+        _patch(logging, "_logRecordFactory", _escaped_log_records)
         for module in _libraries():
-            _stand_in(module, "get_cached_module_file", _gathering)
-            _stand_in(module, "get_class_in_module", _running)
-            # so that it asks nobody at the terminal
-            _stand_in(module, "TIME_OUT_REMOTE_CODE", lambda _: 0)
-            _stand_in(module, "import_module_class", _naming)
-            _stand_in(module, "import_from_string", _naming)
+            _patch(module, "get_cached_module_file", _guarded_lookup_of_code)
+            _patch(module, "get_class_in_module", _guarded_import_of_code)
+            # without this the library would ask for trust at the terminal
+            _patch(module, "TIME_OUT_REMOTE_CODE", lambda _: 0)
+            _patch(module, "import_module_class", _guarded_import_by_path)
+            _patch(module, "import_from_string", _guarded_import_by_path)
 
 
 def _leave() -> None:
@@ -117,21 +119,21 @@ def _leave() -> None:
             setattr(module, name, original)
         for module in _libraries():
             for name, value in list(vars(module).items()):
-                # imported inside a block from the other one
+                # one module imported the patch from another inside the block
                 if getattr(value, "__module__", None) == __name__:
                     setattr(module, name, value.__wrapped__)
 
 
 def _libraries() -> list[Any]:
-    """Return the modules that get to a model's code, as far as somebody imported them."""
+    """Return the imported modules that can reach a model's code."""
     names = ("transformers.dynamic_module_utils", "transformers.generation.utils")
-    # of sentence-transformers any that imports classes by their paths: which do differs from version to version
+    # which modules of sentence-transformers import classes by path differs from version to version
     theirs = [name for name in list(sys.modules) if name.partition(".")[0] == _LIBRARY]
     return [sys.modules[name] for name in (*names, *theirs) if name in sys.modules]
 
 
-def _stand_in(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-    # one that is being imported may not have it yet
+def _patch(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    # a module that is still being imported may not have it yet
     original = vars(module).get(name)
     if original is None or any(module is known and name == other for known, other, _ in _replaced):
         return
@@ -140,33 +142,33 @@ def _stand_in(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
         setattr(module, name, wrap(original))
 
 
-def _reading_no_pickle(original: Callable[..., Any]) -> Callable[..., Any]:
+def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def load(f: Any, *args: Any, **kwargs: Any) -> Any:
-        if (going_on := _load.get()) is not None:
+    def torch_load(f: Any, *args: Any, **kwargs: Any) -> Any:
+        if (load := _load.get()) is not None:
             if not policies.current_policy().allow_pickle:
                 raise PickleRefusedError(
                     f"loading the model reads the pickle {f}, which can run code.",
-                    where=str(going_on.place),
+                    where=str(load.place),
                     next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted "
                     "loader.",
                 )
-            if not _is_asked_by_code():
+            if not _is_called_by_allowed_code():
                 kwargs["weights_only"] = True
         return original(f, *args, **kwargs)
 
-    load.__module__ = __name__
-    return load
+    torch_load.__module__ = __name__
+    return torch_load
 
 
-def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what stands in for the maker of log records: what libraries repeat of a model's files is harmless."""
+def _escaped_log_records(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the log record factory: a library may log texts of the model's files, which are escaped here."""
 
     @functools.wraps(original)
     def make_record(*args: Any, **kwargs: Any) -> Any:
         record = original(*args, **kwargs)
         if _load.get() is not None:
-            with suppress(Exception):  # whoever logs what cannot be formatted is told so by logging itself
+            with suppress(Exception):  # logging itself reports a message that cannot be formatted
                 record.msg, record.args = readable(_COLOURS.sub("", record.getMessage()).expandtabs()), ()
         return record
 
@@ -174,8 +176,8 @@ def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
     return make_record
 
 
-def _gathering(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what stands in for the function that copies code into the folder the transformers library imports from."""
+def _guarded_lookup_of_code(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the function that copies code into the folder from which the transformers library imports it."""
 
     @functools.wraps(original)
     def get_cached_module_file(
@@ -189,8 +191,8 @@ def _gathering(original: Callable[..., Any]) -> Callable[..., Any]:
     return get_cached_module_file
 
 
-def _running(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what stands in for the function that imports such code: it runs the bytes that were looked at."""
+def _guarded_import_of_code(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the function that imports such code: it runs the bytes that the policy was asked about."""
 
     @functools.wraps(original)
     def get_class_in_module(class_name: str, module_path: Any, **kwargs: Any) -> Any:
@@ -202,13 +204,13 @@ def _running(original: Callable[..., Any]) -> Callable[..., Any]:
     return get_class_in_module
 
 
-def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what stands in for the functions that import the class whose path stands in a model's files."""
+def _guarded_import_by_path(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function that imports a class by a path from a model's files."""
 
     @functools.wraps(original)
     def import_named(path: Any, *args: Any, **kwargs: Any) -> Any:
         load = _load.get()
-        if load is None or _is_asked_by_code() or not isinstance(path, str):
+        if load is None or _is_called_by_allowed_code() or not isinstance(path, str):
             return original(path, *args, **kwargs)
         if is_known(path):
             return getattr(torch.nn, PATHS[path])
@@ -216,14 +218,14 @@ def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
             found = copy_context().run(_outside_a_load, original, path, *args, **kwargs)
         else:
             found = Resolver(load.model).class_of(path, beside=(load.place, load.model))
-        # its WordEmbeddings asks for a tokenizer, and everything else for a module
+        # WordEmbeddings imports a tokenizer by its path; everything else imports a module
         wanted = sys._getframe(1).f_globals.get("WordTokenizer", torch.nn.Module)
         if isinstance(found, type) and issubclass(found, wanted):
             return found
         raise FormatError(
-            f"the model's files name {path!r}, which is no {wanted.__name__}.",
+            f"the model's files name {path!r}, which is not a {wanted.__name__}.",
             where=str(load.place),
-            next_step="save or fetch the model again; nothing else is imported for being named there.",
+            next_step="save or fetch the model again; a load imports no other classes by their paths.",
         )
 
     import_named.__module__ = __name__
@@ -235,8 +237,8 @@ def _outside_a_load(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     return function(*args, **kwargs)
 
 
-def _is_asked_by_code() -> bool:
-    """Return whether code that was allowed to run called what stands in: what it asks for, it asks for by itself."""
+def _is_called_by_allowed_code() -> bool:
+    """Return whether code that the policy allowed called the patched function; its own calls are its own business."""
     caller = sys._getframe(2).f_globals.get("__name__")
     return str(caller).startswith(f"{importing.PACKAGE}.")
 
@@ -245,12 +247,12 @@ def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Co
     """Return the code that the library asks for.
 
     Raises:
-        TrustRequiredError: Nobody allowed it.
-        LockError: It is not what was locked.
-        MissingFileError: It is not there.
+        TrustRequiredError: The policy does not allow it.
+        LockError: It differs from the lock.
+        MissingFileError: It does not exist.
     """
     if file.startswith("custom_generate/"):
-        # it would replace a method that scoring never calls; the library goes on without
+        # it would replace a method that scoring never calls; the library continues without it
         raise FileNotFoundError(f"{file} is not for scoring")
     reference = Reference("", ".".join(PurePosixPath(file).with_suffix("").parts), "")
     place = load.place
@@ -259,11 +261,7 @@ def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Co
         place = _elsewhere(name, revision, load.place)
     code = code_in(place, reference)
     if code is None:
-        raise MissingFileError(
-            f"the checkpoint takes code from {file}, which is missing.",
-            where=str(place),
-            next_step="save or fetch the model again; it is incomplete.",
-        )
+        raise code_missing(place, file)
     policies.require_trust({f"the checkpoint's {file}": code})
     if (lock := policies.current_policy().lock) is not None:
         lock.check(code, load.model)
@@ -271,10 +269,10 @@ def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Co
 
 
 def _elsewhere(name: str, revision: str | None, place: Source) -> Source:
-    # a name that could be that of a repository never stands for a folder here
+    # a name that could be a repository's never means a local folder
     if is_path(name):
         return open_source(name, cache_folder=place.cache_folder, local_files_only=place.local_files_only)
-    # the library's own object says where a branch was when it looked
+    # the library passes an object that holds the commit it resolved a branch to
     commit = getattr(revision, "resolved", revision)
     return repository_of_code(name, commit or "", place)
 

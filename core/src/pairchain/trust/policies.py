@@ -8,15 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pairchain.code.bundle import Code, CodeFile
 from pairchain.errors import InputError, TrustRequiredError, nearest, warn
-
-if TYPE_CHECKING:
-    from pairchain.files.source import Source
-    from pairchain.format.foreign_settings import ForeignSettings
-    from pairchain.looking.pinning import Lock
+from pairchain.files.source import Source
+from pairchain.format.foreign_settings import ForeignSettings
+from pairchain.trust.lock import Lock, as_lock
 
 _APPROVAL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}|sha256:[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -30,9 +27,9 @@ class Policy:
         trust_remote_code: Whether code that comes with a model may run: all of it, none, or what approvals name, each
             ``owner/name@commit`` or ``sha256:digest``.
         allow_pickle: Whether weights may be read from a pickle, through torch's restricted loader.
-        code_revisions: For a repository that code comes from, the revision to take; under ``""`` for all others.
-        lock: What every file has to be, or None.
-        repositories: What the load takes code from so far, by name and revision: a branch may move meanwhile.
+        code_revisions: The revision to take of a repository that holds code; under ``""``, of all others.
+        lock: The lock that every file must match, or None.
+        repositories: The repositories that the load has opened, by name and revision: a branch may move meanwhile.
     """
 
     trust_remote_code: bool | tuple[str, ...] = False
@@ -50,20 +47,21 @@ class Policy:
         return not approvals.isdisjoint(self.trust_remote_code)
 
     def approves_settings(self, settings: ForeignSettings) -> bool:
-        """Return whether ``settings`` may reach what they do."""
+        """Return whether ``settings`` may reach other libraries and programs."""
         if isinstance(self.trust_remote_code, bool):
             return self.trust_remote_code
-        # to make the approval of a folder, all of it is read
+        # the approval of a folder hashes every file in it, so it is only computed if there is one to compare
         return bool(self.trust_remote_code) and settings.approval in self.trust_remote_code
 
     def locked_revision(self, model: str | os.PathLike[str]) -> str | None:
-        """Return the commit that ``model`` was locked at, or None if nobody says."""
+        """Return the commit at which ``model`` was locked, or None if it was not."""
         return None if self.lock is None else self.lock.revision_of(model)
 
     def revision_of(self, repository: str, saved: str) -> str | None:
-        """Return the revision of a repository that code is taken from, or None if nobody says.
+        """Return the revision to take of a repository that holds code, or None if nothing pins one.
 
-        Asked in this order: the caller; the model, for a commit; the lock; the approvals; the model, for a branch.
+        The first of these that names one decides: the caller; the model, if it names a commit; the lock; the
+        approvals; the model, if it names a branch.
         """
         self._asked.add(repository)
         approved = [] if isinstance(self.trust_remote_code, bool) else self.trust_remote_code
@@ -74,9 +72,9 @@ class Policy:
         return given or pinned or locked or next(iter(commits), None) or saved or None
 
     def warn_of_idle_revisions(self) -> None:
-        """Warn of repositories whose revision the caller named, and that the load took no code from."""
+        """Warn if the caller named the revision of a repository that the load took no code from."""
         for name in sorted({*self.code_revisions} - {"", *self._asked}):
-            warn(f"code_revision names {name!r}, but this model takes no code from there{nearest(name, self._asked)}.")
+            warn(f"code_revision names {name!r}, but this model takes no code from it{nearest(name, self._asked)}.")
 
 
 def policy_of(
@@ -85,40 +83,33 @@ def policy_of(
     code_revision: str | Mapping[str, str] | None,
     lock: str | os.PathLike[str] | Lock | None,
 ) -> Policy:
-    """Return what the caller of a load allows, from what it passed.
+    """Return the policy that the arguments of a load describe.
 
     Raises:
-        InputError: An argument makes no sense.
+        InputError: An argument is malformed.
         FormatError: The lock cannot be read.
     """
-    # locking asks what a load would run, and so needs what is here
-    from pairchain.looking.pinning import as_lock
-
     revisions = {"": code_revision} if isinstance(code_revision, str) else dict(code_revision or {})
-    return Policy(_checked(trust_remote_code), bool(allow_pickle), revisions, None if lock is None else as_lock(lock))
+    approvals = _approvals(trust_remote_code)
+    return Policy(approvals, bool(allow_pickle), revisions, None if lock is None else as_lock(lock))
 
 
-def _checked(value: bool | Sequence[str]) -> bool | tuple[str, ...]:
-    """Return what the caller passed as ``trust_remote_code``.
-
-    Raises:
-        InputError: It is neither True nor False nor a list of approvals.
-    """
+def _approvals(value: bool | Sequence[str]) -> bool | tuple[str, ...]:
     if isinstance(value, bool) or value is None:
         return bool(value)
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise _no_approval(value, value)
+        raise _malformed(value, value)
     for approval in value:
         if not isinstance(approval, str) or not _APPROVAL.fullmatch(approval):
-            raise _no_approval(value, approval)
+            raise _malformed(value, approval)
     return tuple(value)
 
 
-def _no_approval(value: object, approval: object) -> InputError:
+def _malformed(value: object, approval: object) -> InputError:
     return InputError(
-        f"trust_remote_code is {value!r}; {approval!r} is no approval.",
+        f"trust_remote_code is {value!r}, but {approval!r} is not an approval.",
         next_step="pass True, False, or a list of 'owner/name@<commit, 40 hex digits>' and 'sha256:<64 hex digits>'; "
-        "a refusal prints the one to pass.",
+        "the error that refuses code prints the approval to pass.",
     )
 
 
@@ -129,12 +120,12 @@ _current: ContextVar[Policy] = ContextVar("pairchain_policy", default=_NOTHING)
 
 
 def current_policy() -> Policy:
-    """Return the policy of the load that is going on, or one that allows nothing."""
+    """Return the policy of the load in progress, or one that allows nothing."""
     return _current.get()
 
 
 def is_loading() -> bool:
-    """Return whether a load goes on, so that somebody chose the current policy."""
+    """Return whether a load is in progress, so that a caller chose the current policy."""
     return _current.get() is not _NOTHING
 
 
@@ -148,58 +139,69 @@ def allowing(policy: Policy) -> Iterator[None]:
         _current.reset(token)
 
 
-def require_trust(asked: Mapping[str, Code]) -> None:
-    """Raise unless all of the code that is asked for may run in the load that is going on.
+def require_trust(codes: Mapping[str, Code]) -> None:
+    """Raise unless the load in progress allows all of ``codes`` to run.
 
     Args:
-        asked: What would run, by what it would run for, such as ``the type 'head.Head'``.
+        codes: Code by its purpose, such as ``the type 'head.Head'``.
 
     Raises:
-        TrustRequiredError: It says what would run, where to read it, and what to pass to allow it.
+        TrustRequiredError: It lists the refused code and where to read it, and names the approvals to pass.
     """
     policy = current_policy()
-    refused = {purpose: code for purpose, code in asked.items() if not policy.approves(code)}
-    if not refused:
-        return
-    listing = "\n".join(
-        line
-        for purpose, code in refused.items()
-        for line in (f"  for {purpose}:", *(f"    {described(file)}" for file in code.files))
-    )
-    approvals = sorted({code.approval for code in refused.values()})
-    raise TrustRequiredError(
-        f"this model brings code of its own, and nothing of it was run. It would run:\n{listing}",
-        where=", ".join(dict.fromkeys(str(code.source) for code in refused.values())),
+    if refused := {purpose: code for purpose, code in codes.items() if not policy.approves(code)}:
+        listing = "\n".join(
+            line
+            for purpose, code in refused.items()
+            for line in (f"  for {purpose}:", *(f"    {described(file)}" for file in code.files))
+        )
+        what = f"this model comes with its own code, and none of it was run. It would run:\n{listing}"
+        raise trust_required(refused, what)
+
+
+def trust_required(codes: Mapping[str, Code], what: str) -> TrustRequiredError:
+    """Return the error that refuses ``codes`` and says how to allow them."""
+    approvals = sorted({code.approval for code in codes.values()})
+    return TrustRequiredError(
+        what,
+        where=", ".join(dict.fromkeys(str(code.source) for code in codes.values())),
         next_step=f"read it, and if you agree pass trust_remote_code={approvals!r}.",
         approvals=tuple(approvals),
     )
 
 
 def require_settings(settings: ForeignSettings, *, may_be_trusted: bool = True) -> None:
-    """Raise unless ``settings`` may reach what they do in the load that is going on.
+    """Raise unless the load in progress allows ``settings`` to reach other libraries and programs.
 
     Args:
         settings: The settings.
-        may_be_trusted: Whether trust in the model is trust in them, as it is not for those of another repository.
+        may_be_trusted: Whether trust in the model covers them; it does not cover those of another repository.
 
     Raises:
-        TrustRequiredError: It lists every one, and says what to pass to allow it.
+        TrustRequiredError: It lists every setting, and names the approval to pass.
     """
     if may_be_trusted and current_policy().approves_settings(settings):
         return
-    approvals = (settings.approval,) if may_be_trusted else ()
-    allow = f", or allow all of them with trust_remote_code={list(approvals)!r}" if approvals else ""
     listing = "\n".join(f"  {setting}" for setting in settings.settings)
-    raise TrustRequiredError(
-        "this model's settings reach other libraries, programs or repositories, and nothing of it was loaded:\n"
-        f"{listing}",
+    raise settings_refused(
+        settings,
+        f"this model's settings reach other libraries, programs or repositories; nothing was loaded:\n{listing}",
+        [settings.approval] if may_be_trusted else [],
+    )
+
+
+def settings_refused(settings: ForeignSettings, what: str, approvals: Sequence[str]) -> TrustRequiredError:
+    """Return the error that refuses ``settings`` and says how to allow them."""
+    allow = f", or allow all of them with trust_remote_code={list(approvals)!r}" if approvals else ""
+    return TrustRequiredError(
+        what,
         where=str(settings.source),
         next_step=f"read them, and if you agree pass these yourself, in processor_kwargs or config_kwargs{allow}.",
-        approvals=approvals,
+        approvals=tuple(approvals),
     )
 
 
 def described(file: CodeFile) -> str:
-    """Return one line on a file of code: where to read it, how large it is, what it imports."""
+    """Return one line about a file of code: where to read it, its size, its imports."""
     imports = f", imports {', '.join(file.imports)}" if file.imports else ", imports nothing"
     return f"{file.shown_at} ({len(file.content):,} bytes{imports})"

@@ -1,46 +1,46 @@
-"""The command line: which commands there are, what all of them share, and how they end."""
+"""The command line: its own commands, the options that all commands share, and its exit status."""
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from typing import Annotated
 
 import typer
 
+from pairchain.errors import PairchainError, readable
 from pairchain_cli import __version__
-from pairchain_cli.commands import looking, new, plugins
+from pairchain_cli.catalogue import Catalogue
+from pairchain_cli.commands import new, plugins
+from pairchain_cli.commands.comparison import compare
+from pairchain_cli.commands.inspection import inspect, lock, verify
 from pairchain_cli.commands.rank import rank
 from pairchain_cli.commands.score import score
 from pairchain_cli.commands.trace import trace
-from pairchain_cli.telling import telling, terminal
-from pairchain_cli.view.command import view
+from pairchain_cli.outputs.streams import discard_stdout
+from pairchain_cli.terminal import consoles, lines
 
-# As shells know them; misuse, 2, is typer's to tell.
+# As shells know them. Typer exits with 2 for wrong usage.
 FAILED, INTERRUPTED = 1, 130
 
 
 app = typer.Typer(
     name="pairchain",
-    help="Score pairs of texts, images and more with any cross-encoder, and see what it would run before it runs.",
+    help="Score text and media pairs with any cross-encoder, and see what it would run before it runs.",
     no_args_is_help=True,
-    cls=telling.PlainGroup,
+    cls=Catalogue,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command()(rank)
-app.command()(score)
-app.command()(trace)
-app.command()(view)
-looking.add_to(app)
+for command in (score, rank, inspect, lock, verify, compare, trace):
+    app.command(command.__name__)(command)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(new.app, name="new")
 
 
-def _show_version(is_asked: bool) -> None:
-    if is_asked:
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
         typer.echo(f"pairchain {__version__}")
         raise typer.Exit
 
@@ -54,27 +54,27 @@ def shared(
     ] = False,
 ) -> None:
     """Set up what all commands share."""
-    terminal.set_up(quiet=quiet, color=False if no_color else None)
-    warnings.showwarning = telling.show_warning
+    consoles.set_up(quiet=quiet, color=False if no_color else None)
 
 
 def main() -> None:
-    """Run the command, and end the process as a shell expects: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C."""
-    # only imported to tell pairchain's own errors from others; it brings no torch
-    from pairchain.errors import PairchainError, readable
-
+    """Run the command, and exit as shells expect: 0, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C."""
+    lines.name_options({})
+    warnings.showwarning = lines.show_warning
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
     try:
         app(prog_name="pairchain")
     except PairchainError as error:
-        terminal.report(str(error))
+        lines.report(error)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # what is still buffered has no reader either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         sys.exit(FAILED)
     except OSError as error:
-        # a disk that is full, a folder that is not ours
-        terminal.report(readable(f"{error.strerror}: {error.filename}" if error.filename else str(error)))
+        # such as a full disk, or a folder that this user may not write to
+        lines.report(readable(f"{error.strerror}: {error.filename}" if error.filename else str(error)))
         sys.exit(FAILED)

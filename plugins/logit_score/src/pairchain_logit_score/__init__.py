@@ -1,7 +1,21 @@
 """The LogitScore module of pairchain: the score of a pair from a causal language model's logits."""
 
-from pairchain_logit_score.logit_score import LogitScore as LogitScore
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pairchain_logit_score.logit_score import LogitScore as LogitScore
 
 __version__ = "0.1.0"
 
 __all__ = ["LogitScore"]
+
+
+def __getattr__(name: str) -> Any:
+    # inspection loads the hooks in this package, and must not wait for torch
+    if name != "LogitScore":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pairchain_logit_score.logit_score import LogitScore
+
+    return LogitScore

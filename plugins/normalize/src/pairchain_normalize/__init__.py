@@ -1,7 +1,21 @@
 """The Normalize module of pairchain: embeddings of unit length."""
 
-from pairchain_normalize.normalize import Normalize as Normalize
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pairchain_normalize.normalize import Normalize as Normalize
 
 __version__ = "0.1.0"
 
 __all__ = ["Normalize"]
+
+
+def __getattr__(name: str) -> Any:
+    # inspection loads the hooks in this package, and must not wait for torch
+    if name != "Normalize":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pairchain_normalize.normalize import Normalize
+
+    return Normalize

@@ -1,4 +1,4 @@
-"""Inputs of a Router encoded by their routes, also where another route only takes inputs batch by batch."""
+"""Encodes inputs of a Router by their routes, even if another route only takes inputs batch by batch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Group:
 
     Attributes:
         route: The route.
-        modules: Its modules.
+        modules: Its modules by name.
         prompt: The prompt's text.
         keywords: Keyword arguments of ``predict``.
     """
 
     route: str
-    modules: Sequence[Any]
+    modules: Mapping[str, Any]
     prompt: str | None
     keywords: Mapping[str, Any]
 
@@ -34,17 +34,16 @@ class Group:
             read_after: Features that are read after the route; None if that may be any.
 
         Raises:
-            InputError: An input cannot be scored; its index is that in ``items``.
+            InputError: An input cannot be scored; its index counts in ``items``.
         """
-        first, *readers = self.modules
         inputs = [item.values for item in items]
-        found = encode_with(first, inputs, self.prompt, self.keywords, readers, read_after)
-        if found is None:
+        encoded = encode_with(self.modules, inputs, self.prompt, self.keywords, read_after)
+        if encoded is None:
             return None
-        return [replace(item, values=Routed(self, item), key=(self.route, item.key)) for item in found]
+        return [replace(item, values=Routed(self, item), key=(self.route, item.key)) for item in encoded]
 
-    def as_they_are(self, items: Sequence[Encoded]) -> list[Encoded]:
-        """Return inputs that are not encoded, to be preprocessed batch by batch, beside inputs that are."""
+    def not_encoded(self, items: Sequence[Encoded]) -> list[Encoded]:
+        """Return inputs that will be preprocessed batch by batch."""
         return [replace(item, values=Routed(self, item, is_encoded=False)) for item in items]
 
 
@@ -54,8 +53,8 @@ class Routed:
 
     Attributes:
         group: The group.
-        item: The input, as the route's first module encoded it, or as it is.
-        is_encoded: Which of these.
+        item: The input.
+        is_encoded: Whether the route's first module encoded it.
     """
 
     group: Group
@@ -64,8 +63,9 @@ class Routed:
 
 
 def collate(routed: Sequence[Routed]) -> dict[str, Any]:
-    """Return the features that their route's first module makes of inputs of one group."""
+    """Return the features that the first module of a route makes of inputs of one group."""
     group, items = routed[0].group, [each.item for each in routed]
+    first = next(iter(group.modules.values()))
     if routed[0].is_encoded:
-        return collate_with(group.modules[0], items)
-    return preprocess_with(group.modules[0], [item.values for item in items], group.prompt, group.keywords)
+        return collate_with(first, items)
+    return preprocess_with(first, [item.values for item in items], group.prompt, group.keywords)

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 from torch import nn
 
-from pairchain import Encoded, InputModule, LoadRequest, tracing
+from pairchain import Encoded, InputModule, LoadRequest
 from pairchain.authoring import (
     MESSAGE,
     TEXT,
@@ -23,6 +23,7 @@ from pairchain.authoring import (
     is_watched,
     keyword_names,
     labels_of,
+    labels_of_routes,
     load_module,
     missing_methods,
     modality_of_pair,
@@ -35,12 +36,12 @@ from pairchain.authoring import (
     saved_type,
     says_what_it_reads,
     source_of_module,
+    step,
     tree_of,
     write_json,
 )
 from pairchain.errors import ChainError, FormatError, InputError
 from pairchain_router.encoding import Group, collate
-from pairchain_router.legacy import CONFIG_FILES
 from pairchain_router.routes import Mappings, checked, mappings_to_json, shown
 from pairchain_router.saved import read_router
 
@@ -176,15 +177,15 @@ class Router(InputModule):
             places_of.setdefault(route, []).append(place)
         is_any_encoded = False
         for route, places in places_of.items():
-            group = Group(route, list(self._modules_of(route).values()), prompt, keywords)
+            group = Group(route, self._modules_of(route), prompt, keywords)
             taken = self._taken_by(route)
             inside = plain_texts([items[place].values for place in places], taken)
             own = [replace(items[place], values=item) for place, item in zip(places, inside, strict=True)]
-            with placing_errors(places), tracing.step("route", route):
+            with placing_errors(places), step("route", route):
                 check_supported(inside, taken)
                 found = group.encode(own, read_after)
             is_any_encoded = is_any_encoded or found is not None
-            for place, item in zip(places, group.as_they_are(own) if found is None else found, strict=True):
+            for place, item in zip(places, group.not_encoded(own) if found is None else found, strict=True):
                 items[place] = item
         return items if is_any_encoded else None
 
@@ -222,7 +223,7 @@ class Router(InputModule):
         modules = self._modules_of(route)
         # what only the Router's own entry in modules.json asks for is for every module that can take it
         asked_outside = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
-        with tracing.step("route", route):
+        with step("route", route):
             return forward_through(modules, features, _given(kwargs, task, modality), asked_outside, read_after)
 
     @property
@@ -260,10 +261,7 @@ class Router(InputModule):
         Raises:
             ChainError: They do not agree.
         """
-        labels = {name: labels_of(self._modules_of(name)) for name in self.routes.names}
-        if len(known := {count for count in labels.values() if count is not None}) > 1:
-            raise ChainError(f"the routes of a Router give a pair different numbers of scores: {labels}.")
-        return None if None in labels.values() else known.pop()
+        return labels_of_routes({name: labels_of(self._modules_of(name)) for name in self.routes.names})
 
     @property
     def max_seq_length(self) -> int | None:
@@ -376,11 +374,7 @@ class Router(InputModule):
         # a caller that does not know of requests passes on what it was given itself
         request = request or LoadRequest(source, Resolver(source), **_named_like(LoadRequest, kwargs))
         inside = request.within(source)
-        path = next((path for name in CONFIG_FILES if (path := source.file(name)) is not None), None)
-        if path is None:
-            path = source.require(cls.config_file_name, because="It says which routes there are.")
-        shown_as = f"{path.name} of {source}"
-        saved = read_router(path, shown_as=shown_as)
+        saved = read_router(source)
         # every class is known before the first module is loaded, which may take minutes
         classes = inside.classes_of(saved.entries)
         modules = {
@@ -391,7 +385,7 @@ class Router(InputModule):
         try:
             router = cls(routes, **saved.parameters)
         except (InputError, ChainError) as error:
-            raise FormatError(f"{shown_as}: {error.what}", next_step=error.next_step) from error
+            raise FormatError(f"{saved.shown_as}: {error.what}", next_step=error.next_step) from error
         router.extra_config, router.extra_parameters = saved.extra, saved.extra_parameters
         return router
 
@@ -425,9 +419,9 @@ class Router(InputModule):
         modalities: Sequence[Modality] = getattr(self.sub_modules[route][0], "modalities", [TEXT])
         return modalities
 
-    def _modules_of(self, route: str) -> dict[str, Any]:
-        # named_children would name a module in two places once
-        return dict(self.sub_modules[route]._modules)
+    def _modules_of(self, route: str) -> Mapping[str, Any]:
+        # named_children names a module in two places once
+        return self.sub_modules[route]._modules
 
     def _chains(self) -> Iterable[Any]:
         return self.sub_modules.values()
@@ -450,6 +444,10 @@ def _share_tasks(model: nn.Module) -> None:
 
 def _route(name: str, modules: Any) -> nn.Sequential:
     """Return the modules of one route, with the dtype of the first, as those of a chain have it."""
+    if hasattr(nn.ModuleDict(), name):
+        raise InputError(
+            f"a route is named {name!r}.", next_step="choose a name that is not an attribute of torch's ModuleDict."
+        )
     if not isinstance(modules, Iterable) or not (modules := list(modules)):
         raise ChainError(f"the route {name!r} has no list of modules.", next_step="pass a list with at least one.")
     for index, module in enumerate(modules):

@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts
 from pairchain.errors import FormatError, InputError, nearest
 
@@ -107,11 +105,8 @@ def checked(
     if not names:
         raise InputError("a Router needs at least one route.")
     for name in names:
-        if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict(), name):
-            raise InputError(
-                f"a route is named {name!r}.",
-                next_step="choose a text without dots, and none that is an attribute of torch's ModuleDict.",
-            )
+        if not isinstance(name, str) or not name or "." in name:
+            raise InputError(f"a route is named {name!r}.", next_step="choose a name without dots.")
         # its modules are saved in folders that begin with it
         check_inside(name, shown_as="a route's name")
     ordered = {_rule(key): route for key, route in (mappings or {}).items()}

@@ -1,15 +1,17 @@
-"""What ``router_config.json`` holds: which modules there are, which routes they make, and by which rules."""
+"""The file of a saved Router, ``router_config.json``: its modules, their routes, and the rules that choose a route."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
+from pairchain import Source
 from pairchain.authoring import ModuleEntry, check_inside, read_json_object, warn_unknown_key
-from pairchain.errors import FormatError
-from pairchain_router.routes import mappings_from_json
+from pairchain.errors import FormatError, InputError
+from pairchain_router.legacy import CONFIG_FILES
+from pairchain_router.routes import checked, mappings_from_json
 
 _SECTIONS = ("types", "structure", "parameters", "distributions")
 _PARAMETERS = ("default_route", "allow_empty_key", "route_mappings")
@@ -20,13 +22,17 @@ class SavedRouter:
     """A Router as its file describes it.
 
     Attributes:
-        entries: Its modules, each named as its folder.
+        file: The file's name.
+        shown_as: The file, for errors.
+        entries: The modules, each named like its folder.
         structure: The folders of each route's modules, in order.
         parameters: Arguments of ``Router`` besides the modules.
-        extra: Keys that nothing here knows.
-        extra_parameters: Such keys among the parameters.
+        extra: Unknown keys.
+        extra_parameters: Unknown keys among the parameters.
     """
 
+    file: str
+    shown_as: str
     entries: tuple[ModuleEntry, ...]
     structure: Mapping[str, Sequence[str]]
     parameters: Mapping[str, Any]
@@ -34,31 +40,32 @@ class SavedRouter:
     extra_parameters: Mapping[str, Any]
 
 
-def read_router(path: Path, *, shown_as: str) -> SavedRouter:
-    """Return what the file at ``path`` describes.
-
-    Args:
-        path: The file.
-        shown_as: How to call it in an error.
+def read_router(source: Source) -> SavedRouter:
+    """Return what the Router's file in the folder ``source`` describes.
 
     Raises:
-        FormatError: It is not as the format says; the message names the key.
+        MissingFileError: The file is missing.
+        FormatError: The file is malformed; the message names the key.
         UnsafePathError: A module's folder is outside the Router's.
     """
+    path = next((path for name in CONFIG_FILES if (path := source.file(name)) is not None), None)
+    if path is None:
+        path = source.require(CONFIG_FILES[0], because="It says which routes there are.")
+    shown_as = f"{path.name} of {source}"
     config = read_json_object(path, shown_as=shown_as)
     types, structure, parameters = (_object(config, key, shown_as) for key in _SECTIONS[:3])
     seen: dict[PurePosixPath, str] = {}
     for folder, type_name in types.items():
         if not isinstance(type_name, str):
             raise FormatError(f"{shown_as}: the type of {folder!r} is {type_name!r}, not a string.")
-        # the Router's own folder would hold the Router again, and that one again
+        # the Router's own folder would contain the Router again, without end
         if not PurePosixPath(check_inside(folder, shown_as=f"{shown_as}: a module's folder")).parts:
             raise FormatError(f"{shown_as}: a module's folder is {folder!r}, that of the Router itself.")
-        # ten names for one folder, in a Router in a Router, and so on, would make a module for each of a million ways
+        # ten names for one folder, in Routers inside Routers, would make a million modules
         if (other := seen.setdefault(PurePosixPath(folder), folder)) != folder:
             raise FormatError(f"{shown_as}: {other!r} and {folder!r} are one folder; a module has one name.")
     for route, folders in structure.items():
-        if not isinstance(folders, list):
+        if not isinstance(folders, list) or not folders:
             raise FormatError(f"{shown_as}: the route {route!r} is {folders!r}, not a list of modules.")
         for folder in folders:
             if not isinstance(folder, str) or folder not in types:
@@ -67,15 +74,22 @@ def read_router(path: Path, *, shown_as: str) -> SavedRouter:
     if not isinstance(allow_empty_key, bool):
         raise FormatError(f"{shown_as}: 'allow_empty_key' is {allow_empty_key!r}, neither true nor false.")
     mappings = {} if parameters.get("route_mappings") is None else _object(parameters, "route_mappings", shown_as)
+    arguments = {
+        # Asym had none
+        "default_route": parameters.get("default_route"),
+        "allow_empty_key": allow_empty_key,
+        "route_mappings": mappings_from_json(mappings, shown_as=shown_as),
+    }
+    try:
+        checked(list(structure), *arguments.values())
+    except InputError as error:
+        raise FormatError(f"{shown_as}: {error.what}", next_step=error.next_step) from error
     return SavedRouter(
+        path.name,
+        shown_as,
         _entries(types, config.get("distributions")),
         structure,
-        {
-            # Asym had none
-            "default_route": parameters.get("default_route"),
-            "allow_empty_key": allow_empty_key,
-            "route_mappings": mappings_from_json(mappings, shown_as=shown_as),
-        },
+        arguments,
         _unknown(config, _SECTIONS, shown_as),
         _unknown(parameters, _PARAMETERS, shown_as),
     )
@@ -95,7 +109,7 @@ def _entries(types: Mapping[str, str], recorded: Any) -> tuple[ModuleEntry, ...]
 
 def _recorded(recorded: Any, folder: str) -> dict[str, str]:
     entry = recorded.get(folder) if isinstance(recorded, dict) else None
-    # only ever read to say what to install or to pin, so whatever is wrong here is no reason not to load
+    # these only help to say what to install or to pin, so a mistake in them is no reason to refuse the model
     keys = ("distribution", "version", "code_revision")
     return {key: entry[key] for key in keys if isinstance(entry.get(key), str)} if isinstance(entry, dict) else {}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pairchain.authoring import Modality
+if TYPE_CHECKING:
+    from pairchain.authoring import Modality
 
 
 @dataclass(frozen=True)
@@ -156,3 +157,35 @@ FIXED_LENGTH_AUDIO = frozenset({"whisper"})
 
 # Processors that take their settings as they are, not in groups by modality.
 WITHOUT_GROUPS = frozenset({"CLIPSegProcessor", "Sam3Processor", "WhisperProcessor"})
+
+# Processors that refuse a batch without images, which their tokenizer renders.
+WITH_IMAGES_ONLY = frozenset({"PaliGemmaProcessor"})
+
+# Tokenizers that drive a program, or a library that is not made for threads.
+ONE_AT_A_TIME = frozenset({"BertJapaneseTokenizer", "FlaubertTokenizer", "Wav2Vec2PhonemeCTCTokenizer", "XLMTokenizer"})
+
+# Files of a tokenizer's vocabulary, besides those that every class reads.
+VOCABULARIES = """
+    vocab.txt vocab.json merges.txt spiece.model sentencepiece.bpe.model sentencepiece.model bpe.codes vocab.bpe
+    source.spm target.spm dict.txt qwen.tiktoken prophetnet.tokenizer entity_vocab.json spm.model bpe.model
+""".split()
+# The tokenizers of these architectures read characters or bytes.
+WITHOUT_VOCABULARY = frozenset({"byt5", "canine", "perceiver"})
+
+# These count positions from the padding token's id on, so their first positions never hold a token.
+POSITIONS_AFTER_PADDING = frozenset(
+    """
+    camembert data2vec-text ibert lilt longformer luke markuplm mpnet roberta roberta-prelayernorm xlm-roberta
+    xlm-roberta-xl xmod
+    """.split()
+)
+
+# What configurations call one size; the first name that a configuration has counts.
+VOCABULARY_SIZE = ("vocab_size",)
+WIDTH = ("hidden_size", "d_model", "n_embd", "dim", "emb_dim")
+EMBEDDING_SIZE = ("embedding_size", *WIDTH)
+INNER_SIZE = ("intermediate_size", "d_ff", "ffn_dim", "hidden_dim", "encoder_ffn_dim", "n_inner")
+LAYERS = ("num_hidden_groups", "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
+POSITIONS = ("max_position_embeddings", "n_positions")
+# The size of the last hidden state; a list holds one for each stage.
+OUTPUT_SIZE = ("hidden_size", "neck_hidden_sizes", "hidden_sizes", "embed_dims", "hidden_dim")

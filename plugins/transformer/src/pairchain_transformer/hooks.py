@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pairchain import hookimpl
 from pairchain.authoring import MESSAGE, read_json_object, require_settings
-from pairchain.errors import ChainError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from pairchain import LoadRequest, Source
+    from pairchain import Source
     from pairchain.facts import Facts
-
-TRUE_WORD, FALSE_WORD = "yes", "no"
+    from pairchain.hooks import ChainRequest
 
 
 @hookimpl
-def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
+def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     """Return the modules for a checkpoint: with log-odds of yes and no for a causal model, else a classifier.
 
     Raises:
@@ -29,6 +28,7 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
         UnknownTypeError: It is a causal model, and LogitScore is not installed.
     """
     from pairchain_transformer import Transformer
+    from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
     from pairchain_transformer.inputs.templates import carries_pair
 
     if (is_causal := _is_causal(request.source)) is None:
@@ -43,7 +43,7 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
         if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
             del transformer.modality_config[MESSAGE]
         return [transformer]
-    logit_score = request.resolver.resolve("LogitScore")
+    logit_score = request.resolve("LogitScore")
     transformer = Transformer(**options, transformer_task="text-generation")
     ids = {word: _token_id(transformer.tokenizer, word) for word in (TRUE_WORD, FALSE_WORD)}
     return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]
@@ -52,7 +52,7 @@ def pairchain_default_chain(request: LoadRequest) -> list[nn.Module] | None:
 @hookimpl
 def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None] | None:
     """Return what holds the transformers library to the settings that a model's file may set, if there are any."""
-    from pairchain_transformer.checkpoint.files import read_settings
+    from pairchain_transformer.files.names import read_settings
     from pairchain_transformer.settings.files import configuration_settings, has_settings, processing_settings
 
     if "model_type" in read_settings(source, "config.json") and (found := configuration_settings(source)) is not None:
@@ -68,8 +68,9 @@ def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractCo
 def pairchain_inspect_module(source: Source) -> Facts:
     """Return what the files of a saved Transformer tell, the only type of this plugin."""
     from pairchain_transformer.checkpoint.inspection import saved_facts
+    from pairchain_transformer.checkpoint.legacy import CONFIG_FILES
 
-    return saved_facts(source)
+    return replace(saved_facts(source), config_file=next(filter(source.has, CONFIG_FILES), ""))
 
 
 @hookimpl
@@ -93,12 +94,10 @@ def _is_causal(source: Source) -> bool | None:
 
 
 def _token_id(tokenizer: Any, word: str) -> int:
+    from pairchain_transformer.checkpoint.faults import no_token
+
     found = tokenizer.convert_tokens_to_ids(word)
     # a vocabulary with an unknown token answers with it, and every score would be zero
     if found is None or found == tokenizer.unk_token_id:
-        raise ChainError(
-            f"this causal model's vocabulary has no token {word!r}, of which its score would be made.",
-            next_step="choose the tokens: CrossEncoder(modules=[Transformer(…, transformer_task='text-generation'), "
-            "LogitScore(true_token_id=…, false_token_id=…)]).",
-        )
+        raise no_token(word)
     return int(found)

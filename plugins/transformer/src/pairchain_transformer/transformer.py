@@ -9,7 +9,7 @@ from typing import Any, Self
 from torch import nn
 from transformers import PretrainedConfig
 
-from pairchain import Encoded, InputModule, Part, Source, Untrained
+from pairchain import Encoded, InputModule, Part, Untrained
 from pairchain.authoring import (
     BYTES,
     TEXT,
@@ -18,34 +18,27 @@ from pairchain.authoring import (
     is_watched,
     kept_for_the_call,
     open_source,
-    placing_errors,
     warn_unknown_key,
     write_json,
 )
+from pairchain.backends import DEFAULT, Request
 from pairchain.errors import InputError, shortened
-from pairchain_transformer.checkpoint import loading, modalities, saving, sending
-from pairchain_transformer.checkpoint.dimensions import embedding_dimension
+from pairchain_transformer.build import build, modalities_of
+from pairchain_transformer.checkpoint import keywords, modalities, saving
+from pairchain_transformer.checkpoint.configuration import embedding_dimension
 from pairchain_transformer.checkpoint.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
+from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
 from pairchain_transformer.checkpoint.tasks import task_named
 from pairchain_transformer.execution import encoding, endings
-from pairchain_transformer.execution.backend import LibraryBackend, Request
-from pairchain_transformer.execution.forward import takes_types
+from pairchain_transformer.execution.library import LibraryExecution
 from pairchain_transformer.execution.prefixes import PrefixStore
 from pairchain_transformer.execution.savings import Savings
 from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
-from pairchain_transformer.inputs.processors import (
-    check_settings,
-    load_processor,
-    lower_case,
-    pad_left,
-    processor_source,
-    tokenizer_of,
-)
-from pairchain_transformer.inputs.templates import message_format
-from pairchain_transformer.published.choosing import check_choice, save_class
+from pairchain_transformer.libraries import pickling
+from pairchain_transformer.published.choosing import save_class
 from pairchain_transformer.settings.saved import forget_what_was_read
 
 
@@ -82,7 +75,8 @@ class Transformer(InputModule):
         tokenizer: Whose tokenizer is meant where the installed transformers library replaces parts of the saved one:
             ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
             with a warning if they differ.
-        backend: What executes the model; only ``"torch"``.
+        backend: Name of the installed backend that loads and runs the model; see `pairchain.backends`. ``"torch"`` is
+            another name for ``"transformers"``.
 
     Raises:
         InputError: An argument makes no sense.
@@ -118,10 +112,10 @@ class Transformer(InputModule):
         do_lower_case: bool = False,
         tokenizer_name_or_path: str | None = None,
         tokenizer: str | None = None,
-        backend: str = "torch",
+        backend: str = DEFAULT,
     ) -> None:
         super().__init__()
-        where, groups = loading.out_of_groups(
+        where, groups = keywords.out_of_groups(
             {
                 "subfolder": subfolder,
                 "token": token,
@@ -136,52 +130,30 @@ class Transformer(InputModule):
                 "config_kwargs": config_kwargs or {},
             },
         )
-        trusted = where.pop("trust_remote_code")
         self.has_device_map = groups["model_kwargs"].get("device_map") is not None
         self.task = task_named(transformer_task)
         self.transformer_task = transformer_task
-        if backend != "torch":
-            raise InputError(f"the backend {backend!r} is not available.", next_step="use backend='torch'.")
-        check_choice(tokenizer)
-        source = open_source(model_name_or_path, **where)
-        hub = loading.hub_keywords(source, trust_remote_code=trusted)
-        place = processor_source(source, tokenizer_name_or_path)
-        check_settings(place, hub, groups["processor_kwargs"], is_elsewhere=place is not source)
-        config = loading.load_config(source, self.task, hub, groups["config_kwargs"])
-        self.model, self._random_weights = loading.load_model(source, self.task, config, hub, groups["model_kwargs"])
-        processor = self._load_processor(
-            source,
-            config,
-            groups["processor_kwargs"],
-            place,
-            max_seq_length,
-            trusted,
-            tokenizer_choice=tokenizer,
-            lowers=do_lower_case,
-            takes_types=takes_types(self.model),
+        self.backend = backend
+        built = build(
+            model_name_or_path,
+            self.task,
+            where,
+            groups,
+            backend=backend,
+            max_seq_length=max_seq_length,
+            do_lower_case=do_lower_case,
+            tokenizer_name_or_path=tokenizer_name_or_path,
+            tokenizer=tokenizer,
         )
+        self.model, self.execution = built.model, built.execution
         self.do_lower_case = do_lower_case
-        if do_lower_case:
-            lower_case(tokenizer_of(processor))
-        if self.task.generates:
-            pad_left(processor)
         self.processing_kwargs = dict(processing_kwargs or {})
         for key in self.processing_kwargs:
             if key not in processing.PROCESSING_KEYS:
                 warn_unknown_key(key, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
         self.unpad_inputs = unpad_inputs
-        if modality_config is None:
-            known, output_name = modalities.infer(self.task, self.model, processor, message_format(processor))
-            self.module_output_name = module_output_name or output_name
-        else:
-            known = modalities.checked(modality_config)
-            if module_output_name is None:
-                raise InputError(
-                    "modality_config is given without module_output_name.", next_step="name the feature it writes."
-                )
-            self.module_output_name = module_output_name
-        self._preprocessor = Preprocessor(processor, known, source.name)
-        self.execution = LibraryBackend()
+        known, self.module_output_name = modalities_of(built, self.task, modality_config, module_output_name)
+        self._preprocessor = Preprocessor(built.processor, known, built.source_name)
 
     def preprocess(
         self,
@@ -212,39 +184,15 @@ class Transformer(InputModule):
             InputError: The model does not take an input, or it cannot be processed as the settings ask.
         """
         how = self._processing()
-        settings = self._settings(how, processing_kwargs, max_length, truncation)
+        settings = how.settings(processing_kwargs, max_length, truncation)
         limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
         with how.preprocessor() as preprocessor:
-            features = self._features(preprocessor, inputs, prompt, settings, limits)
+            features = endings.features_of(preprocessor, self.model, inputs, prompt, settings, limits)
         processing.check_not_empty(features)
         if self.task.generates:
             processing.check_left_padding(features)
             features["logits_to_keep"] = processing.logits_to_keep(settings)
         return features
-
-    def _features(
-        self,
-        preprocessor: Preprocessor,
-        inputs: Sequence[Any],
-        prompt: str | None,
-        settings: dict[str, dict[str, Any]],
-        limits: Limits,
-    ) -> dict[str, Any]:
-        tokenizer = tokenizer_of(preprocessor.processor)
-        if (
-            tokenizer is None
-            or tokenizer.pad_token is not None
-            or preprocessor.takes_media
-            or not endings.are_found_by_padding(self.model)
-        ):
-            return preprocessor(inputs, prompt, settings, limits)
-        # there is nothing to pad with, and the model is not told which token it is
-        unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
-        alone = []
-        for place, item in enumerate(inputs):
-            with placing_errors([place]):
-                alone.append(preprocessor([item], prompt, unpadded, limits))
-        return endings.joined(alone, pads_left=tokenizer.padding_side == "left")
 
     def encode(
         self,
@@ -263,19 +211,19 @@ class Transformer(InputModule):
             InputError: As `preprocess` does.
         """
         own = type(self).preprocess is Transformer.preprocess
-        settings = self._settings(self._processing(), **kwargs) if own else {}
+        settings = self._processing().settings(**kwargs) if own else {}
         if not own or self._preprocessor.takes_media or not encoding.can_be_undone(settings):
             return None
-        known = self.execution.known(self.model)
-        if self.execution.batches_are_known_to_matter(known, self.tokenizer):
+        known = Request("forward", (), self.module_output_name, tokenizer=self.tokenizer)
+        if self.execution.batches_matter(self.model, known, None):
             return None
         rows = encoding.rows_of(lambda some: self.preprocess(some, prompt, **kwargs), inputs)
         if not rows:
             return None
         request = self._request(rows[0].shared.get("modality", TEXT), parts)
-        if self.execution.batches_matter(known, self.tokenizer, rows, request):
+        if self.execution.batches_matter(self.model, request, rows):
             return None
-        prefixes = self.execution.prefixes(known, rows, request)
+        prefixes = self.execution.prefixes(self.model, request, rows)
         return [encoding.encoded(row, prefix) for row, prefix in zip(rows, prefixes, strict=True)]
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
@@ -303,8 +251,8 @@ class Transformer(InputModule):
             **kwargs: For the model.
         """
         prefix = features.pop("prefix", None)
-        request = self._request(features.get("modality", TEXT), parts)
-        features.update(self.execution.run(self.model, self.tokenizer, features, request, prefix, **kwargs))
+        request = self._request(features.get("modality", TEXT), parts, prefix, kwargs)
+        features.update(self.execution.run(self.model, features, request))
         return features
 
     @property
@@ -316,7 +264,13 @@ class Transformer(InputModule):
     def _may_leave_out(self) -> bool:
         return type(self).forward is _FORWARD and not is_watched(self)
 
-    def _request(self, modality: str | tuple[str, ...], parts: Mapping[str, Part] | None) -> Request:
+    def _request(
+        self,
+        modality: str | tuple[str, ...],
+        parts: Mapping[str, Part] | None,
+        prefix: Any = None,
+        further: Mapping[str, Any] | None = None,
+    ) -> Request:
         entry = self._preprocessor.entry(modality)
         field = entry["method_output_name"]
         return Request(
@@ -329,22 +283,32 @@ class Transformer(InputModule):
             and entry["method"] == "forward"
             and field in ("logits", "last_hidden_state")
             and not getattr(self.config, "output_hidden_states", False),
+            tokenizer=self.tokenizer,
+            prefix=prefix,
+            keywords=further or {},
         )
 
     @property
     def savings(self) -> Savings:
-        """What it leaves out of what nobody reads; its settings can be changed."""
+        """What the backend ``transformers`` leaves out of what nothing reads; you can change its settings.
+
+        Raises:
+            InputError: Another backend runs the model.
+        """
+        if not isinstance(self.execution, LibraryExecution):
+            raise InputError(f"the backend {self.backend!r} has no settings for savings and prefixes.")
         return self.execution.savings
 
     @property
     def untrained(self) -> Untrained | None:
-        """What to tell of weights that the checkpoint lacks and that are random still; None if there are none."""
-        return self._random_weights.of(self.model)
+        """What to tell about weights that the checkpoint lacks and that are still random; None if there are none."""
+        return self.execution.untrained(self.model)
 
     @property
     def prefix_cache(self) -> int:
-        """Bytes for what was computed of the beginnings of inputs, to be used again by later calls; can be set."""
-        return 0 if self.savings.store is None else self.savings.store.most_bytes or 0
+        """Bytes for what was computed of the beginnings of inputs, which later calls use again; can be set."""
+        store = self.savings.store if isinstance(self.execution, LibraryExecution) else None
+        return 0 if store is None else store.most_bytes or 0
 
     @prefix_cache.setter
     def prefix_cache(self, value: int) -> None:
@@ -471,7 +435,7 @@ class Transformer(InputModule):
         processor_kwargs: Mapping[str, Any] | None = None,
         config_kwargs: Mapping[str, Any] | None = None,
         tokenizer: str | None = None,
-        backend: str = "torch",
+        backend: str = DEFAULT,
         **kwargs: Any,
     ) -> Self:
         """Return the Transformer saved in a folder; what is passed here comes before what it was saved with."""
@@ -482,21 +446,17 @@ class Transformer(InputModule):
             "revision": revision,
             "local_files_only": local_files_only,
         }
-        saved, unknown = saving.read_config(open_source(model_name_or_path, **where))
+        source = open_source(model_name_or_path, **where)
         given = {"model_kwargs": model_kwargs, "processor_kwargs": processor_kwargs, "config_kwargs": config_kwargs}
-        groups = {name: {**saved.pop(name, {}), **(values or {})} for name, values in given.items()}
         where["trust_remote_code"] = trust_remote_code
-        if tokenizer is not None:
-            # a subclass need not know of it
-            saved["tokenizer"] = tokenizer
-        module = cls(model_name_or_path, backend=backend, **saved, **loading.for_constructor(cls, where, groups))
+        arguments, unknown = saving.arguments_for_load(cls, source, where, given, tokenizer)
+        module = cls(model_name_or_path, backend=backend, **arguments)
         module.extra_config = unknown
         return module
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write model, tokenizer and configuration; the weights are always safetensors."""
-        loading.save_model(self.model, output_path)
-        self._random_weights.note(self.model, output_path)
+        self.execution.save(self.model, output_path)
         self.processor.save_pretrained(output_path)
         forget_what_was_read(output_path)
         save_class(self.tokenizer, output_path)
@@ -506,53 +466,22 @@ class Transformer(InputModule):
         """Return its state for a copy, which may be in another process."""
         state = dict(vars(self))
         modules = state["_modules"]
-        state["_modules"] = type(modules)({**modules, "model": sending.sendable(self.model)})
+        state["_modules"] = type(modules)({**modules, "model": pickling.sendable(self.model)})
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        sending.received(self.model)
+        pickling.received(self.model)
 
     def _processing(self) -> Processing:
-        """How it processes inputs; in a call, how it did when the call began."""
-        return kept_for_the_call(self, lambda: Processing(self._preprocessor, self.processing_kwargs))
-
-    def _settings(
-        self,
-        how: Processing,
-        processing_kwargs: Mapping[str, Any] | None = None,
-        max_length: int | None = None,
-        truncation: str | bool | None = None,
-        **kwargs: Any,
-    ) -> dict[str, dict[str, Any]]:
-        settings = processing.settings_of(
-            how.saved, processing_kwargs, max_length=max_length, model_type=self.config.model_type
+        """How it processes inputs; during a call, how it did when the call began."""
+        return kept_for_the_call(
+            self, lambda: Processing(self._preprocessor, self.processing_kwargs, self.config.model_type)
         )
-        if truncation is not None:
-            settings["text"]["truncation"] = truncation
-        processing.check_truncation(settings["text"]["truncation"])
-        return settings
 
     def __repr__(self) -> str:
         shown = dict(self.get_config_dict(), architecture=type(self.model).__name__)
         return shortened(f"{type(self).__name__}({shown})")
-
-    def _load_processor(
-        self,
-        source: Source,
-        config: PretrainedConfig,
-        given: Mapping[str, Any],
-        place: Source,
-        max_seq_length: int | None,
-        trust_remote_code: bool,
-        **choices: Any,
-    ) -> Any:
-        options = dict(given)
-        if max_seq_length is not None:
-            options.setdefault("model_max_length", max_seq_length)
-        # what the caller trusts is the model; its file may name the tokenizer of anybody
-        hub = loading.hub_keywords(place, trust_remote_code=trust_remote_code and place is source)
-        return load_processor(place, config, hub, options, is_elsewhere=place is not source, **choices)
 
 
 # what the class was written with, in case somebody patches it

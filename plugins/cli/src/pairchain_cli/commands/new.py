@@ -1,4 +1,4 @@
-"""new plugin and new module: something that works, to change into your own."""
+"""`pairchain new`: something that works, to change into your own."""
 
 from __future__ import annotations
 
@@ -7,48 +7,69 @@ from typing import Annotated
 
 import typer
 
-from pairchain_cli.telling import telling
+from pairchain_cli.catalogue import PlainGroup
+from pairchain_cli.terminal import lines
 
-app = typer.Typer(cls=telling.PlainGroup, help="Start a plugin or a module of your own.", no_args_is_help=True)
-Folder = Annotated[Path, typer.Option("--folder", metavar="FOLDER", help="Where to make it.", show_default=False)]
+app = typer.Typer(cls=PlainGroup, help="Start a plugin, a module or a command of your own.", no_args_is_help=True)
+Folder = Annotated[Path, typer.Option("--folder", metavar="FOLDER", help="Where to create it.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, such as acme-head.", show_default=False)]
 
 
 @app.command()
 def plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as acme-head.", show_default=False)],
+    name: Name,
     type_name: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="The class, such as AcmeHead.", show_default=False)
     ] = None,
     folder: Folder = Path(),
 ) -> None:
-    """Make the package of a new plugin.
+    """Create the package of a plugin with a module.
 
-    It has a module that scores, tests, a README and CI, and works at once. Nothing is overwritten.
+    It has a module that scores, tests, a README and CI, and works at once. Existing files are never overwritten.
     """
     from pairchain_cli.scaffold.naming import names_of_plugin
-    from pairchain_cli.scaffold.scaffold import make_plugin
+    from pairchain_cli.scaffold.scaffold import create_package
 
     names = names_of_plugin(name, type_name)
-    made = make_plugin(names, folder)
-    typer.echo(made)
-    telling.note(f"next: cd {made} && pip install -e '.[test]' && pytest")
-    telling.note(f"then: make {made / 'src' / names.package / names.file}.py your own")
+    made = create_package("plugin", names, folder)
+    _finish(made, made / "src" / names.package / f"{names.file}.py")
+
+
+@app.command()
+def command(name: Name, folder: Folder = Path()) -> None:
+    """Create the package of a pairchain command.
+
+    Once installed, `pairchain NAME` runs it. It has tests, a README and CI, and works at once. Existing files are never
+    overwritten.
+    """
+    from pairchain_cli.scaffold.naming import names_of_command
+    from pairchain_cli.scaffold.scaffold import create_package
+
+    names = names_of_command(name)
+    made = create_package("command", names, folder)
+    _finish(made, made / "src" / names.package / "command.py")
 
 
 @app.command()
 def module(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as AcmeHead, or acme-head.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as AcmeHead or acme-head.", show_default=False)],
     folder: Folder = Path(),
 ) -> None:
-    """Make a file with a module.
+    """Create a file with a module.
 
-    It is saved beside the models that have it. Nothing is overwritten.
+    The file is saved beside each model that uses the module. Existing files are never overwritten.
     """
     from pairchain_cli.scaffold.naming import names_of_module
-    from pairchain_cli.scaffold.scaffold import make_module
+    from pairchain_cli.scaffold.scaffold import create_module
 
     names = names_of_module(name)
-    made = make_module(names, folder)
+    made = create_module(names, folder)
     typer.echo(made)
-    telling.note(f"next: from {made.stem} import {names.type_name}, and put one into CrossEncoder(modules=[…])")
-    telling.note("then: save_pretrained saves the file with the model; a plugin is the other way: pairchain new plugin")
+    lines.note(f"next: from {made.stem} import {names.type_name}, and use it in CrossEncoder(modules=[…])")
+    lines.note("then: save_pretrained saves the file with the model; to publish it, use pairchain new plugin instead")
+
+
+def _finish(made: Path, file: Path) -> None:
+    typer.echo(made)
+    lines.note(f"next: cd {made} && pip install -e '.[test]' && pytest")
+    lines.note(f"then: edit {file}")

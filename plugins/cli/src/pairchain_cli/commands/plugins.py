@@ -1,33 +1,31 @@
-"""plugins list, show and doctor: what is installed, who provides what, and what is wrong with it."""
+"""`pairchain plugins list`, `show` and `doctor`: what is installed, who provides it, and what is wrong with it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairchain_cli.telling import telling
+from pairchain_cli.catalogue import PlainGroup
+from pairchain_cli.terminal import lines
 
 if TYPE_CHECKING:
-    from pairchain import Fault, Plugin
-    from pairchain_cli.doctor.doctor import Examined
+    from pairchain import Plugin
 
 FAILED = 1
 _COLORS = {"ok": "green", "odd": "yellow", "broken": "red", "disabled": "yellow", "hidden": "yellow"}
 
-app = typer.Typer(
-    cls=telling.PlainGroup, help="See what is installed, and what is wrong with it.", no_args_is_help=True
-)
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for a program.")]
+app = typer.Typer(cls=PlainGroup, help="List installed plugins and find the broken ones.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List installed plugins with their types.
+    """List installed plugins and what they provide.
 
-    What their metadata shows to be wrong is told below each. No plugin is imported.
+    Reports the problems that their metadata shows. Imports no plugin.
     """
     import pairchain
 
@@ -35,121 +33,134 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         _write_json(plugins=[plugin.to_json() for plugin in found])
         return
-    rows = [(plugin.name, plugin.version, plugin.status, _offers(plugin)) for plugin in found]
+    rows = [(plugin.name, plugin.version, plugin.status, _provides(plugin)) for plugin in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for plugin, row in zip(found, rows, strict=True):
-        name, version, status, offers = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        telling.write(f"{name}  {version}  ", (status, _COLORS[plugin.status]), f"  {offers.rstrip()}")
-        _write_faults(plugin.faults, disabled_by=plugin.disabled_by)
+        name, version, status, provides = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        lines.write(f"{name}  {version}  ", (status, _COLORS[plugin.status]), f"  {provides.rstrip()}")
+        _write_faults(plugin)
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin, or a type such as Dense.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A plugin, or a type, command or backend such as Dense.", show_default=False
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of a plugin, or of a type.
+    """Show everything about a plugin, or about a type.
 
-    No plugin is imported.
+    Imports no plugin.
     """
     import pairchain
 
-    found = _named(name, pairchain.plugins())
+    found = _find(name, pairchain.plugins())
     if as_json:
         _write_json(plugins=[plugin.to_json() for plugin in found])
         return
     for plugin in found:
-        telling.write(f"{plugin.name} {plugin.version}  ", (plugin.status, _COLORS[plugin.status]))
+        lines.write(f"{plugin.name} {plugin.version}  ", (plugin.status, _COLORS[plugin.status]))
         for label, text in _details(plugin):
-            telling.write(f"  {label:<8} {text}")
+            lines.write(f"  {label:<8} {text}")
         for value, names in plugin.classes.items():
-            telling.write(f"  type     {names[0]}, {value}")
+            lines.write(f"  type     {names[0]}, {value}")
             for other in names[1:]:
-                telling.write(f"           also {other}")
-        for hook in plugin.hooks:
-            telling.write(f"  hooks    {hook.name}, {hook.value}")
-        _write_faults(plugin.faults, disabled_by=plugin.disabled_by)
+                lines.write(f"           also {other}")
+        for label, announced in (("command", plugin.commands), ("backend", plugin.backends), ("hooks", plugin.hooks)):
+            for one in announced:
+                lines.write(f"  {label:<8} {one.name}, {one.value}")
+        _write_faults(plugin)
 
 
 @app.command()
 def doctor(
     as_json: AsJson = False,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long importing one may take.")] = 60,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Longest time to import one plugin.")] = 60,
 ) -> None:
-    """Find out which plugins do not work, and why.
+    """Import every plugin, and explain which fail and why.
 
-    Each is imported in a process of its own, so that one that crashes or hangs does not take the others along. If any
-    is broken the command ends with 1.
+    Imports each in a process of its own, so a crash or a hang affects no other. Exits with status 1 if any is broken.
     """
     import pairchain
     from pairchain.registry import default
     from pairchain_cli.doctor.doctor import examine
 
-    found = examine(pairchain.plugins(), timeout, lambda name: telling.note(f"importing {name}"))
-    settings = default.unknown_settings()
-    sick = [one for one in found if one.status == "broken"]
+    found = examine(pairchain.plugins(), timeout, lambda name: lines.note(f"importing {name}"))
+    settings = default.installation.unknown_settings()
+    broken = [one for one in found if one.plugin.status == "broken"]
     if as_json:
-        _write_json(healthy=not sick, unknown_settings=settings, plugins=[one.to_json() for one in found])
+        _write_json(healthy=not broken, unknown_settings=settings, plugins=[one.to_json() for one in found])
     else:
         for one in found:
-            took = f" in {sum(one.seconds.values()):.1f} s" if one.status in ("ok", "odd") and one.seconds else ""
-            label = f"{one.plugin.name} {one.plugin.version}".rstrip()
-            telling.write(f"{label}: ", (one.status, _COLORS[one.status]), took)
-            _write_faults(one.faults, disabled_by=one.plugin.disabled_by)
-        telling.write(_summary(found, sick))
-    if sick:
+            plugin = one.plugin
+            took = f" in {sum(one.seconds.values()):.1f} s" if plugin.status in ("ok", "odd") and one.seconds else ""
+            lines.write(
+                f"{plugin.name} {plugin.version}".rstrip() + ": ", (plugin.status, _COLORS[plugin.status]), took
+            )
+            _write_faults(plugin)
+        lines.write(_verdict([one.plugin.status for one in found]))
+    if broken:
         raise typer.Exit(FAILED)
 
 
-def _summary(found: Sequence[Examined], sick: Sequence[Examined]) -> str:
-    if not sick:
-        return f"all {len(found)} plugins work" if all(one.status == "ok" for one in found) else "nothing is broken"
-    return f"{len(sick)} of {len(found)} plugins {'is' if len(sick) == 1 else 'are'} broken"
+def _verdict(statuses: Sequence[str]) -> str:
+    if broken := statuses.count("broken"):
+        return f"{broken} of {len(statuses)} plugins {'is' if broken == 1 else 'are'} broken"
+    return f"all {len(statuses)} plugins work" if set(statuses) <= {"ok"} else "nothing is broken"
 
 
-def _named(name: str, plugins: Sequence[Plugin]) -> list[Plugin]:
+def _find(name: str, plugins: Sequence[Plugin]) -> list[Plugin]:
     from packaging.utils import canonicalize_name
 
     from pairchain.errors import PluginError, nearest
 
-    own = [plugin for plugin in plugins if plugin.name == canonicalize_name(name)]
-    announcing = [plugin for plugin in plugins if name in {found.name for found in (*plugin.types, *plugin.hooks)}]
-    if not own and not announcing:
-        known = {plugin.name for plugin in plugins} | {found.name for plugin in plugins for found in plugin.types}
+    by_name = [plugin for plugin in plugins if plugin.name == canonicalize_name(name)]
+    found = by_name or [plugin for plugin in plugins if name in _names(plugin)]
+    if not found:
+        known = {plugin.name for plugin in plugins}.union(*map(_names, plugins))
         raise PluginError(
-            f"no installed plugin is called {name!r}, and none provides such a type{nearest(name, known)}.",
-            next_step="pairchain plugins list says what is installed.",
+            f"no installed plugin is named {name!r} or provides it{nearest(name, known)}.",
+            next_step="pairchain plugins list shows what is installed.",
         )
-    return own or announcing
+    return found
 
 
-def _offers(plugin: Plugin) -> str:
-    """Return the shortest name of each class that a plugin announces, and whether it answers hooks."""
-    names = [own[0] for own in plugin.classes.values()]
+def _names(plugin: Plugin) -> set[str]:
+    return {found.name for found in (*plugin.types, *plugin.commands, *plugin.backends, *plugin.hooks)}
+
+
+def _provides(plugin: Plugin) -> str:
+    """Return the shortest name of each class, the commands and backends, and whether the plugin answers hooks."""
+    names = [names[0] for names in plugin.classes.values()]
+    names += [f"command {found.name}" for found in plugin.commands]
+    names += [f"backend {found.name}" for found in plugin.backends]
     return ", ".join([*names, *(["hooks"] if plugin.hooks else [])])
 
 
 def _details(plugin: Plugin) -> Iterator[tuple[str, str]]:
     metadata = plugin.installed.metadata
     people = [metadata.get(key) for key in ("Author", "Author-email", "Maintainer", "Maintainer-email")]
-    told = {
-        "is": metadata.get("Summary"),
-        "by": ", ".join(dict.fromkeys(filter(None, people))),
+    details = {
+        "summary": metadata.get("Summary"),
+        "authors": ", ".join(dict.fromkeys(filter(None, people))),
         "licence": metadata.get("License-Expression") or metadata.get("License"),
         "home": metadata.get("Home-page") or ", ".join(metadata.get_all("Project-URL") or ()),
         "place": plugin.installed.place,
         "needs": ", ".join(plugin.installed.requires),
     }
-    return ((label, text) for label, text in told.items() if text)
+    return ((label, text) for label, text in details.items() if text)
 
 
-def _write_faults(faults: Iterable[Fault], *, disabled_by: str = "") -> None:
-    if disabled_by:
-        telling.write(f"    left out by {disabled_by}")
-    for fault in faults:
-        telling.write("    - ", (fault.text, "red" if fault.fails else "yellow"))
+def _write_faults(plugin: Plugin) -> None:
+    if plugin.disabled_by:
+        lines.write(f"    disabled by {plugin.disabled_by}")
+    for fault in plugin.faults:
+        lines.write("    - ", (fault.text, "red" if fault.fails else "yellow"))
         if fault.next_step:
-            telling.write(f"      next: {fault.next_step}")
+            lines.write(f"      next: {fault.next_step}")
 
 
 def _write_json(**values: Any) -> None:

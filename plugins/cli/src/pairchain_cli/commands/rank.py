@@ -11,112 +11,72 @@ from typing import Annotated
 import typer
 
 from pairchain.errors import PairchainError
-from pairchain_cli.commands.windows import scored, windows
-from pairchain_cli.options import model_options, options
-from pairchain_cli.options.models import ModelOptions, loaded
-from pairchain_cli.outputs.outputs import passing
-from pairchain_cli.outputs.writing import STDOUT, Score, Table, chosen_format, refuse_taken
-from pairchain_cli.rows.reading import STDIN, Layout, Row, Rows, is_terminal_input, looks_like_file, open_rows
-from pairchain_cli.telling.progress import Progress
+from pairchain_cli.options.expansion import expand_options
+from pairchain_cli.options.scoring import InputOptions, OutputOptions, ScoringOptions, output_option
+from pairchain_cli.outputs.formats import choose_format, refuse_taken
+from pairchain_cli.outputs.outputs import open_output
+from pairchain_cli.outputs.table import Table
+from pairchain_cli.rows.reading import is_terminal_input, looks_like_file, open_rows
+from pairchain_cli.rows.rows import STREAM, Layout, Row, Rows, Score
+from pairchain_cli.scoring.model import open_scorer
+from pairchain_cli.scoring.windows import score_window, windows
+from pairchain_cli.terminal.progress import Progress
 
 
+@expand_options
 def rank(
-    model: model_options.Model,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What the documents are ranked for.")],
+    options: ScoringOptions,
+    reading: InputOptions,
+    writing: OutputOptions,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query.")],
     documents: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="DOC",
-            help="Texts, and files of documents in .txt (one a line), .jsonl, .csv or .parquet; none, or -, for stdin.",
+            help="Texts, and files of documents in .txt (one per line), .jsonl, .csv or .parquet; none, or -, for "
+            "stdin.",
         ),
     ] = None,
-    document_column: options.DocumentColumn = "document",
-    input_format: options.ReadAs = None,
-    delimiter: options.Delimiter = ",",
-    allow_urls: options.AllowUrls = False,
-    allow_private_urls: options.AllowPrivateUrls = False,
-    allow_paths: options.AllowPaths = False,
-    top_k: options.TopK = None,
-    output: options.Output = STDOUT,
-    output_format: options.WrittenAs = None,
-    score_column: options.ScoreColumn = "score",
-    device: model_options.Devices = None,
-    dtype: model_options.Dtype = None,
-    revision: model_options.Revision = None,
-    subfolder: model_options.Subfolder = "",
-    trust_remote_code: model_options.Trust = None,
-    code_revision: model_options.CodeRevision = None,
-    lock: model_options.LockFile = None,
-    local_files_only: model_options.LocalFilesOnly = False,
-    allow_pickle: model_options.AllowPickle = False,
-    tokenizer: model_options.Tokenizer = None,
-    allow_random_head: model_options.AllowRandomHead = False,
-    max_length: model_options.MaxLength = None,
-    tokens_per_batch: options.TokensPerBatch = None,
-    batch_size: options.BatchSize = None,
-    prompt: options.Prompt = None,
-    prompt_name: options.PromptName = None,
-    activation: options.ActivationName = None,
-    allow_non_finite: options.AllowNonFinite = False,
+    top_k: Annotated[
+        int | None, output_option("--top-k", "-k", metavar="N", min=1, help="Write only the best N.")
+    ] = None,
 ) -> None:
-    """Rank documents for a query, the best first.
+    """Rank documents for a query, best first.
 
-    Equal scores keep the order of the documents. With --top-k, no more than the best are kept in memory.
+    Documents with equal scores keep their order. With --top-k, only the best documents are kept in memory.
     """
-    how = ModelOptions(
-        model,
-        device=device or (),
-        dtype=dtype,
-        revision=revision,
-        subfolder=subfolder,
-        trust_remote_code=trust_remote_code or (),
-        code_revision=model_options.code_revisions(code_revision),
-        lock=lock,
-        local_files_only=local_files_only,
-        allow_pickle=allow_pickle,
-        tokenizer=tokenizer,
-        allow_random_head=allow_random_head,
-        max_length=max_length,
-        tokens_per_batch=tokens_per_batch,
-        batch_size=batch_size,
-        prompt=prompt,
-        prompt_name=prompt_name,
-        activation=activation,
-        allow_non_finite=allow_non_finite,
-        allow_urls=allow_urls,
-        allow_private_urls=allow_private_urls,
-        allow_paths=allow_paths,
-    )
-    written_as = chosen_format(output, output_format)
-    layout = Layout((document_column,), input_format, options.letter(delimiter))
+    output_format = choose_format(writing.output, writing.output_format)
+    layout = reading.layout()
     with ExitStack() as stack:
-        rows = _gathered(documents or [STDIN], layout, stack)
+        rows = _gather(documents or [STREAM], layout, stack)
         table = Table(layout.needed, numbered=True)
-        out = stack.enter_context(passing(output, written_as, table, score_column, rows.schema))
-        # the model is let go before anything is printed: errors of either do not mix
+        output = stack.enter_context(
+            open_output(writing.output, output_format, table, writing.score_column, rows.schema)
+        )
         best = _Best(top_k)
-        with loaded(how) as scoring, Progress("ranking", rows) as progress:
-            _refuse_several(scoring.model.declared_num_labels())
+        # the model is released before anything is printed, so that errors of the two do not mix
+        with open_scorer(options) as scorer, Progress("ranking", rows) as progress:
+            _require_one_label(scorer.model.declared_num_labels())
             for some in windows(rows.rows):
-                scores = scored(some, scoring.predict, lambda row: (query, row.values[document_column]))
-                _refuse_several(len(scores[0]) if isinstance(scores[0], list) else 1)
-                refuse_taken(some, score_column, scores[0])
-                best.take_in(some, scores)
+                scores = score_window(some, scorer.predict, lambda row: (query, row.values[reading.document_column]))
+                _require_one_label(len(scores[0]) if isinstance(scores[0], list) else 1)
+                refuse_taken(some, writing.score_column, scores[0])
+                best.add(some, scores)
                 progress.add(len(some))
         ranked = best.ranked()
         if ranked:
-            out.write([row for row, _ in ranked], [score for _, score in ranked])
-        out.finish(rows.columns or layout.needed)
+            output.write([row for row, _ in ranked], [score for _, score in ranked])
+        output.finish(rows.columns or layout.needed)
 
 
-def _gathered(documents: Sequence[str], layout: Layout, stack: ExitStack) -> Rows:
-    """Return the rows of all documents: texts as they are, and what is in files, in the order given."""
+def _gather(documents: Sequence[str], layout: Layout, stack: ExitStack) -> Rows:
+    """Return the rows of all documents, in the order given: a text is one row, a file has several."""
     (column,) = layout.needed
     opened: list[Rows] = []
     for number, document in enumerate(documents, 1):
         if is_terminal_input(document):
-            raise typer.BadParameter("there are no documents: name them, or a file, or pipe one in.", param_hint="DOC")
-        if document == STDIN or looks_like_file(document):
+            raise typer.BadParameter("no documents: name them, or a file, or pipe one in.", param_hint="DOC")
+        if document == STREAM or looks_like_file(document):
             opened.append(stack.enter_context(open_rows(document, layout)))
         else:
             row = Row({column: document}, "the documents", number, unit="number")
@@ -133,20 +93,16 @@ def _gathered(documents: Sequence[str], layout: Layout, stack: ExitStack) -> Row
 
 
 class _Best:
-    """The rows with the best scores, in order; of equal scores, those that came first.
-
-    Args:
-        count: How many are kept; None for all.
-    """
+    """Keeps the ``count`` rows with the best scores, or all rows; of equal scores, the earlier row comes first."""
 
     def __init__(self, count: int | None) -> None:
         self._count = count
         self._kept: list[tuple[float, int, Row, Score]] = []
         self._seen = 0
 
-    def take_in(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
+    def add(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
         for row, score in zip(rows, scores, strict=True):
-            # what is no number ranks last
+            # NaN and infinite scores, which are None, rank last
             value = score if isinstance(score, float) else float("-inf")
             entry = (value, -self._seen, row, score)
             self._seen += 1
@@ -162,9 +118,9 @@ class _Best:
         return [(row, score) for _, _, row, score in kept]
 
 
-def _refuse_several(labels: int | None) -> None:
+def _require_one_label(labels: int | None) -> None:
     if labels not in (None, 1):
         raise PairchainError(
-            f"rank needs one score a pair, and this model gives {labels}.",
-            next_step="use pairchain score, and decide which of its scores to sort by.",
+            f"rank needs one score per pair, and this model gives {labels}.",
+            next_step="use pairchain score, and sort by the score that you need.",
         )

@@ -1,4 +1,4 @@
-"""`pairchain score`: a score for each row of a file, beside what the row holds, in the order of the rows."""
+"""`pairchain score`: the rows of a file, each with its score, in their order."""
 
 from __future__ import annotations
 
@@ -9,142 +9,108 @@ from typing import Annotated, Any
 
 import typer
 
-from pairchain_cli.commands.windows import MOST_ROWS, scored, windows
-from pairchain_cli.options import model_options, options
-from pairchain_cli.options.models import ModelOptions, loaded
-from pairchain_cli.outputs.outputs import keeping, passing
-from pairchain_cli.outputs.writing import STDOUT, OutputFormat, Table, chosen_format, is_stream, refuse_taken
-from pairchain_cli.rows.reading import STDIN, Layout, Row, Rows, is_terminal_input, open_rows
-from pairchain_cli.telling import terminal
-from pairchain_cli.telling.progress import Progress
+from pairchain_cli.options.expansion import expand_options
+from pairchain_cli.options.scoring import InputOptions, OutputOptions, ScoringOptions, input_option, output_option
+from pairchain_cli.outputs.formats import OutputFormat, choose_format, refuse_taken
+from pairchain_cli.outputs.outputs import open_output, open_resumable
+from pairchain_cli.outputs.streams import is_stream
+from pairchain_cli.outputs.table import Table
+from pairchain_cli.rows.reading import is_terminal_input, open_rows
+from pairchain_cli.rows.rows import STREAM, Layout, Row, Rows
+from pairchain_cli.scoring.model import open_scorer
+from pairchain_cli.scoring.windows import MOST_ROWS, score_window, windows
+from pairchain_cli.terminal import lines
+from pairchain_cli.terminal.progress import Progress
 
 
+@expand_options
 def score(
-    model: model_options.Model,
+    options: ScoringOptions,
+    reading: InputOptions,
+    writing: OutputOptions,
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="FILE", help="Rows in .jsonl, .csv, .parquet, or .txt: query, tab, document. - for stdin."
+            metavar="FILE", help="Pairs in .jsonl, .csv, .parquet, or .txt (query, tab, document); - for stdin."
         ),
     ] = None,
-    pair: options.Pair = None,
-    query_column: options.QueryColumn = "query",
-    document_column: options.DocumentColumn = "document",
-    input_format: options.ReadAs = None,
-    delimiter: options.Delimiter = ",",
-    allow_urls: options.AllowUrls = False,
-    allow_private_urls: options.AllowPrivateUrls = False,
-    allow_paths: options.AllowPaths = False,
-    output: options.Output = STDOUT,
-    output_format: options.WrittenAs = None,
-    score_column: options.ScoreColumn = "score",
-    resume: options.Resume = False,
-    window: options.Window = None,
-    device: model_options.Devices = None,
-    dtype: model_options.Dtype = None,
-    revision: model_options.Revision = None,
-    subfolder: model_options.Subfolder = "",
-    trust_remote_code: model_options.Trust = None,
-    code_revision: model_options.CodeRevision = None,
-    lock: model_options.LockFile = None,
-    local_files_only: model_options.LocalFilesOnly = False,
-    allow_pickle: model_options.AllowPickle = False,
-    tokenizer: model_options.Tokenizer = None,
-    allow_random_head: model_options.AllowRandomHead = False,
-    max_length: model_options.MaxLength = None,
-    tokens_per_batch: options.TokensPerBatch = None,
-    batch_size: options.BatchSize = None,
-    prompt: options.Prompt = None,
-    prompt_name: options.PromptName = None,
-    activation: options.ActivationName = None,
-    allow_non_finite: options.AllowNonFinite = False,
+    pair: Annotated[
+        tuple[str, str] | None, input_option("--pair", metavar="QUERY DOCUMENT", help="One pair, instead of FILE.")
+    ] = None,
+    query_column: Annotated[
+        str, input_option("--query-column", metavar="NAME", help="Column of the queries.", show_default=True)
+    ] = "query",
+    resume: Annotated[
+        bool, output_option("--resume", help="Continue an interrupted run with the same --output.")
+    ] = False,
+    window: Annotated[
+        int | None, output_option("--window", metavar="ROWS", min=1, help="Most rows to read before writing scores.")
+    ] = None,
 ) -> None:
-    """Score the pairs of a file, and write each row with its score, in order.
+    """Score pairs from a file; write each row with its score.
 
-    Rows are read, scored and written a window at a time: a file may be larger than the memory.
+    The rows keep their order. They are read, scored and written a window at a time: a file may be larger than memory.
     """
-    how = ModelOptions(
-        model,
-        device=device or (),
-        dtype=dtype,
-        revision=revision,
-        subfolder=subfolder,
-        trust_remote_code=trust_remote_code or (),
-        code_revision=model_options.code_revisions(code_revision),
-        lock=lock,
-        local_files_only=local_files_only,
-        allow_pickle=allow_pickle,
-        tokenizer=tokenizer,
-        allow_random_head=allow_random_head,
-        max_length=max_length,
-        tokens_per_batch=tokens_per_batch,
-        batch_size=batch_size,
-        prompt=prompt,
-        prompt_name=prompt_name,
-        activation=activation,
-        allow_non_finite=allow_non_finite,
-        allow_urls=allow_urls,
-        allow_private_urls=allow_private_urls,
-        allow_paths=allow_paths,
-    )
-    if resume and is_stream(output):
-        raise typer.BadParameter(
-            "what went down a pipe cannot be gone on with; add --output FILE.", param_hint="--resume"
-        )
-    written_as = chosen_format(output, output_format)
-    layout = Layout((query_column, document_column), input_format, options.letter(delimiter))
+    if resume and is_stream(writing.output):
+        raise typer.BadParameter("needs --output FILE: stdout cannot be resumed.", param_hint="--resume")
+    output_format = choose_format(writing.output, writing.output_format)
+    layout = reading.layout(query_column)
     with ExitStack() as stack:
-        rows = stack.enter_context(_opened(file, pair, layout))
-        # the first row, if it is a bad one, is told of before the model is loaded
-        rows.rows = _looked_into(rows.rows)
-        if is_stream(output):
+        rows = stack.enter_context(_open(file, pair, layout))
+        # an error in the first row is reported before the model is loaded
+        rows.rows = _peeked(rows.rows)
+        output: Any
+        if is_stream(writing.output):
             table = Table(layout.needed)
-            out: Any = stack.enter_context(passing(output, written_as, table, score_column, rows.schema))
+            output = open_output(writing.output, output_format, table, writing.score_column, rows.schema)
         else:
-            deciding = {**how.deciding, **_writing(layout, written_as, score_column)}
-            out = stack.enter_context(keeping(output, written_as, score_column, rows.schema, deciding, resumes=resume))
-        if out.is_done:
-            out.forget()
-            terminal.notes().print(f"{output} is whole already: {out.rows:,} rows.")
+            deciding = {**options.deciding, **_deciding(layout, output_format, writing.score_column)}
+            output = open_resumable(
+                writing.output, output_format, writing.score_column, rows.schema, deciding, resumes=resume
+            )
+        output = stack.enter_context(output)
+        if output.is_done:
+            output.clean_up()
+            lines.note(f"{writing.output} is already complete: {output.rows:,} rows.")
             return
-        scoring = stack.enter_context(loaded(how))
+        scorer = stack.enter_context(open_scorer(options))
         progress = stack.enter_context(Progress("scoring", rows))
-        out.begin(scoring.identity, rows)
+        output.begin(scorer.identity, rows)
         progress.restart()
         for some in windows(rows.rows, window or MOST_ROWS):
-            scores = scored(some, scoring.predict, lambda row: (row.values[query_column], row.values[document_column]))
-            refuse_taken(some, score_column, scores[0])
-            with progress.hidden() if written_as == OutputFormat.TABLE else nullcontext():
-                out.write(some, scores)
+            scores = score_window(some, scorer.predict, lambda row: tuple(map(row.values.get, layout.needed)))
+            refuse_taken(some, writing.score_column, scores[0])
+            with progress.hidden() if output_format == OutputFormat.TABLE else nullcontext():
+                output.write(some, scores)
             progress.add(len(some))
-        out.finish(rows.columns or layout.needed)
+        output.finish(rows.columns or layout.needed)
 
 
-def _writing(layout: Layout, written_as: OutputFormat, score_column: str) -> dict[str, Any]:
+def _deciding(layout: Layout, output_format: OutputFormat, score_column: str) -> dict[str, Any]:
     query, document = layout.needed
     return {
         "--query-column": query,
         "--document-column": document,
         "--score-column": score_column,
-        "--format": str(written_as),
+        "--format": str(output_format),
     }
 
 
 @contextmanager
-def _opened(file: str | None, pair: tuple[str, str] | None, layout: Layout) -> Iterator[Rows]:
+def _open(file: str | None, pair: tuple[str, str] | None, layout: Layout) -> Iterator[Rows]:
     if pair is not None:
         if file is not None:
-            raise typer.BadParameter("give FILE or --pair, not both.", param_hint="FILE")
+            raise typer.BadParameter("give either FILE or --pair.", param_hint="FILE")
         row = Row(dict(zip(layout.needed, pair, strict=True)), "--pair", 1)
         yield Rows("--pair", iter([row]), columns=layout.needed)
         return
-    path = file or STDIN
+    path = file or STREAM
     if is_terminal_input(path):
-        raise typer.BadParameter("there are no pairs: name a file, pipe one in, or add --pair.", param_hint="FILE")
+        raise typer.BadParameter("no pairs: name a file, pipe one in, or add --pair.", param_hint="FILE")
     with open_rows(path, layout) as rows:
         yield rows
 
 
-def _looked_into(rows: Iterator[Row]) -> Iterator[Row]:
+def _peeked(rows: Iterator[Row]) -> Iterator[Row]:
     first = next(rows, None)
     return iter(()) if first is None else chain([first], rows)

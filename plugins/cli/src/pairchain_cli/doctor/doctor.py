@@ -1,4 +1,4 @@
-"""Whether installed plugins work: each is imported in a process of its own, which may fail, crash or hang."""
+"""Finds out whether plugins work: imports each in a process of its own, which may fail, crash or hang."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asyncio import StreamReader
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pairchain import Fault, Plugin
@@ -21,46 +21,36 @@ from pairchain.authoring import unmet_requirements
 _MOST_AT_ONCE = 4
 # The process ends itself when its time is up, and says where it was; this is for one that cannot.
 _GRACE = 5
-_KEPT = 8192
-_ASK = "ask who makes it to repair it, or uninstall it."
+_KEPT_BYTES = 8192
+_ASK = "report it to its authors, or uninstall it."
 _STACK_LINE = re.compile(r'^  File "([^<].*)", line (\d+) in ', re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A plugin, and what importing it showed.
+    """A plugin after it was imported.
 
     Attributes:
-        plugin: The plugin.
-        faults: All that is wrong with it, what its metadata tells included.
-        seconds: How long each of its classes and hooks took to import, by where it is.
+        plugin: The plugin, with the faults that importing it showed.
+        seconds: The time that each of its objects took to import, by entry point value.
     """
 
     plugin: Plugin
-    faults: tuple[Fault, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def status(self) -> str:
-        """As that of the plugin, after importing it."""
-        if self.plugin.status in ("hidden", "disabled"):
-            return self.plugin.status
-        return "broken" if any(fault.fails for fault in self.faults) else "odd" if self.faults else "ok"
-
     def to_json(self) -> dict[str, Any]:
-        """Return what was found as JSON holds it."""
-        problems = [fault.to_json() for fault in self.faults]
-        return {**self.plugin.to_json(), "status": self.status, "problems": problems, "seconds": self.seconds}
+        """Return the plugin and the times as JSON."""
+        return {**self.plugin.to_json(), "seconds": self.seconds}
 
 
 @dataclass
-class _Course:
-    """How importing a plugin went.
+class _Run:
+    """How the process that imports a plugin went.
 
     Attributes:
-        answers: What the process said: of each class or hook that it imports it, and then how that went.
+        answers: What the probe answered, before and after each import.
         printed: The end of what the plugin printed.
-        status: How the process ended: its exit status, or a signal's number below 0; None if it did not.
+        status: The exit status, or a signal's number below 0; None if the process did not end.
     """
 
     answers: list[dict[str, Any]] = field(default_factory=list)
@@ -68,65 +58,66 @@ class _Course:
     status: int | None = None
 
 
-def examine(plugins: Sequence[Plugin], seconds: float, tell: Callable[[str], None]) -> list[Examined]:
-    """Return what importing each of ``plugins`` shows, in their order; one that is disabled or hidden is not imported.
+def examine(plugins: Sequence[Plugin], seconds: float, notify: Callable[[str], None]) -> list[Examined]:
+    """Import each of ``plugins`` that is not disabled or hidden, and return them in their order.
 
     Args:
         plugins: The plugins.
-        seconds: How long importing one may take.
-        tell: Called with the name of each that is about to be imported.
+        seconds: The longest time to import one of them.
+        notify: Called with the name of each plugin before it is imported.
     """
-    return asyncio.run(_examine(plugins, seconds, tell))
+    return asyncio.run(_examine(plugins, seconds, notify))
 
 
-async def _examine(plugins: Sequence[Plugin], seconds: float, tell: Callable[[str], None]) -> list[Examined]:
+async def _examine(plugins: Sequence[Plugin], seconds: float, notify: Callable[[str], None]) -> list[Examined]:
     at_once = asyncio.Semaphore(min(_MOST_AT_ONCE, os.cpu_count() or 1))
 
     async def examined(plugin: Plugin) -> Examined:
         if not _can_be_imported(plugin):
-            return Examined(plugin, plugin.faults)
+            return Examined(plugin)
         async with at_once:
-            tell(plugin.name)
-            course = await _imported(plugin, seconds)
+            notify(plugin.name)
+            run = await _import(plugin, seconds)
         known = {fault.name for fault in plugin.faults if fault.about == "code"}
-        shown = (fault for fault in _faults(course, seconds) if not fault.name or fault.name not in known)
-        return Examined(plugin, (*plugin.faults, *shown, *unmet_requirements(plugin)), _times(course))
+        new = (fault for fault in _faults(run, seconds) if not fault.name or fault.name not in known)
+        faults = (*plugin.faults, *new, *unmet_requirements(plugin))
+        return Examined(replace(plugin, faults=faults), _times(run))
 
     return await asyncio.gather(*map(examined, plugins))
 
 
 def _can_be_imported(plugin: Plugin) -> bool:
-    is_whole = not any(fault.fails and not fault.name and fault.about in ("code", "version") for fault in plugin.faults)
-    return bool(plugin.installed.found) and plugin.status not in ("hidden", "disabled") and is_whole
+    fails = any(fault.fails and not fault.name and fault.about in ("code", "version") for fault in plugin.faults)
+    return bool(plugin.installed.found) and plugin.status not in ("hidden", "disabled") and not fails
 
 
-async def _imported(plugin: Plugin, seconds: float) -> _Course:
+async def _import(plugin: Plugin, seconds: float) -> _Run:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-X", "faulthandler", "-m", "pairchain_cli.doctor.probe", plugin.name, str(seconds)),
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
-        # so that it can be ended with all that it starts
+        # so that it can be ended with everything it starts
         start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    course = _Course()
-    printing = asyncio.create_task(_keep_end(process.stderr, course.printed))
+    run = _Run()
+    printing = asyncio.create_task(_keep_end(process.stderr, run.printed))
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(_keep_answers(process.stdout, course.answers), seconds + _GRACE)
-            course.status = await asyncio.wait_for(process.wait(), _GRACE)
+            await asyncio.wait_for(_read_answers(process.stdout, run.answers), seconds + _GRACE)
+            run.status = await asyncio.wait_for(process.wait(), _GRACE)
             await asyncio.wait_for(printing, _GRACE)
     finally:
-        _end(process)
+        _kill(process)
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _GRACE)
         printing.cancel()
-    return course
+    return run
 
 
-async def _keep_answers(stream: StreamReader, answers: list[dict[str, Any]]) -> None:
+async def _read_answers(stream: StreamReader, answers: list[dict[str, Any]]) -> None:
     while line := await stream.readline():
         answers.append(json.loads(line))
         if "is_done" in answers[-1]:
@@ -134,13 +125,12 @@ async def _keep_answers(stream: StreamReader, answers: list[dict[str, Any]]) -> 
 
 
 async def _keep_end(stream: StreamReader, kept: bytearray) -> None:
-    """Keep the end of what the process prints, however much it is."""
     while chunk := await stream.read(2**16):
         kept += chunk
-        del kept[:-_KEPT]
+        del kept[:-_KEPT_BYTES]
 
 
-def _end(process: Process) -> None:
+def _kill(process: Process) -> None:
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)
@@ -148,39 +138,39 @@ def _end(process: Process) -> None:
             process.kill()
 
 
-def _times(course: _Course) -> dict[str, float]:
-    pairs = zip(course.answers[0::2], course.answers[1::2], strict=False)
+def _times(run: _Run) -> dict[str, float]:
+    pairs = zip(run.answers[0::2], run.answers[1::2], strict=False)
     return {begun["value"]: answer["seconds"] for begun, answer in pairs if "seconds" in answer}
 
 
-def _faults(course: _Course, seconds: float) -> Iterator[Fault]:
+def _faults(run: _Run, seconds: float) -> Iterator[Fault]:
     begun: dict[str, Any] = {}
-    for answer in course.answers:
+    for answer in run.answers:
         if "value" in answer:
             begun = answer
         elif "text" in answer:
             place = f" ({answer['where']})" if answer["where"] else ""
             yield Fault(f"{answer['text']}{place}", answer["next"] or _ASK, about="code", name=begun["name"])
-    if not course.answers or "is_done" not in course.answers[-1]:
-        yield _cut_off(course, begun, seconds)
+    if not run.answers or "is_done" not in run.answers[-1]:
+        yield _interruption(run, begun, seconds)
 
 
-def _cut_off(course: _Course, begun: dict[str, Any], seconds: float) -> Fault:
-    """Return what ended the process before it was through."""
-    printed = course.printed.decode("utf-8", "replace")
-    what = f"importing {begun['value']}" if begun else "the process that was to import it"
+def _interruption(run: _Run, begun: dict[str, Any], seconds: float) -> Fault:
+    """Return what ended the process early."""
+    printed = run.printed.decode("utf-8", "replace")
+    what = f"importing {begun['value']}" if begun else "the importing process"
     stack = _STACK_LINE.search(printed)
     place = f" ({stack[1]}, line {stack[2]})" if stack is not None else ""
-    if course.status is None or "Timeout (" in printed:
+    step = _ASK
+    if run.status is None or "Timeout (" in printed:
         text = f"{what} did not end within {seconds:g} seconds{place}."
-        step = "if it is only slow, try again with a larger --timeout; if not, ask who makes it, or uninstall it."
-        return Fault(text, step, about="code", name=begun.get("name", ""))
-    if course.status < 0:
-        text = f"{what} crashed: {_signal(-course.status)}{place}."
+        step = f"if it is only slow, try a larger --timeout; otherwise {_ASK}"
+    elif run.status < 0:
+        text = f"{what} crashed: {_signal(-run.status)}{place}."
     else:
         last = "; ".join(printed.strip().splitlines()[-3:])
-        text = f"{what} ended the process with status {course.status}{f': {last}' if last else '.'}"
-    return Fault(text, _ASK, about="code", name=begun.get("name", ""))
+        text = f"{what} ended the process with status {run.status}{f': {last}' if last else '.'}"
+    return Fault(text, step, about="code", name=begun.get("name", ""))
 
 
 def _signal(number: int) -> str:

@@ -1,9 +1,8 @@
-"""What `pairchain plugins doctor` runs in a process for each plugin: imports what it announces, and says how that went.
+"""Imports everything that one plugin announces; `pairchain plugins doctor` runs it in a process of its own.
 
     python -m pairchain_cli.doctor.probe DISTRIBUTION SECONDS
 
-It answers on stdout, a line of JSON for each class and hook before it is imported and after; what the plugin itself
-prints goes to stderr.
+It answers on stdout with a line of JSON before and after each import. What the plugin itself prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -19,40 +18,44 @@ from typing import IO, Any
 from pairchain import Found, registry
 from pairchain.authoring import check_plugin
 from pairchain.errors import PluginError
+from pairchain.registry.groups import COMMANDS_GROUP
+from pairchain_cli.catalogue import load_command
 
 _LONGEST = 4000
 
 
 def main(distribution: str, seconds: str) -> None:
-    """Import all that ``distribution`` announces, and say where it was if that takes longer than so many seconds."""
+    """Import everything that ``distribution`` announces; after so many seconds, print the stack and exit."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     faulthandler.dump_traceback_later(float(seconds), exit=True)
-    announced = (*registry.find(), *registry.default.find_hooks())
-    # a class may have many names, and the shortest is the one that people use
+    installed = registry.default.installation.distributions()
+    announced = (found for one in installed if one.name == distribution and not one.hidden_by for found in one.found)
+    # of several names for an object, people use the shortest
     once: dict[tuple[str, str], Found] = {}
     for found in sorted(announced, key=lambda found: (found.group, len(found.name), found.name)):
-        if found.distribution == distribution:
-            once.setdefault((found.group, found.value), found)
+        once.setdefault((found.group, found.value), found)
     for found in once.values():
-        _say(answers, name=found.name, value=found.value)
-        _say(answers, **_tried(found))
-    _say(answers, is_done=True)
-    # threads that a plugin left behind would keep the process
+        _answer(answers, name=found.name, value=found.value)
+        _answer(answers, **_try(found))
+    _answer(answers, is_done=True)
+    # ends threads that a plugin started
     os._exit(0)
 
 
-def _tried(found: Found) -> dict[str, Any]:
+def _try(found: Found) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         check_plugin(found)
+        if found.group == COMMANDS_GROUP:
+            load_command(found)
     except PluginError as error:
         return {"text": error.what[:_LONGEST], "next": error.next_step[:_LONGEST], "where": _where(error.__cause__)}
     return {"seconds": round(time.perf_counter() - start, 3)}
 
 
 def _where(cause: BaseException | None) -> str:
-    """Return the line of code that raised ``cause``, that of the plugin rather than of what imports it."""
+    """Return the line that raised ``cause``, in the plugin rather than in the import system."""
     frames = traceback.extract_tb(cause.__traceback__) if cause is not None else []
     if not frames or isinstance(cause, SyntaxError):
         return ""
@@ -60,7 +63,7 @@ def _where(cause: BaseException | None) -> str:
     return f"{own[-1].filename}, line {own[-1].lineno}"
 
 
-def _say(answers: IO[str], **values: Any) -> None:
+def _answer(answers: IO[str], **values: Any) -> None:
     answers.write(json.dumps(values) + "\n")
     answers.flush()
 

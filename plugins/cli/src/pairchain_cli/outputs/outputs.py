@@ -1,4 +1,4 @@
-"""Where rows and scores go: to a person, down a pipe, or into a file that can be gone on with."""
+"""Opens the output of a command: a table on a terminal, a stream, or a file that a later run can complete."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any, BinaryIO, Protocol
 
 from pairchain.authoring import refuse_planted_link, write_aside
 from pairchain.errors import PairchainError
-from pairchain_cli.outputs.parts import ParquetPart, TextPart
-from pairchain_cli.outputs.resuming import Kept
-from pairchain_cli.outputs.writing import Encoder, OutputFormat, Score, Table, encoder_for, is_stream, opened_stream
-from pairchain_cli.rows.parquet import Parts
-from pairchain_cli.rows.reading import Row, Rows
-from pairchain_cli.telling import terminal
+from pairchain_cli.outputs.formats import Encoder, OutputFormat, encoder_for
+from pairchain_cli.outputs.parquet_parts import ParquetParts
+from pairchain_cli.outputs.partial import PartialOutput, PartialParquet, PartialText
+from pairchain_cli.outputs.resumable import ResumableOutput
+from pairchain_cli.outputs.streams import is_stream, open_stream
+from pairchain_cli.outputs.table import Table
+from pairchain_cli.rows.rows import Row, Rows, Score
+from pairchain_cli.terminal import lines
 
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG}
 
@@ -26,17 +28,17 @@ class Output(Protocol):
     """Takes rows and scores, a window at a time.
 
     Attributes:
-        is_done: Whether there is nothing to do: an earlier run did it.
+        is_done: Whether an earlier run completed it.
     """
 
     is_done: bool
 
     def begin(self, identify: Callable[[], str], rows: Rows) -> None:
-        """Be ready for the first row, or go to the first that is not written yet.
+        """Prepare for the first row that is not written yet.
 
         Args:
-            identify: Returns which model scores.
-            rows: The input, at its beginning.
+            identify: Returns the identity of the model.
+            rows: The input, at its start.
         """
         ...
 
@@ -45,7 +47,7 @@ class Output(Protocol):
         ...
 
     def finish(self, columns: Sequence[str]) -> None:
-        """Write what is left, after all rows of an input with these columns."""
+        """Write the rest; ``columns`` are those of the input, for an output without rows."""
         ...
 
 
@@ -53,131 +55,121 @@ class _Stream:
     is_done = False
 
     def begin(self, identify: Callable[[], str], rows: Rows) -> None:
-        """Do nothing: there is never anything before."""
-
-
-class Printed(_Stream):
-    """A table for a person."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-
-    def write(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
-        """Print some rows."""
-        self._table.print(rows, scores)
+        """Do nothing: a stream has no earlier rows."""
 
     def finish(self, columns: Sequence[str]) -> None:
         """Do nothing."""
 
 
-class Streamed(_Stream):
-    """Lines of text, gone as soon as they are written."""
+class _Printed(_Stream):
+    def __init__(self, table: Table) -> None:
+        self.write = table.print
 
+
+class _Text(_Stream):
     def __init__(self, encoder: Encoder, file: BinaryIO) -> None:
         self._encoder = encoder
         self._file = file
-        self._is_begun = False
+        self._is_empty = True
 
     def write(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
-        """Write some rows."""
-        self._is_begun = True
+        self._is_empty = False
         self._file.write(self._encoder.encode(rows, scores))
         self._file.flush()
 
     def finish(self, columns: Sequence[str]) -> None:
-        """Write the head of a file without rows."""
-        if not self._is_begun:
-            self._file.write(self._encoder.encode_nothing(columns))
+        if self._is_empty:
+            self._file.write(self._encoder.encode_empty(columns))
 
 
-class Joined(_Stream):
-    """A parquet file, which cannot be written before all of its rows are there; until then they wait on disk."""
+class _Parquet(_Stream):
+    """Keeps the rows on disk until the last one: a parquet file cannot be written piece by piece into a pipe."""
 
     def __init__(self, folder: Path, score_column: str, schema: Any, file: BinaryIO) -> None:
         self._folder = folder
-        self._parts = Parts(folder, schema)
+        self._parts = ParquetParts(folder, schema)
         self._score_column = score_column
         self._file = file
         self._count = 0
 
     def write(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
-        """Put some rows on disk."""
         self._parts.write(self._count, [row.values for row in rows], {self._score_column: list(scores)})
         self._count += 1
 
     def finish(self, columns: Sequence[str]) -> None:
-        """Write the file."""
         self._parts.join(self._count, self._folder / "joined")
         with (self._folder / "joined").open("rb") as joined:
             shutil.copyfileobj(joined, self._file)
 
 
 @contextmanager
-def passing(output: str, written_as: OutputFormat, table: Table, score_column: str, schema: Any) -> Iterator[Output]:
-    """Yield an output that is written once, to a stream, or to a file that appears when it is whole.
+def open_output(
+    output: str, output_format: OutputFormat, table: Table, score_column: str, schema: Any
+) -> Iterator[Output]:
+    """Yield an output that is written in one run: a stream, or a file that appears once it is complete.
 
     Args:
         output: A file's name, or ``"-"``.
-        written_as: What it is written as.
-        table: What prints the rows if they are printed.
-        score_column: What the score is called.
+        output_format: Its format.
+        table: Prints the rows if the format is a table.
+        score_column: The name of the score's column.
         schema: The Arrow schema of the input, if it has one.
     """
-    if written_as == OutputFormat.TABLE:
-        yield Printed(table)
+    if output_format == OutputFormat.TABLE:
+        yield _Printed(table)
         return
-    with _file(output) as file:
-        if written_as == OutputFormat.PARQUET:
+    with _open_file(output) as file:
+        if output_format == OutputFormat.PARQUET:
             with tempfile.TemporaryDirectory(prefix="pairchain-") as folder:
-                yield Joined(Path(folder), score_column, schema, file)
+                yield _Parquet(Path(folder), score_column, schema, file)
         else:
-            yield Streamed(encoder_for(written_as, score_column), file)
+            yield _Text(encoder_for(output_format, score_column), file)
 
 
 @contextmanager
-def keeping(
+def open_resumable(
     output: str,
-    written_as: OutputFormat,
+    output_format: OutputFormat,
     score_column: str,
     schema: Any,
     options: Mapping[str, Any],
     *,
     resumes: bool,
-) -> Iterator[Kept]:
-    """Yield a file that a kill leaves to be gone on with.
+) -> Iterator[ResumableOutput]:
+    """Yield an output file that a later run can complete if this one is killed.
 
     Args:
         output: The file's name.
-        written_as: What it is written as.
-        score_column: What the score is called.
+        output_format: Its format.
+        score_column: The name of the score's column.
         schema: The Arrow schema of the input, if it has one.
-        options: What the scores depend on.
-        resumes: Whether to go on with what an earlier run left.
+        options: The options that the scores depend on, by name.
+        resumes: Whether to continue the output of an earlier run.
 
     Raises:
-        PairchainError: There is no such folder, or the output cannot be gone on with.
+        PairchainError: The folder does not exist, or the output cannot be continued.
     """
-    path = _place(output)
-    part = (
-        ParquetPart(path, score_column, schema)
-        if written_as == OutputFormat.PARQUET
-        else TextPart(path, encoder_for(written_as, score_column))
-    )
-    kept = Kept(path, part, options, resumes=resumes)
-    with _telling_errors(output):
+    path = _resolve(output)
+    part: PartialOutput
+    if output_format == OutputFormat.PARQUET:
+        part = PartialParquet(path, score_column, schema)
+    else:
+        part = PartialText(path, encoder_for(output_format, score_column))
+    resumable = ResumableOutput(path, part, options, resumes=resumes)
+    with _naming_the_file(output):
         try:
-            yield kept
+            yield resumable
         except KeyboardInterrupt:
-            if kept.rows:
-                terminal.notes().print(f"{kept.rows:,} rows are kept; the same command with --resume goes on.")
+            if resumable.rows:
+                lines.note(f"Kept {resumable.rows:,} scored rows; add --resume to the same command to continue.")
             raise
         finally:
-            kept.release()
+            resumable.release()
 
 
 @contextmanager
-def _telling_errors(output: str) -> Iterator[None]:
-    """Say of what a disk refuses which file it is about."""
+def _naming_the_file(output: str) -> Iterator[None]:
+    """Turn a refusal of the disk into an error that names the file."""
     try:
         yield
     except PairchainError:
@@ -187,36 +179,26 @@ def _telling_errors(output: str) -> Iterator[None]:
             raise
         raise PairchainError(
             f"cannot write {str(error.filename or output)!r}: {error.strerror}.",
-            next_step="make room, or name a file in a folder of yours.",
+            next_step="free some space, or choose a folder that you may write to.",
         ) from error
 
 
 @contextmanager
-def _file(output: str) -> Iterator[BinaryIO]:
+def _open_file(output: str) -> Iterator[BinaryIO]:
     if is_stream(output):
-        with _telling_errors(output), opened_stream(output) as stream:
+        with _naming_the_file(output), open_stream(output) as stream:
             yield stream
         return
-    path = _place(output)
-    with _telling_errors(output), write_aside(path) as aside, aside.open("wb") as file:
+    path = _resolve(output)
+    with _naming_the_file(output), write_aside(path) as aside, aside.open("wb") as file:
         yield file
 
 
-def _place(output: str) -> Path:
-    """Return where the file is: a link stays one, and what it leads to is written.
-
-    Raises:
-        PairchainError: There is no such folder, or another user made that link.
-    """
+def _resolve(output: str) -> Path:
+    """Return the file to write, following a link of this user's; refuse a folder or a missing parent."""
     refuse_planted_link(Path(output))
     path = Path(output).resolve()
-    _require_folder(path)
-    return path
-
-
-def _require_folder(path: Path) -> None:
     if path.is_dir() or not path.parent.is_dir():
-        raise PairchainError(
-            f"cannot write {str(path)!r}: " + ("it is a folder." if path.is_dir() else f"there is no {path.parent}."),
-            next_step="name a file in a folder that is there.",
-        )
+        reason = "it is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
+        raise PairchainError(f"cannot write {str(path)!r}: {reason}.", next_step="name a file in a folder that exists.")
+    return path

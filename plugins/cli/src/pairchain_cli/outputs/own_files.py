@@ -1,4 +1,4 @@
-"""Files with names that anybody can foresee: opened only if they are this user's own, and never through a link."""
+"""Opens files whose names others can predict: only this user's own files, and never through a link."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getatt
 
 
 def open_own(path: Path) -> int:
-    """Return a handle that reads and writes the file at ``path``, which is made if it is not there.
+    """Return a handle to read and write the file at ``path``, which is created if it does not exist.
 
     Raises:
-        PairchainError: Something else is there: a link, a pipe, a file with a second name, or another user's file.
+        PairchainError: The path is a link, a pipe, a file with a second name, or another user's file.
     """
     require_own(path, stat.S_ISREG)
     try:
@@ -32,20 +32,20 @@ def open_own(path: Path) -> int:
 
 
 def open_new(path: Path) -> int:
-    """Return a handle that writes a new file at ``path``, in place of a file or link that is there."""
+    """Return a handle to write a new file at ``path``; a file or link there is replaced."""
     path.unlink(missing_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o666)
 
 
 def require_own(path: Path, is_kind: object) -> bool:
-    """Return whether anything is at ``path``.
+    """Return whether ``path`` exists.
 
     Args:
-        path: Where to look.
-        is_kind: `stat.S_ISREG` or `stat.S_ISDIR`: what may be there.
+        path: The path.
+        is_kind: `stat.S_ISREG` or `stat.S_ISDIR`: the kind of file it may be.
 
     Raises:
-        PairchainError: Something of another kind is there, or something of another user's.
+        PairchainError: It is of another kind, or belongs to another user.
     """
     try:
         found = path.lstat()
@@ -57,13 +57,13 @@ def require_own(path: Path, is_kind: object) -> bool:
 
 
 def _fault(found: os.stat_result, is_kind: object) -> str:
-    """Return why a file is not to be touched, or an empty string."""
+    """Return why a file must not be touched, or an empty string."""
     if stat.S_ISLNK(found.st_mode):
         return "it is a link"
     if not is_kind(found.st_mode):  # type: ignore[operator]
         return "it is not a folder" if is_kind is stat.S_ISDIR else "it is not a regular file"
     if is_kind is stat.S_ISREG and found.st_nlink > 1:
-        return "the file has a second name, under which it would change too"
+        return "the file has a second name and would change under that too"
     if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         return "it belongs to another user"
     return ""
@@ -71,5 +71,5 @@ def _fault(found: os.stat_result, is_kind: object) -> str:
 
 def _refused(path: Path, fault: str) -> PairchainError:
     return PairchainError(
-        f"{path} is in the way: {fault}.", next_step=f"remove {path}, or write the output under another name."
+        f"cannot use {path}: {fault}.", next_step=f"remove {path}, or choose another name for the output."
     )

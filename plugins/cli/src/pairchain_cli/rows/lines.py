@@ -1,4 +1,4 @@
-"""Lines of a file as text: which one it is, how many bytes are read, and errors that say where it is no text."""
+"""The lines of a UTF-8 file, counted; an error names the line that is not text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from pairchain.errors import PairchainError
 
-# A longer line is no line: something else was named by mistake, and would fill the memory.
+# A longer line means that the file is not one of lines, and would fill the memory.
 MOST_BYTES = 2**26
 
 _UTF_8_MARK = b"\xef\xbb\xbf"
@@ -15,12 +15,12 @@ _OTHER_MARKS = {b"\xff\xfe": "UTF-16LE", b"\xfe\xff": "UTF-16BE"}
 
 
 class Lines:
-    """The lines of a file in UTF-8, with their ends.
+    """The lines of a UTF-8 file, with their line ends.
 
     Attributes:
-        name: What a person calls the file.
+        name: The file's name in messages.
         number: The number of the line read last, from 1.
-        position: The bytes read so far.
+        position: The number of bytes read so far.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -34,23 +34,23 @@ class Lines:
             self.number += 1
             self.position += len(line)
             if len(line) > MOST_BYTES:
-                raise self._refused(f"it is longer than {MOST_BYTES // 2**20} MiB.", "name a file that has lines.")
-            yield self._text(line)
+                raise self._refused(f"longer than {MOST_BYTES // 2**20} MiB.", "check that the file consists of lines.")
+            yield self._decode(line)
 
-    def _text(self, line: bytes) -> str:
+    def _decode(self, line: bytes) -> str:
         if self.number == 1:
             for mark, encoding in _OTHER_MARKS.items():
                 if line.startswith(mark):
                     raise self._refused(
-                        f"the file is written in {encoding[:6]}.", f"write it in UTF-8: iconv -f {encoding} -t UTF-8"
+                        f"the file is in {encoding[:6]}.", f"convert it to UTF-8: iconv -f {encoding} -t UTF-8"
                     )
             line = line.removeprefix(_UTF_8_MARK)
         try:
             return line.decode()
         except UnicodeDecodeError as error:
             raise self._refused(
-                f"byte {error.start + 1} of the line, 0x{line[error.start]:02x}, is no UTF-8.",
-                "write the file in UTF-8, such as with iconv.",
+                f"byte {error.start + 1} of the line, 0x{line[error.start]:02x}, is not UTF-8.",
+                "convert the file to UTF-8, for example with iconv.",
             ) from error
 
     def _refused(self, what: str, next_step: str) -> PairchainError:

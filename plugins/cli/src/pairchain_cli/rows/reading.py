@@ -1,4 +1,4 @@
-"""Rows of a file, one at a time, with the place each is from; what cannot be read is told by file, line and column."""
+"""Reads the rows of a file one at a time; errors name the file, line and column."""
 
 from __future__ import annotations
 
@@ -9,89 +9,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pairchain.errors import PairchainError, nearest
+from pairchain_cli.rows import parquet
 from pairchain_cli.rows.lines import MOST_BYTES, Lines
+from pairchain_cli.rows.rows import STREAM, InputFormat, Layout, Row, Rows
 
-STDIN = "-"
 _ENDINGS = {".txt": "txt", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-_JSON_KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
-
-
-class InputFormat(StrEnum):
-    """What a file of rows is written in."""
-
-    TXT = "txt"
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the input.
-
-    Attributes:
-        values: What is in it, by column.
-        source: What it is read from.
-        number: Which line of that it begins in, or which row it is where there are no lines; from 1.
-        unit: ``"line"`` or ``"row"``.
-    """
-
-    values: dict[str, Any]
-    source: str
-    number: int
-    unit: str = "line"
-
-    @property
-    def place(self) -> str:
-        """Where the row is, for a person."""
-        return f"{self.source}, {self.unit} {self.number}"
-
-    def refused(self, what: str, *, column: str = "", next_step: str = "") -> PairchainError:
-        """Return the error that says what is wrong with this row, or with one column of it."""
-        named = f"{self.place}, column {column!r}" if column else self.place
-        return PairchainError(f"{named}: {what}", next_step=next_step)
-
-
-@dataclass
-class Rows:
-    """The rows of one input.
-
-    Attributes:
-        name: What a person calls it.
-        rows: The rows, to be read once.
-        columns: The columns that its head names; None where each row names its own.
-        size: How much there is to read, in units of `position`; None if nobody knows.
-        position: Returns how much of that is read.
-        schema: The Arrow schema of a parquet file, else None.
-    """
-
-    name: str
-    rows: Iterator[Row]
-    columns: tuple[str, ...] | None = None
-    size: int | None = None
-    position: Callable[[], int] = lambda: 0
-    schema: Any = None
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How rows are written in a file.
-
-    Attributes:
-        needed: The columns that are scored.
-        format: The file's format; None for what its name or its first byte says.
-        delimiter: What separates the fields of a csv file.
-    """
-
-    needed: tuple[str, ...]
-    format: InputFormat | None = None
-    delimiter: str = ","
+_JSON_KINDS = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}
 
 
 @contextmanager
@@ -99,52 +26,49 @@ def open_rows(path: str, layout: Layout) -> Iterator[Rows]:
     """Yield the rows of the file at ``path``, or of stdin for ``"-"``.
 
     Raises:
-        PairchainError: It cannot be read, or lacks a column that is needed. A row raises it too, when it is reached.
+        PairchainError: The file cannot be read, or lacks a needed column. Reading a bad row raises it too.
     """
-    with _opened(path) as file:
-        name = "stdin" if path == STDIN else path
+    with _open(path) as file:
+        name = "stdin" if path == STREAM else path
         found = layout.format or _format_of(path, file)
         if found == InputFormat.PARQUET:
-            from pairchain_cli.rows import parquet
-
             rows = parquet.read(file, name)
             _require(layout.needed, rows)
         else:
             lines = Lines(file, name)
-            rows = _OF_TEXT[found](lines, layout)
+            rows = _READERS[found](lines, layout)
             rows.size, rows.position = _size_of(file), lambda: lines.position
-        rows.rows = _checked(rows.rows, layout.needed)
+        rows.rows = _check(rows.rows, layout.needed)
         yield rows
 
 
 def looks_like_file(text: str) -> bool:
-    """Return whether ``text`` means a file of rows: it has the ending of one, and is a single word or there."""
-    is_word = not any(letter.isspace() for letter in text)
-    return Path(text).suffix.lower() in _ENDINGS and (is_word or os.path.exists(text))
+    """Return whether ``text`` names a file of rows: it ends like one, and has no spaces or exists."""
+    has_spaces = any(letter.isspace() for letter in text)
+    return Path(text).suffix.lower() in _ENDINGS and (not has_spaces or os.path.exists(text))
 
 
 def is_terminal_input(path: str) -> bool:
-    """Return whether rows would have to be typed."""
-    return path == STDIN and sys.stdin.isatty()
+    """Return whether the rows would have to be typed."""
+    return path == STREAM and sys.stdin.isatty()
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    if path == STDIN:
+def _open(path: str) -> Iterator[BinaryIO]:
+    if path == STREAM:
         yield sys.stdin.buffer
         return
     try:
-        file = open(path, "rb")  # noqa: SIM115 - what fails here is not what fails inside the block
+        file = open(path, "rb")  # noqa: SIM115 - an error in the block is not an error of opening
     except OSError as error:
-        raise PairchainError(f"cannot read {path!r}: {error.strerror}.", next_step="name a file.") from error
+        raise PairchainError(f"cannot read {path!r}: {error.strerror}.", next_step="check the file name.") from error
     with file:
         yield file
 
 
 def _format_of(path: str, file: BinaryIO) -> InputFormat:
-    if path != STDIN and not os.path.isfile(path):
-        path = STDIN  # a pipe of the shell's, as in <(zcat pairs.jsonl.gz), has no ending either
-    if path == STDIN:
+    # a pipe of the shell, as in <(zcat pairs.jsonl.gz), has no ending either
+    if path == STREAM or not os.path.isfile(path):
         start = file.peek(4).lstrip(b"\xef\xbb\xbf \t\r\n") if isinstance(file, io.BufferedReader) else b""
         if start.startswith(b"PAR1"):
             return InputFormat.PARQUET
@@ -152,15 +76,15 @@ def _format_of(path: str, file: BinaryIO) -> InputFormat:
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
         raise PairchainError(
-            f"the name of {path!r} does not say how its rows are written.",
-            next_step=f"rename it to end in {', '.join(_ENDINGS)}, or add --input-format; "
-            "a compressed file can be piped in: zcat FILE | pairchain …",
+            f"cannot tell the format of {path!r} from its name.",
+            next_step=f"add --input-format, or rename it to end in {', '.join(_ENDINGS)}. "
+            "Pipe a compressed file in: zcat FILE | pairchain …",
         )
     return InputFormat(_ENDINGS[ending])
 
 
 def _size_of(file: BinaryIO) -> int | None:
-    """Return the bytes of a file on disk; nobody knows how many are to come through a pipe."""
+    """Return the size of a file on disk in bytes; None for a pipe."""
     try:
         found = os.fstat(file.fileno())
     except (OSError, io.UnsupportedOperation):
@@ -168,82 +92,89 @@ def _size_of(file: BinaryIO) -> int | None:
     return found.st_size if file.seekable() else None
 
 
-def _texts(lines: Lines, layout: Layout) -> Rows:
-    return Rows(lines.name, _rows_of_texts(lines, layout.needed), columns=layout.needed)
+# -- txt --
 
 
-def _rows_of_texts(lines: Lines, needed: tuple[str, ...]) -> Iterator[Row]:
+def _read_txt(lines: Lines, layout: Layout) -> Rows:
+    return Rows(lines.name, _txt_rows(lines, layout.needed), columns=layout.needed)
+
+
+def _txt_rows(lines: Lines, needed: tuple[str, ...]) -> Iterator[Row]:
     for line in lines:
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
-        # of a line that is all one column, a tab is a letter like others
+        # with a single column, a tab is part of the text
         fields = text.split("\t") if len(needed) > 1 else [text]
         row = Row(dict(zip(needed, fields, strict=False)), lines.name, lines.number)
         if len(fields) != len(needed):
             raise row.refused(
-                f"it has {len(fields)} field{'' if len(fields) == 1 else 's'} between tabs, not {len(needed)}.",
-                next_step=f"a line is {', a tab, '.join(needed)}; for other files add --input-format jsonl or csv.",
+                f"found {_count(len(fields), 'tab-separated field')}, expected {len(needed)}.",
+                next_step=f"write {', a tab, '.join(needed)} on each line; for other formats add --input-format.",
             )
         yield row
 
 
-def _json_lines(lines: Lines, layout: Layout) -> Rows:
-    return Rows(lines.name, _rows_of_json(lines))
+# -- jsonl --
 
 
-def _rows_of_json(lines: Lines) -> Iterator[Row]:
+def _read_jsonl(lines: Lines, layout: Layout) -> Rows:
+    return Rows(lines.name, _jsonl_rows(lines))
+
+
+def _jsonl_rows(lines: Lines) -> Iterator[Row]:
     for line in lines:
         if not line.strip():
             continue
-        here = Row({}, lines.name, lines.number)
+        place = Row({}, lines.name, lines.number)
         try:
             values = json.loads(line)
         except json.JSONDecodeError as error:
-            raise here.refused(
-                f"it is not JSON: {error.msg} at character {error.colno}.",
-                next_step="write an object on each line, such as "
-                '{"query": "…", "document": "…"}; for other files add --input-format.',
+            raise place.refused(
+                f"not valid JSON: {error.msg} at character {error.colno}.",
+                next_step='write one object per line, such as {"query": "…", "document": "…"}; '
+                "for other formats add --input-format.",
             ) from error
         except (ValueError, RecursionError) as error:
-            raise here.refused(f"it cannot be read as JSON: {error}.") from error
+            raise place.refused(f"cannot be read as JSON: {error}.") from error
         if not isinstance(values, dict):
-            raise here.refused(
-                f"it holds {_JSON_KINDS.get(type(values), 'a number')}, not an object.",
+            raise place.refused(
+                f"expected an object, found {_JSON_KINDS.get(type(values), 'a number')}.",
                 next_step='write {"query": "…", "document": "…"}.',
             )
         if "\\ud" in line.lower():
-            _refuse_half_letters(here, values)
+            _refuse_surrogates(place, values)
         yield Row(values, lines.name, lines.number)
 
 
-def _refuse_half_letters(row: Row, values: dict[str, Any]) -> None:
+def _refuse_surrogates(row: Row, values: dict[str, Any]) -> None:
     for column, value in values.items():
         try:
             json.dumps([column, value], ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise row.refused(
-                "it holds half of a letter (a lone surrogate), which is no text.", column=column
-            ) from error
+            raise row.refused("contains an unpaired surrogate (invalid Unicode).", column=column) from error
 
 
-def _csv(lines: Lines, layout: Layout) -> Rows:
+# -- csv --
+
+
+def _read_csv(lines: Lines, layout: Layout) -> Rows:
     csv.field_size_limit(MOST_BYTES)
     records = _records(lines, layout.delimiter)
-    head = next(records, None)
-    if head is None:
+    header = next(records, None)
+    if header is None:
         return Rows(lines.name, iter(()))
-    columns = tuple(head[1])
+    columns = tuple(header[1])
     for column in columns:
         if columns.count(column) > 1:
             raise PairchainError(f"{lines.name}: two columns are named {column!r}.", next_step="rename one of them.")
-    rows = Rows(lines.name, _rows_of_csv(records, columns, lines.name), columns=columns)
+    rows = Rows(lines.name, _csv_rows(records, columns, lines.name), columns=columns)
     _require(layout.needed, rows, hint=_delimiter_hint(columns))
     return rows
 
 
 def _records(lines: Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the fields of each record that is not empty, and the line it begins in."""
+    """Yield the first line number and the fields of each record that is not empty."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         first = lines.number + 1
@@ -251,10 +182,9 @@ def _records(lines: Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             fields = next(reader, None)
         except csv.Error as error:
             is_open = "unexpected end" in str(error) or "field limit" in str(error)
+            fault = "a quote opened on this line is never closed" if is_open else f"not valid csv: {error}"
             raise PairchainError(
-                f"{lines.name}, line {first}: "
-                + ("a quote that is opened there is never closed." if is_open else f"it is no csv: {error}."),
-                next_step='a field with quotes is written "like ""this""".',
+                f"{lines.name}, line {first}: {fault}.", next_step='write a field with quotes "like ""this""".'
             ) from error
         if fields is None:
             return
@@ -262,13 +192,13 @@ def _records(lines: Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             yield first, fields
 
 
-def _rows_of_csv(records: Iterable[tuple[int, list[str]]], columns: Sequence[str], name: str) -> Iterator[Row]:
+def _csv_rows(records: Iterable[tuple[int, list[str]]], columns: Sequence[str], name: str) -> Iterator[Row]:
     for number, fields in records:
         row = Row(dict(zip(columns, fields, strict=False)), name, number)
         if len(fields) != len(columns):
             raise row.refused(
-                f"it has {len(fields)} field{'' if len(fields) == 1 else 's'}, and the head names {len(columns)}.",
-                next_step="put quotes around a field that holds the delimiter.",
+                f"found {_count(len(fields), 'field')}, but the header has {len(columns)}.",
+                next_step="put quotes around a field that contains the delimiter.",
             )
         yield row
 
@@ -276,8 +206,11 @@ def _rows_of_csv(records: Iterable[tuple[int, list[str]]], columns: Sequence[str
 def _delimiter_hint(columns: Sequence[str]) -> str:
     for letter, written in ((";", "';'"), ("\t", "tab"), ("|", "'|'")):
         if len(columns) == 1 and letter in columns[0]:
-            return f" If its fields are separated by {written}, add --delimiter {written}."
+            return f" If {written} separates its fields, add --delimiter {written}."
     return ""
+
+
+# -- every format --
 
 
 def _require(needed: Sequence[str], rows: Rows, hint: str = "") -> None:
@@ -290,27 +223,29 @@ def _missing(place: str, column: str, columns: Sequence[str], hint: str = "") ->
     listed = ", ".join(map(repr, columns)) or "none"
     return PairchainError(
         f"{place}: there is no column {column!r}{nearest(column, columns)}; its columns are {listed}.",
-        next_step=f"name the column with --document-column, and that of queries with --query-column.{hint}",
+        next_step=f"name the columns with --document-column and --query-column.{hint}",
     )
 
 
-def _checked(rows: Iterable[Row], needed: Sequence[str]) -> Iterator[Row]:
-    """Yield the rows, in each of which what is scored is a text, or what some models take: an object or a list."""
+def _check(rows: Iterable[Row], needed: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows after checking that every scored column is a text, an object or a list."""
     for row in rows:
         for column in needed:
             if column not in row.values:
                 raise _missing(row.place, column, tuple(row.values))
             value = row.values[column]
             if not isinstance(value, str | dict | list):
-                kind = "empty" if value is None else f"{str(value)[:40]}, which is no text"
-                raise row.refused(
-                    f"it is {kind}.", column=column, next_step="write a text there, or leave the row out."
-                )
+                kind = "is empty" if value is None else f"is {str(value)[:40]} ({type(value).__name__}), not a text"
+                raise row.refused(f"{kind}.", column=column, next_step="write a text, or remove the row.")
         yield row
 
 
-_OF_TEXT: dict[InputFormat, Callable[[Lines, Layout], Rows]] = {
-    InputFormat.TXT: _texts,
-    InputFormat.JSONL: _json_lines,
-    InputFormat.CSV: _csv,
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+_READERS: dict[InputFormat, Callable[[Lines, Layout], Rows]] = {
+    InputFormat.TXT: _read_txt,
+    InputFormat.JSONL: _read_jsonl,
+    InputFormat.CSV: _read_csv,
 }

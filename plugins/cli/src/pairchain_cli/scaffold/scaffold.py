@@ -1,4 +1,4 @@
-"""New files from templates: made aside, and put in their place only if nothing is there."""
+"""Creates files from templates, aside first, and never over existing ones."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pathlib import Path
 from pairchain.errors import InputError
 from pairchain_cli.scaffold.naming import Names
 
-_TEMPLATES = files("pairchain_cli").joinpath("templates")
-# What a package could not hold under its own name.
+# `package` holds the files that every new package has, the others those of one kind
+_TEMPLATES = files("pairchain_cli.scaffold").joinpath("templates")
+# Names that a package's own files cannot have.
 _HIDDEN = {"github": ".github", "gitignore": ".gitignore"}
 
 
-def make_plugin(names: Names, parent: Path) -> Path:
-    """Return the folder of a new plugin, made in ``parent``.
+def create_package(kind: str, names: Names, parent: Path) -> Path:
+    """Create a package in ``parent`` from the templates of a kind, ``"plugin"`` or ``"command"``; return its folder.
 
     Raises:
-        InputError: Something has that name there, or ``parent`` is no folder.
+        InputError: Something in ``parent`` has that name, or ``parent`` is not a folder.
     """
     target = _free(parent / names.distribution)
     staging = Path(tempfile.mkdtemp(prefix=f".{names.distribution}.", dir=parent))
     try:
-        for path, text in _rendered(_TEMPLATES / "plugin", names):
-            _write(staging / path, text)
-        for path, text in _rendered(_TEMPLATES / "module", names):
-            _write(staging / "src" / names.package / path, text)
+        for template in ("package", kind):
+            for path, text in _rendered(_TEMPLATES / template, names):
+                _write(staging / path, text)
         staging.chmod(0o777 & ~_umask())
-        # over a folder that somebody made meanwhile this works only if that is empty
+        # replaces a folder that appeared meanwhile only if that is empty
         staging.rename(_free(target))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -41,37 +41,32 @@ def make_plugin(names: Names, parent: Path) -> Path:
     return target
 
 
-def make_module(names: Names, parent: Path) -> Path:
-    """Return the file of a new module, made in ``parent``.
+def create_module(names: Names, parent: Path) -> Path:
+    """Create the file of a module in ``parent``, and return it.
 
     Raises:
-        InputError: Something has that name there, or ``parent`` is no folder.
+        InputError: Something in ``parent`` has that name, or ``parent`` is not a folder.
     """
     target = _free(parent / f"{names.file}.py")
-    ((_, text),) = _rendered(_TEMPLATES / "module", names)
+    template = _TEMPLATES / "plugin/src/new_plugin_name/new_type_name.py"
     with tempfile.TemporaryDirectory(prefix=f".{names.file}.", dir=parent) as staging:
         made = Path(staging, target.name)
-        _write(made, text)
-        _put(made, target)
+        _write(made, _rename(template.read_text(encoding="utf-8"), names))
+        try:
+            os.link(made, target)
+        except OSError:
+            # the target exists, or this file system has no links
+            made.rename(_free(target))
     return target
-
-
-def _put(made: Path, target: Path) -> None:
-    """Give a file its name, unless somebody made another one of that name meanwhile."""
-    try:
-        os.link(made, target)
-    except OSError:
-        # there is one, or this file system has no links
-        made.rename(_free(target))
 
 
 def _free(target: Path) -> Path:
     if not target.parent.is_dir():
-        raise InputError(f"{str(target.parent)!r} is no folder.", next_step="name a folder that is there.")
+        raise InputError(f"{str(target.parent)!r} is not a folder.", next_step="name an existing folder.")
     if os.path.lexists(target):
         raise InputError(
-            f"{str(target)!r} is there already, and nothing is overwritten.",
-            next_step="choose another name or folder, or move that away.",
+            f"{str(target)!r} already exists, and is not overwritten.",
+            next_step="choose another name or folder, or move it away.",
         )
     return target
 
@@ -81,22 +76,23 @@ def _rendered(template: Traversable, names: Names, inside: str = "") -> Iterator
     for item in sorted(template.iterdir(), key=lambda item: item.name):
         if item.name == "__pycache__":
             continue
-        path = f"{inside}{_HIDDEN.get(item.name, _renamed(item.name, names))}"
+        path = f"{inside}{_HIDDEN.get(item.name, _rename(item.name, names))}"
         if item.is_dir():
             yield from _rendered(item, names, f"{path}/")
         else:
-            yield path, _renamed(item.read_text(encoding="utf-8"), names)
+            yield path, _rename(item.read_text(encoding="utf-8"), names)
 
 
-def _renamed(text: str, names: Names) -> str:
-    called = {
+def _rename(text: str, names: Names) -> str:
+    replacements = {
         "new-plugin-name": names.distribution,
         "new_plugin_name": names.package,
+        "new-command-name": names.command,
         "NewTypeName": names.type_name,
         "new_type_name": names.file,
     }
-    # in one go: a new name may hold one of the old ones
-    return re.sub("|".join(called), lambda found: called[found[0]], text)
+    # all at once, as a new name may contain one of the placeholders
+    return re.sub("|".join(replacements), lambda found: replacements[found[0]], text)
 
 
 def _write(path: Path, text: str) -> None:
@@ -105,7 +101,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _umask() -> int:
-    # the only way to read it is to set it
+    # it can only be read by setting it
     current = os.umask(0)
     os.umask(current)
     return current

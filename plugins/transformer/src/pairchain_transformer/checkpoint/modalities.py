@@ -16,7 +16,6 @@ from pairchain.authoring import Modality
 from pairchain.errors import ChainError
 from pairchain_transformer.architectures import EXCEPTIONS
 from pairchain_transformer.checkpoint.tasks import Task
-from pairchain_transformer.execution.forward import check_method
 
 ModalityConfig = dict[Modality, dict[str, Any]]
 
@@ -119,7 +118,7 @@ def checked(config: Mapping[Modality, Any]) -> ModalityConfig:
     for modality, entry in config.items():
         if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
             raise ChainError(f"modality_config for {modality!r} is {entry!r}; it needs method and method_output_name.")
-        check_method(entry["method"])
+        _check_method(entry["method"])
         if not _is_way(output := entry["method_output_name"]):
             raise ChainError(
                 f"modality_config for {modality!r}: method_output_name is {output!r}, which names no part of an output."
@@ -131,3 +130,9 @@ def _is_way(output: Any) -> bool:
     """Return whether ``output`` is a field's name, the way to one inside others, or None for the output itself."""
     steps = output if isinstance(output, list | tuple) else [] if output is None else [output]
     return all(isinstance(step, str | int) and not isinstance(step, bool) for step in steps)
+
+
+def _check_method(name: str) -> None:
+    """Refuse a method that computes no output from inputs: a model's file names it, and could name any."""
+    if name != "forward" and not (name.startswith("get_") and name.endswith("_features")):
+        raise ChainError(f"modality_config names the method {name!r}; only forward and get_…_features are called.")

@@ -16,7 +16,7 @@ from pairchain import Source, Untrained
 from pairchain.authoring import read_json_object, shown_weights
 from pairchain.errors import warn
 from pairchain_transformer.architectures import COMPUTED
-from pairchain_transformer.checkpoint.files import adapter_base
+from pairchain_transformer.files.adapters import adapter_base
 
 # Under which config.json names weights that were random when they were saved, with digests of their values: whoever
 # trains them afterwards, with whatever library, changes the values.
@@ -104,7 +104,8 @@ def found_at_load(
     if names:
         warn(
             f"{reason} {shown_weights(names)}: they are random until you train them. Until then, predict "
-            "and rank refuse to score, unless you pass allow_random_head=True."
+            "and rank refuse to score, unless you pass allow_random_head=True.",
+            argument="allow_random_head",
         )
     return RandomWeights(model, names, reason, kind, next_step)
 

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 
 from pairchain import Source
 from pairchain.authoring import bytes_in_words, most_bytes
-from pairchain.errors import FormatError
-from pairchain_transformer.checkpoint.stand_ins import StandIns
+from pairchain_transformer.checkpoint import faults
+from pairchain_transformer.libraries.stand_ins import StandIns
 
 _MOST_SHOWN = 4
 
@@ -88,21 +88,15 @@ def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: boo
     if unfit and not load.fits_all:
         shown = ", ".join(f"{name} is {before}, not {now}" for name, before, now in unfit[:_MOST_SHOWN])
         more = f" and {len(unfit) - _MOST_SHOWN} more" if len(unfit) > _MOST_SHOWN else ""
-        raise FormatError(
-            f"the weights do not have the sizes that the configuration asks for: {shown}{more}.",
-            where=str(load.source),
-            next_step="leave out num_labels or whatever else was changed; for random weights in their place pass "
-            "model_kwargs={'ignore_mismatched_sizes': True}.",
-        )
+        raise faults.other_sizes(load.source, f"{shown}{more}")
     held, needed = sum(Path(file).stat().st_size for file in files), _bytes(model)
     if needed > most_bytes(held):
         largest = sorted(wanted.items(), key=lambda item: _count(item[1]), reverse=True)[:_MOST_SHOWN]
         shown = ", ".join(f"{name} {shape}" for name, shape in largest)
-        raise FormatError(
-            f"the configuration asks for a model of {bytes_in_words(needed)}, and its weights are {bytes_in_words(held)}: "
-            f"the two do not belong together. The largest of what it asks for: {shown}.",
-            where=str(load.source),
-            next_step="fetch config.json and the weights again; the library has defaults for sizes that are not there.",
+        raise faults.other_model(
+            f"the configuration asks for {bytes_in_words(needed)}, and the weights are {bytes_in_words(held)}. The "
+            f"largest tensors that it asks for: {shown}.",
+            str(load.source),
         )
 
 

@@ -5,21 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from pairchain import Source
 from pairchain.authoring import Weights, read_headers
-from pairchain.errors import FormatError
-
-# What architectures call the same size; the first that a configuration has counts.
-_VOCABULARY = ("vocab_size",)
-_WIDTH = ("hidden_size", "d_model", "n_embd", "dim", "emb_dim")
-_EMBEDDING = ("embedding_size", *_WIDTH)
-_INNER = ("intermediate_size", "d_ff", "ffn_dim", "hidden_dim", "encoder_ffn_dim", "n_inner")
-_LAYERS = ("num_hidden_groups", "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
-_POSITIONS = ("max_position_embeddings", "n_positions")
+from pairchain_transformer.architectures import EMBEDDING_SIZE, INNER_SIZE, LAYERS, POSITIONS, VOCABULARY_SIZE, WIDTH
+from pairchain_transformer.checkpoint.faults import other_model
+from pairchain_transformer.libraries.packages import library_text
 
 _HAS_POSITIONS = re.compile(r"(^|\.)(position_embeddings|wpe)\.weight$")
 _DEFAULT = re.compile(r"^\s+(\w+)(?::[^=\n]*)?\s*=\s*(\d[\d_]*),?\s*$", re.MULTILINE)
@@ -41,11 +33,10 @@ def check_sizes(source: Source, config: Mapping[str, Any]) -> None:
     has_positions = any(map(_HAS_POSITIONS.search, weights.shapes))
     asked = max(_parameters(part, has_positions=has_positions) for part in parts)
     if asked > _TIMES * weights.total + _LARGE:
-        raise FormatError(
-            f"the configuration asks for a model of about {asked:,} parameters, and its weights are {weights.total:,}: "
-            f"the two do not belong together.{_embeddings(weights)}",
-            where=f"config.json of {source}",
-            next_step="fetch config.json and the weights again; the library has defaults for sizes that are not there.",
+        raise other_model(
+            f"the configuration asks for about {asked:,} parameters, and the weights are {weights.total:,}."
+            f"{_embeddings(weights)}",
+            f"config.json of {source}",
         )
 
 
@@ -70,22 +61,19 @@ def _parameters(config: Mapping[str, Any], *, has_positions: bool = True) -> int
                     return value
         return 0
 
-    rows = number(_VOCABULARY) + (number(_POSITIONS) if has_positions else 0)
-    width = number(_WIDTH)
-    return rows * number(_EMBEDDING) + number(_LAYERS) * (2 * width * width + 2 * width * number(_INNER))
+    rows = number(VOCABULARY_SIZE) + (number(POSITIONS) if has_positions else 0)
+    width = number(WIDTH)
+    return rows * number(EMBEDDING_SIZE) + number(LAYERS) * (2 * width * width + 2 * width * number(INNER_SIZE))
 
 
 @cache
 def _defaults(model_type: str) -> dict[str, int]:
     """Return the sizes that the library takes for a kind of model if its file has none, as the library's text tells."""
     name = model_type.replace("-", "_")
-    library = find_spec("transformers")
-    if not re.fullmatch(r"\w+", name) or library is None or not library.submodule_search_locations:
+    if not re.fullmatch(r"\w+", name):
         return {}
-    path = Path(library.submodule_search_locations[0], "models", name, f"configuration_{name}.py")
-    if not path.is_file():
-        return {}
+    text = library_text("models", name, f"configuration_{name}.py")
     found: dict[str, int] = {}
-    for match in _DEFAULT.finditer(path.read_text(encoding="utf-8")):
+    for match in _DEFAULT.finditer(text):
         found.setdefault(match[1], int(match[2].replace("_", "")))
     return found

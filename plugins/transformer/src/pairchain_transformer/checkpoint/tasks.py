@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pairchain.authoring import Modality
 from pairchain.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from pairchain.authoring import Modality
+
+
+# The score of a causal model is the log-odds of these words as its next token, unless others are chosen.
+TRUE_WORD, FALSE_WORD = "yes", "no"
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 
 from pairchain import Encoded
 from pairchain.authoring import LEAST_TOKENS_ON_A_CPU, PAIRS_WITHOUT_LENGTHS, input_size, longest_first, placing_errors
 from pairchain_transformer.execution.prefixes import Prefix
+from pairchain_transformer.inputs.pads import Pads
 from pairchain_transformer.inputs.processing import Settings
 
 _MASK = "attention_mask"
@@ -38,29 +39,6 @@ class Row:
 
     def __len__(self) -> int:
         return len(self.tensors[_MASK])
-
-
-@dataclass(frozen=True, slots=True)
-class Pads:
-    """What a tokenizer pads with.
-
-    Attributes:
-        fill: The value for each feature that is not padded with zeros.
-        side: ``"left"`` or ``"right"``.
-    """
-
-    fill: dict[str, int]
-    side: str
-
-    @classmethod
-    def of(cls, tokenizer: Any) -> Self:
-        """Return that of a tokenizer, as it is now."""
-        # one of a processor may be of any class
-        fill = {
-            "input_ids": getattr(tokenizer, "pad_token_id", None) or 0,
-            "token_type_ids": getattr(tokenizer, "pad_token_type_id", None) or 0,
-        }
-        return cls(fill, getattr(tokenizer, "padding_side", "right"))
 
 
 def can_be_undone(settings: Settings) -> bool:

@@ -16,6 +16,11 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from pairchain.authoring import placing_errors
+from pairchain_transformer.checkpoint.processors import tokenizer_of
+from pairchain_transformer.inputs.fetching import Limits
+from pairchain_transformer.inputs.preprocessing import Preprocessor
+
 _IDS, _MASK = "input_ids", "attention_mask"
 
 
@@ -49,13 +54,28 @@ def call(model: Any, features: Mapping[str, Any]) -> Any:
     return _with_padding(model, padding)(**_filled(features, mask, padding))
 
 
-def joined(inputs: Sequence[Mapping[str, Any]], *, pads_left: bool) -> dict[str, Any]:
-    """Return the features of inputs that were made one by one, padded to the longest with zeros.
+def features_of(
+    preprocessor: Preprocessor, model: Any, inputs: Sequence[Any], prompt: str | None, settings: Any, limits: Limits
+) -> dict[str, Any]:
+    """Return the features of a batch, made one by one and padded with zeros where the tokenizer cannot pad.
 
-    Args:
-        inputs: Features of one input each, of which every tensor has the shape (1, positions).
-        pads_left: Whether padding goes before them.
+    Raises:
+        InputError: As calling ``preprocessor`` does.
     """
+    tokenizer = tokenizer_of(preprocessor.processor)
+    can_pad = tokenizer is None or tokenizer.pad_token is not None
+    if can_pad or preprocessor.takes_media or not are_found_by_padding(model):
+        return preprocessor(inputs, prompt, settings, limits)
+    unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
+    alone = []
+    for place, item in enumerate(inputs):
+        with placing_errors([place]):
+            alone.append(preprocessor([item], prompt, unpadded, limits))
+    return _joined(alone, pads_left=tokenizer.padding_side == "left")
+
+
+def _joined(inputs: Sequence[Mapping[str, Any]], *, pads_left: bool) -> dict[str, Any]:
+    """Return the features of inputs, each in tensors of shape (1, positions), padded to the longest with zeros."""
     longest = max(features[_IDS].shape[1] for features in inputs)
 
     def padded(tensor: torch.Tensor) -> torch.Tensor:

@@ -23,16 +23,6 @@ _NOT_FOR_MODELS = frozenset(
 _ALWAYS_TAKEN = frozenset({"input_ids", "attention_mask", "token_type_ids", "inputs_embeds", "return_dict"})
 
 
-def check_method(name: str) -> None:
-    """Refuse a method that computes no output from inputs: a model's file names it, and could name any.
-
-    Raises:
-        ChainError: It is neither ``forward`` nor one that gets features.
-    """
-    if name != "forward" and not (name.startswith("get_") and name.endswith("_features")):
-        raise ChainError(f"modality_config names the method {name!r}; only forward and get_…_features are called.")
-
-
 def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], output_path: Sequence[str]) -> Any:
     """Return the output of ``model``'s ``method``, called with those features that it takes."""
     function = getattr(model, method, None)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from pairchain import tracing
+from pairchain.authoring import step
 from pairchain_transformer.execution.fingerprint import OwnHook
 from pairchain_transformer.execution.proofs import Known, Question
 
@@ -93,7 +93,7 @@ def at(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), places.to(hidden.device)]
 
 
-@tracing.step("check", "what the last layer may leave out")
+@step("check", "what the last layer may leave out")
 def _search(known: Known, compute: Callable[[], torch.Tensor], places: torch.Tensor) -> Gate | None:
     layer = _last_layer(known.model)
     if layer is None:

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from pairchain import tracing
+from pairchain.authoring import note, step
 from pairchain_transformer.execution import last_layer
 from pairchain_transformer.execution.fingerprint import OwnHook, surroundings
 from pairchain_transformer.execution.padding import example, is_close
@@ -112,7 +112,7 @@ class LastPosition:
         places = torch.tensor([len(row) - 1 for row in rest], device=rows[0].device)
         before = [] if prefix is None else self._layers(prefix)
         if prefix is not None:
-            tracing.note(f"went on after {skipped} tokens that were computed before")
+            note(f"went on after {skipped} tokens that were computed before")
         with last_layer.only(self._gate, places):
             hidden = self._hidden(rest, before)
         last = last_layer.at(hidden, places)
@@ -174,7 +174,7 @@ class LastPosition:
         layers = prefix.store.longest(prefix.tokens, (self.known, surroundings()))
         known = layers[0][0].shape[2] if layers else 0
         if known < len(prefix.tokens):
-            tracing.note(f"computed {len(prefix.tokens) - known} tokens once, with which all of its inputs begin")
+            note(f"computed {len(prefix.tokens) - known} tokens once, with which all of its inputs begin")
             layers = self._compute(prefix.tokens[known:], layers)
             prefix.store.keep(prefix.tokens, layers)
         return layers
@@ -194,7 +194,7 @@ def _cache(layers: Layers, count: int) -> DynamicCache:
     return cache
 
 
-@tracing.step("check", "what gives the model's own output")
+@step("check", "what gives the model's own output")
 def _prove(computed: LastPosition) -> Proven:
     """Compare with what the model itself makes of two short inputs of different lengths, padded on the left."""
     model = computed.model

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from pairchain import tracing
+from pairchain.authoring import note, step
 
 # With fewer tokens neither is faster, and oneDNN prepares itself for every new number of them.
 _LEAST_TOKENS = 64
@@ -45,7 +45,7 @@ def by_onednn(wanted: bool | None, model: nn.Module, features: Mapping[str, Any]
     if not wanted or not is_available():
         yield
         return
-    tracing.note("linear layers by oneDNN")
+    note("linear layers by oneDNN")
     with _ByOneDNN():
         yield
 
@@ -123,7 +123,7 @@ def _linear(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     return output
 
 
-@tracing.step("check", "whether oneDNN is the faster")
+@step("check", "whether oneDNN is the faster")
 def _gain() -> float:
     """Return how often as fast as PyTorch's own oneDNN is, with what a batch of a small model has; takes 20 ms."""
     with torch.inference_mode():

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pairchain import tracing
+from pairchain.authoring import step
 from pairchain_transformer.execution import forward
 from pairchain_transformer.execution.proofs import Known, Question
 
@@ -63,7 +63,7 @@ def is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     return bool(difference <= tolerance * expected.float().abs().max())
 
 
-@tracing.step("check", "whether padding matters")
+@step("check", "whether padding matters")
 def _is_alike(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
     features = example_features(model, tokenizer)
     ids, mask = features["input_ids"][:1], features["attention_mask"][:1].bool()

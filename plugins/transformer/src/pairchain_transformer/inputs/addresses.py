@@ -69,6 +69,7 @@ def connected(host: str, port: int, timeout: float | None) -> socket.socket:
             f"{subject} is {reason}, and allow_private_urls is False.",
             next_step="fetch it yourself and pass the content, or pass allow_private_urls=True if you trust whoever "
             "wrote the inputs.",
+            argument="allow_private_urls",
         )
     failure: OSError | None = None
     for family, kind, protocol, _, address in public:

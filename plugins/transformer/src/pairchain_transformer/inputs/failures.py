@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from pairchain.errors import InputError, PairchainError, PreprocessingError, collected_warnings
-from pairchain_transformer.checkpoint.libraries import missing_part
 from pairchain_transformer.inputs.messages import is_text_only
 from pairchain_transformer.inputs.processing import DEFAULTS, Settings
 from pairchain_transformer.inputs.templates import skeleton
+from pairchain_transformer.libraries.messages import Said, in_a_line
+from pairchain_transformer.libraries.packages import missing_package
 
 # Of inputs that may all be refused, so many tell enough.
 _MOST_TRIED = 4
@@ -34,8 +35,8 @@ def explained(process: Process, items: Sequence[Any], settings: Settings) -> dic
     except (PairchainError, Warning, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # theirs have no common base
-        if isinstance(error, ImportError) or "not installed" in str(error):
-            raise missing_part(error) from error
+        if isinstance(error, ImportError) or Said.PACKAGE_IS_MISSING.by(error):
+            raise missing_package(error) from error
         # each attempt may warn of what was warned of already
         with collected_warnings():
             explanation = _explanation(error, process, items, settings)
@@ -43,7 +44,7 @@ def explained(process: Process, items: Sequence[Any], settings: Settings) -> dic
 
 
 def _explanation(error: Exception, process: Process, items: Sequence[Any], settings: Settings) -> PairchainError:
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    reason = f"{type(error).__name__}: {in_a_line(error, 300)}"
     first = next((place for place, item in enumerate(items) if not _works(process, [item], settings)), None)
     if first is None:
         return _of_all(reason, works_now=_works(process, items, settings), count=len(items))

@@ -69,6 +69,7 @@ def fetched(url: str, limits: Limits) -> bytes:
         raise InputError(
             f"it names the URL {short(url)}, and allow_urls is False.",
             next_step="fetch it yourself and pass the content, {'text': …} if it is a text, or allow_urls=True.",
+            argument="allow_urls",
         )
     answers: SimpleQueue[bytes | Exception] = SimpleQueue()
     # a timeout of urllib is for each time it waits; only another thread can be left to a server that never ends
@@ -78,7 +79,11 @@ def fetched(url: str, limits: Limits) -> bytes:
     except Empty:
         answer = _too_slow(limits)
     if isinstance(answer, InputError):
-        raise InputError(f"the URL {short(url)} cannot be fetched: {answer.what}", next_step=answer.next_step)
+        raise InputError(
+            f"the URL {short(url)} cannot be fetched: {answer.what}",
+            next_step=answer.next_step,
+            argument=answer.argument,
+        )
     if isinstance(answer, Exception):
         raise InputError(
             f"the URL {short(url)} cannot be fetched: {answer}.",

@@ -33,8 +33,8 @@ from pairchain.authoring import (
     taking_turns,
 )
 from pairchain.errors import InputError, MissingPackageError, PluginError
-from pairchain_transformer.checkpoint.libraries import missing_part
 from pairchain_transformer.inputs.fetching import Limits, fetched, is_url, short
+from pairchain_transformer.libraries.packages import missing_package
 
 # Largest file of this machine that is read whole, which of a video nobody does.
 _MOST_LOCAL_BYTES = 2**30
@@ -141,7 +141,7 @@ class Opener:
             try:
                 return open_image(file, f"the image {short(value)}")
             except MissingPackageError as error:
-                raise missing_part(error) from error
+                raise missing_package(error) from error
 
     def _audio(self, value: Any) -> Any:
         rate = None
@@ -204,6 +204,7 @@ class Opener:
             raise InputError(
                 f"it names the file {short(name)}, and allow_paths is False.",
                 next_step="pass what is in it, {'text': …} if it is a text, or allow_paths=True.",
+                argument="allow_paths",
             )
         try:
             return _local_file(name, most_bytes=None if kind == VIDEO else _MOST_LOCAL_BYTES)

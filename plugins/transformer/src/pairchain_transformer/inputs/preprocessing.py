@@ -25,14 +25,14 @@ from pairchain.authoring import (
 from pairchain.errors import InputError
 from pairchain_transformer.architectures import WITHOUT_GROUPS
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
-from pairchain_transformer.execution.encoding import Pads
+from pairchain_transformer.checkpoint.processors import tokenizer_of
 from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.failures import explained
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.media import Opener, split_metadata, without_marks
 from pairchain_transformer.inputs.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
+from pairchain_transformer.inputs.pads import Pads
 from pairchain_transformer.inputs.processing import Settings
-from pairchain_transformer.inputs.processors import tokenizer_of
 from pairchain_transformer.inputs.rendering import Renderer
 from pairchain_transformer.inputs.sharing import Snapshot
 from pairchain_transformer.inputs.templates import FLAT, message_format, remembered
@@ -242,27 +242,48 @@ class Preprocessor:
 
 
 class Processing:
-    """How inputs are processed, as it was at one moment; several threads may process inputs by it.
+    """How inputs were processed at one moment; several threads may process inputs by it.
 
     Args:
         preprocessor: What processes them; it is copied, with its processor, for each use.
         saved: Groups of settings saved with the model.
+        model_type: The architecture.
 
     Attributes:
-        saved: As passed.
         pads: What the processor's tokenizer pads with; None without a tokenizer.
     """
 
-    def __init__(self, preprocessor: Preprocessor, saved: Mapping[str, Any]) -> None:
-        self.saved = {group: dict(values or {}) for group, values in saved.items()}
+    def __init__(self, preprocessor: Preprocessor, saved: Mapping[str, Any], model_type: str) -> None:
+        self._saved = {group: dict(values or {}) for group, values in saved.items()}
+        self._model_type = model_type
         self._preprocessor = preprocessor
         self._snapshot = Snapshot(preprocessor.processor)
         tokenizer = tokenizer_of(preprocessor.processor)
         self.pads = None if tokenizer is None else Pads.of(tokenizer)
 
+    def settings(
+        self,
+        processing_kwargs: Mapping[str, Any] | None = None,
+        max_length: int | None = None,
+        truncation: str | bool | None = None,
+        **kwargs: Any,
+    ) -> dict[str, dict[str, Any]]:
+        """Return the settings of one call, which passes these keyword arguments of ``preprocess`` and others.
+
+        Raises:
+            InputError: One makes no sense.
+        """
+        found = processing.settings_of(
+            self._saved, processing_kwargs, max_length=max_length, model_type=self._model_type
+        )
+        if truncation is not None:
+            found["text"]["truncation"] = truncation
+        processing.check_truncation(found["text"]["truncation"])
+        return found
+
     @contextmanager
     def preprocessor(self) -> Iterator[Preprocessor]:
-        """Yield a preprocessor that nobody else uses until the block ends."""
+        """Yield a preprocessor that only this block uses."""
         with self._snapshot.copy() as processor:
             yield self._preprocessor.with_own(processor)
 

@@ -13,6 +13,7 @@ from pairchain.authoring import is_count
 from pairchain.errors import InputError, nearest, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.inputs.messages import SIDES
+from pairchain_transformer.libraries.messages import Said
 
 # Groups of settings: those for everything, for each modality, and for the chat template.
 Settings = Mapping[str, dict[str, Any]]
@@ -81,7 +82,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
     try:
         tokens = tokenizer(list(texts), **options)
     except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
-        if "Truncation error" not in str(error):
+        if not Said.TOO_SHORT_TO_CUT.by(error):
             raise
         raise InputError(
             f"a pair cannot be cut to max_length: {error}",
@@ -112,7 +113,8 @@ def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
         )
         warn(
             f"{told} to max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
-            "max_length, or shorten what comes first."
+            "max_length, or shorten what comes first.",
+            argument="max_length",
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from pairchain.errors import InputError, warn
+from pairchain_transformer.architectures import WITH_IMAGES_ONLY
 from pairchain_transformer.inputs import templates
 from pairchain_transformer.inputs.messages import DOCUMENT, SIDES, Conversation, is_text_only, with_metadata_apart
 from pairchain_transformer.inputs.processing import CUT_DOCUMENT, Settings, cuts, warn_of_losses
@@ -186,7 +187,8 @@ class Renderer:
             warn(
                 f"{len(unrestored)} of {len(whole)} pairs in a batch end in media and are longer than "
                 f"max_length={limit}: they lost the end of the chat template, and a model that reads its score there "
-                "reads it elsewhere. Raise max_length, or shorten their texts."
+                "reads it elsewhere. Raise max_length, or shorten their texts.",
+                argument="max_length",
             )
         warn_of_losses(lost, len(whole), limit)
 
@@ -230,7 +232,7 @@ def _among(values: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 def _needs_tokenizer(processor: Any, conversations: Sequence[Conversation]) -> bool:
-    return type(processor).__name__ == "PaliGemmaProcessor" and all(map(is_text_only, conversations))
+    return type(processor).__name__ in WITH_IMAGES_ONLY and all(map(is_text_only, conversations))
 
 
 def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.Tensor]]:

@@ -19,13 +19,9 @@ from torch import nn
 from transformers.utils import PushToHubMixin
 
 from pairchain.authoring import taking_turns
+from pairchain_transformer.architectures import ONE_AT_A_TIME
 
 Kind = TypeVar("Kind")
-
-# They drive a program, or a library that is not made for threads.
-_ONE_AT_A_TIME = frozenset(
-    {"BertJapaneseTokenizer", "FlaubertTokenizer", "Wav2Vec2PhonemeCTCTokenizer", "XLMTokenizer"}
-)
 
 # Types of attributes that hold no parts of a processor.
 _PLAIN = frozenset({bool, dict, float, int, list, set, str, tuple, type(None)})
@@ -147,4 +143,4 @@ def _wants_no_company(part: Any) -> bool:
     """Return whether only one thread may use a part of a processor, or any copy of it."""
     cls = type(part)
     # of code that is not the library's it is not known what it shares and changes
-    return cls.__name__ in _ONE_AT_A_TIME or not cls.__module__.startswith(("transformers.", "tokenizers."))
+    return cls.__name__ in ONE_AT_A_TIME or not cls.__module__.startswith(("transformers.", "tokenizers."))

@@ -14,11 +14,12 @@ from transformers import PreTrainedTokenizerBase
 from pairchain import Source
 from pairchain.authoring import read_json_object, write_json
 from pairchain.errors import FormatError, InputError, PairchainError, nearest, warn
+from pairchain_transformer.libraries.messages import in_a_line, is_of_bad_file
 from pairchain_transformer.published.classes import fast_class
 from pairchain_transformer.published.comparison import PARTS, Use, content_of, differences
 from pairchain_transformer.published.conversion import converted
 from pairchain_transformer.published.rebuilding import Published
-from pairchain_transformer.published.saved import Saved, is_of_bad_file, read_saved
+from pairchain_transformer.published.saved import Saved, read_saved
 
 AS_PUBLISHED, LIBRARY = "as-published", "library"
 CHOICES = (AS_PUBLISHED, LIBRARY)
@@ -97,7 +98,8 @@ def hold_to_published(
             f"{source}: transformers {version('transformers')} replaces {listed(found)} of this model's tokenizer, "
             "which changes tokens, and so scores. Pairchain uses the tokenizer as it was published. Pass "
             "tokenizer='library' for the scores of sentence-transformers, or tokenizer='as-published' to keep this one "
-            "without the warning."
+            "without the warning.",
+            argument="tokenizer",
         )
 
 
@@ -196,14 +198,16 @@ def _restore_padding(tokenizer: Any, published: Published) -> bool:
 
 
 def _tell_failure(source: Source, error: BaseException, choice: str | None) -> None:
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    reason = f"{type(error).__name__}: {in_a_line(error)}"
     if choice == AS_PUBLISHED:
         raise FormatError(
             f"the tokenizer cannot be had as it was published: {reason}",
             where=str(source),
             next_step="pass tokenizer='library' for what the installed library makes of its files.",
+            argument="tokenizer",
         ) from error
     warn(
         f"{source}: pairchain cannot tell whether the installed library tokenizes as the one that saved this model did "
-        f"({reason}). It uses the installed library's tokenizer; pass tokenizer='library' to accept that."
+        f"({reason}). It uses the installed library's tokenizer; pass tokenizer='library' to accept that.",
+        argument="tokenizer",
     )

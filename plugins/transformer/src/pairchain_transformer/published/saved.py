@@ -11,7 +11,7 @@ from tokenizers import AddedToken
 
 from pairchain import Source
 from pairchain.authoring import read_json_object
-from pairchain_transformer.checkpoint.files import read_settings
+from pairchain_transformer.files.names import read_settings
 from pairchain_transformer.published.classes import is_of_five
 
 _ATTRIBUTES = (
@@ -118,9 +118,3 @@ def _converted(value: Any) -> Any:
             return AddedToken(**{key: part for key, part in value.items() if key != "__type"})
         return {key: _converted(part) for key, part in value.items()}
     return [_converted(part) for part in value] if isinstance(value, list) else value
-
-
-def is_of_bad_file(error: BaseException) -> bool:
-    """Return whether ``error`` may be what a damaged file raises; a panic of the tokenizers library is no Exception."""
-    ordinary = isinstance(error, Exception) and not isinstance(error, (MemoryError, Warning))
-    return ordinary or type(error).__name__ == "PanicException"

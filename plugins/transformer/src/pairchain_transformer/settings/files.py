@@ -10,14 +10,14 @@ from typing import Any
 from pairchain import ForeignSettings, Setting, Source
 from pairchain.authoring import check_inside, foreign_settings, read_json_object
 from pairchain.errors import nearest, warn
-from pairchain_transformer.checkpoint.files import audio_tokenizers, read_settings
+from pairchain_transformer.files.adapters import audio_tokenizers
+from pairchain_transformer.files.names import PROCESSOR_FILES, read_settings
 from pairchain_transformer.settings import names
 from pairchain_transformer.settings.judging import Judgement, check_counts_in_lock, judge, refuse_paths_out
 from pairchain_transformer.settings.reaching import class_of_model, reached_by_configuration
 
 TOKENIZER = "tokenizer_config.json"
 SPECIAL_TOKENS = "special_tokens_map.json"
-_PROCESSORS = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 _PROCESSOR_CLASSES = ("AutoProcessor", "AutoImageProcessor", "AutoFeatureExtractor", "AutoVideoProcessor")
 _AUDIO_TOKENIZER = "audio_tokenizer_config.json"
 _CONFIGURATIONS = ("config.json", "generation_config.json", "adapter_config.json")
@@ -52,7 +52,9 @@ def warn_of_left_out(file: str, key: str, why: str) -> None:
 
 def has_settings(source: Source) -> bool:
     """Return whether there is a file of settings of a tokenizer or processor in ``source``."""
-    return any(source.file(name) is not None for name in (TOKENIZER, SPECIAL_TOKENS, *_PROCESSORS, _AUDIO_TOKENIZER))
+    return any(
+        source.file(name) is not None for name in (TOKENIZER, SPECIAL_TOKENS, *PROCESSOR_FILES, _AUDIO_TOKENIZER)
+    )
 
 
 def processing_settings(source: Source, given: Collection[str] = ()) -> Settings:
@@ -115,7 +117,7 @@ def _judged(source: Source, config: Mapping[str, Any], given: Collection[str]) -
             classes = [str(values.get("tokenizer_class") or config.get("tokenizer_class") or of_kind)]
             own_code = _names_code(values, config, ("AutoTokenizer",))
             yield file, judge(values, source, file, classes, given=given, is_own_code=own_code)
-    for file in _PROCESSORS:
+    for file in PROCESSOR_FILES:
         if values := read_settings(source, file):
             named = [values.get(key) for key in names.CLASSES]
             classes = [str(name) for name in named if name] or [usual]

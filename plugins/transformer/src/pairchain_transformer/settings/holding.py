@@ -23,7 +23,7 @@ from transformers.video_processing_utils import BaseVideoProcessor
 
 from pairchain import ForeignSettings, Source
 from pairchain.authoring import foreign_settings, require_settings
-from pairchain_transformer.checkpoint.stand_ins import StandIns
+from pairchain_transformer.libraries.stand_ins import StandIns
 from pairchain_transformer.settings.files import SPECIAL_TOKENS, TOKENIZER, Settings, read_file, warn_of_left_out
 from pairchain_transformer.settings.judging import Judgement, judge
 

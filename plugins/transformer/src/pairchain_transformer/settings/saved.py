@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pairchain.authoring import read_json_object, write_json
-from pairchain_transformer.checkpoint.files import PROCESSOR_FILES
+from pairchain_transformer.files.names import PROCESSOR_FILES
 
 # A setting that names such a file → the setting that holds what was in it, which the next load reads anew.
 _READ_BY = {"class_info_file": "metadata"}

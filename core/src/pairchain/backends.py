@@ -1,0 +1,207 @@
+"""Backends load and run the models of a `Transformer`; ``CrossEncoder(backend="name")`` chooses one.
+
+A plugin registers a class with the methods of `Backend` in the entry-point group ``pairchain.backends``. Only the
+caller of a load chooses a backend; a model's files never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pairchain import registry
+from pairchain.errors import ChainError, InputError, PairchainError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pairchain.chain.parts import Part
+    from pairchain.chain.untrained import Untrained
+    from pairchain.files.source import Source
+
+# sentence-transformers' word for the library's own classes, which custom modules are passed and may check.
+DEFAULT = "torch"
+LIBRARY = "transformers"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint, and how the caller wants it loaded.
+
+    Attributes:
+        source: Its files.
+        task: A ``transformer_task``, such as ``"sequence-classification"``.
+        config: ``config.json``, with ``config_kwargs`` over it; empty for an adapter.
+        model_kwargs: What the caller passes in ``model_kwargs``, such as ``dtype``.
+        trust_remote_code: Whether code that comes with the checkpoint may run.
+    """
+
+    source: Source
+    task: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    model_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Support:
+    """Whether a backend can load a checkpoint; true if it can.
+
+    Attributes:
+        reason: Why it cannot, as a clause: ``"there is no onnx/model.onnx"``. Empty if it can.
+    """
+
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a `Transformer` asks of its model for one batch.
+
+    Attributes:
+        method: The method of the model to call: ``"forward"``, or one such as ``"get_image_features"``.
+        path: The way to one tensor of the output, such as ``("logits",)``.
+        feature: The feature that this tensor becomes.
+        part: The only part of that feature that is read; None for all of it. Write it under ``part.of(feature)``.
+        generates: Whether the tensor holds a language model's logits for the next token.
+        may_leave_out: Whether only ``feature`` (or its ``part``) is read, so that everything else may be left out.
+        tokenizer: The model's tokenizer, or None.
+        prefix: What `Execution.prefixes` returned for these inputs; None without one.
+        keywords: Keyword arguments for the model besides its features.
+    """
+
+    method: str
+    path: Sequence[Any]
+    feature: str
+    part: Part | None = None
+    generates: bool = False
+    may_leave_out: bool = False
+    tokenizer: Any = None
+    prefix: Any = None
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """What a plugin registers: a class that is made without arguments.
+
+    Its module must import neither torch nor the library that runs the models, because `inspect` asks every backend.
+    """
+
+    def supports(self, checkpoint: Checkpoint) -> Support:
+        """Return whether it can load ``checkpoint``, judged by its files alone."""
+
+    def load(self, checkpoint: Checkpoint, config: Any) -> tuple[nn.Module, Execution]:
+        """Return the loaded model, and what runs it.
+
+        The model has ``config`` as an attribute. It becomes a part of the `Transformer`, so that the chain's device,
+        dtype, state and training reach it; a model without parameters follows the device by a buffer.
+
+        Args:
+            checkpoint: The checkpoint. Open its files through ``checkpoint.source``, which holds them to the lock and
+                to the commit that the load began with.
+            config: The transformers library's configuration object, read and checked.
+
+        Raises:
+            PairchainError: The files are damaged or incomplete, or an entry of ``model_kwargs`` is not understood.
+        """
+
+
+class Execution(Protocol):
+    """Runs a loaded model. Subclass it to inherit the methods that you need not write.
+
+    Several threads call `run` at once, and pickle copies it into other processes. Whatever it remembers about a model
+    must hold for that model only: users change weights, modules and hooks between calls, and may set another model.
+    """
+
+    def run(self, model: nn.Module, features: Mapping[str, Any], request: Request) -> dict[str, Any]:
+        """Return the features that ``model`` writes: the one that ``request`` asks for, or its part.
+
+        Args:
+            model: What `Backend.load` returned, unless the user set another one.
+            features: Tensors of shape (inputs, positions), padded to the longest input, and what media need.
+            request: What to compute.
+
+        Returns:
+            A feature of shape (inputs, labels) or (inputs, positions, size); a part of shape (inputs, columns).
+        """
+
+    def save(self, model: nn.Module, folder: str) -> None:
+        """Write configuration and weights into ``folder``, so that the backend `LIBRARY` loads them again.
+
+        Raises:
+            ChainError: This backend cannot save models.
+        """
+        raise ChainError(
+            f"{type(self).__name__} cannot save models.",
+            next_step=f"load the model with backend={LIBRARY!r} to save it.",
+        )
+
+    def untrained(self, model: nn.Module) -> Untrained | None:
+        """Return what to tell about weights that the checkpoint lacks and that are still random, or None."""
+        return None
+
+    def takes_types(self, model: nn.Module) -> bool:
+        """Return whether the model reads ``token_type_ids``; if not, differences in them do not matter."""
+        return True
+
+    def batches_matter(self, model: nn.Module, request: Request, rows: Sequence[Any] | None) -> bool:
+        """Return whether an input's output depends on the inputs beside it, so that batches stay as they are.
+
+        Args:
+            model: As for `run`.
+            request: As for `run`.
+            rows: The features of each input without padding; None to ask only what is already known.
+        """
+        return False
+
+    def prefixes(self, model: nn.Module, request: Request, rows: Sequence[Any]) -> Sequence[Any]:
+        """Return for each row the beginning that it shares with others and that is computed once, or None."""
+        return [None] * len(rows)
+
+
+def check_backend(name: str) -> None:
+    """Refuse a backend that no installed plugin registers; import nothing.
+
+    Raises:
+        UnknownNameError: Naming the nearest backend, and all that are registered.
+    """
+    # the chain may have no module that asks for one, and no plugin that registers one
+    if name != DEFAULT and registry.backends.registered(name) is None and registry.backends.lookup(name) is None:
+        raise registry.backends.unknown(name)
+
+
+def load_backend(name: str) -> Backend:
+    """Return the backend ``name``, importing the plugin that registers it.
+
+    Raises:
+        UnknownNameError: No installed plugin registers it.
+        PluginError: It cannot be imported, or lacks a method.
+    """
+    backend: Backend = registry.backends.load(name)()
+    return backend
+
+
+def supports_of(checkpoint: Checkpoint) -> dict[str, Support]:
+    """Return for each installed backend, by name, whether it can load ``checkpoint``."""
+    answers = {}
+    for name in registry.backends.names():
+        if name != DEFAULT:
+            try:
+                answers[name] = load_backend(name).supports(checkpoint)
+            except PairchainError as error:
+                answers[name] = Support(error.what)
+    return answers
+
+
+def refused(name: str, checkpoint: Checkpoint, support: Support) -> InputError:
+    """Return the error for a checkpoint that the backend ``name`` cannot load."""
+    able = [other for other, answer in supports_of(checkpoint).items() if answer and other != name]
+    return InputError(
+        f"the backend {name!r} cannot load this model: {support.reason}.",
+        where=str(checkpoint.source),
+        next_step=f"use backend={able[0]!r}." if able else "",
+    )

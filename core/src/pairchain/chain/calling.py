@@ -1,0 +1,163 @@
+"""Calls modules in a row, in a chain or in a route: reads inputs, makes features, and runs every ``forward``."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from pairchain.chain.device import brought_to, device_of
+from pairchain.chain.encoded import Encoded
+from pairchain.chain.keywords import forward_names, named_keywords, parameter_names, reading_method, takes_any
+from pairchain.chain.module import Features, NamedModules, module_label, with_prompt
+from pairchain.chain.observing import step, watched
+from pairchain.chain.parts import hints_for
+from pairchain.chain.threads import is_thread_safe, kept_for_the_call, taking_turns
+from pairchain.code.importing import noting_origin
+from pairchain.errors import ChainError, InputError
+from pairchain.inputs.batch import input_size
+from pairchain.inputs.modality import described
+from pairchain.inputs.named_media import opens_by_itself, refuse_named_media
+
+
+def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Features:
+    """Return the features that an input module makes of ``inputs``.
+
+    Args:
+        module: The input module.
+        inputs: Pairs, as tuples of two.
+        prompt: The prompt's text. If the module takes no prompt, the first text of each pair begins with it.
+        keywords: Keyword arguments of ``predict``; the module gets those that it takes.
+    """
+    features: Features = _read(reading_method(module), module, inputs, prompt, keywords)
+    return features
+
+
+def encode_with(
+    modules: NamedModules,
+    inputs: Sequence[Any],
+    prompt: str | None,
+    keywords: Mapping[str, Any],
+    read_after: frozenset[str] | None,
+) -> list[Encoded] | None:
+    """Return ``inputs`` as the first of ``modules`` encodes them, or None if it only takes them batch by batch.
+
+    An ``encode`` that names ``parts`` or ``read_after`` gets them, as ``forward`` does: see `parts.hints_for`.
+
+    Args:
+        modules: The modules of a chain or route.
+        inputs: Pairs, as tuples of two.
+        prompt: The prompt's text.
+        keywords: Keyword arguments of ``predict``.
+        read_after: Features that are read after the last module; None if that may be any.
+
+    Raises:
+        InputError: An input cannot be scored; its index counts in ``inputs``.
+        ChainError: The module did not return an `Encoded` for each input.
+    """
+    name, module = next(iter(modules.items()))
+    if not hasattr(module, "encode") or not hasattr(module, "collate"):
+        return None
+    names = parameter_names(module.encode)
+    hints = {key: value for key, value in _hints(modules, read_after)[0].items() if key in names}
+    encoded: list[Encoded] | None = _read(module.encode, module, inputs, prompt, {**keywords, **hints})
+    if encoded is None:
+        return None
+    if len(encoded) != len(inputs) or not all(isinstance(item, Encoded) for item in encoded):
+        raise ChainError(
+            f"{module_label(name, module)}: encode returned {described(encoded)} for {len(inputs)} inputs.",
+            next_step="return an Encoded for each input, or None.",
+        )
+    return encoded
+
+
+def not_encoded(module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> list[Encoded]:
+    """Return inputs as they are, for a module that preprocesses them batch by batch; their lengths are rough sizes.
+
+    Raises:
+        InputError: The module's ``batch_key`` refuses an input; its index counts in ``inputs``.
+    """
+    return [
+        Encoded(item, input_size(item), _batch_key(module, item, index, keywords), is_counted=False)
+        for index, item in enumerate(inputs)
+    ]
+
+
+def collate_with(module: Any, items: Sequence[Encoded]) -> Features:
+    """Return the features that an input module makes of inputs that it encoded."""
+    cls = type(module)
+    with noting_origin(cls, called=f"{cls.__name__}.collate"), step("collate", cls.__name__):
+        features: Features = module.collate(items)
+    return features
+
+
+def forward_through(
+    modules: NamedModules,
+    features: Features,
+    keywords: Mapping[str, Any],
+    more_names: Mapping[str, Sequence[str]] | None = None,
+    read_after: frozenset[str] | None = None,
+) -> Features:
+    """Return ``features`` after every module.
+
+    Args:
+        modules: The modules in order.
+        features: The features that the first module reads.
+        keywords: Keyword arguments of ``predict``; each module gets those that its class asks for.
+        more_names: For a module's name, further keyword arguments that it gets.
+        read_after: Features that the caller reads; None if that may be any. A module may leave out what no one reads of
+            the others.
+
+    Raises:
+        ChainError: A module did not return the features.
+    """
+    for (name, module), hints in zip(modules.items(), _hints(modules, read_after), strict=True):
+        asked = forward_names(module, (more_names or {}).get(name, ()))
+        given = {key: value for key, value in keywords.items() if key in asked}
+        features = brought_to(features, device_of(module))
+        with noting_origin(type(module), called=module_label(name, module)):
+            features = watched(module, name)(features, **given, **hints)
+        if not isinstance(features, Mapping):
+            raise ChainError(
+                f"{module_label(name, module)} returned {type(features).__name__}.",
+                next_step="let its forward return the features.",
+            )
+    return features
+
+
+def _read(method: Any, module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Any:
+    """Call a method that reads inputs, in turns unless the module declares that threads may call it at once."""
+    named, any_name = named_keywords(method), takes_any(method)
+    taken = {name: value for name, value in keywords.items() if any_name or name in named}
+    # tokenize is older than prompts: its **kwargs do not mean that it reads one
+    if "prompt" in named or (any_name and method.__name__ != "tokenize"):
+        taken["prompt"] = prompt
+    else:
+        inputs = with_prompt(inputs, prompt)
+    cls = type(module)
+    if opens_by_itself(cls):
+        refuse_named_media(inputs, "sentence-transformers")
+    # most tokenizers keep the settings of the current call in themselves
+    shared = [] if is_thread_safe(module, method.__name__) else [module]
+    with (
+        taking_turns(shared),
+        noting_origin(cls, called=f"{cls.__name__}.{method.__name__}"),
+        step(method.__name__, cls.__name__),
+    ):
+        return method(inputs, **taken)
+
+
+def _hints(modules: NamedModules, read_after: frozenset[str] | None) -> list[dict[str, Any]]:
+    return kept_for_the_call(modules, lambda: hints_for(list(modules.values()), read_after), read_after)
+
+
+def _batch_key(module: Any, item: Any, index: int, keywords: Mapping[str, Any]) -> Hashable:
+    key_of = getattr(module, "batch_key", None)
+    if key_of is None:
+        return None
+    try:
+        with noting_origin(type(module), called=f"{type(module).__name__}.batch_key"):
+            key: Hashable = key_of(item, **keywords)
+    except InputError as error:
+        error.place(index)
+        raise
+    return key

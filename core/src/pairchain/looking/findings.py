@@ -1,0 +1,208 @@
+"""What inspection found out about a model, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pairchain.code.bundle import Code
+from pairchain.errors import (
+    ChainError,
+    PairchainError,
+    PickleRefusedError,
+    PluginError,
+    TrustRequiredError,
+    UnknownTypeError,
+)
+from pairchain.facts import UNKNOWN, Facts
+from pairchain.files.source import Source
+from pairchain.format.foreign_settings import ForeignSettings
+from pairchain.format.headers import NONE, Weights
+from pairchain.format.saved_model import ModelConfig
+from pairchain.trust.resolve import Provider
+
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill", ".npy")
+_CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".bat", ".ipynb")
+
+About = Literal["files", "code", "type", "trust", "settings", "pickle", "plugin", "requirement", "chain", "note"]
+_ABOUT: dict[type[PairchainError], About] = {
+    UnknownTypeError: "type",
+    PluginError: "plugin",
+    PickleRefusedError: "pickle",
+    TrustRequiredError: "trust",
+    ChainError: "chain",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A reason why a load fails, or something that may surprise you.
+
+    Attributes:
+        text: What is wrong and why.
+        next_step: What to do about it; may be empty.
+        about: What it concerns: ``files`` that are damaged or missing; ``code`` that cannot be fetched or cannot run; a
+            ``type`` that nothing provides; ``trust`` in code; ``settings`` that reach other libraries; a ``pickle``; a
+            ``plugin``; a ``requirement``; the ``chain``, whose modules do not fit; or a ``note``, which fails no load.
+    """
+
+    text: str
+    next_step: str = ""
+    about: About = "files"
+
+    @property
+    def fails(self) -> bool:
+        """Whether the load fails. You can allow ``trust``, ``settings`` and a ``pickle``."""
+        return self.about != "note"
+
+
+def problem_of(error: PairchainError, about: str | None = None) -> Problem:
+    """Return ``error`` as a problem; its class says what it is about, unless ``about`` does."""
+    where = f" ({error.where})" if error.where and error.where not in error.what else ""
+    kind: Any = about or next((kind for cls, kind in _ABOUT.items() if isinstance(error, cls)), "files")
+    return Problem(f"{error.what}{where}", error.next_step, kind)
+
+
+@dataclass(frozen=True)
+class ModuleReport:
+    """One module of a chain, or of a module inside it.
+
+    Attributes:
+        name: Its name in the chain; inside another module, its folder.
+        path: Its folder.
+        type: Its type string.
+        provider: Who provides the class: an installed plugin, code, the caller; None if none of them does.
+        through: The distribution whose class a plugin's hook gives for the type instead; empty if none does.
+        told_by: The distribution of that plugin.
+        kwargs: Keyword arguments of ``predict`` that reach it.
+        weights: The size and dtypes of its weights, if it has any in safetensors.
+        config: Its configuration, as its file holds it.
+        facts: What its files tell.
+        modules: The modules inside it.
+    """
+
+    name: str
+    path: str
+    type: str
+    provider: Provider | None
+    through: str = ""
+    told_by: str = ""
+    kwargs: tuple[str, ...] = ()
+    weights: Weights | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = UNKNOWN
+    modules: tuple[ModuleReport, ...] = ()
+
+    @property
+    def labels(self) -> int | None:
+        """How many scores it gives a pair; None if it gives none, or its files do not tell."""
+        return self.facts.labels
+
+    @property
+    def routes(self) -> dict[str, list[ModuleReport]]:
+        """The modules of each route through it; empty unless it is made of other modules."""
+        inside = {module.path: module for module in self.modules}
+        rows = {name: [inside[path] for path in row if path in inside] for name, row in self.facts.routes.items()}
+        return {name: row for name, row in rows.items() if row}
+
+    def folders(self, around: str = "") -> Iterator[str]:
+        """Yield its folder and those of the modules inside it, relative to the folder ``around``."""
+        folder = "/".join(filter(None, (around, self.path)))
+        yield folder
+        for module in self.modules:
+            yield from module.folders(folder)
+
+    def walk(self) -> Iterator[ModuleReport]:
+        """Yield this module and all modules inside it."""
+        yield self
+        for module in self.modules:
+            yield from module.walk()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the files of a model tell.
+
+    Attributes:
+        source: Where they are.
+        modules: The chain; empty for a bare checkpoint.
+        config: The settings, or None if the model has none.
+        activation: Path of the activation that the model names; empty for the default.
+        weights: The size and dtypes of the weights in the model's own folder, for a bare checkpoint.
+        facts: What the files tell of the chain.
+        proposed_by: The plugin that makes a chain of a bare checkpoint; empty if a chain is saved, or no plugin does.
+        code: Code that the model would run if you allowed it, by its purpose.
+        files: Every file, relative to the model's folder.
+        problems: Why a load fails, and what may surprise you.
+    """
+
+    source: Source
+    modules: tuple[ModuleReport, ...] = ()
+    config: ModelConfig | None = None
+    activation: str = ""
+    weights: Weights | None = None
+    facts: Facts = UNKNOWN
+    proposed_by: str = ""
+    code: Mapping[str, Code] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def labels(self) -> int | None:
+        """How many scores a pair gets; None if the files do not tell."""
+        return self.facts.labels
+
+    @property
+    def failures(self) -> list[Problem]:
+        """Why a load that allows nothing fails; see `Problem.about` for the problems that you can allow."""
+        return [problem for problem in self.problems if problem.fails]
+
+    @property
+    def total(self) -> Weights:
+        """The size and dtypes of all its weights together."""
+        parts = [self.weights, *(module.weights for module in self.walk())]
+        return sum(filter(None, parts), NONE)
+
+    @property
+    def elsewhere(self) -> dict[str, str]:
+        """Other folders or repositories that it takes files from, by their purpose; for code see `code`."""
+        found = dict(self.facts.elsewhere)
+        for module in self.walk():
+            found |= module.facts.elsewhere
+        return found
+
+    @property
+    def foreign_settings(self) -> list[ForeignSettings]:
+        """Settings that reach other libraries, programs or repositories; those of one module are one item."""
+        facts = [self.facts, *(module.facts for module in self.walk())]
+        return list(dict.fromkeys(found for fact in facts for found in fact.settings))
+
+    @property
+    def pickles(self) -> list[str]:
+        """Files that may be pickles, judging by their names."""
+        return [path for path in self.files if path.endswith(_PICKLES)]
+
+    @property
+    def other_code(self) -> list[str]:
+        """Files that are code, judging by their names, and that no load runs."""
+        own = [code for code in self.code.values() if code.source.name == self.source.name]
+        used = {code.source.path_of(file.path) for code in own for file in code.files}
+        prefix = f"{self.source.subfolder}/" if self.source.subfolder else ""
+        return [path for path in self.files if path.endswith(_CODE) and f"{prefix}{path}" not in used]
+
+    @property
+    def approvals(self) -> list[str]:
+        """What to pass as ``trust_remote_code`` to allow exactly the present code and settings."""
+        code = {code.approval for code in self.code.values()}
+        return sorted(code | {settings.approval for settings in self.foreign_settings})
+
+    @property
+    def module_folders(self) -> frozenset[str]:
+        """The folders of all its modules, relative to the model's."""
+        return frozenset(path for module in self.modules for path in module.folders())
+
+    def walk(self) -> Iterator[ModuleReport]:
+        """Yield every module, those inside others included."""
+        for module in self.modules:
+            yield from module.walk()

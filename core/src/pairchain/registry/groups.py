@@ -1,0 +1,94 @@
+"""The entry-point groups that plugins announce objects in, and the names in them that belong to this project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+MODULES_GROUP = "pairchain.modules"
+HOOKS_GROUP = "pairchain.hooks"
+COMMANDS_GROUP = "pairchain.commands"
+BACKENDS_GROUP = "pairchain.backends"
+GROUPS = (MODULES_GROUP, HOOKS_GROUP, COMMANDS_GROUP, BACKENDS_GROUP)
+
+CORE_DISTRIBUTION = "pairchain-core"
+_CLI = "pairchain-cli"
+
+# The short names of the standard modules belong to these distributions, and so do all the paths under which
+# sentence-transformers ever saved them.
+STANDARD_DISTRIBUTIONS = {
+    "Transformer": "pairchain-transformer",
+    "LogitScore": "pairchain-logit-score",
+    "Dense": "pairchain-dense",
+    "Pooling": "pairchain-pooling",
+    "Normalize": "pairchain-normalize",
+    "LayerNorm": "pairchain-layer-norm",
+    "Router": "pairchain-router",
+    # what a Router was called
+    "Asym": "pairchain-router",
+}
+
+_COMMANDS = {
+    **dict.fromkeys(("score", "rank", "trace", "inspect", "lock", "verify", "plugins", "new", "compare"), _CLI),
+    "view": "pairchain-view",
+}
+
+_BACKENDS = dict.fromkeys(("transformers", "torch"), "pairchain-transformer")
+
+# The distributions that this project publishes. Of any other, only the files of a model say that it is one of ours.
+OWN_DISTRIBUTIONS = frozenset(
+    {
+        *STANDARD_DISTRIBUTIONS.values(),
+        *_COMMANDS.values(),
+        CORE_DISTRIBUTION,
+        *("pairchain", "pairchain-sentence-transformers", "pairchain-trace"),
+    }
+)
+
+
+def standard_distribution(type_name: str) -> str | None:
+    """Return the distribution that owns ``type_name`` if it names a standard module, else None."""
+    package = type_name.partition(".")[0].replace("_", "-")
+    if package in STANDARD_DISTRIBUTIONS.values():
+        return package
+    short = type_name.rpartition(".")[2] if type_name.startswith("sentence_transformers.") else type_name
+    return STANDARD_DISTRIBUTIONS.get(short)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of entry points that name objects of one kind.
+
+    Attributes:
+        name: The name of the group, such as ``pairchain.modules``.
+        noun: The word for a name in it: "type", "command" or "backend".
+        owner: Takes a name, and returns the distribution that it is reserved for, or None.
+        fault: Takes an object, and returns why it does not belong into the group, as "is not a class, but 3"; or an
+            empty string.
+    """
+
+    name: str
+    noun: str
+    owner: Callable[[str], str | None]
+    fault: Callable[[Any], str]
+
+
+def _class_fault(value: Any) -> str:
+    return "" if isinstance(value, type) else f"is not a class, but {value!r}"
+
+
+def _callable_fault(value: Any) -> str:
+    return "" if callable(value) else f"cannot be called; it is {value!r}"
+
+
+def _backend_fault(value: Any) -> str:
+    absent = [method for method in ("supports", "load") if not callable(getattr(value, method, None))]
+    if absent:
+        return f"has no {' and no '.join(absent)}, which `pairchain.backends.Backend` describes; it is {value!r}"
+    return _class_fault(value)
+
+
+MODULES = Group(MODULES_GROUP, "type", standard_distribution, _class_fault)
+COMMANDS = Group(COMMANDS_GROUP, "command", _COMMANDS.get, _callable_fault)
+BACKENDS = Group(BACKENDS_GROUP, "backend", _BACKENDS.get, _backend_fault)

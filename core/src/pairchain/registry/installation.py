@@ -1,0 +1,168 @@
+"""What one installation of Python announces to pairchain, which of it may be used, and loading one object of it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import importlib_metadata
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from pairchain.errors import PluginImportError, PluginVersionError, nearest, warn
+from pairchain.registry.conflicts import conflict_advice, conflicts
+from pairchain.registry.discovery import Found, Installed, installed
+from pairchain.registry.groups import CORE_DISTRIBUTION, GROUPS
+from pairchain.version import __version__
+
+ALLOW_VARIABLE = "PAIRCHAIN_PLUGINS"
+DISABLE_VARIABLE = "PAIRCHAIN_DISABLE_PLUGINS"
+
+
+class Installation:
+    """Reads the metadata of installed distributions once, for the registries of all groups.
+
+    Args:
+        distributions: Called without arguments, returns the distributions on the path, in its order; None for those of
+            this process.
+        environ: Read for ``PAIRCHAIN_PLUGINS`` and ``PAIRCHAIN_DISABLE_PLUGINS``: distribution names, separated by
+            commas.
+        core_version: Version that a plugin's ``Requires-Dist: pairchain-core`` is checked against.
+    """
+
+    def __init__(
+        self,
+        *,
+        distributions: Callable[[], Iterable[Any]] | None = None,
+        environ: Mapping[str, str] = os.environ,
+        core_version: str = __version__,
+    ) -> None:
+        self._distributions = distributions or importlib_metadata.distributions
+        self.environ = environ
+        self._core_version = core_version
+        self._found: dict[str, tuple[Found, ...]] | None = None
+        self._installed: tuple[Installed, ...] = ()
+        self._loaded: dict[Found, Any] = {}
+        self._warned: set[str] = set()
+
+    def find(self, group: str) -> tuple[Found, ...]:
+        """Return every entry point of ``group``, sorted by name; also those that the environment disables.
+
+        Reads metadata once a process and imports nothing; `refresh` makes the next call read again.
+        """
+        return self._read()[group]
+
+    def distributions(self) -> tuple[Installed, ...]:
+        """Return every distribution that announces something to pairchain, sorted; also those that others hide."""
+        self._read()
+        return self._installed
+
+    def refresh(self) -> None:
+        """Forget what was found, so that plugins installed or removed since are seen."""
+        importlib.invalidate_caches()
+        self._found = None
+        self._loaded.clear()
+        self._warned.clear()
+
+    def load(self, found: Found) -> Any:
+        """Return the object that ``found`` points to, importing it after checking its version.
+
+        Raises:
+            PluginVersionError: Its distribution needs another version of the core.
+            PluginImportError: Importing it failed.
+        """
+        if found not in self._loaded:
+            self.check_core_version(found)
+            try:
+                self._loaded[found] = found.entry_point.load()
+            except (Exception, SystemExit) as error:
+                raise _import_error(found, error) from error
+        return self._loaded[found]
+
+    def has_loaded(self, found: Found, value: Any) -> bool:
+        """Return whether loading ``found`` returned ``value``."""
+        return self._loaded.get(found) is value
+
+    def disabled_by(self, distribution: str) -> str | None:
+        """Return the environment variable that keeps the plugins of ``distribution`` from being used, or None."""
+        name = canonicalize_name(distribution)
+        if (allowed := self._listed(ALLOW_VARIABLE)) is not None and name not in allowed:
+            return ALLOW_VARIABLE
+        disabled = self._listed(DISABLE_VARIABLE)
+        return DISABLE_VARIABLE if disabled is not None and name in disabled else None
+
+    def check_core_version(self, found: Found) -> None:
+        """Check that the distribution of ``found`` is for the installed core.
+
+        Raises:
+            PluginVersionError: It needs another version.
+        """
+        for line in found.requires:
+            try:
+                requirement = Requirement(line)
+            except InvalidRequirement:
+                continue
+            if canonicalize_name(requirement.name) != CORE_DISTRIBUTION:
+                continue
+            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                continue
+            if not requirement.specifier.contains(self._core_version, prereleases=True):
+                raise PluginVersionError(
+                    f"the plugin {found.name!r} needs {requirement}, but {CORE_DISTRIBUTION} is {self._core_version}.",
+                    **found.described,
+                    next_step=f"pip install --upgrade {found.distribution} {CORE_DISTRIBUTION}",
+                )
+
+    def warn_once(self, message: str) -> None:
+        """Warn of ``message``, unless it was warned of since the last `refresh`."""
+        if message not in self._warned:
+            self._warned.add(message)
+            warn(message)
+
+    def _read(self) -> dict[str, tuple[Found, ...]]:
+        if self._found is None:
+            plugins = [one for one in installed(self._distributions()) if one.is_plugin]
+            self._installed = tuple(sorted(plugins, key=lambda one: (one.name, one.hidden_by, one.place)))
+            announced = sorted(
+                (found for one in self._installed if not one.hidden_by for found in one.found),
+                key=lambda found: (found.name, found.value),
+            )
+            self._found = {group: tuple(found for found in announced if found.group == group) for group in GROUPS}
+            for one in self._installed:
+                if one.fault and not one.hidden_by:
+                    self.warn_once(f"what {one.name} announces cannot be read, so it is left out: {one.fault}")
+            for fault in self.unknown_settings():
+                self.warn_once(fault)
+        return self._found
+
+    def _listed(self, variable: str) -> frozenset[str] | None:
+        text = self.environ.get(variable)
+        if text is None or (not text.strip() and variable == DISABLE_VARIABLE):
+            return None
+        return frozenset(canonicalize_name(name) for name in text.replace(",", " ").split())
+
+    def unknown_settings(self) -> list[str]:
+        """Return a sentence for each name in the environment's settings that is not an installed plugin."""
+        self._read()
+        named = {variable: self._listed(variable) or frozenset() for variable in (ALLOW_VARIABLE, DISABLE_VARIABLE)}
+        known = {one.name for one in self._installed}
+        return [
+            f"{variable} names {name!r}, which is not an installed plugin{nearest(name, known)}."
+            for variable, names in named.items()
+            for name in sorted(names - known)
+        ]
+
+
+def _import_error(found: Found, error: BaseException) -> PluginImportError:
+    """Return the error for a plugin that failed to import; libraries that do not fit are the likely cause."""
+    why = f"the plugin {found.name!r} failed to import: {type(error).__name__}: {error}"
+    known = conflicts(found.distribution, found.installed.metadata)
+    return PluginImportError(
+        f"{why}\n{'; '.join(map(str, known))}." if known else why,
+        **found.described,
+        next_step=conflict_advice(known)
+        if known
+        else f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}.",
+    )

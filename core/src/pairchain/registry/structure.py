@@ -1,0 +1,20 @@
+"""The structure of a module class: the methods it needs, and its import path."""
+
+from __future__ import annotations
+
+
+def missing_methods(candidate: type) -> list[str]:
+    """Return what ``candidate`` lacks to be a module: the names of methods, or its base class."""
+    from torch import nn  # a class of which this is asked has imported torch; the registry alone needs none
+
+    if not issubclass(candidate, nn.Module):
+        return ["torch.nn.Module as a base class"]
+    absent = [name for name in ("save", "load") if not callable(getattr(candidate, name, None))]
+    if candidate.forward is nn.Module.forward:
+        absent.insert(0, "forward")
+    return absent
+
+
+def import_path(cls: type) -> str:
+    """Return where ``cls`` is defined, as ``module.Class``."""
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,24 @@
+"""What a plugin's command may use of this package; everything else in it is private.
+
+A command needs none of this: an entry point in the group ``pairchain.commands`` names a function with typer's
+annotations, or a `typer.Typer`. These names give it the options of pairchain's own commands.
+"""
+
+from pairchain_cli.options.expansion import expand_options
+from pairchain_cli.options.loading import ModelLocation, ModelOptions
+from pairchain_cli.options.scoring import MediaOptions, ScoringOptions
+from pairchain_cli.scoring.model import load_model, media_keywords, open_scorer
+from pairchain_cli.terminal.lines import note, write
+
+__all__ = [
+    "MediaOptions",
+    "ModelLocation",
+    "ModelOptions",
+    "ScoringOptions",
+    "expand_options",
+    "load_model",
+    "media_keywords",
+    "note",
+    "open_scorer",
+    "write",
+]

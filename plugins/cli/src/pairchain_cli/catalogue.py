@@ -1,0 +1,143 @@
+"""The subcommands of `pairchain`: its own, and those that plugins announce in the group ``pairchain.commands``.
+
+Listing them imports no plugin. A plugin is imported when its command runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from pairchain.authoring import on_one_line
+from pairchain.errors import PluginConflictError, PluginError
+
+if TYPE_CHECKING:
+    from pairchain import Found
+
+_COMPLETION = ("install_completion", "show_completion")
+
+
+class PlainGroup(TyperGroup):
+    """A group whose help has no boxes: drawing them takes longer to import than everything else."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "rich_markup_mode": None})
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+        """Write the first line of each command's help, never cut off."""
+        self.write_commands(
+            "Commands", [(name, self.commands[name].get_short_help_str(200)) for name in self.commands], formatter
+        )
+
+    def write_commands(self, title: str, rows: list[tuple[str, str]], formatter: Any) -> None:
+        """Write commands and their help under a title; nothing if there are none."""
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+class Catalogue(PlainGroup):
+    """The group of all subcommands."""
+
+    _announced: dict[str, TyperCommand] | None = None
+
+    @property
+    def announced(self) -> dict[str, TyperCommand]:
+        """The commands of plugins by name, without those whose name is one of pairchain's own."""
+        if self._announced is None:
+            from pairchain.registry import commands
+
+            names = [name for name in commands.names() if name not in self.commands]
+            self._announced = {name: _Announced(name) for name in names}
+        return self._announced
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Return the names of all commands, pairchain's own first."""
+        return [*self.commands, *self.announced]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        """Return the command of that name, or None."""
+        # most runs need no plugin's command, and no metadata
+        return self.commands.get(cmd_name) or self.announced.get(cmd_name)
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+        """Write pairchain's own commands, and below them those of plugins."""
+        super().format_commands(ctx, formatter)
+        rows = [(on_one_line(name), command.help or "") for name, command in self.announced.items()]
+        self.write_commands("Commands of plugins", rows, formatter)
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:
+        """Return the command that ``args`` start with.
+
+        Raises:
+            UnknownNameError: Its plugin is not installed or not allowed.
+        """
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            from pairchain.registry import commands
+
+            if commands.group.owner(name) or any(found.name == name for found in commands.find()):
+                raise commands.unknown(name)
+            # the base class names the nearest of these
+            self.commands.update(self.announced)
+        return super().resolve_command(ctx, args)
+
+
+class _Announced(TyperCommand):
+    """A plugin's command, imported when it runs; its help is the summary of the plugin's distribution."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, help=_summary(name))
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        from pairchain.registry import commands
+
+        assert self.name is not None
+        found = None if commands.registered(self.name) else commands.lookup(self.name)
+        return load_command(found, self.name).make_context(info_name, args, parent=parent, **extra)
+
+
+def load_command(found: Found | None, name: str = "") -> Any:
+    """Return the command that a plugin announces, or that is registered by hand under ``name``.
+
+    Raises:
+        PluginError: The plugin cannot be imported, or its object is not a command.
+    """
+    from pairchain.registry import commands
+
+    value = commands.registered(name) if found is None else commands.load_found(found)
+    try:
+        return _command_of(found.name if found else name, value)
+    except Exception as error:  # of typer, about annotations that it does not understand
+        raise PluginError(
+            f"typer cannot make a command of {found.value if found else name!r}: {error}",
+            **(found.described if found else {}),
+            next_step="annotate its parameters as typer expects, or announce a typer.Typer.",
+        ) from error
+
+
+def _command_of(name: str, value: Any) -> Any:
+    app = value
+    if not isinstance(value, typer.Typer):
+        app = typer.Typer(add_completion=False)
+        app.command(name)(value)
+    command = get_command(app)
+    command.name = name
+    command.params = [parameter for parameter in command.params if parameter.name not in _COMPLETION]
+    return command
+
+
+def _summary(name: str) -> str:
+    from pairchain.registry import commands
+
+    try:
+        found = commands.lookup(name)
+    except PluginConflictError as error:
+        return on_one_line(error.what)
+    if found is None:
+        return ""
+    summary = found.installed.metadata.get("Summary") or "No summary."
+    return on_one_line(f"{summary} ({found.distribution})")

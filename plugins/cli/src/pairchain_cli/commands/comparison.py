@@ -1,0 +1,83 @@
+"""`pairchain compare`: the same pairs, scored by pairchain and by sentence-transformers."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from pairchain_cli.options.expansion import expand_options
+from pairchain_cli.options.loading import ModelOptions
+from pairchain_cli.rows.reading import open_rows
+from pairchain_cli.rows.rows import Layout
+from pairchain_cli.scoring.model import load_model, loading_keywords
+from pairchain_cli.terminal import lines
+
+FAILED = 1
+# The options that sentence-transformers understands as pairchain does.
+_KNOWN_TO_BOTH = {"device", "revision", "subfolder", "local_files_only", "trust_remote_code"}
+# Short and long, related and unrelated, another script, a single letter.
+_BUILT_IN_PAIRS = [
+    ("How many people live in Berlin?", "Berlin had a population of 3,520,031 registered inhabitants in 2016."),
+    ("How many people live in Berlin?", "Berlin is well known for its museums."),
+    ("How many people live in Berlin?", "A monkey is playing drums."),
+    ("what is the capital of france", "Paris is the capital and the largest city of France. " * 8),
+    ("what is the capital of france", "The Louvre is the most visited museum in the world."),
+    ("東京の人口は?", "東京都の人口は約1400万人です。"),
+    ("x", "y"),
+]
+
+
+@expand_options
+def compare(
+    options: ModelOptions,
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="Pairs in .jsonl, .csv, .parquet or .txt; - for stdin. Omit it to use a few built-in pairs.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=0,
+            help="Exit with status 1 if two scores differ by more than this.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most pairs to read from FILE.")] = 1000,
+    query_column: Annotated[str, typer.Option(metavar="NAME", help="Column of the queries.")] = "query",
+    document_column: Annotated[str, typer.Option(metavar="NAME", help="Column of the documents.")] = "document",
+    batch_size: Annotated[int, typer.Option(metavar="PAIRS", min=1, help="Most pairs per batch.")] = 32,
+) -> None:
+    """Score pairs with sentence-transformers too, and compare.
+
+    Needs that library. Shows both scores and both ranks of each pair, the largest difference, and the versions and
+    dtypes of both sides.
+    """
+    pairs = _BUILT_IN_PAIRS if file is None else _read_pairs(file, query_column, document_column, limit)
+    found = _compare(options, pairs, batch_size)
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else str(found))
+    if tolerance is not None and not found.largest <= tolerance:
+        lines.note(f"two scores differ by {found.largest:.2e}, which is more than {tolerance:g}")
+        raise typer.Exit(FAILED)
+
+
+def _compare(options: ModelOptions, pairs: list[Any], batch_size: int) -> Any:
+    keywords = {name: value for name, value in loading_keywords(options).items() if value}
+    import pairchain
+
+    if keywords.keys() <= _KNOWN_TO_BOTH and keywords.get("trust_remote_code", True) is True:
+        return pairchain.compare(options.model, pairs, batch_size=batch_size, **keywords)
+    # sentence-transformers does not know the other options, so it gets a copy that pairchain saved
+    return pairchain.compare(load_model(options), pairs, batch_size=batch_size)
+
+
+def _read_pairs(file: str, query_column: str, document_column: str, limit: int) -> list[Any]:
+    with open_rows(file, Layout((query_column, document_column))) as rows:
+        return [(row.values[query_column], row.values[document_column]) for row in islice(rows.rows, limit)]

@@ -1,0 +1,139 @@
+"""The options that choose a model and say what loading it may do. Importing them does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# Approves whatever code a model brings.
+ANY_CODE = "any"
+
+
+class TokenizerChoice(StrEnum):
+    """The tokenizer to use if the installed transformers library would change the saved one."""
+
+    AS_PUBLISHED = "as-published"
+    LIBRARY = "library"
+
+
+def panel(title: str) -> Any:
+    """Return a `typer.Option` whose options the help lists under ``title``."""
+
+    def option(*names: str, help: str, **more: Any) -> Any:
+        return typer.Option(*names, help=help, rich_help_panel=title, **{"show_default": False, **more})
+
+    return option
+
+
+_location = panel("Model location")
+_loading = panel("Model loading")
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A folder, or a Hub repository as owner/name.", show_default=False)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLocation:
+    """A model, and where its files come from; each field is an option, as for `pairchain.CrossEncoder`."""
+
+    model: Model
+    revision: Annotated[str | None, _location("--revision", metavar="REF", help="Branch, tag or commit.")] = None
+    subfolder: Annotated[
+        str, _location("--subfolder", metavar="PATH", help="Folder of the model inside the repository.")
+    ] = ""
+    cache_folder: Annotated[
+        Path | None, _location("--cache-folder", metavar="FOLDER", help="Folder for downloads.")
+    ] = None
+    local_files_only: Annotated[
+        bool, _location("--local-files-only", help="Use only files that are already downloaded.")
+    ] = False
+    code_revision: Annotated[
+        list[str] | None,
+        _location(
+            "--code-revision",
+            metavar="[OWNER/NAME=]REF",
+            help="Revision of the other repositories that the model's code is in. Repeat it for each.",
+        ),
+    ] = None
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The keyword arguments that say where the files are, for `pairchain.inspect` and its like.
+
+        Raises:
+            typer.BadParameter: ``--code-revision`` names one revision for all repositories, and others for some.
+        """
+        return {
+            "revision": self.revision,
+            "subfolder": self.subfolder,
+            "cache_folder": self.cache_folder,
+            "local_files_only": self.local_files_only,
+            "code_revision": self.code_revisions,
+        }
+
+    @property
+    def code_revisions(self) -> str | Mapping[str, str] | None:
+        """What ``--code-revision`` says, as `pairchain.CrossEncoder` takes it; see `place`."""
+        given = self.code_revision or ()
+        named = dict(text.partition("=")[::2] for text in given if "=" in text)
+        for_all = [text for text in given if "=" not in text]
+        if len(for_all) > 1 or (for_all and named):
+            raise typer.BadParameter(
+                "give one revision for all, or OWNER/NAME=REVISION for each.", param_hint="--code-revision"
+            )
+        return for_all[0] if for_all else named or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(ModelLocation):
+    """A model and how it is loaded; each field is an option, as for `pairchain.CrossEncoder`."""
+
+    device: Annotated[
+        list[str] | None,
+        _loading("--device", metavar="DEVICE", help="Such as cuda:1. score and rank use several at once: repeat it."),
+    ] = None
+    dtype: Annotated[
+        str | None, _loading("--dtype", metavar="DTYPE", help="Type of the weights, such as bfloat16.")
+    ] = None
+    trust_remote_code: Annotated[
+        list[str] | None,
+        _loading(
+            "--trust-remote-code",
+            metavar="APPROVAL",
+            help="Code of the model that may run: owner/name@commit or sha256:…, as the refusal prints it. Repeat it "
+            f"for each; '{ANY_CODE}' allows all.",
+        ),
+    ] = None
+    lock: Annotated[
+        Path | None,
+        _loading("--lock", metavar="FILE", help="Lock file that the model's files must match.", dir_okay=False),
+    ] = None
+    allow_pickle: Annotated[
+        bool, _loading("--allow-pickle", help="Read weights from a pickle, with torch's restricted loader.")
+    ] = False
+    tokenizer: Annotated[
+        TokenizerChoice | None,
+        _loading(
+            "--tokenizer",
+            help="Tokenizer to use if the installed transformers library would change the saved one: as its author "
+            "published it (the default, with a warning), or as the library makes it.",
+        ),
+    ] = None
+    allow_random_head: Annotated[
+        bool, _loading("--allow-random-head", help="Score even if some weights are missing and therefore random.")
+    ] = False
+    max_length: Annotated[
+        int | None, _loading("--max-length", metavar="TOKENS", min=1, help="Longest input; the rest is cut off.")
+    ] = None
+
+    @property
+    def allowed(self) -> bool | Sequence[str]:
+        """The code that may run, as the ``trust_remote_code`` of `pairchain.CrossEncoder`."""
+        given = self.trust_remote_code or []
+        return True if ANY_CODE in given else given

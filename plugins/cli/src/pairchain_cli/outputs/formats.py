@@ -1,0 +1,220 @@
+"""The formats of an output, and rows with their scores as jsonl or csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from pairchain.errors import PairchainError
+from pairchain_cli.rows.rows import STREAM, Row, Score
+
+
+class OutputFormat(StrEnum):
+    """The format of an output."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def choose_format(output: str, wanted: OutputFormat | None) -> OutputFormat:
+    """Return the format of an output: ``wanted``, or its file's ending, or a table on a terminal and jsonl in a pipe.
+
+    Raises:
+        PairchainError: The name has no known ending, or the format does not fit the output.
+    """
+    is_stdout = output == STREAM
+    is_terminal = is_stdout and sys.stdout.isatty()
+    if wanted is None and is_stdout:
+        return OutputFormat.TABLE if is_terminal else OutputFormat.JSONL
+    ending = Path(output).suffix.lower().removeprefix(".")
+    found = wanted or {"ndjson": OutputFormat.JSONL}.get(ending) or OutputFormat._value2member_map_.get(ending)
+    if not isinstance(found, OutputFormat):
+        raise PairchainError(
+            f"cannot tell the format of {output!r} from its name.",
+            next_step="end it in .jsonl, .csv or .parquet, or add --format.",
+        )
+    if found == OutputFormat.TABLE and not is_stdout:
+        raise PairchainError("a table is for a terminal, not for a file.", next_step="write jsonl, csv or parquet.")
+    if found == OutputFormat.PARQUET and is_terminal:
+        raise PairchainError("parquet cannot be read on a terminal.", next_step="add --output FILE.")
+    return found
+
+
+class Encoder(Protocol):
+    """Turns rows and scores into bytes of a text file.
+
+    Attributes:
+        header: The columns in the file's first line; None if it has none, or they are not known yet.
+    """
+
+    header: list[str] | None
+
+    def encode(self, rows: Sequence[Row], scores: Sequence[Score]) -> bytes:
+        """Return the lines for some rows.
+
+        Raises:
+            PairchainError: A row does not fit.
+        """
+        ...
+
+    def encode_empty(self, columns: Sequence[str]) -> bytes:
+        """Return the contents of a file without rows, for an input with these columns."""
+        ...
+
+    def counter(self) -> RecordCounter:
+        """Return a counter of the rows in an encoded file."""
+        ...
+
+    def has_header(self, data: bytes) -> bool:
+        """Return whether ``data``, the start of a file, agrees with `header`."""
+        ...
+
+
+class RecordCounter:
+    """Counts the rows of a file as its bytes come in.
+
+    Args:
+        header: The number of records before the first row.
+        quote: The quote around fields that may contain line ends; empty if there is none.
+    """
+
+    def __init__(self, *, header: int = 0, quote: bytes = b"") -> None:
+        self.records = -header
+        self._quote = quote
+        self._is_quoted = False
+
+    def count(self, data: bytes) -> None:
+        """Count the records in the next bytes."""
+        for place, part in enumerate(data.split(self._quote) if self._quote else [data]):
+            # one quote stands between two parts
+            self._is_quoted ^= place > 0
+            if not self._is_quoted:
+                self.records += part.count(b"\n")
+
+
+class JsonLines:
+    """One JSON object per line: the row and its score.
+
+    Args:
+        score_column: The key of the score.
+    """
+
+    header: list[str] | None = None
+
+    def __init__(self, score_column: str) -> None:
+        self._score_column = score_column
+
+    def encode(self, rows: Sequence[Row], scores: Sequence[Score]) -> bytes:
+        return b"".join(map(self._line, rows, scores))
+
+    def encode_empty(self, columns: Sequence[str]) -> bytes:
+        return b""
+
+    def counter(self) -> RecordCounter:
+        return RecordCounter()
+
+    def has_header(self, data: bytes) -> bool:
+        return self.header is None
+
+    def _line(self, row: Row, score: Score) -> bytes:
+        values = {column: _value(row, column) for column in row.values}
+        return json.dumps({**values, self._score_column: score}, ensure_ascii=False, default=_as_text).encode() + b"\n"
+
+
+class Csv:
+    """Comma-separated fields under a header: the row, and a column for each score.
+
+    Args:
+        score_column: The name of the score's column; several are ``score_0``, ``score_1`` and so on.
+    """
+
+    def __init__(self, score_column: str) -> None:
+        self.header: list[str] | None = None
+        self._score_column = score_column
+
+    def encode(self, rows: Sequence[Row], scores: Sequence[Score]) -> bytes:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        names = _score_names(self._score_column, scores[0])
+        if self.header is None:
+            self.header = [*dict.fromkeys(column for row in rows for column in row.values), *names]
+            writer.writerow(self.header)
+        columns = self.header[: -len(names)]
+        known = set(columns)
+        for row, score in zip(rows, scores, strict=True):
+            for column in row.values.keys() - known:
+                raise row.refused(
+                    "earlier rows have no such column, and the csv header is already written.",
+                    column=column,
+                    next_step="write jsonl, which needs no header.",
+                )
+            fields = [_field(_value(row, column)) for column in columns]
+            writer.writerow([*fields, *(score if isinstance(score, list) else [score])])
+        return text.getvalue().encode()
+
+    def encode_empty(self, columns: Sequence[str]) -> bytes:
+        return _header_line([*columns, self._score_column])
+
+    def counter(self) -> RecordCounter:
+        return RecordCounter(header=1, quote=b'"')
+
+    def has_header(self, data: bytes) -> bool:
+        return self.header is not None and (line := _header_line(self.header))[: len(data)] == data[: len(line)]
+
+
+def encoder_for(output_format: OutputFormat, score_column: str) -> Encoder:
+    """Return the encoder for jsonl or csv."""
+    return Csv(score_column) if output_format == OutputFormat.CSV else JsonLines(score_column)
+
+
+def refuse_taken(rows: Sequence[Row], score_column: str, score: Score) -> None:
+    """Refuse rows that already have a column of the score's name.
+
+    Raises:
+        PairchainError: One has.
+    """
+    names = {score_column, *_score_names(score_column, score)}
+    for row in rows:
+        if taken := names & row.values.keys():
+            raise row.refused(
+                "the input already has this column.", column=min(taken), next_step="add --score-column NAME."
+            )
+
+
+def _header_line(names: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(names)
+    return text.getvalue().encode()
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=_as_text)
+    return value if isinstance(value, str | int | float | None) else _as_text(value)
+
+
+def _value(row: Row, column: str) -> Any:
+    """Return a row's value, refusing bytes: parquet holds them, text formats do not."""
+    value = row.values.get(column)
+    if isinstance(value, bytes):
+        raise row.refused("contains bytes, which only parquet can hold.", column=column, next_step="write parquet.")
+    return value
+
+
+def _as_text(value: Any) -> str:
+    # dates and times
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
+
+
+def _score_names(score_column: str, score: Score) -> list[str]:
+    if not isinstance(score, list):
+        return [score_column]
+    return [f"{score_column}_{place}" for place in range(len(score))]

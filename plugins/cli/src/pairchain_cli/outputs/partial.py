@@ -1,0 +1,304 @@
+"""Outputs that are not complete yet: a text file that grows, or a folder of small parquet files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from pairchain.errors import PairchainError
+from pairchain_cli.outputs.formats import Encoder
+from pairchain_cli.outputs.own_files import open_own, require_own
+from pairchain_cli.outputs.parquet_parts import ParquetParts
+from pairchain_cli.rows.rows import Row, Score
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such module
+    fcntl = None  # type: ignore[assignment]
+
+_CHUNK = 2**20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# The files in the folder of a partial parquet output.
+_PART_FILES = re.compile(r"[0-9]{6,}\.parquet|writing|joined")
+
+
+class Busy(Exception):
+    """Another process is writing this output."""
+
+
+class PartialOutput(Protocol):
+    """An output that is not complete yet.
+
+    A *state* is what `add` returns: JSON that tells, with the number of rows, how far the output is.
+
+    Attributes:
+        path: Its file or folder.
+    """
+
+    path: Path
+
+    def lock(self) -> None:
+        """Keep other processes out until `release`, or until this process ends.
+
+        Raises:
+            Busy: Another process has the lock.
+            PairchainError: The path holds something that this command did not write.
+        """
+        ...
+
+    def fault(self, state: Mapping[str, Any], rows: int) -> str:
+        """Return why ``state`` cannot belong to so many rows, or an empty string."""
+        ...
+
+    def matches(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
+        """Return whether the file at ``path`` is this output, completed in this state."""
+        ...
+
+    def begin(self) -> None:
+        """Prepare for the first row."""
+        ...
+
+    def resume(self, state: Mapping[str, Any], rows: int) -> None:
+        """Drop everything written after ``state``, and prepare for the next row.
+
+        Raises:
+            PairchainError: Another program changed the output.
+        """
+        ...
+
+    def add(self, rows: Sequence[Row], scores: Sequence[Score]) -> dict[str, Any]:
+        """Write some rows to disk, and return the new state."""
+        ...
+
+    def complete(self, columns: Sequence[str]) -> None:
+        """Write what a complete file needs; ``columns`` are those of the input, for an output without rows."""
+        ...
+
+    def rename(self, path: Path) -> None:
+        """Give the complete output its name, in one step."""
+        ...
+
+    @property
+    def is_renamed(self) -> bool:
+        """Whether a complete output already has its name."""
+        ...
+
+    def release(self) -> None:
+        """Let other processes write it."""
+        ...
+
+    def remove(self) -> None:
+        """Delete it."""
+        ...
+
+
+def partial_path(path: Path) -> Path:
+    """Return where the output of that name is kept until it is complete."""
+    return path.with_name(f"{path.name}.part")
+
+
+class PartialText:
+    """A growing text file; see `PartialOutput`.
+
+    Args:
+        path: The complete file's path.
+        encoder: Turns rows into lines.
+    """
+
+    def __init__(self, path: Path, encoder: Encoder) -> None:
+        self.path = partial_path(path)
+        self._encoder = encoder
+        self._opened: BinaryIO | None = None
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def lock(self) -> None:
+        # opened without truncating: another process may be writing it
+        self._opened = os.fdopen(open_own(self.path), "r+b")
+        _lock(self._file.fileno(), self.path)
+
+    def fault(self, state: Mapping[str, Any], rows: int) -> str:
+        header = state.get("head")
+        if type(state.get("bytes")) is not int or state["bytes"] < 1:
+            return "it has no number of bytes"
+        if not isinstance(state.get("digest"), str) or not _SHA256.fullmatch(state["digest"]):
+            return "it has no hash of the bytes"
+        if header is not None and not (isinstance(header, list) and all(isinstance(name, str) for name in header)):
+            return "its head is not a list of names"
+        return ""
+
+    def matches(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
+        with path.open("rb") as file:
+            return path.stat().st_size == state["bytes"] and _read(file, state["bytes"]) == state["digest"]
+
+    def begin(self) -> None:
+        self._file.truncate(0)
+
+    def resume(self, state: Mapping[str, Any], rows: int) -> None:
+        file = self._file
+        file.seek(0)
+        counter = self._encoder.counter()
+        digest = hashlib.sha256()
+        found = _read(file, state["bytes"], digest, counter.count)
+        self._encoder.header = state.get("head")
+        file.seek(0)
+        has_header = self._encoder.has_header(file.read(_CHUNK))
+        if found != state["digest"] or counter.records != rows or not has_header:
+            raise _changed(self.path)
+        self._digest = digest
+        self._size = state["bytes"]
+        file.truncate(self._size)
+        file.seek(self._size)
+
+    def add(self, rows: Sequence[Row], scores: Sequence[Score]) -> dict[str, Any]:
+        self._append(self._encoder.encode(rows, scores))
+        return {"bytes": self._size, "digest": self._digest.hexdigest(), "head": self._encoder.header}
+
+    def complete(self, columns: Sequence[str]) -> None:
+        if self._size == 0:
+            self._append(self._encoder.encode_empty(columns))
+
+    def rename(self, path: Path) -> None:
+        self.path.replace(path)
+
+    @property
+    def is_renamed(self) -> bool:
+        return not self.path.exists()
+
+    def release(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def _file(self) -> BinaryIO:
+        assert self._opened is not None
+        return self._opened
+
+    def _append(self, data: bytes) -> None:
+        file = self._file
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        self._digest.update(data)
+        self._size += len(data)
+
+
+class PartialParquet:
+    """A folder with a small parquet file for each window of rows, as parquet files cannot grow; see `PartialOutput`.
+
+    Args:
+        path: The complete file's path.
+        score_column: The name of the score's column.
+        schema: The Arrow schema of the input, if it has one.
+    """
+
+    def __init__(self, path: Path, score_column: str, schema: Any = None) -> None:
+        self.path = partial_path(path)
+        self._joined = self.path / "joined"
+        self._score_column = score_column
+        self._parts = ParquetParts(self.path, schema)
+        self._sizes: list[int] = []
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        if not require_own(self.path, stat.S_ISDIR):
+            self.path.mkdir(exist_ok=True)
+        if fcntl is not None:
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+            _lock(self._lock, self.path)
+        for entry in self.path.iterdir():
+            require_own(entry, stat.S_ISREG)
+            if not _PART_FILES.fullmatch(entry.name):
+                raise PairchainError(
+                    f"cannot use {self.path}: it contains {entry.name!r}, which this command did not write.",
+                    next_step=f"move {self.path} away, or choose another name for the output.",
+                )
+
+    def fault(self, state: Mapping[str, Any], rows: int) -> str:
+        sizes = state.get("parts")
+        if not isinstance(sizes, list) or any(type(size) is not int or size < 1 for size in sizes):
+            return "it has no number of rows for each part"
+        return "" if sum(sizes) == rows else "its parts add up to another number of rows"
+
+    def matches(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
+        return self._parts.count_rows(path) == rows
+
+    def begin(self) -> None:
+        self._remove_files()
+
+    def resume(self, state: Mapping[str, Any], rows: int) -> None:
+        self._sizes = list(state["parts"])
+        for number, size in enumerate(self._sizes):
+            if self._parts.count_rows(self._parts.path(number)) != size:
+                raise _changed(self.path)
+
+    def add(self, rows: Sequence[Row], scores: Sequence[Score]) -> dict[str, Any]:
+        self._parts.write(len(self._sizes), [row.values for row in rows], {self._score_column: list(scores)})
+        self._sizes.append(len(rows))
+        return {"parts": self._sizes}
+
+    def complete(self, columns: Sequence[str]) -> None:
+        self._parts.join(len(self._sizes), self._joined)
+
+    def rename(self, path: Path) -> None:
+        self._joined.replace(path)
+        self.remove()
+
+    @property
+    def is_renamed(self) -> bool:
+        return not self._joined.exists()
+
+    def release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def remove(self) -> None:
+        # a folder with files that others put into it stays
+        if not self.path.is_symlink() and self.path.is_dir():
+            self._remove_files()
+            with suppress(OSError):
+                self.path.rmdir()
+
+    def _remove_files(self) -> None:
+        for entry in self.path.iterdir():
+            if _PART_FILES.fullmatch(entry.name):
+                entry.unlink()
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Busy from error
+    # between opening and locking, the other process may have finished: then this is its complete output
+    if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+        raise Busy
+
+
+def _read(file: BinaryIO, left: int, digest: Any = None, look_at: Callable[[bytes], None] | None = None) -> str:
+    """Return the hash of the next ``left`` bytes of ``file``, or an empty string if there are fewer."""
+    digest = digest or hashlib.sha256()
+    while left and (chunk := file.read(min(left, _CHUNK))):
+        digest.update(chunk)
+        if look_at is not None:
+            look_at(chunk)
+        left -= len(chunk)
+    return "" if left else str(digest.hexdigest())
+
+
+def _changed(path: Path) -> PairchainError:
+    return PairchainError(
+        f"{path} was changed by another program.", next_step=f"remove {path}.json to start from the beginning."
+    )

@@ -1,0 +1,258 @@
+"""An output file that survives a kill: no row is lost, and none is written twice.
+
+Until ``scores.jsonl`` is complete, its rows are in ``scores.jsonl.part``, and ``scores.jsonl.part.json`` (the journal)
+records the number of rows and the options. Each window of rows is written to disk first and recorded second, so
+anything in the part beyond the journal was cut off and is written again. The last step renames the part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pairchain.authoring import read_json_object
+from pairchain.errors import FormatError, PairchainError
+from pairchain_cli import __version__
+from pairchain_cli.outputs.own_files import open_new, require_own
+from pairchain_cli.outputs.partial import Busy, PartialOutput
+from pairchain_cli.rows.rows import Row, Rows, Score
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Journal:
+    """How far an output is.
+
+    Attributes:
+        options: The options that its scores depend on, by name.
+        rows: The number of rows written.
+        digest: SHA-256 of those rows as they were read.
+        part: The state of the part; see `PartialOutput`.
+        is_whole: Whether these are all rows, so that the part only needs renaming.
+    """
+
+    options: Mapping[str, Any]
+    rows: int = 0
+    digest: str = ""
+    part: Mapping[str, Any] = field(default_factory=dict)
+    is_whole: bool = False
+
+    @classmethod
+    def read(cls, path: Path) -> Journal | None:
+        """Return the journal in a file, or None if there is no such file.
+
+        Raises:
+            PairchainError: The file is not a journal.
+        """
+        if not require_own(path, stat.S_ISREG):
+            return None
+        try:
+            values = read_json_object(path, shown_as=path.name)
+        except FormatError as error:
+            raise _unreadable(path, error.what) from error
+        version = values.pop("journal_version", None)
+        if version != _FORMAT:
+            raise _unreadable(path, f"its version is {version!r}")
+        values.pop("written_by", None)
+        if fault := _fault(values):
+            raise _unreadable(path, fault)
+        return cls(**values)
+
+    def write(self, path: Path) -> None:
+        """Write the journal to disk, in one step."""
+        values = {"journal_version": _FORMAT, "written_by": f"pairchain-cli {__version__}", **asdict(self)}
+        aside = _aside(path)
+        with os.fdopen(open_new(aside), "w", encoding="utf-8") as file:
+            json.dump(values, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+
+
+def _fault(values: Mapping[str, Any]) -> str:
+    """Return why ``values`` are not a journal, or an empty string."""
+    types: dict[str, type] = {"options": dict, "rows": int, "digest": str, "part": dict, "is_whole": bool}
+    if missing := types.keys() - values.keys():
+        return f"{min(missing)!r} is missing"
+    if unknown := values.keys() - types.keys():
+        return f"{min(unknown)!r} is unknown"
+    for name, wanted in types.items():
+        if type(values[name]) is not wanted:
+            return f"{name!r} is {values[name]!r}"
+    return f"'rows' is {values['rows']}" if values["rows"] < 0 else ""
+
+
+def _unreadable(path: Path, reason: str) -> PairchainError:
+    return PairchainError(
+        f"{path} cannot be used to resume: {reason.rstrip('.')}.",
+        next_step=f"remove {path} to start from the beginning.",
+    )
+
+
+def _aside(path: Path) -> Path:
+    # always the same name, so that kills leave at most one of them
+    return path.with_name(f"{path.name}.new")
+
+
+class ResumableOutput:
+    """An output file that a later run can complete.
+
+    Args:
+        path: The file.
+        part: Holds the rows until the file is complete.
+        options: The options that the scores depend on, by name.
+        resumes: Whether to continue the output of an earlier run.
+
+    Raises:
+        PairchainError: An earlier run left rows and ``resumes`` is false, or those rows cannot be continued.
+    """
+
+    def __init__(self, path: Path, part: PartialOutput, options: Mapping[str, Any], *, resumes: bool) -> None:
+        self._path = path
+        self._part = part
+        self._journal_path = part.path.with_name(f"{part.path.name}.json")
+        self._digest = hashlib.sha256()
+        self._options = dict(options)
+        self._is_held = False
+        self._found = found = Journal.read(self._journal_path)
+        self._restart = f"remove {self._journal_path} to start from the beginning."
+        if found is not None and found.rows and (fault := part.fault(found.part, found.rows)):
+            raise _unreadable(self._journal_path, fault)
+        is_renamed = found is not None and found.is_whole and part.is_renamed and path.exists()
+        self.is_done = resumes and is_renamed
+        if self.is_done and found is not None and found.rows and not part.matches(path, found.part, found.rows):
+            raise PairchainError(
+                f"{path} is not the file that {self._journal_path} describes.",
+                next_step=f"keep {path} if you need it, and {self._restart}",
+            )
+        self._journal = Journal(self._options)
+        if found is None:
+            if resumes and path.exists():
+                raise PairchainError(
+                    f"{path} already exists and looks complete: there is nothing to resume.",
+                    next_step="drop --resume to overwrite it.",
+                )
+        elif resumes and found.rows:
+            self._journal = replace(found, is_whole=False)
+            self._require_same(self._options)
+            if not is_renamed and not part.path.exists():
+                raise PairchainError(
+                    f"{part.path} is gone, and with it {found.rows:,} scored rows.", next_step=self._restart
+                )
+        elif found.rows and not is_renamed and part.path.exists():
+            raise PairchainError(
+                f"an earlier run left {found.rows:,} scored rows in {part.path}.",
+                next_step=f"add --resume to continue, or {self._restart}",
+            )
+
+    @property
+    def rows(self) -> int:
+        """The number of rows written."""
+        return self._journal.rows
+
+    def begin(self, identify: Callable[[], str], rows: Rows) -> None:
+        """Skip the rows that are written, and prepare for the next one.
+
+        Args:
+            identify: Returns the identity of the model.
+            rows: The input, at its start. The rows that are written are read again, to check that they are the same.
+
+        Raises:
+            PairchainError: The model, the input or the output has changed, or another process writes the output.
+        """
+        self._options["the model"] = identify()
+        if self.rows:
+            self._require_same(self._options)
+        self._acquire()
+        self._skip(rows)
+        if self.rows:
+            self._part.resume(self._journal.part, self.rows)
+        else:
+            self._part.begin()
+            self._journal = Journal(self._options)
+            self._journal.write(self._journal_path)
+
+    def write(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
+        """Write some rows to disk, and record them."""
+        state = self._part.add(rows, scores)
+        for row in rows:
+            self._update_digest(row)
+        self._journal = replace(
+            self._journal, rows=self._journal.rows + len(rows), digest=self._digest.hexdigest(), part=state
+        )
+        self._journal.write(self._journal_path)
+
+    def finish(self, columns: Sequence[str]) -> None:
+        """Give the output its name; ``columns`` are those of the input, for an output without rows."""
+        self._part.complete(columns)
+        self._journal = replace(self._journal, is_whole=True)
+        self._journal.write(self._journal_path)
+        self._part.rename(self._path)
+        self.clean_up()
+
+    def clean_up(self) -> None:
+        """Remove the part and the journal."""
+        self._part.remove()
+        self._journal_path.unlink(missing_ok=True)
+        _aside(self._journal_path).unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let other processes write the output; a part without rows is removed."""
+        if self._is_held and not self.rows:
+            self.clean_up()
+        self._part.release()
+
+    def _acquire(self) -> None:
+        try:
+            self._part.lock()
+            # while the model was loading, another process may have written rows
+            if Journal.read(self._journal_path) != self._found:
+                self._part.release()
+                raise Busy
+        except Busy as error:
+            raise PairchainError(
+                f"another process is writing {self._path}.", next_step="wait for it, or write to another file."
+            ) from error
+        self._is_held = True
+
+    def _require_same(self, options: Mapping[str, Any]) -> None:
+        before = self._journal.options
+        changes = [
+            f"{name} was {_in_words(before.get(name))} and is {_in_words(value)}"
+            for name, value in options.items()
+            if before.get(name) != value
+        ]
+        if changes:
+            raise PairchainError(
+                f"{self.rows:,} rows of {self._path} were scored with other options: {'; '.join(changes)}.",
+                next_step=f"use the options of the first run, or {self._restart}",
+            )
+
+    def _skip(self, rows: Rows) -> None:
+        count = self.rows
+        other_input = f"pass the same input as before, or {self._restart}"
+        for number in range(count):
+            row = next(rows.rows, None)
+            if row is None:
+                raise PairchainError(
+                    f"{rows.name} has {number:,} rows, but {count:,} are already scored.", next_step=other_input
+                )
+            self._update_digest(row)
+        if count and self._digest.hexdigest() != self._journal.digest:
+            raise PairchainError(
+                f"the first {count:,} rows of {rows.name} are not the ones already scored.", next_step=other_input
+            )
+
+    def _update_digest(self, row: Row) -> None:
+        self._digest.update(json.dumps(row.values, default=repr).encode() + b"\n")
+
+
+def _in_words(value: Any) -> str:
+    return "not given" if value is None else str(value)

@@ -1,0 +1,3 @@
+"""The command `pairchain new-command-name`."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,24 @@
+"""Tests of NewTypeName."""
+
+from __future__ import annotations
+
+import torch
+from new_plugin_name import NewTypeName
+
+from pairchain.testing import ModuleContract
+
+
+class TestNewTypeName(ModuleContract):
+    """A chain can run, save, load and move the module."""
+
+    def make_module(self) -> NewTypeName:
+        return NewTypeName(dimension=8)
+
+
+def test_a_pair_scores_the_weighted_sum_of_its_embedding() -> None:
+    module = NewTypeName(dimension=2)
+    module.load_state_dict({"weights.weight": torch.tensor([[1.0, 2.0]]), "weights.bias": torch.tensor([3.0])})
+
+    scores = module({"sentence_embedding": torch.tensor([[10.0, 20.0]])})["scores"]
+
+    assert scores.tolist() == [[53.0]]

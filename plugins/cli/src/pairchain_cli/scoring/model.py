@@ -1,0 +1,146 @@
+"""Loads the model that the options of a command describe, and scores with it as they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pairchain.errors import PairchainError
+from pairchain_cli.options.loading import ModelOptions
+from pairchain_cli.options.scoring import Activation, MediaOptions, ScoringOptions
+from pairchain_cli.terminal import lines
+
+if TYPE_CHECKING:
+    from pairchain import CrossEncoder
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded model that scores as the options say.
+
+    Attributes:
+        model: The model.
+        predict: Takes pairs, and returns an array of scores of shape (pairs,) or (pairs, labels).
+    """
+
+    model: CrossEncoder
+    predict: Callable[[Sequence[tuple[Any, Any]]], Any]
+
+    def identity(self) -> str:
+        """Return the model's repository and commit, or the hash of its files."""
+        source = self.model.source
+        assert source is not None
+        if source.commit is not None:
+            return f"{source.name}@{source.commit}" + (f"/{source.subfolder}" if source.subfolder else "")
+        import hashlib
+
+        from pairchain.authoring import file_hashes
+
+        digests = sorted(file_hashes(source, (), read=True).digests.items())
+        return f"sha256:{hashlib.sha256(repr(digests).encode()).hexdigest()}"
+
+
+@contextmanager
+def open_scorer(options: ScoringOptions) -> Iterator[Scorer]:
+    """Yield the model, ready to score on all devices of ``options``.
+
+    Raises:
+        PairchainError: The model cannot be loaded, or an option does not fit it.
+    """
+    model = load_model(options, tokens_per_batch=options.tokens_per_batch)
+    keywords = {**_keywords(options), **media_keywords(options, model)}
+    devices = options.device or []
+    with model.start_multi_process_pool(devices) if len(devices) > 1 else nullcontext() as pool:
+
+        def predict(pairs: Sequence[tuple[Any, Any]]) -> Any:
+            scores = model.predict(list(pairs), pool=pool, **keywords)
+            if options.activation == Activation.SOFTMAX and scores.ndim == 1:
+                raise PairchainError(
+                    "softmax needs several scores per pair, and this model gives one.",
+                    next_step="choose another --activation.",
+                )
+            return scores
+
+        yield Scorer(model, predict)
+
+
+def load_model(options: ModelOptions, **more: Any) -> CrossEncoder:
+    """Return the model, on the first device of ``options``.
+
+    Args:
+        options: The options.
+        **more: Further keyword arguments of `pairchain.CrossEncoder`.
+
+    Raises:
+        PairchainError: The model cannot be loaded, or an option does not fit it.
+    """
+    keywords = loading_keywords(options)
+    from pairchain import CrossEncoder
+
+    return CrossEncoder(options.model, **keywords, **more)
+
+
+def loading_keywords(options: ModelOptions) -> dict[str, Any]:
+    """Return the options as keyword arguments of `pairchain.CrossEncoder`.
+
+    Raises:
+        PairchainError: There is no such device or dtype.
+    """
+    lines.silence_progress_bars()
+    for device in options.device or ():
+        _require_device(device)
+    return {
+        **options.place,
+        "device": options.device[0] if options.device else None,
+        "trust_remote_code": options.allowed,
+        "lock": options.lock,
+        "allow_pickle": options.allow_pickle,
+        "tokenizer": options.tokenizer,
+        "allow_random_head": options.allow_random_head,
+        "max_length": options.max_length,
+        "model_kwargs": {"dtype": _dtype(options.dtype)} if options.dtype else None,
+    }
+
+
+def media_keywords(options: MediaOptions, model: CrossEncoder) -> dict[str, bool]:
+    """Return those of ``options.media`` that the model takes."""
+    taken = model.keyword_names()
+    return {name: value for name, value in options.media.items() if name in taken}
+
+
+def _keywords(options: ScoringOptions) -> dict[str, Any]:
+    from torch import nn
+
+    activations = {Activation.SIGMOID: nn.Sigmoid, Activation.IDENTITY: nn.Identity, Activation.SOFTMAX: nn.Identity}
+    return {
+        "prompt": options.prompt,
+        "prompt_name": options.prompt_name,
+        "batch_size": options.batch_size or "auto",
+        "activation_fn": activations[options.activation]() if options.activation else None,
+        "apply_softmax": options.activation == Activation.SOFTMAX,
+        "allow_non_finite": options.allow_non_finite,
+        "show_progress_bar": False,
+    }
+
+
+def _require_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise PairchainError(
+            f"cannot use the device {name!r}: {reason}", next_step="try --device cpu, cuda, cuda:1 or mps."
+        ) from error
+
+
+def _dtype(name: str) -> Any:
+    import torch
+
+    found = getattr(torch, name, None)
+    if name != "auto" and not isinstance(found, torch.dtype):
+        raise PairchainError(f"there is no dtype {name!r}.", next_step="try --dtype float32, float16 or bfloat16.")
+    return found or name

@@ -1,0 +1,60 @@
+"""Writes results to stdout and everything else to stderr, in colour only where a person reads it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_is_quiet = False
+_has_color: bool | None = None
+
+
+def set_up(*, quiet: bool, color: bool | None) -> None:
+    """Choose what this process writes.
+
+    Args:
+        quiet: Whether to write results and errors only.
+        color: Whether to use colours; None to let the terminal and NO_COLOR decide.
+    """
+    global _is_quiet, _has_color
+    _is_quiet, _has_color = quiet, color
+
+
+def is_quiet() -> bool:
+    """Return whether to write results and errors only."""
+    return _is_quiet
+
+
+def is_plain() -> bool:
+    """Return whether colours are switched off, even on a terminal."""
+    return _has_color is False or bool(os.environ.get("NO_COLOR"))
+
+
+def is_watched() -> bool:
+    """Return whether a person reads stderr, and wants to see progress."""
+    return sys.stderr.isatty() and not _is_quiet
+
+
+def results() -> Console:
+    """Return the console for results."""
+    return _console(stderr=False)
+
+
+def notes() -> Console:
+    """Return the console for progress, hints and warnings."""
+    return _console(stderr=True, quiet=_is_quiet)
+
+
+def errors() -> Console:
+    """Return the console for errors, which are never quiet."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool, quiet: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, quiet=quiet, no_color=None if _has_color is None else not _has_color)

@@ -1,0 +1,86 @@
+"""Writes lines, notes, warnings and errors. No text in them can steer the terminal or pass for two lines."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import typer
+
+from pairchain.authoring import on_one_line
+from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError, readable
+from pairchain_cli.terminal import consoles
+
+# The options of the running command, by the argument of pairchain that they set.
+_options: Mapping[str, str] = {}
+
+
+def name_options(options: Mapping[str, str]) -> None:
+    """Have errors and warnings about an argument name its option, such as ``--batch-size`` for ``batch_size``."""
+    global _options
+    _options = options
+
+
+def write(*parts: str | tuple[str, str]) -> None:
+    """Write a line of results, made of texts and of pairs of a text and its colour."""
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    line = "".join(typer.style(on_one_line(text), fg=color) if color else on_one_line(text) for text, color in pairs)
+    # not with rich, which takes longer to import than listing all plugins takes
+    typer.echo(line, color=False if consoles.is_plain() else None)
+
+
+def note(text: str) -> None:
+    """Write a line to stderr, unless the command is quiet."""
+    if not consoles.is_quiet():
+        typer.echo(on_one_line(text), err=True)
+
+
+def report(error: PairchainError | str) -> None:
+    """Write an error, even if the command is quiet."""
+    text = error if isinstance(error, str) else _with_option(error)
+    consoles.errors().print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def silence_progress_bars() -> None:
+    """Keep other libraries from drawing bars that no person watches; call it before they are imported."""
+    if not consoles.is_watched():
+        for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+            os.environ.setdefault(variable, "1")
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: Any = None,
+) -> None:
+    """Show a warning of pairchain without a line of code; a `warnings.showwarning`."""
+    if issubclass(category, PairchainWarning):
+        first, *more = str(message).split("\n")
+        option = _options.get(getattr(message, "argument", ""))
+        for text in (
+            f"warning: {first}",
+            *(f"  {line}" for line in more),
+            *([f"  option: {option}"] if option else []),
+        ):
+            note(text)
+    elif not consoles.is_quiet():
+        # warnings of other libraries may repeat what a model's files say
+        _show(readable(str(message)), category, filename, lineno, file, line)
+
+
+def _with_option(error: PairchainError) -> str:
+    """Return the text of an error, with the option of the running command that it is about."""
+    if isinstance(error, TrustRequiredError) and error.approvals and (option := _options.get("trust_remote_code")):
+        approvals = " ".join(f"{option} {approval}" for approval in error.approvals)
+        step = f"read the code; if you trust it, add {approvals}"
+        return str(PairchainError(error.what, where=error.where, next_step=step))
+    option = _options.get(error.argument, "")
+    return f"{error}\n  option: {option}" if option else str(error)
+
+
+_show = warnings.showwarning

@@ -1,0 +1,129 @@
+"""Memory in use: CUDA counts it for each device, the operating system for the process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+_STATM = Path("/proc/self/statm")
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A counter of memory.
+
+    Attributes:
+        name: What it counts: a device, such as ``cuda:0``, or ``process``.
+        used: Returns the bytes in use now.
+        peak: Returns the most bytes in use since ``reset``; None if it does not count that.
+        reset: Starts to count the peak anew.
+    """
+
+    name: str
+    used: Callable[[], int]
+    peak: Callable[[], int] | None = None
+    reset: Callable[[], None] | None = None
+
+
+@dataclass(eq=False)
+class Reading:
+    """A gauge before and after a step.
+
+    Attributes:
+        gauge: The gauge.
+        before: Bytes in use before.
+        after: Bytes in use after; other threads may have changed them as well.
+        most: The most bytes in use meanwhile; None if the gauge counts no peak.
+    """
+
+    gauge: Gauge
+    before: int
+    after: int
+    most: int | None = None
+
+    @property
+    def growth(self) -> int:
+        """The bytes in use after, minus those before."""
+        return self.after - self.before
+
+    @property
+    def peak(self) -> int | None:
+        """The most bytes in use meanwhile, minus those before; None if the gauge counts no peak."""
+        return None if self.most is None else max(0, self.most - self.before)
+
+
+class Meter:
+    """Reads gauges before and after steps, which may be nested.
+
+    It resets a gauge's peak at the beginning of each step, so other readers of torch's peak find it reset.
+    """
+
+    def __init__(self, gauges: Iterable[Gauge]) -> None:
+        self._gauges = list(gauges)
+        self._open: list[Reading] = []
+
+    def begin(self) -> list[Reading]:
+        """Return readings for `end` to complete."""
+        self._note_peaks()
+        readings = []
+        for gauge in self._gauges:
+            if gauge.reset is not None:
+                gauge.reset()
+            used = gauge.used()
+            readings.append(Reading(gauge, used, used, None if gauge.peak is None else used))
+        self._open += readings
+        return readings
+
+    def end(self, readings: Sequence[Reading]) -> None:
+        """Complete the readings that `begin` returned."""
+        self._note_peaks()
+        for reading in readings:
+            reading.after = reading.gauge.used()
+            self._open.remove(reading)
+
+    def _note_peaks(self) -> None:
+        for reading in self._open:
+            if reading.gauge.peak is not None and reading.most is not None:
+                reading.most = max(reading.most, reading.gauge.peak())
+
+
+def growth_of(readings: Iterable[Reading]) -> dict[str, int]:
+    """Return the growth in all ``readings`` together, for each gauge by name."""
+    growth: dict[str, int] = {}
+    for reading in readings:
+        growth[reading.gauge.name] = growth.get(reading.gauge.name, 0) + reading.growth
+    return growth
+
+
+def peaks_of(readings: Iterable[Reading]) -> dict[str, int]:
+    """Return the largest peak in ``readings``, for each gauge that counts one, by name."""
+    peaks: dict[str, int] = {}
+    for reading in readings:
+        if reading.peak is not None:
+            peaks[reading.gauge.name] = max(reading.peak, peaks.get(reading.gauge.name, 0))
+    return peaks
+
+
+def gauges_of(devices: Iterable[torch.device]) -> list[Gauge]:
+    """Return CUDA's gauges of ``devices``, or if there is none the size of the process, where the system tells it."""
+    found = [_of_cuda(device) for device in devices if device.type == "cuda"]
+    return found or ([Gauge("process", _resident)] if _STATM.exists() else [])
+
+
+def _of_cuda(device: torch.device) -> Gauge:
+    cuda = torch.cuda
+    return Gauge(
+        str(device),
+        used=partial(cuda.memory_allocated, device),
+        peak=partial(cuda.max_memory_allocated, device),
+        reset=partial(cuda.reset_peak_memory_stats, device),
+    )
+
+
+def _resident() -> int:
+    return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")

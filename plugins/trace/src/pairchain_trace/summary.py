@@ -1,0 +1,260 @@
+"""The data of a trace, summed up by step and by module."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from pairchain_trace.features import Feature
+from pairchain_trace.memory import growth_of, peaks_of
+from pairchain_trace.steps import Batch, Call, ModuleRun, Step
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Steps of one kind and name, inside steps of one kind and name.
+
+    Attributes:
+        title: What they are called.
+        all: The steps.
+        steps: Summaries of the steps inside them.
+    """
+
+    title: str
+    all: list[Step]
+    steps: list[Summary]
+
+    @property
+    def kind(self) -> str:
+        """Their kind."""
+        return self.all[0].kind
+
+    @property
+    def name(self) -> str:
+        """Their name."""
+        return self.all[0].name
+
+    @property
+    def duration(self) -> int:
+        """Their time together, in nanoseconds."""
+        return sum(step.duration for step in self.all)
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """The notes on them, and how often each was made."""
+        return dict(Counter(chain.from_iterable(step.notes for step in self.all)))
+
+    @property
+    def errors(self) -> list[str]:
+        """The types of the exceptions that they raised."""
+        return sorted({step.error for step in self.all if step.error})
+
+
+@dataclass(frozen=True)
+class ModuleSummary:
+    """A module in all batches in which it ran.
+
+    Attributes:
+        path: Its name; for a module inside another, after the names of the modules and routes around it.
+        runs: One for each batch.
+        notes: The notes on them, and how often each was made.
+    """
+
+    path: tuple[str, ...]
+    runs: list[ModuleRun]
+    notes: Mapping[str, int]
+
+    @property
+    def type(self) -> str:
+        """Its class."""
+        return self.runs[0].type
+
+    @property
+    def title(self) -> str:
+        """Its path and class."""
+        return f"{' › '.join(self.path)} {self.type}"
+
+    @property
+    def read(self) -> dict[str, list[Feature]]:
+        """The features that it read, once for each batch in which it did."""
+        return _features_of(run.read for run in self.runs)
+
+    @property
+    def wrote(self) -> dict[str, list[Feature]]:
+        """The features that it wrote, likewise."""
+        return _features_of(run.wrote for run in self.runs)
+
+    @property
+    def took_out(self) -> list[str]:
+        """The features that it removed."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.took_out))
+
+    @property
+    def asked_for(self) -> list[str]:
+        """The parts of features that were asked of it, instead of the features."""
+        return list(dict.fromkeys(part.of(name) for run in self.runs for name, part in run.parts.items()))
+
+    @property
+    def took_all(self) -> bool:
+        """Whether it took all features together, so that which of them it used is unknown."""
+        return any(run.took_all for run in self.runs)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its reads could be watched."""
+        return all(run.is_watched for run in self.runs)
+
+    @property
+    def duration(self) -> int:
+        """Its time in nanoseconds."""
+        return sum(run.duration for run in self.runs)
+
+    @property
+    def bytes_written(self) -> int:
+        """The size of the tensors that it wrote, in the batch with the most."""
+        return max(run.bytes_written for run in self.runs)
+
+    @property
+    def growth(self) -> dict[str, int]:
+        """The growth of memory over all its runs, in bytes, by device or process."""
+        return growth_of(chain.from_iterable(run.memory for run in self.runs))
+
+    @property
+    def peaks(self) -> dict[str, int]:
+        """Its largest peak of memory in a run, in bytes beside those in use before, for each device that counts it."""
+        return peaks_of(chain.from_iterable(run.memory for run in self.runs))
+
+    @property
+    def remarks(self) -> list[str]:
+        """Differences between what it declares and what it did; none for a module that runs others."""
+        complete = [run for run in self.runs if not run.error]
+        return [] if not complete or any(any(run.inner) for run in complete) else list(_remarks(complete))
+
+
+@dataclass(frozen=True, repr=False)
+class TraceData:
+    """What a call of ``predict`` did.
+
+    Attributes:
+        scores: What ``predict`` returned.
+        root: The call, with all its steps.
+        model: The model's class, and where it was loaded from.
+        device: Where the model is.
+    """
+
+    scores: Any
+    root: Step
+    model: str
+    device: str
+
+    @property
+    def seconds(self) -> float:
+        """The time of the call."""
+        return self.root.duration / 1e9
+
+    @property
+    def call(self) -> Call | None:
+        """The scoring of the inputs; None without inputs."""
+        return next((step for step in self.root.steps if isinstance(step, Call)), None)
+
+    @property
+    def pairs(self) -> int:
+        """The number of inputs."""
+        return len(self.call.first_of) if self.call else 0
+
+    @property
+    def distinct(self) -> int:
+        """The number of distinct inputs, which are the ones scored."""
+        return len(set(self.call.first_of)) if self.call else 0
+
+    @property
+    def batches(self) -> list[Batch]:
+        """The batches in the order in which they ran, those that did not fit into memory included."""
+        return [step for step in (self.call.steps if self.call else ()) if isinstance(step, Batch)]
+
+    @property
+    def modules(self) -> list[ModuleSummary]:
+        """The modules, summed up over all batches; modules inside another follow it."""
+        return list(_modules(self.steps, ()))
+
+    @property
+    def routes(self) -> dict[str, list[int]]:
+        """The places of the inputs that took each route, equal inputs included, by a path such as ``0 › document``."""
+        taken: dict[str, set[int]] = {}
+        for batch in self.batches:
+            for path in _routes(batch.steps, ()):
+                taken.setdefault(path, set()).update(batch.inputs)
+        first_of = self.call.first_of if self.call else []
+        return {path: [place for place, first in enumerate(first_of) if first in some] for path, some in taken.items()}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Differences between what modules declare and what they did."""
+        return [f"{module.title}: {remark}" for module in self.modules for remark in module.remarks]
+
+    @property
+    def steps(self) -> list[Summary]:
+        """The steps of the call, summed up by kind and name."""
+        return summaries(
+            chain.from_iterable(step.steps if isinstance(step, Call) else [step] for step in self.root.steps)
+        )
+
+
+def summaries(steps: Iterable[Step]) -> list[Summary]:
+    """Sum up ``steps`` by kind and name, in the order in which the first of each began."""
+    alike: dict[tuple[str, str], list[Step]] = {}
+    for step in steps:
+        alike.setdefault((step.kind, step.name), []).append(step)
+    return [
+        Summary(some[0].title, some, summaries(chain.from_iterable(step.steps for step in some)))
+        for some in alike.values()
+    ]
+
+
+def _modules(found: Iterable[Summary], around: tuple[str, ...]) -> Iterator[ModuleSummary]:
+    for summary in found:
+        path = (*around, summary.name) if summary.kind in ("module", "route") else around
+        runs = [step for step in summary.all if isinstance(step, ModuleRun)]
+        if runs:
+            yield ModuleSummary(path, runs, summary.notes)
+        yield from _modules(summary.steps, path)
+
+
+def _routes(steps: Iterable[Step], around: tuple[str, ...]) -> Iterator[str]:
+    for step in steps:
+        path = (*around, step.name) if step.kind in ("module", "route") else around
+        if step.kind == "route":
+            yield " › ".join(path)
+        # a call inside a module counts its own inputs
+        if not isinstance(step, Batch):
+            yield from _routes(step.steps, path)
+
+
+def _features_of(runs: Iterable[Mapping[str, Feature]]) -> dict[str, list[Feature]]:
+    found: dict[str, list[Feature]] = {}
+    for run in runs:
+        for name, feature in run.items():
+            found.setdefault(name, []).append(feature)
+    return found
+
+
+def _remarks(runs: list[ModuleRun]) -> Iterator[str]:
+    first = runs[0]
+
+    def features(names: Iterable[str]) -> set[str]:
+        return {run.part_names.get(name, name) for run in runs for name in names}
+
+    if first.declared_reads is not None and all(run.is_watched and not run.took_all for run in runs):
+        read = features(name for run in runs for name in run.read)
+        yield from (f"declares that it reads {name!r}, and did not" for name in sorted(first.declared_reads - read))
+        if not first.is_input:
+            needed = features(name for run in runs for name in run.needed) - first.declared_reads
+            yield from (f"needs {name!r}, and does not declare that it reads it" for name in sorted(needed))
+    if first.declared_writes is not None:
+        absent = {name for run in runs for name in run.absent}
+        yield from (f"declares that it writes {name!r}, and did not" for name in sorted(absent))
+        wrote = features(name for run in runs for name in run.wrote) - first.declared_writes
+        yield from (f"wrote {name!r}, which it does not declare" for name in sorted(wrote))

@@ -1,0 +1,126 @@
+"""From the arguments of a Transformer to the parts that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from pairchain.authoring import open_source
+from pairchain.backends import Checkpoint, Execution, load_backend, refused
+from pairchain.errors import InputError
+from pairchain_transformer.backend import TransformersBackend
+from pairchain_transformer.checkpoint import modalities
+from pairchain_transformer.checkpoint.configuration import load_config
+from pairchain_transformer.checkpoint.keywords import hub_keywords
+from pairchain_transformer.checkpoint.modalities import ModalityConfig
+from pairchain_transformer.checkpoint.processors import (
+    check_settings,
+    load_processor,
+    lower_case,
+    pad_left,
+    processor_source,
+    tokenizer_of,
+)
+from pairchain_transformer.checkpoint.support import config_of
+from pairchain_transformer.checkpoint.tasks import Task
+from pairchain_transformer.inputs.templates import message_format
+from pairchain_transformer.published.choosing import check_choice
+
+
+@dataclass(frozen=True)
+class Built:
+    """The parts of a Transformer.
+
+    Attributes:
+        model: The model.
+        execution: What runs it.
+        processor: Its tokenizer or processor.
+        source_name: How errors call the model.
+    """
+
+    model: nn.Module
+    execution: Execution
+    processor: Any
+    source_name: str
+
+
+def build(
+    model_name_or_path: str,
+    task: Task,
+    where: Mapping[str, Any],
+    groups: Mapping[str, Mapping[str, Any]],
+    *,
+    backend: str,
+    max_seq_length: int | None,
+    do_lower_case: bool,
+    tokenizer_name_or_path: str | None,
+    tokenizer: str | None,
+) -> Built:
+    """Return the parts of a Transformer; the arguments are its own.
+
+    Args:
+        where: Keywords of `open_source`, and ``trust_remote_code``.
+        groups: ``model_kwargs``, ``processor_kwargs`` and ``config_kwargs``.
+    """
+    loader = load_backend(backend)
+    check_choice(tokenizer)
+    place_keywords = dict(where)
+    trusted = place_keywords.pop("trust_remote_code")
+    source = open_source(model_name_or_path, **place_keywords)
+    hub = hub_keywords(source, trust_remote_code=trusted)
+    place = processor_source(source, tokenizer_name_or_path)
+    is_elsewhere = place is not source
+    processor_kwargs = dict(groups["processor_kwargs"])
+    check_settings(place, hub, processor_kwargs, is_elsewhere=is_elsewhere)
+    config = load_config(source, task, hub, groups["config_kwargs"])
+    checkpoint = Checkpoint(
+        source,
+        task.name,
+        {**config_of(source), **groups["config_kwargs"]},
+        groups["model_kwargs"],
+        trusted,
+    )
+    # the library itself knows more than its files tell: classes that somebody registered with it
+    if not isinstance(loader, TransformersBackend) and not (support := loader.supports(checkpoint)):
+        raise refused(backend, checkpoint, support)
+    model, execution = loader.load(checkpoint, config)
+    if max_seq_length is not None:
+        processor_kwargs.setdefault("model_max_length", max_seq_length)
+    processor = load_processor(
+        place,
+        config,
+        # the caller trusts the model; its file may name the tokenizer of a stranger
+        hub_keywords(place, trust_remote_code=trusted and not is_elsewhere),
+        processor_kwargs,
+        is_elsewhere=is_elsewhere,
+        tokenizer_choice=tokenizer,
+        lowers=do_lower_case,
+        takes_types=execution.takes_types(model),
+    )
+    if do_lower_case:
+        lower_case(tokenizer_of(processor))
+    if task.generates:
+        pad_left(processor)
+    return Built(model, execution, processor, source.name)
+
+
+def modalities_of(
+    built: Built, task: Task, given: Mapping[Any, dict[str, Any]] | None, output_name: str | None
+) -> tuple[ModalityConfig, str]:
+    """Return what is called for each modality and the feature that the output becomes, as given or as found out.
+
+    Raises:
+        InputError: ``modality_config`` is given without ``module_output_name``.
+        ChainError: ``modality_config`` lacks what is needed.
+    """
+    if given is None:
+        found, named = modalities.infer(task, built.model, built.processor, message_format(built.processor))
+        return found, output_name or named
+    if output_name is None:
+        raise InputError(
+            "modality_config is given without module_output_name.", next_step="name the feature that it writes."
+        )
+    return modalities.checked(given), output_name

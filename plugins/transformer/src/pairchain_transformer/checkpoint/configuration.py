@@ -1,0 +1,118 @@
+"""A model's configuration, read through the transformers library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import transformers
+from transformers import PretrainedConfig
+
+from pairchain import Source
+from pairchain.authoring import adapted_model, read_json_object, require_settings
+from pairchain.errors import ChainError, FormatError, PairchainError, nearest, warn
+from pairchain_transformer.architectures import OUTPUT_SIZE
+from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
+from pairchain_transformer.checkpoint.saving import may_need_kernels
+from pairchain_transformer.checkpoint.tasks import Task
+from pairchain_transformer.files.adapters import adapter_base
+from pairchain_transformer.files.counts import check_counts
+from pairchain_transformer.settings.files import configuration_settings
+
+
+def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mapping[str, Any]) -> PretrainedConfig:
+    """Return the model's configuration.
+
+    A checkpoint that was never a classifier gets one label. Scoring reads no cache, so none is kept.
+
+    Raises:
+        MissingFileError: There is no ``config.json``.
+        FormatError: The transformers library does not know such a model.
+    """
+    name, where = source.name, hub
+    if (base := adapter_base(source)) is not None:
+        name, where = base, {**hub, **place_of_base(source)}
+    else:
+        path = source.require("config.json", because="It says which architecture the weights are for.")
+        shown = f"config.json of {source.name}"
+        check_counts({**read_json_object(path, shown_as=shown), **given}, shown_as=shown)
+    foreign = configuration_settings(source if base is None else adapted_model(source) or source, given)
+    try:
+        with held_to_policy(source, hub):
+            if foreign is not None:
+                require_settings(foreign)
+            options = {**where, **given, "return_unused_kwargs": True}
+            read: tuple[PretrainedConfig, dict[str, Any]] = transformers.AutoConfig.from_pretrained(name, **options)
+    except PairchainError:
+        raise
+    except Exception as error:  # what a value of the wrong type raises differs from model to model
+        refuse_code(source, error)
+        raise FormatError(f"config.json cannot be used: {error}", where=str(source)) from error
+    config, unused = read
+    for key in unused.keys() & given.keys():
+        warn(f"config_kwargs sets {key!r}, which {type(config).__name__} does not have{nearest(key, dir(config))}.")
+    _refuse_kernels(source, config, given.get("attn_implementation"))
+    _set_use_cache(config, given)
+    if getattr(config, "transformers_weights", None) is not None and "transformers_weights" not in given:
+        _warn_of_refused(source, "transformers_weights", config.transformers_weights)
+        config.transformers_weights = None
+    architectures = config.architectures if isinstance(config.architectures, list) else []
+    was_classifier = any(str(name).endswith("ForSequenceClassification") for name in architectures)
+    if task.name == "sequence-classification" and not was_classifier and "num_labels" not in given:
+        config.num_labels = 1
+    return config
+
+
+def place_of_base(source: Source) -> dict[str, Any]:
+    """Return where the model is that an adapter in ``source`` adapts, as keywords of ``from_pretrained``."""
+    base = adapted_model(source)
+    return {"revision": None if base is None else base.commit, "subfolder": ""}
+
+
+def embedding_dimension(config: Any, *, pooled: bool, projected: bool) -> int:
+    """Return the size of the embeddings that a model of ``config`` writes.
+
+    Args:
+        config: The model's configuration; its text part counts before its other parts.
+        pooled: Whether one embedding for the whole input is written, which a projection may have resized.
+        projected: Whether each token's embedding is written as a head for retrieval resized it.
+
+    Raises:
+        ChainError: The configuration does not say.
+    """
+    if projected and isinstance(size := getattr(config, "embedding_dim", None), int):
+        return size
+    parts = [config, getattr(config, "text_config", None)]
+    parts += [getattr(config, name, None) for name in getattr(config, "sub_configs", ())]
+    for part in parts:
+        for name in (*(("projection_dim",) if pooled else ()), *OUTPUT_SIZE):
+            value = getattr(part, name, None)
+            size = value[-1] if isinstance(value, (list, tuple)) and value else value
+            if isinstance(size, int):
+                return size
+    raise ChainError(f"the configuration {type(config).__name__} does not say how large the model's embeddings are.")
+
+
+def _refuse_kernels(source: Source, config: PretrainedConfig, given: Any) -> None:
+    """Take out compiled kernels that only ``config.json`` names: they are code of another repository."""
+    attention = getattr(config, "_attn_implementation", None)
+    allowed = given.values() if isinstance(given, dict) else (given,)
+    if attention not in allowed and may_need_kernels(attention):
+        _warn_of_refused(source, "attn_implementation", attention)
+        config._attn_implementation = None
+    for name in config.sub_configs:
+        if isinstance(part := getattr(config, name, None), PretrainedConfig):
+            _refuse_kernels(source, part, given)
+
+
+def _warn_of_refused(source: Source, key: str, value: Any) -> None:
+    warn(f"config.json of {source.name} sets {key} to {value!r}, which a model's file may not decide.")
+
+
+def _set_use_cache(config: PretrainedConfig, given: Mapping[str, Any]) -> None:
+    if hasattr(config, "use_cache"):
+        config.use_cache = given.get("use_cache", False)
+    for name in config.sub_configs:
+        part = getattr(config, name, None)
+        if part is not None:
+            _set_use_cache(part, given.get(name) or given)

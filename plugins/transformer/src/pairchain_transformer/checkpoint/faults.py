@@ -1,0 +1,73 @@
+"""The failures of a load that inspection foresees: one author for each, whichever of the two finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pairchain import Source
+from pairchain.errors import ChainError, FormatError, MissingFileError
+
+
+def no_weights(source: Source) -> MissingFileError:
+    """Return the error for a checkpoint without weights."""
+    return MissingFileError(
+        "there are no weights: no model.safetensors.",
+        where=str(source),
+        next_step="save or fetch the model again; it is incomplete.",
+    )
+
+
+def no_vocabulary(source: Source, names: Iterable[str]) -> MissingFileError:
+    """Return the error for a tokenizer that has none of the files ``names``."""
+    return MissingFileError(
+        f"the tokenizer's vocabulary is missing: the model has none of {', '.join(names)}.",
+        where=str(source),
+        next_step="save or fetch the model again; without its vocabulary every score would be wrong.",
+    )
+
+
+def no_token(word: str) -> ChainError:
+    """Return the error for a causal model whose vocabulary lacks a word that scores are made from."""
+    return ChainError(
+        f"the vocabulary of this causal model has no token {word!r}, which its score would be computed from.",
+        next_step="choose the tokens: CrossEncoder(modules=[Transformer(…, transformer_task='text-generation'), "
+        "LogitScore(true_token_id=…, false_token_id=…)]).",
+    )
+
+
+def unknown_architecture(source: Source, kind: Any) -> FormatError:
+    """Return the error for a ``model_type`` that the installed library does not know."""
+    return FormatError(
+        f"the installed transformers knows no architecture {kind!r}.",
+        where=f"config.json of {source}",
+        next_step="pip install --upgrade transformers, if the architecture is new.",
+    )
+
+
+def no_class_for_task(source: Source, auto_class: str, reason: str, *, is_known: bool = True) -> FormatError:
+    """Return the error for a model that ``auto_class`` does not load; another class may, if the model ``is_known``."""
+    return FormatError(
+        f"the model cannot be loaded with {auto_class}: {reason}",
+        where=str(source),
+        next_step="choose another transformer_task." if is_known else "",
+    )
+
+
+def other_sizes(source: Source, shown: str) -> FormatError:
+    """Return the error for weights of other sizes than the configuration asks for."""
+    return FormatError(
+        f"the weights do not have the sizes that the configuration asks for: {shown}.",
+        where=str(source),
+        next_step="leave out num_labels, or whatever else you changed; to get random weights in their place, pass "
+        "model_kwargs={'ignore_mismatched_sizes': True}.",
+    )
+
+
+def other_model(shown: str, where: str) -> FormatError:
+    """Return the error for a configuration and weights that are not of one model."""
+    return FormatError(
+        f"the configuration and the weights do not belong together: {shown}",
+        where=where,
+        next_step="fetch config.json and the weights again; the library has defaults for sizes that are absent.",
+    )

@@ -1,0 +1,100 @@
+"""Where a model's files are and whether its code may run, in the keywords of each class that is told."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from pairchain import Source
+from pairchain.authoring import (
+    Policy,
+    allowing,
+    checkpoint_code,
+    guarding,
+    is_loading,
+    pinned_code,
+    require_trust,
+)
+from pairchain_transformer.libraries.messages import Said
+
+# Arguments of Transformer → what ``from_pretrained`` calls them.
+_HUB_KEYWORDS = {
+    "subfolder": "subfolder",
+    "token": "token",
+    "cache_folder": "cache_dir",
+    "revision": "revision",
+    "local_files_only": "local_files_only",
+    "trust_remote_code": "trust_remote_code",
+}
+
+_Groups = Mapping[str, Mapping[str, Any]]
+
+
+def for_constructor(cls: type, where: Mapping[str, Any], groups: _Groups) -> dict[str, Any]:
+    """Return ``where`` and ``groups`` as the constructor of ``cls`` takes them.
+
+    A class written for sentence-transformers may have no keywords for ``where``: that library passes it in each group.
+    `out_of_groups` finds it there.
+    """
+    parameters = inspect.signature(cls).parameters
+    if where.keys() <= parameters.keys() or any(part.kind is part.VAR_KEYWORD for part in parameters.values()):
+        return {**where, **groups}
+    hub = {_HUB_KEYWORDS[name]: value for name, value in where.items()}
+    return {name: {**hub, **group} for name, group in groups.items()}
+
+
+def out_of_groups(where: Mapping[str, Any], groups: _Groups) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return ``where`` as ``config_kwargs`` completes it, and the groups without that; see `for_constructor`."""
+    said = groups["config_kwargs"]
+    found = {name: value or said.get(_HUB_KEYWORDS[name], value) for name, value in where.items()}
+    hub = {_HUB_KEYWORDS[name]: value for name, value in found.items()}
+    rest = {
+        name: {key: value for key, value in group.items() if key not in hub or value != hub[key]}
+        for name, group in groups.items()
+    }
+    return found, rest
+
+
+def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
+    """Return the keywords by which ``from_pretrained`` finds the files of ``source``, and the code that they name.
+
+    Raises:
+        FormatError: They take code from several repositories, which cannot be pinned one by one.
+    """
+    pinned = {"code_revision": commit} if trust_remote_code and (commit := pinned_code(source)) else {}
+    return {
+        **pinned,
+        "subfolder": source.subfolder,
+        "token": source.token,
+        "cache_dir": source.cache_folder,
+        "revision": source.commit,
+        "local_files_only": source.local_files_only,
+        "trust_remote_code": trust_remote_code,
+    }
+
+
+@contextmanager
+def held_to_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
+    """Hold the library to the policy of the load in progress, or to ``trust_remote_code`` of a module built by hand.
+
+    Args:
+        source: What is loaded.
+        hub: What `hub_keywords` returned.
+    """
+    with ExitStack() as stack:
+        if not is_loading():
+            stack.enter_context(allowing(Policy(bool(hub["trust_remote_code"]))))
+        stack.enter_context(guarding(source))
+        yield
+
+
+def refuse_code(source: Source, error: Exception) -> None:
+    """Raise the refusal that says what would run, if ``error`` says that untrusted code is needed.
+
+    Raises:
+        TrustRequiredError: It says so.
+    """
+    if Said.NEEDS_TRUST.by(error):
+        require_trust(checkpoint_code(source))

@@ -1,0 +1,154 @@
+"""From a source to a model with its weights, through the transformers library, and back to a folder."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pickle import UnpicklingError
+from typing import Any
+
+import transformers
+from safetensors import SafetensorError
+from transformers import PretrainedConfig, PreTrainedModel
+
+from pairchain import Source
+from pairchain.errors import ChainError, FormatError, PairchainError, warn
+from pairchain_transformer.architectures import ENCODERS
+from pairchain_transformer.checkpoint import faults
+from pairchain_transformer.checkpoint.configuration import place_of_base
+from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
+from pairchain_transformer.checkpoint.random_weights import RandomWeights, found_at_load
+from pairchain_transformer.checkpoint.shapes import comparing_shapes
+from pairchain_transformer.checkpoint.tasks import Task
+from pairchain_transformer.checkpoint.weight_files import weights_format
+from pairchain_transformer.files.adapters import adapter_base, check_adapter
+from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts, require_peft
+
+# What building a model raises when its configuration or its weights are damaged; these have no common base.
+_FROM_A_BAD_FILE = (
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+    OSError,
+    SafetensorError,
+)
+
+_PLACE = ("revision", "subfolder")
+
+
+def load_model(
+    source: Source, task: Task, config: PretrainedConfig, hub: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[PreTrainedModel, RandomWeights]:
+    """Return the model with its weights, and which of them are random, for its checkpoint has none.
+
+    Raises:
+        MissingFileError: There are no weights.
+        PickleRefusedError: They are a pickle, and the load in progress does not allow one.
+        FormatError: They do not fit, or the architecture does not do the task.
+    """
+    model_class, config, more = _class_for(task, config)
+    # those that do not fit are let through, to be named here: the library names them in its log only
+    options = {**weights_format(source, given.keys()), **more, **hub, **given, "ignore_mismatched_sizes": True}
+    check_adapter(source)
+    if adapter_base(source) is not None:
+        options = {**options, **place_of_base(source), "adapter_kwargs": {key: hub[key] for key in _PLACE}}
+    try:
+        with no_progress_unless_terminal(), held_to_policy(source, hub), comparing_shapes(source, given):
+            model, info = model_class.from_pretrained(source.name, config=config, output_loading_info=True, **options)
+    except PairchainError:
+        raise
+    except UnpicklingError as error:
+        raise FormatError(
+            "the weights, a pickle, were refused by torch's restricted loader.",
+            where=str(source),
+            next_step="do not load them any other way unless you know what that would run.",
+        ) from error
+    except ImportError as error:
+        refuse_conflicts(error)
+        raise missing_package(error) from error
+    except _FROM_A_BAD_FILE as error:
+        refuse_code(source, error)
+        refuse_conflicts(error)
+        reason = str(error).partition(Said.ENDLESS_LIST)[0].strip()
+        raise faults.no_class_for_task(
+            source, model_class.__name__, reason, is_known=Said.NO_CLASS_FOR_TASK.by(error)
+        ) from error
+    unfit = sorted(info["mismatched_keys"])
+    if unfit and not given.get("ignore_mismatched_sizes"):
+        shown = ", ".join(f"{name} is {tuple(saved)}, not {tuple(wanted)}" for name, saved, wanted in unfit[:4])
+        raise faults.other_sizes(source, shown)
+    _warn_of_unread_layers(source, model, info["unexpected_keys"])
+    return model, found_at_load(source, model, config, info, task.method_output_name)
+
+
+def save_model(model: PreTrainedModel, output_path: str) -> None:
+    """Write the model's configuration and its weights, under their own names if the load changed them.
+
+    Raises:
+        LibraryConflictError: The model holds an adapter, and the installed peft does not fit the transformers library.
+    """
+    if getattr(model, "_hf_peft_config_loaded", False):
+        require_peft("the model holds an adapter, which is saved through the package peft.")
+    renamed = {encoder.path.rpartition(".")[2] for encoder in ENCODERS.values() if encoder.keys is not None}
+    # the library cannot turn the patterns back into the names they matched
+    options = {"save_original_format": False} if type(model).__name__ in renamed else {}
+    with no_progress_unless_terminal():
+        model.save_pretrained(output_path, **options)
+
+
+def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedConfig, dict[str, Any]]:
+    """Return the class that loads the model, its configuration, and what else ``from_pretrained`` must know.
+
+    Raises:
+        ChainError: No class of the library does the task with such a model.
+    """
+    if task.name == "feature-extraction" and (encoder := ENCODERS.get(config.model_type)) is not None:
+        part = getattr(config, encoder.part) if encoder.part is not None else config
+        for name, value in encoder.settings:
+            setattr(part, name, value)
+        return encoder.load_class(), part, {} if encoder.keys is None else {"key_mapping": dict(encoder.keys)}
+    if task.auto_class:
+        return getattr(transformers, task.auto_class), config, {}
+    known = getattr(transformers, "MODEL_FOR_RETRIEVAL_MAPPING", {}).get(type(config), None)
+    named = [name for name in config.architectures or () if str(name).endswith("ForRetrieval")]
+    for found in (known, *(getattr(transformers, name, None) for name in named)):
+        if found is not None:
+            return found, config, {}
+    if "AutoModel" in (getattr(config, "auto_map", None) or {}):
+        # the class is code beside the checkpoint, which asks for trust
+        return transformers.AutoModel, config, {}
+    raise ChainError(
+        f"config.json names no …ForRetrieval class of the transformers library: {config.architectures}.",
+        next_step="choose another transformer_task.",
+    )
+
+
+def _warn_of_unread_layers(source: Source, model: PreTrainedModel, unexpected: Iterable[str]) -> None:
+    """Warn of weights for layers beyond those that the configuration counts; other heads' weights are no surprise."""
+    numbers = re.compile(r"\.\d+\.")
+    shapes = {numbers.sub(".#.", name) for name in model.state_dict() if numbers.search(name)}
+    if unread := sorted(name for name in unexpected if numbers.sub(".#.", name) in shapes):
+        warn(
+            f"config.json of {source} counts fewer layers than it has weights for: {unread[0]} and "
+            f"{len(unread) - 1} more are not read."
+        )
+
+
+@contextmanager
+def no_progress_unless_terminal() -> Iterator[None]:
+    """Keep the library's progress bars, one a model however small, out of logs and pipes."""
+    logging = transformers.utils.logging
+    if sys.stderr.isatty() or not logging.is_progress_bar_enabled():
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()

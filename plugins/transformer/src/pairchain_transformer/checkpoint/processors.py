@@ -1,0 +1,186 @@
+"""From a source to the tokenizer or processor of a model, through the transformers library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import transformers
+from tokenizers import normalizers
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from pairchain import Source
+from pairchain.authoring import open_source, require_settings
+from pairchain.errors import FormatError, InputError, PairchainError
+from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
+from pairchain_transformer.checkpoint import faults
+from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
+from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES
+from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
+from pairchain_transformer.published.choosing import hold_to_published
+from pairchain_transformer.settings.files import processing_settings
+from pairchain_transformer.settings.holding import holding
+
+# Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
+_TOKENIZER_SETTINGS = (
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+
+# A folder of further chat templates, of which the library reads every one.
+_TEMPLATES = "additional_chat_templates"
+
+
+def load_processor(
+    source: Source,
+    config: PretrainedConfig,
+    hub: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    is_elsewhere: bool = False,
+    tokenizer_choice: str | None = None,
+    lowers: bool = False,
+    takes_types: bool = True,
+) -> Any:
+    """Return the tokenizer, or the processor of a model that reads more than text.
+
+    Its longest input is never longer than the model's positions, unless ``model_max_length`` is given.
+
+    Args:
+        source: Where its files are.
+        config: The model's configuration.
+        hub: What `hub_keywords` returned for that place.
+        given: Passed on to ``from_pretrained``.
+        is_elsewhere: Whether that is not where the model is; then no code of it runs.
+        tokenizer_choice: Whose tokenizer is meant where the library replaces parts of it; see `published`.
+        lowers: Whether its text is lowered first in any case.
+        takes_types: Whether the model takes token types.
+
+    Raises:
+        MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
+        FormatError: A file is damaged.
+        UnsafePathError: A setting leads out of the model.
+        TrustRequiredError: A setting reaches another library, program or repository.
+    """
+    source.refuse_links_out([_TEMPLATES])
+    for name in _TOKENIZER_SETTINGS:
+        source.file(name)
+    # all of them are fetched, as above
+    reads_more = bool([name for name in PROCESSOR_FILES if source.file(name) is not None])
+    auto_class = transformers.AutoProcessor if reads_more else transformers.AutoTokenizer
+    settings = processing_settings(source, given)
+
+    def build(arguments: Mapping[str, Any]) -> Any:
+        with held_to_policy(source, hub), holding(source, given, settings, may_be_trusted=not is_elsewhere):
+            return auto_class.from_pretrained(source.name, **{**hub, **settings.vocabulary, **arguments})
+
+    try:
+        processor = build(given)
+    except PairchainError:
+        raise
+    except ImportError as error:
+        refuse_conflicts(error)
+        raise missing_package(error) from error
+    except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
+        if is_elsewhere and Said.NEEDS_TRUST.by(error):
+            raise FormatError(
+                "the tokenizer needs code of its own, and is not with the model, which names the place.",
+                where=str(source),
+                next_step="such code never runs; put the tokenizer's files and its code beside the model.",
+            ) from error
+        refuse_code(source, error)
+        has_file = any(source.file(name) is not None for name in TOKENIZER_FILES)
+        absent = "" if has_file else f"there is none of {', '.join(TOKENIZER_FILES)}: save or fetch the model again."
+        raise FormatError(
+            f"the tokenizer cannot be loaded: {error}",
+            where=str(source),
+            next_step=absent,
+        ) from error
+    tokenizer = tokenizer_of(processor)
+    if tokenizer is not None:
+        # a processor says itself what it makes of them
+        takes_types = takes_types and processor is tokenizer
+        hold_to_published(
+            tokenizer,
+            source,
+            given,
+            tokenizer_choice,
+            lowers=lowers,
+            takes_types=takes_types,
+            build=lambda arguments: tokenizer_of(build(arguments)),
+        )
+        _limit_length(source, config, tokenizer, given)
+    return processor
+
+
+def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any], *, is_elsewhere: bool) -> None:
+    """Refuse a tokenizer or processor for its settings, before anything of the model is loaded; see `load_processor`.
+
+    Raises:
+        UnsafePathError: A setting leads out of the model.
+        TrustRequiredError: A setting reaches another library, program or repository.
+    """
+    with held_to_policy(source, hub):
+        foreign = processing_settings(source, given).foreign
+        if foreign is not None:
+            require_settings(foreign, may_be_trusted=not is_elsewhere)
+
+
+def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
+    """Return the tokenizer that ``processor`` is or has, or None."""
+    return processor if isinstance(processor, PreTrainedTokenizerBase) else getattr(processor, "tokenizer", None)
+
+
+def pad_left(processor: Any) -> None:
+    """Make the tokenizer that ``processor`` is or has, if any, pad on the left."""
+    if (tokenizer := tokenizer_of(processor)) is not None:
+        tokenizer.padding_side = "left"
+
+
+def _limit_length(
+    source: Source, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, given: Mapping[str, Any]
+) -> None:
+    if not isinstance(tokenizer.model_max_length, (int, float)) or not tokenizer.model_max_length >= 1:
+        raise FormatError(
+            f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, no number of tokens.",
+            where=str(source),
+        )
+    _check_vocabulary(source, tokenizer)
+    positions = getattr(config, "max_position_embeddings", -1)
+    # XLNet says -1 for "no limit"
+    if "model_max_length" not in given and isinstance(positions, int) and positions > 0:
+        if config.model_type in POSITIONS_AFTER_PADDING and config.pad_token_id is not None:
+            positions -= config.pad_token_id + 1
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+
+
+def processor_source(source: Source, name: str | None) -> Source:
+    """Return where the tokenizer is: with the model, unless it was saved with the name of another place.
+
+    A model's file names that place, so it is asked without the caller's token.
+    """
+    if name is None or name == source.name:
+        return source
+    return open_source(name, token=False, cache_folder=source.cache_folder, local_files_only=source.local_files_only)
+
+
+def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make ``tokenizer`` lower its text first, unless it does already."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f"do_lower_case needs a fast tokenizer, and this one is a {type(tokenizer).__name__}.")
+    if '"Lowercase"' in (state := backend.to_str()) or '"lowercase":true' in state:
+        return
+    present = [] if backend.normalizer is None else [backend.normalizer]
+    backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
+
+
+def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> None:
+    own = tokenizer.vocab_files_names.values()
+    # a tokenizer that names no files, such as a byte-level one, needs none
+    if own and not any(source.file(name) is not None for name in dict.fromkeys([*TOKENIZER_FILES, *own])):
+        raise faults.no_vocabulary(source, sorted({*TOKENIZER_FILES, *own}))

@@ -1,0 +1,67 @@
+"""Which architectures and tasks the installed transformers library has classes for, as its source text says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pairchain import Source
+from pairchain.authoring import adapted_model
+from pairchain.errors import PairchainError
+from pairchain_transformer.checkpoint import faults
+from pairchain_transformer.checkpoint.tasks import Task
+from pairchain_transformer.files.names import read_settings
+from pairchain_transformer.libraries.packages import library_text
+
+
+def config_of(source: Source) -> dict[str, Any]:
+    """Return what the ``config.json`` of a checkpoint, or of the model that its adapter adapts, holds."""
+    return read_settings(source, "config.json") or read_settings(adapted_model(source) or source, "config.json")
+
+
+def architectures_of(config: Mapping[str, Any]) -> list[str]:
+    """Return the classes that ``config.json`` names."""
+    names = config.get("architectures")
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def needs_code(config: Mapping[str, Any], task: Task) -> bool:
+    """Return whether the model needs classes that its ``auto_map`` names, because the library has none for it."""
+    named, kind, known = config.get("auto_map"), config.get("model_type"), _known("AutoConfig")
+    if not isinstance(named, dict) or not isinstance(kind, str) or not known:
+        return False
+    if "AutoConfig" in named and kind not in known:
+        return True
+    known = _known(task.auto_class)
+    return task.auto_class in named and bool(known) and kind not in known
+
+
+def unsupported(source: Source, config: Mapping[str, Any], task: Task) -> Iterator[PairchainError]:
+    """Yield why the installed library has no class for the model, if it has none."""
+    kind = config.get("model_type")
+    if "model_type" not in config or not (known := _known("AutoConfig")):
+        return
+    if not isinstance(kind, str) or kind not in known:
+        yield faults.unknown_architecture(source, kind)
+    elif task.name in ("sequence-classification", "text-generation", "fill-mask"):
+        supported = _known(task.auto_class)
+        if supported and kind not in supported:
+            yield faults.no_class_for_task(
+                source, task.auto_class, f"the installed transformers has none for {kind!r}."
+            )
+
+
+@cache
+def _known(auto_class: str) -> frozenset[str]:
+    """Return the architectures that the library has a class for; none if its text does not say."""
+    if not auto_class:
+        return frozenset()
+    if auto_class == "AutoConfig":
+        text = "".join(library_text("models", "auto", f"{name}.py") for name in ("auto_mappings", "configuration_auto"))
+        return frozenset(re.findall(r'"(?![A-Z_]+")([\w.-]+)"\s*[,:]\s*"\w+Config"', text))
+    text = library_text("models", "auto", "modeling_auto.py")
+    table = re.search(rf"class {auto_class}\(.*?_model_mapping = (\w+)", text, re.DOTALL)
+    names = table and re.search(rf"^{table[1]}_NAMES = OrderedDict\(\n(.*?)^\)", text, re.DOTALL | re.MULTILINE)
+    return frozenset(re.findall(r'\(\s*"([\w.-]+)"', names[1])) if names else frozenset()

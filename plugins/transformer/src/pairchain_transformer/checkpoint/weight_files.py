@@ -1,0 +1,68 @@
+"""The files that a checkpoint's weights are in; checked and fetched without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pairchain import Source
+from pairchain.authoring import read_json_object
+from pairchain.errors import FormatError
+from pairchain_transformer.checkpoint.faults import no_weights
+from pairchain_transformer.files.names import CHOOSES_WEIGHTS, PICKLES, SAFETENSORS, SAFETENSORS_INDEX
+from pairchain_transformer.settings.judging import check_counts_in_lock
+
+
+def pickle_of(source: Source) -> str | None:
+    """Return the file of pickled weights that a load would read; None if there are safetensors.
+
+    Raises:
+        MissingFileError: There are no weights.
+    """
+    if any(source.has(name) for name in (*SAFETENSORS, SAFETENSORS_INDEX)):
+        return None
+    if (found := next(filter(source.has, PICKLES), None)) is None:
+        raise no_weights(source)
+    return found
+
+
+def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
+    """Return ``use_safetensors`` for the files of ``source``, so that the library neither guesses nor converts.
+
+    Raises:
+        MissingFileError: There are no weights.
+        PickleRefusedError: They are a pickle, and the load in progress does not allow one.
+        FormatError: The index of weights in several files is damaged, or names a file that is not there.
+    """
+    from pairchain.authoring import refuse_pickle  # brings torch along
+
+    if CHOOSES_WEIGHTS & set(given):
+        return {}
+    # fetched here, so that a failed download is told as one
+    if any(source.file(name) is not None for name in SAFETENSORS):
+        return {"use_safetensors": True}
+    if source.file(SAFETENSORS_INDEX) is not None:
+        for name in _parts(source, SAFETENSORS_INDEX):
+            if not name.endswith(".safetensors"):
+                raise FormatError(
+                    f"{SAFETENSORS_INDEX} of {source.name} names {name!r}, which is not a safetensors file."
+                )
+        return {"use_safetensors": True}
+    if (name := next(filter(source.has, PICKLES), None)) is None:
+        raise no_weights(source)
+    refuse_pickle(source, name)
+    _parts(source, name) if name.endswith(".json") else source.require(name)
+    return {"use_safetensors": False}
+
+
+def _parts(source: Source, name: str) -> list[str]:
+    """Return the files that the index ``name`` of weights names, each fetched."""
+    index = source.require(name)
+    shown = f"{name} of {source.name}"
+    files = read_json_object(index, shown_as=shown).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(part, str) for part in files.values()):
+        raise FormatError(f"{shown} has no weight_map that names files.", where=str(index))
+    for part in (parts := sorted(set(files.values()))):
+        check_counts_in_lock(source, part, f"{shown} names {part!r}")
+        source.require(part, because=f"{name} names it.")
+    return parts

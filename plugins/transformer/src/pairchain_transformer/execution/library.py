@@ -1,0 +1,94 @@
+"""Runs a model through the transformers library's own classes, and computes no more than is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from pairchain import Part, Untrained
+from pairchain.authoring import note
+from pairchain.backends import Execution, Request
+from pairchain_transformer.checkpoint.model import save_model
+from pairchain_transformer.checkpoint.random_weights import RandomWeights
+from pairchain_transformer.execution import encoding, forward, last_layer, linear, padding
+from pairchain_transformer.execution.encoding import Row
+from pairchain_transformer.execution.prefixes import Prefix
+from pairchain_transformer.execution.proofs import Proofs
+from pairchain_transformer.execution.savings import Savings
+
+
+class LibraryExecution(Execution):
+    """Runs one model of the transformers library.
+
+    Args:
+        random_weights: The weights that its checkpoint lacks.
+
+    Attributes:
+        savings: What it leaves out.
+        onednn: Whether oneDNN computes linear layers on a CPU; None to use it where it is faster.
+    """
+
+    def __init__(self, random_weights: RandomWeights) -> None:
+        self.savings = Savings()
+        self.onednn: bool | None = None
+        self._random_weights = random_weights
+        self._proofs = Proofs()
+
+    def run(self, model: nn.Module, features: Mapping[str, Any], request: Request) -> dict[str, Any]:
+        """Return the features that the model writes; see `Execution.run`."""
+        with linear.by_onednn(self.onednn, model, features):
+            return self._run(model, features, request)
+
+    def _run(self, model: Any, features: Mapping[str, Any], request: Request) -> dict[str, Any]:
+        part: Part | None = request.part
+        gate = None
+        # training changes the model at each step, so that nothing found out about it would hold
+        if request.may_leave_out and not request.keywords and not torch.is_grad_enabled():
+            known = self._proofs.of(model)
+            last = self.savings.output(known, features, part, request.prefix, generates=request.generates)
+            if last is not None:
+                note("the output at the last token of each input only, without padding")
+                return {request.feature: last.unsqueeze(1)} if part is None else {part.of(request.feature): last}
+            if request.tokenizer is not None and (part is not None or request.feature == "scores"):
+                gate = self.savings.gate(known, request.tokenizer, features, request.path, part)
+        if gate is not None:
+            note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
+        with nullcontext() if gate is None else last_layer.only(gate[0], gate[2]):
+            output = forward.call(model, request.method, {**features, **request.keywords}, request.path)
+        value = forward.read_output(output, request.path)
+        if gate is not None and part is not None:
+            return {part.of(request.feature): last_layer.at(value, gate[2])}
+        written: dict[str, Any] = {request.feature: value}
+        if getattr(model.config, "output_hidden_states", False) and "hidden_states" in output:
+            written["all_layer_embeddings"] = output["hidden_states"]
+        return written
+
+    def save(self, model: nn.Module, folder: str) -> None:
+        """Write configuration and weights, and which weights are still random."""
+        save_model(model, folder)
+        self._random_weights.note(model, folder)
+
+    def untrained(self, model: nn.Module) -> Untrained | None:
+        """Return what to tell about weights that are still random, or None."""
+        return self._random_weights.of(model)
+
+    def takes_types(self, model: Any) -> bool:
+        """Return whether the model tells token types apart."""
+        return forward.takes_types(model)
+
+    def batches_matter(self, model: Any, request: Request, rows: Sequence[Row] | None) -> bool:
+        """Return whether scores depend on which rows run together, as with a model that counts padding as positions."""
+        known = self._proofs.of(model)
+        if rows is None:
+            return padding.is_known_to_matter(known, request.tokenizer)
+        return encoding.are_many(rows) and padding.matters(known, request.tokenizer, request.path)
+
+    def prefixes(self, model: Any, request: Request, rows: Sequence[Row]) -> Sequence[Prefix | None]:
+        """Return for each row the prefix that it shares with others, if it is to be computed once."""
+        if not request.may_leave_out:
+            return [None] * len(rows)
+        return self.savings.prefixes_of(self._proofs.of(model), rows, request.part, generates=request.generates)

@@ -1,0 +1,44 @@
+"""Numbers in a configuration that are larger than those of any model."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pairchain.errors import FormatError
+
+# What the library makes a list of for each one that is counted, with the most that any model has.
+_COUNTED = (
+    (re.compile("labels$"), 2**18),
+    (re.compile("(layers?|depths?|blocks)$"), 2**10),
+    (re.compile("experts$"), 2**13),
+    (re.compile("^num_|^n_"), 2**24),
+)
+# Experts in all layers together, of which each may be a module of its own.
+_MOST_EXPERTS = 2**17
+
+
+def check_counts(config: Any, *, shown_as: str, key: str = "") -> None:
+    """Refuse a configuration that counts more of something than any model has: the library makes lists of them.
+
+    Raises:
+        FormatError: Naming what.
+    """
+    if isinstance(config, dict | list):
+        for name, value in config.items() if isinstance(config, dict) else enumerate(config):
+            check_counts(value, shown_as=shown_as, key=str(name) if isinstance(config, dict) else key)
+    if isinstance(config, dict):
+        _check_experts(config, shown_as)
+    elif isinstance(config, int):
+        most = next((most for pattern, most in _COUNTED if pattern.search(key)), config)
+        if config > most:
+            raise FormatError(f"{shown_as}: {key!r} is {config:,}, more than {most:,}.")
+
+
+def _check_experts(config: dict[str, Any], shown_as: str) -> None:
+    layers, experts = (
+        max((value for key, value in config.items() if pattern.search(key) and isinstance(value, int)), default=0)
+        for pattern in (re.compile("(^n|_n|num\\w*)_layers?$|^depth$"), re.compile("experts$"))
+    )
+    if layers * experts > _MOST_EXPERTS:
+        raise FormatError(f"{shown_as} counts {experts:,} experts in each of {layers:,} layers.")

@@ -1,0 +1,98 @@
+"""The optional packages that the transformers library works with, in versions that fit it."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from pairchain.authoring import Conflict, conflict_advice, conflicts, installed_version
+from pairchain.errors import LibraryConflictError, PluginError
+from pairchain_transformer.libraries.messages import EXTRAS, in_a_line
+
+_DISTRIBUTION = "pairchain-transformer"
+_LEAST_PEFT = re.compile(r"""^MIN_PEFT_VERSION = ["']([\w.]+)["']""", re.MULTILINE)
+
+
+def require_peft(reason: str) -> None:
+    """Check that peft is installed, in a version that the installed transformers library takes.
+
+    Args:
+        reason: Why it is needed, a sentence.
+
+    Raises:
+        PluginError: It is not installed.
+        LibraryConflictError: The two versions do not fit each other.
+    """
+    if installed_version("peft") is None:
+        raise PluginError(reason, distribution=_DISTRIBUTION, next_step="pip install 'pairchain-transformer[peft]'")
+    if found := _peft_conflicts():
+        together = " ".join(f"{name}=={versions_tested()[name]}" for name in ("transformers", "peft"))
+        raise LibraryConflictError(
+            f"{reason.rstrip('.')}, and {'; '.join(map(str, found))}.",
+            distribution=_DISTRIBUTION,
+            next_step=f"{conflict_advice(found)}; or install the versions tested together: pip install {together}",
+            conflicts=tuple(map(str, found)),
+        )
+
+
+def refuse_conflicts(reason: Exception) -> None:
+    """Raise the conflict between installed libraries that ``reason`` comes from, if its message names one of them.
+
+    Raises:
+        LibraryConflictError: It does.
+    """
+    blamed = str(reason).lower().replace("_", "-")
+    if found := [one for one in conflicts(_DISTRIBUTION) if canonicalize_name(Requirement(one.wanted).name) in blamed]:
+        raise LibraryConflictError(
+            f"{in_a_line(reason)} {'; '.join(map(str, found))}.",
+            distribution=_DISTRIBUTION,
+            next_step=conflict_advice(found),
+            conflicts=tuple(map(str, found)),
+        ) from reason
+
+
+def missing_package(error: Exception) -> PluginError:
+    """Return the error for an optional package that is not installed, with the extra that brings it."""
+    reason = in_a_line(error)
+    extra = next((name for word, name in EXTRAS.items() if word in reason.lower()), None)
+    return PluginError(
+        f"this model needs a package that is not installed: {reason}",
+        distribution=_DISTRIBUTION,
+        next_step=f"pip install 'pairchain-transformer[{extra}]'"
+        if extra
+        # a model's code or template may have written it
+        else "check what the package named in this message is before you install it.",
+    )
+
+
+def versions_tested() -> dict[str, str]:
+    """Return the versions of other libraries that this version of the plugin was tested with, by distribution."""
+    lines = files("pairchain_transformer").joinpath("tested_versions.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def library_text(*path: str) -> str:
+    """Return a source file of the installed transformers library, which is not imported; empty if there is none."""
+    spec = find_spec("transformers")
+    for folder in () if spec is None else spec.submodule_search_locations or ():
+        file = Path(folder, *path)
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+    return ""
+
+
+def _peft_conflicts() -> list[Conflict]:
+    """Return where transformers and peft do not fit: what each requires of the other."""
+    found = [one for one in conflicts("peft") if one.wanted.startswith("transformers")]
+    # the library states the version in its code, not in its metadata
+    said = _LEAST_PEFT.search(library_text("integrations", "peft.py"))
+    wanted, installed = said[1] if said else "0", version("peft")
+    if Version(installed) < Version(wanted):
+        found.append(Conflict("transformers", version("transformers"), f"peft>={wanted}", installed))
+    return found

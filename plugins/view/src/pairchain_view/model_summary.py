@@ -1,0 +1,185 @@
+"""A loaded model as the page shows it: its modules in order, who provides each, why it may run, what it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from pairchain import CrossEncoder, ModuleReport, Report, registry
+from pairchain.authoring import code_of, policy_of
+from pairchain_cli.authoring import ModelOptions
+
+JSON = dict[str, Any]
+
+_LONGEST_SETTING = 400
+# A report on a folder cannot tell what was loaded from elsewhere.
+_NO_REPORT = "its files could not be read again, so what they say of types and notes is not shown."
+
+
+def of_model(model: CrossEncoder, report: Report | None, wanted: ModelOptions) -> JSON:
+    """Return what the page shows of a model; all of it is what JSON holds.
+
+    Args:
+        model: The model.
+        report: What its files tell; None if they cannot be had.
+        wanted: What its user asked for, and allowed.
+    """
+    source = model.source
+    activation = model.activation_fn
+    return {
+        "name": wanted.model if source is None else source.name,
+        "commit": None if source is None else source.commit,
+        "subfolder": wanted.subfolder,
+        "lock": None if wanted.lock is None else str(wanted.lock),
+        "labels": _label_names(model),
+        "activation": type(activation).__name__ if isinstance(activation, nn.Module) else str(activation),
+        "max_length": model.max_seq_length,
+        "weights": _weights(model),
+        "modules": _chain(model._modules.items(), report.modules if report else (), wanted),
+        "code": [] if report is None else _code_beside(report, wanted),
+        "notes": _notes(report),
+    }
+
+
+def _chain(
+    modules: Iterable[tuple[str, nn.Module | None]], reports: Sequence[ModuleReport], wanted: ModelOptions
+) -> list[JSON]:
+    by_name = {report.name: report for report in reports}
+    return [_module(name, module, by_name.get(name), wanted) for name, module in modules if module is not None]
+
+
+def _module(name: str, module: nn.Module, report: ModuleReport | None, wanted: ModelOptions) -> JSON:
+    return {
+        "name": name,
+        "class": type(module).__name__,
+        "type": report.type if report else f"{type(module).__module__}.{type(module).__qualname__}",
+        "summary": report.facts.summary if report and not report.modules else _model_class(module),
+        "provider": _provider(type(module), report, wanted),
+        "weights": _weights(module),
+        "reads": _names(module, "reads"),
+        "writes": _names(module, "writes"),
+        "kwargs": list(report.kwargs) if report else [],
+        "settings": _settings(module),
+        "routes": _routes(module, report, wanted),
+    }
+
+
+def _routes(module: Any, report: ModuleReport | None, wanted: ModelOptions) -> list[JSON]:
+    """Return the chains inside a module that holds some side by side, as the format's Router does."""
+    chains = getattr(module, "sub_modules", None)
+    if not isinstance(chains, nn.ModuleDict):
+        return []
+    folders = report.config.get("structure", {}) if report else {}
+    inside = {child.name: child for child in report.modules} if report else {}
+    default = getattr(module, "default_route", None)
+    return [
+        {
+            "name": name,
+            "is_default": name == default,
+            "modules": [
+                _module(str(place), child, inside.get(_at(folders.get(name), place)), wanted)
+                for place, child in enumerate(chain.children())
+            ],
+        }
+        for name, chain in chains.items()
+    ]
+
+
+def _at(folders: Any, place: int) -> str:
+    return str(folders[place]) if isinstance(folders, list) and place < len(folders) else ""
+
+
+def _provider(cls: type, report: ModuleReport | None, wanted: ModelOptions) -> JSON:
+    """Return who provides a class, in words and by ``trust``: why it was allowed to run."""
+    if (code := code_of(cls)) is not None:
+        how = "any code of this model is trusted" if wanted.allowed is True else f"approved: {code.approval}"
+        return {
+            "name": code.source.path_of(code.entry.path),
+            "version": code.source.commit or "",
+            "where": "beside the model" if not code.is_elsewhere else f"in {code.source.name}",
+            "trust": "trusted" if wanted.allowed is True else "approved",
+            "why": f"code that came with the model; {how}",
+            "digest": code.digest,
+        }
+    if report is not None and report.through:
+        return _installed(report.through, f"a library that you installed, through {report.told_by or report.through}")
+    origin = registry.default.origin(cls)
+    if origin.distribution:
+        return {**_installed(origin.distribution, "a plugin that you installed"), "version": origin.version}
+    return {**_installed(origin.module, "defined in a module that was imported"), "trust": "imported"}
+
+
+def _installed(name: str, why: str) -> JSON:
+    from pairchain.authoring import installed_version
+
+    return {"name": name, "version": installed_version(name), "where": "", "trust": "installed", "why": why}
+
+
+def _code_beside(report: Report, wanted: ModelOptions) -> list[JSON]:
+    """Return the code that came with the model, and whether it was allowed to run."""
+    policy = policy_of(wanted.allowed, False, wanted.code_revisions, None)
+    return [
+        {
+            "for": purpose,
+            "approval": code.approval,
+            "is_allowed": policy.approves(code),
+            "files": [{"path": file.path, "at": file.shown_at, "imports": list(file.imports)} for file in code.files],
+        }
+        for purpose, code in report.code.items()
+    ]
+
+
+def _notes(report: Report | None) -> list[str]:
+    return [_NO_REPORT] if report is None else [problem.text for problem in report.problems if not problem.fails]
+
+
+def _label_names(model: CrossEncoder) -> list[str]:
+    """Return a name for each score of a pair: those that its configuration gives, or numbers."""
+    count = model.num_labels
+    named: Any = getattr(model.config, "id2label", None)
+    if isinstance(named, Mapping) and len(named) == count:
+        return [str(named.get(number, named.get(str(number), number))) for number in range(count)]
+    return [str(number) for number in range(count)]
+
+
+def _model_class(module: Any) -> str:
+    inner = getattr(module, "model", None)
+    return type(inner).__name__ if isinstance(inner, nn.Module) and not hasattr(module, "sub_modules") else ""
+
+
+def _weights(module: nn.Module) -> JSON | None:
+    parameters = list(module.parameters())
+    if not parameters:
+        return None
+    return {
+        "count": sum(parameter.numel() for parameter in parameters),
+        "bytes": sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        "dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters}),
+        "devices": sorted({str(parameter.device) for parameter in parameters}),
+    }
+
+
+def _names(module: Any, attribute: str) -> list[str] | None:
+    """Return features that a module declares, or None if it does not say."""
+    try:
+        declared = getattr(module, attribute, None)
+        return None if declared is None else sorted(map(str, declared))
+    except Exception:  # of a class that came with the model; the page shows the rest
+        return None
+
+
+def _settings(module: Any) -> dict[str, str]:
+    """Return what a module was built with, each in a line."""
+    try:
+        settings = module.get_config_dict()
+        return {str(key): _short(value) for key, value in settings.items()}
+    except Exception:  # not every class tells, and one that came with the model may fail
+        return {}
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_SETTING else f"{text[:_LONGEST_SETTING]}…"

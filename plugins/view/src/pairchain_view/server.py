@@ -1,0 +1,201 @@
+"""The page's server: on loopback only, for one page, with the standard library's own HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socketserver
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any, Self, cast
+
+from pairchain.errors import InputError, PairchainError
+from pairchain_view.guards import Guard, Refusal, headers_for, refuses_body
+from pairchain_view.session import Session
+
+HOST = "127.0.0.1"
+_MOST_JSON_BYTES = 4 * 1024 * 1024
+_MOST_IMAGE_BYTES = 20 * 1024 * 1024
+_SECONDS_TO_END = 2.0
+_JSON, _BYTES = "application/json", "application/octet-stream"
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the page of one model; in a ``with`` block, which frees the port.
+
+    Args:
+        session: What answers.
+        port: Where to listen on 127.0.0.1; 0 for any port that is free.
+
+    Raises:
+        InputError: The port cannot be had.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, session: Session, port: int = 0) -> None:
+        self.session = session
+        self.page = files("pairchain_view").joinpath("page.html").read_text(encoding="utf-8")
+        self.headers = headers_for(self.page)
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            raise InputError(
+                f"the port {port} of {HOST} cannot be had: {error.strerror}.",
+                next_step="name another, or none to get one that is free.",
+            ) from error
+        self.guard = Guard(self.server_address[1], secrets.token_urlsafe(24))
+
+    @property
+    def url(self) -> str:
+        """The page's address. What is behind the # stays in the browser; the page sends it with what it asks."""
+        return f"http://{HOST}:{self.guard.port}/#{self.guard.key}"
+
+    def serve_until_interrupted(self) -> None:
+        """Answer until Ctrl-C, which is how this ends; what is being scored then gets a moment to end too."""
+        try:
+            self.serve_forever()
+        except KeyboardInterrupt:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            is_idle = self.session.close(within=_SECONDS_TO_END)
+        except KeyboardInterrupt:
+            is_idle = False
+        if not is_idle:
+            # torch aborts the process if one of its threads is still there when Python ends
+            os._exit(0)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server what this machine is called, as the base class does."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went away."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+    def __enter__(self) -> Self:
+        return self
+
+
+class _Handler(BaseHTTPRequestHandler):
+    # nobody else's connection keeps a thread for ever
+    timeout = 60
+
+    @property
+    def _served(self) -> Server:
+        return cast(Server, self.server)
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if refusal := self._served.guard.refuses_host(self.headers):
+            self._refuse(refusal)
+        elif path == "/":
+            self._answer(HTTPStatus.OK, "text/html; charset=utf-8", self._served.page.encode())
+        elif path != "/api/model":
+            self._refuse(Refusal(HTTPStatus.NOT_FOUND, "there is no such page."))
+        elif refusal := self._served.guard.refuses_question(self.headers):
+            self._refuse(refusal)
+        else:
+            self._send_json(HTTPStatus.OK, self._served.session.about())
+
+    def do_POST(self) -> None:
+        session, guard = self._served.session, self._served.guard
+        routes: dict[str, tuple[str, int, Callable[[bytes], None]]] = {
+            "/api/images": (_BYTES, _MOST_IMAGE_BYTES, partial(self._reply, session.add_image)),
+            "/api/score": (_JSON, _MOST_JSON_BYTES, partial(self._reply, session.score)),
+            "/api/attribution": (_JSON, _MOST_JSON_BYTES, partial(self._stream, session.explain)),
+        }
+        path = self.path.partition("?")[0]
+        if refusal := guard.refuses_host(self.headers) or guard.refuses_question(self.headers):
+            return self._refuse(refusal)
+        if path not in routes:
+            return self._refuse(Refusal(HTTPStatus.NOT_FOUND, "there is no such page."))
+        content_type, most_bytes, answer = routes[path]
+        if refusal := refuses_body(self.headers, content_type=content_type, most_bytes=most_bytes):
+            return self._refuse(refusal)
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        # of one that ended early nobody waits for an answer
+        return answer(body) if len(body) == length else None
+
+    def _reply(self, ask: Callable[[bytes], Any], body: bytes) -> None:
+        try:
+            answer = ask(body)
+        except Exception as error:
+            self._send_json(*_as_answer(error))
+        else:
+            self._send_json(HTTPStatus.OK, answer)
+
+    def _stream(self, ask: Callable[[bytes], Iterator[Any]], body: bytes) -> None:
+        """Answer with a line of JSON for each thing that is yielded; if the browser goes away, ask for no more."""
+        lines = ask(body)
+        try:
+            first = next(lines)
+        except Exception as error:
+            return self._send_json(*_as_answer(error))
+        self._begin(HTTPStatus.OK, "application/x-ndjson")
+        self._write_line(first)
+        try:
+            for line in lines:
+                self._write_line(line)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            self._write_line(_as_answer(error)[1])
+        return None
+
+    def _write_line(self, value: Any) -> None:
+        self.wfile.write(_dumped(value) + b"\n")
+        self.wfile.flush()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._send_json(refusal.status, {"error": {"what": refusal.why, "next": ""}})
+
+    def _send_json(self, status: HTTPStatus, value: Any) -> None:
+        self._answer(status, _JSON, _dumped(value))
+
+    def _answer(self, status: HTTPStatus, content_type: str, content: bytes) -> None:
+        self._begin(status, content_type, {"Content-Length": str(len(content))})
+        self.wfile.write(content)
+
+    def _begin(self, status: HTTPStatus, content_type: str, more: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {**self._served.headers, "Content-Type": content_type, **(more or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what the base class refuses, such as another method, as all else is answered."""
+        status = HTTPStatus(code)
+        self._refuse(Refusal(status, f"{status.phrase}: this page answers GET and POST."))
+
+    def version_string(self) -> str:
+        """Return what the server calls itself; whose Python it is, is nobody's business."""
+        return "pairchain"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing of each request."""
+
+
+def _as_answer(error: Exception) -> tuple[HTTPStatus, Any]:
+    """Return an error as the page shows it: in its own words."""
+    if isinstance(error, PairchainError):
+        where = f" ({error.where})" if error.where else ""
+        return HTTPStatus.BAD_REQUEST, {"error": {"what": f"{error.what}{where}", "next": error.next_step}}
+    traceback.print_exception(error)
+    shown = {"what": f"{type(error).__name__}: {error}", "next": "the terminal shows where it was raised."}
+    return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": shown}
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False).encode()

@@ -1,0 +1,166 @@
+"""One model on one page: what it is, what it scores, and why; every answer is made of what JSON holds."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from pairchain import CrossEncoder, inspect
+from pairchain.authoring import IMAGE, TEXT, modality_of, modality_parts
+from pairchain.errors import InputError, PairchainError
+from pairchain_cli.authoring import ModelOptions, load_model
+from pairchain_view import attribution, model_summary, requests
+from pairchain_view.images import Images
+from pairchain_view.requests import Options, Side
+
+JSON = dict[str, Any]
+
+
+class Session:
+    """A loaded model, and what the page asks of it. Several threads may ask; the model answers one at a time.
+
+    Args:
+        model: The model.
+        shown: What the page shows of it.
+    """
+
+    def __init__(self, model: CrossEncoder, shown: JSON) -> None:
+        self._model = model
+        self._images = Images()
+        self._scoring = threading.Lock()
+        self._shown = {**shown, "form": self._form()}
+
+    @classmethod
+    def load(cls, wanted: ModelOptions) -> Session:
+        """Return a session with the model that a user asked for.
+
+        Raises:
+            PairchainError: It cannot be loaded.
+        """
+        model = load_model(wanted)
+        try:
+            report = inspect(
+                wanted.model,
+                revision=None if model.source is None else model.source.commit,
+                subfolder=wanted.subfolder,
+                code_revision=wanted.code_revisions,
+            )
+        except PairchainError:  # the files can no longer be had, and what was loaded tells most of it
+            report = None
+        return cls(model, model_summary.of_model(model, report, wanted))
+
+    def about(self) -> JSON:
+        """Return what the page shows of the model, and what its form can ask."""
+        return self._shown
+
+    def add_image(self, body: bytes) -> JSON:
+        """Keep an image, and return its key.
+
+        Raises:
+            InputError: It cannot be opened.
+        """
+        return {"key": self._images.add(body)}
+
+    def score(self, body: bytes) -> JSON:
+        """Return a list of scores for each document, and the seconds it took.
+
+        A score that is no number is the text that Python prints for it.
+
+        Raises:
+            InputError: The request makes no sense, or the model cannot score it.
+        """
+        request = requests.to_score(body)
+        query = self._value(request.query)
+        pairs = [(query, self._value(document)) for document in request.documents]
+        start = time.perf_counter()
+        scores = self._scores(pairs, request.options)
+        return {"scores": [list(map(_number, row)) for row in scores], "seconds": time.perf_counter() - start}
+
+    def explain(self, body: bytes) -> Iterator[JSON]:
+        """Yield the whole pair's score and its pieces, then the scores without each piece, some at a time.
+
+        Raises:
+            InputError: The request makes no sense, the pair is too long, or the model cannot score it.
+        """
+        request = requests.to_explain(body)
+        sides = (request.query, request.document)
+        plan = attribution.plan((sides[0].text, sides[1].text), request.unit, self._model.tokenizer)
+        images = [self._images.get(side.image) if side.image else None for side in sides]
+
+        def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
+            inputs = [tuple(map(self._joined, texts, images)) for texts in pairs]
+            return [row[self._checked_label(request.label, row)] for row in self._scores(inputs, request.options)]
+
+        (whole,) = score([plan.texts])
+        if not math.isfinite(whole):
+            raise InputError(f"the score of this pair is {whole}, which no word can change.")
+        yield {"score": whole, "unit": request.unit, "count": plan.size, "sides": plan.pieces()}
+        for scores in attribution.occluded(plan, score):
+            yield {"without": list(map(_number, scores))}
+
+    def close(self, *, within: float) -> bool:
+        """Score nothing more, and return whether what is being scored ended within so many seconds."""
+        return self._scoring.acquire(timeout=within)
+
+    def _form(self) -> JSON:
+        model = self._model
+        return {
+            "takes_images": IMAGE in self._taken(),
+            "prompts": dict(model.prompts),
+            "default_prompt": model.default_prompt_name,
+            "tasks": sorted(getattr(model.input_module, "tasks", ())),
+            "units": [unit for unit in attribution.UNITS if unit != "tokens" or self._tells_tokens()],
+            "most_documents": requests.MOST_DOCUMENTS,
+        }
+
+    def _tells_tokens(self) -> bool:
+        return attribution.tells_tokens(self._model.tokenizer)
+
+    def _taken(self) -> set[str]:
+        modalities = getattr(self._model.input_module, "modalities", [TEXT])
+        return {part for modality in modalities for part in modality_parts(modality)}
+
+    def _value(self, side: Side) -> Any:
+        return self._joined(side.text, self._images.get(side.image) if side.image else None)
+
+    def _joined(self, text: str, image: Any) -> Any:
+        """Return what stands for one side of a pair: a text, an image, or both."""
+        # what was typed into a page opens no file and no address
+        if (found := modality_of(text, self._taken())) != TEXT:
+            raise InputError(
+                f"the text is the name of a file or an address of {found}, and this page opens none.",
+                next_step="choose the file with the button beside the text, or write more than its name.",
+            )
+        if image is None:
+            return text
+        return {"text": text, "image": image} if text.strip() else image
+
+    def _scores(self, pairs: Sequence[Any], options: Options) -> list[list[float]]:
+        keywords: JSON = {} if options.task is None else {"task": options.task}
+        if options.is_raw:
+            keywords["activation_fn"] = torch.nn.Identity()
+        with self._scoring:
+            scores = self._model.predict(
+                list(pairs),
+                prompt_name=options.prompt_name,
+                prompt=options.prompt,
+                show_progress_bar=False,
+                allow_non_finite=True,
+                **keywords,
+            )
+        rows: list[list[float]] = scores.reshape(len(pairs), -1).tolist()
+        return rows
+
+    def _checked_label(self, label: int, row: Sequence[float]) -> int:
+        if not 0 <= label < len(row):
+            raise InputError(f"there is no score {label}; this model gives a pair {len(row)}.")
+        return label
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
