@@ -130,6 +130,7 @@ def test_any_path_stays_inside_on_every_operating_system_or_is_refused(path: str
 # -- whole models --
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [

@@ -45,6 +45,7 @@ def refused(folder: Path, kinds: tuple[type[Exception], ...] = (PairchainError,)
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", SETTINGS)
 @pytest.mark.parametrize("depth", [80, 900, 5_000, 200_000])
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
@@ -108,6 +109,7 @@ HEADERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADERS)
 @pytest.mark.parametrize("place", ["", "2_Dense"])
 def test_weights_whose_header_is_made_to_harm(place: str, name: str, pooled: Path) -> None:
@@ -120,6 +122,7 @@ def test_weights_whose_header_is_made_to_harm(place: str, name: str, pooled: Pat
 NUMBERS = [10**30, 10**4000, -1, -(10**30), 2**63, 1e308, float("inf"), float("nan"), True, None, "1", [1], {}]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: repr(number)[:20])
 @pytest.mark.parametrize(
@@ -188,6 +191,7 @@ CODE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODE)
 def test_code_that_is_made_to_break_who_looks_at_it(name: str, classifier: Path) -> None:
     with_module(classifier, "head.Head", {"9_Head/config.json": "{}"})

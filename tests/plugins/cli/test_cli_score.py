@@ -211,6 +211,7 @@ def test_nothing_to_score_is_an_output_without_rows(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text() == "query,document,score\n"
 
 
+@pytest.mark.slow
 def test_a_long_line_is_scored_and_an_endless_one_is_refused(tmp_path: Path) -> None:
     rows = [{"query": QUERY, "document": "monkey " * 200_000}]
     assert len(run("score", MODEL, "--max-length", 32, stdin=json_lines(rows)).rows) == 1

@@ -128,6 +128,7 @@ def test_what_it_does_not_take_stays_with_pytorch(kind: str) -> None:
     assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_scores_as_before(tmp_path: Path) -> None:
     model = CrossEncoder(save_tiny(tmp_path, "bert", "ForSequenceClassification", num_labels=1), device="cpu")
     expected = model.predict(PAIRS)

@@ -112,6 +112,7 @@ def golden(name: str) -> CrossEncoder:
 # -- equal to what each gets alone --
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_threads_that_share_a_model_of_any_kind_get_their_own_scores(kind: str) -> None:
     assert kind in CASES
@@ -139,6 +140,7 @@ def test_each_thread_has_its_own_way_to_cut_pairs(kind: str) -> None:
     check_each_alone([lambda some=some: model.predict(pairs, **some) for some in settings])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen3_causal_logitscore", "qwen3_seqcls_chat_template"])
 def test_each_thread_cuts_documents_around_max_length_through_a_chat_template(kind: str) -> None:
     model = golden(kind)
@@ -444,6 +446,7 @@ def test_a_copy_is_made_of_the_same_as_its_original(kind: str) -> None:
         assert vars(copied).keys() == vars(tokenizer).keys()
 
 
+@pytest.mark.slow
 def test_copies_are_let_go_of() -> None:
     import gc
 
