@@ -129,6 +129,7 @@ def test_the_code_of_an_adapted_repository_is_that_of_the_approved_commit(
     assert not canary.sang
 
 
+@pytest.mark.slow
 def test_code_of_an_adapted_repository_that_nobody_pinned_is_said_to_be_so(adapter: Path, hub: HubServer) -> None:
     base = with_auto_map(adapter.parent / "base", Canary(adapter.parent / "song"))
     hub.add_repo("somebody/unpinned-base")

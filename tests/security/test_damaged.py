@@ -155,6 +155,7 @@ def test_numbers_that_make_no_sense(file: str, key: str, number: Any, pooled: Pa
     assert json.dumps(report.to_json())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS[:-5], ids=lambda number: repr(number)[:20])
 @pytest.mark.parametrize(
     ("name", "argument"), [("Softmax", "dim"), ("PReLU", "num_parameters"), ("Hardtanh", "max_val"), ("ELU", "alpha")]
@@ -275,6 +276,7 @@ JINJA = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize("template", JINJA)
 def test_a_chat_template_reaches_for_nothing(template: str, tmp_path: Path, canary: Canary) -> None:

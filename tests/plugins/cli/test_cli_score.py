@@ -202,6 +202,7 @@ def test_a_score_never_takes_the_place_of_a_column(tmp_path: Path) -> None:
     assert {"score", "again"} <= run("score", MODEL, "--score-column", "again", stdin=given).rows[0].keys()
 
 
+@pytest.mark.slow
 def test_nothing_to_score_is_an_output_without_rows(tmp_path: Path) -> None:
     for name, text in {"a.jsonl": "", "a.csv": "", "b.csv": "query,document\n", "a.txt": "\n\n"}.items():
         (tmp_path / name).write_text(text)

@@ -72,6 +72,7 @@ def test_an_adapter_is_locked_once_it_is_merged_as_the_refusal_says(base: str, t
     assert scores(tmp_path / "merged", lock=made) == pytest.approx(scores(tmp_path / "adapter"), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_an_adapter_of_a_causal_model_gets_the_chain_of_one(tmp_path: Path) -> None:
     causal = save_tiny(tmp_path / "base", "qwen3", "ForCausalLM")
     save_adapter(tmp_path / "adapter", causal, TaskType.CAUSAL_LM)
