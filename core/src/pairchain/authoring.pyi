@@ -5,7 +5,6 @@ from pairchain.chain.calling import forward_through as forward_through
 from pairchain.chain.calling import not_encoded as not_encoded
 from pairchain.chain.calling import preprocess_with as preprocess_with
 from pairchain.chain.device import Float32Linear as Float32Linear
-from pairchain.chain.flow import Flow as Flow
 from pairchain.chain.flow import flow_of as flow_of
 from pairchain.chain.flow import labels_of as labels_of
 from pairchain.chain.keywords import accepted_names as accepted_names
@@ -32,6 +31,7 @@ from pairchain.engine.schedule import LEAST_TOKENS_ON_A_CPU as LEAST_TOKENS_ON_A
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
 from pairchain.engine.schedule import longest_first as longest_first
 from pairchain.facts import SCORES as SCORES
+from pairchain.facts import Flow as Flow
 from pairchain.facts import labels_of_routes as labels_of_routes
 from pairchain.files.hashes import file_hashes as file_hashes
 from pairchain.files.hub_names import is_path as is_path
@@ -54,12 +54,9 @@ from pairchain.format.headers import read_headers as read_headers
 from pairchain.format.incomplete import keys_missing as keys_missing
 from pairchain.format.incomplete import weights_missing as weights_missing
 from pairchain.format.saved_model import ModuleEntry as ModuleEntry
-from pairchain.inputs.batch import BYTES as BYTES
-from pairchain.inputs.batch import as_batch as as_batch
-from pairchain.inputs.batch import checked_count as checked_count
-from pairchain.inputs.batch import input_size as input_size
-from pairchain.inputs.batch import is_count as is_count
-from pairchain.inputs.batch import placing_errors as placing_errors
+from pairchain.inputs.counts import BYTES as BYTES
+from pairchain.inputs.counts import checked_count as checked_count
+from pairchain.inputs.counts import is_count as is_count
 from pairchain.inputs.images import check_lazy_image as check_lazy_image
 from pairchain.inputs.images import open_image as open_image
 from pairchain.inputs.kinds import AUDIO as AUDIO
@@ -79,6 +76,9 @@ from pairchain.inputs.modality import modality_of_pair as modality_of_pair
 from pairchain.inputs.modality import modality_parts as modality_parts
 from pairchain.inputs.modality import plain_texts as plain_texts
 from pairchain.inputs.named_media import refuse_named_media as refuse_named_media
+from pairchain.inputs.pairs import as_inputs as as_inputs
+from pairchain.inputs.pairs import input_size as input_size
+from pairchain.inputs.pairs import placing_errors as placing_errors
 from pairchain.inputs.supported import check_supported as check_supported
 from pairchain.looking.plugins import check_plugin as check_plugin
 from pairchain.looking.plugins import unmet_requirements as unmet_requirements

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +16,8 @@ from pairchain.files.hub import HubApi, hub_failures
 from pairchain.files.hub_names import full_name, is_path
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
+
+_of_load: ContextVar[Source | None] = ContextVar("pairchain_source_of_load", default=None)
 
 
 def open_source(
@@ -47,6 +53,10 @@ def open_source(
         raise InputError("the model's name is empty.", next_step="name a folder or a repository.")
     subfolder = check_inside(subfolder, shown_as="subfolder").strip("/")
     cache = os.fspath(cache_folder) if cache_folder else None
+    whole = _of_load.get()
+    place = (text, revision, token, cache, local_files_only)
+    if whole and place == (whole.name, whole.commit, whole.token, whole.cache_folder, whole.local_files_only):
+        return replace(whole, subfolder=subfolder)
     # files in a folder may still name something on the Hub, such as the repository of its code
     local = partial(Source, subfolder=subfolder, token=token, cache_folder=cache, local_files_only=local_files_only)
     if os.path.isdir(text):
@@ -83,6 +93,16 @@ def open_repository(
     # without the Hub, the cache has every file; asking for each one would wait through the retries of them all
     from_cache = local_files_only or api.is_unreachable
     return Source(name, resolved.resolved, revision, subfolder, token, cache, from_cache)
+
+
+@contextmanager
+def lending(source: Source) -> Iterator[None]:
+    """Let `open_source` return ``source`` inside the block for its name and commit, instead of opening it again."""
+    before = _of_load.set(source)
+    try:
+        yield
+    finally:
+        _of_load.reset(before)
 
 
 def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | None) -> str:

@@ -236,10 +236,11 @@ def _code_elsewhere(report: Findings) -> dict[str, LockedCode]:
 
 
 def _plugins(report: Findings) -> dict[str, str]:
-    plugins = [module.provider.plugin for module in report.walk() if module.provider and module.provider.plugin]
-    versions = {plugin.distribution: plugin.version for plugin in plugins}
-    others = [report.proposed_by, *(name for module in report.walk() for name in (module.through, module.told_by))]
-    versions |= {name: installed_version(name) or "" for name in others if name}
+    modules = list(report.walk())
+    found = {module.provider.plugin for module in modules if module.provider and module.provider.plugin}
+    versions = {plugin.distribution: plugin.version for plugin in found}
+    others = {report.proposed_by, *(name for module in modules for name in (module.library, module.library_plugin))}
+    versions |= {name: installed_version(name) or "" for name in others - {""}}
     return {CORE_DISTRIBUTION: installed_version(CORE_DISTRIBUTION) or "", **versions}
 
 

@@ -141,7 +141,10 @@ def _patch(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
         return
     if getattr(original, "__module__", None) != __name__:
         _replaced.append((module, name, original))
-        setattr(module, name, wrap(original))
+        replacement = wrap(original)
+        if callable(replacement):
+            replacement.__module__ = __name__  # `_leave` recognizes it by that
+        setattr(module, name, replacement)
 
 
 def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,7 +162,6 @@ def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
                 kwargs["weights_only"] = True
         return original(f, *args, **kwargs)
 
-    torch_load.__module__ = __name__
     return torch_load
 
 
@@ -174,7 +176,6 @@ def _escaped_log_records(original: Callable[..., Any]) -> Callable[..., Any]:
                 record.msg, record.args = readable(_COLOURS.sub("", record.getMessage()).expandtabs()), ()
         return record
 
-    make_record.__module__ = __name__
     return make_record
 
 
@@ -189,7 +190,6 @@ def _guarded_lookup_of_code(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(pretrained_model_name_or_path, module_file, *args, revision=revision, **kwargs)
         return _allowed_code(load, str(pretrained_model_name_or_path), module_file, revision)
 
-    get_cached_module_file.__module__ = __name__
     return get_cached_module_file
 
 
@@ -202,7 +202,6 @@ def _guarded_import_of_code(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(class_name, module_path, **kwargs)
         return importing.load_class(module_path, class_name)
 
-    get_class_in_module.__module__ = __name__
     return get_class_in_module
 
 
@@ -230,7 +229,6 @@ def _guarded_import_by_path(original: Callable[..., Any]) -> Callable[..., Any]:
             next_step="save or fetch the model again; a load imports no other classes by their paths.",
         )
 
-    import_named.__module__ = __name__
     return import_named
 
 

@@ -84,12 +84,7 @@ def policy_of(
     code_revision: str | Mapping[str, str] | None,
     lock: str | os.PathLike[str] | Lock | None,
 ) -> Policy:
-    """Return the policy that the arguments of a load describe.
-
-    Raises:
-        InputError: An argument is malformed.
-        FormatError: The lock cannot be read.
-    """
+    """Return the policy for the arguments of a load; raise InputError or FormatError if one is malformed."""
     revisions = {"": code_revision} if isinstance(code_revision, str) else dict(code_revision or {})
     approvals = _approvals(trust_remote_code)
     return Policy(approvals, bool(allow_pickle), revisions, None if lock is None else as_lock(lock))
