@@ -86,7 +86,7 @@ def settle(module: nn.Module, device: torch.device, staying: Set[nn.Module]) -> 
     if staying.isdisjoint(module.modules()):
         module.to(device)
         return
-    module._apply(lambda tensor: tensor.to(device), recurse=False)  # type: ignore[no-untyped-call]
+    module._apply(lambda tensor: tensor.to(device), recurse=False)
     for child in module.children():
         settle(child, device, staying)
         if isinstance(module, nn.Sequential) and not staying.isdisjoint(child.modules()):

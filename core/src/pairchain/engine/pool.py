@@ -218,7 +218,7 @@ class _CpuPickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         # a Parameter, or another subclass, pickles its plain tensor
         if type(value) is torch.Tensor and value.device.type not in ("cpu", "meta"):
-            return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)  # type: ignore[no-untyped-call]
+            return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         return NotImplemented
 
 

@@ -345,7 +345,8 @@ class Transformer(InputModule):
     @property
     def config(self) -> PretrainedConfig:
         """The model's configuration."""
-        return self.model.config
+        config: PretrainedConfig = self.model.config  # type: ignore[assignment]
+        return config
 
     @property
     def processor(self) -> Any:
@@ -380,9 +381,13 @@ class Transformer(InputModule):
     @property
     def max_seq_length(self) -> int | None:
         """The longest input in tokens; longer ones are cut. None for a model without tokenizer or positions."""
-        if self.tokenizer is not None:
-            return self.tokenizer.model_max_length
-        return getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        text = self.config.get_text_config()
+        longest: int | None = (
+            getattr(text, "max_position_embeddings", None)
+            if self.tokenizer is None
+            else self.tokenizer.model_max_length
+        )
+        return longest
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
@@ -471,7 +476,7 @@ class Transformer(InputModule):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         pickling.received(self.model)
 
     def _processing(self) -> Processing:

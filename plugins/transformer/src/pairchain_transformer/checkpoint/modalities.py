@@ -7,10 +7,10 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.image_processing_base import ImageProcessingMixin
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from pairchain.authoring import Modality
 from pairchain.errors import ChainError
@@ -28,7 +28,7 @@ _PROCESSOR_PARTS = {
 }
 
 
-def infer(task: Task, model: PreTrainedModel, processor: Any, style: str | None) -> tuple[ModalityConfig, str]:
+def infer(task: Task, model: Any, processor: Any, style: str | None) -> tuple[ModalityConfig, str]:
     """Return what is called for each modality, and the feature that the output goes to.
 
     Args:
@@ -43,7 +43,7 @@ def infer(task: Task, model: PreTrainedModel, processor: Any, style: str | None)
     return config, output_name
 
 
-def _without_messages(task: Task, model: PreTrainedModel, processor: Any) -> tuple[ModalityConfig, str]:
+def _without_messages(task: Task, model: Any, processor: Any) -> tuple[ModalityConfig, str]:
     exception = EXCEPTIONS.get((task.name, model.config.model_type))
     if exception is not None:
         rows = {modality: row for modality, row in exception.modalities.items() if hasattr(model, row.method)}

@@ -87,7 +87,7 @@ def load_model(
     return model, found_at_load(source, model, config, info, task.method_output_name)
 
 
-def save_model(model: PreTrainedModel, output_path: str) -> None:
+def save_model(model: Any, output_path: str) -> None:
     """Write the model's configuration and its weights, under their own names if the load changed them.
 
     Raises:
@@ -96,10 +96,9 @@ def save_model(model: PreTrainedModel, output_path: str) -> None:
     if getattr(model, "_hf_peft_config_loaded", False):
         require_peft("the model holds an adapter, which is saved through the package peft.")
     renamed = {encoder.path.rpartition(".")[2] for encoder in ENCODERS.values() if encoder.keys is not None}
-    # the library cannot turn the patterns back into the names they matched
-    options = {"save_original_format": False} if type(model).__name__ in renamed else {}
     with no_progress_unless_terminal():
-        model.save_pretrained(output_path, **options)
+        # the library cannot turn the patterns back into the names they matched
+        model.save_pretrained(output_path, save_original_format=type(model).__name__ not in renamed)
 
 
 def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedConfig, dict[str, Any]]:

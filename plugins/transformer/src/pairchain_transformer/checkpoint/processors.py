@@ -168,7 +168,7 @@ def processor_source(source: Source, name: str | None) -> Source:
     return open_source(name, token=False, cache_folder=source.cache_folder, local_files_only=source.local_files_only)
 
 
-def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
+def lower_case(tokenizer: PreTrainedTokenizerBase | None) -> None:
     """Make ``tokenizer`` lower its text first, unless it does already."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

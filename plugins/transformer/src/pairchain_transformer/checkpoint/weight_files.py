@@ -48,10 +48,10 @@ def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
                     f"{SAFETENSORS_INDEX} of {source.name} names {name!r}, which is not a safetensors file."
                 )
         return {"use_safetensors": True}
-    if (name := next(filter(source.has, PICKLES), None)) is None:
+    if (pickle := next(filter(source.has, PICKLES), None)) is None:
         raise no_weights(source)
-    refuse_pickle(source, name)
-    _parts(source, name) if name.endswith(".json") else source.require(name)
+    refuse_pickle(source, pickle)
+    _parts(source, pickle) if pickle.endswith(".json") else source.require(pickle)
     return {"use_safetensors": False}
 
 

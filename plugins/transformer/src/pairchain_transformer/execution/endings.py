@@ -63,8 +63,12 @@ def features_of(
         InputError: As calling ``preprocessor`` does.
     """
     tokenizer = tokenizer_of(preprocessor.processor)
-    can_pad = tokenizer is None or tokenizer.pad_token is not None
-    if can_pad or preprocessor.takes_media or not are_found_by_padding(model):
+    if (
+        tokenizer is None
+        or tokenizer.pad_token is not None
+        or preprocessor.takes_media
+        or not are_found_by_padding(model)
+    ):
         return preprocessor(inputs, prompt, settings, limits)
     unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
     alone = []

@@ -200,12 +200,13 @@ def is_watched_globally() -> bool:
 def surroundings() -> tuple[Any, ...]:
     """Return what, besides a model, its output depends on: precision, and whoever takes part in every operation."""
     cuda = torch.backends.cuda
+    attentions: list[Any] = [cuda.flash_sdp_enabled, cuda.mem_efficient_sdp_enabled, cuda.math_sdp_enabled]
     return (
         torch.get_default_dtype(),
         torch.get_float32_matmul_precision(),
         torch.are_deterministic_algorithms_enabled(),
         *((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in _AUTOCAST),
-        *(enabled() for enabled in (cuda.flash_sdp_enabled, cuda.mem_efficient_sdp_enabled, cuda.math_sdp_enabled)),
+        *(is_enabled() for is_enabled in attentions),
         # the mode that calls oneDNN is made anew for each batch, and changes rounding only
         *(mode for mode in _get_current_function_mode_stack() if type(mode).__module__ != _ONEDNN),
         *_get_current_dispatch_mode_stack(),

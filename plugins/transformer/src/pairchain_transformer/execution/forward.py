@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from pairchain.authoring import parameters_of
 from pairchain.errors import ChainError
@@ -23,9 +22,9 @@ _NOT_FOR_MODELS = frozenset(
 _ALWAYS_TAKEN = frozenset({"input_ids", "attention_mask", "token_type_ids", "inputs_embeds", "return_dict"})
 
 
-def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], output_path: Sequence[str]) -> Any:
+def call(model: Any, method: str, features: Mapping[str, Any], output_path: Sequence[str]) -> Any:
     """Return the output of ``model``'s ``method``, called with those features that it takes."""
-    function = getattr(model, method, None)
+    function: Any = getattr(model, method, None)
     if function is None:
         raise ChainError(f"{type(model).__name__} has no method {method!r}, which modality_config names.")
     named = parameters_of(function)
@@ -45,7 +44,7 @@ def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], outpu
     return model(**taken) if endings.are_clear(model, taken) else endings.call(model, taken)
 
 
-def takes_types(model: PreTrainedModel) -> bool:
+def takes_types(model: Any) -> bool:
     """Return whether ``model`` tells token types apart, whatever is wrapped around it."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     # RoBERTa and DeBERTa take them, and know one type or none

@@ -67,7 +67,8 @@ class LastPosition:
     def width(self) -> int:
         """How many columns its output has."""
         head: Any = self.model.get_output_embeddings() if self.reads_logits else None
-        return self.model.config.get_text_config().hidden_size if head is None else head.weight.shape[0]
+        width: int = self.model.config.get_text_config().hidden_size if head is None else head.weight.shape[0]
+        return width
 
     @property
     def proven(self) -> Proven:
@@ -180,7 +181,8 @@ class LastPosition:
         return layers
 
     def _compute(self, tokens: Sequence[int], before: Layers) -> Layers:
-        ids = torch.tensor([tokens], device=self.model.get_input_embeddings().weight.device)
+        embeddings: Any = self.model.get_input_embeddings()
+        ids = torch.tensor([tokens], device=embeddings.weight.device)
         options: dict[str, Any] = {"use_cache": True, "past_key_values": _cache(before, 1)}
         cache = self._backbone(**self._given(ids), **options).past_key_values
         return [(layer.keys, layer.values) for layer in cache.layers]
@@ -234,12 +236,14 @@ def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -
         for hook in watching:
             hook.remove()
     if not computed.reads_logits:
-        return output.last_hidden_state[:, -1]
+        last: torch.Tensor = output.last_hidden_state[:, -1]
+        return last
     # some scale the hidden state before the head, or its logits after it
     as_computed = torch.equal(seen["read"], seen["hidden"]) and torch.equal(
         seen["logits"].float(), output.logits.float()
     )
-    return output.logits[:, -1] if as_computed else None
+    logits: torch.Tensor = output.logits[:, -1]
+    return logits if as_computed else None
 
 
 def _keeps_all(model: PreTrainedModel) -> bool:

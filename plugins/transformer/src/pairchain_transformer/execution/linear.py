@@ -73,11 +73,8 @@ def _measured() -> bool:
 
 def is_available() -> bool:
     """Return whether PyTorch was built with oneDNN, and offers its linear layer."""
-    return (
-        torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    found = torch.backends.mkldnn
+    return bool(found.is_available() and found.enabled) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class _ByOneDNN(TorchFunctionMode):

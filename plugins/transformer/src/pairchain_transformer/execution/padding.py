@@ -41,8 +41,9 @@ def _question(tokenizer: PreTrainedTokenizerBase, *more: Hashable) -> Question:
 
 def example(model: PreTrainedModel, length: int) -> torch.Tensor:
     """Return token ids that a model has, shape (length,)."""
-    weight = model.get_input_embeddings().weight
-    return torch.arange(1, length + 1, device=weight.device) * 37 % min(weight.shape[0], 10_007)
+    weight: Any = model.get_input_embeddings().weight
+    ids = torch.arange(1, length + 1, device=weight.device) * 37
+    return ids % int(min(weight.shape[0], 10_007))
 
 
 def example_features(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:

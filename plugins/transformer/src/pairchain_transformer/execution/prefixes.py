@@ -132,10 +132,10 @@ def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_
     all_share = min(overlaps, default=0)
     shared = [min(all_share, len(row) - 1) for row in rows]
     for group, count in _runs(order, overlaps, all_share + LEAST_TOKENS):
-        beside = sum(len(rows[row]) - count for row in group)
+        beside = sum(len(rows[index]) - count for index in group)
         if (len(group) - 1) * (count - all_share) >= LEAST_TOKENS and beside >= least_beside:
-            for row in group:
-                shared[row] = min(count, len(rows[row]) - 1)
+            for index in group:
+                shared[index] = min(count, len(rows[index]) - 1)
     if len(rows) == 1 and store.is_lasting and not store.known(rows[0]):
         # nobody shares it yet; the next call will
         shared = [len(rows[0]) - 1]

@@ -63,8 +63,8 @@ def connected(host: str, port: int, timeout: float | None) -> socket.socket:
     reasons = {entry[4][0]: why_not_public(str(entry[4][0])) for entry in resolved}
     public = [entry for entry in resolved if reasons[entry[4][0]] is None]
     if not public:
-        address, reason = next(iter(reasons.items()))
-        subject = host if host == address else f"{host} is {address}, which"
+        found, reason = next(iter(reasons.items()))
+        subject = host if host == found else f"{host} is {found}, which"
         raise InputError(
             f"{subject} is {reason}, and allow_private_urls is False.",
             next_step="fetch it yourself and pass the content, or pass allow_private_urls=True if you trust whoever "

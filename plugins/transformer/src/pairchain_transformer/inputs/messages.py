@@ -96,7 +96,7 @@ def _content(side: Any, style: str, supported: Sequence[Modality]) -> Any:
     return [{"type": kind, kind: value} for kind, given in values.items() for value in _each(kind, given)]
 
 
-def _each(kind: str, given: Any) -> list[Any]:
+def _each(kind: Any, given: Any) -> list[Any]:
     """Return the parts that ``given`` stands for: a list holds several, but frames of a video are one."""
     if not isinstance(given, (list, tuple)) or (kind == VIDEO and is_frames(given)):
         return [given]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase, ProcessorMixin
+from transformers import ProcessorMixin
 
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import WITH_IMAGES_ONLY
@@ -37,7 +37,7 @@ class Renderer:
         self._carrying = carrying
 
     @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
+    def tokenizer(self) -> Any:
         """The tokenizer, on its own or inside the processor."""
         return getattr(self.processor, "tokenizer", self.processor)
 
@@ -118,16 +118,15 @@ class Renderer:
                 "videos_kwargs": video,
                 "common_kwargs": common,
             }
-            return dict(
-                self.processor.apply_chat_template(
-                    chats,
-                    tokenize=True,
-                    return_dict=True,
-                    return_tensors=common.get("return_tensors"),
-                    processor_kwargs=groups,
-                    **options,
-                )
+            rendered: Any = self.processor.apply_chat_template(
+                chats,
+                tokenize=True,
+                return_dict=True,
+                return_tensors=common.get("return_tensors"),
+                processor_kwargs=groups,
+                **options,
             )
+            return dict(rendered)
         sizes = {**_among(common, _SIZE_OPTIONS), **_among(text, _SIZE_OPTIONS)}
         rest = {key: value for key, value in text.items() if key not in _SIZE_OPTIONS}
         return dict(
@@ -141,7 +140,7 @@ class Renderer:
     ) -> set[int]:
         """Write the template's tail over the last tokens of rows that were cut; return those of which it cannot."""
         unrestored = set()
-        ids = features.get("input_ids")
+        ids: Any = features.get("input_ids")
         for row, positions in _cut_rows(features, limit):
             tail = self._tail(conversations[row], settings)[-len(positions) :]
             last = positions[len(positions) - len(tail) :]
@@ -156,7 +155,7 @@ class Renderer:
     def _markers(self) -> set[int]:
         """Tokens that may stand for media."""
         placeholders = {getattr(self.processor, f"{kind}_token_id", None) for kind in ("image", "audio", "video")}
-        return {*self.tokenizer.all_special_ids, *placeholders - {None}}
+        return {*self.tokenizer.all_special_ids, *(found for found in placeholders if found is not None)}
 
     def _tail(self, conversation: Conversation, settings: Settings) -> list[int]:
         key = templates.shape_of(conversation, {**settings["chat_template"], **settings["text"]})

@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from tokenizers import AddedToken, Tokenizer
-from tokenizers.implementations import BaseTokenizer
+from tokenizers.implementations.base_tokenizer import BaseTokenizer
 from torch import nn
-from transformers.utils import PushToHubMixin
+from transformers.utils.hub import PushToHubMixin
 
 from pairchain.authoring import taking_turns
 from pairchain_transformer.architectures import ONE_AT_A_TIME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from typing import Any
 
 from torch import nn
@@ -22,14 +23,21 @@ def sendable(model: nn.Module) -> nn.Module:
 
 def received(model: nn.Module) -> None:
     """Make the registry of this process know ``model``, which another process has built."""
-    try:
-        registry = getattr(importlib.import_module(_HOOKS_FROM), _REGISTRY, None)
-    except ImportError:  # a version that has no such hooks
-        registry = None
-    for part in model.modules() if isinstance(registry, dict) else ():
+    registry = _registry()
+    if registry is None:
+        return
+    for part in model.modules():
         if isinstance(part, PreTrainedModel):
             # its own way to set an item wants a model in some versions, and the name of its class in others
             dict.setdefault(registry, str(type(part)), getattr(part, "_can_record_outputs", None))
+
+
+def _registry() -> dict[Any, Any] | None:
+    """Return the library's registry; None for a version without one."""
+    with suppress(ImportError):
+        found = getattr(importlib.import_module(_HOOKS_FROM), _REGISTRY, None)
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def _sendable(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:

@@ -65,7 +65,7 @@ def hold_to_published(
     *,
     lowers: bool = False,
     takes_types: bool = True,
-    build: Callable[[Mapping[str, Any]], PreTrainedTokenizerBase] | None = None,
+    build: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> None:
     """Give ``tokenizer`` the parts that its author's library gave it, where the installed one put others.
 

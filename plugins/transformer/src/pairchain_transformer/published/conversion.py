@@ -86,7 +86,8 @@ def converted(source: Source, fast: FastClass, saved: Saved) -> Tokenizer | None
         pieces = [piece for piece, _ in made.vocab(made.proto)]
         original.convert_tokens_to_ids = _ids(pieces, str(original.unk_token))
         made.SpmExtractor = partial(_Merges, fast.name == "GemmaTokenizer", made.proto)
-    return made.converted()
+    tokenizer: Tokenizer = made.converted()
+    return tokenizer
 
 
 class _Merges:
