@@ -47,7 +47,7 @@ ERRORS: dict[tuple[str, int], tuple[type[Exception], list[str]]] = {
     ("audio_qwen2_audio", 9): (InputError, ["8000", "takes 16000", "resample it"]),
     ("clip_router_modality", 0): (
         InputError,
-        ["text, image one at a time", "no way to read a pair", "both sides apart"],
+        ["text, image one at a time", "cannot read a pair", "both sides apart"],
     ),
     ("clip_router_modality", 1): (InputError, ["input 0, element 1 is image", "takes text, image"]),
     ("clip_router_modality", 2): (InputError, ["input 0, element 0 is image", "takes text, image"]),

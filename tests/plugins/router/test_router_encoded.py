@@ -217,7 +217,7 @@ def test_too_little_memory_for_a_route_that_only_preprocesses_halves_its_batches
 @pytest.mark.parametrize(
     ("items", "index", "words"),
     [
-        ([PAIRS[0], (PICTURE, "a"), PAIRS[1], ("", ""), (PICTURE, "b")], 3, "there are no tokens in it"),
+        ([PAIRS[0], (PICTURE, "a"), PAIRS[1], ("", ""), (PICTURE, "b")], 3, "has no tokens"),
         ([PAIRS[0], (PICTURE, "a"), PAIRS[1], ("bad", PICTURE)], 3, "is bad"),
         ([PAIRS[0], (PICTURE, "a"), PAIRS[1], ("a", {"sound": 1})], 3, "is a dict with the key 'sound'"),
     ],
