@@ -98,7 +98,7 @@ def test_a_value_that_no_source_can_stand_for_is_named(tmp_path: Path) -> None:
 
 def test_values_that_are_too_large_for_code_are_refused(tmp_path: Path) -> None:
     printed = refusal(tmp_path, f"TABLE = {'a' * 2**20!r}\n{HEAD.format(times='len(TABLE)')}")
-    assert "the code of Head, with the values of the script that it uses, is over 1,048,576 bytes" in printed
+    assert "the code of Head, with the script's values that it uses, has more than 1,048,576 bytes" in printed
     assert "let its save and load write and read them" in printed
 
 

@@ -195,8 +195,8 @@ def test_what_cannot_be_read_is_named_with_the_other_differences(classifier: Pat
 
     assert caught.value.mismatches[:3] == (
         "the file inside/out cannot be read: it is a link that leads out of the model's folder",
-        "the file lost cannot be read: it is no file, or a link to none",
-        "the file pipe cannot be read: it is no file, or a link to none",
+        "the file lost cannot be read: it is not a file, or a broken link",
+        "the file pipe cannot be read: it is not a file, or a broken link",
     )
 
 

@@ -48,9 +48,9 @@ def put(name: str | bytes, target: str = "") -> Change:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (put("lost", "nowhere"), "'lost': it is no file, or a link to none"),
-        (put("round", "round"), "'round': it is no file, or a link to none"),
-        (put(b"caf\xe9.txt"), r"'caf\\udce9.txt': its name is no text"),
+        (put("lost", "nowhere"), "'lost': it is not a file, or a broken link"),
+        (put("round", "round"), "'round': it is not a file, or a broken link"),
+        (put(b"caf\xe9.txt"), r"'caf\\udce9.txt': its name is invalid Unicode"),
     ],
 )
 def test_a_file_that_no_lock_can_name_or_read_is_told(change: Change, says: str, classifier: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_lock_takes_the_place_of_an_older_one_whole_or_not_at_all(classifier: 
     with pytest.raises(FormatError, match="vocabulary"):
         pairchain.lock(classifier, file)
     assert Lock.read(file) == first
-    with pytest.raises(FormatError, match="folder that is there"):
+    with pytest.raises(FormatError, match="existing folder"):
         first.write(tmp_path / "nowhere" / "lock.json")
 
     Lock("", "", {}).write(file)

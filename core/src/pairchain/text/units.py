@@ -1,10 +1,10 @@
-"""What all reports share when they are shown: sizes and times in words, and nothing that steers a terminal."""
+"""Sizes and times in words."""
 
 from __future__ import annotations
 
 
 def bytes_in_words(count: float) -> str:
-    """Return a number of bytes in words, such as ``1.5 KiB``."""
+    """Return a size in words, such as ``1.5 KiB``."""
     for unit in ("bytes", "KiB", "MiB"):
         if abs(count) < 1024:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
