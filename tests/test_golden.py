@@ -98,6 +98,7 @@ def test_all_golden_cases_are_here() -> None:
     assert sum(len(recorded(case)["calls"]) for case in CASES) == 297
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "index"), calls())
 def test_a_recorded_call_gives_the_recorded_answer(case: str, index: int) -> None:
     call = recorded(case)["calls"][index]

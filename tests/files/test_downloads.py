@@ -35,6 +35,7 @@ def scores(name: str | Path, **options: Any) -> np.ndarray:
 # -- downloads that fail --
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["modules.json", "/model.safetensors", "tokenizer.json", "2_Dense/model.safetensors"])
 def test_a_download_cut_off_leaves_no_half_file_and_works_the_next_time(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str

@@ -147,6 +147,7 @@ def test_a_file_that_is_no_whole_safetensors_file_is_refused(content: bytes, say
     assert "model.safetensors of" in str(caught.value)
 
 
+@pytest.mark.slow
 @settings(deadline=None, database=None, derandomize=True)
 @given(content=st.binary(max_size=200) | st.builds(header, VALUES | st.dictionaries(st.text(max_size=3), ENTRIES)))
 def test_any_bytes_are_weights_or_refused(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -90,6 +90,7 @@ def contents(folder: Path) -> dict[str, str]:
 # -- round trips --
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_model_saved_again_scores_exactly_the_same(tmp_path: Path, case: str) -> None:
     model = load(GOLDEN / case / "model")

@@ -279,6 +279,7 @@ def in_a_child(work: Callable[[], None], *, until: int) -> tuple[int, int]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), changes
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_twenty_kills_in_saves_of_another_model_each_leave_one_model_or_say_so(tmp_path: Path) -> None:
     old, new = (model(kind) for kind in KINDS)

@@ -108,6 +108,7 @@ def large(count: int) -> dict[str, str]:
     return {f"m{number}.py": f"import m{number + 1}\n" + "x = 1\n" * 150_000 for number in range(8)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [every, in_a_row, deep, of_nothing, large])
 def test_a_web_of_imports_is_looked_at_or_refused_in_seconds(
     tmp_path: Path, make: Callable[[int], dict[str, str]]

@@ -99,6 +99,7 @@ def edit(folder: Path, file: str, **values: Any) -> None:
     write(folder, {file: json.dumps({**before, **values})})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "values", "named"), REACHING)
 def test_a_setting_that_reaches_something_else_is_refused_and_told(
     file: str, values: dict[str, Any], named: str, classifier: Path
@@ -242,6 +243,7 @@ HARMLESS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "values"), HARMLESS)
 def test_what_published_files_hold_loads_without_a_word(
     file: str, values: dict[str, Any], classifier: Path, recwarn: pytest.WarningsRecorder
@@ -253,6 +255,7 @@ def test_what_published_files_hold_loads_without_a_word(
     assert not [warning for warning in recwarn if issubclass(warning.category, PairchainWarning)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [

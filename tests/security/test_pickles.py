@@ -51,6 +51,7 @@ def test_a_pickle_of_weights_loads_where_it_is_allowed(place: str, pooled: Path)
     assert CrossEncoder(pooled, device="cpu", allow_pickle=True).predict(PAIRS).tolist() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["", "2_Dense"])
 @pytest.mark.parametrize("allow_pickle", [False, True])
 def test_a_pickle_under_the_name_of_a_safetensors_file_is_not_unpickled(
@@ -118,6 +119,7 @@ def test_a_configuration_names_no_other_weights(name: str, classifier: Path, can
     assert not canary.sang
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default::pairchain.PairchainWarning")
 @pytest.mark.parametrize("key", ["model_kwargs", "config_kwargs"])
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def configure(folder: Path, **values: Any) -> None:
 BARE = ["llama", "qwen3", "mistral", "mixtral", "gemma2", "deepseek_v3", "gpt_neox"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BARE)
 @pytest.mark.parametrize("name", ["qwen3_causal_logitscore", "bert_seqcls_1label"])
 def test_a_configuration_without_sizes_takes_no_memory_for_the_library_s(name: str, kind: str, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def shown_of(act: Callable[[], Any]) -> str:
     return "\n".join([said, stream.getvalue(), *told])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "word"),
     [*((name, TRICKS) for name in MODELS), ("pooling_mean", LONG)],

@@ -9,6 +9,7 @@ from pairchain.chain.module import Module as Module
 from pairchain.chain.parts import Part as Part
 from pairchain.chain.untrained import Untrained as Untrained
 from pairchain.cross_encoder import CrossEncoder as CrossEncoder
+from pairchain.engine.pool import WorkerPool as WorkerPool
 from pairchain.errors import PairchainError as PairchainError
 from pairchain.errors import PairchainWarning as PairchainWarning
 from pairchain.facts import Facts as Facts

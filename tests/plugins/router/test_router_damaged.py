@@ -148,6 +148,7 @@ def outcome(folder: Path) -> CrossEncoder | PairchainError:
             return error
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(files)
 def test_whatever_stands_in_the_file_gives_a_model_or_an_error_of_ours(changes: dict[str, Any]) -> None:

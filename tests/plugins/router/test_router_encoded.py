@@ -111,6 +111,7 @@ def nested() -> tuple[CrossEncoder, dict[bool, CrossEncoder]]:
     return model_of(sub_modules, default_route="deep", route_mappings=rules), {True: plain, False: chat}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     st.lists(st.sampled_from([*PAIRS, *SAID, ("a", PICTURE), (PICTURE, "b")]), min_size=1, max_size=24),

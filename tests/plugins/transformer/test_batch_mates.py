@@ -54,6 +54,7 @@ def model_of(case: str) -> CrossEncoder:
     return load(GOLDEN / case / "model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", CHAINS)
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(data=st.data())

@@ -77,6 +77,7 @@ def checkpoint(folder: Path, prefix: str, head: str) -> tuple[str, Any]:
     return str(folder), model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("prefix", [prefix for prefix in CONFIGS if prefix not in ("Bart", "Whisper", "DPR")])
 def test_of_an_encoder_decoder_the_encoder_is_loaded_with_its_weights(prefix: str, whole: bool, tmp_path: Path) -> None:

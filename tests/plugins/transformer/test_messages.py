@@ -131,6 +131,7 @@ def test_a_conversation_keeps_its_own_system_message_and_gets_no_other(
     assert none == f"<system>{said.get('prompt', 'find pages')}<query>a<document>b"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["flat", "structured", None])
 @pytest.mark.parametrize(
     ("side", "said"),

@@ -69,6 +69,7 @@ def told(folder: Path | str, **options: Any) -> tuple[CrossEncoder, list[str]]:
     return model, [str(warning.message) for warning in caught if "tokenizer" in str(warning.message)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", sorted(RECORDS))
 def test_the_tokens_are_those_of_the_library_that_saved_the_model(family: str, tmp_path: Path) -> None:
     record = RECORDS[family]

@@ -307,6 +307,7 @@ def test_a_model_inside_a_router_is_refused_too(tmp_path: Path) -> None:
         model.predict(PAIRS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_head", [True, False])
 def test_an_adapter_may_bring_the_head(has_head: bool, tmp_path: Path) -> None:
     base = save_tiny(tmp_path / "base", "bert")

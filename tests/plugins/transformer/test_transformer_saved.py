@@ -67,6 +67,7 @@ def test_what_the_caller_passes_comes_before_the_file(classifier: Path) -> None:
     assert (model.dtype, model.max_seq_length) == (torch.float32, 11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("group", "key", "value"),
     [

@@ -75,6 +75,7 @@ def test_a_tokenizer_that_cuts_on_the_left_keeps_the_end_by_itself(tmp_path: Pat
 
 
 # A cut inside an emoji, which is several tokens and one character, must come to an end.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "document",
     [DOCUMENT, "naïve 北京 🙂🙂🙂🙂🙂🙂🙂🙂🙂🙂 yes\n\n\n  no  " * 4, "🙂" * 60],
