@@ -177,3 +177,15 @@ def test_a_backend_beside_modules_has_no_effect(tmp_path: Path, plain_bert: str)
 def test_support_is_true_without_a_reason() -> None:
     assert Support()
     assert not Support("there is no onnx/model.onnx")
+
+
+def test_a_report_lists_the_backends_when_there_is_a_choice(tmp_path: Path, plain_bert: str) -> None:
+    report = pairchain.inspect(classifier(tmp_path))
+
+    assert report.backends == report.facts.backends == report.to_json()["backends"]
+    assert report.backends.keys() == {plain_bert, "transformers"}
+    assert f"backend {plain_bert}: " in str(report)
+
+
+def test_a_report_says_nothing_of_the_only_backend_if_it_fits(tmp_path: Path) -> None:
+    assert "backend transformers" not in str(pairchain.inspect(classifier(tmp_path)))
