@@ -30,12 +30,12 @@ from pairchain.authoring import (
     modality_parts,
     module_label,
     not_encoded,
+    open_source,
     placing_errors,
     plain_texts,
     preprocess_with,
     saved_type,
     says_what_it_reads,
-    source_of_module,
     step,
     tree_of,
     write_json,
@@ -365,7 +365,7 @@ class Router(InputModule):
         Raises:
             FormatError: Its configuration is damaged.
         """
-        source = source_of_module(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
+        source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
         # a caller that does not know of requests passes the arguments of one
         request = request or LoadRequest(source, Resolver(source), **_named_like(LoadRequest, kwargs))
         inside = request.within(source)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pairchain import Source
-from pairchain.authoring import read_json_object, warn_unknown_key
+from pairchain.authoring import read_json_object, unknown_keys
 from pairchain.errors import FormatError, InputError, warn
 from pairchain_transformer.checkpoint.keywords import for_constructor
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
@@ -121,10 +121,8 @@ def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     else:
         config["modality_config"] = task.modality_config()
         config["module_output_name"] = task.module_output_name
-    unknown = {key: config.pop(key) for key in list(config) if key not in CONFIG_KEYS}
-    for key in unknown:
-        warn_unknown_key(key, CONFIG_KEYS, shown_as=shown)
-    return config, unknown
+    unknown = unknown_keys(config, CONFIG_KEYS, shown_as=shown)
+    return {key: value for key, value in config.items() if key not in unknown}, unknown
 
 
 def _first_config(source: Source) -> tuple[str, dict[str, Any]]:
