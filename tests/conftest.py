@@ -13,6 +13,7 @@ import pytest
 from hub_server import HubServer
 from hypothesis import settings
 from process_starts import watch_process_starts
+from warm import fork_workers
 
 # huggingface_hub reads its endpoint and cache when it is first imported, so they are set before anything else is.
 HUB = HubServer()
@@ -44,8 +45,9 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have every test that starts a process marked."""
+    """Have every test that starts a process marked, and processes start fast."""
     watch_process_starts(config)
+    fork_workers()
 
 
 @pytest.fixture

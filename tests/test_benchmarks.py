@@ -73,6 +73,7 @@ def test_documents_have_about_as_many_tokens_as_were_asked_for(tokenizer: Tokeni
     assert found == pytest.approx(lengths, abs=8)
 
 
+@pytest.mark.slow
 def test_the_same_pairs_are_scored_in_every_run_and_no_pair_twice(tokenizer: Tokenizer) -> None:
     from cases import many_queries
     from texts import Texts
@@ -83,6 +84,7 @@ def test_the_same_pairs_are_scored_in_every_run_and_no_pair_twice(tokenizer: Tok
     assert [len({query for query, _ in pairs[start : start + 4]}) for start in range(0, 20, 4)] == [1] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_a_report_says_how_much_faster_and_how_far_apart_the_scores_are(
     golden: Path, tokenizer: Tokenizer, tmp_path: Path

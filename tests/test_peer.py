@@ -107,6 +107,7 @@ def test_the_peer_is_the_version_whose_calls_were_recorded() -> None:
     assert version("sentence-transformers") == recorded(CASES[0])["st_version"] == "6.2.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ALIKE)
 def test_what_pairchain_saves_loads_in_both_with_equal_scores(case: str, tmp_path: Path) -> None:
     model = ours(GOLDEN / case / "model", **golden_options(case), **recorded(case).get("ours", {}).get("load", {}))
@@ -125,6 +126,7 @@ def test_what_pairchain_saves_loads_in_both_with_equal_scores(case: str, tmp_pat
     assert [entry["type"] for entry in entries] == recorded(case)["loaded"]["chain"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "count"), [("vlm_llava", 7), ("audio_qwen2_audio", 1), ("router_with_vlm", 3)])
 def test_images_and_sound_score_alike_in_both_after_a_save(case: str, count: int, tmp_path: Path) -> None:
     model = ours(GOLDEN / case / "model")
@@ -158,6 +160,7 @@ def test_a_model_that_reads_no_pairs_is_saved_as_the_reference_saves_it(case: st
             which.predict(pairs(0))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*lost their whole document:pairchain.PairchainWarning")
 @pytest.mark.parametrize("case", ALIKE)
 def test_both_score_pairs_that_nobody_recorded_alike(case: str) -> None:

@@ -67,6 +67,7 @@ def test_of_code_that_nobody_pinned_it_points_into_the_file_that_loads_the_model
     assert Path(warned[0].filename).name == "custom_models.py"
 
 
+@pytest.mark.slow
 def test_of_scoring_it_points_at_the_line_that_scores_in_workers_too() -> None:
     model = letters_model(prompts={"a": "x"})
     for workers in ({}, {"device": ["cpu", "cpu"]}):

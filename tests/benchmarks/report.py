@@ -1,4 +1,4 @@
-"""Makes of what the benchmarks wrote a page with tables, a plot, and a JSON file, for the documentation.
+"""Writes the report of the benchmarks: a page with tables, a plot, and a JSON file.
 
 Usage: ``report.py RESULTS DOCS``, both folders. The files are named after the device that computed.
 """
@@ -49,8 +49,8 @@ def page(found: Found, *, plot: str) -> str:
     if scoring["is_quick"]:
         parts.append("**A quick run: few cases, few rounds.**")
     parts += [
-        "Written by `nox -s bench`; [how it measures](../benchmarks.md).",
-        f"![How many times faster pairchain is]({plot})",
+        "Written by `nox -s bench`; see [how the benchmarks are run](../benchmarks.md).",
+        f"![Speed-up of pairchain over sentence-transformers]({plot})",
         "## Scoring",
         table(_SCORING, scoring["cases"]),
     ]
@@ -59,7 +59,7 @@ def page(found: Found, *, plot: str) -> str:
     if found.get("startup"):
         parts += ["## Start-up", table(_STARTUP, found["startup"])]
     if any(row.get("is_busy") for rows in (scoring["cases"], found.get("startup", [])) for row in rows):
-        parts.append("\\* Other processes were busy in most rounds: such figures say little.")
+        parts.append("\\* Other processes were busy in most rounds, so this figure is unreliable.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -100,25 +100,25 @@ _SCORING: dict[str, Callable[[Found], str]] = {
     "pairchain": lambda case: _seconds(case["seconds"][_OURS]),
     "ST, default": lambda case: _seconds(case["seconds"][_DEFAULT]),
     "ST, best batch": _best,
-    "faster than default": lambda case: f"**{case['ratio_to_default']:.2f}×**",
-    "than best": lambda case: f"**{case['ratio_to_best']:.2f}×**",
-    "scores differ by": lambda case: f"{case['largest_difference']:.0e}",
-    "scores spread": lambda case: f"{case['spread_of_scores']:.1g}",
-    "computed beside tokens, ours / ST": _beside_tokens,
+    "speed-up vs. default": lambda case: f"**{case['ratio_to_default']:.2f}×**",
+    "vs. best batch": lambda case: f"**{case['ratio_to_best']:.2f}×**",
+    "largest score difference": lambda case: f"{case['largest_difference']:.0e}",
+    "standard deviation of scores": lambda case: f"{case['spread_of_scores']:.1g}",
+    "extra positions, pairchain / ST": _beside_tokens,
 }
 _MEMORY: dict[str, Callable[[Found], str]] = {
-    "what": lambda row: row["called"],
+    "case": lambda row: row["called"],
     "seconds": lambda row: f"{row['seconds']['many']:.1f}",
-    "over ten times a tenth": lambda row: f"{row['ratio_of_time']:.2f}×",
-    "memory, model loaded": lambda row: _mib(row["peak"]["loaded"]),
-    "peak, a tenth": lambda row: _mib(row["peak"]["few"]),
-    "peak, all": lambda row: f"{_mib(row['peak']['many'])} ({row['ratio_of_peak']:.2f}×)",
+    "time, relative to linear": lambda row: f"{row['ratio_of_time']:.2f}×",
+    "memory after loading": lambda row: _mib(row["peak"]["loaded"]),
+    "peak, a tenth of the pairs": lambda row: _mib(row["peak"]["few"]),
+    "peak, all pairs": lambda row: f"{_mib(row['peak']['many'])} ({row['ratio_of_peak']:.2f}×)",
 }
 _STARTUP: dict[str, Callable[[Found], str]] = {
     "model": lambda row: row["model"] + (" \\*" if row["is_busy"] else ""),
-    "pairchain, to the first score": lambda row: _steps(row, "pairchain"),
+    "pairchain, time to the first score": lambda row: _steps(row, "pairchain"),
     "sentence-transformers": lambda row: _steps(row, "sentence-transformers"),
-    "of its time": lambda row: f"**{row['ratio']:.2f}×**",
+    "pairchain / ST": lambda row: f"**{row['ratio']:.2f}×**",
 }
 
 

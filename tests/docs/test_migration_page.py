@@ -29,8 +29,8 @@ METHODS = [
     "preprocess",
 ]
 MODULES = ["Transformer", "LogitScore", "Dense", "Pooling", "Normalize", "LayerNorm", "Router"]
-GONE = PAGE["Methods that are not there"]
-THERE = names(PAGE["Methods and properties that are there"])
+GONE = PAGE["Missing methods"]
+THERE = names(PAGE["Methods and properties in both"])
 
 
 def arguments(callee: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -11,7 +11,7 @@ import yaml
 from pages import DOCS, ROOT, prose
 
 import pairchain
-from pairchain import modules
+from pairchain import authoring, modules
 from pairchain.registry.groups import STANDARD_DISTRIBUTIONS
 
 PAGES = {page.name: prose(page) for page in sorted((DOCS / "reference").glob("*.md"))}
@@ -54,3 +54,8 @@ def test_every_page_has_a_place_in_the_navigation() -> None:
     pages = [page for page in DOCS.rglob("*.md") if page.parent != DOCS / "benchmarks"]
     assert pages
     assert [page for page in pages if f"'{page.relative_to(DOCS).as_posix()}'" not in listed] == []
+
+
+def test_every_helper_function_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "authoring.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^        - (\w+)$", page, re.MULTILINE)) == sorted(authoring.__all__)

@@ -27,6 +27,7 @@ def objects() -> int:
     return len(gc.get_objects())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells")
 def test_two_thousand_calls_take_no_more_memory_than_the_first_few_hundred() -> None:
     model = CrossEncoder(GOLDEN / "bert_seqcls_1label" / "model", device="cpu")

@@ -98,6 +98,7 @@ def test_any_entries_are_read_as_they_are_or_refused(values: list[dict[str, Any]
         assert json.dumps(written.get("colour")) == json.dumps(value.get("colour"))
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=40) | (json_values | configs).map(json.dumps).map(str.encode))
 @settings(fixed, max_examples=300)
 def test_any_file_as_settings_gives_settings_or_an_error(content: bytes) -> None:
@@ -130,6 +131,7 @@ def test_any_path_stays_inside_on_every_operating_system_or_is_refused(path: str
 # -- whole models --
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [

@@ -98,6 +98,7 @@ def test_weights_in_several_files_are_told_from_all_their_headers(hub: HubServer
     assert {r.headers.get("Range") for r in hub.requests if r.path.endswith(".safetensors")} == {"bytes=0-99999"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"\x80\x02}q\x00.", bytes(100), b"PK\x03\x04" + bytes(200)])
 def test_weights_on_the_hub_that_are_no_safetensors_file_fail(content: bytes, hub: HubServer) -> None:
     name = f"inspected/damaged-{len(content)}"
@@ -105,7 +106,7 @@ def test_weights_on_the_hub_that_are_no_safetensors_file_fail(content: bytes, hu
 
     (problem,) = inspect(name).failures
 
-    assert f"model.safetensors of {name} is no whole safetensors file" in problem.text
+    assert f"model.safetensors of {name} is not a complete safetensors file" in problem.text
     with pytest.raises(FormatError):
         CrossEncoder(name, device="cpu")
 

@@ -39,6 +39,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "file"), FILES)
 @settings(deadline=None, database=None, derandomize=True, max_examples=50)
 @given(data=st.data())

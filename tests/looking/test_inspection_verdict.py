@@ -30,6 +30,7 @@ def load(folder: Path, **options: object) -> CrossEncoder:
 PEER = [pytest.param(case, marks=pytest.mark.peer) for case in BROKEN_WITH_PEER]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*BROKEN, *PEER], ids=lambda case: case.name)
 def test_what_a_report_says_fails_does(case: Case, tmp_path: Path) -> None:
     folder = case.make(tmp_path / "model")
@@ -52,6 +53,7 @@ def test_what_a_report_does_not_say_fails_loads(case: Case, tmp_path: Path) -> N
     assert load(folder).declared_num_labels() == report.labels == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_report_on_a_golden_model_says_what_it_takes_to_load_it(case: str) -> None:
     folder = GOLDEN / case / "model"

@@ -219,7 +219,7 @@ def test_a_load_meets_one_save_however_often_the_folder_is_saved_to(tmp_path: Pa
             try:
                 found = CrossEncoder(target, device="cpu").predict(PAIRS)
             except FormatError as error:
-                assert "saved anew each of the" in str(error)  # noqa: PT017 - and no other error will do
+                assert "saved the model during each of" in str(error)  # noqa: PT017 - and no other error will do
                 continue
             met += 1
             assert any(np.allclose(found, one, atol=1e-6) for one in expected)
@@ -279,6 +279,7 @@ def in_a_child(work: Callable[[], None], *, until: int) -> tuple[int, int]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), changes
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_twenty_kills_in_saves_of_another_model_each_leave_one_model_or_say_so(tmp_path: Path) -> None:
     old, new = (model(kind) for kind in KINDS)
@@ -328,7 +329,7 @@ def test_a_link_that_another_user_put_where_all_may_write_is_not_followed(tmp_pa
     (mine / "modules.json").write_text("mine")
     (shared / "model").symlink_to(mine)
     os.lchown(shared / "model", 12345, 12345)
-    with pytest.raises(UnsafePathError, match="a link that another user made"), staged(shared / "model"):
+    with pytest.raises(UnsafePathError, match="a link to .* that another user made"), staged(shared / "model"):
         pytest.fail("it was followed")
     assert texts(mine) == {"mine"}
     os.lchown(shared / "model", 0, 0)

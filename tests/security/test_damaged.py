@@ -45,6 +45,7 @@ def refused(folder: Path, kinds: tuple[type[Exception], ...] = (PairchainError,)
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", SETTINGS)
 @pytest.mark.parametrize("depth", [80, 900, 5_000, 200_000])
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
@@ -108,6 +109,7 @@ HEADERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADERS)
 @pytest.mark.parametrize("place", ["", "2_Dense"])
 def test_weights_whose_header_is_made_to_harm(place: str, name: str, pooled: Path) -> None:
@@ -120,6 +122,7 @@ def test_weights_whose_header_is_made_to_harm(place: str, name: str, pooled: Pat
 NUMBERS = [10**30, 10**4000, -1, -(10**30), 2**63, 1e308, float("inf"), float("nan"), True, None, "1", [1], {}]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: repr(number)[:20])
 @pytest.mark.parametrize(
@@ -152,6 +155,7 @@ def test_numbers_that_make_no_sense(file: str, key: str, number: Any, pooled: Pa
     assert json.dumps(report.to_json())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS[:-5], ids=lambda number: repr(number)[:20])
 @pytest.mark.parametrize(
     ("name", "argument"), [("Softmax", "dim"), ("PReLU", "num_parameters"), ("Hardtanh", "max_val"), ("ELU", "alpha")]
@@ -188,6 +192,7 @@ CODE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODE)
 def test_code_that_is_made_to_break_who_looks_at_it(name: str, classifier: Path) -> None:
     with_module(classifier, "head.Head", {"9_Head/config.json": "{}"})
@@ -271,6 +276,7 @@ JINJA = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize("template", JINJA)
 def test_a_chat_template_reaches_for_nothing(template: str, tmp_path: Path, canary: Canary) -> None:

@@ -40,6 +40,7 @@ def opened_by_loading(folder: Path, **options: Any) -> set[str]:
 MODELS = sorted(path.parent.name for path in GOLDEN.glob("*/model"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "custom_remote_ref"])
 def test_a_lock_holds_every_file_that_a_load_opens(name: str) -> None:

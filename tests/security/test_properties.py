@@ -125,6 +125,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @MANY
 @given(content=st.binary(max_size=200))
 @pytest.mark.parametrize(
@@ -144,6 +145,7 @@ def test_any_bytes(content: bytes, file: str, pooled: Path) -> None:
     opened(pooled)
 
 
+@pytest.mark.slow
 @FEW
 @given(value=ANY_JSON)
 @pytest.mark.parametrize(
@@ -156,6 +158,7 @@ def test_any_json(value: Any, file: str, pooled: Path) -> None:
     opened(pooled)
 
 
+@pytest.mark.slow
 @MANY
 @given(text=mutated(MODULES))
 def test_modules_that_are_almost_right(text: str, pooled: Path) -> None:
@@ -163,6 +166,7 @@ def test_modules_that_are_almost_right(text: str, pooled: Path) -> None:
     opened(pooled)
 
 
+@pytest.mark.slow
 @MANY
 @given(text=mutated(SETTINGS))
 def test_settings_that_are_almost_right(text: str, pooled: Path) -> None:
@@ -182,6 +186,7 @@ def test_a_router_that_is_almost_right(text: str, routed: Path) -> None:
     opened(write(routed, {"router_config.json": text}))
 
 
+@pytest.mark.slow
 @FEW
 @given(data=st.data())
 @pytest.mark.parametrize("file", ["sentence_bert_config.json", "1_Pooling/config.json", "2_Dense/config.json"])

@@ -125,6 +125,7 @@ KERNELS = ["someone/kernels", "someone/kernels@v1", "someone/kernels:forward", "
 KERNELS += [f"flash_attention_{version}" for version in (2, 3, 4)] + ["paged|flash_attention_3", "of_tomorrow"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize("kernels", [*KERNELS, {"": "someone/kernels"}, {"text_config": "someone/kernels"}])
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_settings_of_a_transformer_hand_on_only_what_is_known_to_be_harmless(
     said = " ".join(str(warning.message) for warning in caught)
     for key in options:
         # a configuration may hold what it likes, but for what the library takes for its own
-        assert f"'{key}', which is not for a model's file" in said or f"'{key}', which BertConfig does not" in said
+        assert f"'{key}', which a model's file" in said or f"'{key}', which BertConfig does not" in said
     assert not hub.requests
     assert not canary.sang
 
@@ -191,6 +192,7 @@ def test_settings_of_a_transformer_hand_on_only_what_is_known_to_be_harmless(
 FUNCTIONS = ["torch.seed", "torch.utils.collect_env.get_pretty_env_info", "os.getpid", "torch.nn.Linear", "lurking.Act"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize("path", FUNCTIONS)
 @pytest.mark.parametrize("file", ["config_sentence_transformers.json", "config.json", "2_Dense/config.json"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 # They take milliseconds; libraries ask most of them what machine this is.
-QUICK = ("uname", "ldconfig", "ld", "gcc", "cc", "mount", "umount")
+QUICK = ("uname", "ldconfig", "ld", "gcc", "cc", "mount", "umount", "openssl")
 
 
 class ProcessStarts:

@@ -28,6 +28,7 @@ def rows(*documents: Any) -> str:
     return json_lines([{"query": QUERY, "document": document} for document in documents])
 
 
+@pytest.mark.slow
 def test_a_row_that_names_a_url_is_refused_until_an_option_allows_it(web: Web) -> None:
     url = f"{web.at}/red.png"
     for document in (url, {"image": url}, {"image": [url], "text": "a"}):

@@ -202,6 +202,7 @@ def test_a_score_never_takes_the_place_of_a_column(tmp_path: Path) -> None:
     assert {"score", "again"} <= run("score", MODEL, "--score-column", "again", stdin=given).rows[0].keys()
 
 
+@pytest.mark.slow
 def test_nothing_to_score_is_an_output_without_rows(tmp_path: Path) -> None:
     for name, text in {"a.jsonl": "", "a.csv": "", "b.csv": "query,document\n", "a.txt": "\n\n"}.items():
         (tmp_path / name).write_text(text)
@@ -211,6 +212,7 @@ def test_nothing_to_score_is_an_output_without_rows(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text() == "query,document,score\n"
 
 
+@pytest.mark.slow
 def test_a_long_line_is_scored_and_an_endless_one_is_refused(tmp_path: Path) -> None:
     rows = [{"query": QUERY, "document": "monkey " * 200_000}]
     assert len(run("score", MODEL, "--max-length", 32, stdin=json_lines(rows)).rows) == 1

@@ -40,6 +40,7 @@ def assert_close(found: Any, expected: Any) -> None:
     np.testing.assert_allclose(np.reshape(found, -1), np.reshape(expected, -1), atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 def test_an_overridden_method_is_called_as_it_is_written(name: str, tmp_path: Path) -> None:
     model = load(write(name, tmp_path))
@@ -49,6 +50,7 @@ def test_an_overridden_method_is_called_as_it_is_written(name: str, tmp_path: Pa
     assert home == "sentence_transformers" if LIBRARY else home.startswith("pairchain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_saved_model_brings_the_file_and_scores_the_same(name: str, tmp_path: Path) -> None:
     model = load(write(name, tmp_path))
@@ -107,6 +109,7 @@ def test_a_constructor_that_takes_no_revision_reads_every_file_at_the_models_com
     assert all(f"/{commit}/" in path for path in read)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @pytest.mark.parametrize("name", WRITTEN)
 def test_the_library_itself_scores_the_same_with_the_file(name: str, tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def expected() -> list[float]:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning")
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_every_way_to_import_a_module_class_gives_it(statement: str, tmp_path: Path) -> None:

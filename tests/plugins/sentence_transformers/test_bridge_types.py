@@ -137,6 +137,7 @@ def saved_types(folder: Path) -> list[str]:
     return [entry["type"] for entry in json.loads((folder / "modules.json").read_text())]
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @each_chain
 def test_a_chain_saved_by_the_library_scores_the_same_in_both_directions(build: Build, tmp_path: Path) -> None:
@@ -171,6 +172,7 @@ def test_a_type_of_the_library_is_saved_and_locked_with_the_plugin_that_gets_it(
     assert {name: version for name, version in versions.items() if "sentence" in name} == {**bridge, **library}
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @pytest.mark.parametrize("build", [*CHAINS, routed, causal], ids=lambda build: build.__name__)
 def test_instances_of_the_library_are_modules_to_us(build: Build, tmp_path: Path) -> None:
@@ -185,6 +187,7 @@ def test_instances_of_the_library_are_modules_to_us(build: Build, tmp_path: Path
         assert_same(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @pytest.mark.parametrize("whose", [(0, 1, 1), (1, 0, 1), (1, 1, 0), (0, 0, 1), (1, 0, 0), (0, 1, 0)], ids=str)
 def test_instances_of_both_mix_in_any_place(whose: tuple[int, int, int], tmp_path: Path) -> None:

@@ -122,6 +122,12 @@ def test_inspect_says_which_backends_could_load_a_model(tmp_path: Path, plain_be
     assert "nonsense" in pairchain.inspect(path).facts.backends["transformers"]
 
 
+def test_inspect_goes_on_if_a_backend_fails(tmp_path: Path, plain_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PlainBertBackend, "supports", lambda self, checkpoint: checkpoint.config["absent"])
+    found = pairchain.inspect(classifier(tmp_path)).facts.backends
+    assert found == {"plain-bert": "asking it raised KeyError: 'absent'", "transformers": ""}
+
+
 def test_a_refusal_names_a_backend_that_can_load_the_model(tmp_path: Path, plain_bert: str) -> None:
     path = save_tiny(tmp_path, "roberta", "ForSequenceClassification", num_labels=1)
     with pytest.raises(InputError, match="'plain-bert' cannot load this model: it computes classifiers") as caught:

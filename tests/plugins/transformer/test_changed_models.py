@@ -382,6 +382,7 @@ def test_embeddings_that_somebody_mixes_are_computed_with_all_tokens(chains: dic
     np.testing.assert_allclose(scores, expected, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chain", "name", "change"), [pytest.param(*case, id=f"{case[0]}-{case[1]}") for case in CASES]
 )
@@ -425,6 +426,7 @@ def set_back(model: CrossEncoder, tuner: Any) -> None:
                 setattr(part, name, tuner.get_base_layer())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["log_odds", "classifier"])
 @pytest.mark.parametrize("change", ADAPTED)
 def test_an_adapter_is_used_as_it_is_now(chain: str, change: str, chains: dict[str, CrossEncoder]) -> None:

@@ -97,6 +97,7 @@ def check(model: CrossEncoder, expected: Any) -> None:
         np.testing.assert_allclose(model.predict(PAIRS, batch_size=batch_size), expected, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_decoder_scores_a_pair_as_it_does_alone(kind: str, tmp_path: Path) -> None:
     folder = save(tmp_path, kind, None, "<|endoftext|>")
@@ -105,6 +106,7 @@ def test_every_decoder_scores_a_pair_as_it_does_alone(kind: str, tmp_path: Path)
     check(load(folder, tokenizer="library"), alone(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("clouded", CLOUDED)
 def test_what_the_configuration_says_of_padding_changes_no_score(clouded: str, side: str, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_an_adapter_is_not_loaded(adapter: Path, outdated: None) -> None:
     check_error(caught.value)
 
 
+@pytest.mark.slow
 def test_a_model_with_an_adapter_is_not_saved_and_what_was_there_stays(adapter: Path, tmp_path: Path) -> None:
     model, before = load(adapter), scores(adapter)
     with importable(tmp_path / "site") as site:

@@ -56,6 +56,7 @@ def test_a_linear_layer_is_the_same(tokens: int, sizes: tuple[int, int], has_bia
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "head"), [("bert", "ForSequenceClassification"), ("qwen3", "ForCausalLM")])
 def test_scores_are_the_same_with_it_and_without(kind: str, head: str, tmp_path: Path) -> None:
     model = CrossEncoder(save_tiny(tmp_path, kind, head, **({"num_labels": 1} if kind == "bert" else {})), device="cpu")
@@ -128,6 +129,7 @@ def test_what_it_does_not_take_stays_with_pytorch(kind: str) -> None:
     assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_scores_as_before(tmp_path: Path) -> None:
     model = CrossEncoder(save_tiny(tmp_path, "bert", "ForSequenceClassification", num_labels=1), device="cpu")
     expected = model.predict(PAIRS)

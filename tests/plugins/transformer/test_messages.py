@@ -131,6 +131,7 @@ def test_a_conversation_keeps_its_own_system_message_and_gets_no_other(
     assert none == f"<system>{said.get('prompt', 'find pages')}<query>a<document>b"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["flat", "structured", None])
 @pytest.mark.parametrize(
     ("side", "said"),
@@ -267,5 +268,5 @@ def test_what_a_template_refuses_is_told_with_its_own_words(tmp_path: Path) -> N
         model.predict([[user("a"), user("b", "tool")]])
 
     assert caught.value.next_step
-    with pytest.raises(InputError, match="input 0: there are no tokens in it"):
+    with pytest.raises(InputError, match="input 0 has no tokens"):
         model.predict([[user("")]])

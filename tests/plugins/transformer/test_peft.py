@@ -35,6 +35,7 @@ def base() -> str:
     return str(GOLDEN / "bert_seqcls_1label" / "model")
 
 
+@pytest.mark.slow
 def test_an_adapter_scores_as_the_model_it_was_saved_from(base: str, tmp_path: Path) -> None:
     adapted = save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
     with torch.inference_mode():
@@ -44,6 +45,7 @@ def test_an_adapter_scores_as_the_model_it_was_saved_from(base: str, tmp_path: P
     assert scores(tmp_path / "adapter") != pytest.approx(scores(Path(base)), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_saved_as_an_adapter_and_comes_back(base: str, tmp_path: Path) -> None:
     save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
     load(tmp_path / "adapter").save_pretrained(tmp_path / "saved")
@@ -52,6 +54,7 @@ def test_an_adapter_is_saved_as_an_adapter_and_comes_back(base: str, tmp_path: P
     assert scores(tmp_path / "saved") == pytest.approx(scores(tmp_path / "adapter"), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_locked_once_it_is_merged_as_the_refusal_says(base: str, tmp_path: Path) -> None:
     save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
     load(tmp_path / "adapter").save_pretrained(tmp_path / "saved")
@@ -69,6 +72,7 @@ def test_an_adapter_is_locked_once_it_is_merged_as_the_refusal_says(base: str, t
     assert scores(tmp_path / "merged", lock=made) == pytest.approx(scores(tmp_path / "adapter"), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_an_adapter_of_a_causal_model_gets_the_chain_of_one(tmp_path: Path) -> None:
     causal = save_tiny(tmp_path / "base", "qwen3", "ForCausalLM")
     save_adapter(tmp_path / "adapter", causal, TaskType.CAUSAL_LM)
@@ -79,5 +83,5 @@ def test_an_adapter_that_does_not_say_what_it_adapts_is_refused(base: str, tmp_p
     save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
     config = tmp_path / "adapter" / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": None}))
-    with pytest.raises(FormatError, match="does not say which model it adapts"):
+    with pytest.raises(FormatError, match="does not name the model"):
         load(tmp_path / "adapter")

@@ -241,11 +241,13 @@ def test_weights_that_were_only_moved_are_random_still(
 def test_what_is_saved_untrained_is_refused_after_the_next_load_and_trained_by_any_library(
     untrained: CrossEncoder, tmp_path: Path
 ) -> None:
-    with pytest.warns(PairchainWarning, match=r"classifier\.bias, classifier\.weight are saved though they are random"):
+    with pytest.warns(
+        PairchainWarning, match=r"classifier\.bias, classifier\.weight are saved although they are random"
+    ):
         untrained.save_pretrained(tmp_path / "saved")
 
     for options in ({}, {"model_kwargs": {"dtype": "bfloat16"}}, {"model_kwargs": {"dtype": "float16"}}):
-        with pytest.raises(RandomWeightsError, match="was saved before anybody trained") as caught:
+        with pytest.raises(RandomWeightsError, match="was saved without training") as caught:
             load(tmp_path / "saved", **options).predict(PAIRS)
         assert caught.value.weights == ("classifier.bias", "classifier.weight")
 
@@ -305,6 +307,7 @@ def test_a_model_inside_a_router_is_refused_too(tmp_path: Path) -> None:
         model.predict(PAIRS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_head", [True, False])
 def test_an_adapter_may_bring_the_head(has_head: bool, tmp_path: Path) -> None:
     base = save_tiny(tmp_path / "base", "bert")

@@ -65,6 +65,7 @@ FORMS = [
 
 
 # sentence-transformers 6.2.0 looks for words such as 'type' in the source of a template.
+@pytest.mark.slow
 @pytest.mark.parametrize(("template", "style", "shown"), FORMS)
 def test_the_form_of_content_is_the_one_that_the_template_renders(
     template: str, style: str, shown: str, tmp_path: Path

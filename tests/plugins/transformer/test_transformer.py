@@ -59,6 +59,7 @@ TASKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "task", "head", "size"), TASKS)
 def test_each_task_writes_its_feature(kind: str, task: str, head: str | None, size: int, tmp_path: Path) -> None:
     module = transformer(tmp_path, kind, task, head)

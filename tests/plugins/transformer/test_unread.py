@@ -210,6 +210,7 @@ def model_of(case: str) -> CrossEncoder:
 texts = st.sampled_from([*QUERIES, *DOCUMENTS]) | st.text("abc yes no ?", max_size=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["qwen3_causal_logitscore", "qwen3_feature_lasttoken_dense", "bert_seqcls_1label"])
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import atexit
 import functools
+import multiprocessing
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,15 @@ def warm_python() -> list[str]:
     if sys.platform != "linux":
         return [sys.executable]
     return [sys.executable, "-I", "-S", str(_HERE / "launcher.py"), _folder(), sys.executable]
+
+
+def fork_workers() -> None:
+    """Have `multiprocessing` start its processes from the warm Python as well."""
+    if len(command := warm_python()) > 1:
+        script = Path(_folder(), "python")
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        script.chmod(0o755)
+        multiprocessing.set_executable(str(script))
 
 
 @functools.cache

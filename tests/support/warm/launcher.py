@@ -34,14 +34,18 @@ def main() -> None:
     connection = connect(folder) if can_follow(arguments) else None
     if connection is None:
         os.execv(python, [python, *arguments])
-    request = json.dumps({"arguments": arguments, "environ": dict(os.environ), "folder": os.getcwd()}).encode()
-    socket.send_fds(connection, [len(request).to_bytes(8, "big")], [0, 1, 2])
+    streams = inherited(connection.fileno())
+    request = json.dumps(
+        {"arguments": arguments, "environ": dict(os.environ), "folder": os.getcwd(), "streams": streams}
+    ).encode()
+    socket.send_fds(connection, [len(request).to_bytes(8, "big")], streams)
     connection.sendall(request)
     answers = connection.makefile()
     process = int(answers.readline())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: os.kill(process, number))
-    status = int(answers.readline())
+    # without an answer, the tests have ended
+    status = int(answers.readline() or 1)
     if status < 0:
         if -status != signal.SIGKILL:
             signal.signal(-status, signal.SIG_DFL)
@@ -57,9 +61,19 @@ def can_follow(arguments: list[str]) -> bool:
     for argument in rest:
         if argument == "-W":
             next(rest)
-        elif argument != "-P":
+        elif argument not in ("-B", "-P") and not argument.startswith("-W"):
             return argument in ("-c", "-m") or not argument.startswith("-")
     return False
+
+
+def inherited(own: int) -> list[int]:
+    """Return the descriptors that this process was started with: its streams, and those of a shell or a pool."""
+    # listing them opens one more
+    return sorted(
+        int(name)
+        for name in os.listdir("/proc/self/fd")
+        if int(name) != own and os.path.exists(f"/proc/self/fd/{name}")
+    )
 
 
 def connect(folder: str) -> socket.socket | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import fcntl
 import importlib
 import io
 import json
@@ -34,7 +35,10 @@ PRELOADED = {
     "transformers.generation.utils": [],
 }
 # A server takes 300 MB, and most environments are asked for once.
-MOST_SERVERS = 3
+MOST_SERVERS = 8
+MOST_STREAMS = 64
+# what a launcher sends, and the descriptors of its process
+Request = tuple[dict[str, Any], list[int]]
 
 
 def nursery(folder: Path) -> socket.socket | None:
@@ -80,7 +84,7 @@ def preload() -> None:
     assert len(os.listdir("/proc/self/task")) == 1, "an import has started a thread"
 
 
-def serve(listening: socket.socket) -> dict[str, Any] | None:
+def serve(listening: socket.socket) -> Request | None:
     """Fork a process for each request; return, in one of those, the request."""
     woken, waking = socket.socketpair()
     waking.setblocking(False)
@@ -94,6 +98,7 @@ def serve(listening: socket.socket) -> dict[str, Any] | None:
             for key, _ in selector.select():
                 source = key.fileobj
                 if source == 0:
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     for process in running:
                         os.kill(process, signal.SIGKILL)
                     return None
@@ -106,8 +111,7 @@ def serve(listening: socket.socket) -> dict[str, Any] | None:
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                         for other in (listening, woken, waking, connection, *running.values()):
                             other.close()
-                        take_over(request, streams)
-                        return request
+                        return request, streams
                     for stream in streams:
                         os.close(stream)
                     running[process] = connection
@@ -134,17 +138,21 @@ def ended() -> Iterator[tuple[int, int]]:
             yield found[0], os.waitstatus_to_exitcode(found[1])
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+def receive(connection: socket.socket) -> Request:
     """Return a request, and the streams of its process."""
-    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    size, streams, _, _ = socket.recv_fds(connection, 8, MOST_STREAMS)
     with connection.makefile("rb") as content:
         return json.loads(content.read(int.from_bytes(size, "big"))), streams
 
 
 def take_over(request: dict[str, Any], streams: list[int]) -> None:
     """Make this process what Python would have made of it before it runs the program."""
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
+    # first out of the way of the numbers that they get
+    kept = [fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, 256) for stream in streams]
+    for stream in streams:
+        os.close(stream)
+    for number, stream in zip(request["streams"], kept, strict=True):
+        os.dup2(stream, number, inheritable=True)
         os.close(stream)
     is_unbuffered = bool(request["environ"].get("PYTHONUNBUFFERED"))
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
@@ -168,12 +176,13 @@ def program(arguments: list[str]) -> tuple[types.CodeType | None, str]:
     """Set up the path and the options of a program, and return its code, or else the name of a module to run."""
     rest = list(arguments)
     first: str | None = ""
-    while (option := rest.pop(0)) in ("-P", "-W"):
+    while (option := rest.pop(0)).startswith(("-B", "-P", "-W")):
         if option == "-P":
             first = None
-        else:
-            sys.warnoptions.append(rest[0])
-            warnings._setoption(rest.pop(0))  # type: ignore[attr-defined]
+        elif option.startswith("-W"):
+            filtered = option[2:] or rest.pop(0)
+            sys.warnoptions.append(filtered)
+            warnings._setoption(filtered)  # type: ignore[attr-defined]
     main = types.ModuleType("__main__")
     main.__builtins__ = builtins  # type: ignore[attr-defined]
     sys.modules["__main__"] = main
@@ -235,5 +244,6 @@ def end(status: int) -> NoReturn:
 
 if __name__ == "__main__" and (listening := nursery(Path(sys.argv[1]))) is not None:
     preload()
-    if (request := serve(listening)) is not None:
-        end(run(*program(request["arguments"])))
+    if (found := serve(listening)) is not None:
+        take_over(*found)
+        end(run(*program(found[0]["arguments"])))

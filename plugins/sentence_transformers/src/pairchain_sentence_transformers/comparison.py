@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pairchain import CrossEncoder
-from pairchain.authoring import as_batch, checked_count, code_of, installed_version, refuse_named_media
+from pairchain.authoring import as_inputs, checked_count, code_of, installed_version, refuse_named_media
 from pairchain.errors import InputError, PluginError
 
 _PACKAGES = ("pairchain-core", "sentence-transformers", "transformers", "torch")
@@ -108,7 +108,7 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
             next_step="pip install sentence-transformers",
         )
     checked_count(batch_size, "batch_size")
-    items = as_batch(pairs).items
+    items = as_inputs(pairs).items
     refuse_named_media(items, "sentence-transformers")
     if isinstance(model, str | os.PathLike):
         _check_options(options)

@@ -99,8 +99,8 @@ def _provider(cls: type, report: ModuleReport | None, wanted: ModelOptions) -> J
             "why": f"code that comes with the model; {how}",
             "digest": code.digest,
         }
-    if report is not None and report.through:
-        return _installed(report.through, f"a library that you installed, through {report.told_by or report.through}")
+    if report is not None and report.library:
+        return _installed(report.library, f"a library that you installed, through {report.library_plugin}")
     origin = registry.default.origin(cls)
     if origin.distribution:
         return {**_installed(origin.distribution, "a plugin that you installed"), "version": origin.version}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pairchain.errors import shortened
+from pairchain.authoring import shortened
 
 if TYPE_CHECKING:
     from pairchain import ModuleReport, Report
@@ -62,7 +62,7 @@ def _node(name: str, module: ModuleReport, indent: str) -> Iterator[str]:
 def _provider(module: ModuleReport) -> str:
     provider = module.provider
     if provider is None:
-        return module.through or "no installed plugin"
+        return module.library or "no installed plugin"
     if provider.plugin is not None:
         return f"{provider.plugin.distribution} {provider.plugin.version}"
     return f"code: {provider.code.entry.path}" if provider.code is not None else ""

@@ -14,13 +14,14 @@ from pairchain import __version__
 from pairchain.authoring import (
     MOST_BYTES,
     foreign_settings_text,
+    harmless,
     provider_text,
     report_title,
     report_verdict,
     settings_text,
+    shortened,
     weights_text,
 )
-from pairchain.errors import harmless, shortened
 from pairchain_cli.reports.mermaid import flow, short_type
 
 if TYPE_CHECKING:

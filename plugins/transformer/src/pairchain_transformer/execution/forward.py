@@ -1,4 +1,4 @@
-"""Calling a model with the features it takes, and taking from its output what was asked for."""
+"""Calls a model with the features that it takes, and reads one field of its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairchain.authoring import parameters_of
 from pairchain.errors import ChainError
 from pairchain_transformer.execution import endings
 
-# Features that describe the inputs to other modules, and mean nothing to a model unless its forward names them.
+# Features for other modules; a model gets them only if its forward names them.
 _NOT_FOR_MODELS = frozenset(
     """
     modality num_images_per_sample num_videos_per_sample prompt_length task offset_mapping
@@ -45,7 +45,7 @@ def call(model: Any, method: str, features: Mapping[str, Any], output_path: Sequ
 
 
 def takes_types(model: Any) -> bool:
-    """Return whether ``model`` tells token types apart, whatever is wrapped around it."""
+    """Return whether ``model`` tells token types apart; wrappers do not count."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     # RoBERTa and DeBERTa take them, and know one type or none
     if getattr(model.config, "type_vocab_size", 2) in (0, 1):
