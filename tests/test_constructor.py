@@ -131,7 +131,7 @@ def test_an_unknown_keyword_is_refused_with_the_nearest_that_exists(wrong: str, 
 
 
 def test_num_labels_that_the_chain_does_not_write_are_refused(classifier: Path) -> None:
-    with pytest.raises(ChainError, match="num_labels=3 was asked for, but this chain writes 1"):
+    with pytest.raises(ChainError, match="num_labels=3, but this chain writes 1"):
         letters_model(num_labels=3)
     with pytest.raises(FormatError, match=r"classifier\.weight"):
         load(classifier, num_labels=3)

@@ -24,7 +24,7 @@ from golden_calls import (
 )
 
 from pairchain import CrossEncoder
-from pairchain.code.importing import code_of
+from pairchain.code.admitted import code_of
 from pairchain.errors import ChainError, InputError, UnknownKeywordError
 from pairchain.modules import Router
 from pairchain.persistence.saved_type import type_of
@@ -43,19 +43,19 @@ ERRORS: dict[tuple[str, int], tuple[type[Exception], list[str]]] = {
     ("bert_seqcls_1label", 23): (InputError, ["input 0 has 1 element,", "['only']"]),
     ("bert_seqcls_1label", 24): (InputError, ["no prompt named 'nope'"]),
     ("bert_seqcls_1label", 25): (InputError, ["batch_size must be a positive integer", "0"]),
-    ("bert_seqcls_3labels", 7): (InputError, ["one score a pair", "gives 3", "use predict"]),
+    ("bert_seqcls_3labels", 7): (InputError, ["gives 3", "use predict"]),
     ("audio_qwen2_audio", 9): (InputError, ["8000", "takes 16000", "resample it"]),
     ("clip_router_modality", 0): (
         InputError,
-        ["text, image one at a time", "no way to read a pair", "both sides apart"],
+        ["text, image one at a time", "cannot read a pair", "both sides apart"],
     ),
     ("clip_router_modality", 1): (InputError, ["input 0, element 1 is image", "takes text, image"]),
     ("clip_router_modality", 2): (InputError, ["input 0, element 0 is image", "takes text, image"]),
     ("clip_router_modality", 3): (InputError, ["input 0, element 0 is image", "takes text, image"]),
     ("qwen3_causal_logitscore", 18): (InputError, ["ends in padding", "pad on the left"]),
     ("qwen3_template_drops_roles", 0): (ChainError, ["cannot carry a pair", 'selectattr("role", "eq", "query")']),
-    ("router_by_task", 8): (InputError, ["no route is for the task 'unknown'", "the routes are fast, slow"]),
-    ("router_no_default", 0): (InputError, ["no route is for an input of text", "pass task=", "a, b"]),
+    ("router_by_task", 8): (InputError, ["no route matches the task 'unknown'", "the routes are fast, slow"]),
+    ("router_no_default", 0): (InputError, ["no route matches an input of text", "pass task=", "a, b"]),
 }
 
 # What the reference gets wrong of a loaded model, as pairchain has it.
@@ -66,7 +66,7 @@ LOADED = {
 
 # What pairchain warns of, where the reference warns in its log.
 WARNED = {
-    ("prompts_defaults", 9): "a prompt is given, so the prompt named 'query' is not used",
+    ("prompts_defaults", 9): "the prompt named 'query' is not used",
     **{
         ("qwen3_causal_logitscore", index): f"5 of 5 pairs .* lost their whole document to max_length={length}"
         for index, length in ((13, 40), (14, 40), (15, 110))

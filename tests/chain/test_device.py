@@ -191,7 +191,7 @@ def test_kept_layers_are_saved_and_come_back_unless_others_are_given(deep: Path,
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("2.linea", "'2.linea' is no layer of this chain"),
+        ("2.linea", "'2.linea' is not a layer of this chain"),
         ("2", "'2' is a Dense, not a torch.nn.Linear"),
         ("0.model", "'0.model' is a BertModel, not a torch.nn.Linear"),
     ],

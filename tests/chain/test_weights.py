@@ -161,7 +161,7 @@ def test_a_pickle_beside_safetensors_is_not_looked_at(pooled: Path, tmp_path: Pa
 @pytest.mark.parametrize("value", [[torch.zeros(1)], {"linear.weight": 3}, torch.zeros(1)])
 def test_a_pickle_that_holds_no_weights_is_refused(pooled: Path, value: object) -> None:
     pickled(pooled / "2_Dense", value)
-    with pytest.raises(FormatError, match=r"pytorch_model\.bin holds no state dict"):
+    with pytest.raises(FormatError, match=r"pytorch_model\.bin does not hold a state dict"):
         load(pooled, allow_pickle=True)
 
 

@@ -115,7 +115,7 @@ def test_a_module_of_a_plugin_gets_no_note(tmp_path: Path) -> None:
         ("import lengths.x", ModuleNotFoundError, ["'lengths.x' beside the code", "importing Head from heads.py in"]),
         ("from . import beside", ImportError, ["'beside': '.' has no such name", "importing Head from heads.py in"]),
         ("from lengths import x", ImportError, ["'x': 'lengths' has no such name", "importing Head from heads.py in"]),
-        ("from .. import above", ImportError, ["'..' leads out of the folder", "importing Head from heads.py in"]),
+        ("from .. import above", ImportError, ["'..' leaves the folder", "importing Head from heads.py in"]),
         ("class Hed: ...", FormatError, ["heads.py defines no class 'Head' (did you mean 'Hed'?)", "where:"]),
         ("Head = 1", FormatError, ["heads.py defines no class 'Head'"]),
         ("class Head: ...", ChainError, ["'heads.Head'", "not a module", "torch.nn.Module as a base class"]),

@@ -52,6 +52,26 @@ def run_cells(folder: Path, cells: Sequence[str]) -> list[float]:
     return scores
 
 
+def test_a_class_that_was_defined_again_after_the_model_was_built_is_refused(tmp_path: Path) -> None:
+    cells = [
+        HEAD.format(note="in the model", score='features["lengths"][:, :1]'),
+        "head = Head()",
+        HEAD.format(note="not in it", score='features["lengths"][:, 1:]'),
+        """
+try:
+    CrossEncoder(modules=[Lengths(), head]).save_pretrained("model")
+except Exception as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+""",
+    ]
+    cells = [LENGTHS, "import json\nfrom pairchain import CrossEncoder, Module", *cells]
+    kind, text = json.loads(run_script(tmp_path, KERNEL, json.dumps(cells)))
+    assert kind == "FormatError"
+    assert "Head cannot be copied out of this script or notebook" in text
+    assert "build the model again" in text
+    assert not (tmp_path / "model").exists()
+
+
 def loaded(model: Path) -> list[float]:
     scores: list[float] = load(model).predict(PAIRS).tolist()
     return scores

@@ -161,7 +161,7 @@ def named(module_type: str) -> dict[str, str]:
 
 
 def test_a_class_with_a_type_that_nobody_provides_is_warned_of_with_what_to_pass(tmp_path: Path) -> None:
-    told = r"for its module_type is 'acme\.Head', which no installed plugin.*module_classes=\{'acme\.Head': Head\}"
+    told = r"its module_type is 'acme\.Head', which no installed plugin.*module_classes=\{'acme\.Head': Head\}"
     with pytest.warns(PairchainWarning, match=told):
         model = saved(tmp_path, named("acme.Head"))
     assert (types_of(model)[1], code_in(model)) == ("acme.Head", ["lengths.py"])
@@ -299,5 +299,5 @@ def test_a_model_that_was_saved_without_its_code_says_who_would_provide_it(tmp_p
     model = save_by_hand(tmp_path / "model", ["lengths.Lengths", "heads.Head"], {})
     with pytest.raises(LookupError, match=r"no installed plugin provides the type 'heads\.Head'") as unknown:
         load(model)
-    assert "there is no heads.py beside the model" in str(unknown.value)
+    assert "the model has no file heads.py" in str(unknown.value)
     assert "module_classes" in str(unknown.value)

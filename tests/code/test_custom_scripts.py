@@ -154,16 +154,19 @@ class SharesNames(Scored):
         model = [scores for scores in value]
         return torch.stack(model)
 """,
-    "IsDefinedInABlock": """
+    "UsesABlock": """
 try:
     import surely_not_installed
 except ImportError:
     surely_not_installed = None
+try:
+    from surely_not_installed import double
+except ImportError:
+    from doubling import twice as double
 
-if surely_not_installed is None:
-    class IsDefinedInABlock(Scored):
-        def change(self, value):
-            return value * 7
+class UsesABlock(Scored):
+    def change(self, value):
+        return double(value) * 7 if surely_not_installed is None else value
 """,
     "IsDefinedTwice": """
 class IsDefinedTwice(Scored):

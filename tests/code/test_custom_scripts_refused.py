@@ -70,15 +70,22 @@ def test_run_as_a_module_of_a_package_it_is_saved_with_what_it_imports(tmp_path:
 @pytest.mark.parametrize("command", [(), ("-c",)] if sys.version_info < (3, 13) else [()])
 def test_without_a_source_it_is_refused_with_what_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
     printed = refusal(tmp_path, f"exec({HEAD.format(times=1)!r})", *command)
-    assert re.match("FormatError the source of (Head|Lengths), which a script or notebook defines, cannot", printed)
-    assert "define the class in a file of its own and import it" in printed
+    assert re.match("FormatError no statement .* defines '(Head|Lengths)'", printed)
+    assert "write the class to a .py file, import it" in printed
 
 
 def test_a_class_inside_a_function_is_refused_with_what_to_do(tmp_path: Path) -> None:
     code = HEAD.format(times=1).replace("\n", "\n    ")
     printed = refusal(tmp_path, f"def make():\n    {code}\n    return Head\nHead = make()\n")
-    assert "make.<locals>.Head is defined inside a function or another class" in printed
-    assert "define the class in a file of its own" in printed
+    assert re.match("FormatError make.<locals>.Head cannot be copied .* defined inside a function", printed)
+    assert "write the class to a .py file, import it" in printed
+
+
+def test_a_class_inside_a_block_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    code = HEAD.format(times=1).replace("\n", "\n    ")
+    printed = refusal(tmp_path, f"if True:\n    {code}\n")
+    assert re.match("FormatError no statement at the left margin .* defines 'Head'", printed)
+    assert "write the class to a .py file, import it" in printed
 
 
 def test_a_value_that_no_source_can_stand_for_is_named(tmp_path: Path) -> None:
@@ -86,12 +93,12 @@ def test_a_value_that_no_source_can_stand_for_is_named(tmp_path: Path) -> None:
         tmp_path,
         f"with open(__file__) as text:\n    LINES = list(text)\n{HEAD.format(times='len(text.name)')}",
     )
-    assert "Head uses 'text', a TextIOWrapper of the script that no source can stand for" in printed
+    assert re.match("FormatError no statement .* defines 'text', a TextIOWrapper that Head uses", printed)
 
 
 def test_values_that_are_too_large_for_code_are_refused(tmp_path: Path) -> None:
     printed = refusal(tmp_path, f"TABLE = {'a' * 2**20!r}\n{HEAD.format(times='len(TABLE)')}")
-    assert "the code of Head, with the values of the script that it uses, is over 1,048,576 bytes" in printed
+    assert "the code of Head, with the script's values that it uses, has more than 1,048,576 bytes" in printed
     assert "let its save and load write and read them" in printed
 
 

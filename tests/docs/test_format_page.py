@@ -100,8 +100,7 @@ def test_the_settings_on_the_page_are_those_that_pairchain_knows() -> None:
 
 
 def test_every_setting_that_a_transformer_knows_is_on_the_page() -> None:
-    from pairchain_transformer.checkpoint.legacy import CONFIG_FILES
-    from pairchain_transformer.checkpoint.saving import CONFIG_KEYS
+    from pairchain_transformer.checkpoint.saving import CONFIG_FILES, CONFIG_KEYS
 
     section = PAGE["sentence_bert_config.json"]
     assert set(CONFIG_KEYS) <= keys(section)

@@ -93,7 +93,7 @@ def test_a_hub_that_is_down_leaves_no_file_out_silently(hub: HubServer, tmp_path
     for path in ("modules.json", "config_sentence_transformers.json"):
         source.require(path)
     hub.fail("/api/models/user/cached-partly", 503)
-    with pytest.raises(MissingFileError, match=r"(?s)config\.json is missing.*downloaded earlier; allow.*or connect"):
+    with pytest.raises(MissingFileError, match=r"(?s)config\.json is missing.*downloaded earlier; allow.*or go online"):
         scores("user/cached-partly", cache_folder=tmp_path)
 
 

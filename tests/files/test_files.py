@@ -95,7 +95,7 @@ def test_a_file_that_is_not_json_says_where_and_why(tmp_path: Path, data: bytes,
 )
 def test_json_that_is_no_object_says_what_it_is(tmp_path: Path, text: str, kind: str) -> None:
     fill(tmp_path, {"config.json": text})
-    with pytest.raises(FormatError, match=f"config of user/model should hold a JSON object, but holds {kind}"):
+    with pytest.raises(FormatError, match=f"config of user/model must hold a JSON object, got {kind}"):
         read_json_object(tmp_path / "config.json", shown_as="config of user/model")
 
 
@@ -218,7 +218,7 @@ def test_a_save_stopped_between_two_renames_leaves_the_old_model_or_says_so(
             assert "KeyboardInterrupt" in finished.stderr
             assert contents(model) == whole
         elif (model / "modules.json").exists() and (model / "modules.json").read_text() != OLD["modules.json"]:
-            with pytest.raises(FormatError, match=r"(?s)is not whole: a save was cut off.*save the model here again"):
+            with pytest.raises(FormatError, match=r"(?s)is incomplete: a save was cut off.*save the model here again"):
                 read_entries(open_source(model))
             replaced = json.loads((model / "modules.json").read_text())["interrupted_save"].split()[-1]
             found = contents(model) | contents(model / replaced)
@@ -235,7 +235,7 @@ def test_a_save_after_one_that_was_killed_makes_the_model_whole(tmp_path: Path) 
     model = fill(tmp_path / "model", OLD)
     command = [sys.executable, "-c", STOPPED_SAVE, str(model), "killed", "3", json.dumps(NEW)]
     assert subprocess.run(command, check=False).returncode == 9
-    with pytest.raises(FormatError, match="is not whole"):
+    with pytest.raises(FormatError, match="is incomplete"):
         read_entries(open_source(model))
     with staged(model) as folder:
         fill(folder, NEW)

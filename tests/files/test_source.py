@@ -131,14 +131,14 @@ def test_a_gated_repository_says_that_access_must_be_asked_for(hub: HubServer, t
     publish(hub, "user/gated", MEAN, gated=True)
     with pytest.raises(AccessDeniedError, match="'user/gated' is gated") as caught:
         scores("user/gated", token=token)
-    assert "ask for access on its page, then log in with `hf auth login` or pass token=" in str(caught.value)
+    assert "request access on its page, then log in with `hf auth login` or pass token=" in str(caught.value)
     hub.tokens.add("hf_right")
     np.testing.assert_array_equal(scores("user/gated", token="hf_right"), scores(MEAN))
 
 
 def test_the_stored_token_is_asked_for_where_there_is_none(hub: HubServer) -> None:
     publish(hub, "user/stored-token")
-    with pytest.raises(AccessDeniedError, match=r"(?s)token=True.*none is stored.*hf auth login"):
+    with pytest.raises(AccessDeniedError, match=r"(?s)token=True.*no token is stored.*hf auth login"):
         open_source("user/stored-token", token=True)
 
 
@@ -162,8 +162,8 @@ def test_a_name_without_an_owner_belongs_to_the_cross_encoder_organisation(hub: 
         ("C:\\models\\mine", SourceNotFoundError, ["no folder", "mine"]),
         (str(MEAN / "config.json"), SourceNotFoundError, ["config.json' is a file", "name the folder"]),
         ("", InputError, ["name is empty", "name a folder or a repository"]),
-        (3, InputError, ["name is no text or path, but int"]),
-        (b"a/b", InputError, ["name is no text or path, but bytes"]),
+        (3, InputError, ["must be a string or path, got int"]),
+        (b"a/b", InputError, ["must be a string or path, got bytes"]),
         ("two words", InputError, ["two words", "neither a folder nor a repository"]),
         ("user/mo--del", InputError, ["'user/mo--del'", "neither a folder nor a repository"]),
         ("user/\0", InputError, ["neither a folder nor a repository"]),

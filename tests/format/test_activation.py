@@ -207,7 +207,7 @@ def test_weights_of_an_activation_are_refused_when_saving_if_they_were_trained(
     model.save_pretrained(tmp_path / "fresh")
     assert np.array_equal(CrossEncoder(tmp_path / "fresh", device="cpu").predict(PAIRS), model.predict(PAIRS))
     nn.init.constant_(model.activation_fn.weight, 0.9)  # type: ignore[union-attr]
-    with pytest.raises(FormatError, match=r"activation\.PReLU were trained"):
+    with pytest.raises(FormatError, match=r"activation\.PReLU has trained weights"):
         model.save_pretrained(tmp_path / "trained")
 
 
@@ -227,7 +227,7 @@ FORBIDDEN = ["torch.seed", "torch.utils.collect_env.get_pretty_env_info", "os.sy
 @pytest.mark.parametrize("path", [*FORBIDDEN, "my_pkg.Act", "torch.nn.modules.linear.Linear", "torch.nn.Sigmod", ""])
 def test_another_path_means_the_default_with_a_warning_that_names_it(tmp_path: Path, path: str) -> None:
     folder = save_letters(tmp_path / "model", activation_fn=path)
-    with pytest.warns(PairchainWarning, match="which is no torch activation and is not imported") as warned:
+    with pytest.warns(PairchainWarning, match="not a torch activation, so it is not imported") as warned:
         model = load_letters(folder)
     assert repr(path) in str(warned[0].message)
     assert str(folder) in str(warned[0].message)

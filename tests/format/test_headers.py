@@ -102,9 +102,9 @@ def test_weights_in_several_files_are_added_up(tmp_path: Path) -> None:
     [
         ({"weight_map": {"a": "model-1.safetensors"}}, MissingFileError, "model-1.safetensors is missing"),
         ({"weight_map": {"a": "../model-1.safetensors"}}, UnsafePathError, "leaves the model's folder"),
-        ({"weight_map": {"a": 3}}, FormatError, "no weight_map that names files"),
-        ({}, FormatError, "no weight_map that names files"),
-        ([], FormatError, "should hold a JSON object"),
+        ({"weight_map": {"a": 3}}, FormatError, "must have a weight_map that names files"),
+        ({}, FormatError, "must have a weight_map that names files"),
+        ([], FormatError, "must hold a JSON object"),
     ],
 )
 def test_an_index_that_leads_nowhere_is_refused(index: Any, error: type, says: str, tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         (header({"a": {**ENTRY, "shape": [1.5]}}), "its header cannot be read"),
         (header({"a": {**ENTRY, "shape": [float("inf")]}}), "its header cannot be read"),
         (header({"a": {**ENTRY, "shape": [2**62] * 10_000}}), "its header cannot be read"),
-        (header({"a": ENTRY}) + bytes(7), "tells of 8 bytes of tensors, and it has 7"),
-        (header({"a": ENTRY}) + bytes(9), "tells of 8 bytes of tensors, and it has 9"),
+        (header({"a": ENTRY}) + bytes(7), "lists 8 bytes of tensors, and it has 7"),
+        (header({"a": ENTRY}) + bytes(9), "lists 8 bytes of tensors, and it has 9"),
     ],
 )
 def test_a_file_that_is_no_whole_safetensors_file_is_refused(content: bytes, says: str, tmp_path: Path) -> None:

@@ -73,10 +73,10 @@ def test_an_entry_without_what_it_needs_names_the_entry_and_the_key(pooled: Path
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("name", "a.b", "the name 'a.b' is empty or holds a dot"),
+        ("name", "a.b", "the name 'a.b' is empty or has a dot"),
         ("name", "", "the name '' is empty"),
         ("kwargs", "task", "'kwargs' is 'task', not a list"),
-        ("kwargs", [1], "'kwargs' should be a list of names, but is [1]"),
+        ("kwargs", [1], "'kwargs' must be a list of names, got [1]"),
         ("distribution", 3, "'distribution' is 3"),
         ("version", ["1"], "'version' is ['1']"),
     ],
@@ -88,7 +88,7 @@ def test_an_entry_with_a_value_that_makes_no_sense_names_it(pooled: Path, key: s
 
 def test_two_modules_of_one_name_are_refused(pooled: Path) -> None:
     edit_key(pooled / ENTRIES, "name", "0", entry=2)
-    refused(pooled, FormatError, "two modules named '0'", "give each module a name of its own")
+    refused(pooled, FormatError, "two modules named '0'", "give each module its own name")
 
 
 @pytest.mark.parametrize("numbers", [[2, 0, 1], [0, 2, 1]])
@@ -98,7 +98,7 @@ def test_numbers_that_contradict_the_order_of_the_list_are_warned_of(pooled: Pat
         edit_key(pooled / ENTRIES, "idx", number, entry=entry)
 
     shown = ", ".join(map(str, numbers))
-    with pytest.warns(PairchainWarning, match=f"numbers its modules {shown}; it is their order in the list"):
+    with pytest.warns(PairchainWarning, match=f"numbers its modules {shown}; only their order in the list"):
         model = load(pooled)
 
     np.testing.assert_array_equal(model.predict(PAIRS), expected)
@@ -137,9 +137,9 @@ def test_a_path_longer_than_any_folders_is_a_folder_that_is_missing(pooled: Path
     [
         ('[\n {"idx" 0}]', "is not JSON: Expecting ':' delimiter (line 2, column 9)"),
         ("[" * 100_000, "recursion"),
-        ("[]", "should be a list of modules, but is []"),
-        ("null", "should be a list of modules, but is None"),
-        ('{"0": "Transformer"}', "should be a list of modules, but is {'0'"),
+        ("[]", "must be a list of modules, got []"),
+        ("null", "must be a list of modules, got None"),
+        ('{"0": "Transformer"}', "must be a list of modules, got {'0'"),
         ('["Transformer"]', "entry 0 is 'Transformer', not an object"),
     ],
 )
@@ -160,14 +160,14 @@ def test_a_modules_file_that_is_not_text_says_so(pooled: Path) -> None:
     ("key", "value", "error", "said"),
     [
         ("prompts", ["query: "], FormatError, "'prompts' is ['query: ']"),
-        ("prompts", {"query": 3}, FormatError, "the prompt 'query' is 3, not a text"),
+        ("prompts", {"query": 3}, FormatError, "the prompt 'query' is 3, not a string"),
         ("default_prompt_name", 3, FormatError, "'default_prompt_name' is 3"),
         ("default_prompt_name", "query", InputError, "no default prompt named 'query'"),
         ("model_type", 3, FormatError, "'model_type' is 3"),
         ("activation_fn", ["Sigmoid"], FormatError, "'activation_fn' is ['Sigmoid']"),
         ("activation_arguments", {"dim": 1}, FormatError, "Identity takes no argument 'dim'"),
         ("keep_in_fp32_modules", "2.linear", FormatError, "'keep_in_fp32_modules' is '2.linear'"),
-        ("keep_in_fp32_modules", [{}], FormatError, "'keep_in_fp32_modules' should be a list of paths, but is [{}]"),
+        ("keep_in_fp32_modules", [{}], FormatError, "'keep_in_fp32_modules' must be a list of paths, got [{}]"),
         ("keep_in_fp32_modules", ["9.linear"], InputError, "'9.linear' is no layer of this chain"),
         ("requirements", ["torch"], FormatError, "'requirements' is ['torch']"),
     ],
@@ -190,7 +190,7 @@ def test_a_configuration_that_is_no_json_object_is_named(pooled: Path, file: str
 
 def test_a_model_without_settings_loads_as_it_is_saved_with_a_warning(pooled: Path) -> None:
     (pooled / CONFIG).unlink()
-    with pytest.warns(PairchainWarning, match="no settings beside it.*without prompts and with the default activation"):
+    with pytest.warns(PairchainWarning, match="no settings file.*without prompts and with the default activation"):
         model = load(pooled)
     expected = load(GOLDEN / "pooling_mean" / "model").predict(PAIRS, activation_fn=torch.nn.Sigmoid())
     np.testing.assert_array_equal(model.predict(PAIRS), expected)
@@ -225,7 +225,7 @@ def test_a_requirement_that_is_not_met_is_told_with_its_reason_before_anything_l
         str(pooled),
         f"torch>=99 ({torch.__version__})",
         "no-such-package<3 (not installed; it reads the images)",
-        "install what it needs",
+        "install these packages",
     )
 
 
@@ -253,7 +253,7 @@ def test_a_key_that_nobody_knows_is_warned_of_and_saved_again(
     pooled: Path, tmp_path: Path, file: str, entry: int | None
 ) -> None:
     edit_key(pooled / file, "colour", {"of": "the sea"}, entry=entry)
-    with pytest.warns(PairchainWarning, match=f"{file.partition('/')[0]}.* holds the key 'colour', which nothing here"):
+    with pytest.warns(PairchainWarning, match=f"{file.partition('/')[0]}.* has the key 'colour', which is not known"):
         model = load(pooled)
     model.save_pretrained(tmp_path / "again")
     saved = json.loads((tmp_path / "again" / file).read_text())

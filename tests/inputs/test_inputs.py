@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairchain.errors import InputError
-from pairchain.inputs.batch import Batch, as_batch, as_documents, input_size
+from pairchain.inputs.pairs import Inputs, as_documents, as_inputs, input_size
 from pairchain.inputs.supported import check_supported
 
 MESSAGE = {"role": "user", "content": "hello"}
@@ -39,7 +39,7 @@ class Picture:
     ids=["tuple", "list", "strings", "objects", "iterator"],
 )
 def test_two_texts_are_one_pair(one: Any) -> None:
-    assert as_batch(one) == Batch([("a", "b")], single=True)
+    assert as_inputs(one) == Inputs([("a", "b")], single=True)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_two_texts_are_one_pair(one: Any) -> None:
     ids=["list", "tuple", "mixed", "strings", "objects", "arrays", "generator", "view", "zip"],
 )
 def test_pairs_in_anything_that_can_be_iterated_are_a_batch(many: Any) -> None:
-    assert as_batch(many) == Batch([("a", "b"), ("c", "d")], single=False)
+    assert as_inputs(many) == Inputs([("a", "b"), ("c", "d")], single=False)
 
 
 @pytest.mark.parametrize(
@@ -67,30 +67,30 @@ def test_pairs_in_anything_that_can_be_iterated_are_a_batch(many: Any) -> None:
     ids=["list", "tuple", "floats", "strings", "rows", "iterator"],
 )
 def test_nothing_is_an_empty_batch(nothing: Any) -> None:
-    assert as_batch(nothing) == Batch([], single=False)
+    assert as_inputs(nothing) == Inputs([], single=False)
 
 
 def test_one_pair_in_a_list_is_a_batch_of_one() -> None:
-    assert as_batch([("a", "b")]) == as_batch(np.array([["a", "b"]])) == Batch([("a", "b")], single=False)
+    assert as_inputs([("a", "b")]) == as_inputs(np.array([["a", "b"]])) == Inputs([("a", "b")], single=False)
 
 
 def test_an_array_of_numbers_is_one_half_of_a_pair() -> None:
     sound = np.zeros(3)
-    batch = as_batch([sound, "a text"])
+    batch = as_inputs([sound, "a text"])
     assert batch.single
     assert batch.items[0][0] is sound
 
 
 @given(batches)
 def test_a_batch_is_a_batch_in_every_container(batch: list[Any]) -> None:
-    expected = Batch([tuple(pair) for pair in batch], single=False)
-    assert as_batch(batch) == as_batch(tuple(batch)) == as_batch(iter(batch)) == expected
+    expected = Inputs([tuple(pair) for pair in batch], single=False)
+    assert as_inputs(batch) == as_inputs(tuple(batch)) == as_inputs(iter(batch)) == expected
 
 
 @given(pairs)
 def test_a_pair_is_a_pair_in_every_container(pair: tuple[str, str]) -> None:
-    expected = Batch([pair], single=True)
-    assert as_batch(pair) == as_batch(list(pair)) == as_batch(iter(pair)) == expected
+    expected = Inputs([pair], single=True)
+    assert as_inputs(pair) == as_inputs(list(pair)) == as_inputs(iter(pair)) == expected
 
 
 @given(nested)
@@ -102,11 +102,11 @@ def test_nested_texts_are_a_batch_exactly_when_the_first_element_is_a_row(inputs
         refused = any(rows[:1]) and not all(row and len(item) == 2 for row, item in zip(rows, inputs, strict=True))
     if refused:
         with pytest.raises(InputError):
-            as_batch(inputs)
+            as_inputs(inputs)
     elif rows and not rows[0]:
-        assert as_batch(inputs) == Batch([tuple(inputs)], single=True)
+        assert as_inputs(inputs) == Inputs([tuple(inputs)], single=True)
     else:
-        assert as_batch(inputs) == Batch([tuple(item) for item in inputs], single=False)
+        assert as_inputs(inputs) == Inputs([tuple(item) for item in inputs], single=False)
 
 
 @pytest.mark.parametrize(
@@ -136,20 +136,20 @@ def test_nested_texts_are_a_batch_exactly_when_the_first_element_is_a_row(inputs
 )
 def test_what_is_no_pair_is_refused_with_what_it_is_and_what_a_pair_is(wrong: Any, said: str) -> None:
     with pytest.raises(InputError) as refused:
-        as_batch(wrong)
+        as_inputs(wrong)
     assert said in refused.value.what
     assert "a pair is two elements" in refused.value.next_step
 
 
 def test_a_long_input_is_shown_shortened() -> None:
     with pytest.raises(InputError) as refused:
-        as_batch("x" * 10_000)
+        as_inputs("x" * 10_000)
     assert len(str(refused.value)) < 300
 
 
 def test_messages_are_one_conversation_and_lists_of_messages_are_several() -> None:
-    assert as_batch([MESSAGE, MESSAGE, MESSAGE]) == Batch([[MESSAGE, MESSAGE, MESSAGE]], single=True)
-    assert as_batch([[MESSAGE], [MESSAGE]]) == Batch([[MESSAGE], [MESSAGE]], single=False)
+    assert as_inputs([MESSAGE, MESSAGE, MESSAGE]) == Inputs([[MESSAGE, MESSAGE, MESSAGE]], single=True)
+    assert as_inputs([[MESSAGE], [MESSAGE]]) == Inputs([[MESSAGE], [MESSAGE]], single=False)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_a_program_reads_from_the_error_which_input_and_which_side_of_it_is_wron
         assert (refused.value.index, refused.value.element) == place
     for items, index in (([("a", "b"), "c"], 1), ([("a", "b"), ("c",)], 1), (["a"], None)):
         with pytest.raises(InputError) as refused:
-            as_batch(items)
+            as_inputs(items)
         assert (refused.value.index, refused.value.element) == (index, None)
 
 
 def test_numpy_strings_are_texts() -> None:
-    check_supported(as_batch([(np.str_("a"), np.str_("b"))]).items, ["text"])
+    check_supported(as_inputs([(np.str_("a"), np.str_("b"))]).items, ["text"])
 
 
 @pytest.mark.parametrize("documents", ["berlin", b"berlin", {"text": "berlin"}, {"a"}, 3, None], ids=repr)

@@ -21,7 +21,7 @@ from letters import PAIRS, Difference, Letters, letters_model
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import InputError
-from pairchain.inputs.batch import Batch, as_batch, as_documents, as_stream
+from pairchain.inputs.pairs import Inputs, as_documents, as_inputs, as_stream
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -167,7 +167,7 @@ def test_a_table_of_any_texts_is_the_list_of_its_pairs(
     columns = {"query": [query for query, _ in pairs], "n": [1] * len(pairs), "document": [text for _, text in pairs]}
     made = table(columns)
 
-    assert as_batch(made) == Batch(pairs, single=False)
+    assert as_inputs(made) == Inputs(pairs, single=False)
     assert list(as_stream(made)) == pairs
 
 
@@ -321,11 +321,11 @@ def test_a_value_of_a_table_is_what_it_would_be_in_a_pair() -> None:
     frame = pandas_frame(COLUMNS)
     for inputs in ([{"query": frame, "document": "b"}], {"query": [frame["query"]], "document": ["b"]}):
         assert "input 0, element 0 is a pandas" in str(refused(inputs))
-    assert as_batch({"query": [{"text": "a"}], "document": ["b"]}) == Batch([("a", "b")], single=False)
+    assert as_inputs({"query": [{"text": "a"}], "document": ["b"]}) == Inputs([("a", "b")], single=False)
 
 
 def test_two_dicts_by_modality_are_still_one_pair() -> None:
-    assert as_batch([{"text": "a"}, {"text": "b"}]) == Batch([("a", "b")], single=True)
+    assert as_inputs([{"text": "a"}, {"text": "b"}]) == Inputs([("a", "b")], single=True)
 
 
 # -- frames of pandas --

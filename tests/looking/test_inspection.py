@@ -100,7 +100,7 @@ def test_a_type_can_be_one_of_the_installed_sentence_transformers(tmp_path: Path
 
     report = inspect(folder)
 
-    assert report.modules[1].through == "sentence-transformers"
+    assert report.modules[1].library == "sentence-transformers"
     assert report.failures == []
     assert "by       sentence-transformers " in str(report)
 

@@ -106,7 +106,7 @@ def test_weights_on_the_hub_that_are_no_safetensors_file_fail(content: bytes, hu
 
     (problem,) = inspect(name).failures
 
-    assert f"model.safetensors of {name} is no whole safetensors file" in problem.text
+    assert f"model.safetensors of {name} is not a complete safetensors file" in problem.text
     with pytest.raises(FormatError):
         CrossEncoder(name, device="cpu")
 

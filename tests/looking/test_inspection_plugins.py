@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from custom_models import head, load, run, save_by_hand
 from plugin_folders import importable, install
 
+import pairchain
 from pairchain import PairchainError, Report, inspect
 from pairchain.errors import InputError
 
@@ -94,7 +96,7 @@ def test_a_type_that_a_hook_will_know_is_told_with_the_distribution_that_has_it(
     with importable(tmp_path / "site"):
         report = inspect(model(tmp_path / "model"))
 
-    assert (report.modules[1].through, report.modules[1].told_by) == ("pluggy", "some-head")
+    assert (report.modules[1].library, report.modules[1].library_plugin) == ("pluggy", "some-head")
     assert [problem.about for problem in report.failures] == ["trust"]
 
 
@@ -118,7 +120,7 @@ def test_two_plugins_for_one_type_fail(tmp_path: Path) -> None:
 
     with importable(tmp_path / "site"):
         report = inspect(folder)
-        with pytest.raises(PairchainError, match="2 installed plugins claim"):
+        with pytest.raises(PairchainError, match="2 installed plugins register"):
             load(folder)
 
     assert "other-head 1.0" in told(report, "plugin")
@@ -168,3 +170,42 @@ def test_a_bare_checkpoint_that_no_plugin_knows_fails(tmp_path: Path, golden: Pa
 def test_what_is_passed_instead_of_a_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a class"):
         inspect(model(tmp_path / "model"), module_classes={"some.Head": "head"})  # type: ignore[dict-item]
+
+
+def test_a_module_made_of_modules_tells_which_are_inside_it_and_their_code_is_locked(tmp_path: Path) -> None:
+    hook = """
+        def pairchain_inspect_module(type_name):
+            from pairchain.authoring import ModuleEntry
+
+            inside = [ModuleEntry(name, name, "head.Head") for name in ("left", "right")]
+            rows = {"both": ["left", "right"]}
+            return Facts(entries=inside, routes=rows) if type_name == "some.Head" else None
+    """
+    plugin(tmp_path / "site", hooks=dedent(hook).lstrip())
+    folder = model(tmp_path / "model")
+    for side, times in (("left", "1"), ("right", "2")):
+        (folder / "1_Part" / side).mkdir(parents=True)
+        (folder / "1_Part" / side / "head.py").write_text(head(times))
+
+    with importable(tmp_path / "site"):
+        report = inspect(folder)
+        lock = pairchain.lock(folder, None)
+
+    (outer,) = [module for module in report.modules if module.modules]
+    assert [module.path for module in outer.modules] == ["left", "right"]
+    assert {name: [module.path for module in row] for name, row in outer.routes.items()} == {"both": ["left", "right"]}
+    assert {"", "1_Part", "1_Part/left", "1_Part/right"} >= report.module_folders
+    run = {code.source.path_of(file.path) for code in report.code.values() for file in code.files}
+    assert {"1_Part/left/head.py", "1_Part/right/head.py"} <= run <= lock.files.keys()
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_plugin_that_does_not_describe_its_modules_is_noted(answers: bool, tmp_path: Path) -> None:
+    hooks = "def pairchain_inspect_module():\n    return Facts(writes=frozenset({'scores'}))\n" if answers else ""
+    plugin(tmp_path / "site", hooks=hooks)
+
+    with importable(tmp_path / "site"):
+        report = inspect(model(tmp_path / "model"))
+
+    notes = [problem.text for problem in report.problems if problem.about == "note"]
+    assert any("some-head" in text and "1_Part" in text for text in notes) is not answers

@@ -35,7 +35,7 @@ def only(*sites: Path, **settings: str) -> Plugin:
 
 def told(plugin: Plugin) -> str:
     """Return what is wrong with a plugin in one way."""
-    (fault,) = plugin.faults
+    (fault,) = plugin.problems
     return f"{fault.text} {fault.next_step}"
 
 
@@ -46,7 +46,7 @@ def test_a_plugin_that_is_whole_is_listed_with_its_types_and_hooks_and_not_impor
     types = {"acme.Head": "acme:Head", "Head": "acme:Head", "Other": "acme:Other"}
     plugin_with(site, modules=types, hooks={"acme": "acme"}, files={"acme.py": canary(tmp_path / "imported")})
     plugin = only(site)
-    assert (plugin.name, plugin.version, plugin.status, plugin.faults) == ("acme", "1.0", "ok", ())
+    assert (plugin.name, plugin.version, plugin.status, plugin.problems) == ("acme", "1.0", "ok", ())
     assert plugin.classes == {"acme:Head": ["Head", "acme.Head"], "acme:Other": ["Other"]}
     assert [hook.name for hook in plugin.hooks] == ["acme"]
     assert not (tmp_path / "imported").exists()
@@ -80,8 +80,8 @@ def test_of_two_that_claim_one_type_each_is_broken_and_names_the_other(site: Pat
     plugin_with(site, "zeta", version="2.5")
     acme, zeta = plugins(registry_of(site))
     assert acme.status == zeta.status == "broken"
-    assert "'Head' is claimed by zeta 2.5 too, so neither gets it" in told(acme)
-    assert "'Head' is claimed by acme 1.0 too" in told(zeta)
+    assert "zeta 2.5 registers the type 'Head' too" in told(acme)
+    assert "acme 1.0 registers the type 'Head' too" in told(zeta)
     assert "PAIRCHAIN_DISABLE_PLUGINS" in told(zeta)
 
 
@@ -143,7 +143,7 @@ def test_empty_metadata_is_told_and_the_plugin_has_the_name_of_its_folder(site: 
 
 def test_one_that_announces_nothing_is_told(site: Path) -> None:
     install(site, "acme")
-    assert "it announces nothing" in told(only(site))
+    assert "it registers nothing" in told(only(site))
 
 
 @pytest.mark.parametrize("text", [b"[pairchain.modules]\nno entry point\n", b"\xff\xfe[pairchain.modules]"])
@@ -151,7 +151,7 @@ def test_entry_points_that_cannot_be_read_are_told_and_the_others_work(site: Pat
     (install(site, "acme") / "entry_points.txt").write_bytes(text)
     plugin_with(site, "zeta")
     plugins_here = registry_of(site)
-    with pytest.warns(match="what acme announces cannot be read"):
+    with pytest.warns(match="the entry points of acme cannot be read"):
         acme, zeta = plugins(plugins_here)
     assert (acme.status, zeta.status) == ("broken", "ok")
     assert "cannot be read" in told(acme)
@@ -162,8 +162,8 @@ def test_an_entry_point_to_nowhere_is_told_without_importing(site: Path) -> None
     install(site, "acme", modules={"Head": "acme_missing:Head"})
     install(site, "zeta", modules={"Tail": "not a path!"})
     acme, zeta = plugins(registry_of(site))
-    assert "no module is called 'acme_missing'" in told(acme)
-    assert "'Tail' is announced as 'not a path!'" in told(zeta)
+    assert "there is no module 'acme_missing'" in told(acme)
+    assert "'Tail' points to 'not a path!'" in told(zeta)
 
 
 def test_code_that_comes_before_the_plugin_s_own_is_told(site: Path, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_code_that_comes_before_the_plugin_s_own_is_told(site: Path, tmp_path: P
     with importable(tmp_path / "before"):
         plugin = only(site)
     assert plugin.status == "odd"
-    assert f"import acme gets {tmp_path / 'before' / 'acme.py'}, which comes before its own code" in told(plugin)
+    assert f"import acme gets {tmp_path / 'before' / 'acme.py'}, which comes before the plugin's own" in told(plugin)
 
 
 def test_requirements_that_are_not_met_are_told(site: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_module_and_hooks_that_work_pass(site: Path) -> None:
     [
         ("import no_such_library", PluginImportError, "No module named 'no_such_library'"),
         ("Head = 3", PluginError, "is not a class, but 3"),
-        ("class Head: pass", PluginError, "is no module: it lacks torch.nn.Module as a base class"),
+        ("class Head: pass", PluginError, "is not a module: it lacks torch.nn.Module as a base class"),
         ("from torch import nn\nclass Head(nn.Module): pass", PluginError, "it lacks forward, save, load"),
     ],
 )

@@ -14,9 +14,12 @@ from letters import letters_model
 from plugin_folders import canary
 
 import pairchain
-from pairchain import CrossEncoder, Lock
+from pairchain import CrossEncoder, Lock, Source
+from pairchain.code import bundle
+from pairchain.code.bundle import Code, Reference
 from pairchain.errors import InputError, LockError, TrustRequiredError
 from pairchain.modules import Router
+from pairchain.trust import resolve
 
 
 def locked(folder: Path, **options: object) -> Lock:
@@ -192,8 +195,8 @@ def test_what_cannot_be_read_is_named_with_the_other_differences(classifier: Pat
 
     assert caught.value.mismatches[:3] == (
         "the file inside/out cannot be read: it is a link that leads out of the model's folder",
-        "the file lost cannot be read: it is no file, or a link to none",
-        "the file pipe cannot be read: it is no file, or a link to none",
+        "the file lost cannot be read: it is not a file, or a broken link",
+        "the file pipe cannot be read: it is not a file, or a broken link",
     )
 
 
@@ -285,3 +288,20 @@ def test_code_of_a_checkpoint_is_locked_and_runs_as_locked(classifier: Path, tmp
     with pytest.raises(LockError, match=r"conf\.py changed"):
         load(classifier, lock=made)
     assert not (tmp_path / "ran").exists()
+
+
+def test_with_a_lock_the_code_of_each_type_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = custom(tmp_path / "model")
+    made = locked(folder)
+    gathered: list[str] = []
+
+    def gather(source: Source, reference: Reference) -> Code | None:
+        gathered.append(str(reference))
+        return bundle.gather(source, reference)
+
+    monkeypatch.setattr(resolve, "gather", gather)
+
+    assert scores(folder, lock=made) == DIFFERENCES
+    assert sorted(set(gathered)) == ["head.Head", "lengths.Lengths"]
+    # the head is looked for in its own folder, then beside the model
+    assert len(gathered) == 3

@@ -19,7 +19,7 @@ from pairchain.errors import FormatError, InputError, LockError
     ("change", "says"),
     [
         (without("tokenizer.json"), "vocabulary is missing"),
-        (text("modules.json", "[]"), "should be a list of modules"),
+        (text("modules.json", "[]"), "must be a list of modules"),
         (keys("sentence_bert_config.json", tokenizer_name_or_path="someone/tokenizer"), "its tokenizer from someone/"),
     ],
 )
@@ -48,9 +48,9 @@ def put(name: str | bytes, target: str = "") -> Change:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (put("lost", "nowhere"), "'lost': it is no file, or a link to none"),
-        (put("round", "round"), "'round': it is no file, or a link to none"),
-        (put(b"caf\xe9.txt"), r"'caf\\udce9.txt': its name is no text"),
+        (put("lost", "nowhere"), "'lost': it is not a file, or a broken link"),
+        (put("round", "round"), "'round': it is not a file, or a broken link"),
+        (put(b"caf\xe9.txt"), r"'caf\\udce9.txt': its name is invalid Unicode"),
     ],
 )
 def test_a_file_that_no_lock_can_name_or_read_is_told(change: Change, says: str, classifier: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_lock_takes_the_place_of_an_older_one_whole_or_not_at_all(classifier: 
     with pytest.raises(FormatError, match="vocabulary"):
         pairchain.lock(classifier, file)
     assert Lock.read(file) == first
-    with pytest.raises(FormatError, match="folder that is there"):
+    with pytest.raises(FormatError, match="existing folder"):
         first.write(tmp_path / "nowhere" / "lock.json")
 
     Lock("", "", {}).write(file)
@@ -145,7 +145,7 @@ def damage(**changes: object) -> Callable[[Path], None]:
     [
         (without("lock.json"), "does not exist", "make one with pairchain.lock"),
         (text("lock.json", "{"), "is not JSON", ""),
-        (text("lock.json", "[]"), "should hold a JSON object", ""),
+        (text("lock.json", "[]"), "must hold a JSON object", ""),
         (damage(lock_version=None), "its lock_version is None", "make a new one"),
         (damage(lock_version=0), "its lock_version is 0", "make a new one"),
         (damage(lock_version=2), "its lock_version is 2", "pip install --upgrade pairchain-core"),
@@ -162,7 +162,7 @@ def damage(**changes: object) -> Callable[[Path], None]:
         (damage(code=[]), "damaged", "make a new one"),
         (damage(plugins={"pairchain-core": 1}), "1 is not a string", "make a new one"),
         (damage(plugin_drift="raise"), "does not have: 'plugin_drift'", "make a new one"),
-        (text("lock.json", '{"lock_version": 1, "files": {}, "files": {}}'), "it says 'files' twice", ""),
+        (text("lock.json", '{"lock_version": 1, "files": {}, "files": {}}'), "it has the key 'files' twice", ""),
     ],
 )
 def test_a_lock_that_cannot_be_read_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from broken_models import entry, keys, text
@@ -14,7 +15,7 @@ from hub_server import HubServer
 from plugin_folders import canary
 
 import pairchain
-from pairchain import CrossEncoder, Lock
+from pairchain import CrossEncoder, Lock, Source, opening
 from pairchain.errors import LockError
 
 MODEL = GOLDEN / "bert_seqcls_1label" / "model"
@@ -276,3 +277,26 @@ def test_a_file_that_the_lock_does_not_know_is_refused(hub: HubServer, tmp_path:
 
     with pytest.raises(LockError, match=r"sitecustomize\.py is not in the lock"):
         load("locked/more", lock=made, revision="main")
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_a_load_opens_the_repository_once_for_all_its_modules(
+    is_locked: bool, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"opened/once-{is_locked}"
+    commit = published(hub, name, files_of(GOLDEN / "pooling_mean" / "model"))
+    made = pairchain.lock(name, None) if is_locked else None
+    opened: list[str] = []
+
+    def open_repository(name: str, **options: Any) -> Source:
+        opened.append(name)
+        return really_open(name, **options)
+
+    really_open = opening.open_repository
+    monkeypatch.setattr(opening, "open_repository", open_repository)
+
+    model = CrossEncoder(name, lock=made, device="cpu")
+
+    assert opened == [name]
+    assert model.source is not None
+    assert model.source.commit == commit

@@ -48,7 +48,7 @@ class Undeclared(Head):
         super().__init__(lambda letters: letters)
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*for its module_type is 'tests.:pairchain.PairchainWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*because its module_type is 'tests.:pairchain.PairchainWarning")
 
 
 def golden_model(case: str, **options: Any) -> CrossEncoder:
@@ -121,11 +121,11 @@ def test_a_model_from_the_hub_is_named_as_the_base_with_its_commit(hub: HubServe
 def test_every_module_is_told_with_its_type_and_who_provides_it(tmp_path: Path) -> None:
     card = card_of(golden_model("pooling_mean"), tmp_path)
     saved = json.loads((tmp_path / "modules.json").read_text())
-    assert rows(card, "What it is made of") == [
+    assert rows(card, "Modules") == [
         [entry["name"], name, f"`{entry['type']}`", f"{entry['distribution']} {entry['version']}"]
         for entry, name in zip(saved, ["Transformer", "Pooling", "Dense"], strict=True)
     ]
-    made = section(card, "What it is made of")
+    made = section(card, "Modules")
     assert "'pooling_mode': 'mean'" in made
     assert "Longest input in tokens: 64" in made
     assert "Scores a pair: 1" in made
@@ -170,7 +170,7 @@ def test_examples_are_a_list_of_pairs(tmp_path: Path, pair: Any) -> None:
 # -- the model is not run --
 
 
-@pytest.mark.parametrize(("head", "labels"), [(Declared, "1"), (Undeclared, "not said")])
+@pytest.mark.parametrize(("head", "labels"), [(Declared, "1"), (Undeclared, "unknown")])
 def test_a_model_is_run_only_for_examples(tmp_path: Path, head: Any, labels: str) -> None:
     model = CrossEncoder(modules=[Counting(), head()])
     card = card_of(model, tmp_path)

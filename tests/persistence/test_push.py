@@ -127,7 +127,7 @@ def test_a_repository_is_private_if_that_is_asked_for(model: CrossEncoder) -> No
 def test_a_repository_that_is_there_is_pushed_to_only_when_that_is_allowed(model: CrossEncoder) -> None:
     push(model, "user/taken")
     before = head("user/taken")
-    with pytest.raises(SourceError, match=r"(?s)cannot be pushed to 'user/taken'.*409.*exist_ok=True pushes to what"):
+    with pytest.raises(SourceError, match=r"(?s)cannot be pushed to 'user/taken'.*409.*exist_ok=True pushes"):
         push(model, "user/taken")
     assert head("user/taken") == before
     push(model, "user/taken", exist_ok=True)

@@ -299,7 +299,7 @@ def test_what_cannot_be_written_is_named_and_the_old_model_stays(
     assert not (pooled.parent / "new").exists()
 
 
-@pytest.mark.filterwarnings("ignore:.*for its module_type is 'tests.Failing':pairchain.PairchainWarning")
+@pytest.mark.filterwarnings("ignore:.*because its module_type is 'tests.Failing':pairchain.PairchainWarning")
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("a fault")])
 def test_a_module_that_fails_to_be_saved_leaves_the_old_model_whole(pooled: Path, error: BaseException) -> None:
     before, expected = contents(pooled), load(pooled).predict(PAIRS)

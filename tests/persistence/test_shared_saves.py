@@ -219,7 +219,7 @@ def test_a_load_meets_one_save_however_often_the_folder_is_saved_to(tmp_path: Pa
             try:
                 found = CrossEncoder(target, device="cpu").predict(PAIRS)
             except FormatError as error:
-                assert "saved anew each of the" in str(error)  # noqa: PT017 - and no other error will do
+                assert "saved the model during each of" in str(error)  # noqa: PT017 - and no other error will do
                 continue
             met += 1
             assert any(np.allclose(found, one, atol=1e-6) for one in expected)
@@ -329,7 +329,7 @@ def test_a_link_that_another_user_put_where_all_may_write_is_not_followed(tmp_pa
     (mine / "modules.json").write_text("mine")
     (shared / "model").symlink_to(mine)
     os.lchown(shared / "model", 12345, 12345)
-    with pytest.raises(UnsafePathError, match="a link that another user made"), staged(shared / "model"):
+    with pytest.raises(UnsafePathError, match="a link to .* that another user made"), staged(shared / "model"):
         pytest.fail("it was followed")
     assert texts(mine) == {"mine"}
     os.lchown(shared / "model", 0, 0)

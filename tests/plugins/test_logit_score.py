@@ -99,7 +99,7 @@ def test_one_token_against_itself_is_refused_and_not_scored_zero(tmp_path: Path)
 def test_a_key_that_nobody_knows_is_warned_about_and_kept(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"true_token_id": 7, "colour": "blue"}')
 
-    with pytest.warns(PairchainWarning, match=r"config\.json holds the key 'colour', which nothing here knows"):
+    with pytest.warns(PairchainWarning, match=r"config\.json has the key 'colour', which is not known"):
         module = LogitScore.load(str(tmp_path))
 
     module.save(str(tmp_path))

@@ -22,6 +22,11 @@ from pairchain.registry.groups import BACKENDS, COMMANDS, MODULES, Group
 from pairchain.registry.installation import ALLOW_VARIABLE, DISABLE_VARIABLE
 
 GROUPS = [COMMANDS, BACKENDS]
+# What any of the groups takes.
+OBJECT = """
+class run:
+    supports = load = staticmethod(print)
+"""
 each_group = pytest.mark.parametrize("group", GROUPS, ids=[group.noun for group in GROUPS])
 reserved = pytest.mark.parametrize(
     ("group", "name", "owner"),
@@ -51,9 +56,10 @@ def announce(
     code: str = "",
     value: str = "run",
     requires: tuple[str, ...] = (),
+    package: str = "",
 ) -> None:
     """Install a distribution with one entry point ``name`` of ``group``, to ``value`` behind the code given."""
-    package = distribution.lower().replace("-", "_")
+    package = package or distribution.lower().replace("-", "_")
     points = {name: f"{package}:{value}"}
     install(
         site,
@@ -61,7 +67,7 @@ def announce(
         commands=points if group is COMMANDS else None,
         backends=points if group is BACKENDS else None,
         requires=requires,
-        files={f"{package}.py": f"{code}\ndef run(*arguments): return {distribution!r}\nthing = 3\n"},
+        files={f"{package}.py": f"{code}\n{OBJECT}\nrun.provider = {distribution!r}\nthing = 3\n"},
     )
 
 
@@ -74,7 +80,7 @@ def test_a_plugin_is_found_without_importing_it_and_then_loads(site: Path, tmp_p
     assert point is not None
     assert (point.distribution, point.group, point.value) == ("acme-export", group.name, "acme_export:run")
     assert not (tmp_path / "imported").exists()
-    assert found.load("export")() == "Acme-Export"
+    assert found.load("export").provider == "Acme-Export"
     assert (tmp_path / "imported").exists()
 
 
@@ -112,7 +118,7 @@ def test_two_distributions_with_one_name_are_an_error_of_that_name_only(site: Pa
         announce(site, group, distribution, "export")
     announce(site, group, "other", "other")
     found = registry_of(site, group=group)
-    assert found.load("other")() == "other"
+    assert found.load("other").provider == "other"
     with pytest.raises(PluginConflictError) as caught:
         found.load("export")
     for part in (group.noun, "'export'", "acme 1.0", "zeta 1.0", DISABLE_VARIABLE):
@@ -179,29 +185,28 @@ def test_a_stranger_does_not_get_a_standard_name(
     announce(site, group, "stranger", name, code=canary(tmp_path / "imported"))
     with pytest.raises(PluginConflictError, match=f"reserved for {owner}"):
         registry_of(site, group=group).load(name)
-    announce(site, group, owner, name)
+    announce(site, group, owner, name, package="standard")
     with pytest.warns(PairchainWarning, match=f"{owner} is used"):
-        assert registry_of(site, group=group).load(name)() == owner
+        assert registry_of(site, group=group).load(name).provider == owner
     assert not (tmp_path / "imported").exists()
 
 
 @each_group
 def test_what_is_registered_by_hand_comes_first_until_undone(site: Path, group: Group) -> None:
-    def mine() -> str:
-        return "mine"
+    class Mine:
+        supports = load = staticmethod(print)
 
-    def another() -> str:
-        return "another"
+    class Another(Mine): ...
 
     announce(site, group, "acme", "export")
     found = registry_of(site, group=group)
-    undo = found.register("export", mine)
-    assert found.load("export") is mine
-    with pytest.raises(PluginConflictError, match="mine"):
-        found.register("export", another)
+    undo = found.register("export", Mine)
+    assert found.load("export") is Mine
+    with pytest.raises(PluginConflictError, match="Mine"):
+        found.register("export", Another)
     undo()
     undo()
-    assert found.load("export")() == "acme"
+    assert found.load("export").provider == "acme"
 
 
 def test_one_reading_serves_all_groups(site: Path) -> None:
@@ -215,10 +220,10 @@ def test_one_reading_serves_all_groups(site: Path) -> None:
 
 @pytest.mark.slow
 def test_finding_commands_and_backends_imports_no_plugin() -> None:
-    printed = run_python("""
+    code = """
         import sys
         from pairchain import registry
         registry.commands.names(), registry.backends.names()
         print([name for name in sys.modules if name == "torch" or name.startswith("pairchain_")])
-    """)
-    assert printed == "[]"
+    """
+    assert run_python(code, is_new=True) == "[]"

@@ -276,7 +276,7 @@ def test_one_damaged_distribution_does_not_hide_the_others(site: Path) -> None:
     install(site, "good-heads", modules={"Good": "good_heads:Good"}, files={"good_heads.py": "class Good: pass\n"})
     damaged = install(site, "damaged-heads", modules={"Bad": "damaged_heads:Bad"})
     (damaged / "entry_points.txt").write_text("[pairchain.modules]\nthis line is no entry point\n")
-    with pytest.warns(PairchainWarning, match="what damaged-heads announces cannot be read"):
+    with pytest.warns(PairchainWarning, match="the entry points of damaged-heads cannot be read"):
         names = Registry().names()
     assert "Good" in names
     assert "Dense" in names

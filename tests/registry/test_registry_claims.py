@@ -43,7 +43,7 @@ def test_two_distributions_with_one_name_are_an_error_of_that_name_only(site: Pa
     plugins = registry_of(site)
     assert plugins.names() == ["Head", "Other"]
     assert plugins.load("Other").__module__ == "acme_other"
-    with pytest.raises(PluginConflictError, match="2 installed plugins claim the type 'Head'") as caught:
+    with pytest.raises(PluginConflictError, match="2 installed plugins register the type 'Head'") as caught:
         plugins.load("Head")
     assert "acme-heads 1.4 (acme_heads:Head) and zeta-heads 2.5 (zeta_heads:Head)" in str(caught.value)
     assert DISABLE_VARIABLE in caught.value.next_step
@@ -89,7 +89,7 @@ def test_a_stranger_does_not_get_a_standard_name(site: Path, tmp_path: Path, nam
     install(site, "acme", modules={name: "acme:Dense"}, files=files)
     install(site, "pairchain-dense", modules={name: "standard:Dense"})
     plugins = registry_of(site)
-    with pytest.warns(PairchainWarning, match=r"acme 1\.0 claims .*; pairchain-dense is used"):
+    with pytest.warns(PairchainWarning, match=r"acme 1\.0 registers .*; pairchain-dense is used"):
         assert plugins.load(name).__module__ == "standard"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -119,7 +119,7 @@ def test_a_stranger_does_not_get_a_path_of_a_standard_module_that_was_never_save
 def test_a_stranger_does_not_get_a_standard_name_by_a_setting(site: Path) -> None:
     install_class(site, "acme", "Dense")
     install_class(site, "pairchain-dense", "Dense")
-    with pytest.raises(PluginConflictError, match=f"reserved for pairchain-dense, and {ALLOW_VARIABLE} keeps that out"):
+    with pytest.raises(PluginConflictError, match=f"reserved for pairchain-dense, and {ALLOW_VARIABLE} disables that"):
         registry_of(site, PAIRCHAIN_PLUGINS="acme").load("Dense")
 
 
@@ -155,7 +155,7 @@ def test_a_type_that_a_setting_keeps_out_is_not_imported_and_the_error_says_why(
     install_class(site, "other", "Other")
     value = "other" if variable == ALLOW_VARIABLE else "acme-heads"
     plugins = registry_of(site, **{variable: value})
-    with pytest.raises(UnknownTypeError, match=r"'Head' is provided by acme-heads 1\.0") as caught:
+    with pytest.raises(UnknownTypeError, match=r"acme-heads 1\.0, which .* 'Head', is disabled") as caught:
         plugins.load("Head")
     assert caught.value.where == f"{variable}={value}"
     assert not (tmp_path / "imported").exists()

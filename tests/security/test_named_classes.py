@@ -140,7 +140,7 @@ def test_a_tokenizer_of_the_library_is_no_module_of_it(pooled: Path) -> None:
         "sentence_transformers.models.WordEmbeddings",
     )
     for trusted in (False, True):
-        with pytest.raises(FormatError, match="which is no WordTokenizer"):
+        with pytest.raises(FormatError, match="which is not a WordTokenizer"):
             CrossEncoder(pooled, device="cpu", trust_remote_code=trusted)
 
 

@@ -77,7 +77,7 @@ def test_an_index_of_safetensors_files_names_no_pickle(allow_pickle: bool, class
     as_pickle(classifier, canary, "weights.bin")
     write(classifier, {"model.safetensors.index.json": index("weights.bin")})
 
-    with pytest.raises(FormatError, match=r"'weights\.bin', which is no safetensors file"):
+    with pytest.raises(FormatError, match=r"'weights\.bin', which is not a safetensors file"):
         CrossEncoder(classifier, device="cpu", allow_pickle=allow_pickle)
     assert not canary.sang
 
@@ -113,7 +113,7 @@ def test_a_configuration_names_no_other_weights(name: str, classifier: Path, can
     write(classifier, {name: canary.state_dict()})
     names_the_weights(classifier, transformers_weights=name)
 
-    with pytest.warns(PairchainWarning, match="transformers_weights .* is not for a model's file to decide"):
+    with pytest.warns(PairchainWarning, match="transformers_weights .* may not decide"):
         model = CrossEncoder(classifier, device="cpu")
     assert model.predict(PAIRS).tolist() == expected
     assert not canary.sang
@@ -142,7 +142,7 @@ def test_a_module_s_settings_choose_no_pickle(
     settings = json.loads((classifier / "sentence_bert_config.json").read_text())
     write(classifier, {"sentence_bert_config.json": json.dumps({**settings, key: options})})
 
-    with pytest.warns(PairchainWarning, match="not for a model's file to decide|does not have"):
+    with pytest.warns(PairchainWarning, match="may not decide|does not have"):
         model = CrossEncoder(classifier, device="cpu")
     assert model.predict(PAIRS).tolist() == expected
     assert not canary.sang

@@ -184,7 +184,7 @@ def test_settings_of_a_transformer_hand_on_only_what_is_known_to_be_harmless(
     said = " ".join(str(warning.message) for warning in caught)
     for key in options:
         # a configuration may hold what it likes, but for what the library takes for its own
-        assert f"'{key}', which is not for a model's file" in said or f"'{key}', which BertConfig does not" in said
+        assert f"'{key}', which a model's file" in said or f"'{key}', which BertConfig does not" in said
     assert not hub.requests
     assert not canary.sang
 

@@ -20,8 +20,9 @@ from command import run
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.chain.tree import tree_of
-from pairchain.errors import MOST_OF_LINE, InputError, PairchainError, nearest, readable, shortened, warn
-from pairchain.text.units import on_one_line
+from pairchain.errors import InputError, PairchainError, warn
+from pairchain.text.escaping import MOST_OF_LINE, on_one_line, readable, shortened
+from pairchain.text.nearest import nearest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MODELS = ("bert_seqcls_1label", "pooling_mean", "router_by_task", "qwen3_causal_logitscore")

@@ -25,7 +25,7 @@ _CODE = "temperature_logit_score.py"
 
 BROKEN = [
     Case("modules.json is cut off", _CLASSIFIER, text("modules.json", '[{"idx": 0,'), "files", ("not JSON", "line 1")),
-    Case("modules.json is empty", _CLASSIFIER, text("modules.json", "[]"), "files", ("should be a list of modules",)),
+    Case("modules.json is empty", _CLASSIFIER, text("modules.json", "[]"), "files", ("must be a list of modules",)),
     Case("two modules have one name", _POOLED, entry(1, name="0"), "files", ("two modules named '0'",)),
     Case("a module's folder is above", _POOLED, entry(1, path="../1_Pooling"), "files", ("leaves the model's folder",)),
     Case("a type is nobody's", _POOLED, entry(2, type="bi_dense.BiDense"), "type", ("'bi_dense.BiDense'",)),
@@ -44,7 +44,7 @@ BROKEN = [
         "type",
         ("Poolinng",),
     ),
-    Case("its settings are a list", _CLASSIFIER, text(_CONFIG, "[]"), "files", ("should hold a JSON object",)),
+    Case("its settings are a list", _CLASSIFIER, text(_CONFIG, "[]"), "files", ("must hold a JSON object",)),
     Case("a prompt is a number", _CLASSIFIER, keys(_CONFIG, prompts={"query": 3}), "files", ("prompt 'query' is 3",)),
     Case(
         "its default prompt is none of its own",

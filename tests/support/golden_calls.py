@@ -25,7 +25,7 @@ ONE_SCORE = ("custom_remote_ref", "custom_temperature_module")
 WARNED_ON_LOAD = {
     "activation_untrusted_path": "names the activation 'my_pkg.Act'.*is not imported",
     "custom_remote_ref": f"newest commit of my-user/my-model-implementation.*code_revision=.*{'a' * 40}",
-    "router_3labels": "names the activation Sigmoid.*this one gives 3, so the default for several, Identity, is used",
+    "router_3labels": "names the activation Sigmoid.*this Router gives 3, so Identity",
 }
 
 

@@ -19,13 +19,12 @@ from pairchain.format.foreign_settings import Setting as Setting
 from pairchain.hooks import hookimpl as hookimpl
 from pairchain.looking.comparison import compare as compare
 from pairchain.looking.findings import ModuleReport as ModuleReport
-from pairchain.looking.findings import Problem as Problem
 from pairchain.looking.inspection import inspect as inspect
 from pairchain.looking.pinning import lock as lock
 from pairchain.looking.pinning import verify as verify
-from pairchain.looking.plugins import Fault as Fault
 from pairchain.looking.plugins import Plugin as Plugin
 from pairchain.looking.plugins import plugins as plugins
+from pairchain.looking.problem import Problem as Problem
 from pairchain.looking.report import Report as Report
 from pairchain.persistence.request import LoadRequest as LoadRequest
 from pairchain.registry.discovery import Found as Found

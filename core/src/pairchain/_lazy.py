@@ -1,4 +1,4 @@
-"""Modules whose names load on first use; the stub beside such a module lists them once, for Python and for mypy."""
+"""Names that load on first use; the stub beside their module lists them, for Python and for mypy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lazy_names(module: str, file: str, namespace: dict[str, Any]) -> tuple[Calla
     Args:
         module: The name of the module.
         file: Its file; the stub has the same name with the suffix ``.pyi``.
-        namespace: Its globals, which keep every name once it was loaded.
+        namespace: Its globals, which keep the names that were loaded.
     """
     homes = {name: (home, named) for home, named, name in _LINE.findall(Path(file).with_suffix(".pyi").read_text())}
 

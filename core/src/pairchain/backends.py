@@ -194,12 +194,15 @@ def supports_of(checkpoint: Checkpoint) -> dict[str, Support]:
                 answers[name] = load_backend(name).supports(checkpoint)
             except PairchainError as error:
                 answers[name] = Support(error.what)
+            except Exception as error:  # a fault of one plugin must not hide what the others answer
+                answers[name] = Support(f"asking it raised {type(error).__name__}: {error}")
     return answers
 
 
 def refused(name: str, checkpoint: Checkpoint, support: Support) -> InputError:
     """Return the error for a checkpoint that the backend ``name`` cannot load."""
     able = [other for other, answer in supports_of(checkpoint).items() if answer and other != name]
+    able.sort(key=lambda other: other != LIBRARY)
     return InputError(
         f"the backend {name!r} cannot load this model: {support.reason}.",
         where=str(checkpoint.source),

@@ -1,4 +1,4 @@
-"""CrossEncoder: loads a chain, scores pairs, ranks documents, saves the chain. The face of the library."""
+"""CrossEncoder: loads a chain, scores pairs, ranks documents, saves the chain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.format.saved_model import ModelConfig
-from pairchain.inputs.batch import BYTES, as_batch, checked_count
+from pairchain.inputs.counts import BYTES, checked_count
+from pairchain.inputs.pairs import as_inputs
 from pairchain.inputs.prompts import check_prompt_name
 from pairchain.opening import open_source
 from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
@@ -45,23 +46,23 @@ class CrossEncoder(OlderNames, Scorer):
 
     Args:
         model_name_or_path: Folder, or Hub repository as ``owner/name``; without an owner, ``cross-encoder/name``.
-        modules: Modules to build a chain of instead of loading one, in order or by name.
+        modules: Modules to build a chain from instead of loading one, in order or by name.
         device: Where to compute, such as ``"cuda:1"``; None for the first accelerator, else the CPU.
-        prompts: Prompt texts by name; they come before saved ones of the same name.
-        default_prompt_name: Prompt used when none is asked for; ``""`` switches a saved one off.
+        prompts: Prompt texts by name; they override saved prompts of the same name.
+        default_prompt_name: The prompt to use if a call names none; ``""`` switches a saved one off.
         cache_folder: Where downloads are kept.
         trust_remote_code: Whether code that comes with the model may run: True, False, or a list of approvals, each
             ``"owner/name@commit"`` or ``"sha256:…"``.
-        code_revision: Revision of the other repositories that its code is in, or one for each by name.
-        lock: Path of a lock file, or a lock: what every file has to be; see `pairchain.lock`.
+        code_revision: Revision of the other repositories that hold its code, or one for each by name.
+        lock: Path of a lock file, or a lock, that every file must match; see `pairchain.lock`.
         revision: Branch, tag, commit or ref such as ``refs/pr/11``; resolved once to a commit.
         local_files_only: Use only what was downloaded earlier.
         token: Hub token.
-        subfolder: Folder of the directory or repository that the model is in.
-        model_kwargs: Passed on to what loads weights, such as ``dtype`` or ``attn_implementation``.
-        processor_kwargs: Passed on to what loads a tokenizer or processor.
-        config_kwargs: Passed on to what loads a model configuration.
-        tokenizer: Whose tokenizer is meant where the installed transformers library replaces parts of the saved one:
+        subfolder: Folder inside the directory or repository that holds the model.
+        model_kwargs: Passed on to the loader of weights, such as ``dtype`` or ``attn_implementation``.
+        processor_kwargs: Passed on to the loader of a tokenizer or processor.
+        config_kwargs: Passed on to the loader of a model configuration.
+        tokenizer: Which tokenizer to use if the installed transformers library replaces parts of the saved one:
             ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
             with a warning if they differ.
         model_card_data: For the front matter of model cards, such as ``{"license": "mit"}``.
@@ -71,20 +72,20 @@ class CrossEncoder(OlderNames, Scorer):
         max_length: Longest input in tokens.
         activation_fn: Applied to the scores; None for the saved one, else Sigmoid for one label and Identity for more.
         keep_in_fp32_modules: Paths of `torch.nn.Linear` layers that compute in float32 whatever their dtype.
-        module_classes: Classes by type string; they come before installed plugins.
-        allow_pickle: Read weights from a pickle, through torch's restricted loader, where there is no safetensors file.
-        tokens_per_batch: Most tokens that run together, padding included; None for what suits the device.
-        prefix_cache: Bytes for what a causal model computed of the beginnings of inputs, such as an instruction, to be
-            used again by later calls; 0 keeps nothing.
-        allow_random_head: Score, in every call, although weights that the model's files lack are random.
+        module_classes: Classes by type string; they take precedence over installed plugins.
+        allow_pickle: Read weights from a pickle, through torch's restricted loader, if there is no safetensors file.
+        tokens_per_batch: Most tokens in a batch, padding included; None for a number that suits the device.
+        prefix_cache: Bytes to keep, for later calls, of a causal model's results for the beginnings of inputs, such as
+            an instruction; 0 keeps nothing.
+        allow_random_head: Score even if weights are random because the model's files lack them.
 
     Raises:
-        InputError: Neither a name nor modules are given, or an argument makes no sense.
+        InputError: You pass neither a name nor modules, or an argument is invalid.
         UnknownNameError: No installed plugin provides the backend.
-        SourceError: The model's files cannot be had.
+        SourceError: The model's files cannot be fetched.
         FormatError: The saved model is damaged or incomplete.
-        ChainError: The modules make no chain that scores pairs.
-        UnknownTypeError, PluginError, TrustRequiredError: A module's class cannot be had.
+        ChainError: The modules form no chain that scores pairs.
+        UnknownTypeError, PluginError, TrustRequiredError: A module's class cannot be resolved or loaded.
     """
 
     source: Source | None
@@ -223,20 +224,20 @@ class CrossEncoder(OlderNames, Scorer):
     ) -> None:
         """Save the chain to the folder ``path``, in the format of sentence-transformers' CrossEncoder.
 
-        The files are written aside and take their place together: if saving fails, ``path`` is as it was. Files in
-        ``path`` that are no part of a model stay; folders of modules are replaced whole.
+        The files are written to a temporary folder and moved into place together: if saving fails, ``path`` stays
+        unchanged. A save replaces module folders completely, and leaves alone files that are not part of a model.
 
         Args:
-            path: The folder; made if it is not there.
-            model_name: How the model card says to load it; None for ``path``.
-            create_model_card: Whether to write a ``README.md``, if there is none.
-            overwrite_model_card: Whether to write it over one that is there.
-            card_examples: Pairs to score and show in the card; without any, the model is not run.
+            path: The folder; created if it does not exist.
+            model_name: The name by which the model card loads it; None for ``path``.
+            create_model_card: Whether to write a ``README.md`` if there is none.
+            overwrite_model_card: Whether to overwrite an existing one.
+            card_examples: Pairs to score and show in the card; without any, the model does not run.
             safe_serialization: Whether weights go to safetensors; otherwise to pickles.
-            copy_code: Whether code of other repositories is copied in, as custom code is, or named with its commit.
+            copy_code: Whether to copy code of other repositories into the model, instead of naming it with its commit.
 
         Raises:
-            FormatError: Something in the chain cannot be written, such as an activation that is no torch class.
+            FormatError: A part of the chain cannot be written, such as an activation that is not a torch class.
         """
         has_card = os.path.exists(os.path.join(path, "README.md"))
         is_free = create_model_card and (overwrite_model_card or not has_card)
@@ -274,19 +275,19 @@ class CrossEncoder(OlderNames, Scorer):
         """Save the chain to a Hub repository as one commit, and return that commit's or pull request's URL.
 
         Args:
-            repo_id: The repository, as ``owner/name``, or a name for one of your own; made if it is not there.
+            repo_id: The repository, as ``owner/name``, or a name alone for one of your own; created if missing.
             token: Hub token.
-            private: Whether a repository that is made is private.
-            exist_ok: Whether the repository may be there already.
-            revision: Branch to push to; made if it is not there.
+            private: Whether a new repository is private.
+            exist_ok: Whether the repository may exist already.
+            revision: Branch to push to; created if missing.
             create_pr: Whether to open a pull request instead of changing the branch.
             commit_message: The commit's first line.
-            replace_model_card: Whether a ``README.md`` that is there is replaced.
+            replace_model_card: Whether to replace an existing ``README.md``.
             card_examples, safe_serialization, copy_code: As for `save_pretrained`.
 
         Raises:
-            FormatError: Something in the chain cannot be written; nothing is pushed.
-            SourceError: The Hub refused, or cannot be reached.
+            FormatError: A part of the chain cannot be written; nothing is pushed.
+            SourceError: The Hub refuses the push, or cannot be reached.
         """
 
         def write(folder: Path) -> None:
@@ -306,10 +307,10 @@ class CrossEncoder(OlderNames, Scorer):
         )
 
     def _card_writer(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> CardWriter:
-        batch = as_batch(pairs)
-        if batch.single:
+        examples = as_inputs(pairs)
+        if examples.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
-        scores = self.predict(batch.items).tolist() if batch.items else []
+        scores = self.predict(examples.items).tolist() if examples.items else []
         return partial(
             model_card,
             self,
@@ -318,19 +319,19 @@ class CrossEncoder(OlderNames, Scorer):
             source=self.source,
             prompts=self.prompts,
             metadata=self.model_card_data,
-            examples=list(zip(batch.items, scores, strict=True)),
+            examples=list(zip(examples.items, scores, strict=True)),
         )
 
     @property
     def _activation_to_save(self) -> Activation | None:
-        # the default depends on how many labels there are; whoever loads a chain that does not say finds out as well
+        # the default depends on the number of labels, which a load of this chain finds out too
         chosen: Activation | None = self.__dict__["_activation"]
         return self.activation_fn if chosen is not None or self._known_num_labels is not None else None
 
     def _check_num_labels(self, asked: int | None) -> None:
         written = self.declared_num_labels()
         if asked is not None and written is not None and asked != written:
-            raise ChainError(f"num_labels={asked} was asked for, but this chain writes {written} for each pair.")
+            raise ChainError(f"you passed num_labels={asked}, but this chain writes {written} scores for each pair.")
 
 
 def _with(values: Mapping[str, Any] | None, key: str, value: Any) -> dict[str, Any]:

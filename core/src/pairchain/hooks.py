@@ -1,7 +1,7 @@
-"""Hooks: events that any number of plugins may answer. Each implementation is loaded alone and fails alone.
+"""Hooks: questions that plugins may answer. Each implementation is loaded alone, called alone and fails alone.
 
-A plugin announces an object, usually a module, in the entry-point group ``pairchain.hooks``, with functions marked
-`hookimpl` and named like the ones specified here.
+To implement one, mark a function with `hookimpl`, name it as `Specification` does, and announce its module in the
+entry-point group ``pairchain.hooks``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class ChainRequest(Protocol):
-    """What `Specification.pairchain_default_chain` is asked with: a checkpoint that is being loaded, and how."""
+    """The load of a checkpoint that needs a chain."""
 
     @property
     def source(self) -> Source:
@@ -43,84 +43,79 @@ class ChainRequest(Protocol):
 
     @property
     def processor_kwargs(self) -> Mapping[str, Any]:
-        """The arguments that the caller passed for the tokenizer or processor."""
+        """The arguments that the user passes for the tokenizer or processor."""
 
     @property
     def tokenizer(self) -> str | None:
-        """Whose tokenizer is meant: that of the "author", or of the "library"; None for the default."""
+        """The tokenizer that the user chooses; None for the default."""
 
     def keywords(self, path: str = "") -> dict[str, Any]:
         """Return the keywords for the ``load`` of a module whose files are in the folder ``path``."""
 
     def resolve(self, type_name: str) -> Any:
-        """Return the class of a module type, as one that ``modules.json`` names is found."""
+        """Return the class of a module type."""
 
 
 class Specification:
-    """What plugins may answer."""
+    """The hooks. Implement those you need; return None from one to leave it to other plugins."""
 
     @hookspec
     def pairchain_default_chain(self, request: ChainRequest) -> list[nn.Module] | None:
-        """Return the modules for a checkpoint that has no ``modules.json``, or None if it is not yours to load."""
+        """Return the modules for a checkpoint of yours that has no ``modules.json``."""
 
     @hookspec
     def pairchain_resolve_type(self, type_name: str) -> type | None:
-        """Return the class for a type that no plugin registers, or None if you do not know it either."""
+        """Return the class for a type that no plugin registers."""
 
     @hookspec
     def pairchain_foresee_type(self, type_name: str) -> str | None:
-        """Return the distribution whose class `pairchain_resolve_type` would return, importing nothing; or None."""
+        """Return the distribution whose class `pairchain_resolve_type` would return, without importing that class."""
 
     @hookspec
     def pairchain_inspect_module(self, type_name: str, source: Source) -> Facts | None:
-        """Return what the files of a module of yours tell, importing nothing that loading it would; or None."""
+        """Describe a module of yours from its files, without importing anything that loading it would import."""
 
     @hookspec
     def pairchain_inspect_checkpoint(self, source: Source) -> Facts | None:
-        """Return what the files of a checkpoint tell of the chain that `pairchain_default_chain` would return."""
+        """Describe the chain that `pairchain_default_chain` would return, from the checkpoint's files."""
 
     @hookspec
     def pairchain_offer_import(self, name: str) -> ModuleType | None:
-        """Return what stands in for the module ``name``, which is not installed, in code that came with a model."""
+        """Return a substitute for a module that is not installed and that a model's own code imports."""
 
     @hookspec
     def pairchain_open_source(
         self, name: str, revision: str | None, cache_folder: str | None
     ) -> os.PathLike[str] | None:
-        """Return a local folder with the files of ``name``, such as ``s3://bucket/model``, or None if not yours."""
+        """Return a local folder with the files of ``name``, such as ``s3://bucket/model``."""
 
     @hookspec
     def pairchain_guard_load(self, source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None] | None:
-        """Return what holds your library to the policy of a load while another's class loads with it; or None.
+        """Return a context in which your library keeps to the policy of a load, while a class of others loads with it.
 
-        ``source`` is the module's folder, and ``given`` what the caller passes in ``processor_kwargs``.
+        ``source`` is the module's folder, and ``given`` the user's ``processor_kwargs``.
         """
 
     @hookspec
     def pairchain_compare(self, model: Any, pairs: Sequence[Any], options: Mapping[str, Any]) -> Any:
-        """Return how another library scores ``pairs``, beside how pairchain does."""
+        """Compare pairchain's scores of ``pairs`` with those of another library."""
 
     @hookspec
     def pairchain_trace(self, model: Any, inputs: Any, options: Mapping[str, Any]) -> Any:
-        """Return a record of what ``model.predict(inputs, **options)`` does, with its scores; see `Scorer.trace`."""
+        """Return a record of ``model.predict(inputs, **options)``, with its scores."""
 
     @hookspec
     def pairchain_chain_loaded(self, chain: nn.Sequential) -> None:
-        """A chain was loaded and stands."""
+        """Hear that a chain was loaded."""
 
     @hookspec
     def pairchain_chain_saved(self, chain: nn.Sequential, path: os.PathLike[str]) -> None:
-        """A chain was saved in ``path``."""
+        """Hear that a chain was saved in ``path``."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one plugin answered.
-
-    Attributes:
-        plugin: The plugin, as ``distribution:hook name``.
-        value: Its answer, never None.
-    """
+    """The answer of one plugin, which is named as ``distribution:entry point``."""
 
     plugin: str
     value: Any
@@ -132,7 +127,7 @@ class Answer:
 
 
 def manager(registry: Registry = default) -> pluggy.PluginManager:
-    """Return the hook implementations of every installed plugin that loads; the others are warned about once."""
+    """Return the hook implementations of the installed plugins, with a warning for each that does not load."""
     installation = registry.installation
     announced = (found for found in installation.find(HOOKS_GROUP) if not registry.blocked(found))
     return _manager(installation, tuple(announced))
@@ -153,10 +148,10 @@ def _manager(installation: Installation, announced: tuple[Found, ...]) -> pluggy
 
 
 def check_hooks(found: Found, registry: Registry = default) -> None:
-    """Import the hook implementation ``found``, and check it against what is specified; it is not asked anything.
+    """Import the hook implementation ``found``, and check it against the specification without calling it.
 
     Raises:
-        PluginError: It cannot be imported, or answers no hook as specified; the message says why.
+        PluginError: It cannot be imported, or implements no hook as specified.
     """
     hooks = pluggy.PluginManager(PROJECT)
     hooks.add_hookspecs(Specification)
@@ -164,7 +159,6 @@ def check_hooks(found: Found, registry: Registry = default) -> None:
 
 
 def _add(found: Found, hooks: pluggy.PluginManager, installation: Installation) -> None:
-    """Add ``found`` to ``hooks``, or raise a PluginError and leave them as they were."""
     name = _plugin_name(found)
     plugin = installation.load(found)
     try:
@@ -185,7 +179,7 @@ def _plugin_name(found: Found) -> str:
 
 
 def who_answers(hook: str, registry: Registry = default) -> frozenset[str]:
-    """Return the distributions that have an implementation of ``hook``; none is called."""
+    """Return the distributions that implement ``hook``."""
     implementations = getattr(manager(registry).hook, hook).get_hookimpls()
     return frozenset(implementation.plugin_name.partition(":")[0] for implementation in implementations)
 
@@ -193,48 +187,44 @@ def who_answers(hook: str, registry: Registry = default) -> frozenset[str]:
 def ask(hook: str, *, registry: Registry = default, distribution: str = "", **arguments: Any) -> list[Answer]:
     """Return the plugins' answers to ``hook``, without None, sorted by plugin; ``distribution`` limits them to one."""
     hooks = manager(registry)
-    names = sorted(name for name, _ in hooks.list_name_plugin() if name)
-    if distribution:
-        names = [name for name in names if name.partition(":")[0] == distribution]
+    names = (name for name in _names(hooks) if not distribution or name.startswith(f"{distribution}:"))
     answers = (Answer(name, _call(hooks, hook, name, arguments)) for name in names)
     return [answer for answer in answers if answer.value is not None]
 
 
 def ask_one(hook: str, *kinds: type, registry: Registry = default, **arguments: Any) -> Any:
-    """Return the one answer to ``hook``, or None if nobody answered.
-
-    Args:
-        hook: Which one.
-        *kinds: What the answer may be an instance of.
-        registry: Whose plugins are asked.
-        **arguments: Of the hook.
+    """Return the one answer to ``hook``, or None if no plugin answered.
 
     Raises:
-        PluginConflictError: More than one plugin answered.
-        PluginError: The answer is of another kind.
+        PluginConflictError: Several plugins answered.
+        PluginError: The answer is not an instance of ``kinds``.
     """
     answers = ask(hook, registry=registry, **arguments)
     if len(answers) > 1:
         raise PluginConflictError(
             f"{len(answers)} plugins answer {hook}: {', '.join(answer.plugin for answer in answers)}.",
-            next_step=f"name the distributions to leave out in {DISABLE_VARIABLE}.",
+            next_step=f"name the distributions that should not answer in {DISABLE_VARIABLE}.",
         )
     for answer in answers:
         if not isinstance(answer.value, kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise PluginError(f"{answer.plugin} answered {hook} with {answer.value!r}, which is no {wanted}.")
+            raise PluginError(f"{answer.plugin} answered {hook} with {answer.value!r}, which is not a {wanted}.")
         return answer.value
     return None
 
 
 def tell(hook: str, *, registry: Registry = default, **arguments: Any) -> None:
-    """Tell every plugin that something happened; one that fails is warned about, and the others are told."""
+    """Tell every plugin of an event; one that fails leads to a warning, and the others are told."""
     hooks = manager(registry)
-    for name in sorted(name for name, _ in hooks.list_name_plugin() if name):
+    for name in _names(hooks):
         try:
             _call(hooks, hook, name, arguments)
         except Exception as error:
             warn(f"{name} failed in {hook}: {type(error).__name__}: {error}")
+
+
+def _names(hooks: pluggy.PluginManager) -> list[str]:
+    return sorted(name for name, _ in hooks.list_name_plugin() if name)
 
 
 def _call(hooks: pluggy.PluginManager, hook: str, plugin: str, arguments: dict[str, Any]) -> Any:

@@ -22,8 +22,7 @@ def __getattr__(name: str) -> Any:
     try:
         return registry.load(name)
     except UnknownTypeError as error:
-        # Tools look modules over for names in lower case and expect this answer. To a class's name it would be a poor
-        # one: `from … import` hides its text.
+        # tools probe modules for lower-case names and expect AttributeError, whose text `from … import` hides
         if name[0].isupper():
             raise
         raise AttributeError(str(error)) from error

@@ -1,10 +1,14 @@
-"""A model's name -> its files: a folder, a repository on the Hub at one commit, or a folder that a plugin fetches."""
+"""Opening a model by name: a folder, a repository on the Hub at one commit, or a folder that a plugin fetches."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pairchain import hooks
 from pairchain.errors import InputError, SourceNotFoundError
@@ -12,6 +16,8 @@ from pairchain.files.hub import HubApi, hub_failures
 from pairchain.files.hub_names import full_name, is_path
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
+
+_of_load: ContextVar[Source | None] = ContextVar("pairchain_source_of_load", default=None)
 
 
 def open_source(
@@ -23,40 +29,45 @@ def open_source(
     local_files_only: bool = False,
     subfolder: str = "",
 ) -> Source:
-    """Return the source that ``name`` stands for; a moving revision is resolved here, once, to a commit.
+    """Return the source of ``name``; a branch or tag is resolved here, once, to a commit.
 
     Args:
-        name: A folder, or a repository as ``owner/name``. A name without owner means `hub_names.DEFAULT_ORGANISATION`.
-        revision: Branch, tag, commit or ref such as ``refs/pr/11``; None for the default branch.
-        token: Hub token.
+        name: A folder, or a repository as ``owner/name``; the owner defaults to `hub_names.DEFAULT_ORGANISATION`.
+        revision: A branch, tag, commit or ref such as ``refs/pr/11``; None for the default branch.
+        token: A Hub token; True for the stored one, False for none.
         cache_folder: Where downloads are kept; None for ``SENTENCE_TRANSFORMERS_HOME`` or the Hub library's default.
-        local_files_only: Use only what was downloaded earlier. ``HF_HUB_OFFLINE`` does the same.
-        subfolder: Folder inside it that the model is in.
+        local_files_only: Use only files downloaded earlier, as ``HF_HUB_OFFLINE`` does.
+        subfolder: The model's folder inside it.
 
     Raises:
         InputError: ``name`` is empty or cannot name anything.
-        SourceNotFoundError: There is no such folder or repository.
+        SourceNotFoundError: The folder or repository does not exist.
         RevisionNotFoundError: The repository has no such revision.
         SourceError: The repository cannot be reached, and was never downloaded.
     """
     if not isinstance(name, str | os.PathLike):
-        raise InputError(f"the model's name is no text or path, but {type(name).__name__}.")
+        raise InputError(f"the model's name must be a string or path, got {type(name).__name__}.")
     text = os.fspath(name)
     if not text:
         raise InputError("the model's name is empty.", next_step="name a folder or a repository.")
     subfolder = check_inside(subfolder, shown_as="subfolder").strip("/")
-    # what is in a folder may still name something on the Hub, such as the repository of its code
-    where: dict[str, Any] = {"token": token, "cache_folder": _text(cache_folder), "local_files_only": local_files_only}
+    cache = os.fspath(cache_folder) if cache_folder else None
+    whole = _of_load.get()
+    place = (text, revision, token, cache, local_files_only)
+    if whole and place == (whole.name, whole.commit, whole.token, whole.cache_folder, whole.local_files_only):
+        return replace(whole, subfolder=subfolder)
+    # files in a folder may still name something on the Hub, such as the repository of its code
+    local = partial(Source, subfolder=subfolder, token=token, cache_folder=cache, local_files_only=local_files_only)
     if os.path.isdir(text):
-        return Source(text, subfolder=subfolder, **where)
+        return local(text)
     if "://" in text:
-        return Source(_opened_by_plugin(text, revision, cache_folder), subfolder=subfolder, **where)
+        return local(_opened_by_plugin(text, revision, cache))
     _refuse_paths(text)
     return open_repository(
         full_name(text),
         revision=revision,
         token=token,
-        cache_folder=cache_folder,
+        cache_folder=cache,
         local_files_only=local_files_only,
         subfolder=subfolder,
     )
@@ -67,23 +78,18 @@ def open_repository(
     *,
     revision: str | None = None,
     token: bool | str | None = None,
-    cache_folder: str | os.PathLike[str] | None = None,
+    cache_folder: str | None = None,
     local_files_only: bool = False,
     subfolder: str = "",
 ) -> Source:
-    """Return the Hub repository ``name``, never a folder of that name; see `open_source`."""
-    cache_folder = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-    cache = _text(cache_folder)
+    """Return the source of the Hub repository ``name``, never of a folder of that name; see `open_source`."""
+    cache = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     api = HubApi()
     with hub_failures(name, revision, cache_folder=cache):
         resolved = api.resolve_revision(
-            name,
-            revision=revision,
-            cache_dir=cache,
-            local_files_only=local_files_only,
-            token=token,
+            name, revision=revision, cache_dir=cache, local_files_only=local_files_only, token=token
         )
-    # without the Hub every file is what the cache holds; asking for each would wait through the retries of them all
+    # without the Hub, the cache has every file; asking for each one would wait through the retries of them all
     from_cache = local_files_only or api.is_unreachable
     return Source(name, resolved.resolved, revision, subfolder, token, cache, from_cache)
 
@@ -96,7 +102,7 @@ def source_of_module(
     revision: str | None = None,
     local_files_only: bool = False,
 ) -> Source:
-    """Return the source that a module's ``load`` was given, as `Source.load_keywords` wrote it."""
+    """Return the source for the arguments of a module's ``load``; see `open_source`."""
     return open_source(
         model_name_or_path,
         subfolder=subfolder,
@@ -107,22 +113,24 @@ def source_of_module(
     )
 
 
-def _text(path: str | os.PathLike[str] | None) -> str | None:
-    return os.fspath(path) if path else None
+@contextmanager
+def lending(source: Source) -> Iterator[None]:
+    """Let `open_source` return ``source`` inside the block for its name and commit, instead of opening it again."""
+    before = _of_load.set(source)
+    try:
+        yield
+    finally:
+        _of_load.reset(before)
 
 
-def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | os.PathLike[str] | None) -> str:
+def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | None) -> str:
     folder = hooks.ask_one(
-        "pairchain_open_source",
-        str,
-        os.PathLike,
-        name=name,
-        revision=revision,
-        cache_folder=None if cache_folder is None else os.fspath(cache_folder),
+        "pairchain_open_source", str, os.PathLike, name=name, revision=revision, cache_folder=cache_folder
     )
     if folder is None:
         raise SourceNotFoundError(
-            f"no installed plugin opens {name!r}.", next_step="install one that does, or fetch the model to a folder."
+            f"no installed plugin opens {name!r}.",
+            next_step="install a plugin that does, or fetch the model to a folder.",
         )
     return os.fsdecode(folder)
 

@@ -56,7 +56,7 @@ class Same(Module):
     model = with_module(pooled, "same.Same", {"same.py": code})
     refused = run("compare", model)
     assert refused.code == 1
-    assert "brings code of its own" in refused.err
+    assert "comes with its own code" in refused.err
     (approval,) = inspect(model).approvals
     for trusted in (approval, "any"):
         assert run("compare", model, "--trust-remote-code", trusted, "--tolerance", "1e-4").code == 0

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from shell import pairchain as run
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import InputError
-from pairchain_cli.scaffold.naming import names_of_plugin
+from pairchain_cli.scaffold.naming import Names, names_of_backend, names_of_command, names_of_plugin
 
 PAIR = ("how many people live in berlin ?", "berlin had a population of 3520031 .")
 
@@ -93,6 +94,49 @@ def test_a_new_plugin_is_installed_tested_listed_and_used_at_once(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["command", "backend"])
+def test_a_new_command_or_backend_is_installed_tested_and_listed_at_once(kind: str, tmp_path: Path) -> None:
+    python = environment(tmp_path / "venv")
+    ended = run("new", kind, "pairchain-acme", folder=tmp_path, python=python)
+    assert (ended.status, ended.out) == (0, "pairchain-acme\n")
+    made = tmp_path / "pairchain-acme"
+    assert {f"src/pairchain_acme/{kind}.py", f"tests/test_{kind}.py", ".gitignore", "README.md"} <= files_in(made)
+    texts = [path.read_text() for path in made.rglob("*") if path.is_file()]
+    assert not any(placeholder in text for text in texts for placeholder in ("new-", "new_plugin", "NewType"))
+
+    pip_install(python, made, editable=True)
+    tested = subprocess.run([python, "-m", "pytest", "-q"], cwd=made, capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert int(re.findall(r"(\d+) passed", tested.stdout)[-1]) > 5
+
+    (own,) = json.loads(run("plugins", "show", "pairchain-acme", "--json", python=python).out)["plugins"]
+    assert own["status"] == "ok"
+    assert list(own[f"{kind}s"]) == ["acme"]
+
+
+@pytest.mark.slow
+def test_a_new_command_scores_with_the_options_of_score(tmp_path: Path, golden: Path) -> None:
+    run("new", "command", "acme-above", folder=tmp_path)
+    src = tmp_path / "acme-above" / "src"
+    install(src, "acme-above", commands={"acme-above": "acme_above.command:command"})
+    given = ("acme-above", golden / "bert_seqcls_1label" / "model", *PAIR, "a monkey", "--device", "cpu")
+    assert run(*given, "--threshold", "-1000", sites=[src]).out.splitlines() == [PAIR[1], "a monkey"]
+    assert run(*given, "--threshold", "1000", sites=[src]).out == ""
+    refused = run(*given, "--activation", "softmax", sites=[src])
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err.startswith("error: softmax")
+
+
+@pytest.mark.parametrize("kind", [names_of_command, names_of_backend])
+def test_a_command_or_backend_of_ours_is_refused_as_a_name(kind: Callable[[str], Names]) -> None:
+    taken = {names_of_command: "pairchain-score", names_of_backend: "pairchain-transformers"}[kind]
+    with pytest.raises(InputError, match="reserved for pairchain-"):
+        kind(taken)
+    with pytest.raises(InputError):
+        kind("../acme")
+
+
+@pytest.mark.slow
 def test_a_module_s_file_is_saved_beside_the_model_that_has_it(tmp_path: Path, pooled: Path) -> None:
     ended = run("new", "module", "acme-head", "--folder", tmp_path)
     assert (ended.status, ended.out) == (0, f"{tmp_path / 'acme_head.py'}\n")
@@ -101,7 +145,7 @@ import sys; sys.path.insert(0, {str(tmp_path)!r})
 from acme_head import AcmeHead
 from pairchain import CrossEncoder
 from pairchain.errors import InputError
-from pairchain_cli.scaffold.naming import names_of_plugin
+from pairchain_cli.scaffold.naming import Names, names_of_backend, names_of_command, names_of_plugin
 transformer, pooling, _ = CrossEncoder({str(pooled)!r}, device="cpu")
 model = CrossEncoder(modules=[transformer, pooling, AcmeHead(pooling.get_embedding_dimension())], device="cpu")
 model.save_pretrained({str(tmp_path / "model")!r})

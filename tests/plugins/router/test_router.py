@@ -52,7 +52,7 @@ def test_a_task_that_leads_nowhere_is_refused_even_with_a_default() -> None:
     with pytest.raises(InputError) as caught:
         model.predict(PAIRS, task="fsat")
 
-    assert "no route is for the task 'fsat' (did you mean 'fast'?)" in str(caught.value)
+    assert "no route matches the task 'fsat' (did you mean 'fast'?)" in str(caught.value)
     assert "the routes are fast, slow; pass task= with one of them" in caught.value.next_step
 
 
@@ -62,7 +62,7 @@ def test_without_a_default_a_pair_that_no_rule_names_is_refused_by_its_place() -
     with pytest.raises(InputError) as caught:
         model.predict([(PICTURE, "x" * 200), ("a", "b")])
 
-    assert "input 1: no route is for an input of text, and there is no default route" in str(caught.value)
+    assert "input 1: no route matches an input of text, and there is no default route" in str(caught.value)
     assert "pass task= with one of the routes: a, b" in caught.value.next_step
     assert model.predict(PAIRS[0], task="b") == 1
 
@@ -195,7 +195,9 @@ def test_a_pair_of_texts_takes_the_route_that_it_takes_alone_where_the_reference
 def test_preprocess_refuses_inputs_of_two_routes_and_says_how_predict_does_it() -> None:
     router = Router(routes("a", "b"), route_mappings={(None, "image"): "b"})
 
-    with pytest.raises(InputError, match=r"these 3 inputs take the routes a, b\.\n  next:  preprocess those of each"):
+    with pytest.raises(
+        InputError, match=r"these 3 inputs take the routes a, b\.\n  next:  preprocess the inputs of each"
+    ):
         router.preprocess([("a", "b"), ("a", PICTURE), ("c", "d")])
 
 
@@ -216,9 +218,7 @@ def test_an_input_that_its_route_cannot_take_is_named_with_place_route_and_remed
 def test_pictures_in_pairs_need_a_route_with_a_chat_template() -> None:
     model = model_of({"both": [Anything("text", "image"), Says(0)], "chat": [Anything("message"), Says(1)]})
 
-    with pytest.raises(
-        InputError, match=r"'both', which takes text, image but has no chat template, to say which side"
-    ):
+    with pytest.raises(InputError, match=r"'both', which takes text, image but has no chat template"):
         model.predict([("a", PICTURE)])
 
 
@@ -231,7 +231,7 @@ def test_in_the_middle_of_a_chain_the_task_chooses() -> None:
 
     assert model.predict(PAIRS).tolist() == [-3, 2, 0, -3]
     assert model.predict(PAIRS, task="down").tolist() == [-1, -1, -1, -1]
-    with pytest.raises(InputError, match=r"no route is for the task 'sideways'"):
+    with pytest.raises(InputError, match=r"no route matches the task 'sideways'"):
         model.predict(PAIRS, task="sideways")
 
 

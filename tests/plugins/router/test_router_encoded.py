@@ -218,7 +218,7 @@ def test_too_little_memory_for_a_route_that_only_preprocesses_halves_its_batches
 @pytest.mark.parametrize(
     ("items", "index", "words"),
     [
-        ([PAIRS[0], (PICTURE, "a"), PAIRS[1], ("", ""), (PICTURE, "b")], 3, "there are no tokens in it"),
+        ([PAIRS[0], (PICTURE, "a"), PAIRS[1], ("", ""), (PICTURE, "b")], 3, "has no tokens"),
         ([PAIRS[0], (PICTURE, "a"), PAIRS[1], ("bad", PICTURE)], 3, "is bad"),
         ([PAIRS[0], (PICTURE, "a"), PAIRS[1], ("a", {"sound": 1})], 3, "is a dict with the key 'sound'"),
     ],
@@ -242,7 +242,7 @@ def test_an_input_without_a_route_is_named_by_its_place_among_all() -> None:
         {"plain": list(plain), "other": [Noting(), Says(7.0)]}, allow_empty_key=False, route_mappings=rules
     )
 
-    with pytest.raises(InputError, match="input 2: no route is for an input of chat messages"):
+    with pytest.raises(InputError, match="input 2: no route matches an input of chat messages"):
         model.predict([PAIRS[0], ("a", PICTURE), SAID[0]])
 
 

@@ -17,7 +17,7 @@ from plugin_folders import importable, install, registry_of, run_python
 from route_models import CLASSES, WHOLE, Scaled, letters_router, model_of
 from tiny_models import GOLDEN, load
 
-from pairchain import registry
+from pairchain import inspect, registry
 from pairchain.errors import TrustRequiredError, UnknownTypeError
 from pairchain.modules import Router
 
@@ -198,6 +198,8 @@ def test_a_router_from_when_it_was_called_asym_loads(name: str, tmp_path: Path) 
 
     assert model[0].default_route == "a"
     assert model.predict(PAIRS, task="b").tolist() == [-3, 2, 0, -3]
+    (router,) = inspect(folder, module_classes=CLASSES).modules
+    assert {route: [module.path for module in row] for route, row in router.routes.items()} == config["structure"]
 
 
 def test_a_router_on_the_hub_takes_every_file_from_one_commit(hub: HubServer) -> None:

@@ -63,7 +63,7 @@ def test_a_task_that_leads_nowhere_in_a_nest_of_routers_is_refused_with_those_th
     with pytest.raises(InputError) as caught:
         model.predict(PAIRS, task="slwo")
 
-    assert "no route is for the task 'slwo' (did you mean 'slow'?)" in str(caught.value)
+    assert "no route matches the task 'slwo' (did you mean 'slow'?)" in str(caught.value)
     assert "the routes are deep; other tasks are careful, fast, slow; pass task=" in caught.value.next_step
 
 
@@ -71,6 +71,8 @@ def test_a_known_task_that_leads_nowhere_here_needs_a_default() -> None:
     inner = Router(routes("x", "y"), allow_empty_key=False)
     model = model_of({"deep": [inner], "flat": routes(f=3)["f"]})
 
-    with pytest.raises(InputError, match="input 0: no route is for the task 'deep' and an input of text, and there is"):
+    with pytest.raises(
+        InputError, match="input 0: no route matches the task 'deep' and an input of text, and there is"
+    ):
         model.predict(PAIRS, task="deep")
     assert model.predict(PAIRS[0], task="y") == 1

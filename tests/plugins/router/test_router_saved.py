@@ -112,8 +112,8 @@ def test_keys_that_nobody_knows_are_warned_about_and_saved_again(tmp_path: Path)
 
     said = " ".join(str(warning.message) for warning in caught)
     assert "router_config.json of" in said
-    assert "'note', which nothing here knows" in said
-    assert "'default_rout', which nothing here knows (did you mean 'default_route'?)" in said
+    assert "'note', which is not known" in said
+    assert "'default_rout', which is not known (did you mean 'default_route'?)" in said
     again = written(tmp_path / "again")
     assert (again["note"], again["parameters"]["default_rout"]) == ({"by": "me"}, "fast")
 

@@ -80,7 +80,7 @@ def test_a_type_that_needs_the_library_says_so_where_it_is_not_installed(pooled:
 
     assert len(found) == len(MODULE_TYPES)
     for name, text in zip(MODULE_TYPES, found, strict=True):
-        assert f"the type {name!r} is one of sentence-transformers for which pairchain has no plugin" in text
+        assert f"the type {name!r} belongs to sentence-transformers" in text
         assert "loads through that library, which is not installed" in text
         assert "pip install sentence-transformers" in text
 
@@ -117,7 +117,7 @@ def test_a_library_that_cannot_be_imported_is_named(pooled: Path, tmp_path: Path
 
     printed = run_python(code, tmp_path / "site")
 
-    assert "sentence-transformers is installed, and cannot be imported" in printed
+    assert "sentence-transformers is installed but cannot be imported" in printed
     assert "RuntimeError: needs another transformers" in printed
     assert "pip install --force-reinstall sentence-transformers" in printed
 

@@ -93,7 +93,7 @@ def test_a_model_with_code_is_compared_without_asking_again(tmp_path: Path) -> N
 
 
 @pytest.mark.peer
-@pytest.mark.filterwarnings("ignore:code is taken from:pairchain.PairchainWarning")
+@pytest.mark.filterwarnings("ignore:the model takes code from:pairchain.PairchainWarning")
 def test_code_of_another_repository_is_compared_as_it_was_loaded() -> None:
     case = GOLDEN / "custom_remote_ref"
     cache = {"cache_folder": case / "hub", "local_files_only": True, "trust_remote_code": True, "device": "cpu"}
@@ -278,6 +278,6 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
 def test_a_bridge_that_is_not_allowed_is_named_with_the_setting(tmp_path: Path) -> None:
     printed = failure(tmp_path, PAIRCHAIN_DISABLE_PLUGINS="pairchain-sentence-transformers")
 
-    assert "no plugin that is allowed compares with another library" in printed
+    assert "pairchain-sentence-transformers, which is disabled" in printed
     assert "pairchain-sentence-transformers" in printed
     assert "change PAIRCHAIN_DISABLE_PLUGINS" in printed

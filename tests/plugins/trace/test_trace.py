@@ -62,6 +62,7 @@ def test_every_module_shows_what_it_read_and_wrote(case: str) -> None:
 
     for found in trace.modules:
         assert found.read
+        assert not found.took_all
         assert found.wrote
         assert found.duration > 0
     assert "scores" in trace.modules[-1].wrote

@@ -55,9 +55,16 @@ def looping(features: Any) -> None:
             features[name]
 
 
+def asking(features: Any) -> None:
+    list(features)
+    for name in ("letters", "other", "third"):
+        features.get(name)
+
+
 @pytest.mark.parametrize(
     ("function", "read"),
     [
+        (asking, ["letters", "other", "third"]),
         (lambda features: features["other"], ["other"]),
         (lambda features: features.get("third"), ["third"]),
         (lambda features: features.pop("third"), ["third"]),
@@ -183,7 +190,7 @@ def test_features_that_are_no_plain_dict_stay_what_they_are(kind: type) -> None:
     trace = model.trace(PAIRS)
 
     assert seen == [kind]
-    assert not trace.modules[1].is_watched
+    assert not trace.modules[1].reads_are_known
     assert list(trace.modules[1].wrote) == ["scores"]
     assert "what it read is unknown" in str(trace)
 

@@ -75,6 +75,6 @@ def test_an_input_without_tokens_is_refused_alone_and_in_company() -> None:
     model = model_of("pooling_left_padding")
 
     for company in ([], [("a", "b")], [("a", ""), ("", "b")]):
-        with pytest.raises(InputError, match=f"input {len(company)}: there are no tokens in it: its texts are empty"):
+        with pytest.raises(InputError, match=f"input {len(company)} has no tokens: its texts are empty"):
             model.predict([*company, ("", "")])
         assert model.predict([*company, ("x", "y")]).shape == (len(company) + 1,)

@@ -120,7 +120,7 @@ def test_the_encoder_of_whisper_is_that_of_the_checkpoint(head: str, tmp_path: P
             heard = model.get_encoder()(features["input_features"]).last_hidden_state
         torch.testing.assert_close(loaded(features)["token_embeddings"], heard)
         assert heard.shape == (1, 50, 16)
-    with pytest.raises(InputError, match=r"takes audio, audio\+text, and no text alone"):
+    with pytest.raises(InputError, match=r"takes audio, audio\+text, and does not take text alone"):
         module.preprocess(PAIRS)
 
 
@@ -128,7 +128,7 @@ def test_a_model_without_tokenizer_counts_no_tokens(tmp_path: Path) -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=4)).save_pretrained(tmp_path)
     transformers.ViTImageProcessor().save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="max_seq_length counts tokens, and this model has no tokenizer"):
+    with pytest.raises(InputError, match="this model has no tokenizer"):
         Transformer(str(tmp_path)).max_seq_length = 5
 
 
@@ -160,9 +160,9 @@ def test_a_model_without_an_output_for_the_task_says_so_instead_of_what_it_takes
 
     module = Transformer(path, transformer_task="feature-extraction")
 
-    with pytest.raises(InputError, match="dpr gives no output that its transformer_task reads") as caught:
+    with pytest.raises(InputError, match="dpr has no output that its transformer_task reads") as caught:
         module.preprocess(PAIRS)
-    assert "choose another, or name with modality_config" in caught.value.next_step
+    assert "modality_config" in caught.value.next_step
     named = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
     module = Transformer(path, modality_config=named, module_output_name="sentence_embedding")
     assert module(module.preprocess(PAIRS))["sentence_embedding"].shape[0] == len(PAIRS)
@@ -213,5 +213,5 @@ def test_a_model_of_two_towers_embeds_texts_and_images_each_on_their_own() -> No
     torch.testing.assert_close(images[0], images[1])
     with pytest.raises(InputError, match="a batch of image, text; this model takes text, image"):
         module.preprocess(["a bee", image])
-    with pytest.raises(InputError, match="no way to read a pair"):
+    with pytest.raises(InputError, match="cannot read a pair"):
         module.preprocess(PAIRS)

@@ -41,7 +41,7 @@ def test_a_server_that_never_ends_is_waited_for_no_longer_than_allowed(path: str
     # one that lets a byte drop now and then is never silent for long
     error = refused(f"{web.at}/{path}", timeout=30.0, total_timeout=0.2)
 
-    assert f"{path}' cannot be fetched: it has not come whole within 0.2 seconds" in str(error)
+    assert f"{path}' cannot be fetched: it took longer than 0.2 seconds" in str(error)
     assert "fetch it yourself" in error.next_step
 
 
@@ -56,7 +56,7 @@ def test_a_file_larger_than_the_limit_is_refused_and_one_as_large_is_fetched(web
     error = refused(f"{web.at}/a.bin", max_bytes=len(BYTES) - 1)
 
     assert "a.bin' holds more than 76,799 bytes" in str(error)
-    assert "made smaller" in error.next_step
+    assert "smaller" in error.next_step
     assert "holds more than 10 bytes" in str(refused(f"{web.at}/drip/a.bin", max_bytes=10))
     assert fetched(f"{web.at}/a.bin", Limits(max_bytes=len(BYTES), allow_private_urls=True)) == BYTES
 
@@ -65,7 +65,7 @@ def test_a_file_larger_than_the_limit_is_refused_and_one_as_large_is_fetched(web
 def test_a_file_that_breaks_off_is_refused(web: Web) -> None:
     error = refused(f"{web.at}/half/a.bin")
 
-    assert "half/a.bin' cannot be fetched: it broke off after 38,400 of 76,800 bytes" in str(error)
+    assert "half/a.bin' cannot be fetched: the connection ended after 38,400 of 76,800 bytes" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_a_text_is_no_url_and_no_path_just_because_it_ends_like_one(web: Web) ->
     ("path", "said"),
     [
         ("absent.png", "cannot be fetched: HTTP Error 404"),
-        ("half/red.png", "cannot be fetched: it broke off"),
+        ("half/red.png", "cannot be fetched: the connection ended"),
         ("page.png", "cannot be opened"),
         ("cut.png", "cannot be opened"),
     ],

@@ -268,5 +268,5 @@ def test_what_a_template_refuses_is_told_with_its_own_words(tmp_path: Path) -> N
         model.predict([[user("a"), user("b", "tool")]])
 
     assert caught.value.next_step
-    with pytest.raises(InputError, match="input 0: there are no tokens in it"):
+    with pytest.raises(InputError, match="input 0 has no tokens"):
         model.predict([[user("")]])

@@ -83,5 +83,5 @@ def test_an_adapter_that_does_not_say_what_it_adapts_is_refused(base: str, tmp_p
     save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
     config = tmp_path / "adapter" / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": None}))
-    with pytest.raises(FormatError, match="does not say which model it adapts"):
+    with pytest.raises(FormatError, match="does not name the model"):
         load(tmp_path / "adapter")

@@ -241,11 +241,13 @@ def test_weights_that_were_only_moved_are_random_still(
 def test_what_is_saved_untrained_is_refused_after_the_next_load_and_trained_by_any_library(
     untrained: CrossEncoder, tmp_path: Path
 ) -> None:
-    with pytest.warns(PairchainWarning, match=r"classifier\.bias, classifier\.weight are saved though they are random"):
+    with pytest.warns(
+        PairchainWarning, match=r"classifier\.bias, classifier\.weight are saved although they are random"
+    ):
         untrained.save_pretrained(tmp_path / "saved")
 
     for options in ({}, {"model_kwargs": {"dtype": "bfloat16"}}, {"model_kwargs": {"dtype": "float16"}}):
-        with pytest.raises(RandomWeightsError, match="was saved before anybody trained") as caught:
+        with pytest.raises(RandomWeightsError, match="was saved without training") as caught:
             load(tmp_path / "saved", **options).predict(PAIRS)
         assert caught.value.weights == ("classifier.bias", "classifier.weight")
 

@@ -106,7 +106,7 @@ def test_a_longer_text_is_cut_to_what_the_call_allows(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ([("a", "b")], "has no way to read a pair"),
+        ([("a", "b")], "cannot read a pair"),
         ([("a", IMAGES[0])], "input 0, element 1 is image, which needs a chat template in a pair"),
         (["a", IMAGES[0]], "a batch of image, text; this model takes text, image, one at a time"),
     ],

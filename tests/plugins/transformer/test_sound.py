@@ -106,7 +106,7 @@ def test_a_sound_file_of_another_sampling_rate_is_refused_with_both_rates_and_it
         for name in (str(path), f"{web.at}/bee.wav"):
             with pytest.raises(InputError) as caught:
                 listener().predict([(QUERY, SOUND), (QUERY, "a text"), (QUERY, name)], batch_size=2, **ANYWHERE)
-            said = "input 2, element 1: the audio has 44100 samples a second, and this model takes 16000"
+            said = "input 2, element 1: the audio has 44100 samples per second, and this model takes 16000"
             assert said in str(caught.value)
             assert "resample it to 16000" in caught.value.next_step
 

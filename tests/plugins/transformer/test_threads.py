@@ -493,14 +493,14 @@ def broken(times: int, when: Callable[[list[Any]], bool] = bool) -> CrossEncoder
 
 
 def test_a_failure_that_does_not_come_again_is_no_inputs_fault() -> None:
-    with pytest.raises(PreprocessingError, match="2 inputs failed, and worked when it was tried again") as caught:
+    with pytest.raises(PreprocessingError, match="2 inputs failed, but a second attempt worked") as caught:
         broken(1).predict([("a", "b"), ("c", "d")])
     assert not isinstance(caught.value, InputError)
     assert "Unable to create tensor" in str(caught.value)
 
 
 def test_a_tokenizer_that_fails_at_everything_is_no_inputs_fault() -> None:
-    with pytest.raises(PreprocessingError, match="cannot even process a plain text") as caught:
+    with pytest.raises(PreprocessingError, match="fails even on a plain text") as caught:
         broken(99).predict([("a", "b"), ("c", "d")])
     assert "input 0" not in str(caught.value)
 
@@ -516,7 +516,7 @@ def test_an_input_that_is_refused_is_named() -> None:
 
 def test_settings_by_which_nothing_can_be_processed_are_named() -> None:
     model = golden("bert_seqcls_1label")
-    with pytest.raises(InputError, match="nothing can be processed by these settings") as caught:
+    with pytest.raises(InputError, match="nothing can be processed with these settings") as caught:
         model.predict([("a", "b")], processing_kwargs={"text": {"max_length": 30, "pad_to_multiple_of": 8}})
     assert caught.value.index is None
 

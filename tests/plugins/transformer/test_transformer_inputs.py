@@ -151,7 +151,7 @@ def test_a_group_of_settings_that_there_is_not_is_refused_with_the_nearest() -> 
         classifier().preprocess(PAIRS, processing_kwargs={"txt": {"max_length": 8}})
 
     assert "common, text, audio, image, video, chat_template" in str(caught.value)
-    with pytest.warns(PairchainWarning, match=r"processing_kwargs holds the key 'txt'.*did you mean 'text'"):
+    with pytest.warns(PairchainWarning, match=r"processing_kwargs has the key 'txt'.*did you mean 'text'"):
         classifier(processing_kwargs={"txt": {"max_length": 8}})
 
 
@@ -189,7 +189,7 @@ def test_a_tokenizer_without_padding_token_says_how_to_name_one(pad_token: str, 
     config = tmp_path / "tokenizer_config.json"
     config.write_text(config.read_text().replace('"pad_token": "<|endoftext|>",', ""))
 
-    with pytest.raises(InputError, match="names no padding token") as caught:
+    with pytest.raises(InputError, match="has no padding token") as caught:
         CrossEncoder(path, device="cpu").predict(PAIRS)
 
     assert "processor_kwargs={'pad_token': '<|im_end|>'}" in str(caught.value)
@@ -271,5 +271,5 @@ def test_lowering_a_tokenizer_that_lowers_changes_nothing() -> None:
 def test_text_with_half_of_a_character_is_refused_by_its_place(case: str) -> None:
     model = CrossEncoder(GOLDEN / case / "model", device="cpu")
 
-    with pytest.raises(InputError, match="input 1 holds half of a character"):
+    with pytest.raises(InputError, match="input 1 has an unpaired surrogate"):
         model.predict([("a", "b"), ("a", "\ud800 b")])

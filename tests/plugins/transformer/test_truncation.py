@@ -161,7 +161,7 @@ def test_a_way_to_cut_that_there_is_not_is_refused_with_the_nearest(style: str, 
         assert f"there is no truncation {wrong!r}{nearest}" in str(caught.value)
         assert "longest_first" in caught.value.next_step
     if style == "chat":
-        with pytest.raises(InputError, match="has no second one for truncation='only_second'") as caught:
+        with pytest.raises(InputError, match="truncation='only_second' finds no second text") as caught:
             model.predict(PAIRS, truncation="only_second", max_length=20)
         assert "use truncation='document'" in caught.value.next_step
 
@@ -247,7 +247,7 @@ def test_a_chat_model_without_padding_token_says_how_to_name_one(tmp_path: Path)
 
     model = load(tmp_path / "model")
 
-    with pytest.raises(InputError, match="names no padding token") as caught:
+    with pytest.raises(InputError, match="has no padding token") as caught:
         model.predict(PAIRS)
     assert "processor_kwargs={'pad_token': '<|im_end|>'}" in caught.value.next_step
     named = load(tmp_path / "model", processor_kwargs={"pad_token": "<|im_end|>"})

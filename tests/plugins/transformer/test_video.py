@@ -194,9 +194,9 @@ def test_files_and_frames_score_in_one_call_but_not_in_one_pair(model: CrossEnco
     model.predict([(QUERY, FRAMES), (QUERY, file), (QUERY, FRAMES), (QUERY, "a"), ("why ?", file)])
 
     assert sorted(model.processor.batches) == [[False, False], [True, True]]
-    with pytest.raises(InputError, match="input 1: a video is named, and another is passed as frames") as caught:
+    with pytest.raises(InputError, match="input 1: one video is a file and another is frames") as caught:
         model.predict([(QUERY, file), (FRAMES, file)])
-    assert "pass the frames of both" in caught.value.next_step
+    assert "pass frames for both" in caught.value.next_step
 
 
 def test_decoding_without_the_package_for_it_says_what_to_install(

@@ -65,13 +65,13 @@ def test_nobody_else_in_the_network_reaches_it(page: Page) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "127.0.0.1:1", "0.0.0.0", None])
 def test_a_name_that_somebody_made_to_mean_this_machine_is_refused(page: Page, host: str | None) -> None:
     for path in ("/", "/api/model"):
-        assert is_refused(page.request("GET", path, Host=host), 421, "under no other name")
-    assert is_refused(page.request("POST", "/api/score", TO_SCORE, Host=host), 421, "under no other name")
+        assert is_refused(page.request("GET", path, Host=host), 421, "this page is at")
+    assert is_refused(page.request("POST", "/api/score", TO_SCORE, Host=host), 421, "this page is at")
 
 
 def test_a_request_that_names_two_hosts_is_refused(page: Page) -> None:
     hosts = [f"127.0.0.1:{page.port}", "evil.example"]
-    assert is_refused(page.request("GET", "/", Host=hosts), 421, "under no other name")
+    assert is_refused(page.request("GET", "/", Host=hosts), 421, "this page is at")
 
 
 def test_the_page_is_also_there_under_the_name_localhost(page: Page) -> None:
@@ -81,21 +81,21 @@ def test_the_page_is_also_there_under_the_name_localhost(page: Page) -> None:
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
 def test_another_site_is_refused_even_with_the_key(page: Page, origin: str) -> None:
-    assert is_refused(page.request("POST", "/api/score", TO_SCORE, Origin=origin), 403, "another site asks")
-    assert is_refused(page.request("GET", "/api/model", Origin=origin), 403, "another site asks")
+    assert is_refused(page.request("POST", "/api/score", TO_SCORE, Origin=origin), 403, "another site")
+    assert is_refused(page.request("GET", "/api/model", Origin=origin), 403, "another site")
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
 def test_what_a_browser_says_comes_from_elsewhere_is_refused(page: Page, site: str) -> None:
-    assert is_refused(page.request("POST", "/api/score", TO_SCORE, Sec_Fetch_Site=site), 403, "another site asks")
-    assert is_refused(page.request("GET", "/api/model", Sec_Fetch_Site=site), 403, "another site asks")
+    assert is_refused(page.request("POST", "/api/score", TO_SCORE, Sec_Fetch_Site=site), 403, "another site")
+    assert is_refused(page.request("GET", "/api/model", Sec_Fetch_Site=site), 403, "another site")
 
 
 @pytest.mark.parametrize("key", [None, "", "guessed", "schlüssel"])
 def test_who_has_not_the_key_learns_nothing(page: Page, key: str | None) -> None:
     for path in ("/api/score", "/api/attribution", "/api/images"):
         answer = page.request("POST", path, TO_SCORE, X_Pairchain_Key=key)
-        assert is_refused(answer, 403, "open the whole address that `pairchain view` printed")
+        assert is_refused(answer, 403, "open the full address that `pairchain view` printed")
     assert page.request("GET", "/api/model", X_Pairchain_Key=key).status == 403
 
 
@@ -116,7 +116,7 @@ def test_a_form_of_another_site_could_not_send_what_is_taken(page: Page) -> None
 
 def test_a_body_that_is_too_long_or_of_unknown_length_is_not_read(page: Page) -> None:
     too_long = page.request("POST", "/api/score", b"", Content_Length=str(5 * 1024 * 1024))
-    assert is_refused(too_long, 413, "5,242,880 bytes, and at most 4,194,304 are taken")
+    assert is_refused(too_long, 413, "5,242,880 bytes; the limit is 4,194,304")
     for length in (None, "-1", "1e3", ["2", "2"]):
         assert page.request("POST", "/api/score", b"", Content_Length=length).status == 411
     assert page.request("POST", "/api/score", b"", Transfer_Encoding="chunked").status == 411
@@ -162,16 +162,16 @@ def test_scores_are_those_of_predict(page: Page) -> None:
         (b"", "the request is not JSON"),
         (b"\xff\xfe", "the request is not JSON"),
         (b"[" * 100_000, "the request is not JSON"),
-        (b'{"query": NaN}', "NaN is no number of JSON"),
-        (b"[]", "no JSON object"),
-        (b"{}", "there are no documents. add one or more"),
+        (b'{"query": NaN}', "NaN is not valid JSON"),
+        (b"[]", "not a JSON object"),
+        (b"{}", "there are no documents. add at least one"),
         (b'{"query": {"text": "a"}, "documents": [{"text": " "}]}', "document 1 is empty"),
         (b'{"query": "a", "documents": [{"text": "b"}]}', "the query is missing"),
-        (b'{"query": {"text": 1}, "documents": [{"text": "b"}]}', "text is not a text"),
-        (b'{"query": {"text": "\\ud800"}, "documents": [{"text": "b"}]}', "half a character"),
+        (b'{"query": {"text": 1}, "documents": [{"text": "b"}]}', "text is not a string"),
+        (b'{"query": {"text": "\\ud800"}, "documents": [{"text": "b"}]}', "unpaired surrogate"),
         (b'{"query": {"text": "a"}, "documents": [{"text": "b"}], "prompt_name": "no"}', "no prompt named 'no'"),
         (b'{"query": {"text": "a"}, "documents": [{"text": "b"}], "task": "no"}', "no module of this chain takes"),
-        (b'{"query": {"text": "a"}, "documents": [{"text": "b", "image": "0"}]}', "the image is not here"),
+        (b'{"query": {"text": "a"}, "documents": [{"text": "b", "image": "0"}]}', "the image is gone"),
     ],
 )
 def test_a_bad_question_is_answered_with_what_is_wrong_with_it(page: Page, body: bytes, words: str) -> None:
@@ -180,7 +180,7 @@ def test_a_bad_question_is_answered_with_what_is_wrong_with_it(page: Page, body:
 
 def test_too_many_documents_are_sent_to_the_command_for_files(page: Page) -> None:
     answer = page.ask("/api/score", query={"text": "a"}, documents=[{"text": "b"}] * 501)
-    assert is_refused(answer, 400, "501 documents, and this page takes 500")
+    assert is_refused(answer, 400, "501 documents, but this page takes at most 500")
     assert "pairchain rank" in answer.error
 
 
@@ -209,7 +209,7 @@ def test_ctrl_c_ends_it_without_a_word() -> None:
 def test_a_port_that_is_taken_is_an_error_that_says_so(page: Page) -> None:
     status, said = refused(POOLED, "--port", str(page.port))
     assert status == 1
-    assert f"the port {page.port} of 127.0.0.1 cannot be had" in said
+    assert f"cannot open port {page.port} on 127.0.0.1" in said
     assert "Traceback" not in said
 
 

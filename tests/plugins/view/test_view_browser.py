@@ -160,7 +160,7 @@ def test_a_page_without_its_key_says_where_to_find_it(browser: Browser) -> None:
     with viewed(GOLDEN / "bert_seqcls_1label" / "model") as page:
         tab = browser.new_page()
         tab.goto(page.url.partition("#")[0])
-        expect(tab.get_by_role("alert")).to_contain_text("open the whole address that `pairchain view` printed")
+        expect(tab.get_by_role("alert")).to_contain_text("open the full address that `pairchain view` printed")
         expect(tab.locator("#main")).to_be_hidden()
         tab.close()
 

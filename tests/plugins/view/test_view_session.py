@@ -122,7 +122,7 @@ def test_a_model_of_texts_refuses_an_image_in_words_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", [str(RED), "https://pictures.example/bee.jpg", "data:image/png;base64,AAAA"])
 def test_a_text_that_names_an_image_opens_no_file_and_no_address(name: str) -> None:
-    with pytest.raises(InputError, match="this page opens none"):
+    with pytest.raises(InputError, match="this page opens neither"):
         score(session("vlm_llava"), side("a red square"), side(name))
 
 
@@ -166,7 +166,7 @@ def test_the_score_to_explain_can_be_any_of_several() -> None:
     for label in range(3):
         first, *_ = explain(session("bert_seqcls_3labels"), side(QUERY), side(DOCUMENT), label=label)
         assert first["score"] == pytest.approx(float(expected[label]), abs=1e-6)
-    with pytest.raises(InputError, match="there is no score 3; this model gives a pair 3"):
+    with pytest.raises(InputError, match="there is no score 3; this model gives 3 per pair"):
         explain(session("bert_seqcls_3labels"), side(QUERY), side(DOCUMENT), label=3)
 
 
@@ -180,14 +180,14 @@ def test_beside_an_image_the_words_are_explained_and_the_image_stays() -> None:
 
 
 def test_a_pair_with_too_many_words_says_what_to_do() -> None:
-    with pytest.raises(InputError, match=r"has 401 words(.|\n)*at most 400 are(.|\n)*take sentences instead"):
+    with pytest.raises(InputError, match=r"has 401 words(.|\n)*limit is 400(.|\n)*choose sentences instead"):
         explain(session("bert_seqcls_1label"), side("a"), side("b " * 400))
 
 
 def test_a_pair_without_a_word_says_so() -> None:
     asked = session("vlm_llava")
     key = asked.add_image(RED.read_bytes())["key"]
-    with pytest.raises(InputError, match="there is no text in this pair"):
+    with pytest.raises(InputError, match="this pair has no text"):
         explain(asked, side(image=key), side(image=key))
 
 

@@ -1,4 +1,4 @@
-"""A limit to the memory that building a module takes, by the size of the weights that will fill it."""
+"""Limits the memory that building a module takes, by the size of its weights file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pairchain.errors import FormatError
 from pairchain.text.units import bytes_in_words
 
-# Weights may be kept in an eighth of the bytes that they take in memory, and a module may have more than its weights.
+# A file may hold weights in an eighth of the bytes that they take in memory, and a module may hold further tensors.
 _TIMES = 8
 _BESIDES = 2**28
 
 
 def most_bytes(weights: int) -> int:
-    """Return how much memory a model may take whose weights are that many bytes."""
+    """Return the memory that a model may take, for weights of this many bytes."""
     return _TIMES * weights + _BESIDES
 
 
 class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the tensors that are made from a shape, before they are."""
+    """Counts the bytes of tensors of a given shape before they are allocated."""
 
     def __init__(self, most: int, shown_as: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -42,24 +42,20 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._left -= math.prod(shape) * dtype.itemsize
             if self._left < 0:
                 raise FormatError(
-                    f"{self._shown} asks for a tensor of the shape {_short(shape)}; the weights beside it are so small "
-                    f"that the module should take {bytes_in_words(self._most)} at most.",
+                    f"{self._shown} asks for a tensor of shape {tuple(shape[:8])}; going by its weights file, the "
+                    f"module should take {bytes_in_words(self._most)} at most.",
                     next_step="the configuration and the weights come from different models; fetch both again.",
                 )
         return func(*args, **keywords)
 
 
-def _short(shape: Sequence[int]) -> str:
-    return f"({', '.join(map(str, shape[:8]))}{', …' if len(shape) > 8 else ''})"
-
-
 @contextmanager
 def allocating_for(weights: Path | None, *, shown_as: str) -> Iterator[None]:
-    """Refuse, inside the block, to make tensors that take far more memory than the weights that fill them.
+    """Refuse to allocate far more memory in the block than the weights file takes.
 
     Args:
-        weights: The file of the weights; None if there is none.
-        shown_as: What asks for the tensors, for the error.
+        weights: The weights file; None without one.
+        shown_as: The file that asks for the tensors, for errors.
 
     Raises:
         FormatError: A tensor would be too large.

@@ -12,11 +12,11 @@ from pairchain.chain.module import Features, NamedModules, module_label, with_pr
 from pairchain.chain.observing import step, watched
 from pairchain.chain.parts import hints_for
 from pairchain.chain.threads import is_thread_safe, kept_for_the_call, taking_turns
-from pairchain.code.importing import noting_origin
+from pairchain.code.admitted import noting_origin
 from pairchain.errors import ChainError, InputError
-from pairchain.inputs.batch import input_size
 from pairchain.inputs.modality import described
 from pairchain.inputs.named_media import opens_by_itself, refuse_named_media
+from pairchain.inputs.pairs import input_size
 
 
 def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Features:
@@ -104,8 +104,8 @@ def forward_through(
         features: The features that the first module reads.
         keywords: Keyword arguments of ``predict``; each module gets those that its class asks for.
         more_names: For a module's name, further keyword arguments that it gets.
-        read_after: Features that the caller reads; None if that may be any. A module may leave out what no one reads of
-            the others.
+        read_after: Features that the caller reads; None if that may be any. A module may skip others that no later
+            module reads.
 
     Raises:
         ChainError: A module did not return the features.

@@ -12,18 +12,19 @@ from torch import nn
 
 from pairchain.chain.calling import forward_through, preprocess_with
 from pairchain.chain.device import device_of, is_dispatched, settle
-from pairchain.chain.flow import check_features, labels_of
+from pairchain.chain.flow import check_flow, labels_of
 from pairchain.chain.keywords import keyword_names
 from pairchain.chain.module import Features, InputModule, module_label
 from pairchain.chain.parts import is_watched
 from pairchain.chain.tree import tree_of
-from pairchain.code.importing import code_of, noting_origin
-from pairchain.errors import ChainError, InputError, UnknownKeywordError, nearest, warn
-from pairchain.inputs.batch import BYTES, checked_count
+from pairchain.code.admitted import code_of, noting_origin
+from pairchain.errors import ChainError, InputError, UnknownKeywordError, warn
+from pairchain.inputs.counts import BYTES, checked_count
 from pairchain.inputs.table_pairs import pairs_of_table
 from pairchain.inputs.tables import table_of
 from pairchain.registry import Origin, default
 from pairchain.registry.structure import missing_methods
+from pairchain.text.nearest import nearest
 
 
 class ModuleChain(nn.Sequential):
@@ -168,8 +169,8 @@ class ModuleChain(nn.Sequential):
 
         Args:
             features: The features that `preprocess` returned.
-            read_after: Features that the caller reads; None if that may be any. Modules may leave out what no one reads
-                of the others.
+            read_after: Features that the caller reads; None if that may be any. A module may skip others that no later
+                module reads.
             **kwargs: Keyword arguments for the modules; each gets those that it asks for.
         """
         return forward_through(self._modules, features, kwargs, self.module_kwargs, read_after)
@@ -245,7 +246,7 @@ def check_modules(modules: Mapping[str, Any]) -> None:
             absent = ["preprocess, which the first module needs to read the inputs"]
         if absent:
             raise ChainError(f"{module_label(name, module)} is not a module: it lacks {', '.join(absent)}.")
-    check_features(modules)
+    check_flow(modules)
 
 
 def _check_names(cls: type, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Where a chain computes, and in which precision."""
+"""The devices and dtypes that a chain computes with."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pairchain.errors import InputError, nearest, warn
+from pairchain.errors import InputError, warn
+from pairchain.text.nearest import nearest
 
 
 class Float32Linear(nn.Linear):
-    """An `nn.Linear` that computes in float32 or wider and returns it, whatever the dtype of its weights and input."""
+    """An `nn.Linear` that computes and returns float32 or wider, whatever the dtype of its weights and input."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the layer's output, never in half precision."""
@@ -37,17 +38,17 @@ def default_device() -> torch.device:
 
 
 def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device_map: bool) -> None:
-    """Give every module the dtype of the first one's first parameter, and move the chain to ``device``.
+    """Give every module the dtype of the chain's first parameter, and move the chain to ``device``.
 
-    What a ``device_map`` placed when it was loaded stays, wherever in the chain it is, and what follows it goes there.
+    Modules that a ``device_map`` placed at load time stay, and the modules after them move to their device.
 
     Args:
         chain: The modules.
-        device: Where to; None for `default_device`.
-        has_device_map: Whether the first module was loaded with one, even if nothing inside it says so.
+        device: The device; None for `default_device`.
+        has_device_map: Whether the first module was loaded with a ``device_map``, even if none of its attributes tells.
     """
     first = next(chain[0].parameters(), None)
-    # a quantised model's first parameter may hold integers, which no other module computes in
+    # the first parameter of a quantised model may hold integers, which other modules cannot compute with
     if first is not None and first.is_floating_point():
         for module in list(chain)[1:]:
             module.to(dtype=first.dtype)
@@ -60,13 +61,13 @@ def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device
 
 
 def is_dispatched(module: nn.Module) -> bool:
-    """Return whether accelerate spread the module over several places, where it must stay."""
+    """Return whether accelerate spread the module over several devices or the disk, where it must stay."""
     places = set((getattr(module, "hf_device_map", None) or {}).values())
     return len(places) > 1 or "disk" in places
 
 
 def device_of(module: nn.Module) -> torch.device | None:
-    """Return where the module's inputs belong, which is where its first tensor is; None if it has none.
+    """Return the device of the module's first tensor, where its inputs belong; None without tensors.
 
     Tensors that accelerate keeps elsewhere until they are needed do not count.
     """
@@ -79,13 +80,13 @@ def device_of(module: nn.Module) -> torch.device | None:
 
 
 def settle(module: nn.Module, device: torch.device, staying: Set[nn.Module]) -> None:
-    """Move ``module`` to ``device``, all but what is ``staying``; what follows that in a row goes where it is."""
+    """Move ``module`` to ``device`` except for the modules ``staying``; modules after those move to their device."""
     if module in staying:
         return
     if staying.isdisjoint(module.modules()):
         module.to(device)
         return
-    module._apply(lambda tensor: tensor.to(device), recurse=False)  # type: ignore[no-untyped-call]
+    module._apply(lambda tensor: tensor.to(device), recurse=False)
     for child in module.children():
         settle(child, device, staying)
         if isinstance(module, nn.Sequential) and not staying.isdisjoint(child.modules()):
@@ -93,43 +94,45 @@ def settle(module: nn.Module, device: torch.device, staying: Set[nn.Module]) -> 
 
 
 def keep_in_float32(chain: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
-    """Make the linear layers at ``paths`` compute in float32, and return the paths without repetitions.
+    """Make the linear layers at ``paths`` compute in float32, and return the distinct paths.
 
     Args:
         chain: The model.
-        paths: Names as `named_modules` gives them, such as ``"2.linear"``.
+        paths: Names of layers as in `named_modules`, such as ``"2.linear"``.
 
     Raises:
-        InputError: A path names no layer, or one that is not a plain `nn.Linear`.
+        InputError: A path does not name a plain `nn.Linear`.
     """
     layers = dict(chain.named_modules())
     kept = tuple(dict.fromkeys(paths))
     for path in kept:
         if type(layers.get(path)) not in (nn.Linear, Float32Linear):
-            found = f"is a {type(layers[path]).__name__}" if path in layers else "is no layer of this chain"
+            is_other = f"is a {type(layers[path]).__name__}, not a torch.nn.Linear" if path in layers else ""
             linear = [name for name, layer in layers.items() if type(layer) in (nn.Linear, Float32Linear)]
-            raise InputError(f"keep_in_fp32_modules: {path!r} {found}, not a torch.nn.Linear{nearest(path, linear)}.")
+            raise InputError(
+                f"keep_in_fp32_modules: {path!r} {is_other or 'is not a layer of this chain'}{nearest(path, linear)}."
+            )
     for path in kept:
         layers[path].__class__ = Float32Linear
     return kept
 
 
 def brought_to(features: dict[str, Any], device: torch.device | None) -> dict[str, Any]:
-    """Return ``features`` on ``device``, if none of their tensors is there yet; None stands for any device."""
+    """Return ``features`` on ``device`` unless one of their tensors is there already; None stands for any device."""
     devices = {value.device for value in features.values() if isinstance(value, torch.Tensor)}
-    # some may be elsewhere on purpose, such as lengths on the CPU
+    # the others may be elsewhere on purpose, such as lengths on the CPU
     if device is None or not devices or device in devices:
         return features
     return {key: to_device(value, device) for key, value in features.items()}
 
 
 def to_device(features: Any, device: torch.device) -> Any:
-    """Return ``features`` with every tensor in it on ``device``."""
+    """Return ``features`` with all their tensors on ``device``."""
     return on_tensors(lambda tensor: tensor.to(device, non_blocking=True), features)
 
 
 def on_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
-    """Return ``value`` with what ``function`` makes of every tensor in it, however deep in dicts, lists and tuples."""
+    """Return ``value`` with ``function`` applied to every tensor in it, at any depth of dicts, lists and tuples."""
     if isinstance(value, torch.Tensor):
         return function(value)
     if isinstance(value, Mapping):

@@ -22,15 +22,14 @@ from torch import nn
 from pairchain.chain.allocation import allocating_for
 from pairchain.chain.parts import Part
 from pairchain.chain.weights import fill, read_weights, weights_file
-from pairchain.code.importing import code_of
+from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object, warn_unknown_key, write_json
-from pairchain.format.headers import SAFETENSORS_FILE
+from pairchain.files.names import PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.format.incomplete import keys_missing
 from pairchain.opening import source_of_module
 from pairchain.registry.structure import missing_methods
-from pairchain.text.units import on_one_line
-from pairchain.trust.pickles import PICKLE_FILE
+from pairchain.text.escaping import on_one_line
 
 Features = dict[str, Any]
 

@@ -18,33 +18,25 @@ R = TypeVar("R")
 
 
 class Observer(Protocol):
-    """Sees what one call does. Each block opens inside the blocks that are open in its thread."""
+    """Sees what one call does. Every block opens inside the innermost open block of its thread."""
 
     def step(self, kind: str, name: str) -> AbstractContextManager[None]:
-        """Open a step, such as ``encode`` of the class ``Transformer``."""
+        """Open a step, such as ``encode`` by the class ``Transformer``."""
 
     def call(self, first_of: Sequence[int], most_tokens: int, most_pairs: int | None) -> AbstractContextManager[None]:
-        """Open the scoring of inputs.
+        """Open the scoring of inputs; of equal ones, only the first is scored: for input ``i`` that is ``first_of[i]``.
 
-        Args:
-            first_of: For each input, the place of the first equal input, which is the one that is scored.
-            most_tokens: Most tokens in a batch.
-            most_pairs: Most inputs in a batch; None for no limit.
+        A batch holds at most ``most_tokens`` tokens, and ``most_pairs`` inputs unless that is None.
         """
 
     def batch(self, inputs: Sequence[int], lengths: Sequence[int] | None) -> AbstractContextManager[None]:
-        """Open a batch.
-
-        Args:
-            inputs: The places of its inputs in the call.
-            lengths: Their lengths in tokens; None if the input module does not count them.
-        """
+        """Open a batch of the call's ``inputs``; ``lengths`` counts the tokens of each, or is None if unknown."""
 
     def run(self, module: Any, name: str, features: Any, keywords: Mapping[str, Any]) -> Any:
-        """Return ``module(features, **keywords)``. ``name`` is the module's name in its chain or route."""
+        """Return ``module(features, **keywords)``, for the module that is called ``name`` in its chain or route."""
 
     def note(self, text: str) -> None:
-        """Add a note to the open step."""
+        """Add a note to the open block."""
 
 
 _observer: ContextVar[Observer | None] = ContextVar("pairchain_observer", default=None)
@@ -104,13 +96,7 @@ def note(text: str) -> None:
 def call(
     first_places: Sequence[int], place_of: Sequence[int], most_tokens: int, most_pairs: int | None
 ) -> AbstractContextManager[None]:
-    """Return the block in which inputs are scored; see `Observer.call`.
-
-    Args:
-        first_places: The place of each distinct input.
-        place_of: For every input, which of those it equals.
-        most_tokens, most_pairs: As for `Observer.call`.
-    """
+    """Return the block of a call; ``place_of`` tells for every input which of ``first_places`` holds its equal."""
     if (observer := _observer.get()) is None:
         return nullcontext()
     return observer.call([first_places[number] for number in place_of], most_tokens, most_pairs)
@@ -119,13 +105,7 @@ def call(
 def batch(
     places: Sequence[int], positions: Sequence[int], lengths: Sequence[int] | None
 ) -> AbstractContextManager[None]:
-    """Return the block in which a batch runs; see `Observer.batch`.
-
-    Args:
-        places: The places of some inputs in the call.
-        positions: Which of those inputs the batch holds.
-        lengths: As for `Observer.batch`.
-    """
+    """Return the block of a batch, of the inputs of the call at ``positions`` in ``places``."""
     if (observer := _observer.get()) is None:
         return nullcontext()
     return observer.batch([places[position] for position in positions], lengths)

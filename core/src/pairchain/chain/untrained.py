@@ -1,4 +1,4 @@
-"""Weights that nobody gave a value: a model's files hold none for them, and it was not trained since."""
+"""Refuses to score with random weights: weights that a model's files lack and that were not trained since."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from pairchain.errors import RandomWeightsError
 
-# More names would hide what is said about them.
+# More names would hide the reason.
 _MOST_SHOWN = 4
 
 
 @dataclass(frozen=True)
 class Untrained:
-    """What a module tells of its random weights, in its property ``untrained``.
+    """The random weights of a module, which its property ``untrained`` returns.
 
     Attributes:
         weights: Their names.
-        reason: Why they are random, as the beginning of a sentence that names them.
-        kind: What kind of model it is, as a sentence.
-        next_step: What loads such a model with all of its weights.
+        reason: The beginning of a sentence that names them and says why they are random.
+        kind: A sentence on the kind of model.
+        next_step: How to load such a model with all of its weights.
     """
 
     weights: tuple[str, ...]
@@ -30,13 +30,13 @@ class Untrained:
 
 
 def refuse_random_weights(modules: Iterable[Any]) -> None:
-    """Refuse to score with weights that are random: the scores would say nothing.
+    """Refuse to score with random weights: the scores would mean nothing.
 
     Args:
         modules: All modules of a chain, those inside others included.
 
     Raises:
-        RandomWeightsError: Naming the weights, what kind of model it is, and what loads it.
+        RandomWeightsError: It names the weights and the kind of model, and says how to load it.
     """
     for module in modules:
         found = module.untrained if hasattr(type(module), "untrained") else None
@@ -44,13 +44,12 @@ def refuse_random_weights(modules: Iterable[Any]) -> None:
             raise RandomWeightsError(
                 f"{found.reason}: they are random, and so would be the scores. {found.kind}",
                 weights=found.weights,
-                next_step=f"{found.next_step} To get scores of random weights all the same, pass "
-                "allow_random_head=True.",
+                next_step=f"{found.next_step} To score with random weights anyway, pass allow_random_head=True.",
             )
 
 
 def shown_weights(weights: Iterable[str]) -> str:
-    """Return the first names of weights, and how many more there are."""
+    """Return the first names of weights, and the number of the others."""
     names = sorted(weights)
     more = len(names) - _MOST_SHOWN
     return ", ".join(names[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")

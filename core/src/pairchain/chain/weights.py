@@ -1,4 +1,4 @@
-"""Weights of one module: safetensors, or a pickle where that is allowed, checked against what they go into."""
+"""Reads the weights of a module, from safetensors or an allowed pickle, and fills the module with them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pairchain.errors import FormatError
+from pairchain.files.names import PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.source import Source
-from pairchain.format.headers import SAFETENSORS_FILE
 from pairchain.format.incomplete import weights_missing
 from pairchain.trust import policies
-from pairchain.trust.pickles import PICKLE_FILE, refuse_pickle
+from pairchain.trust.pickles import refuse_pickle
 
 
 def read_weights(source: Source) -> dict[str, torch.Tensor]:
     """Return the state dict of the module saved in ``source``, on the CPU.
 
     Raises:
-        MissingFileError: There are no weights.
-        PickleRefusedError: They are a pickle, and the load in progress does not allow one.
+        MissingFileError: Neither file exists.
+        PickleRefusedError: Only the pickle exists, and the load in progress does not allow pickles.
         FormatError: The file is damaged.
     """
     if (path := source.file(SAFETENSORS_FILE)) is not None:
@@ -41,7 +41,7 @@ def read_weights(source: Source) -> dict[str, torch.Tensor]:
 
 
 def weights_file(source: Source) -> Path | None:
-    """Return the local copy of the file that `read_weights` reads, or None if it reads none."""
+    """Return the local copy of the file that `read_weights` reads, or None if it would raise an error."""
     if (path := source.file(SAFETENSORS_FILE)) is not None:
         return path
     return source.file(PICKLE_FILE) if policies.current_policy().allow_pickle else None
@@ -51,29 +51,29 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a pickled state dict, read through torch's restricted loader, on the CPU.
 
     Raises:
-        FormatError: It holds anything but tensors and plain values, or is damaged.
+        FormatError: It is damaged, or holds anything but tensors.
     """
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names no common base for what a bad pickle can raise
-        # torch's text begins with how to switch the protection off; the fault is in its last paragraph but one
+    except Exception as error:  # the errors of a bad pickle have no common base
+        # torch's message begins with advice to switch the protection off; the reason is in the last paragraph but one
         paragraphs = str(error).split("\n\n")
         reason = paragraphs[-2 if len(paragraphs) > 1 else 0].strip()
         raise FormatError(
             f"{path.name} was refused by torch's restricted loader: {reason}",
             where=str(path),
-            next_step="do not load it any other way unless you know what it would run.",
+            next_step="do not load it in another way unless you know what it would run.",
         ) from error
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise FormatError(f"{path.name} holds no state dict.", where=str(path))
+        raise FormatError(f"{path.name} does not hold a state dict.", where=str(path))
     return weights
 
 
 def fill(model: nn.Module, weights: dict[str, torch.Tensor], source: Source) -> None:
-    """Put ``weights`` into ``model``.
+    """Fill ``model`` with ``weights``.
 
     Raises:
-        FormatError: A tensor is missing, is unexpected, or has another shape.
+        FormatError: A tensor is missing, unexpected, or of another shape.
     """
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
@@ -81,7 +81,7 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], source: Source) -> 
         reasons = " ".join(line.strip() for line in str(error).splitlines()[1:])
         raise FormatError(f"the weights do not fit {type(model).__name__}: {reasons}", where=str(source)) from error
     state = model.state_dict()
-    # safetensors writes a tensor that two names share only once
+    # safetensors stores a tensor with two names only once
     filled = {state[name].data_ptr() for name in weights if name in state}
     missing = [name for name in missing if state[name].data_ptr() not in filled]
     if missing or unexpected:

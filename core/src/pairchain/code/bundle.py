@@ -1,13 +1,12 @@
-"""Code that comes with a model: which files a type would run, read and described without running any of them."""
+"""The code that comes with a model: the files that a type would run, read without running them."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import PurePosixPath
@@ -16,44 +15,34 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+from pairchain.code.imports import ImportStatement, import_statements, imported_paths
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object
+from pairchain.files.names import AUTO_MAP_FILES
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
 
-# More than any module needs; reading stops here, so that a file cannot fill the memory of whoever only looks.
+# More than any module needs. Reading stops here, so that a file cannot exhaust memory.
 MOST_BYTES = 2**20
 
-# Of one type's code. Whoever looks follows each import, and a file of a megabyte can hold a hundred thousand.
+# The most for one type. Every import is followed, and a file of a megabyte can hold a hundred thousand.
 MOST_FILES = 500
 MOST_BYTES_OF_CODE = 2**22
 MOST_IMPORTS = 50_000
-# Of all types of a model.
+# The most for all types of a model.
 MOST_FILES_OF_MODEL = 1_000
 
-# Folders in folders that a module may be in. One import of many thousands would take longer than anybody waits.
-_DEEPEST_MODULE = 50
-
 _DOTTED = re.compile(r"[\w-]+(\.[\w-]+)+")
-
-# Settings of the transformers library that can name code, under the key "auto_map".
-_AUTO_MAP_FILES = (
-    "config.json",
-    "tokenizer_config.json",
-    "processor_config.json",
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a type string says of where its code is.
+    """The place of code that a type string names.
 
     Attributes:
         repository: The Hub repository, as ``owner/name``; empty for code beside the model.
-        module: The module, dotted.
-        name: The class in it.
+        module: The dotted name of the module.
+        name: The name of the class in it.
     """
 
     repository: str
@@ -66,20 +55,20 @@ class Reference:
 
     @property
     def paths(self) -> tuple[str, str]:
-        """Where the module may be: a file, or the ``__init__.py`` of a folder."""
+        """The two possible paths of the module: a file, or the ``__init__.py`` of a folder."""
         path = self.module.replace(".", "/")
         return f"{path}.py", f"{path}/__init__.py"
 
 
 @dataclass(frozen=True)
 class CodeFile:
-    """A file of code, as it was read.
+    """A file of code.
 
     Attributes:
-        path: Where it is in its bundle.
-        content: Its bytes.
-        location: The file on disk that they were read from.
-        shown_at: Where a person reads it: that file, or a page on the Hub.
+        path: Its path in its bundle.
+        content: Its bytes, as they were read.
+        location: The file on disk.
+        shown_at: The place where you can read it: that file, or its page on the Hub.
     """
 
     path: str
@@ -94,24 +83,24 @@ class CodeFile:
 
     @cached_property
     def imports(self) -> tuple[str, ...]:
-        """What it imports from outside its bundle's own folders, by the statements in it, sorted."""
+        """The modules of its absolute import statements, sorted."""
         return tuple(sorted({statement.module for statement in self.statements if not statement.level}))
 
     @cached_property
     def statements(self) -> tuple[ImportStatement, ...]:
         """Its import statements, each once."""
-        return tuple(dict.fromkeys(_import_statements(self.content)))
+        return tuple(dict.fromkeys(import_statements(self.content)))
 
 
 @dataclass(frozen=True)
 class Code:
-    """The files that a type would run: the one that defines its class, and those it imports from beside it.
+    """The files that a type would run: the one that defines its class, and those beside it that it imports.
 
     Attributes:
-        source: Where they were read; its folder is the one that the files' paths start from.
-        module: The module that defines the class, dotted.
+        source: The source of the files; their paths are relative to its folder.
+        module: The dotted name of the module that defines the class.
         files: The files, sorted by path.
-        is_elsewhere: Whether a type named the repository, so that the code is not the model's own.
+        is_elsewhere: Whether the code is in a repository that the type names, instead of with the model.
     """
 
     source: Source
@@ -132,7 +121,7 @@ class Code:
 
     @property
     def needs_its_package(self) -> bool:
-        """Whether a file imports from above the folder that the paths start from, or from that folder's own code."""
+        """Whether a file imports from above the bundle's root, or from the ``__init__.py`` of the root."""
         beside = {file.path.partition("/")[0].removesuffix(".py") for file in self.files}
         for file in self.files:
             depth = len(PurePosixPath(file.path).parts)
@@ -144,22 +133,22 @@ class Code:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hex, of the lines that ``sha256sum`` prints for the files in the order of their paths."""
+        """SHA-256, in hex, of the lines that ``sha256sum`` prints for the files, in the order of their paths."""
         lines = "".join(f"{file.sha256}  {file.path}\n" for file in self.files)
         return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
     def approval(self) -> str:
-        """The narrowest approval that lets it run: ``owner/name@commit``, or for a folder ``sha256:…``."""
+        """The narrowest approval that lets it run: ``owner/name@commit``, or ``sha256:…`` for a folder."""
         return f"sha256:{self.digest}" if self.source.is_local else f"{self.source.name}@{self.source.commit}"
 
 
 def parse(type_name: str) -> Reference | None:
-    """Return where the code of a type is, or None if the type cannot stand for code.
+    """Return the place of code that a type names, or None if it cannot name one.
 
     Raises:
-        FormatError: It names a repository, but no class in a file of it.
-        UnsafePathError: It climbs out of the folder.
+        FormatError: It names a repository, but not a class in a file.
+        UnsafePathError: It leaves the folder.
     """
     repository, dashes, dotted = type_name.partition("--")
     if not dashes:
@@ -168,30 +157,27 @@ def parse(type_name: str) -> Reference | None:
     if not _DOTTED.fullmatch(dotted):
         if dashes:
             raise FormatError(
-                f"the type {type_name!r} names the repository {repository!r}, but no class in a file of it.",
-                next_step="write it as owner/name--file.Class, with a dot between folders too.",
+                f"the type {type_name!r} names the repository {repository!r}, but not a class in a file of it.",
+                next_step="write it as owner/name--file.Class, with dots between folders too.",
             )
         return None
     if dashes:
         try:
             validate_repo_id(repository)
         except HFValidationError as error:
-            raise FormatError(f"the type {type_name!r} names no repository: {error}") from error
+            raise FormatError(f"the type {type_name!r} names an invalid repository: {error}") from error
     module, _, name = dotted.rpartition(".")
     return Reference(repository, module, name)
 
 
 def gather(source: Source, reference: Reference, follows: Callable[[str], bool] | None = None) -> Code | None:
-    """Return the code that ``reference`` means in the folder of ``source``, or None if there is no such file.
+    """Return the code that ``reference`` names in the folder of ``source``, or None if there is no such file.
 
-    Args:
-        source: Where to look.
-        reference: What for.
-        follows: As for `with_imports`.
+    ``follows`` is as for `with_imports`.
 
     Raises:
         FormatError: A file is larger than `MOST_BYTES`.
-        SourceError: The files cannot be had.
+        SourceError: The files cannot be read.
     """
     entry = next((file for path in reference.paths if (file := _read(source, path)) is not None), None)
     if entry is None:
@@ -201,16 +187,16 @@ def gather(source: Source, reference: Reference, follows: Callable[[str], bool] 
 
 
 def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool] | None = None) -> tuple[CodeFile, ...]:
-    """Return ``entry`` and the files of ``source`` that it imports, and those that they import, sorted.
+    """Return ``entry``, the files of ``source`` that it imports, and those that they import, sorted.
 
-    Followed are relative imports, and absolute ones of what is beside the entry or in a folder around it, as Python
-    finds what is beside a script.
+    Relative imports are followed, and absolute ones of modules beside the entry or in a folder around it, as Python
+    finds modules beside a script.
 
     Args:
-        source: Where the files are.
+        source: The source of the files.
         entry: The file to start from.
-        follows: Says of the first part of a module's name whether such absolute imports are followed; None for all
-            but what comes with Python.
+        follows: Returns whether to follow an absolute import, by the first part of the module's name; None follows all
+            but the standard library's.
 
     Raises:
         FormatError, SourceError: As for `gather`.
@@ -224,7 +210,13 @@ def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool]
         imports += sum(1 + len(statement.names) for statement in looked_at.statements)
         if len(found) > MOST_FILES or size > MOST_BYTES_OF_CODE or imports > MOST_IMPORTS:
             raise _too_much(source, entry)
-        for path in _imported_paths(looked_at, _folder(entry.path), is_there, follows or _is_not_standard):
+        for path in imported_paths(
+            _folder(looked_at.path),
+            looked_at.statements,
+            home=_folder(entry.path),
+            is_there=is_there,
+            follows=follows or _is_not_standard,
+        ):
             if path not in found and len(found) <= MOST_FILES and (file := _read(source, path)) is not None:
                 found[path] = file
                 waiting.append(file)
@@ -233,49 +225,44 @@ def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool]
 
 
 def too_much_code(source: Source) -> FormatError:
-    """Return the error for a model whose types bring more code together than `MOST_FILES_OF_MODEL`."""
+    """Return the error for a model whose types together have more files of code than `MOST_FILES_OF_MODEL`."""
     return FormatError(
-        f"the model's types name more than {MOST_FILES_OF_MODEL:,} files of code together, which no model's do.",
+        f"the model's types together have more than {MOST_FILES_OF_MODEL:,} files of code.",
         where=str(source),
-        next_step="do not load it if it is not yours; if it is, install its code as a package.",
+        next_step="if the model is yours, install its code as a package; if not, do not load it.",
     )
 
 
 def _too_much(source: Source, entry: CodeFile) -> FormatError:
     return FormatError(
-        f"{entry.path}, with all that it imports from beside it, is more than {MOST_FILES} files, "
-        f"{MOST_BYTES_OF_CODE:,} bytes or {MOST_IMPORTS:,} imports, which no module's code is.",
+        f"{entry.path} and what it imports from its folder have more than {MOST_FILES} files, "
+        f"{MOST_BYTES_OF_CODE:,} bytes or {MOST_IMPORTS:,} imports.",
         where=source.shown(entry.path),
-        next_step="do not load it if it is not yours; if it is, install what it imports as a package.",
+        next_step="if the model is yours, install what it imports as a package; if not, do not load it.",
     )
 
 
-def around(folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
-    """Return where an absolute import is looked for if the code's entry is in ``folder``: there, and around it."""
-    return folder, *folder.parents
-
-
 def auto_map(source: Source) -> list[Reference]:
-    """Return what the transformers library would run for the checkpoint in ``source``, if it were allowed to.
+    """Return the code that the transformers library would run for the checkpoint in ``source`` if you allowed it.
 
     Raises:
-        FormatError: A settings file holds no JSON object, or names code in a way that cannot be read.
+        FormatError: A settings file is not a JSON object, or names code in a way that cannot be read.
     """
     found: dict[Reference, None] = {}
-    for name in _AUTO_MAP_FILES:
+    for name in AUTO_MAP_FILES:
         if (path := source.file(name)) is None:
             continue
         values = read_json_object(path, shown_as=f"{name} of {source.name}")
         for text in _strings(_auto_maps(values)):
             reference = parse(text)
             if reference is None:
-                raise FormatError(f"{name} of {source.name}: auto_map names {text!r}, which is no class in a file.")
+                raise FormatError(f"{name} of {source.name}: auto_map names {text!r}, which is not a class in a file.")
             found[reference] = None
     return list(found)
 
 
 def _auto_maps(value: Any) -> list[Any]:
-    """Return what stands under ``auto_map`` anywhere: a processor's settings hold those of its parts."""
+    """Return the values of ``auto_map`` at any depth: a processor's settings contain those of its parts."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     own = [value["auto_map"]] if isinstance(value, dict) and "auto_map" in value else []
     return [*own, *(found for part in inside for found in _auto_maps(part))]
@@ -290,9 +277,9 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _presence(source: Source) -> Callable[[str], bool]:
-    """Return what tells whether a file is there; a repository is listed once, when it is first asked about."""
+    """Return a function that tells whether a file exists; it lists a repository once, at its first call."""
     if source.is_local:
-        # names in Python's statements lead nowhere else; whether links do is looked at when the file is read
+        # a module's name cannot lead out of the folder; links are checked when the file is read
         root = os.path.join(source.name, source.subfolder)
         return lambda path: os.path.isfile(os.path.join(root, path))
     listing: list[frozenset[str]] = []
@@ -312,67 +299,14 @@ def _read(source: Source, path: str) -> CodeFile | None:
     with local.open("rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        raise FormatError(f"{path} is larger than {MOST_BYTES:,} bytes, which no code is.", where=source.shown(path))
+        raise FormatError(
+            f"{path} is larger than {MOST_BYTES:,} bytes, the most for a file of code.", where=source.shown(path)
+        )
     return CodeFile(path, content, str(local), source.shown(path))
 
 
 def _is_not_standard(top: str) -> bool:
     return top not in sys.stdlib_module_names
-
-
-@dataclass(frozen=True, slots=True)
-class ImportStatement:
-    """An import statement: how far up it starts, the module it names, and what it may name inside that."""
-
-    level: int
-    module: str
-    names: tuple[str, ...] = ()
-
-
-def _import_statements(content: bytes) -> list[ImportStatement]:
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code runs nothing; importing it says why
-        return []
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [ImportStatement(0, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found.append(ImportStatement(node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    return found
-
-
-def _imported_paths(
-    file: CodeFile, home: PurePosixPath, is_there: Callable[[str], bool], follows: Callable[[str], bool]
-) -> Iterator[str]:
-    """Yield the files of the same source that importing ``file`` imports."""
-    places = around(_folder(file.path))
-    for statement in file.statements:
-        if statement.level:
-            bases = places[statement.level - 1 : statement.level]
-        else:
-            bases = around(home) if follows(statement.module.partition(".")[0]) else ()
-        paths = ([path for path in _paths_of(statement, base) if is_there(path)] for base in bases)
-        yield from next(filter(None, paths), ())
-    # importing a module runs the packages it is in
-    yield from (path for place in places if place.parts and is_there(path := str(place / "__init__.py")))
-
-
-def _paths_of(statement: ImportStatement, base: PurePosixPath) -> Iterator[str]:
-    parts = statement.module.split(".") if statement.module else []
-    if len(parts) > _DEEPEST_MODULE:
-        return
-    for depth in range(1, len(parts) + 1):
-        yield from _module_paths(base, parts[:depth])
-    # what is imported from a package may be a module itself
-    for name in statement.names:
-        yield from _module_paths(base, [*parts, name])
-
-
-def _module_paths(base: PurePosixPath, parts: Sequence[str]) -> tuple[str, str]:
-    path = "/".join([*base.parts, *parts])
-    return f"{path}.py", f"{path}/__init__.py"
 
 
 def _folder(path: str) -> PurePosixPath:

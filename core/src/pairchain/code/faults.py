@@ -1,34 +1,36 @@
-"""Why code that comes with a model cannot run, as far as its text tells; it is parsed, never run."""
+"""Reasons why code that comes with a model cannot run, found by parsing it; it is never run."""
 
 from __future__ import annotations
 
 import ast
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from pathlib import PurePosixPath
 from types import ModuleType
 
 from pairchain import hooks
-from pairchain.code.bundle import Code, around
-from pairchain.errors import FormatError, nearest
+from pairchain.code.bundle import Code
+from pairchain.code.imports import around
+from pairchain.errors import FormatError
+from pairchain.registry.discovery import find_module
+from pairchain.text.nearest import nearest
 
-# To look for what is not installed takes milliseconds each.
+# Looking for a module that is not installed takes milliseconds.
 _MOST_LOOKED_FOR = 100
 
-# With these a module may get names that no statement of it shows.
+# With these, a module can get names that its statements do not show.
 _HIDDEN_NAMES = frozenset({"exec", "globals", "setattr", "vars", "__dict__", "__getattr__"})
 
 
 def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
-    """Yield why the class ``class_name`` cannot be had from ``code``, whoever trusts it."""
+    """Yield the reasons why the class ``class_name`` cannot be loaded from ``code``, even if you trust it."""
     entry = code.entry
     try:
         tree = ast.parse(entry.content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        yield FormatError(f"{entry.path} is not Python of this version: {reason}{line}.", where=entry.shown_at)
+        yield FormatError(f"{entry.path} cannot be parsed by this Python: {reason}{line}.", where=entry.shown_at)
         return
     names = set(_bound_names(tree))
     hidden = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | names
@@ -39,7 +41,7 @@ def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
     for module in _worth_looking_for(sorted(set(_imported_at_once(tree.body))), code):
         if not _can_be_imported(module):
             yield FormatError(
-                f"{entry.path} imports {module}, which is neither installed nor beside it.",
+                f"{entry.path} imports {module}, which is neither installed nor in its folder.",
                 where=entry.shown_at,
                 next_step="" if module[0] == "." else _look_first(module.partition(".")[0]),
             )
@@ -47,13 +49,13 @@ def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
 
 def _look_first(package: str) -> str:
     return (
-        f"the model's code asks for {package!r}: find out which package provides that, and look at it before you "
-        "install it."
+        f"the model's code needs {package!r}: find out which package provides it, and look at that package before "
+        "you install it."
     )
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that running the module binds; what is bound inside its functions and classes is theirs."""
+    """Yield the names that running the module binds, not those inside its functions and classes."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         for node in ast.iter_child_nodes(waiting.pop()):
@@ -68,7 +70,7 @@ def _bound_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    """Yield what is imported whenever the module is, dotted; with a dot before, what is beside it."""
+    """Yield the modules that importing this one always imports; those beside it start with a dot."""
     for statement in statements:
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)
@@ -77,9 +79,8 @@ def _imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
 
 
 def _worth_looking_for(modules: Iterable[str], code: Code) -> Iterator[str]:
-    """Yield those of ``modules`` that are not beside the code, and no more than any code imports from elsewhere."""
+    """Yield the ``modules`` that are not beside the code, up to a limit."""
     home = PurePosixPath(code.entry.path).parent
-    # each file, and each folder that a file is in
     there = {str(PurePosixPath(file.path).with_suffix("")) for file in code.files}
     there |= {str(folder) for file in code.files for folder in PurePosixPath(file.path).parents}
     looked_for = 0
@@ -97,16 +98,9 @@ def _can_be_imported(module: str) -> bool:
     if module.startswith("."):
         return False
     name = module.partition(".")[0]
-    if name in sys.modules or _is_installed(name):
+    if find_module(name) is not None or name in sys.modules:
         return True
     try:
         return hooks.ask_one("pairchain_offer_import", ModuleType, name=module) is not None
     except ModuleNotFoundError:
-        return False
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):
         return False

@@ -1,7 +1,7 @@
-"""Running code that comes with a model: each bundle in a package of its own, from the bytes that were read.
+"""Importing code that comes with a model: each bundle as a package of its own, from the bytes that were read.
 
-Only bundles that were admitted can be imported, in the process that admitted them. Files of one name in two models
-never meet, for the package's name is a digest of what is in it and where it comes from.
+Only a bundle that this process admitted can be imported. Files of one name in two models never clash: the package's
+name is a digest of its content and origin.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import builtins
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import decode_source, find_spec, resolve_name
@@ -20,22 +19,21 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from pairchain import hooks
-from pairchain.code.bundle import Code, CodeFile, around
-from pairchain.errors import FormatError, nearest
-from pairchain.registry.discovery import is_installed
+from pairchain.code.admitted import CODES, PACKAGE
+from pairchain.code.bundle import Code, CodeFile
+from pairchain.code.imports import around
+from pairchain.errors import FormatError
+from pairchain.registry.discovery import find_module, is_installed
+from pairchain.text.nearest import nearest
 
-PACKAGE = "pairchain_custom_code"
-
-_admitted: dict[str, Code] = {}
-
-# Called when custom code has imported something that is installed.
+# Called after a model's code imports something that is installed.
 after_import: list[Callable[[], None]] = []
 
 
 def load_class(code: Code, name: str) -> type:
-    """Return the class ``name`` that ``code`` defines, running it; what it raises is raised, with a note of where.
+    """Run ``code`` and return its class ``name``; check before that the code may run.
 
-    Whoever calls this has made sure that the code may run.
+    Errors of the code get a note about where it came from.
 
     Raises:
         FormatError: It defines no such class.
@@ -56,50 +54,23 @@ def load_class(code: Code, name: str) -> type:
 
 
 def admit(code: Code) -> str:
-    """Let ``code`` be imported in this process, and return the package that it is in."""
+    """Let this process import ``code``, and return the name of its package."""
     origin = "" if code.source.is_local else code.approval
     key = "c" + hashlib.sha256(f"{origin} {code.is_elsewhere} {code.digest}".encode()).hexdigest()[:24]
-    _admitted.setdefault(key, code)
+    CODES.setdefault(key, code)
     if _FINDER not in sys.meta_path:
         sys.meta_path.append(_FINDER)
     return f"{PACKAGE}.{key}"
 
 
-def admitted() -> tuple[Code, ...]:
-    """Return all code that may be imported in this process."""
-    return tuple(_admitted.values())
-
-
 def admit_all(codes: Iterable[Code]) -> None:
-    """Let each be imported in this process, as they may in the one that sent them."""
+    """Let this process import all ``codes``, as the process that sent them may."""
     for code in codes:
         admit(code)
 
 
-def code_of(cls: type) -> Code | None:
-    """Return the code that defines ``cls``, or None if it did not come with a model."""
-    package, _, rest = cls.__module__.partition(".")
-    return _admitted.get(rest.partition(".")[0]) if package == PACKAGE else None
-
-
-@contextmanager
-def noting_origin(cls: type, *, called: str) -> Iterator[None]:
-    """Add to what is raised inside where it came from, if ``cls`` came with a model.
-
-    Args:
-        cls: The class whose code runs inside.
-        called: What of it runs, such as ``module 1, Head``.
-    """
-    try:
-        yield
-    except Exception as error:
-        if (code := code_of(cls)) is not None:
-            error.add_note(f"raised by {called}, from {code}")
-        raise
-
-
 class _Finder(MetaPathFinder):
-    """Answers for the names below `PACKAGE`, and for no other."""
+    """Finds modules in `PACKAGE`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -109,9 +80,9 @@ class _Finder(MetaPathFinder):
             return None
         if not rest:
             return ModuleSpec(fullname, _Loader(None, None), is_package=True)
-        if (code := _admitted.get(rest[0])) is None:
+        if (code := CODES.get(rest[0])) is None:
             raise ModuleNotFoundError(
-                f"{fullname} is code that came with a model, and no model that brings it was loaded in this process.",
+                f"{fullname} is code that came with a model, and this process has not loaded such a model.",
                 name=fullname,
             )
         if not rest[1:]:
@@ -137,7 +108,7 @@ def _spec(fullname: str, code: Code, path: str) -> ModuleSpec | None:
 
 
 class _Loader(InspectLoader):
-    """Runs a file's bytes as they were read; the file may have changed since."""
+    """Runs a file's bytes as they were read, even if the file changed since."""
 
     def __init__(self, code: Code | None, file: CodeFile | None) -> None:
         self._code = code
@@ -152,7 +123,7 @@ class _Loader(InspectLoader):
         return compile(self._file.content, self._file.location, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        # functions keep the builtins of the module that defines them, so what they import later is found as well
+        # functions keep the builtins of their module, so their own imports are found later too
         if self._code is not None and self._file is not None:
             importer = _Importer(self._code, ".".join(module.__name__.split(".")[:2]))
             module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}
@@ -160,11 +131,10 @@ class _Loader(InspectLoader):
 
 
 class _Importer:
-    """The import statement of custom code.
+    """The import statement of a model's code.
 
-    What is installed comes first. Then what is beside the file that defines the class, or around it, as for a script;
-    then what else is on the path, which is whose process this is. Then what a plugin offers in place of a package that
-    is not installed, which nothing else in the process can see.
+    It looks first among installed packages; then beside the file that defines the class and in the folders around it,
+    as for a script; then on the rest of the path; and last asks plugins for a substitute, which only this code sees.
     """
 
     def __init__(self, code: Code, package: str) -> None:
@@ -184,14 +154,14 @@ class _Importer:
             asked = "." * level + name
             full = resolve_name(asked, globals["__package__"])
             if not f"{full}.".startswith(f"{self._package}."):
-                raise ImportError(f"the import of {asked!r} leads out of the folder that the code is in", name=full)
+                raise ImportError(f"the import of {asked!r} leaves the folder of the code", name=full)
             return _import_own(full, asked, fromlist or ())
         top = name.partition(".")[0]
         home = self._home_of(top)
         if home is not None and not is_installed(top):
             found = _import_own(f"{home}.{name}", name, fromlist or ())
             return found if fromlist else sys.modules[f"{home}.{top}"]
-        if _can_be_imported(top):
+        if top in sys.modules or find_module(top) is not None:
             found = builtins.__import__(name, globals, locals, fromlist or ())
             for tell in after_import:
                 tell()
@@ -214,21 +184,8 @@ class _Importer:
         return None
 
 
-def _can_be_imported(top: str) -> bool:
-    try:
-        return top in sys.modules or find_spec(top) is not None
-    except (ImportError, ValueError):
-        return False
-
-
 def _import_own(full: str, asked: str, names: Sequence[str]) -> ModuleType:
-    """Return the module ``full`` of the code, with what is imported from it.
-
-    Args:
-        full: Its name in this process.
-        asked: What the code calls it, for errors.
-        names: What is imported from it.
-    """
+    """Import the code's module ``full``, which the code calls ``asked``, and the submodules among ``names``."""
     try:
         found = importlib.import_module(full)
     except ModuleNotFoundError as error:
@@ -236,7 +193,6 @@ def _import_own(full: str, asked: str, names: Sequence[str]) -> ModuleType:
             raise ModuleNotFoundError(f"No module named {asked!r} beside the code that imports it", name=full) from None
         raise
     for name in getattr(found, "__all__", ()) if "*" in names else names:
-        # what is imported from a package may be a module itself
         if not hasattr(found, name) and hasattr(found, "__path__") and find_spec(f"{full}.{name}") is not None:
             importlib.import_module(f"{full}.{name}")
     _check_offers(found, asked, names)
@@ -244,10 +200,10 @@ def _import_own(full: str, asked: str, names: Sequence[str]) -> ModuleType:
 
 
 def _check_offers(module: ModuleType, asked: str, names: Sequence[str]) -> None:
-    """Raise unless ``module`` has all of ``names``; the import statement would not say why, or from where."""
+    """Raise unless ``module`` has all of ``names``; the import statement's own error would not say why."""
     for name in names:
         try:
-            # modules that import each other are there before their packages have them
+            # modules that import each other exist before their packages have them as attributes
             if name != "*" and f"{module.__name__}.{name}" not in sys.modules:
                 getattr(module, name)
         except AttributeError as error:

@@ -1,4 +1,4 @@
-"""The code that a saved model takes along: that of its classes which no plugin provides."""
+"""The code that a saved model takes along: that of classes which no plugin provides."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pairchain.registry.discovery import editable_projects, is_installed
 
 @dataclass
 class CodeToSave:
-    """Files of code that go into a model's folder.
+    """The files of code that a save writes into a model's folder.
 
     Attributes:
-        copies_all: Whether code of other repositories is copied in too, instead of being named.
-        files: Their bytes, by path in the model's folder.
-        places: Where a reader finds the code of a type, by the type; that of other repositories too.
+        copies_all: Whether to copy code of other repositories too, instead of naming the repository.
+        files: The files' bytes by path in the model's folder.
+        places: Where you find the code of each type, in or out of the folder.
     """
 
     copies_all: bool = False
@@ -33,19 +33,19 @@ class CodeToSave:
     places: dict[str, str] = field(default_factory=dict)
 
     def add(self, cls: type, code: Code | None) -> str | None:
-        """Take along the code of ``cls`` and return the type to save it under, or None if it cannot be taken along.
+        """Add the code of ``cls``, and return the type to save it as; None if the code cannot be copied.
 
         Args:
             cls: A class that no plugin provides.
             code: Its code, if it came with a model.
 
         Raises:
-            FormatError: It was defined in a script or notebook, and its source cannot be had.
+            FormatError: A script or notebook defines it, and its source cannot be copied.
         """
         found = code or _code_of_this_process(cls)
         if found is None:
             return None
-        # where another model's file of that name is, this one goes into a folder, whose files find each other
+        # next to a different file of the same name, the code goes into a folder of its own
         folders = chain([""], (f"code_{number}/" for number in count(2)))
         folder = next(folder for folder in folders if self._has_room(folder, found))
         self.files.update({f"{folder}{file.path}": file.content for file in found.files})
@@ -54,7 +54,7 @@ class CodeToSave:
         return name
 
     def leave(self, cls: type, code: Code) -> str:
-        """Leave ``code`` in the repository where it is, and return the type to save ``cls`` under."""
+        """Leave ``code`` in its repository, and return the type to save ``cls`` as."""
         name = f"{code.source.name}--{code.module}.{cls.__qualname__}"
         self.places[name] = f"`{code.entry.path}` of `{code.source.name}`, commit `{code.source.commit}`"
         return name
@@ -75,13 +75,13 @@ _current: ContextVar[CodeToSave | None] = ContextVar("pairchain_code_to_save", d
 
 
 def current() -> CodeToSave | None:
-    """Return what the save that is going on takes along, or None if none is."""
+    """Return the code of the save in progress, or None."""
     return _current.get()
 
 
 @contextmanager
 def saving(code: CodeToSave) -> Iterator[None]:
-    """Let everything that is saved inside the block add its code to ``code``."""
+    """Make ``code`` the one that saves inside the block add to."""
     token = _current.set(code)
     try:
         yield
@@ -94,7 +94,7 @@ def _code_of_this_process(cls: type) -> Code | None:
     if found is not None and (lost := _imports_of_elsewhere(found)):
         warn(
             f"{found.entry.path} is saved with the model, but not what it imports from {', '.join(map(str, lost))}, "
-            "which is neither installed nor in its folder; whoever loads the model must have that."
+            "which is neither installed nor in its folder; loading the model needs that too."
         )
     return found
 
@@ -111,17 +111,16 @@ def _imported_code(cls: type) -> Code | None:
     alone = _gathered(file.parent, file.stem, cls, own=parts[0])
     if alone is None or len(parts) == 1 or not (alone.needs_its_package or parts[0] in _tops(alone)):
         return alone
-    # it is of no use without the package around it
+    # it needs the package around it
     return _gathered(file.parents[len(parts) - 1], cls.__module__, cls, own=parts[0])
 
 
 def _script_code(cls: type) -> Code:
-    """Return the code of a class that the script or notebook of this process defines."""
     text = source_of_script_class(cls).encode()
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
     if len(text) > MOST_BYTES:
         raise FormatError(
-            f"the code of {cls.__name__}, with the values of the script that it uses, is over {MOST_BYTES:,} bytes.",
+            f"the code of {cls.__name__}, with the script's values that it uses, has more than {MOST_BYTES:,} bytes.",
             next_step="keep large values in the module, and let its save and load write and read them.",
         )
     entry = CodeFile(f"{name}.py", text, "", "")
@@ -135,7 +134,7 @@ def _script_code(cls: type) -> Code:
 
 
 def _folders_to_copy_from(tops: set[str]) -> list[Path]:
-    """Return where a script found what it imports: its own folder, and others that no installed project is in."""
+    """Return the folders that a script imports from: its own one, and others outside installed projects."""
     script = getattr(sys.modules["__main__"], "__file__", None)
     own = Path(script).parent if script else Path.cwd()
     found = [folder for top in sorted(tops) if (folder := _folder_of(top)) is not None]
@@ -143,7 +142,7 @@ def _folders_to_copy_from(tops: set[str]) -> list[Path]:
 
 
 def _gathered(folder: Path, module: str, cls: type, *, own: str) -> Code | None:
-    # a class may be from an installed package that is no plugin: then its package is copied, and no other
+    # a class may be from an installed package that is not a plugin: then its package is copied, and no other
     source, reference = Source(str(folder)), Reference("", module, cls.__qualname__)
     return gather(source, reference, lambda top: top == own or _is_copied(top))
 
@@ -157,7 +156,7 @@ def _tops(code: Code) -> set[str]:
 
 
 def _imports_of_elsewhere(code: Code) -> list[Path]:
-    """Return files that ``code`` imports and does not hold, though no installed package brings them."""
+    """Return the files that ``code`` imports, and that neither it nor an installed package contains."""
     held = {file.path.partition("/")[0].removesuffix(".py") for file in code.files}
     found = [(top, folder) for top in sorted(_tops(code) - held) if (folder := _folder_of(top)) is not None]
     return [Path(str(sys.modules[top].__file__)) for top, folder in found if not _is_of_project(folder)]
@@ -168,7 +167,7 @@ def _is_of_project(folder: Path) -> bool:
 
 
 def _folder_of(top: str) -> Path | None:
-    """Return the folder from which this process imported a module that is not installed."""
+    """Return the folder of a module that this process imported, or None if the module is installed."""
     path = getattr(sys.modules.get(top), "__file__", None)
     if path is None or is_installed(top):
         return None

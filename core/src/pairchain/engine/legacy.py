@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from pairchain.errors import UnknownKeywordError, nearest
+from pairchain.errors import UnknownKeywordError
+from pairchain.text.nearest import nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,24 +99,23 @@ def _warn(message: str) -> None:
     warnings.warn(message, FutureWarning, stacklevel=3)
 
 
+def _older_name(old: str, new: str) -> Any:
+    def warn() -> None:
+        warnings.warn(f"{old} is called {new} today.", FutureWarning, stacklevel=3)
+
+    def read(model: Any) -> Any:
+        warn()
+        return getattr(model, new)
+
+    def write(model: Any, value: Any) -> None:
+        warn()
+        setattr(model, new, value)
+
+    return property(read, write, doc=f"Earlier name of `{new}`.")
+
+
 class OlderNames:
-    """Attributes of a CrossEncoder under the names they had before."""
+    """Attributes of a CrossEncoder under their earlier names."""
 
-    @property
-    def max_length(self: Any) -> int | None:
-        """`max_seq_length`, as it was called."""
-        warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
-        length: int | None = self.max_seq_length
-        return length
-
-    @max_length.setter
-    def max_length(self: Any, value: int) -> None:
-        warnings.warn("max_length is called max_seq_length today.", FutureWarning, stacklevel=2)
-        model: Any = self
-        model.max_seq_length = value
-
-    @property
-    def default_activation_function(self: Any) -> Any:
-        """`activation_fn`, as it was called."""
-        warnings.warn("default_activation_function is called activation_fn today.", FutureWarning, stacklevel=2)
-        return self.activation_fn
+    max_length = _older_name("max_length", "max_seq_length")
+    default_activation_function = _older_name("default_activation_function", "activation_fn")

@@ -23,10 +23,11 @@ import torch
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import is_dispatched
 from pairchain.code import importing
+from pairchain.code.admitted import admitted
 from pairchain.engine import scoring
 from pairchain.engine.scoring import Progress
 from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
-from pairchain.inputs.batch import checked_count
+from pairchain.inputs.counts import checked_count
 
 # Several chunks for each worker, so that a slow chunk does not leave the other workers idle.
 _CHUNKS_PER_WORKER = 4
@@ -114,13 +115,13 @@ class WorkerPool:
         chunk_size: int | None = None,
         show_progress_bar: bool | None = False,
     ) -> torch.Tensor:
-        """Return the scores of ``items`` in their order, on the CPU; repeat the warnings of the workers.
+        """Return the scores of ``items`` in their order, on the CPU, and repeat the warnings of the workers.
 
         Args:
             model: The model that the pool was started with.
             items: Pairs, as tuples of two.
             arguments: The other arguments of `scoring.score`.
-            chunk_size: Pairs that a worker takes at a time; None for a few chunks a worker.
+            chunk_size: Pairs that a worker takes at a time; None for a few chunks for each worker.
             show_progress_bar: None shows one on a terminal, for long work.
 
         Raises:
@@ -217,7 +218,7 @@ class _CpuPickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         # a Parameter, or another subclass, pickles its plain tensor
         if type(value) is torch.Tensor and value.device.type not in ("cpu", "meta"):
-            return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)  # type: ignore[no-untyped-call]
+            return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         return NotImplemented
 
 
@@ -231,7 +232,7 @@ def _pickle(model: ModuleChain, path: Path) -> None:
     with path.open("wb") as file:
         try:
             # workers may run the custom code that was admitted here, and no other
-            pickle.dump(importing.admitted(), file)
+            pickle.dump(admitted(), file)
             _CpuPickler(file, pickle.HIGHEST_PROTOCOL).dump(model)
         except OSError:  # such as a full disk
             raise
@@ -268,7 +269,7 @@ def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[WorkerWarning
             # an array: torch holds a file open for every tensor that it sends
             return scoring.score(_model, items, **arguments).cpu().numpy(), warned
     except Exception as error:
-        if _is_portable(error):
+        if _survives(error):
             raise
         sent = WorkerError(f"{type(error).__name__} was raised in a worker process: {error}")
         for note in getattr(error, "__notes__", ()):
@@ -311,17 +312,16 @@ def _portable(category: type[Warning]) -> type[Warning]:
     """Return ``category``, or the nearest base class that the caller can import and build from a text."""
     for base in category.__mro__:
         try:
-            found: type[Warning] = pickle.loads(pickle.dumps(base))
-            if found is base and issubclass(found, Warning) and found("text"):
-                return found
-        except Exception:  # as above
+            if issubclass(base, Warning) and _survives(base("text")):
+                return base
+        except Exception:  # a class may need other arguments
             continue
     return UserWarning
 
 
-def _is_portable(error: Exception) -> bool:
-    """Return whether ``error`` survives pickling; one that does not would break the pool."""
+def _survives(value: Exception) -> bool:
+    """Return whether a warning or error survives pickling; an error that does not would break the pool."""
     try:
-        return isinstance(pickle.loads(pickle.dumps(error)), type(error))
+        return isinstance(pickle.loads(pickle.dumps(value)), type(value))
     except Exception:  # as above
         return False

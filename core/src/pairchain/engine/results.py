@@ -70,14 +70,7 @@ def refuse_several_labels(num_labels: int | None) -> None:
 def ranking(
     scores: np.ndarray[Any, Any], documents: Sequence[Any], *, top_k: int | None, return_documents: bool
 ) -> list[dict[str, Any]]:
-    """Return a dict for each document, from the best score to the worst; documents of equal score keep their order.
-
-    Args:
-        scores: One score for each document.
-        documents: The documents.
-        top_k: Most documents to return; None for all.
-        return_documents: Whether each dict holds its document under ``"text"``.
-    """
+    """Return a dict for each document, from the best score to the worst; documents of equal score keep their order."""
     best_first = np.argsort(-scores, kind="stable").tolist()[:top_k]
     return [
         {"corpus_id": position, "score": float(scores[position])}

@@ -27,8 +27,9 @@ from pairchain.engine.probe import fastest
 from pairchain.errors import InputError, MissingPackageError
 from pairchain.format import activation
 from pairchain.format.activation import Activation
-from pairchain.inputs.batch import as_batch, as_documents, as_stream, checked_count, numbered_batch, placing_errors
+from pairchain.inputs.counts import checked_count
 from pairchain.inputs.modality import plain_texts
+from pairchain.inputs.pairs import as_documents, as_inputs, as_stream, numbered_inputs, placing_errors
 from pairchain.inputs.prompts import choose
 from pairchain.inputs.supported import check_supported
 
@@ -99,13 +100,13 @@ class Scorer(ModuleChain):
             NonFiniteScoresError: Scores are NaN or infinite.
         """
         _check_batching({"batch_size": batch_size, "chunk_size": chunk_size})
-        batch = as_batch(inputs)
+        passed = as_inputs(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
         self._refuse_random_weights(allow_random_head)
         prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
         taken = getattr(self.input_module, "modalities", ["text"])
-        check_supported(batch.items, taken)
-        items = plain_texts(batch.items, taken)
+        check_supported(passed.items, taken)
+        items = plain_texts(passed.items, taken)
         if any(module.training for module in self.modules()):
             self.eval()
         arguments: dict[str, Any] = {
@@ -131,7 +132,7 @@ class Scorer(ModuleChain):
                 apply_softmax=bool(apply_softmax),
                 allow_non_finite=allow_non_finite,
             )
-        return results.as_output(scores, single=batch.single, to_numpy=convert_to_numpy, to_tensor=convert_to_tensor)
+        return results.as_output(scores, single=passed.single, to_numpy=convert_to_numpy, to_tensor=convert_to_tensor)
 
     @accepts_older_arguments(renamed=RANK_RENAMES, ignored=RANK_IGNORED)
     def rank(
@@ -265,9 +266,9 @@ class Scorer(ModuleChain):
         start = 0
         with scoring.Progress(None, show_progress_bar) as progress:
             while pairs := list(islice(rest, window)):
-                batch = numbered_batch(pairs, start)
+                numbered = numbered_inputs(pairs, start)
                 with placing_errors(range(start, start + len(pairs))):
-                    scores = self.predict(batch, show_progress_bar=False, **options)
+                    scores = self.predict(numbered, show_progress_bar=False, **options)
                 progress.add(len(pairs), 0)
                 yield from scores
                 start += len(pairs)
@@ -309,7 +310,7 @@ class Scorer(ModuleChain):
         Raises:
             InputError: ``pairs`` or ``candidates`` is empty, or as for `predict`.
         """
-        sample = as_batch(pairs)
+        sample = as_inputs(pairs)
         for candidate in candidates:
             checked_count(candidate, "a candidate")
         if not sample.items or not candidates:

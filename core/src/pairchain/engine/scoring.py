@@ -19,7 +19,7 @@ from pairchain.engine.encoding import Encoder
 from pairchain.engine.schedule import Budget, default_tokens, plan
 from pairchain.errors import ChainError
 from pairchain.facts import SCORES
-from pairchain.inputs.batch import placing_errors
+from pairchain.inputs.pairs import placing_errors
 
 # Shorter work shows no progress bar, unless you ask for one.
 _PROGRESS_DELAY_SECONDS = 1.0
@@ -39,11 +39,9 @@ def score(
     show_progress_bar: bool | None = False,
     first_index: int = 0,
 ) -> torch.Tensor:
-    """Return the scores that ``chain`` writes for ``items``, in their order.
+    """Return the scores of ``items`` in their order; pairs of equal texts are scored once.
 
     Args:
-        chain: The chain.
-        items: Pairs, as tuples of two. Pairs of equal texts are scored once.
         prompt: The prompt's text.
         batch_size: Most pairs in a batch; None for a limit by tokens alone.
         tokens_per_batch: Most tokens in a batch, padding included; None for a default that suits the device.
@@ -55,7 +53,7 @@ def score(
         Shape (pairs,) or (pairs, labels), float32 or wider, on the chain's device.
 
     Raises:
-        InputError: An input cannot be scored; the error says which one and why.
+        InputError: An input cannot be scored.
         ChainError: The chain wrote no scores, or not one row for each pair.
     """
     first_places, place_of = distinct(items)

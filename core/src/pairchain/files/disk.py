@@ -1,4 +1,4 @@
-"""What a disk refuses, said of the file or folder that was to be written, whichever library tried."""
+"""Errors of a disk that refuses to write, whichever library tried, as errors that name the file or folder."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long",
     errno.EIO: "the disk could not take the data",
 }
-# Libraries written in Rust put the system's number into words.
+# Libraries written in Rust have the error number only in their message.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-# What torch says of a file that it could not write, whyever that was.
+# torch's message for a file that it could not write, without the reason.
 _TORCH_FAILED = re.compile(r"inline_container\.cc|PytorchStreamWriter")
 
 
 @contextmanager
 def telling_refusals(place: Path, *, needs: int = 0) -> Iterator[None]:
-    """Turn what the disk refuses inside the block into an error that names ``place``.
+    """Turn errors of the disk inside the block into one that names ``place``.
 
     Args:
         place: The file or folder that is written.
-        needs: The bytes that its weights take, if that is known.
+        needs: The size of its weights in bytes, if it is known.
 
     Raises:
-        SaveError: The disk is full or read-only, or refuses for another reason of its own.
+        SaveError: The disk is full or read-only, or refuses for another reason.
     """
     try:
         yield
@@ -70,7 +70,7 @@ def _refused(place: Path, number: int, needs: int, free: int | None) -> SaveErro
 
 
 def _number(error: BaseException, place: Path) -> int | None:
-    """Return why the disk refused, if that is what ``error`` or one that led to it says."""
+    """Return the number of the disk's error that is or led to ``error``, or None."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -84,7 +84,7 @@ def _number(error: BaseException, place: Path) -> int | None:
 
 
 def _is_about(error: OSError, place: Path) -> bool:
-    """Return whether the file that ``error`` names, if any, is at ``place``, or beside it or a folder around it."""
+    """Return whether ``error`` names no file, or one in ``place``, beside it, or beside a folder around it."""
     if not isinstance(error.filename, str | bytes):
         return True
     file = Path(os.path.abspath(os.fsdecode(error.filename)))

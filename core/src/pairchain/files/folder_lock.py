@@ -1,4 +1,4 @@
-"""A lock on a folder while its files are swapped. The operating system frees it when its holder dies."""
+"""A lock on a folder while its files are swapped. The operating system releases it when its holder dies."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ try:
 except ImportError:  # everywhere else
     msvcrt = None
 
-# A swap is a few renames. Whoever holds a folder for longer has stopped, and waiting for it helps nobody.
+# A swap is a few renames. A process that holds a folder for longer has stopped, so waiting does not help.
 PATIENCE = 60.0
 
-# For folders that cannot be locked themselves: on Windows, and on network file systems that lock only what is written.
+# For folders that cannot be locked: on Windows, and on network file systems that lock only files open for writing.
 LOCK_FILE = ".pairchain-saving.lock"
 _UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL, errno.ENOSYS}
 _TAKEN = {errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
@@ -34,23 +34,22 @@ _LONGEST_PAUSE = 0.05
 
 
 class _NoLocks(Exception):
-    """The file system, or the system, knows no lock of this kind."""
+    """The file system or the operating system has no lock of this kind."""
 
 
 @contextmanager
 def locked(folder: Path, *, holder: Callable[[], int | None], patience: float = PATIENCE) -> Iterator[None]:
-    """Keep other processes and threads out of ``folder`` inside the block; they wait for each other.
+    """Hold the lock of ``folder`` inside the block; other threads and processes wait for it.
 
-    However the folder is named, and through whichever links, it is the same lock. Where the folder's file system has no
-    locks at all, a warning says so.
+    All names of the folder, and links to it, share the lock. If its file system has no locks, a warning says so.
 
     Args:
-        folder: A folder that exists.
-        holder: Returns the process that has the folder, if that can be told.
-        patience: How many seconds to wait for it.
+        folder: An existing folder.
+        holder: Returns the process that holds the lock, if it is known.
+        patience: The seconds to wait.
 
     Raises:
-        FolderBusyError: Another save has it, and still has it after that time.
+        FolderBusyError: Another save still holds the lock after that time.
     """
     for attempt in (_lock_folder, _lock_file):
         with suppress(_NoLocks):
@@ -58,7 +57,7 @@ def locked(folder: Path, *, holder: Callable[[], int | None], patience: float = 
             break
     else:
         warn(
-            f"the file system of {folder} has no locks; make sure that nothing else saves into this folder at the same "
+            f"the file system of {folder} has no locks; make sure that nothing else saves to this folder at the same "
             "time."
         )
         yield
@@ -70,7 +69,7 @@ def locked(folder: Path, *, holder: Callable[[], int | None], patience: float = 
 
 
 def wait_for_swap(folder: Path, *, patience: float = PATIENCE) -> None:
-    """Return once nobody is swapping the files of ``folder``, or after ``patience`` seconds."""
+    """Wait until no process is swapping the files of ``folder``, or for ``patience`` seconds."""
     if fcntl is None:
         return
     # a folder that cannot be opened or locked is read as it is
@@ -101,22 +100,22 @@ def _acquired(
 
 
 def _lock_folder(folder: Path) -> int | None:
-    """Return a handle that holds the lock of the folder itself, or None if another one has it."""
+    """Return a handle that holds the lock of the folder itself, or None if it is taken."""
     if fcntl is None:
         raise _NoLocks
     return _checked(folder, os.open(folder, os.O_RDONLY))
 
 
 def _lock_file(folder: Path) -> int | None:
-    """Return a handle that holds the lock of a file in the folder, or None if another one has it."""
+    """Return a handle that holds the lock of a file in the folder, or None if it is taken."""
     path = folder / LOCK_FILE
-    # on Windows the system removes it with the last handle, however that is closed
+    # Windows removes it with the last handle, however that is closed
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_TEMPORARY", 0)
     return _checked(path, os.open(path, flags, 0o666))
 
 
 def _checked(path: Path, handle: int) -> int | None:
-    """Return ``handle`` once it holds its lock, and ``path`` still is what it was opened as; else close it."""
+    """Return ``handle`` if it got its lock and is still open on ``path``; else close it and return None."""
     is_held = False
     try:
         is_held = _take(handle, None if fcntl is None else fcntl.LOCK_EX) and _is_same(path, handle)
@@ -127,7 +126,7 @@ def _checked(path: Path, handle: int) -> int | None:
 
 
 def _take(handle: int, kind: Any) -> bool:
-    """Take the lock of ``handle`` if nobody has it, and return whether it was free."""
+    """Try to take the lock of ``handle``, and return whether it was free."""
     try:
         if fcntl is not None:
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
@@ -145,7 +144,7 @@ def _take(handle: int, kind: Any) -> bool:
 
 
 def _is_same(path: Path, handle: int) -> bool:
-    # who had it before may have removed it, and a lock on what is no longer there keeps nobody out
+    # its last holder may have removed it, and a lock on a removed file has no effect
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
@@ -158,7 +157,7 @@ def _release(handle: int, folder: Path) -> None:
         if fcntl is not None and os.path.samestat(os.fstat(handle), file.lstat()):
             file.unlink()
     with suppress(OSError):
-        # closing is not enough: a process that was forked meanwhile shares the lock
+        # closing is not enough: a process forked meanwhile shares the lock
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_UN)
     os.close(handle)

@@ -1,49 +1,31 @@
-"""SHA-256 of the files that a model is made of: which of them count, and which need not be here to be known."""
+"""The SHA-256 of a model's files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pairchain.errors import MissingFileError, UnsafePathError
+from pairchain.files.names import is_for_other_libraries, is_read_by_loads
 from pairchain.files.source import Source
-
-# What no load reads: texts for people in the root, what git and the Hub library keep of a copy, what Python compiled.
-# A file that a module might read, be it an image, is none of them.
-_TEXTS = (
-    *("readme.md", "license", "license.txt", "license.md", "notice", "notice.txt", "notice.md"),
-    *(".gitattributes", ".gitignore", "*.lock.json"),
-)
-_FOLDERS = (".git/", ".cache/huggingface/")
-_ANYWHERE = ("__pycache__", ".DS_Store")
-
-# The same weights for other runtimes, and what training left behind. They count where they are, but nothing here reads
-# them, so they may be left out of a copy, and need not be fetched.
-_FOR_OTHERS = (
-    *("*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "*.msgpack", "*.h5", "*.ot", "*.tflite", "*.gguf"),
-    *("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin"),
-)
-_PICKLED_WEIGHTS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
-_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 
 _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class FileHashes:
-    """What the files of a model were when they were hashed.
+    """The digests of a model's files that loads may read.
 
     Attributes:
-        source: Where they are.
+        source: The model's files.
         homes: The folders of the modules.
-        digests: SHA-256 of each that counts, by its path.
-        unreadable: Why one that counts has none, by its path.
-        read: For each that was read, where it was and what tells a file from another in its place.
+        digests: The SHA-256 of each file by its path.
+        unreadable: The reason why a file has no digest, by its path.
+        read: The local path and the `identity` of each file that was hashed, by its path.
     """
 
     source: Source
@@ -53,19 +35,19 @@ class FileHashes:
     read: Mapping[str, tuple[Path, tuple[int, ...]]]
 
     def changed(self) -> list[str]:
-        """Return the paths of files that are there now and were not, and of those that were read and are others now."""
+        """Return the paths of files that were added or changed since they were hashed."""
         added = {path for path in self.source.files() if is_read_by_loads(path, self.homes)} - self.digests.keys()
         return sorted(added | {path for path, (local, was) in self.read.items() if identity(local) != was})
 
 
 def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHashes:
-    """Return what the files of the model in ``source`` are, as far as they count.
+    """Hash the model's files that loads may read; see `is_read_by_loads`.
 
     Args:
         source: The model's files.
         homes: The folders of its modules.
-        read: Whether what loading reads is fetched and hashed here. Otherwise the Hub is believed what it says of large
-            files that are not here yet; they are hashed when they are loaded.
+        read: Whether to fetch every file that pairchain reads. Otherwise the Hub's digests of large files that were
+            not downloaded yet count; loading hashes them.
 
     Raises:
         SourceError: A file cannot be fetched.
@@ -91,13 +73,13 @@ def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHa
             with local.open("rb") as file:
                 digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
         except UnicodeEncodeError:
-            unreadable[path] = "its name is no text"
+            unreadable[path] = "its name is invalid Unicode"
         except UnsafePathError:
             unreadable[path] = "it is a link that leads out of the model's folder"
         except MissingFileError:
-            unreadable[path] = "it is no file, or a link to none" if source.is_local else "the Hub has none"
+            unreadable[path] = "it is not a file, or a broken link" if source.is_local else "the Hub does not have it"
         except PermissionError:
-            unreadable[path] = "it is not yours to read"
+            unreadable[path] = "you may not read it"
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(take_in, paths))
@@ -105,43 +87,17 @@ def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHa
 
 
 def identity(path: Path) -> tuple[int, ...]:
-    """Return what tells the file at ``path`` from another in its place, and from what it was before a change."""
+    """Return values that change when the file at ``path`` changes or is replaced; none if there is no file."""
     try:
         found = path.stat()
     except OSError:
         return ()
-    # the time of the last change of the file's own entry cannot be set back as that of its content can
+    # st_ctime cannot be set back, as st_mtime can
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def is_read_by_loads(path: str, homes: Collection[str]) -> bool:
-    """Return whether loading may read the file at ``path``; whatever is in a module's own folder counts."""
-    if _is_in(path, homes):
-        return True
-    *folders, name = path.split("/")
-    if path.startswith(_FOLDERS) or any(part in _ANYWHERE for part in (*folders, name)):
-        return False
-    return bool(folders) or not _matches(name.lower(), _TEXTS)
-
-
-def is_for_other_libraries(path: str, files: Collection[str], homes: Collection[str]) -> bool:
-    """Return whether the file at ``path``, one of ``files``, is one that nothing here reads."""
-    file = PurePosixPath(path)
-    if _matches(file.name, _PICKLED_WEIGHTS):
-        return any(str(file.with_name(name)) in files for name in _SAFETENSORS)
-    return _matches(path, _FOR_OTHERS) and file.suffix != ".py" and not _is_in(path, homes)
-
-
-def _is_in(path: str, homes: Collection[str]) -> bool:
-    return any(home and path.startswith(f"{home}/") for home in homes)
-
-
-def _matches(path: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
-
-
 def _linked_folders(source: Source) -> dict[str, str]:
-    """Return where links to folders lead: what is in those counts under its own path, and so does the way there."""
+    """Return a digest of the target of each link to a folder; the files in that folder have their own digests."""
     if not source.is_local:
         return {}
     root = Path(source.name) / source.subfolder

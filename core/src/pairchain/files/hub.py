@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: asking it, and its library's errors as ours."""
+"""The Hugging Face Hub: its API, and its library's errors turned into pairchain's."""
 
 from __future__ import annotations
 
@@ -20,16 +20,13 @@ from pairchain.errors import (
 
 
 class HubApi(huggingface_hub.HfApi):
-    """The Hub, which remembers that it could not be asked; `resolve_revision` falls back to the cache without a word.
+    """The Hub's API, which remembers whether the Hub answered; `resolve_revision` silently falls back to the cache."""
 
-    Attributes:
-        is_unreachable: Whether the last question had no answer, or that of a server that is down.
-    """
-
+    # whether the last request got no answer, or that of a server that is down
     is_unreachable = False
 
     def repo_info(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the Hub knows of a repository; the Hub library's own limit to such a wait holds here too."""
+        """Return the Hub's description of a repository, within the time that the Hub library allows for metadata."""
         self.is_unreachable = True
         try:
             info = super().repo_info(*args, **{"timeout": huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT, **kwargs})
@@ -44,14 +41,9 @@ class HubApi(huggingface_hub.HfApi):
 def hub_failures(
     name: str, revision: str | None, *, path: str = "", is_offline: bool = False, cache_folder: str | None = None
 ) -> Iterator[None]:
-    """Turn the Hub library's errors into ours; a missing file stays `EntryNotFoundError` for the caller.
+    """Turn the Hub library's errors about a repository, or its file ``path``, into pairchain's.
 
-    Args:
-        name: The repository.
-        revision: The revision that was asked for, or None.
-        path: The file that was asked for; empty for the repository.
-        is_offline: Whether only files downloaded earlier may be used.
-        cache_folder: Where downloads are kept, or None for the Hub library's default.
+    A missing file stays `EntryNotFoundError`, for the caller.
     """
     what = f"the repository {name!r}"
     wanted = f"{path} of {what}" if path else what
@@ -62,11 +54,11 @@ def hub_failures(
     except hub_errors.GatedRepoError as error:
         raise AccessDeniedError(
             f"{what} is gated.",
-            next_step="ask for access on its page, then log in with `hf auth login` or pass token=.",
+            next_step="request access on its page, then log in with `hf auth login` or pass token=.",
         ) from error
     except hub_errors.LocalTokenNotFoundError as error:
         raise AccessDeniedError(
-            f"token=True sends the stored token to {what}, and none is stored.",
+            f"token=True sends the stored token to {what}, but no token is stored.",
             next_step="log in with `hf auth login` or pass token=.",
         ) from error
     except hub_errors.RepositoryNotFoundError as error:
@@ -86,12 +78,12 @@ def hub_failures(
         raise SourceError(
             f"{wanted} cannot be reached, and no copy of {revision or 'its default branch'} is in the cache.",
             where=cache_folder or huggingface_hub.constants.HF_HUB_CACHE,
-            next_step="connect, or download it first; HF_HUB_OFFLINE and local_files_only forbid downloads.",
+            next_step="go online, or download it first; HF_HUB_OFFLINE and local_files_only forbid downloads.",
         ) from error
     except hub_errors.EntryNotFoundError:
         raise
-    except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
+    except Exception as error:  # the HTTP client's errors differ between versions of the Hub library
         raise SourceError(
             f"{wanted} cannot be downloaded: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
-            next_step="try again; what was downloaded so far is kept.",
+            next_step="try again; the files downloaded so far are kept.",
         ) from error

@@ -1,13 +1,13 @@
-"""Names of repositories on the Hub, some of which have no owner or leave theirs out."""
+"""Names of repositories on the Hub, including those without an owner."""
 
 from __future__ import annotations
 
 import os
 
-# Rerankers published without naming an organisation live here.
+# The owner of a repository that is named without one.
 DEFAULT_ORGANISATION = "cross-encoder"
 
-# Checkpoints from before the Hub had organisations: these names are whole repository names.
+# Repositories without an owner, from before the Hub had organisations.
 _UNPREFIXED = frozenset(
     """
     albert-base-v1 albert-base-v2 albert-large-v1 albert-large-v2 albert-xlarge-v1 albert-xlarge-v2
@@ -31,10 +31,10 @@ _UNPREFIXED = frozenset(
 
 
 def full_name(name: str) -> str:
-    """Return the repository that ``name`` stands for, as ``owner/name`` unless it is one without owner."""
+    """Return the full name of the repository ``name``: ``owner/name``, unless it has no owner."""
     return f"{DEFAULT_ORGANISATION}/{name}" if "/" not in name and name.lower() not in _UNPREFIXED else name
 
 
 def is_path(name: str) -> bool:
-    """Return whether ``name`` can only be a path on this machine, and no repository."""
+    """Return whether ``name`` can only be a path on this machine, not a repository."""
     return os.path.isabs(name) or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1

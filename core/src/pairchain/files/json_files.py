@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pairchain.errors import FormatError, nearest, warn
+from pairchain.errors import FormatError, warn
+from pairchain.text.nearest import nearest
 
-# More than the index of the largest checkpoints, and deeper than any settings; reading stops there, so that a file can
-# fill neither the memory nor the stack of whoever only looks.
+# More than the index of the largest checkpoints, and deeper than any settings: reading stops here, so that a file
+# cannot exhaust memory or the stack.
 MOST_BYTES_OF_JSON = 2**26
 _DEEPEST = 64
 
@@ -21,11 +22,11 @@ def read_json(path: Path, *, shown_as: str, unique_keys: bool = False) -> Any:
 
     Args:
         path: The file.
-        shown_as: How to call the file in an error, such as ``modules.json of user/model``.
-        unique_keys: Whether an object that says one key twice is refused; otherwise the last one counts.
+        shown_as: The file's name in errors, such as ``modules.json of user/model``.
+        unique_keys: Whether to refuse an object with the same key twice; otherwise the last one counts.
 
     Raises:
-        FormatError: The file is not UTF-8, not JSON, or larger or nested deeper than any honest one.
+        FormatError: The file is not UTF-8, not JSON, too large, or nested too deep.
     """
     if path.stat().st_size > MOST_BYTES_OF_JSON:
         raise FormatError(f"{shown_as} is larger than {MOST_BYTES_OF_JSON:,} bytes.", where=str(path))
@@ -33,7 +34,7 @@ def read_json(path: Path, *, shown_as: str, unique_keys: bool = False) -> Any:
         text = path.read_text(encoding="utf-8")
         value = json.loads(text, object_pairs_hook=_unique if unique_keys else None)
         if "\\ud" in text.lower():
-            # half a character, which is no text: no file can have it in its name, and no terminal can show it
+            # an unpaired surrogate: no file can have it in its name, and no terminal can show it
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise FormatError(
@@ -41,7 +42,7 @@ def read_json(path: Path, *, shown_as: str, unique_keys: bool = False) -> Any:
             where=str(path),
             next_step="repair the file, or fetch the model again if its download was cut off.",
         ) from error
-    except (ValueError, RecursionError) as error:  # other bytes than UTF-8, numbers of thousands of digits
+    except (ValueError, RecursionError) as error:  # bytes that are not UTF-8, numbers of thousands of digits
         raise FormatError(f"{shown_as} cannot be read as JSON: {error}.", where=str(path)) from error
     if _is_deeper(value, _DEEPEST):
         raise FormatError(f"{shown_as} is nested deeper than {_DEEPEST} levels.", where=str(path))
@@ -52,12 +53,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise ValueError(f"it says {key!r} twice")
+        raise ValueError(f"it has the key {key!r} twice")
     return value
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Return whether lists and objects are nested deeper than that; what is, makes others run out of stack."""
+    # json.loads takes what makes other libraries run out of stack
     inside = [value]
     for _ in range(levels + 1):
         inside = [
@@ -79,7 +80,7 @@ def read_json_object(path: Path, *, shown_as: str, unique_keys: bool = False) ->
     """
     value = read_json(path, shown_as=shown_as, unique_keys=unique_keys)
     if not isinstance(value, dict):
-        raise FormatError(f"{shown_as} should hold a JSON object, but holds {_kind(value)}.", where=str(path))
+        raise FormatError(f"{shown_as} must hold a JSON object, got {_kind(value)}.", where=str(path))
     return value
 
 
@@ -87,7 +88,7 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
     """Write ``value`` to ``path`` as JSON.
 
     Raises:
-        FormatError: ``value`` holds something JSON cannot say.
+        FormatError: ``value`` holds something that JSON cannot express.
     """
     try:
         text = json.dumps(value, indent=indent, sort_keys=sort_keys)
@@ -97,10 +98,10 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
 
 
 def warn_unknown_key(key: str, known: Mapping[str, Any] | Sequence[str], *, shown_as: str) -> None:
-    """Warn that a saved model holds a key nobody reads, and say that it is kept."""
+    """Warn that a saved model has a key that is not known, and will keep it."""
     warn(
-        f"{shown_as} holds the key {key!r}, which nothing here knows{nearest(key, known)}; "
-        "it has no effect, and is saved again as it is."
+        f"{shown_as} has the key {key!r}, which is not known{nearest(key, known)}; "
+        "it has no effect, and is saved again unchanged."
     )
 
 

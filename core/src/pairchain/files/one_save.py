@@ -1,4 +1,4 @@
-"""Reading a folder that something may save to meanwhile: all of what is read is of one save."""
+"""Reading a folder while others may save to it, so that all files come from one save."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import TypeVar
 from pairchain.errors import FormatError
 from pairchain.files.folder_lock import wait_for_swap
 from pairchain.files.hashes import identity
+from pairchain.files.names import CHECKPOINT_FILE, CONFIG_FILE, MODULES_FILE
 from pairchain.files.source import Source
 
 _Read = TypeVar("_Read")
 
-# Every save replaces the first, and one to a bare checkpoint at least another.
-_SAVED = ("modules.json", "config.json", "config_sentence_transformers.json")
+# Every save replaces the first one; a save over a bare checkpoint, at least one of the others.
+_SAVED = (MODULES_FILE, CHECKPOINT_FILE, CONFIG_FILE)
 _LEAST_ATTEMPTS = 3
 _SECONDS = 30.0
 
 
 def of_one_save(source: Source, read: Callable[[], _Read]) -> _Read:
-    """Return what ``read`` returns of the model in ``source``; it is called again if a save replaced files meanwhile.
+    """Call ``read``, which reads the model in ``source``; call it again if a save replaced files meanwhile.
 
     Raises:
-        FormatError: The files were replaced each time.
+        FormatError: Files were replaced during each attempt.
     """
     if not source.is_local:
         return read()
@@ -38,16 +39,16 @@ def of_one_save(source: Source, read: Callable[[], _Read]) -> _Read:
         try:
             found = read()
         except Exception:
-            # the files of two saves explain any failure
+            # a mix of two saves explains any failure
             if _identities(root) == before:
                 raise
         else:
             if _identities(root) == before:
                 return found
     raise FormatError(
-        f"the model was saved anew each of the {attempts} times that it was read, so its files are not of one save.",
+        f"another process saved the model during each of {attempts} attempts to read it, so its files never matched.",
         where=str(source),
-        next_step="load it again once nothing saves to it, or save to another folder each time.",
+        next_step="load it again when no process saves to it, or save to a new folder each time.",
     )
 
 

@@ -16,20 +16,22 @@ from pairchain.errors import MissingFileError, UnsafePathError
 from pairchain.files.hub import hub_failures
 from pairchain.files.paths import check_inside
 
+INCOMPLETE = "save or fetch the model again; it is incomplete."
+
 
 @dataclass(frozen=True)
 class Source:
-    """A model's files, all of one moment: a folder on disk, or a repository at one commit.
+    """A model's files at one moment: a folder on disk, or a repository at one commit.
 
     Attributes:
         name: The folder's path, or the repository as ``owner/name``.
-        commit: The commit every file comes from, 40 hex digits; None for a folder.
-        revision: The branch, tag, commit or ref that was asked for and led to ``commit``, if any.
-        subfolder: Folder inside it that the model is in; empty for the root.
-        token: Hub token; True reads the stored one, False sends none.
+        commit: The commit, 40 hex digits; None for a folder.
+        revision: The branch, tag, commit or ref that led to ``commit``, if there was one.
+        subfolder: The model's folder inside it; empty for the root.
+        token: A Hub token; True for the stored one, False for none.
         cache_folder: Where downloads are kept; None for the Hub library's default.
-        local_files_only: Whether only files downloaded earlier may be used.
-        listing: For each file of the repository, the SHA-256 that the Hub keeps of it, or nothing; see `listed`.
+        local_files_only: Whether to use only files downloaded earlier.
+        listing: The Hub's SHA-256 of each file of the repository, or an empty string; None if it was not listed.
     """
 
     name: str
@@ -51,7 +53,7 @@ class Source:
         return self.commit is None
 
     def path_of(self, path: str) -> str:
-        """Return ``path`` as seen from the root of the folder or repository."""
+        """Return ``path`` relative to the root of the folder or repository."""
         return "/".join(part for part in (self.subfolder, check_inside(path, shown_as="a path")) if part)
 
     def file(self, path: str) -> Path | None:
@@ -61,12 +63,12 @@ class Source:
             path: Relative to the source's folder, with forward slashes.
 
         Raises:
-            SourceError: The file may be there but cannot be had: no access, no connection, a download cut off.
+            SourceError: The file may exist, but cannot be read: no access, no connection, a download cut off.
         """
         inside = self.path_of(path)
         if self.is_local:
             local = Path(self.name) / inside
-            # unlike Path.is_file, this also answers for a name longer than any file's
+            # unlike Path.is_file, it does not raise for a name longer than any file's
             if not os.path.isfile(local):
                 return None
             if not _stays_inside(local, self.name):
@@ -74,7 +76,7 @@ class Source:
             return local
         if self.listing is not None and inside not in self.listing:
             return None
-        # a commit never gains a file, so what it was once found to lack need not be asked for again
+        # a commit never gains a file, so one that was found missing need not be requested again
         cached = huggingface_hub.try_to_load_from_cache(self.name, inside, self.cache_folder, self.commit)
         if cached is huggingface_hub._CACHED_NO_EXIST:
             return None
@@ -98,7 +100,7 @@ class Source:
 
         Args:
             path: Relative to the source's folder.
-            because: What needs the file, as a sentence.
+            because: The reason the file is needed, as a sentence.
 
         Raises:
             MissingFileError: The source has no such file.
@@ -107,9 +109,9 @@ class Source:
             raise MissingFileError(
                 f"{self.path_of(path)} is missing. {because}".rstrip(),
                 where=str(self),
-                next_step="it is not among the files downloaded earlier; allow downloads, or connect, to look for it."
+                next_step="it was not downloaded earlier; allow downloads, or go online, to look for it."
                 if self.is_offline
-                else "save or fetch the model again; it is incomplete.",
+                else INCOMPLETE,
             )
         return local
 
@@ -124,10 +126,10 @@ class Source:
             return huggingface_hub.file_exists(self.name, inside, revision=self.commit, token=self.token)
 
     def folder(self, path: str = "") -> Path:
-        """Return a local copy of the whole folder at ``path``; if no file is in it there may be none.
+        """Return a local copy of the folder at ``path``, which may not exist if it has no files.
 
         Raises:
-            SourceError: Its files cannot be had.
+            SourceError: Its files cannot be read.
         """
         inside = self.path_of(path)
         if self.is_local:
@@ -144,9 +146,9 @@ class Source:
         return Path(root) / inside
 
     def files(self) -> frozenset[str]:
-        """Return the path of every file, relative to the source's folder; of a repository used offline, those cached.
+        """Return the path of every file, relative to the source's folder; offline, of those downloaded earlier.
 
-        What somebody put among those cached counts too: other libraries read it as if it came from the Hub.
+        Files that were put into the cache by hand count too: other libraries read them as if they came from the Hub.
 
         Raises:
             SourceError: The repository's files cannot be listed.
@@ -175,7 +177,7 @@ class Source:
         return _files_in(Path(root) / self.subfolder)
 
     def listed(self) -> Source:
-        """Return the same source, knowing every file of its repository, so that it asks for none that is not there."""
+        """Return the same source with the list of its files, so that it requests no file that does not exist."""
         if self.is_local or self.is_offline or self.listing is not None:
             return self
         with self._hub_failures():
@@ -185,10 +187,10 @@ class Source:
         return replace(self, listing={file.path: file.lfs.sha256 if file.lfs else "" for file in files})
 
     def links_out(self, folders: Iterable[str] = ("",)) -> list[str]:
-        """Return links on disk that lead out of the folder, and those that stand for one of ``folders`` inside it.
+        """Return the links on disk that lead out of the folder, or that are one of ``folders`` inside it.
 
-        Looked at is what is right in the folder, and all in ``folders``. A module's folder that is a link could stand
-        for another one tomorrow, or for one that holds it.
+        The entries of the folder itself are checked, and everything in ``folders``. A module's folder that is a link
+        could lead to another one tomorrow, or to one that contains it.
         """
         if not self.is_local:
             return []
@@ -204,23 +206,19 @@ class Source:
         return sorted(link.relative_to(root).as_posix() for link in links)
 
     def refuse_links_out(self, folders: Iterable[str]) -> None:
-        """Raise if a link leads out of the folder; see `links_out`.
-
-        Raises:
-            UnsafePathError: Naming every one.
-        """
+        """Raise an `UnsafePathError` that names every link that `links_out` returns, if there are any."""
         if leaving := self.links_out(folders):
             raise _leaves(self, leaving)
 
     def cached(self, path: str) -> Path | None:
-        """Return the local copy of the file at ``path`` if there is one; nothing is downloaded."""
+        """Return the local copy of the file at ``path``, or None; nothing is downloaded."""
         if self.is_local:
             return self.file(path)
         found = huggingface_hub.try_to_load_from_cache(self.name, self.path_of(path), self.cache_folder, self.commit)
         return Path(found) if isinstance(found, str) else None
 
     def part(self, path: str, start: int, stop: int) -> bytes:
-        """Return the bytes from ``start`` to ``stop`` of a file on the Hub, or fewer at its end; no more is fetched.
+        """Fetch the bytes from ``start`` to ``stop`` of a file on the Hub; fewer if the file ends before.
 
         Raises:
             MissingFileError: The source has no such file.
@@ -245,14 +243,14 @@ class Source:
         return replace(self, subfolder=self.path_of(path.strip("/")))
 
     def shown(self, path: str) -> str:
-        """Return where a person reads the file at ``path``: its path on disk, or its page on the Hub."""
+        """Return where you can read the file at ``path``: its path on disk, or its page on the Hub."""
         inside = self.path_of(path)
         if self.is_local:
             return str(Path(self.name) / inside)
         return f"{huggingface_hub.constants.ENDPOINT}/{self.name}/blob/{self.commit}/{inside}"
 
     def load_keywords(self, path: str = "") -> dict[str, Any]:
-        """Return the keywords by which a module's ``load`` finds its files at ``path``."""
+        """Return the keywords that tell a module's ``load`` where its files are, if they are in ``path``."""
         return {
             "subfolder": self.path_of(path),
             "token": self.token,
@@ -263,14 +261,14 @@ class Source:
 
     @property
     def is_offline(self) -> bool:
-        """Whether it is a repository of which only files downloaded earlier may be used."""
+        """Whether it is a repository that is used without the Hub."""
         return not self.is_local and (self.local_files_only or huggingface_hub.constants.is_offline_mode())
 
 
 def _stays_inside(path: Path, root: str) -> bool:
     home = Path(os.path.realpath(root))
     target = Path(os.path.realpath(path))
-    # the Hub library's cache keeps a snapshot's files as links to what lies beside all snapshots
+    # the Hub library's cache keeps a snapshot's files as links to blobs beside all snapshots
     snapshots = [parent for parent in (home, *home.parents) if parent.parent.name == "snapshots"]
     return any(target.is_relative_to(place) for place in (home, *(p.parents[1] / "blobs" for p in snapshots)))
 
@@ -281,7 +279,7 @@ def _leaves(source: Source, paths: list[str]) -> UnsafePathError:
     return UnsafePathError(
         f"{', '.join(paths)} {one if len(paths) == 1 else several}.",
         where=str(source),
-        next_step="if you made it, put the file itself there; if not, do not load this model.",
+        next_step="if the model is yours, put the file itself there; if not, do not load it.",
     )
 
 

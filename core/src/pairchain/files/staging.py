@@ -9,68 +9,34 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 
 from pairchain.errors import FormatError
 from pairchain.files.disk import telling_refusals
 from pairchain.files.folder_lock import PATIENCE, locked
+from pairchain.files.names import MODULES_FILE, belongs_to_model
 from pairchain.files.paths import refuse_planted_link
 
-# Files that decide how a saved model loads. A save replaces them as a set: one left over from an older model (a chat
-# template, a weight shard) would silently change the scores of the new one.
-_MODEL_FILES = (
-    "modules.json",
-    "config_sentence_transformers.json",
-    "config.json",
-    "generation_config.json",
-    "sentence_*_config.json",
-    "router_config.json",
-    "adapter_config.json",
-    "adapter_model.*",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model*.bin",
-    "pytorch_model.bin.index.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece*.model",
-    "chat_template.jinja",
-    "chat_template.json",
-    "additional_chat_templates",
-    "processor_config.json",
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-)
-
-
-# With more added to it, a longer name could be too long for a file system.
+# Longer names, with more added to them, could be too long for a file system.
 _LONGEST_NAME = 120
 
-# The key of what stands in modules.json while a save swaps its files in.
+# The key of the note that stands in modules.json while a save swaps its files in.
 INTERRUPTED = "interrupted_save"
 
 
 @contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
-    """Yield where to write a file that takes its place at ``path`` when the block ends well.
+    """Yield a path to write to; the file replaces the one at ``path`` if the block succeeds.
 
-    A device or pipe at ``path``, such as ``/dev/stdout``, gets what was written; a link there is replaced.
+    A device or pipe at ``path``, such as ``/dev/stdout``, receives the content; a link is replaced.
 
     Raises:
-        FormatError: There is no such folder, or a folder is at ``path``.
-        SaveError: The disk refuses, such as when it is full.
+        FormatError: The folder does not exist, or ``path`` is a folder.
+        SaveError: The disk refuses, for example because it is full.
     """
     if not path.parent.is_dir() or path.is_dir():
-        raise FormatError(f"cannot write the file {str(path)!r}.", next_step="name a file in a folder that is there.")
+        raise FormatError(f"cannot write the file {str(path)!r}.", next_step="name a file in an existing folder.")
     with telling_refusals(path):
         if path.exists() and not path.is_file():
             with tempfile.TemporaryDirectory(prefix="pairchain-") as folder:
@@ -91,28 +57,27 @@ def write_aside(path: Path) -> Iterator[Path]:
 
 
 def short_name(name: str) -> str:
-    """Return ``name``, or what tells it from others if it is too long for more to be added to it."""
+    """Return ``name``, or a digest of it if it is too long to add to."""
     return name if len(os.fsencode(name)) <= _LONGEST_NAME else sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 @contextmanager
 def staged(target: Path, *, needs: int = 0, patience: float = PATIENCE) -> Iterator[Path]:
-    """Yield an empty folder whose files take their place in ``target`` when the block ends well.
+    """Yield an empty folder; if the block succeeds, its files move to ``target`` and replace the model there.
 
-    If the block raises, ``target`` is as it was. Files in ``target`` that are not part of a model (notes, code, a
-    ``.git`` folder) stay; those that belong to the model there before are replaced as a set. What an earlier save to
-    ``target`` left behind, because its process was killed, is removed. Of several saves to one folder, in whichever
-    threads and processes, each swaps all of its files in before the next one does.
+    If the block raises, ``target`` is unchanged. Files of ``target`` that are not part of a model, such as notes and
+    ``.git``, stay. Remains of earlier saves whose process was killed are removed. If several threads or processes save
+    to one folder, each moves all of its files before the next one does.
 
     Args:
-        target: The folder to save to; made if it is not there.
-        needs: The bytes that the weights take, for an error that says how much room is missing.
-        patience: How many seconds to wait for other saves to swap their files.
+        target: The folder to save to; created if it does not exist.
+        needs: The size of the weights in bytes, for the error if the disk is full.
+        patience: The seconds to wait for other saves to move their files.
 
     Raises:
-        FormatError: ``target``, or a folder that it would be in, exists and is not a folder.
-        FolderBusyError: Another save did not end while this one waited.
-        SaveError: The disk refuses, such as when it is full.
+        FormatError: ``target``, or a parent of it, is not a folder.
+        FolderBusyError: Another save did not finish while this one waited.
+        SaveError: The disk refuses, for example because it is full.
     """
     with telling_refusals(target, needs=needs):
         refuse_planted_link(target)
@@ -133,14 +98,14 @@ def staged(target: Path, *, needs: int = 0, patience: float = PATIENCE) -> Itera
 
 def _put_in_place(staging: Path, target: Path, patience: float) -> None:
     if not target.is_dir():
-        # mkdtemp makes private folders; a saved model is as readable as any new folder
+        # mkdtemp makes private folders; a saved model should be as readable as any new folder
         staging.chmod(0o777 & ~_umask())
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             staging.rename(target)
             return
         except OSError:
-            # unless another save made it meanwhile
+            # unless another save created it meanwhile
             if not target.is_dir():
                 raise
     with locked(target, holder=lambda: _swapping_process(target), patience=patience):
@@ -148,16 +113,16 @@ def _put_in_place(staging: Path, target: Path, patience: float) -> None:
 
 
 def _replace_inside(target: Path, staging: Path) -> None:
-    """Swap the staged files in, entry by entry, and swap back if one of the renames fails.
+    """Swap the staged files in, entry by entry, and swap back if a rename fails.
 
-    Renaming entries inside the folder, not the folder, also works where the folder is a mount, a link or the current
-    directory. A process killed between two renames leaves a modules.json that says so instead of a mixed model.
+    Renaming entries, not the folder, also works if the folder is a mount, a link or the current directory. A process
+    killed between two renames leaves a modules.json that says so, instead of a mixed model.
     """
     outgoing = _made_aside(_prefix(target, "replaced"), target)
     arriving = {entry.name for entry in staging.iterdir()}
     leaving = {entry.name for entry in target.iterdir() if entry.name in arriving or belongs_to_model(entry.name)}
     done: list[tuple[Path, Path]] = []
-    guard = target / "modules.json"
+    guard = target / MODULES_FILE
     note = {INTERRUPTED: f"a save was cut off here; the files it replaced are in {outgoing.name}/"}
 
     def move(source: Path, destination: Path) -> None:
@@ -168,7 +133,7 @@ def _replace_inside(target: Path, staging: Path) -> None:
         if guard.name in leaving:
             shutil.copy2(guard, outgoing / guard.name, follow_symlinks=False)
             done.append((guard, outgoing / guard.name))
-        # renamed, so that there is no moment at which the folder has no modules.json and looks like a bare checkpoint
+        # by renaming, so that the folder always has a modules.json and never looks like a bare checkpoint
         (outgoing / INTERRUPTED).write_text(json.dumps(note), encoding="utf-8")
         (outgoing / INTERRUPTED).replace(guard)
         for name in sorted(leaving - {guard.name}):
@@ -186,12 +151,12 @@ def _replace_inside(target: Path, staging: Path) -> None:
         shutil.rmtree(outgoing, ignore_errors=True)
         raise
     shutil.rmtree(outgoing, ignore_errors=True)
-    # not before: until now they may hold the only whole copy of a model
+    # not earlier: until now they may hold the only complete copy of a model
     _remove_abandoned(_prefix(target, "replaced"), target)
 
 
 def _swapping_process(target: Path) -> int | None:
-    """Return the process of this machine that swaps files in ``target``, or None if none can be seen."""
+    """Return the process of this machine that is swapping files in ``target``, or None."""
     prefix = _prefix(target, "replaced")
     for name in os.listdir(target):
         owner = name.removeprefix(prefix).partition("-")[0] if name.startswith(prefix) else ""
@@ -201,12 +166,12 @@ def _swapping_process(target: Path) -> int | None:
 
 
 def _prefix(target: Path, purpose: str) -> str:
-    """Return how folders of this machine begin that saves to ``target`` put aside; their process follows."""
+    """Return the prefix of this machine's temporary folders for ``target``; the process number follows it."""
     return f".{short_name(target.resolve().name)}.{purpose}-{_machine()}-"
 
 
 def _machine() -> str:
-    """Return what tells this machine, or container, from others that may see the same folder."""
+    """Return an identifier of this machine or container, among those that may see the same folder."""
     try:
         container = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -219,7 +184,7 @@ def _made_aside(prefix: str, parent: Path) -> Path:
 
 
 def _remove_abandoned(prefix: str, parent: Path) -> None:
-    """Remove the folders with this prefix whose process runs no more."""
+    """Remove the folders with this prefix whose process has ended."""
     with suppress(OSError):
         for name in os.listdir(parent):
             owner = name.removeprefix(prefix).partition("-")[0] if name.startswith(prefix) else ""
@@ -228,8 +193,8 @@ def _remove_abandoned(prefix: str, parent: Path) -> None:
 
 
 def _runs(process: int) -> bool:
-    """Return whether the process runs, or may run: where asking could end it, it is not asked."""
-    if os.name != "posix":
+    """Return whether the process may be running."""
+    if os.name != "posix":  # elsewhere, os.kill ends it
         return True
     try:
         os.kill(process, 0)
@@ -238,11 +203,6 @@ def _runs(process: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
-
-
-def belongs_to_model(name: str) -> bool:
-    """Return whether a file of this name, in a model's root, decides how the model loads."""
-    return any(fnmatch(name, pattern) for pattern in _MODEL_FILES)
 
 
 def _umask() -> int:

@@ -1,7 +1,7 @@
-"""Activation functions as a saved model names them: a fixed table of torch classes and their arguments.
+"""The activation that a saved model names: one of a fixed table of torch classes, with its arguments.
 
-sentence-transformers stores the dotted path of the class and imports whatever stands there. Here a path is looked up in
-the table, never imported, and arguments that the path alone would lose are stored next to it.
+sentence-transformers saves the dotted path of the class, and imports it. pairchain looks the path up in the table,
+never imports it, and saves the arguments too.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.errors import FormatError, InputError, nearest
+from pairchain.errors import FormatError, InputError
 from pairchain.format.activation_table import ARGUMENTS, PATHS, activation_fault
 from pairchain.format.activation_table import is_known as is_known
+from pairchain.text.escaping import short_repr
+from pairchain.text.nearest import nearest
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
@@ -46,16 +48,16 @@ def checked_activation(activation: Activation) -> Activation:
 
 
 def describe_activation(activation: Activation) -> tuple[str, dict[str, Any]]:
-    """Return the dotted path of ``activation`` and those of its arguments that are not the defaults.
+    """Return the dotted path of ``activation``, and its arguments that differ from the defaults.
 
     Raises:
-        FormatError: It is not an instance of a class in the table, so no saved model could name it.
+        FormatError: Its class is not in the table.
     """
     cls = type(activation)
     if _CLASSES.get(cls.__name__) is not cls:
         shown = getattr(activation, "__name__", None) or repr(activation)
         raise FormatError(
-            f"the activation {shown} cannot be saved: only these torch.nn classes can be named in a saved model: "
+            f"the activation {shown} cannot be saved: a saved model can name only these classes of torch.nn: "
             f"{', '.join(ARGUMENTS)}.",
             next_step="use an instance of one of them, or compute it in a module of the chain.",
         )
@@ -66,10 +68,10 @@ def describe_activation(activation: Activation) -> tuple[str, dict[str, Any]]:
 
 
 def settings_of(activation: Activation | None) -> dict[str, Any]:
-    """Return the fields of a saved model's settings that name ``activation``; None means the default.
+    """Return the settings that name ``activation`` in a saved model; none for None, the default.
 
     Raises:
-        FormatError: It is no torch activation, or has weights that were trained: the settings hold none.
+        FormatError: It is not a torch activation, or has trained weights, which settings cannot hold.
     """
     if activation is None:
         return {}
@@ -77,7 +79,7 @@ def settings_of(activation: Activation | None) -> dict[str, Any]:
     fresh = build_activation(path, arguments).state_dict()
     if any(not torch.equal(value.cpu(), fresh[name]) for name, value in activation.state_dict().items()):  # type: ignore[attr-defined]
         raise FormatError(
-            f"the weights of the activation {path} were trained, and a saved model's settings hold no weights.",
+            f"the activation {path} has trained weights, which a saved model's settings cannot hold.",
             next_step="compute it in a module of the chain, such as Dense(…, activation_function=…).",
         )
     return {"activation_fn": path, "activation_arguments": arguments}
@@ -89,9 +91,9 @@ def build_activation(
     """Return the activation that a saved model names.
 
     Args:
-        path: Dotted path of a class in the table.
-        arguments: Its constructor arguments, as `describe` returned them.
-        shown_as: The key it was read from, for errors.
+        path: The dotted path of a class in the table.
+        arguments: Its constructor arguments, as `describe_activation` returns them.
+        shown_as: The name of the setting in errors.
 
     Raises:
         FormatError: The path is not in the table, or the class takes no such argument or value.
@@ -107,7 +109,7 @@ def build_activation(
             raise FormatError(f"{shown_as}: {cls.__name__} takes no argument {key!r}{nearest(key, known)}.")
     for key, value in (arguments or {}).items():
         if not (_is_count(key, value) if key in _COUNTS else _fits(value, _DEFAULTS[cls.__name__].get(key))):
-            raise FormatError(f"{shown_as}: {cls.__name__} takes no {key}={_short(value)}.")
+            raise FormatError(f"{shown_as}: {cls.__name__} takes no {key}={short_repr(value)}.")
     try:
         return cls(**(arguments or {}))
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
@@ -118,7 +120,7 @@ def build_activation(
 
 
 def _fits(value: Any, default: Any) -> bool:
-    """Return whether ``value`` is of the kind that ``default`` is; numbers are those that float32 can hold."""
+    """Return whether ``value`` is of the kind of ``default``, and fits into float32 if it is a number."""
     if isinstance(default, str):
         return isinstance(value, str)
     if type(value) is int:
@@ -127,10 +129,5 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def _is_count(key: str, value: Any) -> bool:
-    """Return whether ``value`` is a whole number that makes sense; an axis may be left out."""
+    """Return whether ``value`` is a sensible number for ``key``; an axis may be None."""
     return (type(value) is int and value in _COUNTS[key]) or (value is None and key == "dim")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

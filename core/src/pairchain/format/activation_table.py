@@ -1,10 +1,11 @@
-"""Activations that a saved model may name: classes of torch by their paths, known without importing torch."""
+"""The activations that a saved model may name, by their paths; torch is not imported."""
 
 from __future__ import annotations
 
-from pairchain.errors import FormatError, nearest
+from pairchain.errors import FormatError
+from pairchain.text.nearest import nearest
 
-# Constructor arguments that change what the class computes; each is also the attribute that holds it.
+# The constructor arguments that change what a class computes; each is an attribute of the same name too.
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "CELU": ("alpha",),
     "ELU": ("alpha",),
@@ -35,7 +36,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Tanhshrink": (),
     "Threshold": ("threshold", "value"),
 }
-# Under both of its names: where torch offers it, and where it is defined.
+# Each has two paths: the public one, and the one of the module that defines it.
 PATHS: dict[str, str] = {
     path: name
     for name in ARGUMENTS
@@ -54,5 +55,5 @@ def activation_fault(path: object, *, shown_as: str) -> FormatError | None:
         return None
     return FormatError(
         f"{shown_as} is {path!r}, which is not one of torch's activation classes{nearest(str(path), PATHS)}.",
-        next_step="nothing else is imported from a saved model; pass the activation yourself.",
+        next_step="pairchain imports nothing else that a saved model names; pass the activation yourself.",
     )

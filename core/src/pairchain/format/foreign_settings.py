@@ -1,4 +1,4 @@
-"""Settings of a model that reach other libraries, programs or repositories: told, approved and refused like code."""
+"""Settings of a model that reach other libraries, programs or repositories; they need your approval, as code does."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from pairchain.files.hashes import is_read_by_loads
+from pairchain.files.names import is_read_by_loads
 from pairchain.files.source import Source
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that reaches more than the module it is for.
+    """A setting that reaches more than its module.
 
     Attributes:
-        file: The file that it is in.
-        text: Its key and its value.
-        goes_to: What it reaches.
-        key: Its key alone.
+        file: The file that has it.
+        text: Its key and value.
+        goes_to: The library, program or repository that it reaches.
+        key: Its key.
     """
 
     file: str
@@ -33,21 +33,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class ForeignSettings:
-    """Every such setting of one module.
-
-    Attributes:
-        source: The folder or repository they are in.
-        settings: The settings, each once.
-    """
+    """All such settings of one module, each once, and the folder or repository that has them."""
 
     source: Source
     settings: tuple[Setting, ...]
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hex, of the lines that ``sha256sum`` prints for all files of the folder, in the order of paths.
+        """SHA-256, in hex, of the lines that ``sha256sum`` prints for the folder's files, in the order of their paths.
 
-        What such a setting names can name further files, so all of them count, except for those that no load reads.
+        A file that a setting names can name further files, so all count, except those that no load reads.
         """
         paths = sorted(path for path in self.source.files() if is_read_by_loads(path, ()))
         lines = []
@@ -58,7 +53,7 @@ class ForeignSettings:
 
     @property
     def approval(self) -> str:
-        """What to pass in ``trust_remote_code`` to allow them: ``owner/name@commit``, or for a folder ``sha256:…``."""
+        """The value of ``trust_remote_code`` that allows them: ``owner/name@commit``, or ``sha256:…`` for a folder."""
         return f"sha256:{self.digest}" if self.source.is_local else f"{self.source.name}@{self.source.commit}"
 
     @property
@@ -68,6 +63,6 @@ class ForeignSettings:
 
 
 def foreign_settings(source: Source, settings: Iterable[Setting]) -> ForeignSettings | None:
-    """Return ``settings`` of the module in ``source`` as one, or None if there are none."""
+    """Return the ``settings`` of the module in ``source`` together, or None if there are none."""
     found = tuple(dict.fromkeys(settings))
     return ForeignSettings(source, found) if found else None

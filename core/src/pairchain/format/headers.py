@@ -1,4 +1,4 @@
-"""What a safetensors file holds, read from its header: names, dtypes and shapes, without the tensors and without torch.
+"""Names, dtypes and shapes of the tensors in safetensors files, read from their headers, without torch.
 
 The format: https://huggingface.co/docs/safetensors/index#format
 """
@@ -14,20 +14,17 @@ from typing import Any
 
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object
+from pairchain.files.names import ADAPTER_FILE, INDEX_FILE, SAFETENSORS_FILE
 from pairchain.files.source import Source
-
-SAFETENSORS_FILE = "model.safetensors"
-ADAPTER_FILE = "adapter_model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 
 # The limit of the safetensors library itself.
 _LONGEST_HEADER = 100_000_000
-# No tensor has more; a file could name more than can be multiplied in a lifetime.
+# No tensor has more; to multiply those that a file could list would take forever.
 _MOST_DIMENSIONS = 64
-# Most headers are shorter, so that one request to a Hub is enough.
+# Most headers are shorter, so one request to the Hub is enough.
 _FIRST_PART = 100_000
 
-# The first letters of a dtype's name in safetensors and in torch, which has more to say of the small ones.
+# The prefixes of dtypes in safetensors and in torch, which has longer names for the small ones.
 _KINDS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "C": "complex"}
 _NAMES = {
     "BOOL": "bool",
@@ -41,13 +38,13 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Weights:
-    """What weights are made of.
+    """A description of weights.
 
     Attributes:
-        parameters: How many numbers there are, by their dtype's name in safetensors, such as ``F32``.
+        parameters: The number of parameters by dtype, as safetensors names it, such as ``F32``.
         bytes: Their size.
-        tensors: How many tensors there are.
-        shapes: The shape of each, by its name.
+        tensors: The number of tensors.
+        shapes: The shape of each tensor by name.
     """
 
     parameters: Mapping[str, int]
@@ -63,21 +60,22 @@ class Weights:
 
     @property
     def total(self) -> int:
-        """How many numbers there are in all."""
+        """The number of parameters."""
         return sum(self.parameters.values())
 
 
 NONE = Weights({}, 0, 0)
+_PICKLE = " It looks like a pickle."
 
 
 def read_headers(source: Source) -> Weights | None:
-    """Return what the weights in the folder of ``source`` are made of, or None if it has no safetensors file.
+    """Describe the weights in the folder of ``source``; None if it has no safetensors file.
 
-    Of a file on the Hub only the header is fetched.
+    Only the header of a file on the Hub is fetched.
 
     Raises:
-        FormatError: A file is no safetensors file, or not all of it is there.
-        MissingFileError: The index names a file that is not there.
+        FormatError: A file is not a safetensors file, or is incomplete.
+        MissingFileError: The index names a missing file.
     """
     name = next((name for name in (SAFETENSORS_FILE, ADAPTER_FILE) if source.has(name)), None)
     names = [name] if name else []
@@ -85,7 +83,7 @@ def read_headers(source: Source) -> Weights | None:
         shown = f"{INDEX_FILE} of {source.name}"
         files = read_json_object(index, shown_as=shown).get("weight_map")
         if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
-            raise FormatError(f"{shown} has no weight_map that names files.", where=str(index))
+            raise FormatError(f"{shown} must have a weight_map that names files.", where=str(index))
         names = sorted(set(files.values()))
     elif name is None:
         return None
@@ -103,12 +101,11 @@ def _weights(source: Source, name: str) -> Weights:
     with local.open("rb") as file:
         length = _length(file.read(8), shown)
         if length > size - 8:
-            looks = " It looks like a pickle." if is_pickle(local) else ""
-            raise _damaged(shown, f"its header does not fit into it.{looks}")
+            raise _damaged(shown, f"its header does not fit into it.{_PICKLE if is_pickle(local) else ''}")
         described = _described(file.read(length), shown)
     if described.bytes != size - 8 - length:
         raise _damaged(
-            shown, f"its header tells of {described.bytes:,} bytes of tensors, and it has {size - 8 - length:,}."
+            shown, f"its header lists {described.bytes:,} bytes of tensors, and it has {size - 8 - length:,}."
         )
     return described
 
@@ -116,7 +113,7 @@ def _weights(source: Source, name: str) -> Weights:
 def _fetched_header(source: Source, name: str, shown: str) -> bytes:
     start = source.part(name, 0, _FIRST_PART)
     length = _length(start[:8], shown)
-    # a whole file shorter than what was asked for has no more to fetch
+    # a file shorter than the first part has no more to fetch
     header = start[8 : 8 + length]
     if len(header) < length and len(start) == _FIRST_PART:
         header += source.part(name, _FIRST_PART, 8 + length)
@@ -128,19 +125,11 @@ def _fetched_header(source: Source, name: str, shown: str) -> bytes:
 def _length(start: bytes, shown: str) -> int:
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > _LONGEST_HEADER:
-        raise _damaged(
-            shown,
-            "its header does not fit into it." + (" It looks like a pickle." if _begins_like_pickle(start) else ""),
-        )
+        raise _damaged(shown, f"its header does not fit into it.{_PICKLE if _begins_like_pickle(start) else ''}")
     return length
 
 
 def _described(text: bytes, shown: str) -> Weights:
-    """Return what a header tells, that of a file called ``shown``.
-
-    Raises:
-        FormatError: It is no header.
-    """
     try:
         header = json.loads(text)
         named = {name: entry for name, entry in header.items() if name != "__metadata__"}
@@ -165,7 +154,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _damaged(shown: str, why: str) -> FormatError:
-    return FormatError(f"{shown} is no whole safetensors file: {why}", next_step="fetch the model again.")
+    return FormatError(f"{shown} is not a complete safetensors file: {why}", next_step="fetch the model again.")
 
 
 def is_pickle(path: Path) -> bool:
@@ -179,14 +168,14 @@ def _begins_like_pickle(start: bytes) -> bool:
 
 
 def shown_dtype(dtype: str) -> str:
-    """Return a dtype's name as torch has it: ``float32`` for ``F32``."""
+    """Return torch's name of a dtype: ``float32`` for ``F32``."""
     letters = dtype.rstrip("0123456789")
     known = f"{_KINDS[letters]}{dtype[len(letters) :]}" if letters in _KINDS else dtype.lower()
     return _NAMES.get(dtype, known)
 
 
 def as_json(weights: Weights) -> dict[str, Any]:
-    """Return ``weights`` as JSON holds them."""
+    """Return ``weights`` as JSON values."""
     return {
         "parameters": weights.total,
         "by_dtype": {shown_dtype(name): count for name, count in weights.parameters.items()},

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pairchain.errors import FormatError, MissingFileError
-from pairchain.files.source import Source
-
-_NEXT_STEP = "save or fetch the model again; it is incomplete."
+from pairchain.files.source import INCOMPLETE, Source
 
 
 def keys_missing(name: str, absent: Sequence[str], *, shown_as: str, is_empty: bool) -> MissingFileError | FormatError:
@@ -24,7 +22,7 @@ def keys_missing(name: str, absent: Sequence[str], *, shown_as: str, is_empty: b
         return MissingFileError(
             f"{name} needs {keys}, and its {shown_as.rpartition('/')[2]} is missing or empty.",
             where=shown_as,
-            next_step=_NEXT_STEP,
+            next_step=INCOMPLETE,
         )
     return FormatError(f"{name} needs {keys}, which {shown_as} does not hold.")
 
@@ -32,4 +30,4 @@ def keys_missing(name: str, absent: Sequence[str], *, shown_as: str, is_empty: b
 def weights_missing(source: Source, *names: str) -> MissingFileError:
     """Return the error for a folder that has none of the weight files ``names``."""
     neither = f"neither {' nor '.join(names)} exists" if len(names) > 1 else f"{names[0]} does not exist"
-    return MissingFileError(f"no weights: {neither}.", where=str(source), next_step=_NEXT_STEP)
+    return MissingFileError(f"no weights: {neither}.", where=str(source), next_step=INCOMPLETE)

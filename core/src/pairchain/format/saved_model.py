@@ -1,7 +1,7 @@
 """The format of a saved model: ``modules.json``, ``config_sentence_transformers.json`` and a folder for each module.
 
-It is the format of sentence-transformers' CrossEncoder. What it does not know goes into keys that it ignores, so that
-each library loads what the other saved.
+It is the format of sentence-transformers' CrossEncoder. pairchain's own settings are in keys which that library
+ignores, so that each library loads what the other saved.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from pairchain.errors import FormatError, warn
 from pairchain.files.json_files import read_json, read_json_object, warn_unknown_key, write_json
+from pairchain.files.names import CHECKPOINT_FILE, CONFIG_FILE, MODULES_FILE
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
 from pairchain.files.staging import INTERRUPTED
 from pairchain.registry.discovery import installed_version
-from pairchain.text.units import on_one_line
+from pairchain.text.escaping import on_one_line, short_repr
 
-MODULES_FILE = "modules.json"
-CONFIG_FILE = "config_sentence_transformers.json"
 MODEL_TYPE = "CrossEncoder"
 
-# What this version writes can be read by sentence-transformers from this version on.
+# The first version of sentence-transformers that reads what this version writes.
 FORMAT_VERSION = "5.4.0"
 
-# More than any chain has. Each takes time to look up, and a file could name millions.
+# More than any chain has. Each takes time to look up, and a file could list millions.
 MOST_MODULES = 1_000
 
 _MOST_UNMET = 20
@@ -44,11 +43,11 @@ _CONFIG_KEYS = (
     "activation_arguments",
     "keep_in_fp32_modules",
     "requirements",
-    # written for embedding models, and of no use to a model that scores pairs
+    # written for embedding models, and without effect on a model that scores pairs
     "similarity_fn_name",
 )
 
-# Where a CrossEncoder saved before it had a modules.json kept its activation, in config.json, newest first.
+# The keys of the activation in config.json, before a CrossEncoder had a modules.json; the newest comes first.
 _LEGACY_ACTIVATION_KEYS = (("sentence_transformers", "activation_fn"), ("sbert_ce_default_activation_function",))
 
 
@@ -60,11 +59,11 @@ class ModuleEntry:
         name: The module's name in the chain.
         path: Its folder, relative to the model's; empty for the root.
         type: Its type string.
-        kwargs: Keyword arguments of ``predict`` that reach its ``forward``.
-        distribution: The plugin that provided it when the model was saved, if the save recorded one.
-        version: That plugin's version.
-        code_revision: The revision of the other repository that its code is in; a commit, if pairchain saved it.
-        extra: Keys that nothing here knows.
+        kwargs: The keyword arguments of ``predict`` that reach its ``forward``.
+        distribution: The distribution that provided it when the model was saved, if the save recorded one.
+        version: The version of that distribution.
+        code_revision: The revision of the other repository that has its code; a commit if pairchain saved it.
+        extra: Unknown keys, which are saved again.
     """
 
     name: str
@@ -77,37 +76,26 @@ class ModuleEntry:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self, idx: int) -> dict[str, Any]:
-        """Return the entry as ``modules.json`` holds it; empty optional keys are left out."""
-        optional = {
-            "kwargs": list(self.kwargs),
-            "distribution": self.distribution,
-            "version": self.version,
-            "code_revision": self.code_revision,
-        }
-        return {
-            "idx": idx,
-            "name": self.name,
-            "path": self.path,
-            "type": self.type,
-            **{key: value for key, value in optional.items() if value},
-            **self.extra,
-        }
+        """Return the entry as ``modules.json`` has it, without empty optional keys."""
+        required = {"idx": idx, "name": self.name, "path": self.path, "type": self.type}
+        optional = {key: getattr(self, key) for key in ("kwargs", "distribution", "version", "code_revision")}
+        return {**required, **{key: value for key, value in optional.items() if value}, **self.extra}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What ``config_sentence_transformers.json`` holds.
+    """The settings in ``config_sentence_transformers.json``.
 
     Attributes:
         model_type: The class that saved it; ``CrossEncoder`` for a model that scores pairs.
-        prompts: Prompt texts by name.
-        default_prompt_name: Name of the prompt used when none is asked for.
-        activation_fn: Dotted path of the activation's class, or None for the default.
-        activation_arguments: Those of its constructor arguments that are not the defaults.
-        keep_in_fp32_modules: Paths of linear layers that compute in float32.
-        requirements: Packages the model needs, by name: a version specifier, or one with a reason.
+        prompts: The prompts by name.
+        default_prompt_name: The name of the prompt for calls that choose none.
+        activation_fn: The dotted path of the activation's class, or None for the default.
+        activation_arguments: Its constructor arguments that differ from the defaults.
+        keep_in_fp32_modules: The paths of linear layers that compute in float32.
+        requirements: The packages that the model needs, by name: a version specifier, or one with a reason.
         is_ours: Whether pairchain wrote the file.
-        extra: Keys that nothing here knows.
+        extra: Unknown keys, which are saved again.
     """
 
     model_type: str = MODEL_TYPE
@@ -121,12 +109,8 @@ class ModelConfig:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as the file holds them."""
-        optional = {
-            "activation_arguments": dict(self.activation_arguments),
-            "keep_in_fp32_modules": list(self.keep_in_fp32_modules),
-            "requirements": dict(self.requirements),
-        }
+        """Return the settings as the file has them, without empty optional keys."""
+        optional = {key: getattr(self, key) for key in ("activation_arguments", "keep_in_fp32_modules", "requirements")}
         return {
             **self.extra,
             "model_type": self.model_type,
@@ -142,7 +126,7 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
     """Return the entries of ``modules.json`` in chain order, or None if the source has no such file.
 
     Raises:
-        FormatError: The file or an entry is not as the format says; the message names the entry and the key.
+        FormatError: The file or an entry does not follow the format; the message names the entry and the key.
         UnsafePathError: An entry's path leaves the model's folder.
     """
     path = source.file(MODULES_FILE)
@@ -152,12 +136,12 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
     values = read_json(path, shown_as=shown)
     if isinstance(values, dict) and INTERRUPTED in values:
         raise FormatError(
-            f"the model in {source.name} is not whole: {values[INTERRUPTED]}.",
+            f"the model in {source.name} is incomplete: {values[INTERRUPTED]}.",
             where=str(path),
-            next_step="save the model here again, or move those files back to where they were.",
+            next_step="save the model here again, or move those files back.",
         )
     if not isinstance(values, list) or not values:
-        raise FormatError(f"{shown} should be a list of modules, but is {_short(values)}.", where=str(path))
+        raise FormatError(f"{shown} must be a list of modules, got {short_repr(values)}.", where=str(path))
     if len(values) > MOST_MODULES:
         raise FormatError(f"{shown} lists {len(values):,} modules, more than {MOST_MODULES:,}.", where=str(path))
     entries = tuple(_read_entry(value, f"{shown}, entry {position}") for position, value in enumerate(values))
@@ -165,14 +149,14 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
     for entry in entries:
         if entry.name in seen:
             raise FormatError(
-                f"{shown} holds two modules named {entry.name!r}.",
+                f"{shown} has two modules named {entry.name!r}.",
                 where=str(path),
-                next_step="give each module a name of its own.",
+                next_step="give each module its own name.",
             )
         seen.add(entry.name)
     numbers = [value["idx"] for value in values if isinstance(value.get("idx"), int)]
     if numbers != sorted(numbers):
-        warn(f"{shown} numbers its modules {', '.join(map(str, numbers))}; it is their order in the list that counts.")
+        warn(f"{shown} numbers its modules {', '.join(map(str, numbers))}; only their order in the list counts.")
     return entries
 
 
@@ -180,7 +164,7 @@ def read_config(source: Source) -> ModelConfig | None:
     """Return ``config_sentence_transformers.json``, or None if the source has no such file.
 
     Raises:
-        FormatError: The file is not as the format says; the message names the key.
+        FormatError: The file does not follow the format; the message names the key.
     """
     path = source.file(CONFIG_FILE)
     if path is None:
@@ -192,12 +176,12 @@ def read_config(source: Source) -> ModelConfig | None:
         warn_unknown_key(key, _CONFIG_KEYS, shown_as=shown)
     prompts = _typed(values, "prompts", dict, shown) or {}
     if wrong := [name for name, text in prompts.items() if not isinstance(text, str)]:
-        raise FormatError(f"{shown}: the prompt {wrong[0]!r} is {_short(prompts[wrong[0]])}, not a text.")
+        raise FormatError(f"{shown}: the prompt {wrong[0]!r} is {short_repr(prompts[wrong[0]])}, not a string.")
     kept = _typed(values, "keep_in_fp32_modules", list, shown) or []
     if not all(isinstance(name, str) for name in kept):
-        raise FormatError(f"{shown}: 'keep_in_fp32_modules' should be a list of paths, but is {_short(kept)}.")
+        raise FormatError(f"{shown}: 'keep_in_fp32_modules' must be a list of paths, got {short_repr(kept)}.")
     return ModelConfig(
-        # files from before 5.4 do not say; only embedding models had one then
+        # files from before 5.4 have no model_type, and only embedding models had such a file then
         model_type=_typed(values, "model_type", str, shown) or "SentenceTransformer",
         prompts=prompts,
         default_prompt_name=_typed(values, "default_prompt_name", str, shown),
@@ -211,12 +195,12 @@ def read_config(source: Source) -> ModelConfig | None:
 
 
 def read_legacy_activation(source: Source) -> str | None:
-    """Return the dotted path of the activation that an older CrossEncoder kept in ``config.json``, if any."""
-    path = source.file("config.json")
+    """Return the dotted path of the activation that an older CrossEncoder saved in ``config.json``, or None."""
+    path = source.file(CHECKPOINT_FILE)
     if path is None:
         return None
     for keys in _LEGACY_ACTIVATION_KEYS:
-        value: Any = read_json_object(path, shown_as=f"config.json of {source.name}")
+        value: Any = read_json_object(path, shown_as=f"{CHECKPOINT_FILE} of {source.name}")
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, str):
@@ -225,10 +209,10 @@ def read_legacy_activation(source: Source) -> str | None:
 
 
 def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
-    """Refuse to load a model whose requirements the installed packages do not meet.
+    """Check that the installed packages meet the model's requirements.
 
     Raises:
-        FormatError: They do not; the message names every unmet one, or a requirement is not well-formed.
+        FormatError: They do not, and the message names every unmet one; or a requirement is not well-formed.
     """
     unmet = []
     for package, wanted in config.requirements.items():
@@ -239,7 +223,7 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
             requirement = Requirement(f"{package} {specifier or ''}")
         except (InvalidRequirement, RecursionError) as error:
             raise FormatError(
-                f"{shown_as}: the requirement {_short(package)}: {_short(wanted)} is not well-formed: "
+                f"{shown_as}: the requirement {short_repr(package)}: {short_repr(wanted)} is not well-formed: "
                 f"{str(error)[:300]}"
             ) from error
         installed = installed_version(requirement.name)
@@ -249,8 +233,8 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
     if unmet:
         more = f", and {len(unmet) - _MOST_UNMET} more" if len(unmet) > _MOST_UNMET else ""
         raise FormatError(
-            f"{shown_as} says that it needs {', '.join(unmet[:_MOST_UNMET])}{more}.",
-            next_step="install what it needs, then load again. These names come from the model's files: look at each "
+            f"{shown_as} requires {', '.join(unmet[:_MOST_UNMET])}{more}.",
+            next_step="install these packages, then load again. The names come from the model's files: look at each "
             "package that you do not know, at https://pypi.org, before you install it.",
         )
 
@@ -267,16 +251,16 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 
 def _read_entry(value: Any, shown: str) -> ModuleEntry:
     if not isinstance(value, dict):
-        raise FormatError(f"{shown} is {_short(value)}, not an object.")
+        raise FormatError(f"{shown} is {short_repr(value)}, not an object.")
     for key in ("name", "path", "type"):
         if not isinstance(value.get(key), str):
-            found = f"is {_short(value[key])}, not a string" if key in value else "is missing"
+            found = f"is {short_repr(value[key])}, not a string" if key in value else "is missing"
             raise FormatError(f"{shown}: {key!r} {found}.", next_step="save or fetch the model again.")
     if not value["name"] or "." in value["name"]:
-        raise FormatError(f"{shown}: the name {value['name']!r} is empty or holds a dot, which no module's name may.")
+        raise FormatError(f"{shown}: the name {value['name']!r} is empty or has a dot, which a module's name must not.")
     kwargs = _typed(value, "kwargs", list, shown) or []
     if not all(isinstance(name, str) for name in kwargs):
-        raise FormatError(f"{shown}: 'kwargs' should be a list of names, but is {_short(kwargs)}.")
+        raise FormatError(f"{shown}: 'kwargs' must be a list of names, got {short_repr(kwargs)}.")
     extra = {key: item for key, item in value.items() if key not in _ENTRY_KEYS}
     for key in extra:
         warn_unknown_key(key, _ENTRY_KEYS, shown_as=shown)
@@ -295,13 +279,8 @@ def _read_entry(value: Any, shown: str) -> ModuleEntry:
 def _typed(values: Mapping[str, Any], key: str, kind: type, shown: str) -> Any:
     value = values.get(key)
     if value is not None and not isinstance(value, kind):
-        raise FormatError(f"{shown}: {key!r} is {_short(value)}, not a {kind.__name__}.")
+        raise FormatError(f"{shown}: {key!r} is {short_repr(value)}, not a {kind.__name__}.")
     return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _versions() -> dict[str, str]:

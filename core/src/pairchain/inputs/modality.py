@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from pairchain.errors import InputError, nearest
+from pairchain.errors import InputError
 from pairchain.inputs.kinds import CONTENT, IMAGE, KINDS, MESSAGE, TEXT, VIDEO, kind_of
+from pairchain.text.nearest import nearest
 
 Modality = str | tuple[str, ...]
 

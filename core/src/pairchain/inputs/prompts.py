@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pairchain.errors import InputError, nearest, warn
+from pairchain.errors import InputError, warn
+from pairchain.text.nearest import nearest
 
 
 def choose(prompts: Mapping[str, str], default: str | None, *, prompt: str | None, name: str | None) -> str | None:
-    """Return the prompt's text, or None for no prompt.
-
-    Args:
-        prompts: Prompt texts by name.
-        default: Name of the default prompt.
-        prompt: A text that the caller passed; it overrides ``name``, and an empty one switches the default off.
-        name: A name that the caller passed.
+    """Return the text of a call's prompt, or None: ``prompt`` itself, else that of ``name``, else that of ``default``.
 
     Raises:
         InputError: The name is unknown, or the prompt is not a string.
@@ -31,12 +26,7 @@ def choose(prompts: Mapping[str, str], default: str | None, *, prompt: str | Non
 
 
 def check_prompt_name(name: str, prompts: Mapping[str, str], *, title: str = "prompt") -> str:
-    """Return ``name`` if it is one of ``prompts``.
-
-    Args:
-        name: The name.
-        prompts: Prompt texts by name.
-        title: What the name stands for, in errors.
+    """Return ``name`` if it is one of ``prompts``; ``title`` says what it stands for, in errors.
 
     Raises:
         InputError: It is not.

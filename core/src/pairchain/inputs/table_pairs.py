@@ -37,11 +37,7 @@ class Choice:
     by_name: bool
 
     def pair(self, sides: tuple[Any, Any], row: int) -> tuple[Any, Any]:
-        """Return both sides of a row as a pair.
-
-        Raises:
-            InputError: A side is missing, or is not a text although the columns must hold texts.
-        """
+        """Return both sides of a row as a pair; refuse a missing side, and one that must be a text and is not."""
         for element, (name, side) in enumerate(zip(self.names, sides, strict=True)):
             if is_missing(side):
                 raise InputError(
@@ -73,12 +69,10 @@ class Choice:
 
 
 def choose(title: str, names: Sequence[Any]) -> Choice:
-    """Return the columns to score: those named query and document, else the only two.
-
-    Upper case, and spaces around a name, make no difference.
+    """Return the columns to score: those named query and document in any case, else the only two.
 
     Raises:
-        InputError: The columns to score are unclear; the message names the columns.
+        InputError: The columns to score are unclear.
     """
     named = [_place(names, name) for name in SIDES]
     if named[0] is not None and named[1] is not None:
@@ -140,11 +134,7 @@ def pairs_of_rows(rows: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def pair_of_row(row: Mapping[str, Any], index: int | None = None) -> tuple[Any, Any] | None:
-    """Return the pair in a row with a query and a document, or None if the row has no such columns.
-
-    Raises:
-        InputError: The value in one of them is missing.
-    """
+    """Return the pair in a row with a query and a document, or None if the row has no such columns."""
     names = list(row)
     if any(_place(names, name) is None for name in SIDES):
         return None
@@ -152,11 +142,7 @@ def pair_of_row(row: Mapping[str, Any], index: int | None = None) -> tuple[Any, 
 
 
 def only_column(table: Table, name: str) -> list[Any]:
-    """Return the values of a table's only column.
-
-    Args:
-        table: The table.
-        name: The argument's name, for errors.
+    """Return the values of a table's only column; ``name`` is the table's name in errors.
 
     Raises:
         InputError: It has several.

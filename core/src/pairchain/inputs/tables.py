@@ -64,10 +64,12 @@ def table_of(value: Any) -> Table | None:
     if isinstance(value, np.ndarray):
         return _of_structured(value)
     cls = type(value)
-    for attributes, build in _KINDS:
-        if _offers(cls, *attributes):
-            return build(value)
-    if any(_offers(cls, *attributes) for attributes in _UNREADABLE):
+    kind = next((kind for kind in _KINDS if _offers(cls, *kind.attributes)), None)
+    # a frame of Dask looks like one of pandas
+    if kind is not None and not hasattr(cls, "compute"):
+        names, length = tuple(kind.names(value)), int(kind.length(value))
+        return Table(class_name(value), names, length, lambda column, rows: values_of(kind.read(value, column, rows)))
+    if kind is not None or any(_offers(cls, *attributes) for attributes in _UNREADABLE):
         method = next((name for name in _EVALUATED_BY if hasattr(cls, name)), None)
         raise InputError(
             f"{class_name(value)} cannot be read row by row.",
@@ -153,55 +155,52 @@ def class_name(value: Any) -> str:
 
 def is_table_class(cls: type) -> bool:
     """Return whether the objects of a class are tables."""
-    return any(_offers(cls, *attributes) for attributes, _ in _KINDS)
+    return any(_offers(cls, *kind.attributes) for kind in _KINDS)
 
 
 def _offers(cls: type, *names: str) -> bool:
     return all(hasattr(cls, name) for name in names)
 
 
-def _of_pandas(frame: Any) -> Table:
-    if hasattr(type(frame), "compute"):
-        raise InputError(f"{class_name(frame)} holds no rows yet.", next_step="pass the result of its compute().")
-    return Table(
-        class_name(frame), tuple(frame.columns), len(frame), lambda column, rows: values_of(frame.iloc[rows, column])
-    )
+def _of_dataset(dataset: Any, column: int, rows: slice) -> Any:
+    name = dataset.column_names[column]
+    # without select_columns, other columns would be decoded as well, such as images
+    return dataset.select_columns([name])[rows][name]
 
 
-def _of_polars(frame: Any) -> Table:
-    return Table(
-        class_name(frame),
-        tuple(frame.columns),
-        int(frame.height),
-        lambda column, rows: values_of(frame.to_series(column)[rows]),
-    )
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of table: the attributes of its class, and how to get the names, the number of rows, and a column."""
+
+    attributes: tuple[str, ...]
+    names: Callable[[Any], Sequence[Any]]
+    length: Callable[[Any], int]
+    read: Callable[[Any, int, slice], Any]
 
 
-def _of_arrow(table: Any) -> Table:
-    return Table(
-        class_name(table),
-        tuple(table.schema.names),
-        int(table.num_rows),
-        lambda column, rows: values_of(table.column(column)[rows]),
-    )
-
-
-def _of_dataset(dataset: Any) -> Table:
-    names = tuple(dataset.column_names)
-
-    def read(column: int, rows: slice) -> list[Any]:
-        # without select_columns, other columns would be decoded as well, such as images
-        return values_of(dataset.select_columns([names[column]])[rows][names[column]])
-
-    return Table(class_name(dataset), names, int(dataset.num_rows), read)
-
-
-# Kinds of table by attributes of their class; the first that fits.
-_KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], Table]], ...] = (
-    (("iloc", "columns"), _of_pandas),
-    (("get_column", "to_series", "height"), _of_polars),
-    (("column_names", "num_rows", "select_columns"), _of_dataset),
-    (("column", "num_rows", "schema"), _of_arrow),
+# The first kind that fits counts.
+_KINDS = (
+    _Kind(
+        ("iloc", "columns"), lambda pandas: pandas.columns, len, lambda pandas, column, rows: pandas.iloc[rows, column]
+    ),
+    _Kind(
+        ("get_column", "to_series", "height"),
+        lambda polars: polars.columns,
+        lambda polars: polars.height,
+        lambda polars, column, rows: polars.to_series(column)[rows],
+    ),
+    _Kind(
+        ("column_names", "num_rows", "select_columns"),
+        lambda dataset: dataset.column_names,
+        lambda dataset: dataset.num_rows,
+        _of_dataset,
+    ),
+    _Kind(
+        ("column", "num_rows", "schema"),
+        lambda arrow: arrow.schema.names,
+        lambda arrow: arrow.num_rows,
+        lambda arrow, column, rows: arrow.column(column)[rows],
+    ),
 )
 
 

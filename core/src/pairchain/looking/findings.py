@@ -4,64 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pairchain.code.bundle import Code
-from pairchain.errors import (
-    ChainError,
-    PairchainError,
-    PickleRefusedError,
-    PluginError,
-    TrustRequiredError,
-    UnknownTypeError,
-)
 from pairchain.facts import UNKNOWN, Facts
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
 from pairchain.format.headers import NONE, Weights
 from pairchain.format.saved_model import ModelConfig
+from pairchain.looking.problem import Problem
 from pairchain.trust.resolve import Provider
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill", ".npy")
 _CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".bat", ".ipynb")
-
-About = Literal["files", "code", "type", "trust", "settings", "pickle", "plugin", "requirement", "chain", "note"]
-_ABOUT: dict[type[PairchainError], About] = {
-    UnknownTypeError: "type",
-    PluginError: "plugin",
-    PickleRefusedError: "pickle",
-    TrustRequiredError: "trust",
-    ChainError: "chain",
-}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A reason why a load fails, or something that may surprise you.
-
-    Attributes:
-        text: What is wrong and why.
-        next_step: What to do about it; may be empty.
-        about: What it concerns: ``files`` that are damaged or missing; ``code`` that cannot be fetched or cannot run; a
-            ``type`` that nothing provides; ``trust`` in code; ``settings`` that reach other libraries; a ``pickle``; a
-            ``plugin``; a ``requirement``; the ``chain``, whose modules do not fit; or a ``note``, which fails no load.
-    """
-
-    text: str
-    next_step: str = ""
-    about: About = "files"
-
-    @property
-    def fails(self) -> bool:
-        """Whether the load fails. You can allow ``trust``, ``settings`` and a ``pickle``."""
-        return self.about != "note"
-
-
-def problem_of(error: PairchainError, about: str | None = None) -> Problem:
-    """Return ``error`` as a problem; its class says what it is about, unless ``about`` does."""
-    where = f" ({error.where})" if error.where and error.where not in error.what else ""
-    kind: Any = about or next((kind for cls, kind in _ABOUT.items() if isinstance(error, cls)), "files")
-    return Problem(f"{error.what}{where}", error.next_step, kind)
 
 
 @dataclass(frozen=True)
@@ -73,8 +28,8 @@ class ModuleReport:
         path: Its folder.
         type: Its type string.
         provider: Who provides the class: an installed plugin, code, the caller; None if none of them does.
-        through: The distribution whose class a plugin's hook gives for the type instead; empty if none does.
-        told_by: The distribution of that plugin.
+        library: The distribution whose class a plugin's hook gives for the type instead; empty if none does.
+        library_plugin: The distribution of that plugin.
         kwargs: Keyword arguments of ``predict`` that reach it.
         weights: The size and dtypes of its weights, if it has any in safetensors.
         config: Its configuration, as its file holds it.
@@ -86,8 +41,8 @@ class ModuleReport:
     path: str
     type: str
     provider: Provider | None
-    through: str = ""
-    told_by: str = ""
+    library: str = ""
+    library_plugin: str = ""
     kwargs: tuple[str, ...] = ()
     weights: Weights | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +125,15 @@ class Findings:
         found = dict(self.facts.elsewhere)
         for module in self.walk():
             found |= module.facts.elsewhere
+        return found
+
+    @property
+    def backends(self) -> dict[str, str]:
+        """The installed backends by name, with why each cannot load a part of the model; empty if it can."""
+        found: dict[str, str] = {}
+        for facts in (self.facts, *(module.facts for module in self.walk())):
+            for name, reason in facts.backends.items():
+                found[name] = found.get(name) or reason
         return found
 
     @property

@@ -15,6 +15,7 @@ from pairchain.code.faults import code_faults
 from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
 from pairchain.facts import UNKNOWN, Facts, facts_of_chain, facts_of_routes
 from pairchain.files.json_files import read_json_object
+from pairchain.files.names import PICKLE_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
@@ -29,12 +30,13 @@ from pairchain.format.saved_model import (
     read_legacy_activation,
 )
 from pairchain.inputs.prompts import check_prompt_name
-from pairchain.looking.findings import ModuleReport, Problem, problem_of
+from pairchain.looking.findings import ModuleReport
+from pairchain.looking.problem import About, Problem, problem_of
 from pairchain.looking.report import Report
 from pairchain.opening import open_source
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code, no_chain
-from pairchain.trust.pickles import PICKLE_FILE, pickle_refused
+from pairchain.trust.pickles import pickle_refused
 from pairchain.trust.resolve import Provider, Resolver
 
 # How deep modules may be inside modules: a model's files could name more than anyone would write.
@@ -313,7 +315,7 @@ class _Inspection:
         return purpose
 
     def _add_checkpoint_code(self, home: Source, facts: Facts) -> None:
-        about = None if facts.runs_code else "note"
+        about: About | None = None if facts.runs_code else "note"
         for purpose, code in (self._attempt(checkpoint_code, home, about=about) or {}).items():
             name = self._add_code(purpose, code)
             if facts.runs_code:
@@ -334,7 +336,7 @@ class _Inspection:
             refusal = policies.settings_refused(found, what, [] if approval is None else [approval])
             self._problems.append(Problem(refusal.what, refusal.next_step, "settings"))
 
-    def _asked(self, hook: str, *, about: str | None = None, **arguments: Any) -> list[hooks.Answer] | None:
+    def _asked(self, hook: str, *, about: About | None = None, **arguments: Any) -> list[hooks.Answer] | None:
         """Return the plugins' answers to ``hook``; None, and a problem, if one of them failed."""
         try:
             return hooks.ask(hook, **arguments)
@@ -344,7 +346,7 @@ class _Inspection:
             self._note(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
         return None
 
-    def _attempt(self, read: Callable[..., Any], *arguments: Any, about: str | None = None, **keywords: Any) -> Any:
+    def _attempt(self, read: Callable[..., Any], *arguments: Any, about: About | None = None, **keywords: Any) -> Any:
         try:
             return read(*arguments, **keywords)
         except AccessDeniedError:
@@ -354,11 +356,11 @@ class _Inspection:
             return None
 
     def _note(self, text: str, next_step: str = "") -> None:
-        self._problems.append(Problem(text, next_step, "note"))
+        self._problems.append(Problem(text, next_step, "note", fails=False))
 
     def _add_faults(self, facts: Facts) -> None:
         for error in facts.faults:
             self._add(error)
 
-    def _add(self, error: PairchainError, about: str | None = None) -> None:
+    def _add(self, error: PairchainError, about: About | None = None) -> None:
         self._problems.append(problem_of(error, about))

@@ -8,17 +8,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pairchain.code.importing import code_of
+from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, warn
 from pairchain.facts import ADAPTED, TOKENIZER
-from pairchain.files.hashes import FileHashes, file_hashes, is_for_other_libraries
+from pairchain.files.hashes import FileHashes, file_hashes
+from pairchain.files.names import is_for_other_libraries
 from pairchain.files.source import Source
 from pairchain.looking.findings import Findings
 from pairchain.looking.inspection import report_on
 from pairchain.opening import open_source
 from pairchain.registry.discovery import installed_version
 from pairchain.registry.groups import CORE_DISTRIBUTION
-from pairchain.text.units import on_one_line
+from pairchain.text.escaping import on_one_line
 from pairchain.trust import policies
 from pairchain.trust.lock import LOCK_FILE, Lock, LockedCode, as_lock
 from pairchain.trust.resolve import Resolver
@@ -235,10 +236,11 @@ def _code_elsewhere(report: Findings) -> dict[str, LockedCode]:
 
 
 def _plugins(report: Findings) -> dict[str, str]:
-    plugins = [module.provider.plugin for module in report.walk() if module.provider and module.provider.plugin]
-    versions = {plugin.distribution: plugin.version for plugin in plugins}
-    others = [report.proposed_by, *(name for module in report.walk() for name in (module.through, module.told_by))]
-    versions |= {name: installed_version(name) or "" for name in others if name}
+    modules = list(report.walk())
+    found = {module.provider.plugin for module in modules if module.provider and module.provider.plugin}
+    versions = {plugin.distribution: plugin.version for plugin in found}
+    others = {report.proposed_by, *(name for module in modules for name in (module.library, module.library_plugin))}
+    versions |= {name: installed_version(name) or "" for name in others - {""}}
     return {CORE_DISTRIBUTION: installed_version(CORE_DISTRIBUTION) or "", **versions}
 
 

@@ -1,65 +1,36 @@
-"""Every installed plugin and what is wrong with it, told from metadata; and whether one works, by importing it."""
+"""Every installed plugin and what is wrong with it, from its metadata; and a check that imports one."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 from pairchain.errors import PluginError, PluginVersionError
+from pairchain.looking.problem import Problem
 from pairchain.registry import Registry, default
 from pairchain.registry.conflicts import conflict_advice, conflicts
-from pairchain.registry.discovery import Found, Installed
+from pairchain.registry.discovery import Found, Installed, find_module
 from pairchain.registry.groups import BACKENDS, COMMANDS, GROUPS, HOOKS_GROUP, MODULES
 from pairchain.registry.installation import DISABLE_VARIABLE
 from pairchain.registry.structure import missing_methods
 
 _GROUPS = (MODULES, COMMANDS, BACKENDS)
 
-About = Literal["metadata", "code", "version", "name", "requirement", "hidden"]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that is wrong with a plugin, or that its user may not expect.
-
-    Attributes:
-        text: What and why.
-        next_step: What to do about it.
-        fails: Whether something of the plugin cannot be used because of it.
-        about: What it concerns: its ``metadata``; its ``code``, which is not there or cannot be imported; its
-            ``version``, which is for another core; a ``name`` that another plugin has; a ``requirement``; or a copy
-            that is ``hidden``.
-        name: The type, hook, command or backend that it concerns; empty for the whole plugin.
-    """
-
-    text: str
-    next_step: str = ""
-    fails: bool = True
-    about: About = "metadata"
-    name: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fault as JSON holds it."""
-        told = {"text": self.text, "next": self.next_step, "fails": self.fails}
-        return {**told, "about": self.about, "name": self.name}
-
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed plugin, as its metadata tells; nothing of it was imported.
+    """An installed plugin, as its metadata describes it; it is not imported.
 
     Attributes:
         installed: The distribution.
-        types: The module types that it announces, sorted by name.
-        hooks: The hook implementations that it announces, likewise.
-        commands: The commands that it announces, likewise.
-        backends: The backends that it announces, likewise.
+        types: The module types that it registers, sorted by name.
+        hooks: The hook implementations that it registers, sorted by name.
+        commands: The commands that it registers, sorted by name.
+        backends: The backends that it registers, sorted by name.
         disabled_by: The environment variable that keeps it from being used, or an empty string.
-        faults: What is wrong with it.
+        problems: What is wrong with it.
     """
 
     installed: Installed
@@ -68,7 +39,7 @@ class Plugin:
     commands: tuple[Found, ...] = ()
     backends: tuple[Found, ...] = ()
     disabled_by: str = ""
-    faults: tuple[Fault, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def name(self) -> str:
@@ -87,18 +58,18 @@ class Plugin:
             return "hidden"
         if self.disabled_by:
             return "disabled"
-        return "broken" if any(fault.fails for fault in self.faults) else "odd" if self.faults else "ok"
+        return "broken" if any(problem.fails for problem in self.problems) else "odd" if self.problems else "ok"
 
     @property
     def classes(self) -> dict[str, list[str]]:
-        """The names under which each class is announced, the shortest first, by where the class is."""
+        """The names of each class, the shortest first, by the class's place."""
         names: dict[str, list[str]] = {}
         for found in self.types:
             names.setdefault(found.value, []).append(found.name)
         return {value: sorted(own, key=lambda name: (len(name), name)) for value, own in names.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is known of it as JSON holds it."""
+        """Return the plugin as JSON."""
         return {
             "distribution": self.name,
             "version": self.version,
@@ -110,23 +81,23 @@ class Plugin:
             "backends": {found.name: found.value for found in self.backends},
             "disabled_by": self.disabled_by,
             "hidden_by": self.installed.hidden_by,
-            "problems": [fault.to_json() for fault in self.faults],
+            "problems": [problem.to_json() for problem in self.problems],
         }
 
 
 def plugins(registry: Registry = default) -> tuple[Plugin, ...]:
     """Return every installed plugin and what is wrong with it, sorted by name; none is imported.
 
-    One that is disabled is there too, and so is one that another copy hides, or that announces nothing.
+    The list includes plugins that are disabled, hidden by another copy, or register nothing.
     """
     return tuple(_plugin(one, registry) for one in registry.installation.distributions())
 
 
 def check_plugin(found: Found, registry: Registry = default) -> None:
-    """Import what ``found`` announces, and check that it is what it should be.
+    """Import the object of the entry point ``found``, and check that it fits its group.
 
     Raises:
-        PluginError: It is not, or it cannot be imported; the message says why.
+        PluginError: It does not fit, or cannot be imported; the message says why.
     """
     if found.group == HOOKS_GROUP:
         from pairchain.hooks import check_hooks
@@ -138,14 +109,14 @@ def check_plugin(found: Found, registry: Registry = default) -> None:
     if group is not MODULES:
         return
     if absent := missing_methods(loaded):
-        lacking = f"the class for type {found.name!r} is no module: it lacks {', '.join(absent)}."
+        lacking = f"the class for type {found.name!r} is not a module: it lacks {', '.join(absent)}."
         raise PluginError(lacking, **found.described)
 
 
-def unmet_requirements(plugin: Plugin) -> list[Fault]:
-    """Return what a plugin, and each library that it needs, requires and does not find installed in that version."""
+def unmet_requirements(plugin: Plugin) -> list[Problem]:
+    """Return the unmet requirements of a plugin and of the libraries that it needs."""
     return [
-        Fault(f"{conflict}.", conflict_advice([conflict]), fails=False, about="requirement")
+        Problem(f"{conflict}.", conflict_advice([conflict]), fails=False, about="requirement")
         for conflict in conflicts(plugin.name, plugin.installed.metadata)
     ]
 
@@ -157,47 +128,48 @@ def _plugin(installed: Installed, registry: Registry) -> Plugin:
     )
     plugin = Plugin(installed, types, hooks, commands, backends)
     if installed.hidden_by:
-        return replace(plugin, faults=(_hidden(installed),))
+        return replace(plugin, problems=(_hidden(installed),))
     disabled_by = registry.installation.disabled_by(installed.name) or ""
-    faults = [*_faults_of_metadata(installed), *_faults_of_code(installed)]
+    problems = [*_problems_of_metadata(installed), *_problems_of_code(installed)]
     if not disabled_by:
-        faults += _faults_of_version(installed, registry)
+        problems += _problems_of_version(installed, registry)
         for group, announced in zip(_GROUPS, (types, commands, backends), strict=True):
-            faults += _faults_of_names(announced, Registry(group, registry.installation))
-    return replace(plugin, disabled_by=disabled_by, faults=tuple(faults))
+            problems += _problems_of_names(announced, Registry(group, registry.installation))
+    return replace(plugin, disabled_by=disabled_by, problems=tuple(problems))
 
 
-def _hidden(installed: Installed) -> Fault:
-    return Fault(
-        f"another {installed.name} comes first on the path, {installed.hidden_by}, so this one does not count.",
-        f"pip uninstall {installed.name} until there is none, then install the one that you want.",
+def _hidden(installed: Installed) -> Problem:
+    return Problem(
+        f"another {installed.name} comes first on the path, {installed.hidden_by}, so this one is ignored.",
+        f"pip uninstall {installed.name} until none is left, then install the one you want.",
         fails=False,
         about="hidden",
     )
 
 
-def _faults_of_metadata(installed: Installed) -> Iterator[Fault]:
+def _problems_of_metadata(installed: Installed) -> Iterator[Problem]:
     again = f"pip install --force-reinstall {installed.name}"
     if installed.fault:
-        yield Fault(f"what it announces cannot be read: {installed.fault}.", again)
+        yield Problem(f"what it registers cannot be read: {installed.fault}.", again, "metadata")
     elif not installed.found:
-        text = "it announces nothing: the section for pairchain in its entry_points.txt is empty."
-        yield Fault(text, again, fails=False)
+        text = "it registers nothing: the section for pairchain in its entry_points.txt is empty."
+        yield Problem(text, again, "metadata", fails=False)
     if not installed.metadata.get("Name") or not installed.version:
-        yield Fault("its metadata is empty: an installation or its removal was cut off.", again, fails=False)
+        text = "its metadata is empty: an installation or its removal was interrupted."
+        yield Problem(text, again, "metadata", fails=False)
 
 
-def _faults_of_code(installed: Installed) -> Iterator[Fault]:
-    """Yield what is wrong with the places that its entry points name, as far as shows without importing them."""
+def _problems_of_code(installed: Installed) -> Iterator[Problem]:
+    """Yield what is wrong with the modules that its entry points name, without importing them."""
     recorded = (installed.source.read_text("RECORD") or "").splitlines()
     seen: set[str] = set()
     for found in installed.found:
         try:
             top = found.entry_point.module.partition(".")[0]
         except (ValueError, AttributeError):
-            step = f"ask who makes {installed.name} to repair it, or uninstall it."
-            text = f"{found.name!r} is announced as {found.value!r}, which is no place of a class."
-            yield Fault(text, step, about="code", name=found.name)
+            step = f"ask the authors of {installed.name} to repair it, or uninstall it."
+            text = f"{found.name!r} points to {found.value!r}, which is not the place of an object."
+            yield Problem(text, step, about="code", name=found.name)
             continue
         if top in seen:
             continue
@@ -205,14 +177,14 @@ def _faults_of_code(installed: Installed) -> Iterator[Fault]:
         origin = _origin(top)
         if origin is None:
             step = f"pip install --force-reinstall {installed.name}"
-            yield Fault(f"its code is not there: no module is called {top!r}.", step, about="code")
+            yield Problem(f"its code is missing: there is no module {top!r}.", step, about="code")
             continue
         own = [path for path in _files_of(top) if any(line.startswith(f"{path},") for line in recorded)]
         for place in (str(installed.source.locate_file(path)) for path in own):
             if origin and os.path.realpath(origin) != os.path.realpath(place):
-                text = f"import {top} gets {origin}, which comes before its own code, {place}."
-                step = "move that away, or take its folder off the path."
-                yield Fault(text, step, fails=False, about="code")
+                text = f"import {top} gets {origin}, which comes before the plugin's own code, {place}."
+                step = "move that file, or remove its folder from the path."
+                yield Problem(text, step, fails=False, about="code")
 
 
 def _files_of(package: str) -> tuple[str, str]:
@@ -220,35 +192,32 @@ def _files_of(package: str) -> tuple[str, str]:
 
 
 def _origin(package: str) -> str | None:
-    """Return the file that importing a top-level package would run, empty if it has none; None if there is none."""
-    try:
-        spec = getattr(sys.modules.get(package), "__spec__", None) or find_spec(package)
-    except (ImportError, ValueError):
-        return None
+    """Return the file that importing a top-level package runs, empty if it has none; None if there is no package."""
+    spec = find_module(package)
     return None if spec is None else spec.origin or ""
 
 
-def _faults_of_version(installed: Installed, registry: Registry) -> Iterator[Fault]:
+def _problems_of_version(installed: Installed, registry: Registry) -> Iterator[Problem]:
     for found in installed.found[:1]:
         try:
             registry.installation.check_core_version(found)
         except PluginVersionError as error:
-            yield Fault(error.what, error.next_step, about="version")
+            yield Problem(error.what, error.next_step, about="version")
 
 
-def _faults_of_names(announced: tuple[Found, ...], registry: Registry) -> Iterator[Fault]:
+def _problems_of_names(announced: tuple[Found, ...], registry: Registry) -> Iterator[Problem]:
     noun = registry.group.noun
     for found in announced:
         owner = registry.group.owner(found.name)
         if owner is not None:
             if owner != found.distribution:
-                text = f"it claims the {noun} {found.name!r}, which is reserved for {owner}, so it does not get it."
+                text = f"it registers the {noun} {found.name!r}, which is reserved for {owner}, so it is ignored."
                 step = f"ask the authors of {found.distribution} for another name."
-                yield Fault(text, step, about="name", name=found.name)
+                yield Problem(text, step, about="name", name=found.name)
             continue
         rivals = [claim for claim in registry.claims(found.name) if claim.distribution != found.distribution]
         if rivals:
             named = " and ".join(f"{rival.distribution} {rival.version}" for rival in rivals)
             step = f"uninstall one, or name the one to leave out in {DISABLE_VARIABLE}."
-            text = f"the {noun} {found.name!r} is claimed by {named} too, so neither gets it."
-            yield Fault(text, step, about="name", name=found.name)
+            text = f"{named} registers the {noun} {found.name!r} too, so neither provides it."
+            yield Problem(text, step, about="name", name=found.name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pairchain.looking import report_text
 from pairchain.looking.findings import Findings
+from pairchain.looking.report_json import to_json
+from pairchain.looking.report_text import to_text
 
 
 class Report(Findings):
@@ -13,9 +14,9 @@ class Report(Findings):
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON."""
-        return report_text.to_json(self)
+        return to_json(self)
 
     def __str__(self) -> str:
-        return report_text.to_text(self)
+        return to_text(self)
 
     __repr__ = __str__

@@ -1,19 +1,19 @@
-"""A report on a model as text for a terminal, and as JSON."""
+"""A report on a model as text for a terminal."""
 
 from __future__ import annotations
 
-import math
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pairchain.code.bundle import Code
 from pairchain.format import headers
 from pairchain.format.headers import Weights
-from pairchain.looking.findings import Findings, ModuleReport, Problem
+from pairchain.looking.findings import Findings, ModuleReport
+from pairchain.looking.problem import Problem
 from pairchain.registry.discovery import installed_version
-from pairchain.text.units import bytes_in_words, on_one_line
+from pairchain.text.escaping import on_one_line
+from pairchain.text.units import bytes_in_words
 from pairchain.trust.policies import described
 
 # What a caller can allow, and the condition in words.
@@ -32,8 +32,6 @@ _MOST_ITEMS = 4
 # The beginning of a line in a section: spaces, and a bullet or the word of a column.
 _BEGINNING = re.compile(r"( +)(- |next: |[a-z]+  +|)")
 _RUN = re.compile(" {3,}")
-# Deeper configurations are cut off.
-_DEEPEST = 30
 
 
 def to_text(report: Findings) -> str:
@@ -135,7 +133,7 @@ def provider_text(module: ModuleReport, model: str) -> str:
     if provider is None and "--" in module.type:
         return "code that cannot be fetched"
     if provider is None:
-        return f"{module.through} {installed_version(module.through)}" if module.through else "no installed plugin"
+        return f"{module.library} {installed_version(module.library)}" if module.library else "no installed plugin"
     if provider.plugin is not None:
         return f"the plugin {provider.plugin.distribution} {provider.plugin.version}"
     if provider.code is not None:
@@ -147,10 +145,12 @@ def provider_text(module: ModuleReport, model: str) -> str:
 
 
 def settings_text(report: Findings) -> Iterator[str]:
-    """Yield a line for the activation, for each prompt, and for the requirements."""
+    """Yield lines for the activation, the backends, the prompts and the requirements."""
     config = report.config
     if report.modules or report.proposed_by:
         yield f"activation: {report.activation or 'default (Sigmoid for one score, Identity for several)'}"
+    for name, reason in report.backends.items():
+        yield f"backend {name}: {reason or 'can load it'}"
     if config is None:
         return
     for name, text in config.prompts.items():
@@ -210,95 +210,3 @@ def weights_text(weights: Weights) -> str:
     else:
         dtypes = ", ".join(f"{headers.shown_dtype(name)} {count:,}" for name, count in weights.parameters.items())
     return f"{weights.total:,} parameters ({dtypes}), {bytes_in_words(weights.bytes)}"
-
-
-def to_json(report: Findings) -> dict[str, Any]:
-    """Return ``report`` as JSON."""
-    config = report.config
-    values: dict[str, Any] = {
-        "name": report.source.name,
-        "commit": report.source.commit,
-        "subfolder": report.source.subfolder,
-        "loads": not report.failures,
-        "labels": report.labels,
-        "modules": [_module_json(module) for module in report.modules],
-        "proposed_by": report.proposed_by,
-        "weights": headers.as_json(report.total) if report.total.tensors else None,
-        "activation": report.activation,
-        "settings": None if config is None else config.to_json(),
-        "elsewhere": report.elsewhere,
-        "code": [{"for": purpose, **_code_json(code)} for purpose, code in report.code.items()],
-        "foreign_settings": [
-            {"file": setting.file, "setting": setting.text, "goes_to": setting.goes_to, "approval": found.approval}
-            for found in report.foreign_settings
-            for setting in found.settings
-        ],
-        "approvals": report.approvals,
-        "other_code": report.other_code,
-        "files": list(report.files),
-        "pickles": report.pickles,
-        "problems": [
-            {"about": problem.about, "fails": problem.fails, "text": problem.text, "next": problem.next_step}
-            for problem in report.problems
-        ],
-    }
-    return {key: _plain(value) for key, value in values.items()}
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """Return ``value`` with NaN and infinities as text: Python writes them as JSON, but standard JSON has none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping | list | tuple) and depth > _DEEPEST:
-        return "…"
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
-    return [_plain(item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _module_json(module: ModuleReport) -> dict[str, Any]:
-    provider = module.provider
-    plugin = provider.plugin if provider else None
-    return {
-        "name": module.name,
-        "path": module.path,
-        "type": module.type,
-        "provider": {
-            "kind": _kind(module),
-            "distribution": plugin.distribution if plugin else module.through,
-            "version": plugin.version if plugin else installed_version(module.through) if module.through else "",
-            "code": _code_json(provider.code) if provider and provider.code else None,
-        },
-        "kwargs": list(module.kwargs),
-        "labels": module.labels,
-        "summary": module.facts.summary,
-        "weights": headers.as_json(module.weights) if module.weights else None,
-        "config": dict(module.config),
-        "modules": [_module_json(inner) for inner in module.modules],
-    }
-
-
-def _kind(module: ModuleReport) -> str:
-    provider = module.provider
-    if provider is None:
-        return "library" if module.through else "nobody"
-    return "plugin" if provider.plugin is not None else "code" if provider.code is not None else "caller"
-
-
-def _code_json(code: Code) -> dict[str, Any]:
-    return {
-        "source": code.source.name,
-        "commit": code.source.commit,
-        "digest": code.digest,
-        "approval": code.approval,
-        "files": [
-            {
-                "path": file.path,
-                "bytes": len(file.content),
-                "sha256": file.sha256,
-                "imports": list(file.imports),
-                "at": file.shown_at,
-            }
-            for file in code.files
-        ],
-    }

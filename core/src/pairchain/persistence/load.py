@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,17 +10,17 @@ from typing import Any
 from torch import nn
 
 from pairchain import hooks
+from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
-from pairchain.code import importing
+from pairchain.code.admitted import code_of, noting_origin
 from pairchain.errors import ChainError, FormatError, PairchainError, warn
+from pairchain.files.names import MODULES_FILE, PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
-from pairchain.format.headers import SAFETENSORS_FILE
 from pairchain.format.saved_model import (
     MODEL_TYPE,
-    MODULES_FILE,
     ModelConfig,
     ModuleEntry,
     check_requirements,
@@ -30,10 +29,11 @@ from pairchain.format.saved_model import (
     read_legacy_activation,
 )
 from pairchain.looking.pinning import check_locked, check_unchanged
+from pairchain.opening import lending
 from pairchain.persistence.request import LoadRequest
 from pairchain.trust import guard, policies
 from pairchain.trust.checkpoint import no_chain
-from pairchain.trust.pickles import PICKLE_FILE, refuse_pickle
+from pairchain.trust.pickles import refuse_pickle
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,15 @@ class LoadedModel:
 
 
 def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
-    """Return the model that ``request`` asks for.
-
-    Raises:
-        LockError: The model differs from its lock.
-        FormatError: The saved model is damaged or incomplete, or needs packages that are not installed.
-        ChainError: No plugin knows how to load it.
-        UnknownTypeError, PluginError, TrustRequiredError: A module's class cannot be resolved or loaded.
-    """
+    """Return the model that ``request`` asks for; it raises what `CrossEncoder` does, and `LockError`."""
     with policies.allowing(policy):
         if policy.lock is None:
             loaded = of_one_save(request.source, lambda: _loaded(request))
         else:
-            # the load runs the code that the lock was checked with
-            request = replace(request, resolver=replace(request.resolver, found={}))
-            hashes = check_locked(policy.lock, request.resolver)
-            loaded = _loaded(request)
+            # the load runs the code that was checked
+            resolver = replace(request.resolver, found={})
+            hashes = check_locked(policy.lock, resolver)
+            loaded = _loaded(replace(request, source=hashes.source, resolver=resolver))
             # other libraries open files of weights and settings themselves, and might find others by then
             check_unchanged(hashes)
         _warn_of_idle_choice(loaded, request.tokenizer)
@@ -81,12 +74,16 @@ def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
 def _warn_of_idle_choice(loaded: LoadedModel, tokenizer: str | None) -> None:
     modules = loaded.modules.values() if isinstance(loaded.modules, Mapping) else loaded.modules
     loads = {getattr(type(inner), "load", None) for module in modules for inner in module.modules()}
-    if tokenizer is not None and not any("tokenizer" in inspect.signature(load).parameters for load in loads if load):
+    if tokenizer is not None and not any("tokenizer" in parameter_names(load) for load in loads if load):
         warn(f"no module of {loaded.source} lets you choose a tokenizer, so tokenizer={tokenizer!r} has no effect.")
 
 
 def _loaded(request: LoadRequest) -> LoadedModel:
-    source = request.source
+    with lending(request.source):
+        return _read(request, request.source)
+
+
+def _read(request: LoadRequest, source: Source) -> LoadedModel:
     config = read_config(source)
     if config is not None:
         check_requirements(config, shown_as=str(source))
@@ -123,15 +120,15 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     place = request.source.path_of(path) or "the root"
     try:
         with (
-            importing.noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
+            noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
             guard.guarding(request.source.within(path), request.resolver.source),
             _guarded_by_plugins(cls, request, path),
         ):
-            module = _called(cls.load, request, path)
+            module = _call(cls.load, request, path)
     except (PairchainError, Warning, MemoryError):
         raise
     except Exception as error:
-        if importing.code_of(cls) is not None:
+        if code_of(cls) is not None:
             raise
         raise FormatError(
             f"{cls.__name__} cannot be loaded from {place}: {type(error).__name__}: {error}",
@@ -147,7 +144,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
 def _guarded_by_plugins(cls: Any, request: LoadRequest, path: str) -> Iterator[None]:
     """Let plugins hold their libraries to the policy while a class of another author loads with them."""
     with ExitStack() as stack:
-        if Module not in cls.__mro__ or importing.code_of(cls) is not None:
+        if Module not in cls.__mro__ or code_of(cls) is not None:
             source = request.source.within(path)
             for answer in hooks.ask("pairchain_guard_load", source=source, given=request.processor_kwargs):
                 stack.enter_context(answer.value)
@@ -161,23 +158,17 @@ def _refuse_pickle(source: Source) -> None:
         refuse_pickle(source, PICKLE_FILE)
 
 
-def _called(load: Any, request: LoadRequest, path: str) -> Any:
-    parameters = inspect.signature(load).parameters
-    if len(parameters) == 1 and not _takes_any(parameters):
+def _call(load: Any, request: LoadRequest, path: str) -> Any:
+    names = parameter_names(load)
+    if len(names) == 1 and not takes_any(load):
         return load(str(request.source.folder(path)))
-    keywords = request.keywords(path)
-    if not _takes_any(parameters):
-        keywords = {name: value for name, value in keywords.items() if name in parameters}
-    if "request" in parameters:
+    keywords = {name: value for name, value in request.keywords(path).items() if takes_any(load) or name in names}
+    if "request" in names:
         # only a module made of modules names it, to load those in the same way; **kwargs are often passed on elsewhere
         keywords["request"] = request
-    if "tokenizer" in parameters and request.tokenizer is not None:
+    if "tokenizer" in names and request.tokenizer is not None:
         keywords["tokenizer"] = request.tokenizer
     return load(request.source.name, **keywords)
-
-
-def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> ChainError:
@@ -191,12 +182,7 @@ def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> Ch
 
 
 def saved_activation(loaded: LoadedModel, num_labels: int | None) -> Activation | None:
-    """Return the activation that a saved model names, or None for the default; warn if the named one cannot be used.
-
-    Args:
-        loaded: The model.
-        num_labels: How many scores it gives a pair, if known.
-    """
+    """Return the activation that a saved model names, or None for the default; warn if the named one cannot be used."""
     source, path, settings = loaded.source, loaded.activation, loaded.config or ModelConfig()
     if source is None or path is None:
         return None
@@ -217,10 +203,7 @@ def saved_activation(loaded: LoadedModel, num_labels: int | None) -> Activation 
 
 
 def _is_mistaken(path: str, settings: ModelConfig, entries: Sequence[ModuleEntry], num_labels: int | None) -> bool:
-    """Return whether sentence-transformers saved the wrong default activation for a Router.
-
-    Up to 6.2 it assumes that a Router gives one score, and saves the default activation for one.
-    """
+    """Return whether sentence-transformers, up to 6.2, saved a Router as if it gave one score."""
     routers = [entry.type.rpartition(".")[2] in ("Router", "Asym") for entry in entries]
     return routers == [True] and not settings.is_ours and path.endswith(".Sigmoid") and (num_labels or 1) > 1
 

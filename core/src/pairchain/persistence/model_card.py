@@ -1,4 +1,4 @@
-"""A model card: what a saved model is, made of and good for, as ``README.md`` beside it."""
+"""The model card of a saved model, ``README.md``: its modules, its use, its versions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pairchain.code.to_save import CodeToSave
 from pairchain.files.source import Source
 from pairchain.format.saved_model import ModuleEntry
 from pairchain.registry.discovery import installed_version
-from pairchain.text.units import on_one_line
+from pairchain.text.escaping import on_one_line
 
-# Packages whose versions a reader may want to know.
+# A card lists the versions of these packages.
 _PACKAGES = ("pairchain-core", "torch", "transformers", "safetensors")
 
 _LONGEST_CELL = 4_000
@@ -39,28 +39,27 @@ def model_card(
     """Return the text of a model card.
 
     Args:
-        chain: The model's modules; they are described, not run.
-        entries: What ``modules.json`` says of each.
+        chain, entries: The model's modules, which do not run, and their entries in ``modules.json``.
         code: The code that is saved with them, or that their types name.
-        name: How readers load it: a repository or a folder.
-        num_labels: Scores for each pair, or None if that is not known.
-        source: Where the model was loaded from; a repository is named as its base.
+        name: The repository or folder that readers load.
+        num_labels: Scores for each pair; None if unknown.
+        source: The files the model was loaded from; the card names a repository as its base.
         prompts: Its prompts by name.
-        metadata: More for the front matter, such as ``{"license": "mit", "language": ["en"]}``; it comes first.
-        examples: Pairs with the scores they got.
+        metadata: Front matter, which overrides ours.
+        examples: Pairs with their scores.
     """
     parts = [
         f"---\n{_front_matter(num_labels, source, metadata)}\n---",
         f"# {os.path.basename(os.path.abspath(name))}",
         _description(num_labels, source),
-        "## What it is made of",
+        "## Modules",
         _modules(chain, entries, code),
-        f"- Longest input in tokens: {chain.max_seq_length or 'no limit'}\n- Scores a pair: {num_labels or 'not said'}",
+        f"- Longest input in tokens: {chain.max_seq_length or 'no limit'}\n- Scores a pair: {num_labels or 'unknown'}",
     ]
     if prompts:
         rows = "\n".join(f"| {_cell(key)} | {_code(str(text))} |" for key, text in prompts.items())
         parts += ["## Prompts", f"| name | text |\n|---|---|\n{rows}"]
-    parts += ["## How to use it", _usage(name, num_labels, code)]
+    parts += ["## Usage", _usage(name, num_labels, code)]
     if examples:
         rows = "\n".join(f"| {_cell(pair[0])} | {_cell(pair[1])} | {score} |" for pair, score in examples)
         parts += ["## Examples", f"| query | document | score |\n|---|---|---|\n{rows}"]
@@ -69,13 +68,13 @@ def model_card(
 
 
 def renamed(card: str, name: str, new: str) -> str:
-    """Return the text of a model card with ``new`` for ``name``, by which it said to load the model."""
+    """Return a model card that loads the model as ``new`` instead of ``name``."""
     return card.replace(f"CrossEncoder({_quoted(name)}", f"CrossEncoder({_quoted(new)}", 1)
 
 
 def _front_matter(num_labels: int | None, source: Source | None, metadata: Mapping[str, Any] | None) -> str:
     data: dict[str, Any] = {
-        # the library that readers of a repository most likely have; it loads what pairchain saves
+        # the library that most readers have; it loads models that pairchain saves
         "library_name": "sentence-transformers",
         "tags": ["sentence-transformers", "cross-encoder", "reranker", "pairchain"],
         "pipeline_tag": "text-ranking" if num_labels in (None, 1) else "text-classification",
@@ -89,7 +88,7 @@ def _front_matter(num_labels: int | None, source: Source | None, metadata: Mappi
 
 def _description(num_labels: int | None, source: Source | None) -> str:
     scores = {None: "its scores", 1: "one score"}.get(num_labels, f"{num_labels} scores")
-    base = "" if source is None or source.is_local else f" It was made from `{source.name}`, commit `{source.commit}`."
+    base = "" if source is None or source.is_local else f" It is based on `{source.name}`, commit `{source.commit}`."
     return f"A model that gives a pair, such as a query and a document, {scores}.{base}"
 
 
@@ -105,7 +104,7 @@ def _modules(chain: ModuleChain, entries: Sequence[ModuleEntry], code: CodeToSav
 def _usage(name: str, num_labels: int | None, code: CodeToSave) -> str:
     trust = ", trust_remote_code=True" if code.places else ""
     shown = "\n".join(f"- {place}" for place in dict.fromkeys(code.places.values()))
-    warning = f"It brings code of its own, which you should read before you let it run:\n\n{shown}\n\n" if shown else ""
+    warning = f"It comes with its own code; read it before you let it run:\n\n{shown}\n\n" if shown else ""
     rank = 'model.rank("a query", ["a document", "another document"])\n' if num_labels == 1 else ""
     return (
         f"{warning}```python\nfrom pairchain import CrossEncoder\n\nmodel = CrossEncoder({_quoted(name)}{trust})\n"
@@ -114,12 +113,12 @@ def _usage(name: str, num_labels: int | None, code: CodeToSave) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Return ``value`` on one line, as text that is neither HTML nor the end of a table's cell."""
+    """Return ``value`` on one line, with HTML and table separators escaped."""
     return html.escape(on_one_line(" ".join(str(value).split()), _LONGEST_CELL), quote=False).replace("|", "\\|")
 
 
 def _code(text: str) -> str:
-    """Return ``text`` for a table's cell so that every character of it can be seen: quoted, between backticks."""
+    """Return ``text`` for a table cell, quoted and between backticks, so that every character is visible."""
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{_quoted(text)}{fence}".replace("|", "\\|")
 

@@ -1,4 +1,4 @@
-"""From a chain to a Hub repository: saved aside, then uploaded as one commit."""
+"""From a chain to a Hub repository: saved to a temporary folder, then uploaded as one commit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import HfHubHTTPError
 
 from pairchain.errors import SourceError
-from pairchain.files.staging import belongs_to_model
+from pairchain.files.names import belongs_to_model
 from pairchain.persistence.model_card import renamed
 
 _CARD = "README.md"
-# What the Hub answers if the branch is no longer at the commit that a new one is made on.
+# The Hub's status if the branch moved past the parent of the new commit.
 _CHANGED_MEANWHILE = 412
 _ATTEMPTS = 5
 
@@ -33,32 +33,17 @@ def push_folder(
     commit_message: str,
     replace_model_card: bool,
 ) -> str:
-    """Return the URL of the commit that holds what ``write`` wrote, in place of the model that was there.
-
-    Args:
-        write: Writes the files into the folder it is given.
-        repo_id: The repository, as ``owner/name``, or a name for one of the token's owner; made if it is not there.
-        token: Hub token.
-        private: Whether a repository that is made is private.
-        exist_ok: Whether the repository may be there already.
-        revision: Branch to push to; made if it is not there.
-        create_pr: Whether to open a pull request instead of changing the branch.
-        commit_message: The commit's first line.
-        replace_model_card: Whether a ``README.md`` that is there is replaced.
-
-    Raises:
-        SourceError: The Hub refused, or cannot be reached.
-    """
+    """Commit the files that ``write`` writes into a folder, and return the URL; see `CrossEncoder.push_to_hub`."""
     api = huggingface_hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as folder:
-        # before anything is made on the Hub: what cannot be saved is not pushed
+        # before the Hub changes: a chain that cannot be saved is not pushed
         write(Path(folder))
         try:
             asked, repo_id = repo_id, api.create_repo(repo_id, private=private, exist_ok=exist_ok or create_pr).repo_id
             if revision is not None and not create_pr:
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
             if asked != repo_id and (card := Path(folder, _CARD)).exists():
-                # only the Hub knows whose a name without an owner is, and nobody else can load it by that
+                # the Hub adds the owner to a name without one; others need the full name to load the model
                 card.write_text(renamed(card.read_text(encoding="utf-8"), asked, repo_id), encoding="utf-8")
             written = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
             kept = () if replace_model_card else (_CARD,)
@@ -67,7 +52,7 @@ def push_folder(
         except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
             raise SourceError(
                 f"the model cannot be pushed to {repo_id!r}: {type(error).__name__}: {' '.join(str(error).split())}",
-                next_step="check the name and the token (`hf auth login`); exist_ok=True pushes to what is there.",
+                next_step="check the name and the token (`hf auth login`); exist_ok=True pushes to an existing one.",
             ) from error
     return str(commit.pr_url or commit.commit_url)
 
@@ -80,13 +65,13 @@ def _committed(
     kept: Collection[str],
     message: Mapping[str, Any],
 ) -> huggingface_hub.CommitInfo:
-    """Return the commit of ``written`` on top of the one that it was compared with; if another came between, again."""
+    """Commit ``written`` on top of the compared commit; try again if another commit came between."""
     for attempt in range(1, _ATTEMPTS + 1):
         parent = api.repo_info(repo_id, revision=revision).sha
         there = api.list_repo_files(repo_id, revision=parent)
         added = {path: local for path, local in written.items() if path not in kept or path not in there}
         try:
-            # not upload_folder: it may make several commits, and between two of them the repository holds half a model
+            # not upload_folder, which may make several commits; between two of them the repository holds half a model
             commit: huggingface_hub.CommitInfo = api.create_commit(
                 repo_id,
                 [
@@ -105,7 +90,7 @@ def _committed(
 
 
 def _outdated(there: Iterable[str], written: Collection[str]) -> list[str]:
-    """Return files of an older model that a load of the new one would find, as a save to a folder replaces them."""
+    """Return the older model's files that a load of the new one would find; a save to a folder deletes them too."""
     tops = {path.partition("/")[0] for path in written}
     return [
         path

@@ -1,4 +1,4 @@
-"""From a chain to a folder: every module in its place, all of it or nothing."""
+"""From a chain to a folder: a save writes every module, or changes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
 from pairchain.code import to_save
-from pairchain.code.importing import noting_origin
+from pairchain.code.admitted import noting_origin
 from pairchain.code.to_save import CodeToSave
 from pairchain.errors import InputError
 from pairchain.files.staging import staged
@@ -19,7 +19,7 @@ from pairchain.persistence.saved_type import saved_type
 
 
 class CardWriter(Protocol):
-    """Returns the text of a model card, given what ``modules.json`` will say and the code that goes along."""
+    """Returns the text of a model card, given the future entries of ``modules.json`` and the code saved with them."""
 
     def __call__(self, *, entries: Sequence[ModuleEntry], code: CodeToSave) -> str: ...
 
@@ -34,21 +34,18 @@ def save_chain(
     safe_serialization: bool,
     copy_code: bool = False,
 ) -> None:
-    """Write ``chain`` to the folder ``path``; if that fails, the folder is as it was.
+    """Write ``chain`` to the folder ``path``; if that fails, the folder stays unchanged.
 
     Args:
-        chain: What to save.
-        path: The folder; made if it is not there.
+        chain, path, safe_serialization, copy_code: As for `CrossEncoder.save_pretrained`.
         config: The model's settings.
-        extra_entries: For each module's name, keys of its entry that nobody knew when it was loaded.
+        extra_entries: By module name, unknown keys that its entry had when it was loaded.
         card: Writes the model card; None for none.
-        safe_serialization: Whether weights go to safetensors; otherwise to pickles.
-        copy_code: Whether code of other repositories is copied in; otherwise it is named, with its commit.
 
     Raises:
         InputError: The path is empty.
-        FormatError: Something cannot be written.
-        SaveError: The disk refuses it, or another save does not end; see `staged`.
+        FormatError: A part of the chain cannot be written.
+        SaveError: The disk refuses a write, or another save to the folder does not end; see `staged`.
     """
     if not os.fspath(path):
         raise InputError("the path to save to is empty.")
@@ -71,7 +68,7 @@ def save_chain(
 
 
 def _size(chain: ModuleChain) -> int:
-    """Return how many bytes its weights take."""
+    """Return the size of its weights in bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in (*chain.parameters(), *chain.buffers()))
 
 

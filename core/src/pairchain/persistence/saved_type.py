@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pairchain import hooks
-from pairchain.code import importing, to_save
+from pairchain.code import to_save
+from pairchain.code.admitted import code_of
 from pairchain.code.bundle import parse
 from pairchain.code.to_save import CodeToSave
 from pairchain.errors import UnknownTypeError, warn
@@ -59,7 +60,7 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
         FormatError: Its code cannot be read, and a load of the saved model could not find it either; or its
             ``module_type`` cannot be loaded.
     """
-    code = importing.code_of(cls)
+    code = code_of(cls)
     origin = registry.origin(cls)
     name = type_of(cls, registry)
     is_named = code is None and name == vars(cls).get("module_type")

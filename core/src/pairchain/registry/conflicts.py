@@ -1,4 +1,4 @@
-"""Installed libraries that do not fit each other, read from their metadata; nothing is imported to find them."""
+"""Unmet requirements among installed libraries, read from their metadata without importing anything."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pairchain.registry.discovery import installed_metadata, installed_version
 
 @dataclass(frozen=True)
 class Conflict:
-    """A requirement of one installed distribution that the installation does not meet.
+    """A requirement of an installed distribution that is not met.
 
     Attributes:
         name: The distribution that has the requirement.
         version: Its version.
         wanted: The requirement, such as ``peft>=0.22``.
-        found: The version of the required distribution that is installed; None if there is none.
+        found: The installed version of the required distribution; None if it is not installed.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Conflict:
 
 
 def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Conflict, ...]:
-    """Return every conflict among what ``distribution`` requires, and what that requires in turn.
+    """Return every unmet requirement of ``distribution`` and of the libraries that it requires.
 
-    A library that is optional counts where it is installed: what an extra of ``distribution`` brings, and what any
-    library names in an extra that is called like it, as transformers does with ``torch>=2.6; extra == "torch"``.
+    An optional library counts if it is installed: one that an extra of ``distribution`` brings, or that a library
+    names in an extra of the same name, as transformers does with ``torch>=2.6; extra == "torch"``.
 
     Args:
         distribution: Its name.
@@ -50,14 +50,14 @@ def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Confl
     waiting, seen = [root], {root}
     while waiting:
         name = waiting.pop()
-        said = metadata if name == root and metadata is not None else installed_metadata(name)
-        if said is None:
+        known = metadata if name == root and metadata is not None else installed_metadata(name)
+        if known is None:
             continue
-        for requirement in _requirements(said, every_extra=name == root):
+        for requirement in _requirements(known, every_extra=name == root):
             version = installed_version(requirement.name)
             if version is None or not requirement.specifier.contains(version, prereleases=True):
                 wanted = f"{requirement.name}{requirement.specifier}"
-                found[Conflict(name, said.get("Version") or "", wanted, version)] = None
+                found[Conflict(name, known.get("Version") or "", wanted, version)] = None
             if (required := canonicalize_name(requirement.name)) not in seen:
                 seen.add(required)
                 waiting.append(required)
@@ -73,7 +73,7 @@ def conflict_advice(found: Iterable[Conflict]) -> str:
 
 
 def _requirements(metadata: Message, *, every_extra: bool) -> Iterator[Requirement]:
-    """Yield what a distribution requires here, and of what is optional that which is installed."""
+    """Yield the requirements that apply to this Python, and the optional ones that are installed."""
     extras = metadata.get_all("Provides-Extra") or [] if every_extra else []
     for line in metadata.get_all("Requires-Dist") or ():
         try:

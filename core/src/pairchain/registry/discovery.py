@@ -1,4 +1,4 @@
-"""What installed distributions announce, read from their metadata; nothing is imported to find it."""
+"""Installed distributions and the entry points that they announce, read from metadata without importing anything."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from functools import cache, cached_property
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -24,12 +25,12 @@ from pairchain.registry.groups import GROUPS
 
 @dataclass(frozen=True, eq=False)
 class Installed:
-    """A distribution on the path, as its metadata tells; nothing of it has been imported.
+    """A distribution on the path, as its metadata describes it.
 
     Attributes:
-        source: What reads its metadata.
-        hidden_by: Where the distribution of the same name is that comes before it on the path, so that this one does
-            not count; empty if none does.
+        source: The reader of its metadata.
+        hidden_by: The place of the distribution of the same name that comes before it on the path, so that this one
+            does not count; empty if there is none.
     """
 
     source: Distribution
@@ -42,7 +43,7 @@ class Installed:
 
     @cached_property
     def name(self) -> str:
-        """Its name, canonical; an installation that was cut off has one too, that of its folder."""
+        """Its canonical name; that of the folder if an installation was cut off."""
         return _name(self.source)
 
     @cached_property
@@ -52,12 +53,12 @@ class Installed:
 
     @cached_property
     def requires(self) -> tuple[str, ...]:
-        """Its requirements, as written in its metadata."""
+        """Its requirements, as its metadata writes them."""
         return tuple(self.metadata.get_all("Requires-Dist") or ())
 
     @cached_property
     def metadata(self) -> Message:
-        """What it says of itself, by the names of the standard; empty where an installation was cut off."""
+        """Its core metadata; empty if an installation was cut off."""
         try:
             return cast(Message, self.source.metadata)
         except (OSError, ValueError):
@@ -65,17 +66,17 @@ class Installed:
 
     @cached_property
     def is_plugin(self) -> bool:
-        """Whether it has a place for what it announces to pairchain; there may be nothing in it."""
+        """Whether it has a section for a group of pairchain, be it empty."""
         return bool(self.fault) or any(f"[{group}]" in self._announcement for group in GROUPS)
 
     @cached_property
     def found(self) -> tuple[Found, ...]:
-        """What it announces to pairchain; nothing if that cannot be read."""
+        """Its entry points in pairchain's groups; none if they cannot be read."""
         return self._read[0]
 
     @property
     def fault(self) -> str:
-        """Why what it announces cannot be read; empty if it can."""
+        """Why its entry points cannot be read; empty if they can."""
         return self._read[1]
 
     @cached_property
@@ -85,80 +86,68 @@ class Installed:
     @cached_property
     def _read(self) -> tuple[tuple[Found, ...], str]:
         try:
-            # what most distributions announce to others is not parsed, nor are its mistakes ours
+            # entry points for other hosts are not parsed, nor are their mistakes ours
             points = self.source.entry_points if "pairchain." in self._announcement else ()
             return tuple(Found(point, self) for point in points if point.group in GROUPS), ""
-        except Exception as error:  # whatever a damaged file makes the parser trip over
+        except Exception as error:  # a damaged file can make the parser fail in any way
             return (), f"{type(error).__name__}: {error}"
 
 
 # Compared by identity: two distributions may announce the same line, and entry points do not compare whose they are.
 @dataclass(frozen=True, eq=False)
 class Found:
-    """An entry point as its distribution's metadata announces it; nothing has been imported."""
+    """An entry point, as its distribution's metadata announces it."""
 
     entry_point: EntryPoint
     installed: Installed
 
     @property
     def name(self) -> str:
-        """The name that it gives its object, such as a module's type."""
+        """Its name, such as a module's type."""
         return self.entry_point.name
 
     @property
     def value(self) -> str:
-        """Where the object is, as ``package.module:object``."""
+        """The place of its object, as ``package.module:object``."""
         return self.entry_point.value
 
     @property
     def group(self) -> str:
-        """The entry-point group, such as ``pairchain.modules``."""
+        """Its group, such as ``pairchain.modules``."""
         return self.entry_point.group
 
     @property
     def distribution(self) -> str:
-        """Name of the distribution that announces it, canonical."""
+        """The canonical name of the distribution that announces it."""
         return self.installed.name
 
     @property
     def version(self) -> str:
-        """Version of that distribution, or an empty string."""
+        """The version of that distribution, or an empty string."""
         return self.installed.version
 
     @property
-    def requires(self) -> tuple[str, ...]:
-        """Requirements of that distribution, as written in its metadata."""
-        return self.installed.requires
-
-    @property
     def described(self) -> dict[str, str]:
-        """What an error says about it: distribution, version, entry point."""
-        return {
-            "distribution": self.distribution,
-            "version": self.version,
-            "entry_point": f"{self.name} = {self.value}",
-        }
+        """The arguments by which a `PluginError` names it."""
+        entry_point = f"{self.name} = {self.value}"
+        return {"distribution": self.distribution, "version": self.version, "entry_point": entry_point}
 
 
 def installed(distributions: Iterable[Any]) -> list[Installed]:
-    """Return ``distributions``, those that another one of the same name hides included.
-
-    Args:
-        distributions: What reads the metadata of each that is on the path, in the order of that.
-    """
+    """Return ``distributions``, readers of metadata in the order of the path, with those that others hide."""
     places: dict[str, dict[str, Any]] = {}
     for source in distributions:
         places.setdefault(_name(source), {}).setdefault(os.path.realpath(str(source)), source)
     found = []
     for sources in map(dict.values, places.values()):
-        # what is left of a version that was replaced does not come before that which replaced it
+        # the rest of a version that was replaced does not hide its replacement
         first, *others = sources if len(sources) == 1 else sorted(sources, key=_is_left_over)
         found += [Installed(first), *(Installed(other, str(first)) for other in others)]
     return found
 
 
 def _name(source: Distribution) -> str:
-    """Return the canonical name of a distribution: that of its folder, which costs no reading, or what it says."""
+    # the folder's name costs no reading
     name, dot, kind = os.path.basename(str(source)).rpartition(".")
     if dot and kind in ("dist-info", "egg-info"):
         return canonicalize_name(name.partition("-")[0])
@@ -169,24 +158,29 @@ def _is_left_over(source: Distribution) -> bool:
     return not Installed(source).metadata.get("Name")
 
 
-def is_installed(package: str) -> bool:
-    """Return whether a top-level package or module comes with Python or with an installed distribution.
-
-    Files that merely lie on the path, as those beside a script do, are not installed.
-    """
-    if package in sys.stdlib_module_names:
-        return True
+def find_module(name: str) -> ModuleSpec | None:
+    """Return the spec of a top-level module or package, or None if it cannot be imported."""
     try:
-        spec = getattr(sys.modules.get(package), "__spec__", None) or find_spec(package)
+        return getattr(sys.modules.get(name), "__spec__", None) or find_spec(name)
     except (ImportError, ValueError):
-        return False
+        return None
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a top-level module or package comes with Python or with an installed distribution.
+
+    Files that only lie on the path, such as those beside a script, are not installed.
+    """
+    if name in sys.stdlib_module_names:
+        return True
+    spec = find_module(name)
     places = () if spec is None else (spec.origin or "", *(spec.submodule_search_locations or ()))
     return any(part in ("site-packages", "dist-packages") for place in places for part in Path(place).parts)
 
 
 @cache
 def editable_projects() -> tuple[Path, ...]:
-    """Return the folders of the projects that are installed editable: what is imported from them is not copied."""
+    """Return the folders of projects that are installed editable; code imported from them is not copied."""
     from urllib.request import url2pathname  # brings an HTTP client along
 
     found = []
@@ -201,15 +195,13 @@ def editable_projects() -> tuple[Path, ...]:
 
 def installed_version(distribution: str) -> str | None:
     """Return the version of an installed distribution, or None if it is not installed."""
-    try:
-        return importlib_metadata.version(distribution)
-    except (importlib_metadata.PackageNotFoundError, ValueError):  # a text that can be no name
-        return None
+    metadata = installed_metadata(distribution)
+    return metadata["Version"] if metadata is not None else None
 
 
 def installed_metadata(distribution: str) -> Message | None:
     """Return the metadata of an installed distribution, or None if it is not installed."""
     try:
         return cast(Message, importlib_metadata.metadata(distribution))
-    except (importlib_metadata.PackageNotFoundError, ValueError):
+    except (importlib_metadata.PackageNotFoundError, ValueError):  # a text that cannot be a name
         return None

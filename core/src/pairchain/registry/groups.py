@@ -1,4 +1,4 @@
-"""The entry-point groups that plugins announce objects in, and the names in them that belong to this project."""
+"""The entry-point groups of pairchain, what their objects must be, and the names in them that are reserved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUPS = (MODULES_GROUP, HOOKS_GROUP, COMMANDS_GROUP, BACKENDS_GROUP)
 CORE_DISTRIBUTION = "pairchain-core"
 _CLI = "pairchain-cli"
 
-# The short names of the standard modules belong to these distributions, and so do all the paths under which
+# The distributions that own the standard modules: their short names, and every path under which
 # sentence-transformers ever saved them.
 STANDARD_DISTRIBUTIONS = {
     "Transformer": "pairchain-transformer",
@@ -25,7 +25,7 @@ STANDARD_DISTRIBUTIONS = {
     "Normalize": "pairchain-normalize",
     "LayerNorm": "pairchain-layer-norm",
     "Router": "pairchain-router",
-    # what a Router was called
+    # a Router's earlier name
     "Asym": "pairchain-router",
 }
 
@@ -36,7 +36,7 @@ _COMMANDS = {
 
 _BACKENDS = dict.fromkeys(("transformers", "torch"), "pairchain-transformer")
 
-# The distributions that this project publishes. Of any other, only the files of a model say that it is one of ours.
+# The distributions that this project publishes.
 OWN_DISTRIBUTIONS = frozenset(
     {
         *STANDARD_DISTRIBUTIONS.values(),
@@ -63,9 +63,8 @@ class Group:
     Attributes:
         name: The name of the group, such as ``pairchain.modules``.
         noun: The word for a name in it: "type", "command" or "backend".
-        owner: Takes a name, and returns the distribution that it is reserved for, or None.
-        fault: Takes an object, and returns why it does not belong into the group, as "is not a class, but 3"; or an
-            empty string.
+        owner: Returns the distribution that a name is reserved for, or None.
+        fault: Returns what is wrong with an object, such as "is not a class, but 3"; empty if it fits the group.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What one installation of Python announces to pairchain, which of it may be used, and loading one object of it."""
+"""The plugins of one Python installation: which there are, which you allow, and loading an object of one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import importlib_metadata
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from pairchain.errors import PluginImportError, PluginVersionError, nearest, warn
+from pairchain.errors import PluginImportError, PluginVersionError, warn
 from pairchain.registry.conflicts import conflict_advice, conflicts
 from pairchain.registry.discovery import Found, Installed, installed
 from pairchain.registry.groups import CORE_DISTRIBUTION, GROUPS
+from pairchain.text.nearest import nearest
 from pairchain.version import __version__
 
 ALLOW_VARIABLE = "PAIRCHAIN_PLUGINS"
@@ -25,11 +26,10 @@ class Installation:
     """Reads the metadata of installed distributions once, for the registries of all groups.
 
     Args:
-        distributions: Called without arguments, returns the distributions on the path, in its order; None for those of
-            this process.
-        environ: Read for ``PAIRCHAIN_PLUGINS`` and ``PAIRCHAIN_DISABLE_PLUGINS``: distribution names, separated by
-            commas.
-        core_version: Version that a plugin's ``Requires-Dist: pairchain-core`` is checked against.
+        distributions: Returns the distributions on the path, in its order; None for those of this process.
+        environ: The environment. ``PAIRCHAIN_PLUGINS`` and ``PAIRCHAIN_DISABLE_PLUGINS`` hold names of distributions,
+            separated by commas.
+        core_version: The version that a plugin's ``Requires-Dist: pairchain-core`` is checked against.
     """
 
     def __init__(
@@ -48,26 +48,26 @@ class Installation:
         self._warned: set[str] = set()
 
     def find(self, group: str) -> tuple[Found, ...]:
-        """Return every entry point of ``group``, sorted by name; also those that the environment disables.
+        """Return every entry point of ``group``, sorted by name, with those that the environment disables.
 
-        Reads metadata once a process and imports nothing; `refresh` makes the next call read again.
+        The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
         """
         return self._read()[group]
 
     def distributions(self) -> tuple[Installed, ...]:
-        """Return every distribution that announces something to pairchain, sorted; also those that others hide."""
+        """Return every distribution with a section for pairchain, sorted, with those that others hide."""
         self._read()
         return self._installed
 
     def refresh(self) -> None:
-        """Forget what was found, so that plugins installed or removed since are seen."""
+        """Forget what was found, so that plugins you installed or removed since are seen."""
         importlib.invalidate_caches()
         self._found = None
         self._loaded.clear()
         self._warned.clear()
 
     def load(self, found: Found) -> Any:
-        """Return the object that ``found`` points to, importing it after checking its version.
+        """Import and return the object of ``found``, after checking that it is for this core.
 
         Raises:
             PluginVersionError: Its distribution needs another version of the core.
@@ -86,7 +86,7 @@ class Installation:
         return self._loaded.get(found) is value
 
     def disabled_by(self, distribution: str) -> str | None:
-        """Return the environment variable that keeps the plugins of ``distribution`` from being used, or None."""
+        """Return the environment variable that disables the plugins of ``distribution``, or None."""
         name = canonicalize_name(distribution)
         if (allowed := self._listed(ALLOW_VARIABLE)) is not None and name not in allowed:
             return ALLOW_VARIABLE
@@ -94,12 +94,8 @@ class Installation:
         return DISABLE_VARIABLE if disabled is not None and name in disabled else None
 
     def check_core_version(self, found: Found) -> None:
-        """Check that the distribution of ``found`` is for the installed core.
-
-        Raises:
-            PluginVersionError: It needs another version.
-        """
-        for line in found.requires:
+        """Raise a `PluginVersionError` if the distribution of ``found`` needs another version of the core."""
+        for line in found.installed.requires:
             try:
                 requirement = Requirement(line)
             except InvalidRequirement:
@@ -116,7 +112,7 @@ class Installation:
                 )
 
     def warn_once(self, message: str) -> None:
-        """Warn of ``message``, unless it was warned of since the last `refresh`."""
+        """Warn with ``message``, unless that was done since the last `refresh`."""
         if message not in self._warned:
             self._warned.add(message)
             warn(message)
@@ -132,7 +128,7 @@ class Installation:
             self._found = {group: tuple(found for found in announced if found.group == group) for group in GROUPS}
             for one in self._installed:
                 if one.fault and not one.hidden_by:
-                    self.warn_once(f"what {one.name} announces cannot be read, so it is left out: {one.fault}")
+                    self.warn_once(f"the entry points of {one.name} cannot be read, so it is left out: {one.fault}")
             for fault in self.unknown_settings():
                 self.warn_once(fault)
         return self._found
@@ -156,13 +152,10 @@ class Installation:
 
 
 def _import_error(found: Found, error: BaseException) -> PluginImportError:
-    """Return the error for a plugin that failed to import; libraries that do not fit are the likely cause."""
     why = f"the plugin {found.name!r} failed to import: {type(error).__name__}: {error}"
-    known = conflicts(found.distribution, found.installed.metadata)
-    return PluginImportError(
-        f"{why}\n{'; '.join(map(str, known))}." if known else why,
-        **found.described,
-        next_step=conflict_advice(known)
-        if known
-        else f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}.",
-    )
+    # the likely cause
+    if known := conflicts(found.distribution, found.installed.metadata):
+        why, next_step = f"{why}\n{'; '.join(map(str, known))}.", conflict_advice(known)
+    else:
+        next_step = f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}."
+    return PluginImportError(why, **found.described, next_step=next_step)

@@ -1,7 +1,6 @@
-"""The objects that plugins give names to, one registry for each group: find, load, register and undo.
+"""The objects that plugins name, with a registry for each group: find, load, register and undo.
 
-Three stages, each with its own type: `Found` (metadata only), the object that `load` imports, and `Origin` (who
-provides it). A registry imports a plugin only when you ask for a name that this plugin provides.
+A registry imports a plugin only when you load a name that this plugin provides.
 """
 
 from __future__ import annotations
@@ -13,17 +12,11 @@ from typing import Any
 
 from packaging.utils import InvalidName, canonicalize_name
 
-from pairchain.errors import (
-    InputError,
-    PluginConflictError,
-    PluginError,
-    UnknownNameError,
-    UnknownTypeError,
-    nearest,
-)
+from pairchain.errors import InputError, PluginConflictError, PluginError, UnknownNameError, UnknownTypeError
 from pairchain.registry.discovery import Found
 from pairchain.registry.groups import MODULES, OWN_DISTRIBUTIONS, Group
 from pairchain.registry.installation import DISABLE_VARIABLE, Installation
+from pairchain.text.nearest import nearest
 
 # No index has packages with longer names.
 _LONGEST_NAME = 100
@@ -31,7 +24,7 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Origin:
-    """Who provides an object: an installed distribution, or the module that defines it."""
+    """The provider of a class: an installed distribution, or else the module that defines it."""
 
     module: str
     distribution: str = ""
@@ -44,12 +37,7 @@ class Origin:
 
 
 class Registry:
-    """Finds the objects of one group in installed distributions, and holds those registered by hand.
-
-    Args:
-        group: The group.
-        installation: Where to look; None for this process.
-    """
+    """Finds the objects of one group in an installation, by default this one, and holds those you register."""
 
     def __init__(self, group: Group = MODULES, installation: Installation | None = None) -> None:
         self.group = group
@@ -57,14 +45,14 @@ class Registry:
         self._registered: dict[str, Any] = {}
 
     def find(self) -> tuple[Found, ...]:
-        """Return every entry point of the group, sorted by name; also those that the environment disables.
+        """Return every entry point of the group, sorted by name, with those that the environment disables.
 
-        Reads metadata once a process and imports nothing; `refresh` makes the next call read again.
+        The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
         """
         return self.installation.find(self.group.name)
 
     def refresh(self) -> None:
-        """Forget what was found, in all groups, so that plugins installed or removed since are seen."""
+        """Forget what was found, in all groups, so that plugins you installed or removed since are seen."""
         self.installation.refresh()
 
     def names(self) -> list[str]:
@@ -73,14 +61,13 @@ class Registry:
         return sorted({*announced, *self._registered})
 
     def register(self, name: str, value: Any) -> Callable[[], None]:
-        """Give ``value`` a name for this process, and return a function that takes it back.
+        """Register ``value`` under ``name`` in this process, and return a function that undoes it.
 
-        A name registered by hand comes before the same name of an installed plugin: the code that registers it is
-        there to be read.
+        It takes precedence over an installed plugin of that name: a reader of your code can see it.
 
         Raises:
-            InputError: ``value`` does not belong into this group.
-            PluginConflictError: Another object is registered by hand under ``name``.
+            InputError: ``value`` does not fit this group.
+            PluginConflictError: You registered another object under ``name``.
         """
         noun = self.group.noun
         if not isinstance(name, str):
@@ -106,17 +93,17 @@ class Registry:
         return self._registered.get(name)
 
     def lookup(self, name: str) -> Found | None:
-        """Return the one installed plugin that provides ``name``, or None; nothing is imported.
+        """Return the entry point of the one installed plugin that provides ``name``, or None; nothing is imported.
 
         Raises:
-            PluginConflictError: Several distributions claim the name, or one claims a name reserved for another.
+            PluginConflictError: Several distributions register the name, or it is reserved for another one.
         """
         candidates = self.claims(name)
         if (owner := self.group.owner(name)) is not None:
             candidates = self._owned(owner, candidates)
         if len(candidates) > 1:
             raise PluginConflictError(
-                f"{len(candidates)} installed plugins claim the {self.group.noun} {name!r}: "
+                f"{len(candidates)} installed plugins register the {self.group.noun} {name!r}: "
                 + " and ".join(f"{found.distribution} {found.version} ({found.value})" for found in candidates)
                 + ".",
                 next_step=f"uninstall one, or name the one to leave out in {DISABLE_VARIABLE}.",
@@ -130,12 +117,12 @@ class Registry:
         return sorted(candidates.values(), key=lambda found: found.distribution)
 
     def load(self, name: str) -> Any:
-        """Return the object called ``name``, importing the one plugin that provides it.
+        """Return the object registered as ``name``, importing the one plugin that provides it.
 
         Raises:
             UnknownNameError: No installed plugin provides it; of a module, its subclass `UnknownTypeError`.
             PluginConflictError, PluginVersionError, PluginImportError: As their names say.
-            PluginError: The plugin's object does not belong into this group.
+            PluginError: The plugin's object does not fit this group.
         """
         if (value := self.registered(name)) is not None:
             return value
@@ -156,12 +143,12 @@ class Registry:
         return self.installation.disabled_by(found.distribution)
 
     def unknown(self, name: str, *, distribution: str = "", file: str = "") -> UnknownNameError:
-        """Return the error for a name that no installed plugin provides: what is close, and what to install.
+        """Return the error for a name that no installed plugin provides, with the nearest name and what to install.
 
         Args:
             name: The name.
-            distribution: The distribution that provided it when a model was saved, if the model's files say so.
-            file: The file beside the model that could define it, and is not there.
+            distribution: The distribution that provided it when a model was saved, if the model's files name one.
+            file: The missing file of the model that could define it.
         """
         kind, noun = (UnknownTypeError if self.group is MODULES else UnknownNameError), self.group.noun
         owner = self.group.owner(name)
@@ -170,18 +157,17 @@ class Registry:
                 continue
             if variable := self.blocked(found):
                 return kind(
-                    f"the {noun} {name!r} is provided by {found.distribution} {found.version}, which is not allowed.",
+                    f"{found.distribution} {found.version}, which provides the {noun} {name!r}, is disabled.",
                     where=f"{variable}={self.installation.environ[variable]}",
                     next_step=f"change {variable}.",
                 )
+        what = f"no installed plugin provides the {noun} {name!r}{nearest(name, self.names())}"
         wanted = owner or _name_of_distribution(distribution)
-        is_ours = wanted in OWN_DISTRIBUTIONS
-        return kind(
-            f"no installed plugin provides the {noun} {name!r}{nearest(name, self.names())}"
-            + (f", and there is no {file} beside the model." if file and not wanted else "."),
-            next_step=self._choices() if not wanted else f"pip install {wanted}" if is_ours else _look_first(wanted),
-            claimed="" if is_ours else wanted,
-        )
+        if not wanted:
+            return kind(f"{what}, and the model has no file {file}." if file else f"{what}.", next_step=self._choices())
+        if wanted in OWN_DISTRIBUTIONS:
+            return kind(f"{what}.", next_step=f"pip install {wanted}")
+        return kind(f"{what}.", next_step=_look_first(wanted), claimed=wanted)
 
     def _choices(self) -> str:
         install = "install the plugin that provides it"
@@ -191,14 +177,13 @@ class Registry:
         return f"{install}, or choose from {', '.join(names)}." if names else f"{install}."
 
     def names_of(self, cls: type) -> tuple[str, ...]:
-        """Return every installed name that stands for ``cls``, sorted; imports nothing new."""
+        """Return every name under which an installed plugin registers ``cls``, sorted; nothing is imported."""
         return tuple(found.name for found in self._announcing(cls))
 
     def origin(self, cls: type) -> Origin:
-        """Return who provides ``cls``: the distribution that announces it, or the module that defines it."""
-        announcing = list(self._announcing(cls))
-        # a stranger may give a standard class a name of its own; that does not make it the provider
-        announcing.sort(key=lambda found: self.group.owner(found.name) != found.distribution)
+        """Return the provider of ``cls``: the distribution that registers it, or else the module that defines it."""
+        # another distribution may register a standard class under a name of its own, and is not its provider
+        announcing = sorted(self._announcing(cls), key=lambda one: self.group.owner(one.name) != one.distribution)
         for found in announcing:
             return Origin(cls.__module__, found.distribution, found.version)
         return Origin(cls.__module__)
@@ -209,7 +194,7 @@ class Registry:
             if self.installation.has_loaded(found, cls):
                 yield found
                 continue
-            # A class in memory was imported already, and an entry point to it names its own package.
+            # a class in memory was imported already, and an entry point to it names its own package
             module, _, attribute = found.value.partition(":")
             if module.partition(".")[0] != package or attribute != cls.__qualname__:
                 continue
@@ -222,13 +207,11 @@ class Registry:
         for stranger in candidates:
             if stranger.distribution == owner:
                 continue
-            claim = (
-                f"{stranger.distribution} {stranger.version} claims {stranger.name!r}, which is reserved for {owner}"
-            )
+            claim = f"{stranger.distribution} {stranger.version} registers {stranger.name!r}, reserved for {owner}"
             if not mine:
                 is_there = any(found.distribution == owner for found in self.find())
                 variable = self.installation.disabled_by(owner) if is_there else None
-                why = f"{variable} keeps that out" if variable else f"no installed {owner} provides it"
+                why = f"{variable} disables that" if variable else f"no installed {owner} provides it"
                 raise PluginConflictError(
                     f"{claim}, and {why}.",
                     **stranger.described,
@@ -243,7 +226,7 @@ def _full_name(value: Any) -> str:
 
 
 def _name_of_distribution(recorded: str) -> str:
-    """Return ``recorded`` if it can be a distribution's name, else nothing: a model says it, and a user may type it."""
+    """Return ``recorded`` if it can be a distribution's name, else "": a model's files say it, and you may type it."""
     if len(recorded) > _LONGEST_NAME:
         return ""
     try:
@@ -253,7 +236,7 @@ def _name_of_distribution(recorded: str) -> str:
 
 
 def _look_first(distribution: str) -> str:
-    """Return what to do about a distribution that only a model's files name: anybody can publish one of that name."""
+    # anybody can publish a package of this name
     return (
         f"the model's files claim that the package {distribution!r} provides it; pairchain does not know it. Look at "
         f"https://pypi.org/project/{distribution}/ first: who publishes it, and what it does. Only if you trust it: "

@@ -1,4 +1,4 @@
-"""The author's kit: checks that a module keeps what a chain expects of it, to subclass with one factory.
+"""The author's kit: checks of a module, a backend or a command, to subclass in a test file.
 
 Needs pytest, which `pip install 'pairchain-core[testing]'` brings.
 """
@@ -13,7 +13,9 @@ except ModuleNotFoundError as error:
         next_step="pip install 'pairchain-core[testing]', or pip install pytest.",
     ) from error
 
+from pairchain.testing.backend_contract import BackendContract as BackendContract
+from pairchain.testing.command_contract import CommandContract as CommandContract
 from pairchain.testing.input_contract import InputModuleContract as InputModuleContract
 from pairchain.testing.module_contract import ModuleContract as ModuleContract
 
-__all__ = ["InputModuleContract", "ModuleContract"]
+__all__ = ["BackendContract", "CommandContract", "InputModuleContract", "ModuleContract"]

@@ -1,4 +1,4 @@
-"""What an author says of a module to try, and what is found out from that."""
+"""The factories of a contract that an author writes, and the module and features made from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pairchain.testing.words import broken, described, listed
 
 
 class Author:
-    """The part of a contract that a subclass fills in; see `ModuleContract`."""
+    """The part of a contract that its subclass writes; see `ModuleContract`."""
 
     is_plugin: bool = True
     keywords: Mapping[str, Any] = {}
@@ -36,30 +36,30 @@ class Author:
     dtypes: Sequence[torch.dtype] = (torch.float64, torch.bfloat16, torch.float16)
     python: Sequence[str] = (sys.executable,)
 
-    # whether it is about modules that read pairs, and not what others write
+    # whether the module reads pairs, rather than the features of other modules
     _is_first = False
 
     def make_module(self) -> nn.Module:
-        """Return a new module to try. The one method that has to be written."""
+        """Return a new module to check. This is the only method that you must write."""
         broken(
             f"{type(self).__name__} has no make_module.",
-            expected="a contract is told how to make the module that it is about.",
+            expected="a contract needs a factory for the module that it checks.",
             next_step="write `def make_module(self): return MyModule(…)` in the class.",
         )
 
     def make_features(self) -> Mapping[str, Any] | None:
-        """Return features of some pairs for ``forward``, with a row for each pair; None to have them made up.
+        """Return features of some pairs for ``forward``, with a row for each pair; None to generate them.
 
-        They are made up from the names in ``reads``, in the sizes of the module's weights and of its configuration:
+        They are generated from the names in ``reads``, in the sizes of the module's weights and configuration:
         ``…_embedding`` of shape (pairs, size), ``token_embeddings`` and ``…_logits`` of shape (pairs, tokens, size)
         with an ``attention_mask``.
         """
         return None
 
     def make_chain(self, module: nn.Module) -> Sequence[nn.Module] | None:
-        """Return the modules of a chain that scores `pairs`, ``module`` among them; None for neighbours made up.
+        """Return the modules of a chain that scores `pairs`, ``module`` among them; None to generate neighbours.
 
-        Unless `make_features` returns some, ``module`` is then tried on what the modules before it write.
+        ``module`` is then checked on the features of the modules before it, unless `make_features` returns some.
         """
         return None
 

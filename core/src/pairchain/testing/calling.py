@@ -1,4 +1,4 @@
-"""Checks of a module in its place: what a chain calls it with, and what the chain scores, here and elsewhere."""
+"""Checks of a module in a chain: its keyword arguments, the scores, and the scores in a fresh process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairchain.testing.words import broken, listed
 
 
 class CallingChecks(Author):
-    """What a chain does with a module; see `ModuleContract`."""
+    """Checks of a module in a chain; see `ModuleContract`."""
 
     def test_its_forward_takes_the_keyword_arguments_that_it_asks_for(self) -> None:
         """`forward_kwargs` and the signature of forward agree, and strange keyword arguments change nothing."""
@@ -38,7 +38,7 @@ class CallingChecks(Author):
                     f"{subject.name} wrote {listed(changed)} differently when it was given a keyword argument that it "
                     "does not know.",
                     expected="**kwargs may hold keyword arguments of other modules.",
-                    next_step="name those that you use in the signature of forward, and ignore the rest.",
+                    next_step="name the ones that you use in the signature of forward, and ignore the rest.",
                 )
 
     def test_a_chain_scores_pairs_with_it(self) -> None:

@@ -1,4 +1,4 @@
-"""Chains with the module that is tried, and what they have to score."""
+"""Chains with the module to check, and pairs that they score."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pairchain.testing.neighbours import GivenFeatures, ScoreOf, registered
 from pairchain.testing.subject import Subject
 from pairchain.testing.words import broken, explaining
 
-# What a score is made of, if a module writes several features and none of them is the scores.
+# The features to make a score of, if a module writes several and none of them is the scores.
 _LIKELY = ("sentence_embedding", "token_embeddings", "causal_logits")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A chain, pairs that it scores, and the module in it that is tried."""
+    """A chain, pairs that it scores, and the module in it to check."""
 
     model: CrossEncoder
     pairs: list[Any]
@@ -35,11 +35,11 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """How errors call the chain."""
+        """The chain's name in messages."""
         return " → ".join(type(module).__name__ for module in self.model)
 
     def scores(self, pairs: Any, **options: Any) -> torch.Tensor:
-        """Return the scores of ``pairs``; the check fails if there are none."""
+        """Return the scores of ``pairs``; the check fails if the chain cannot score them."""
         with explaining(
             f"the chain {self.name} could not score {len(pairs)} pairs",
             expected="a chain with the module in it scores pairs.",
@@ -49,23 +49,23 @@ class Trial:
 
 
 def of(modules: Sequence[nn.Module]) -> CrossEncoder:
-    """Return a chain of ``modules`` that ends in raw scores; the check fails if they make none."""
+    """Return a chain of ``modules`` that ends in raw scores; the check fails if they do not fit."""
     with explaining(
-        f"{', '.join(type(module).__name__ for module in modules)} make no chain",
-        expected="a module stands in a chain with modules that write what it reads and read what it writes.",
+        f"{', '.join(type(module).__name__ for module in modules)} do not make a chain",
+        expected="the modules before write the features that a module reads, and the ones after read what it writes.",
         next_step="correct what it declares; if the neighbours are wrong, return better ones from make_chain.",
     ):
         return CrossEncoder(modules=list(modules), activation_fn=nn.Identity(), device="cpu")
 
 
 def around(subject: Subject) -> Trial:
-    """Return a chain of made up neighbours around a module, and pairs for it."""
+    """Return a chain with generated neighbours around a module, and pairs for it."""
     first = GivenFeatures(subject.features, subject.count)
     return Trial(of([first, subject.module, *after(subject)]), first.pairs, subject.module)
 
 
 def after(subject: Subject) -> list[nn.Module]:
-    """Return the modules that make scores of what a module writes; none if it writes scores."""
+    """Return modules that turn a module's features into scores; an empty list if it writes scores."""
     written = subject.run(subject.features)
     if SCORES in subject.written:
         return []
@@ -75,7 +75,7 @@ def after(subject: Subject) -> list[nn.Module]:
         broken(
             f"{subject.name} wrote no numbers, with a row for each of {subject.count} pairs.",
             expected="a module writes features, tensors with a row for each pair.",
-            next_step="if it is right, return a chain from make_chain in which it has its place.",
+            next_step="if that is intended, return a chain that contains it from make_chain.",
         )
     return [ScoreOf([*likely, *numbers][0])]
 
@@ -93,7 +93,7 @@ def check_scores(trial: Trial, tolerance: float) -> None:
             broken(
                 f"the chain {trial.name} scored pairs differently together and {way}: {found}.",
                 expected="a pair's score does not depend on the pairs beside it.",
-                next_step="look at the check that a pair is computed alone as beside others: it names the feature.",
+                next_step="see test_a_pair_is_computed_alone_as_beside_others, which names the feature.",
             )
     labels = 1 if together.ndim == 1 else together.shape[1]
     declared = trial.model.declared_num_labels()
@@ -106,7 +106,7 @@ def check_scores(trial: Trial, tolerance: float) -> None:
 
 
 def check_keywords(trial: Trial, values: Mapping[str, Any]) -> None:
-    """Fail unless the chain takes every keyword argument of its module, with the values given or else the defaults."""
+    """Fail unless the chain takes every keyword argument of its module, with the given or default values."""
     names = keyword_names({"0": trial.module})
     for name in sorted(names | values.keys()):
         value = values.get(name, _default(trial.module, name))
@@ -115,8 +115,8 @@ def check_keywords(trial: Trial, values: Mapping[str, Any]) -> None:
         with explaining(
             f"predict(…, {name}={value!r}) raised an error",
             expected="predict passes keyword arguments on to the modules that ask for them.",
-            next_step="name it in forward_kwargs, if forward takes it, or in the signature of preprocess; say values "
-            "to try in `keywords`.",
+            next_step="name it in forward_kwargs, if forward takes it, or in the signature of preprocess; set "
+            "values to try in `keywords`.",
         ):
             trial.model.predict(trial.pairs, **{name: value})
 
@@ -140,15 +140,15 @@ def check_fresh_process(trial: Trial, folder: Path, *, is_plugin: bool, python: 
     except ProcessFailedError as error:
         broken(
             f"a chain with {name} was saved, and a fresh process could not load it:\n{error}",
-            expected="whoever has the plugin installed, or the file beside the model, loads what was saved.",
-            next_step="save all that load needs; import all that the module needs in its own file; install the plugin.",
+            expected="a saved chain loads wherever the plugin is installed, or the module's file is beside the model.",
+            next_step="save everything that load needs; import what it needs in the module's file; install the plugin.",
         )
     found = difference(torch.tensor(scores, dtype=torch.float64), expected.double(), 1e-5)
     if found:
         broken(
             f"a chain with {name} scores differently in a fresh process: {found}.",
-            expected="a saved model scores everywhere as the one that was saved.",
-            next_step="keep nothing in globals, in the environment, or in random numbers that save does not write.",
+            expected="a saved model gives the same scores everywhere.",
+            next_step="do not depend on globals, the environment or random numbers that save does not write.",
         )
 
 

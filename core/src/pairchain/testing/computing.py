@@ -1,4 +1,4 @@
-"""Checks of what a module computes: the features that it reads and writes, and that each pair is computed by itself."""
+"""Checks of a module's forward: the features that it reads and writes, and that pairs do not affect each other."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pairchain.testing.features import MASK, ROUNDING, Watched, copied, differen
 from pairchain.testing.subject import Subject
 from pairchain.testing.words import broken, listed
 
-# Sets of names, which are often written as one text by mistake.
+# Sets of names, for which a single string is a common mistake.
 _NAME_ATTRIBUTES = ("reads", "writes", "forward_kwargs", "config_keys", "offers_parts")
 _FOREIGN = "feature_of_another_module"
 
 
 class ComputingChecks(Author):
-    """What a chain expects of a module's forward; see `ModuleContract`."""
+    """Checks of a module's forward; see `ModuleContract`."""
 
     def test_it_is_a_module(self) -> None:
         """An instance with forward, save and load, and names where names belong."""
         module = self._made()
         if self.make_module() is module:
             broken(
-                "make_module returned one and the same module twice.",
-                expected="each check gets a module of its own, which it moves and changes.",
-                next_step="make it inside make_module.",
+                "make_module returned the same module twice.",
+                expected="each check moves and changes a module of its own.",
+                next_step="create it inside make_module.",
             )
         for name in _NAME_ATTRIBUTES:
             if isinstance(value := getattr(module, name, None), str):
@@ -50,25 +50,24 @@ class ComputingChecks(Author):
         _check_scores(subject)
 
     def test_it_leaves_the_features_of_others_as_they_were(self) -> None:
-        """It hands on what it was given, and changes no tensor in place."""
+        """It returns the features that it was given, and changes no tensor in place."""
         subject = self._subject()
         before = copied({**subject.features, _FOREIGN: torch.ones(subject.count)})
         given = copied(before)
         after = subject.run_on(dict(given))
-        # what its own preprocess made an input module may use up
+        # an input module may drop the features of its own preprocess
         kept = {_FOREIGN, *(getattr(subject.module, "reads", None) or ())}
         if lost := kept - set(after):
             broken(
                 f"{subject.name}.forward returned features without {listed(lost)}, which it was given.",
-                expected="features flow through the chain: modules after it may read what modules before it wrote.",
-                next_step="add to the features that you are given, and return those: features['…'] = …; "
-                "return features.",
+                expected="later modules may read the features of earlier ones.",
+                next_step="add to the given features, and return them: features['…'] = …; return features.",
             )
         for name in kept - set(getattr(subject.module, "writes", None) or ()):
             if difference(given[name], before[name], 0.0):
                 broken(
                     f"{subject.name}.forward changed {name!r} in place.",
-                    expected="a module changes no tensor that it reads: others read it too.",
+                    expected="a module does not change the tensors that it reads, because other modules read them too.",
                     next_step="compute a new tensor: `x = x * 2` instead of `x *= 2`, `add` instead of `add_`.",
                 )
 
@@ -80,31 +79,31 @@ class ComputingChecks(Author):
             if found := difference(second.get(name), first[name], ROUNDING):
                 broken(
                     f"{subject.name} wrote {name!r} differently for the same features: {found}.",
-                    expected="scores are the same every time; a chain is scored in eval mode.",
+                    expected="a chain scores in eval mode, and gives the same scores every time.",
                     next_step="use torch.nn.Dropout, which eval switches off, rather than functional.dropout; draw no "
                     "random numbers in forward, and keep nothing from one call to the next.",
                 )
 
     def test_a_pair_is_computed_alone_as_beside_others(self) -> None:
-        """What a pair gets depends neither on its batch nor on padding."""
+        """A pair's features depend neither on its batch nor on padding."""
         subject = self._subject()
         together = subject.run(subject.features)
         for row in range(subject.count):
             alone = subject.row(subject.run(subject.alone(row)), 0, 1)
             for name, value in subject.row(together, row, subject.count).items():
                 found = difference(alone.get(name), value, self.tolerance)
-                # without a mask nobody knows which positions are padding
+                # without a mask, the padding is unknown
                 if found and (MASK in together or not found.startswith("the shapes")):
                     broken(
                         f"{subject.name} wrote {name!r} of pair {row} differently alone and beside "
                         f"{subject.count - 1} others: {found}.",
-                        expected="what a pair gets depends neither on which pairs are in its batch, nor on padding.",
+                        expected="a pair's features depend neither on the other pairs in its batch nor on padding.",
                         next_step="compute each row by itself, and leave out where features['attention_mask'] is 0: "
-                        "padding holds whatever the model wrote there.",
+                        "the values there are arbitrary.",
                     )
 
     def test_a_part_of_a_feature_is_as_good_as_the_whole(self) -> None:
-        """With `reads_part` and `offers_parts`, it reads and writes parts as it does whole features."""
+        """With `reads_part` and `offers_parts`, parts give the same result as full features."""
         subject = self._subject()
         part_checks.check_reads_part(subject, self.tolerance)
         part_checks.check_offers_parts(subject, self.tolerance)
@@ -114,7 +113,7 @@ def _check_reads(subject: Subject, declared: frozenset[str]) -> None:
     if absent := declared - set(subject.features):
         broken(
             f"make_features returned no {listed(absent)}, which `reads` of {subject.name} names.",
-            expected="a module is tried on everything that it declares to read.",
+            expected="a module is checked on everything that it declares to read.",
             next_step="add it to what make_features returns.",
         )
     watched = Watched(copied({name: subject.features[name] for name in declared}))
@@ -125,13 +124,13 @@ def _check_reads(subject: Subject, declared: frozenset[str]) -> None:
         missing = error.args[0]
         broken(
             f"{subject.name} reads {missing!r}, which it does not declare; `reads` names {listed(declared)}.",
-            expected="a chain is checked by what its modules declare, before anything is computed.",
+            expected="a chain checks the declarations of its modules before it computes anything.",
             next_step=f"add {missing!r} to `reads`; or, if it can do without, ask with features.get({missing!r}).",
         )
     if unread := declared - watched.read:
         broken(
             f"{subject.name} declares that it reads {listed(unread)}, and never did.",
-            expected="a chain without what a module reads is refused, so `reads` names no more than it needs.",
+            expected="a chain refuses a module if a feature in its `reads` is missing, so name only what it needs.",
             next_step=f"let forward read it, or take {listed(unread)} out of `reads`.",
         )
 
@@ -141,13 +140,13 @@ def _check_writes(subject: Subject, declared: frozenset[str]) -> None:
     if absent := declared - set(after):
         broken(
             f"{subject.name} declares that it writes {listed(absent)}, and did not.",
-            expected="a chain is checked by what its modules declare: whoever reads that would fail when it is used.",
+            expected="a chain relies on `writes`: a module that reads the feature would fail during scoring.",
             next_step=f"let forward set features[{min(absent)!r}], or take it out of `writes`.",
         )
     if extra := set(after) - declared - set(subject.features):
         broken(
             f"{subject.name} wrote {listed(extra)}, which it does not declare; `writes` names {listed(declared)}.",
-            expected="a chain refuses a module that reads what nobody before it declares to write.",
+            expected="a chain refuses a module that reads a feature which no earlier module declares in `writes`.",
             next_step=f"add {listed(extra)} to `writes`, or keep it out of the features.",
         )
 
@@ -170,6 +169,6 @@ def _check_scores(subject: Subject) -> None:
     if declared is not None and declared != labels:
         broken(
             f"{subject.name}.num_labels is {declared}, and it wrote {labels} for each pair.",
-            expected="num_labels says how many scores a pair gets; the activation is chosen by it.",
+            expected="num_labels is the number of scores per pair; the default activation depends on it.",
             next_step=f"set num_labels to {labels}, or leave it out.",
         )

@@ -1,4 +1,4 @@
-"""Features as the checks handle them: copied, taken apart by pair, compared, and watched while a module reads them."""
+"""Functions on features: copy them, select rows, compare them, and record which ones a module reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairchain.chain.device import on_tensors
 from pairchain.chain.module import Features
 
 MASK = "attention_mask"
-# What computing the same twice may differ by; a fault differs by more.
+# The largest difference between two equal computations; faults differ by more.
 ROUNDING = 1e-5
 
 
@@ -21,7 +21,7 @@ class FeatureMissing(KeyError):
 
 
 class Watched(dict[str, Any]):
-    """Features that note which of them are read, and which are asked for and not there."""
+    """Features that record which of them are read, and which missing ones are requested."""
 
     def __init__(self, features: Mapping[str, Any]) -> None:
         super().__init__(features)
@@ -43,7 +43,7 @@ class Watched(dict[str, Any]):
         return super().pop(name, *default)
 
     def __iter__(self) -> Iterator[str]:
-        # whoever goes through all of them may have read each
+        # iterating may read all of them
         self.read.update(super().keys())
         return super().__iter__()
 
@@ -61,12 +61,12 @@ class Watched(dict[str, Any]):
 
 
 def copied(features: Mapping[str, Any]) -> Features:
-    """Return features in tensors of their own."""
+    """Return a copy of features with copied tensors."""
     return {name: on_tensors(torch.Tensor.clone, value) for name, value in features.items()}
 
 
 def cast(features: Mapping[str, Any], dtype: torch.dtype) -> Features:
-    """Return features with every number that is no whole number in ``dtype``."""
+    """Return features with their floating-point tensors in ``dtype``."""
     return {
         name: on_tensors(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, value)
         for name, value in features.items()
@@ -74,7 +74,7 @@ def cast(features: Mapping[str, Any], dtype: torch.dtype) -> Features:
 
 
 def count_of(features: Mapping[str, Any]) -> int:
-    """Return how many pairs features are of: the length that most tensors have, or 0 if there are none."""
+    """Return the number of pairs: the most common length of the tensors, or 0 without tensors."""
     lengths = Counter(len(value) for value in features.values() if isinstance(value, torch.Tensor) and value.ndim)
     return lengths.most_common(1)[0][0] if lengths else 0
 
@@ -89,7 +89,7 @@ def rows_of(features: Mapping[str, Any], rows: list[int], count: int) -> Feature
 
 
 def row_of(features: Mapping[str, Any], row: int, count: int, names: Collection[str]) -> Features:
-    """Return what one of ``count`` pairs has of some features, without its padding."""
+    """Return the row of one of ``count`` pairs in some features, without its padding."""
     return {name: value for name, value in rows_of(features, [row], count).items() if name in names}
 
 
@@ -103,7 +103,7 @@ def without_padding(features: Mapping[str, Any]) -> Features:
 
 
 def is_of_tokens(name: str, value: Any, mask: torch.Tensor) -> bool:
-    """Return whether a feature has something for each token; an embedding may be as long by chance."""
+    """Return whether a feature has a value for each token; an embedding may have the same length by chance."""
     if not isinstance(value, torch.Tensor) or value.shape[:2] != mask.shape:
         return False
     return value.ndim > 2 or not value.is_floating_point() or "token" in name or name.endswith("mask")
@@ -124,7 +124,7 @@ def difference(one: Any, other: Any, tolerance: float) -> str | None:
     if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
         if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
             return f"{type(one).__name__} and {type(other).__name__}"
-        # of anything else nobody knows when two are equal
+        # other types have no reliable comparison
         return f"{one!r} and {other!r}" if _is_plain(one) and one != other else None
     if one.shape != other.shape:
         return f"the shapes {tuple(one.shape)} and {tuple(other.shape)}"

@@ -1,4 +1,4 @@
-"""A process of its own, which knows nothing of the one that saved a model: loads it, and scores pairs."""
+"""Runs programs in a fresh process: they list plugins, score pairs with a saved model, or run a command."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,54 @@ scores = model.predict(asked["pairs"], activation_fn=nn.Identity())
 """
 
 
+_INSPECTS = """
+import importlib, json, sys
+from functools import reduce
+from pathlib import Path
+from pairchain.backends import Checkpoint
+from pairchain.opening import open_source
+module, name, model = sys.argv[1:]
+source = open_source(model)
+config = json.loads((Path(model) / "config.json").read_text())
+backend = reduce(getattr, name.split("."), importlib.import_module(module))()
+backend.supports(Checkpoint(source, "sequence-classification", config))
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+# The last line of stderr has the status and the imports: stdout is the command's own.
+_RUNS = """
+import json, sys
+from pairchain_cli.main import main
+status = 0
+try:
+    main()
+except SystemExit as ended:
+    status = ended.code or 0
+packages = sorted({name.partition(".")[0] for name in sys.modules})
+print("\\n" + json.dumps({"status": status, "imported": packages}), file=sys.stderr)
+"""
+
+
+@dataclass(frozen=True)
+class RanCommand:
+    """How `pairchain` ended in a fresh process.
+
+    Attributes:
+        status: Its exit status.
+        output: What it wrote to stdout.
+        errors: What it wrote to stderr.
+        imported: The packages that it imported.
+    """
+
+    status: int
+    output: str
+    errors: str
+    imported: frozenset[str]
+
+
 class ProcessFailedError(Exception):
-    """The process ended with an error, which is the text, and where it was raised."""
+    """The process ended with an error; the text is that error and its place."""
 
 
 def listed_plugins(folder: Path) -> dict[str, list[str]]:
@@ -48,6 +95,21 @@ def listed_plugins(folder: Path) -> dict[str, list[str]]:
     """
     answer: dict[str, list[str]] = json.loads(_run(_LISTS, folder).splitlines()[-1])
     return answer
+
+
+def modules_imported_to_inspect(folder: Path, module: str, name: str, model: str) -> set[str]:
+    """Return the packages that a fresh process has imported once a backend was asked about ``model``.
+
+    Args:
+        folder: Where to run it.
+        module: The module of the backend's class.
+        name: The class.
+        model: A folder with a checkpoint.
+
+    Raises:
+        ProcessFailedError: It failed.
+    """
+    return set(json.loads(_run(_INSPECTS, folder, module, name, model).splitlines()[-1]))
 
 
 def scores_of_saved(folder: Path, pairs: Sequence[Any], python: Sequence[str], **options: Any) -> list[Any]:
@@ -68,17 +130,41 @@ def scores_of_saved(folder: Path, pairs: Sequence[Any], python: Sequence[str], *
     return scores
 
 
+def run_command(folder: Path, *arguments: str) -> RanCommand:
+    """Return how ``pairchain`` ends with these arguments, in a fresh process.
+
+    Args:
+        folder: Where to run it.
+        *arguments: What is typed after ``pairchain``.
+
+    Raises:
+        ProcessFailedError: The process crashed, or pairchain-cli is not installed.
+    """
+    done = _completed(_RUNS, folder, *arguments)
+    errors, _, last = done.stderr.strip().rpartition("\n")
+    if done.returncode:
+        raise ProcessFailedError(_last_error(done.stderr))
+    ended = json.loads(last)
+    return RanCommand(ended["status"], done.stdout, errors.strip(), frozenset(ended["imported"]))
+
+
 def _run(program: str, folder: Path, *arguments: str, python: Sequence[str] = (sys.executable,)) -> str:
-    # -c would put its folder on the path, and find there what is not installed
-    command = [*python, "-P", "-c", program, *arguments]
-    done = subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
+    done = _completed(program, folder, *arguments, python=python)
     if done.returncode:
         raise ProcessFailedError(_last_error(done.stderr))
     return done.stdout
 
 
+def _completed(
+    program: str, folder: Path, *arguments: str, python: Sequence[str] = (sys.executable,)
+) -> subprocess.CompletedProcess[str]:
+    # without -P the folder would be on the path, and files in it would pass for installed ones
+    command = [*python, "-P", "-c", program, *arguments]
+    return subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
+
+
 def _last_error(text: str) -> str:
-    """Return the last error of what a process wrote, with the last line of its traceback; all if there is none."""
+    """Return the last error in a process's output with the last line of its traceback, or all of the output."""
     lines = text.strip().splitlines()
     frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
     return "\n".join(lines[frames[-1] :] if frames else lines)

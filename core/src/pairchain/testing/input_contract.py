@@ -1,4 +1,4 @@
-"""InputModuleContract: what a chain expects of a module that reads pairs, besides what it expects of every module."""
+"""InputModuleContract: checks of a module that reads pairs, besides those of `ModuleContract`."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class InputModuleContract(ModuleContract):
                 return Bytes(dimension=4)
 
     Attributes:
-        pairs: Pairs that it takes, at least two, of different lengths. Texts if not said.
-        prompt: A prompt to try; None for a module that makes nothing of prompts.
-        odd_pairs: What it has to score or to refuse with an `InputError`, and nothing else.
+        pairs: Pairs that it takes: at least two, of different lengths. Texts by default.
+        prompt: A prompt to try; None for a module without prompts.
+        odd_pairs: Pairs that it must either score or refuse with an `InputError`.
     """
 
     prompt: str | None = "which of these fits: "
@@ -55,7 +55,7 @@ class InputModuleContract(ModuleContract):
     _is_first = True
 
     def test_it_reads_pairs(self) -> None:
-        """`preprocess` makes features of pairs, and `forward` makes a row for each."""
+        """`preprocess` turns pairs into features, and `forward` writes a row for each pair."""
         module = self._module()
         if not isinstance(module, InputModule):
             broken(
@@ -71,11 +71,11 @@ class InputModuleContract(ModuleContract):
                 expected="preprocess returns the features that forward reads, as a dict.",
                 next_step="return {'name': tensor, …}.",
             )
-        # a feature without a row for each pair cannot be scored
+        # scoring needs a row for each pair
         chains.after(self._subject())
 
     def test_a_prompt_is_not_lost(self) -> None:
-        """A prompt changes what is computed; no prompt and an empty one do not."""
+        """A prompt changes the features; an empty prompt does not."""
         if self.prompt is None:
             return
         subject = self._subject()
@@ -83,10 +83,10 @@ class InputModuleContract(ModuleContract):
         if not _differ(without, self._row_of_first(subject, self.prompt)):
             broken(
                 f"{name} computed the same with the prompt {self.prompt!r} as without.",
-                expected="a prompt goes before each pair, or is told to the model in some other way.",
+                expected="a prompt goes before each pair, or reaches the model in another way.",
                 next_step="put `prompt` before the first text in preprocess, if it is not None; or leave `prompt` and "
-                "**kwargs out of its signature: the chain then puts it there. If prompts mean nothing to the module, "
-                "say prompt = None in the test.",
+                "**kwargs out of its signature: the chain then puts it there. If the module does not use prompts, "
+                "set prompt = None in the test.",
             )
         if found := _differ(without, self._row_of_first(subject, "")):
             broken(
@@ -96,14 +96,14 @@ class InputModuleContract(ModuleContract):
             )
 
     def test_encode_and_collate_agree_with_preprocess(self) -> None:
-        """The fast path gives what preprocess gives, for any of the pairs, in any order, with prompts and keywords."""
+        """The fast path gives the result of preprocess for any pairs, in any order, with prompts and keywords."""
         subject = self._subject()
         module, name = subject.module, subject.name
         has = [method for method in ("encode", "collate") if hasattr(module, method)]
         if len(has) == 1:
             broken(
                 f"{name} has {has[0]}, and not {'collate' if has == ['encode'] else 'encode'}.",
-                expected="the engine uses both or none: encode once, then collate some.",
+                expected="the engine uses both or neither: it encodes once, and then collates batches.",
                 next_step="write the other one.",
             )
         if not has:
@@ -117,7 +117,7 @@ class InputModuleContract(ModuleContract):
                 if isinstance(item.length, bool) or not isinstance(item.length, int) or item.length < 0:
                     broken(
                         f"{name}.encode returned an Encoded of length {item.length!r}.",
-                        expected="length is how many tokens there are to compute, a whole number.",
+                        expected="length is the number of tokens to compute, an int.",
                         next_step="pass length=len(…) of the tokens.",
                     )
             for rows in (range(len(encoded)), range(len(encoded) - 1, -1, -1), range(1)):
@@ -125,15 +125,15 @@ class InputModuleContract(ModuleContract):
                     self._check_collated(subject, module.collate([encoded[row] for row in rows]), rows, prompt)
 
     def test_a_long_pair_is_cut(self) -> None:
-        """`max_seq_length` is kept to where it can be set, and kept when it is saved."""
+        """A `max_seq_length` limits the tokens, and is saved."""
         module = self._module()
         name, limit = type(module).__name__, getattr(module, "max_seq_length", None)
         if limit is None:
             return
         with explaining(
             f"{name}.max_seq_length could not be set",
-            expected="max_seq_length, where it is a number, can be set: CrossEncoder(…, max_length=…) does it.",
-            next_step="write a setter, or a plain attribute; None says that there is no limit.",
+            expected="CrossEncoder(…, max_length=…) sets max_seq_length if it is a number.",
+            next_step="write a setter, or use a plain attribute; None means no limit.",
         ):
             module.max_seq_length = _FEW_TOKENS
         for feature, width in self._widths(module).items():
@@ -141,19 +141,19 @@ class InputModuleContract(ModuleContract):
                 broken(
                     f"{name} made {feature!r} of {width} tokens with max_seq_length = {_FEW_TOKENS}.",
                     expected="a longer pair is cut to max_seq_length.",
-                    next_step="cut the tokens in preprocess; encode too, if there is one.",
+                    next_step="cut the tokens in preprocess, and in encode if there is one.",
                 )
         with reloaded(module) as again:
             if again.max_seq_length != _FEW_TOKENS:
                 broken(
                     f"{name}.max_seq_length was {_FEW_TOKENS} when it was saved, and {again.max_seq_length} after it "
                     "was loaded.",
-                    expected="a saved model cuts pairs as the one that was saved.",
+                    expected="a saved model cuts pairs as before.",
                     next_step="name max_seq_length in config_keys, and let __init__ take it.",
                 )
 
     def test_it_says_which_modalities_it_takes(self) -> None:
-        """`modalities` is a list of the known ones, and has those of `pairs`."""
+        """`modalities` lists known modalities, including those of `pairs`."""
         module = self._module()
         name, found = type(module).__name__, getattr(module, "modalities", ["text"])
         known = {*CONTENT, MESSAGE}
@@ -161,19 +161,18 @@ class InputModuleContract(ModuleContract):
         if not right or not found:
             broken(
                 f"{name}.modalities is {found!r}.",
-                expected=f"a list of what a pair may hold: {', '.join(map(repr, sorted(known)))}, or sorted tuples of "
-                "these.",
+                expected=f"a list of modalities: {', '.join(map(repr, sorted(known)))}, or sorted tuples of these.",
                 next_step='return ["text"], or leave it out.',
             )
         with explaining(
             f"{name}.modalities is {found!r}, and the chain refused `pairs`",
-            expected="a chain passes on only what modalities names.",
-            next_step="name in `modalities` what the module takes, or say other `pairs` in the test.",
+            expected="a chain accepts only the modalities in `modalities`.",
+            next_step="list in `modalities` what the module takes, or set other `pairs` in the test.",
         ):
             check_supported(list(self.pairs), found)
 
     def test_odd_pairs_are_scored_or_refused(self) -> None:
-        """Empty, strange and very long texts get scores or an `InputError`; what is no pair gets an `InputError`."""
+        """Empty, strange and very long texts get scores or an `InputError`; other inputs get an `InputError`."""
         trial = self._trial()
         for pair in self.odd_pairs:
             self._score_or_refuse(trial, pair)
@@ -184,11 +183,11 @@ class InputModuleContract(ModuleContract):
                 continue
             broken(
                 f"{trial.name} scored {wrong!r}.",
-                expected="what is no pair is refused with an InputError.",
-                next_step="look at `modalities`: they say what an element of a pair may be.",
+                expected="anything but a pair is refused with an InputError.",
+                next_step="check `modalities`, which say what an element of a pair may be.",
             )
 
-    # -- what the checks share --
+    # -- shared by the checks --
 
     def _subject(self) -> Subject:
         module = self._module()
@@ -206,7 +205,7 @@ class InputModuleContract(ModuleContract):
             explaining(
                 f"{type(module).__name__}.preprocess raised an error for {len(pairs)} pairs",
                 expected="preprocess makes features of a list of pairs, each a tuple of two.",
-                next_step="repair preprocess; if these are no pairs for the module, say others in `pairs`.",
+                next_step="repair preprocess; if the module does not take such pairs, set others in `pairs`.",
             ),
             torch.inference_mode(),
         ):
@@ -233,7 +232,7 @@ class InputModuleContract(ModuleContract):
             broken(
                 f"{type(module).__name__}.preprocess takes {listed(lost)}, and its encode does not.",
                 expected="the engine calls encode instead of preprocess, with the same keyword arguments.",
-                next_step="let encode take it too, or return None from encode for what it cannot do.",
+                next_step="let encode take it too, or return None from encode if it cannot handle the inputs.",
             )
 
     def _check_collated(self, subject: Subject, collated: Features, rows: range, prompt: str | None) -> None:
@@ -246,8 +245,7 @@ class InputModuleContract(ModuleContract):
                     broken(
                         f"{subject.name} wrote {feature!r} of pair {row} differently after collate and after "
                         f"preprocess{f', with the prompt {prompt!r}' if prompt else ''}: {found}.",
-                        expected="collate makes of encoded pairs, whichever and in whatever order, what preprocess "
-                        "makes of the pairs.",
+                        expected="collate gives the result of preprocess, for any encoded pairs in any order.",
                         next_step="write preprocess as self.collate(self.encode(inputs, prompt)).",
                     )
 
@@ -261,8 +259,8 @@ class InputModuleContract(ModuleContract):
             shown = repr(pair) if len(repr(pair)) < 80 else f"{repr(pair)[:60]}… of {len(repr(pair))} characters"
             broken(
                 f"{type(trial.module).__name__} could not take the pair {shown}: {described(error)}",
-                expected="every pair of texts gets a score, or an InputError that says what is wrong with it.",
-                next_step="take empty texts; raise pairchain.errors.InputError for what makes no sense.",
+                expected="every pair of texts gets a score, or an InputError that explains why not.",
+                next_step="accept empty texts; raise pairchain.errors.InputError for invalid ones.",
             )
 
 

@@ -1,4 +1,4 @@
-"""Features made up for a module from the names that it reads, in the sizes that its forward accepts."""
+"""Generates features for a module from the names that it reads, in sizes that its forward accepts."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pairchain.chain.module import Features
 from pairchain.facts import SCORES
 from pairchain.testing.features import MASK, FeatureMissing, Watched, copied, is_of_tokens
 
-# Tokens of each pair: one has a single token, and only one fills all positions.
+# The tokens of each pair: one has a single token, and only one fills all positions.
 _LENGTHS = (11, 2, 7, 1, 5)
 _PER_TOKEN = ("token_embeddings", "logits", "hidden_state", "hidden_states")
 _WHOLE_NUMBERS = ("_ids",)
-# If nothing about a module says how large what it reads is.
+# Sizes to try if the module has none.
 _COMMON_SIZES = (8, 32, 512)
 _LARGEST = 100_000
 _MOST_NAMES = 20
 
 
 class CannotGuessError(Exception):
-    """No features that were made up are what a module's forward takes.
+    """A module's forward accepts none of the generated features.
 
     Attributes:
-        reads: Features that it asked for.
-        last: What its forward raised at last.
+        reads: The features that it reads.
+        last: The last error of its forward.
     """
 
     def __init__(self, reads: Collection[str], last: Exception) -> None:
@@ -40,8 +40,8 @@ class CannotGuessError(Exception):
 def features_for(module: nn.Module) -> Features:
     """Return features of five pairs that ``module`` can read, in float32.
 
-    Sizes are tried out: those of its weights, then the numbers in its configuration, then common ones. What a module
-    reads is what it declares, or, if it declares nothing, what its forward asks for.
+    Tries the sizes of its weights, then the numbers in its configuration, then common sizes. The names are those in
+    ``reads``, or those that its forward requests.
 
     Raises:
         CannotGuessError: Its forward accepts none of them.
@@ -52,7 +52,7 @@ def features_for(module: nn.Module) -> Features:
         try:
             return _accepted(module, names)
         except FeatureMissing as missing:
-            # what it reads beside what it declares is for the check of that to tell
+            # another check reports features that it reads without declaring them
             names.add(missing.args[0])
             if len(names) > _MOST_NAMES:
                 raise CannotGuessError(names, missing) from missing
@@ -67,7 +67,7 @@ def _accepted(module: nn.Module, names: Collection[str]) -> Features:
                 module(Watched(copied(features)))
         except FeatureMissing:
             raise
-        except Exception as error:  # whatever forward makes of tensors of the wrong size
+        except Exception as error:  # tensors of the wrong size may raise anything
             last = error
         else:
             return features
@@ -77,7 +77,7 @@ def _accepted(module: nn.Module, names: Collection[str]) -> Features:
 def _sizes(module: nn.Module) -> list[int]:
     found = [size for tensor in [*module.parameters(), *module.buffers()] for size in tensor.shape]
     found += [value + more for more in (0, 1) for value in _whole_numbers(module)]
-    # a size of one fits everywhere, and says nothing
+    # a size of one fits everywhere by broadcasting
     likely = [size for size in found if 1 < size <= _LARGEST]
     return list(dict.fromkeys([*likely, *_COMMON_SIZES, 1]))
 
@@ -106,7 +106,7 @@ def _of_size(names: Collection[str], size: int, *, others_are_per_token: bool) -
 
     features = {name: made_up(name) for name in sorted(names)}
     if any(is_of_tokens(name, value, mask) for name, value in features.items()):
-        # every input module that writes a feature of tokens says which of them are padding
+        # input modules that write token features also write a mask
         features.setdefault(MASK, mask)
     return features
 

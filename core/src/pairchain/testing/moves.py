@@ -1,4 +1,4 @@
-"""Checks that a module computes wherever it is moved: in other dtypes, and on other devices."""
+"""Checks that a module computes in other dtypes and on other devices."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from pairchain.testing.subject import Subject
 from pairchain.testing.words import broken, described
 
 _META = torch.device("meta")
-# torch says so of what a machine cannot compute in a dtype, whoever asks for it
+# torch's error for operations that a machine cannot compute in a dtype
 _UNAVAILABLE = "not implemented for"
 _ON_TWO_DEVICES = ("same device", "two devices", "expected device")
 
 
 class MovingChecks(Author):
-    """What a chain expects of a module that is moved; see `ModuleContract`."""
+    """Checks of a module that is moved; see `ModuleContract`."""
 
     def test_it_computes_in_other_dtypes(self) -> None:
-        """In each of `dtypes` it computes about the same."""
+        """It computes nearly the same in each of `dtypes`."""
         for dtype in self.dtypes:
             tolerance = self.half_tolerance if dtype.itemsize < 4 else self.tolerance
             subject = self._subject()
             written = subject.run(subject.features)
             expected = {name: written[name] for name in subject.written}
-            # what is before it in a chain has the same dtype
+            # the modules before it have the same dtype
             features = subject.features if self._is_first else cast(subject.features, dtype)
             _check_dtype(replace(subject, features=features), dtype, expected, tolerance)
 
     def test_it_moves_to_another_device(self) -> None:
-        """No tensor of it stays behind, and it makes none on a device of its own choice."""
+        """All its tensors move with it, and new ones are on its device."""
         _check_nothing_stays(self._subject().module)
         if not self._is_first:
             _check_without_numbers(self._subject())
@@ -55,7 +55,7 @@ def _check_dtype(subject: Subject, dtype: torch.dtype, expected: Features, toler
             return
         broken(
             f"{subject.name} raised an error after module.to({dtype}): {described(error)}",
-            expected="a chain is moved to the dtype of its model, and features are in it too.",
+            expected="a chain moves to the dtype of its model, and so do its features.",
             next_step=f"make new tensors in the dtype of those that you read: torch.zeros(…, dtype=x.dtype). If it "
             f"cannot compute in {dtype}, leave that out of `dtypes`.",
         )
@@ -64,7 +64,7 @@ def _check_dtype(subject: Subject, dtype: torch.dtype, expected: Features, toler
         if found and isinstance(expected[name], torch.Tensor) and expected[name].is_floating_point():
             broken(
                 f"{subject.name} wrote {name!r} in {dtype} far from what it wrote in float32: {found}.",
-                expected=f"rounding apart, up to {tolerance:g} of the largest number, the dtype changes nothing.",
+                expected=f"the dtype changes results by rounding only, up to {tolerance:g} of the largest number.",
                 next_step="compute sums and differences of many numbers in float32: x.float(). If it is rounding, "
                 "raise `tolerance` or `half_tolerance`.",
             )
@@ -74,7 +74,7 @@ def _check_nothing_stays(module: nn.Module) -> None:
     module.to(_META)
     package = type(module).__module__.partition(".")[0]
     for path, inner in module.named_modules():
-        # libraries may keep what they know how to move
+        # other libraries may move their own tensors
         if type(inner).__module__.partition(".")[0] != package:
             continue
         for name, value in vars(inner).items():
@@ -82,14 +82,14 @@ def _check_nothing_stays(module: nn.Module) -> None:
                 attribute = f"{path}.{name}" if path else name
                 broken(
                     f"{type(module).__name__} was moved, and its tensor {attribute!r} stayed where it was.",
-                    expected="a module computes on the device that it is moved to, with all of its tensors.",
+                    expected="all tensors of a module move with it.",
                     next_step=f'register it: self.register_buffer("{name}", …), with persistent=False if it need not '
                     "be saved; or torch.nn.Parameter(…) for a weight.",
                 )
 
 
 def _check_without_numbers(subject: Subject) -> None:
-    """Run the module on the meta device, where tensors have shapes and no numbers: any machine has it."""
+    """Run the module on the meta device, which exists on every machine: tensors there have shapes but no numbers."""
     names = sorted(subject.written)
     subject.module.to(_META)
     try:
@@ -98,7 +98,7 @@ def _check_without_numbers(subject: Subject) -> None:
     except Exception as error:
         if any(text in str(error) for text in _ON_TWO_DEVICES):
             _stayed(subject.name, described(error))
-        # whatever looks at numbers cannot be run without
+        # a module that looks at numbers cannot run here
         return
     for name in names:
         if any(map(_is_elsewhere, _tensors_in(after.get(name)))):
@@ -124,8 +124,8 @@ def _check_device(subject: Subject, device: torch.device, tolerance: float) -> N
 def _stayed(name: str, what: str) -> None:
     broken(
         f"{name} does not compute on the device that it was moved to: {what}",
-        expected="what forward makes is on the device of what it reads.",
-        next_step="make new tensors there: torch.zeros(…, device=x.device), torch.arange(…, device=x.device).",
+        expected="forward writes its features on the device of those that it reads.",
+        next_step="create new tensors there: torch.zeros(…, device=x.device), torch.arange(…, device=x.device).",
     )
 
 

@@ -1,4 +1,4 @@
-"""Modules around the one that is tried: one that writes what it reads, and one that makes scores of what it writes."""
+"""Neighbours of the module to check: one writes the features that it reads, one turns its features into scores."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _TENSORS_FILE, _VALUES_FILE = "features.safetensors", "features.json"
 
 
 class GivenFeatures(InputModule):
-    """Writes features that it was given: for the pair ``("pair", "3")`` those of the fourth row.
+    """Writes given features: for the pair ``("pair", "3")`` those of the fourth row.
 
     Args:
-        features: Features of a batch of pairs; those that are no tensors are the same for every pair.
-        count: How many pairs they are of.
+        features: Features of a batch of pairs; values other than tensors are the same for every pair.
+        count: The number of pairs.
     """
 
     module_type = "pairchain.testing.GivenFeatures"
@@ -44,7 +44,7 @@ class GivenFeatures(InputModule):
         return rows_of(self.features, [int(number) for _, number in inputs], self.count)
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return ``features``: there is nothing to compute."""
+        """Return ``features`` unchanged."""
         return features
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
@@ -65,7 +65,7 @@ class GivenFeatures(InputModule):
 
 
 class ScoreOf(Module):
-    """Scores a pair by a feature: the mean over its tokens, of which each column counts differently.
+    """Scores a pair by a feature: the mean over its tokens, weighted by column.
 
     Args:
         feature: The feature, of shape (pairs, …).
@@ -103,7 +103,7 @@ CLASSES: dict[str, type] = {cls.module_type: cls for cls in (GivenFeatures, Scor
 
 @contextmanager
 def registered() -> Iterator[None]:
-    """Let a chain with these modules be saved inside the block."""
+    """Register these modules inside the block, so that a chain with them can be saved."""
     with ExitStack() as undoing:
         for name, cls in CLASSES.items():
             undoing.callback(registry.register(name, cls))

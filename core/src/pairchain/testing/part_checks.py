@@ -1,4 +1,4 @@
-"""Checks of parts: one position of a feature, read or written instead of all of it."""
+"""Checks of parts: one position of a feature, read or written instead of the full feature."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pairchain.testing.words import broken
 
 
 def check_reads_part(subject: Subject, tolerance: float) -> None:
-    """Fail unless the module computes from the part that ``reads_part`` names what it computes from the whole."""
+    """Fail unless the part in ``reads_part`` gives the same result as the full feature."""
     parts: Mapping[str, Part] = getattr(subject.module, "reads_part", None) or {}
     for feature, part in parts.items():
         whole = subject.features.get(feature)
         if not isinstance(whole, torch.Tensor) or whole.ndim != 3:
             broken(
-                f"{subject.name}.reads_part names {feature!r}, which is no feature of shape (pairs, tokens, size) that "
-                "it reads.",
+                f"{subject.name}.reads_part names {feature!r}, which is not a feature of shape (pairs, tokens, size) "
+                "that it reads.",
                 expected="a part is one token's row of a feature.",
                 next_step="take it out of reads_part.",
             )
@@ -33,22 +33,22 @@ def check_reads_part(subject: Subject, tolerance: float) -> None:
                 broken(
                     f"{subject.name} wrote {name!r} differently from {part} of {feature!r} than from all of it: "
                     f"{found}.",
-                    expected="reads_part says that this part is enough: the module before may write it alone.",
-                    next_step=f"read features.get({part.of(feature)!r}) where it is there, and else take the same "
-                    "position of the whole; or take it out of reads_part.",
+                    expected="reads_part says that this part is enough, so the module before may write only the part.",
+                    next_step=f"read features.get({part.of(feature)!r}) if it exists, else the same position of the "
+                    "full feature; or take it out of reads_part.",
                 )
 
 
 def check_offers_parts(subject: Subject, tolerance: float) -> None:
-    """Fail unless the module writes a part that it ``offers_parts`` of as the whole holds it, or the whole."""
+    """Fail unless the module writes the parts in ``offers_parts`` as in the full feature, or the full feature."""
     offered = sorted(getattr(subject.module, "offers_parts", ()))
     if not offered:
         return
     forward = subject.module.forward
     if "parts" not in keyword_names(forward) and not takes_any(forward):
         broken(
-            f"{subject.name} offers parts of {', '.join(offered)}, and its forward takes no `parts`.",
-            expected="the chain tells forward by `parts` which part is read.",
+            f"{subject.name} offers parts of {', '.join(offered)}, but its forward takes no `parts`.",
+            expected="the chain passes `parts` to forward, which says what is read.",
             next_step="write forward(self, features, parts=None, **kwargs), or leave offers_parts out.",
         )
     whole = subject.run(subject.features)
@@ -63,15 +63,15 @@ def check_offers_parts(subject: Subject, tolerance: float) -> None:
                 written, expected = after.get(feature), whole[feature]
             if found := difference(written, expected, tolerance):
                 broken(
-                    f"{subject.name} was asked for {part} of {feature!r}, and wrote something else than that part of "
-                    f"the whole: {found}.",
-                    expected="a part holds what the whole holds at that position, in shape (pairs, columns).",
-                    next_step="write the whole for parts that you do not compute apart; padding is no position.",
+                    f"{subject.name} was asked for {part} of {feature!r}, but wrote something else than that part of "
+                    f"the full feature: {found}.",
+                    expected="a part has the values of the full feature at that position, in shape (pairs, columns).",
+                    next_step="write the full feature for other parts; skip padding when you count positions.",
                 )
 
 
 def _is_cut(features: Mapping[str, Any], feature: str) -> bool:
-    """Return whether a feature does not begin where its pairs do: a model may write its last positions only."""
+    """Return whether a feature lacks the first positions: a model may write only the last ones."""
     mask = features.get(MASK)
     return isinstance(mask, torch.Tensor) and features[feature].shape[:2] != mask.shape
 
@@ -81,8 +81,8 @@ def part_of(whole: torch.Tensor, part: Part, mask: Any) -> torch.Tensor:
 
     Args:
         whole: Shape (pairs, tokens, size).
-        part: Which.
-        mask: Shape (pairs, tokens): 0 where there is padding; None or of another shape if there is none.
+        part: The part.
+        mask: Shape (pairs, tokens), 0 for padding; None or another shape if there is none.
     """
     if not isinstance(mask, torch.Tensor) or mask.shape != whole.shape[:2]:
         mask = torch.ones(whole.shape[:2], dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Checks of how a module is saved and found again: its configuration, its weights, its type."""
+"""Checks of saving and loading a module: its configuration, weights and type."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pairchain.testing.words import broken, explaining, listed
 
 
 class SavingChecks(Author):
-    """What a chain expects of a module's save, load and type; see `ModuleContract`."""
+    """Checks of a module's save, load and type; see `ModuleContract`."""
 
     def test_its_configuration_is_json(self) -> None:
-        """What `get_config_dict` returns comes back from JSON as it was."""
+        """`get_config_dict` returns values that JSON preserves."""
         module = self._module()
         name, get_config = type(module).__name__, getattr(module, "get_config_dict", dict)
         with explaining(
@@ -34,14 +34,14 @@ class SavingChecks(Author):
         for key, value in config.items():
             if reason := _why_not_json(value):
                 broken(
-                    f"the configuration of {name} holds {key!r}: {value!r}, which JSON cannot say: {reason}.",
-                    expected="the configuration is written to a JSON file, and read from it as it was.",
-                    next_step="keep a number, a text, a list, or a dict with texts as keys, and make the rest of it in "
-                    "__init__; tensors belong to the weights, as parameters or buffers.",
+                    f"the configuration of {name} holds {key!r}: {value!r}, which JSON cannot represent: {reason}.",
+                    expected="the configuration is saved as JSON and must come back unchanged.",
+                    next_step="keep numbers, texts, lists, or dicts with texts as keys, and derive the rest in "
+                    "__init__; store tensors as parameters or buffers.",
                 )
 
     def test_a_saved_one_computes_the_same(self) -> None:
-        """Saved and loaded, as safetensors and as a pickle, it gives equal features."""
+        """After saving and loading, as safetensors and as a pickle, it gives equal features."""
         subject = self._subject()
         expected = subject.run(subject.features)
         for safe_serialization in (True, False):
@@ -59,19 +59,19 @@ class SavingChecks(Author):
                     broken(
                         f"{subject.name} wrote {name!r} differently after it was saved and loaded: {found}"
                         f"{f'; {lost}' if lost else ''}.",
-                        expected="a saved model scores as the one that was saved.",
+                        expected="a loaded model scores like the saved one.",
                         next_step="a setting: name it in config_keys. Weights: set saves_weights = True, and call "
                         "self.save_torch_weights(output_path, safe_serialization=safe_serialization) in save.",
                     )
             if lost:
                 broken(
                     f"{subject.name} lost something when it was saved and loaded: {lost}.",
-                    expected="a loaded module has the weights and settings of the one that was saved.",
-                    next_step="name settings in config_keys. If it is no setting, begin its name with an underscore.",
+                    expected="a loaded module has the weights and settings of the saved one.",
+                    next_step="name settings in config_keys. Start the names of other attributes with an underscore.",
                 )
 
     def test_it_is_saved_under_the_type_that_its_plugin_registers(self) -> None:
-        """Its type leads back to its class through an entry point of an installed plugin."""
+        """An entry point of an installed plugin leads from its type to its class."""
         if not self.is_plugin:
             return
         cls = type(self._made())
@@ -80,10 +80,10 @@ class SavingChecks(Author):
         if found is None:
             broken(
                 f"{cls.__name__} is saved under the type {name!r}, which no installed plugin registers.",
-                expected="a saved model names a type, and an entry point in the group pairchain.modules says whose.",
+                expected="a saved model names a type, which an entry point in pairchain.modules registers.",
                 next_step=f'write "{cls.__module__.partition(".")[0]}.{cls.__name__}" = '
                 f'"{cls.__module__}:{cls.__qualname__}" under [project.entry-points."pairchain.modules"] in '
-                "pyproject.toml, and `pip install -e .` again. Of a class that is saved beside models, say "
+                "pyproject.toml, and `pip install -e .` again. If the class is saved beside models, set "
                 "is_plugin = False.",
             )
         with explaining(
@@ -95,13 +95,13 @@ class SavingChecks(Author):
         if loaded is not cls:
             broken(
                 f"the type {name!r} is {import_path(loaded)}, not {import_path(cls)}.",
-                expected="what is saved loads as the class that was saved.",
+                expected="a saved module loads as its own class.",
                 next_step=f"let the entry point of {found.distribution} lead to this class, or give the class another "
                 "module_type.",
             )
 
     def test_listing_plugins_does_not_import_it(self, tmp_path: Path) -> None:
-        """A fresh process finds its type, and imports neither it nor torch for that."""
+        """A fresh process finds its type without importing it or torch."""
         if not self.is_plugin:
             return
         cls = type(self._made())
@@ -109,19 +109,19 @@ class SavingChecks(Author):
         if imported := {cls.__module__.partition(".")[0], "torch"} & set(listing["imported"]):
             broken(
                 f"listing the installed plugins imported {listed(imported)}.",
-                expected="a listing reads metadata only; a plugin is imported when its type is asked for.",
+                expected="a listing reads metadata only; a plugin is imported when its type is used.",
                 next_step="look for a .pth file or a sitecustomize that imports it in every process.",
             )
         if type_of(cls) not in listing["names"]:
             broken(
                 f"a fresh process does not find the type {type_of(cls)!r}.",
-                expected="an installed plugin is found by every process.",
-                next_step="install it with `pip install -e .`; that a test puts its folder on the path is not enough.",
+                expected="every process finds an installed plugin.",
+                next_step="install it with `pip install -e .`; a path that a test adds is not enough.",
             )
 
 
 def _why_not_json(value: Any) -> str:
-    """Return why a value would not come back from JSON as it is; an empty string if it would."""
+    """Return why JSON would not preserve a value; an empty string if it would."""
     try:
         again = json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -130,7 +130,7 @@ def _why_not_json(value: Any) -> str:
 
 
 def _is_kept(value: Any, again: Any) -> bool:
-    # JSON has no tuples, and whoever saves one takes a list for it
+    # JSON has no tuples; a module that saves one accepts a list
     if isinstance(value, (list, tuple)):
         return len(value) == len(again) and all(map(_is_kept, value, again))
     if isinstance(value, Mapping):

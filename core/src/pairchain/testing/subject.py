@@ -1,4 +1,4 @@
-"""A module that is tried, with the features that it reads, and what it makes of them."""
+"""A module to check, with the features that it reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pairchain.testing.words import broken, explaining
 from pairchain.trust import policies
 from pairchain.trust.resolve import Resolver
 
-# What the chain tells a module by itself.
+# Keyword arguments that the chain itself passes.
 FROM_THE_CHAIN = frozenset({"parts", "read_after"})
 
 
@@ -35,9 +35,9 @@ class Subject:
 
     Attributes:
         module: The module.
-        features: What it reads, of all pairs together.
-        count: How many pairs.
-        alone: Returns what it reads, of one pair that has no others beside it.
+        features: The features it reads, for all pairs together.
+        count: The number of pairs.
+        alone: Returns the features it reads for one pair alone.
     """
 
     module: Any
@@ -51,16 +51,16 @@ class Subject:
         return type(self.module).__name__
 
     def run(self, features: Mapping[str, Any], **keywords: Any) -> Features:
-        """Return what the module makes of a copy of ``features``; the check fails if that is none."""
+        """Return the features after forward on a copy of ``features``; the check fails if forward does."""
         return self.run_on(copied(features), **keywords)
 
     def run_on(self, features: Features, **keywords: Any) -> Features:
-        """Return what the module makes of these ``features`` themselves; see `run`."""
+        """Return the features after forward on ``features`` themselves; see `run`."""
         with (
             explaining(
                 f"{self.name}.forward raised an error",
-                expected="forward computes on features that preprocess, or the modules before it, wrote.",
-                next_step="repair forward; or, if these are no features for it, return others from make_features.",
+                expected="forward accepts the features of preprocess, or of the modules before it.",
+                next_step="repair forward; if these features do not suit it, return others from make_features.",
             ),
             torch.inference_mode(),
         ):
@@ -68,7 +68,7 @@ class Subject:
         if not isinstance(after, Mapping):
             broken(
                 f"{self.name}.forward returned {type(after).__name__}.",
-                expected="forward returns the features, for the module after it reads them.",
+                expected="forward returns the features, which the next module reads.",
                 next_step="end forward with `return features`.",
             )
         return dict(after)
@@ -79,16 +79,16 @@ class Subject:
         before = copied(self.features)
         after = self.run_on(dict(before))
         declared = set(getattr(self.module, "writes", None) or ()) & set(after)
-        # of an input module that computes all in preprocess, forward changes nothing
+        # an input module may compute everything in preprocess
         return frozenset(declared | written_by(before, after)) or frozenset(after)
 
     def row(self, after: Features, row: int, count: int) -> Features:
-        """Return what one of ``count`` pairs has of the features that the module writes."""
+        """Return the row of one of ``count`` pairs in the features that the module writes."""
         return row_of(after, row, count, self.written)
 
 
 def stirred(module: nn.Module) -> nn.Module:
-    """Return ``module`` with every weight a little off where it was: weights that all begin alike tell nothing."""
+    """Return ``module`` with every weight changed a little: equal initial weights would hide faults."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -100,7 +100,7 @@ def stirred(module: nn.Module) -> nn.Module:
 
 @contextmanager
 def reloaded(module: Any, *, safe_serialization: bool = True) -> Iterator[Any]:
-    """Yield a module that was saved as a chain saves it, in a folder inside the model's, and loaded from there.
+    """Save a module as a chain does, and yield the one loaded from that folder.
 
     The check fails if it cannot be saved or loaded.
     """
@@ -110,7 +110,7 @@ def reloaded(module: Any, *, safe_serialization: bool = True) -> Iterator[Any]:
         folder.mkdir()
         with explaining(
             f"{cls.__name__}.save(folder, safe_serialization={safe_serialization}) raised an error",
-            expected="a chain calls save with the folder to write to, and says whether weights go to safetensors.",
+            expected="a chain calls save with the folder, and with whether to write safetensors.",
             next_step="let save take (self, output_path, *args, safe_serialization=True, **kwargs), and write what "
             "load needs.",
         ):
@@ -119,8 +119,8 @@ def reloaded(module: Any, *, safe_serialization: bool = True) -> Iterator[Any]:
         with (
             explaining(
                 f"{cls.__name__}.load raised an error on what save wrote",
-                expected="load returns the module that was saved in the folder `subfolder` of the model.",
-                next_step="name in config_keys what __init__ needs, and let load read no more than save wrote.",
+                expected="load returns the module saved in the folder `subfolder` of the model.",
+                next_step="name the arguments of __init__ in config_keys, and let load read only what save wrote.",
             ),
             policies.allowing(policies.Policy(allow_pickle=not safe_serialization)),
         ):
@@ -129,7 +129,7 @@ def reloaded(module: Any, *, safe_serialization: bool = True) -> Iterator[Any]:
 
 
 def what_is_lost(module: Any, again: Any) -> str:
-    """Return which weights and settings of a module another one of its class does not have, or an empty string."""
+    """Return the weights and settings of a module that another one lacks, or an empty string."""
     one, other = module.state_dict(), again.state_dict()
     weights = sorted(name for name in one if name not in other or difference(one[name], other[name], 0.0))
     settings = [
@@ -148,7 +148,7 @@ def keyword_names(method: Any) -> set[str]:
 
 
 def required_names(method: Any) -> set[str]:
-    """Return the keyword arguments that a method cannot do without."""
+    """Return the required keyword arguments of a method."""
     named = keyword_names(method)
     return {
         parameter.name
@@ -163,7 +163,7 @@ def takes_any(method: Any) -> bool:
 
 
 def _as_json(value: Any) -> str:
-    """Return a setting as a file could hold it, or an empty string for what is none."""
+    """Return a setting as JSON, or an empty string if it is not JSON."""
     try:
         return json.dumps(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What a failed check says: what the module did, what is expected of it, and what its author can do."""
+"""Messages of failed checks: what the module did, what is expected, and what its author can do."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def broken(did: str, *, expected: str, next_step: str) -> NoReturn:
     """Fail the check that calls this.
 
     Args:
-        did: What the module did, as a sentence.
-        expected: What is expected of it instead, and why.
-        next_step: What its author can do.
+        did: A sentence about what the module did.
+        expected: The expected behaviour, and the reason for it.
+        next_step: How the author can repair it.
     """
     text = f"{did}\n  expected: {expected}\n  next:     {next_step}"
-    # the words tell of the error that led here, if one did; pytest would show it once more
+    # the text contains the error that led here, which pytest would show again
     raise pytest.fail.Exception(text, pytrace=False) from None
 
 
 @contextmanager
 def explaining(did: str, *, expected: str, next_step: str) -> Iterator[None]:
-    """Fail the check with these words, the error and its place, if the block raises one; see `broken`.
+    """Fail the check with these texts, the error and its place, if the block raises one; see `broken`.
 
     Args:
         did: What the module did, without a full stop: the error follows.
         expected: As for `broken`.
-        next_step: Likewise.
+        next_step: As for `broken`.
     """
     try:
         yield
@@ -46,17 +46,17 @@ def explaining(did: str, *, expected: str, next_step: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let nothing warn inside the block of what is odd on purpose."""
+    """Silence pairchain's warnings inside the block, which does odd things on purpose."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PairchainWarning)
         yield
 
 
 def described(error: BaseException) -> str:
-    """Return an error's kind, text and place: the innermost line that is not of pairchain itself."""
+    """Return an error's class, text and place: the innermost line outside pairchain."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not Path(frame.filename).is_relative_to(_KIT)]
-    # an error that the chain raises on purpose says what is wrong better than where it was raised
+    # for an error that the chain raises on purpose, the text says more than the place
     frame = own[-1] if own and own[-1] is frames[-1] else None
     place = f"\n  where:    {frame.filename}, line {frame.lineno}: {frame.line}" if frame is not None else ""
     return f"{type(error).__name__}: {error}{place}"

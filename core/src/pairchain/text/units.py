@@ -1,22 +1,10 @@
-"""What all reports share when they are shown: sizes and times in words, and nothing that steers a terminal."""
+"""Sizes and times in words."""
 
 from __future__ import annotations
 
-from pairchain.errors import MOST_OF_LINE, harmless, shortened
-
-
-def on_one_line(text: str, most: int = MOST_OF_LINE) -> str:
-    """Return ``text`` with what a terminal would obey, could not show, or would begin a line for, written out.
-
-    Args:
-        text: What to show; a model may have written it.
-        most: How many characters are shown; of a longer text, the middle is left out.
-    """
-    return shortened(harmless(shortened(text, most)).replace("\n", "\\n"), most)
-
 
 def bytes_in_words(count: float) -> str:
-    """Return a number of bytes in words, such as ``1.5 KiB``."""
+    """Return a size in words, such as ``1.5 KiB``."""
     for unit in ("bytes", "KiB", "MiB"):
         if abs(count) < 1024:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"

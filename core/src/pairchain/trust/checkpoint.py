@@ -8,8 +8,8 @@ from dataclasses import replace
 from pairchain.code.bundle import Code, Reference, auto_map, gather
 from pairchain.errors import FormatError, MissingFileError
 from pairchain.files.json_files import read_json_object
+from pairchain.files.names import MODULES_FILE
 from pairchain.files.source import Source
-from pairchain.format.saved_model import MODULES_FILE
 from pairchain.registry import Registry
 from pairchain.registry.groups import HOOKS_GROUP
 from pairchain.trust import policies

@@ -25,12 +25,14 @@ from typing import Any
 import torch
 
 from pairchain.code import importing
+from pairchain.code.admitted import PACKAGE
 from pairchain.code.bundle import Code, Reference
-from pairchain.errors import FormatError, PickleRefusedError, readable
+from pairchain.errors import FormatError, PickleRefusedError
 from pairchain.files.hub_names import is_path
 from pairchain.files.source import Source
 from pairchain.format.activation_table import PATHS, is_known
 from pairchain.opening import open_source
+from pairchain.text.escaping import readable
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import code_in, code_missing
 from pairchain.trust.repositories import repository_of_code
@@ -139,7 +141,10 @@ def _patch(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
         return
     if getattr(original, "__module__", None) != __name__:
         _replaced.append((module, name, original))
-        setattr(module, name, wrap(original))
+        replacement = wrap(original)
+        if callable(replacement):
+            replacement.__module__ = __name__  # `_leave` recognizes it by that
+        setattr(module, name, replacement)
 
 
 def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -157,7 +162,6 @@ def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
                 kwargs["weights_only"] = True
         return original(f, *args, **kwargs)
 
-    torch_load.__module__ = __name__
     return torch_load
 
 
@@ -172,7 +176,6 @@ def _escaped_log_records(original: Callable[..., Any]) -> Callable[..., Any]:
                 record.msg, record.args = readable(_COLOURS.sub("", record.getMessage()).expandtabs()), ()
         return record
 
-    make_record.__module__ = __name__
     return make_record
 
 
@@ -187,7 +190,6 @@ def _guarded_lookup_of_code(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(pretrained_model_name_or_path, module_file, *args, revision=revision, **kwargs)
         return _allowed_code(load, str(pretrained_model_name_or_path), module_file, revision)
 
-    get_cached_module_file.__module__ = __name__
     return get_cached_module_file
 
 
@@ -200,7 +202,6 @@ def _guarded_import_of_code(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(class_name, module_path, **kwargs)
         return importing.load_class(module_path, class_name)
 
-    get_class_in_module.__module__ = __name__
     return get_class_in_module
 
 
@@ -228,7 +229,6 @@ def _guarded_import_by_path(original: Callable[..., Any]) -> Callable[..., Any]:
             next_step="save or fetch the model again; a load imports no other classes by their paths.",
         )
 
-    import_named.__module__ = __name__
     return import_named
 
 
@@ -240,7 +240,7 @@ def _outside_a_load(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 def _is_called_by_allowed_code() -> bool:
     """Return whether code that the policy allowed called the patched function; its own calls are its own business."""
     caller = sys._getframe(2).f_globals.get("__name__")
-    return str(caller).startswith(f"{importing.PACKAGE}.")
+    return str(caller).startswith(f"{PACKAGE}.")
 
 
 def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Code:

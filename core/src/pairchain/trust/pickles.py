@@ -6,8 +6,6 @@ from pairchain.errors import PickleRefusedError
 from pairchain.files.source import Source
 from pairchain.trust import policies
 
-PICKLE_FILE = "pytorch_model.bin"
-
 
 def refuse_pickle(source: Source, path: str) -> None:
     """Raise unless the load in progress allows weights from a pickle.

@@ -10,9 +10,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from pairchain.code.bundle import Code, CodeFile
-from pairchain.errors import InputError, TrustRequiredError, nearest, warn
+from pairchain.errors import InputError, TrustRequiredError, warn
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
+from pairchain.text.nearest import nearest
 from pairchain.trust.lock import Lock, as_lock
 
 _APPROVAL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}|sha256:[0-9a-f]{64}")
@@ -83,12 +84,7 @@ def policy_of(
     code_revision: str | Mapping[str, str] | None,
     lock: str | os.PathLike[str] | Lock | None,
 ) -> Policy:
-    """Return the policy that the arguments of a load describe.
-
-    Raises:
-        InputError: An argument is malformed.
-        FormatError: The lock cannot be read.
-    """
+    """Return the policy for the arguments of a load; raise InputError or FormatError if one is malformed."""
     revisions = {"": code_revision} if isinstance(code_revision, str) else dict(code_revision or {})
     approvals = _approvals(trust_remote_code)
     return Policy(approvals, bool(allow_pickle), revisions, None if lock is None else as_lock(lock))

@@ -26,7 +26,7 @@ class PlainGroup(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "rich_markup_mode": None})
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the first line of each command's help, never cut off."""
         self.write_commands(
             "Commands", [(name, self.commands[name].get_short_help_str(200)) for name in self.commands], formatter
@@ -54,22 +54,22 @@ class Catalogue(PlainGroup):
             self._announced = {name: _Announced(name) for name in names}
         return self._announced
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, pairchain's own first."""
         return [*self.commands, *self.announced]
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command of that name, or None."""
         # most runs need no plugin's command, and no metadata
         return self.commands.get(cmd_name) or self.announced.get(cmd_name)
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write pairchain's own commands, and below them those of plugins."""
         super().format_commands(ctx, formatter)
         rows = [(on_one_line(name), command.help or "") for name, command in self.announced.items()]
         self.write_commands("Commands of plugins", rows, formatter)
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that ``args`` start with.
 
         Raises:

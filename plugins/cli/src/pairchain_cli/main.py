@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pairchain.errors import PairchainError, readable
+from pairchain.authoring import readable
+from pairchain.errors import PairchainError
 from pairchain_cli import __version__
 from pairchain_cli.catalogue import Catalogue
 from pairchain_cli.commands import new, plugins

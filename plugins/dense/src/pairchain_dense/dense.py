@@ -30,16 +30,16 @@ class Dense(Module):
         in_features: Size of the input.
         out_features: Size of the output.
         bias: Whether the linear layer has a bias.
-        activation_function: Applied to the linear layer's output; None for none.
-        init_weight: First value of the weight, of shape (out_features, in_features).
-        init_bias: First value of the bias, of shape (out_features,).
+        activation_function: Applied to the linear layer's output; None to apply none.
+        init_weight: Initial value of the weight, of shape (out_features, in_features).
+        init_bias: Initial value of the bias, of shape (out_features,).
         module_input_name: The feature it reads, of shape (pairs, in_features).
         module_output_name: The feature it writes, of shape (pairs, out_features); None for the one it reads.
         use_residual: Whether the input is added after the activation.
 
     Raises:
-        InputError: A size is not a positive integer; a first value has another shape, or there is one for a bias that
-            does not exist; or the activation is a class instead of an instance.
+        InputError: A size is not a positive integer; an initial value has another shape, or is for a bias that does not
+            exist; or the activation is a class instead of an instance.
     """
 
     config_keys = [
@@ -75,7 +75,7 @@ class Dense(Module):
         self.module_input_name = checked_feature(module_input_name, "module_input_name")
         self.module_output_name = module_output_name or module_input_name
         self.use_residual = use_residual
-        # the last step of a score: in half precision close pairs would tie
+        # it computes scores: in half precision, close pairs would tie
         linear = Float32Linear if self.module_output_name == SCORES else nn.Linear
         self.linear = linear(in_features, out_features, bias=bias)
         if use_residual and in_features != out_features:
@@ -89,7 +89,7 @@ class Dense(Module):
         self.writes = frozenset({self.module_output_name})
 
     @property
-    def num_labels(self) -> int:
+    def num_labels(self) -> int:  # type: ignore[override]
         """Scores for each pair, when it writes ``scores``."""
         return self.out_features
 
@@ -112,10 +112,10 @@ class Dense(Module):
         return features
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return the configuration, with the activation as its path and those arguments that are not the defaults."""
+        """Return the configuration, with the activation as its path and its non-default arguments."""
         path, arguments = describe_activation(self.activation_function)
         config = {**super().get_config_dict(), "activation_function": path}
-        # left out at their defaults, for readers that do not know these keys
+        # omitted at their defaults, for libraries that do not know these keys
         if arguments:
             config["activation_arguments"] = arguments
         if self.use_residual:

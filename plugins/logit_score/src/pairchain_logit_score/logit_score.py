@@ -18,12 +18,12 @@ class LogitScore(Module):
     ``logit[true]``. Format: sentence-transformers ``cross_encoder.modules.LogitScore``.
 
     Args:
-        true_token_id: The token that says the pair belongs together, such as "yes".
-        false_token_id: The token that says it does not, such as "no"; None to use the true one alone.
+        true_token_id: The token for a pair that matches, such as "yes".
+        false_token_id: The token for a pair that does not match, such as "no"; None to use only the true token.
         module_input_name: The feature with the logits, of shape (pairs, positions, vocabulary).
 
     Raises:
-        InputError: An id is not a whole number from zero, or both are the same.
+        InputError: An id is negative or not an integer, or both ids are the same.
     """
 
     config_keys = ["true_token_id", "false_token_id", "module_input_name"]
@@ -42,11 +42,11 @@ class LogitScore(Module):
             if value is None and name == "false_token_id":
                 continue
             if not is_count(value, least=0):
-                raise InputError(f"{name} is {value!r}.", next_step="pass the id of a token: a whole number from zero.")
+                raise InputError(f"{name} is {value!r}.", next_step="pass the id of a token: an integer from 0.")
         if true_token_id == false_token_id:
-            # as when a vocabulary has neither word, and answers with its unknown token for both
+            # a vocabulary without either word maps both to its unknown token
             raise InputError(
-                f"true_token_id and false_token_id are both {true_token_id}, and every score would be zero.",
+                f"true_token_id and false_token_id are both {true_token_id}, so every score would be zero.",
                 next_step="choose two tokens, or leave false_token_id out.",
             )
         self.true_token_id = int(true_token_id)
@@ -76,7 +76,7 @@ class LogitScore(Module):
         part = self.reads_part[self.module_input_name].of(self.module_input_name)
         chosen = features[part] if part in features else self._chosen(features[self.module_input_name])
         if chosen.dtype.itemsize < 4:
-            # in half precision the difference of two close logits has only a handful of values
+            # in half precision, the difference of two close logits has only a few values
             chosen = chosen.float()
         features["scores"] = chosen[:, :1] - chosen[:, 1:] if len(self._ids) == 2 else chosen
         return features

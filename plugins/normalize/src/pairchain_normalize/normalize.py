@@ -13,7 +13,7 @@ from pairchain.authoring import checked_feature
 class Normalize(Module):
     """Divides an embedding by its Euclidean norm, over the last axis.
 
-    Format: sentence-transformers ``base.modules.Normalize``; its older saves hold no configuration at all.
+    Format: sentence-transformers ``base.modules.Normalize``; its older saves have no configuration file.
 
     Args:
         module_input_name: The feature it reads.

@@ -9,20 +9,20 @@ from typing import Any, Literal
 import torch
 
 from pairchain import Module, Part
-from pairchain.authoring import checked_count
-from pairchain.errors import InputError, nearest
+from pairchain.authoring import checked_count, nearest
+from pairchain.errors import InputError
 from pairchain_pooling.legacy import RENAMED_KEYS, with_pooling_mode
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The token embeddings of a batch, and which of them count.
+    """The token embeddings of a batch, and the mask of those to pool.
 
     Attributes:
         embeddings: Shape (pairs, positions, dimension).
         mask: Shape (pairs, positions): 1 where a token is pooled.
-        present: Likewise: 1 where there is a token, pooled or not.
-        features: The features they came in, for what an input module may add to them.
+        present: Shape (pairs, positions): 1 where there is a token, pooled or not.
+        features: The features they came in; an input module may have added more for pooling.
     """
 
     embeddings: torch.Tensor
@@ -32,11 +32,11 @@ class Tokens:
 
     @property
     def pooled(self) -> torch.Tensor:
-        """The embeddings, zero where they do not count."""
+        """The embeddings, zero where the mask is."""
         return self.embeddings.masked_fill(self.mask.unsqueeze(-1) == 0, 0)
 
     def divided(self, total: torch.Tensor, divisor: torch.Tensor) -> torch.Tensor:
-        """Return ``total / divisor`` in the embeddings' dtype; a divisor of zero counts as almost zero."""
+        """Return ``total / divisor`` in the embeddings' dtype; a divisor of zero counts as 1e-9."""
         return (total / divisor.clamp(min=1e-9)).to(self.embeddings.dtype)
 
 
@@ -50,8 +50,9 @@ def _at(tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 def _cls(tokens: Tokens) -> torch.Tensor:
     if "cls_token_embeddings" in tokens.features:
-        return tokens.features["cls_token_embeddings"]
-    # where a prompt covers every token, the first one is taken all the same
+        given: torch.Tensor = tokens.features["cls_token_embeddings"]
+        return given
+    # if a prompt covers every token, the first one counts all the same
     counted = torch.where((tokens.mask != 0).any(dim=1, keepdim=True), tokens.mask, tokens.present)
     first = _at(tokens.embeddings, counted.to(torch.int).argmax(dim=1))
     return first.masked_fill((tokens.present == 0).all(dim=1, keepdim=True), 0)
@@ -65,7 +66,7 @@ def _last_token(tokens: Tokens) -> torch.Tensor:
 def _max(tokens: Tokens) -> torch.Tensor:
     excluded = tokens.mask.unsqueeze(-1) == 0
     largest = tokens.embeddings.masked_fill(excluded, float("-inf")).max(dim=1).values
-    # a pair of which no token counts has no largest one; zero, as its mean is
+    # a pair without tokens to pool has no largest value; zero, like its mean
     return largest.masked_fill((tokens.mask.sum(dim=1) == 0).unsqueeze(-1), 0)
 
 
@@ -107,7 +108,7 @@ MODES: dict[str, Callable[[Tokens], torch.Tensor]] = {
 }
 
 
-# Modes that take one token.
+# Modes that take a single token.
 _POSITIONS: dict[str, Literal["first", "last"]] = {"cls": "first", "lasttoken": "last"}
 
 
@@ -116,16 +117,16 @@ class Pooling(Module):
 
     ``cls`` takes the first token, ``lasttoken`` the last, ``max`` the largest value of each dimension, ``mean`` their
     mean, ``mean_sqrt_len_tokens`` their sum divided by the square root of their number, ``weightedmean`` their mean
-    weighted by position. Padding counts on neither side. Format: sentence-transformers
+    weighted by position. Padding never counts. Format: sentence-transformers
     ``sentence_transformer.modules.Pooling``.
 
     Args:
         embedding_dimension: Size of a token's embedding.
         pooling_mode: A mode, or several.
-        include_prompt: Whether the prompt's tokens count; the input module says how many there are.
+        include_prompt: Whether the prompt's tokens count; the input module writes their number.
 
     Raises:
-        InputError: There is no such mode, or the dimension is not a positive integer.
+        InputError: A mode is unknown, or the dimension is not a positive integer.
     """
 
     config_keys = ["embedding_dimension", "pooling_mode", "include_prompt"]
@@ -149,14 +150,14 @@ class Pooling(Module):
                     next_step=f"choose among {', '.join(MODES)}.",
                 )
         if not self.modes:
-            raise InputError("no pooling mode is given.", next_step=f"choose among {', '.join(MODES)}.")
+            raise InputError("pooling_mode is empty.", next_step=f"choose among {', '.join(MODES)}.")
         self.embedding_dimension = checked_count(embedding_dimension, "embedding_dimension")
         self.pooling_mode = self.modes[0] if len(self.modes) == 1 else self.modes
         self.include_prompt = include_prompt
 
     @property
     def reads_part(self) -> dict[str, Part]:  # type: ignore[override]
-        """The one token that it takes, of a mode that takes one whatever the prompt is."""
+        """The single token that its mode takes, if the prompt cannot change which one that is."""
         position = _POSITIONS.get(self.modes[0])
         return {"token_embeddings": Part(position)} if position and len(self.modes) == 1 and self.include_prompt else {}
 
@@ -178,7 +179,7 @@ class Pooling(Module):
         embeddings = features["token_embeddings"]
         present = features.get("attention_mask")
         if present is None or present.shape[1] != embeddings.shape[1]:
-            # image patches, for example, have embeddings without a mask of their own
+            # image patches, for example, have embeddings but no mask
             present = torch.ones(embeddings.shape[:2], device=embeddings.device, dtype=torch.int64)
         tokens = Tokens(embeddings, self._counted(present, features), present, features)
         features["sentence_embedding"] = torch.cat([MODES[mode](tokens) for mode in self.modes], dim=-1)
@@ -187,7 +188,7 @@ class Pooling(Module):
     def _counted(self, present: torch.Tensor, features: dict[str, Any]) -> torch.Tensor:
         if self.include_prompt or features.get("prompt_length") is None:
             return present
-        # one number for all, or one for each pair
+        # one number for all pairs, or one for each
         prompt_length = torch.as_tensor(features["prompt_length"], device=present.device).reshape(-1, 1)
         padding = present.to(torch.int).argmax(dim=1, keepdim=True)
         positions = torch.arange(present.shape[1], device=present.device)

@@ -1,4 +1,4 @@
-"""Router: a chain for each kind of input, side by side in one module."""
+"""A module that holds several chains, its routes, and sends each input through one of them."""
 
 from __future__ import annotations
 
@@ -42,31 +42,41 @@ from pairchain.authoring import (
 )
 from pairchain.errors import ChainError, FormatError, InputError
 from pairchain_router.encoding import Group, collate
-from pairchain_router.routes import Mappings, checked, mappings_to_json, shown
+from pairchain_router.routes import Mappings, Routes, check_routes, mappings_to_json, modality_in_words
 from pairchain_router.saved import read_router
 
 
-class Router(InputModule):
-    """Sends each input through the route made for it, by task, by modality, or by both.
+def _of_default_route(name: str) -> property:
+    def value_of(router: Router) -> Any:
+        return getattr(router.sub_modules[router.routes.default or router.routes.names[0]][0], name, None)
 
-    First in a chain it chooses for each pair by itself; later it chooses for a batch, by ``task`` or by the feature
-    ``modality``. A module that stands in several routes is one module: it is saved and loaded once. Format:
+    return property(value_of, doc=f"The {name} of the default route, or None if it has none.")
+
+
+class Router(InputModule):
+    """Sends each input through a route: by task, by modality, or by both.
+
+    As the first module of a chain, it chooses a route for each pair; later in a chain, it chooses one for the batch, by
+    ``task`` or by the feature ``modality``. A module that is part of several routes is saved and loaded once. Format:
     sentence-transformers ``base.modules.Router``.
 
-    Every Router of a model is told the task, one inside a route of another too. Where it leads nowhere, but to a route
-    of another Router of the model, the modality or the default decides; a task that leads nowhere at all is refused.
+    Every Router of a model gets the task, also a Router inside a route of another. If the task means something only to
+    another Router, the modality or the default decides. A task that means nothing to any Router raises an error.
 
     Args:
-        sub_modules: The modules of each route, by its name.
-        default_route: The route of inputs that no rule names.
-        allow_empty_key: Whether the first route is the default where none is given.
-        route_mappings: Rules from ``(task, modality)`` to a route; None stands for any, a tuple for several at once.
+        sub_modules: The modules of each route, by the route's name.
+        default_route: The route of inputs that no rule matches.
+        allow_empty_key: Whether the first route is the default if ``default_route`` is None.
+        route_mappings: Maps ``(task, modality)`` to a route; None matches any, and a tuple of modalities matches inputs
+            that hold all of them.
 
     Raises:
-        InputError: There are no routes, or a rule leads to none of them.
-        ChainError: A route has no modules, or something in it is none.
+        InputError: ``sub_modules`` is empty, or a rule leads to an unknown route.
+        ChainError: A route is empty, or an element of it is not a module.
     """
 
+    # an nn.ModuleDict of an nn.Sequential for each route; torch types its values as plain modules
+    sub_modules: Any
     tasks: frozenset[str]
     config_file_name = "router_config.json"
     module_type = "sentence_transformers.base.modules.router.Router"
@@ -84,7 +94,7 @@ class Router(InputModule):
             raise InputError(
                 f"sub_modules is {sub_modules!r}.", next_step='pass a dict such as {"query": [module, …]}.'
             )
-        self.routes = checked(list(sub_modules), default_route, allow_empty_key, route_mappings)
+        self.routes: Routes = check_routes(list(sub_modules), default_route, allow_empty_key, route_mappings)
         self.sub_modules = nn.ModuleDict({name: _route(name, modules) for name, modules in sub_modules.items()})
         self.allow_empty_key = allow_empty_key
         self.extra_parameters: Mapping[str, Any] = {}
@@ -98,12 +108,12 @@ class Router(InputModule):
         default_route: str | None = "document",
         allow_empty_key: bool = True,
     ) -> Self:
-        """Return a Router with a route for the task ``query`` and one for the task ``document``."""
+        """Return a Router with a route for the task ``query`` and a route for the task ``document``."""
         return cls({"query": query_modules, "document": document_modules}, default_route, allow_empty_key)
 
     @property
     def default_route(self) -> str | None:
-        """The route of inputs that no rule names."""
+        """The route of inputs that no rule matches."""
         return self.routes.default
 
     @property
@@ -113,13 +123,13 @@ class Router(InputModule):
 
     @property
     def modalities(self) -> list[Modality]:
-        """What the elements of a pair may be: what any route takes."""
+        """The modalities that any route takes."""
         return sorted({modality for name in self.routes.names for modality in self._taken_by(name)}, key=str)
 
     def batch_key(
         self, item: Any, task: str | None = None, modality: Modality | None = None, **kwargs: Any
     ) -> Hashable:
-        """Return what inputs must share to be preprocessed together: their route, and theirs inside it."""
+        """Return the route of an input, and its key inside the route; inputs of one key are preprocessed together."""
         route = self._route_of(item, task, modality)
         inner = getattr(self.sub_modules[route][0], "batch_key", None)
         return route, None if inner is None else inner(item, **_given(kwargs, task, modality))
@@ -132,21 +142,22 @@ class Router(InputModule):
         modality: Modality | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the features that the inputs' route makes of them.
+        """Return the features that the route of the inputs makes of them.
 
         Raises:
-            InputError: No route is for the inputs, or they take different ones.
+            InputError: No route fits the inputs, or they take different routes.
         """
-        taken = dict.fromkeys(self._route_of(item, task, modality) for item in inputs)
-        if len(taken) != 1:
+        routes = dict.fromkeys(self._route_of(item, task, modality) for item in inputs)
+        if len(routes) != 1:
             raise InputError(
-                f"these {len(inputs)} inputs take the routes {', '.join(taken)}.",
-                next_step="preprocess those of each route apart, as predict does.",
+                f"these {len(inputs)} inputs take the routes {', '.join(routes)}.",
+                next_step="preprocess the inputs of each route apart, as predict does.",
             )
-        (route,) = taken
-        check_supported(inputs, self._taken_by(route))
-        own = plain_texts(inputs, self._taken_by(route))
-        features = preprocess_with(self.sub_modules[route][0], own, prompt, _given(kwargs, task, modality))
+        (route,) = routes
+        taken = self._taken_by(route)
+        check_supported(inputs, taken)
+        texts = plain_texts(inputs, taken)
+        features = preprocess_with(self.sub_modules[route][0], texts, prompt, _given(kwargs, task, modality))
         return _marked(features, route, task)
 
     def encode(
@@ -158,14 +169,14 @@ class Router(InputModule):
         read_after: frozenset[str] | None = None,
         **kwargs: Any,
     ) -> list[Encoded] | None:
-        """Return each input as its route encodes it, or None if no route of them does; routes keep to themselves.
+        """Return each input as its route encodes it, or None if no route of them encodes. Batches do not mix routes.
 
         Args:
             inputs, prompt, task, modality, **kwargs: As for `preprocess`, but the inputs may take different routes.
             read_after: Features that are read after this Router; None if that may be any.
 
         Raises:
-            InputError: No route is for an input, or its route refuses it; its index is that in ``inputs``.
+            InputError: No route fits an input, or its route refuses it; its index counts in ``inputs``.
         """
         if type(self).preprocess is not Router.preprocess or type(self).batch_key is not Router.batch_key:
             return None
@@ -190,7 +201,7 @@ class Router(InputModule):
         return items if is_any_encoded else None
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
-        """Return the features of encoded inputs of one route, as `preprocess` would of the inputs."""
+        """Return the features of encoded inputs of one route."""
         group: Group = items[0].values.group
         return _marked(collate([item.values for item in items]), group.route, group.keywords.get("task"))
 
@@ -205,11 +216,11 @@ class Router(InputModule):
         """Return ``features`` after the modules of their route.
 
         Args:
-            features: What `preprocess` returned, or the modules before it.
-            task, modality: What the route is chosen by, where nothing has chosen it yet.
-            read_after: Features that are read after this Router; None if that may be any. The modules of the route may
-                leave out what nobody reads of the others.
-            **kwargs: For the modules of the route.
+            features: The features that `preprocess`, or the modules before this one, returned.
+            task, modality: They choose the route, unless `preprocess` has chosen it.
+            read_after: Features that are read after this Router; None if that may be any. A module of the route may
+                skip others that no later module reads.
+            **kwargs: Keyword arguments for the modules of the route.
         """
         chosen = features.pop("routes", ())
         if chosen:
@@ -221,51 +232,51 @@ class Router(InputModule):
             task_here, modality_here = task or features.get("task"), modality or features.get("modality")
             route = self.routes.find(task_here, modality_here, self.tasks)
         modules = self._modules_of(route)
-        # what only the Router's own entry in modules.json asks for is for every module that can take it
-        asked_outside = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
+        # keywords that only the Router's entry in modules.json asks for go to every module that accepts them
+        more_names = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
         with step("route", route):
-            return forward_through(modules, features, _given(kwargs, task, modality), asked_outside, read_after)
+            return forward_through(modules, features, _given(kwargs, task, modality), more_names, read_after)
 
     @property
     def may_read_more(self) -> bool:
-        """Whether something besides its modules may read features: a forward of its own, or a hook."""
+        """Whether a ``forward`` of its own, or a hook, may read features besides its modules."""
         return type(self).forward is not _FORWARD or is_watched(self)
 
     @property
     def forward_kwargs(self) -> set[str]:  # type: ignore[override]
-        """Keyword arguments of ``predict`` that it takes: its own, and those that any module inside takes."""
+        """Keyword arguments of ``predict`` that it or a module inside takes."""
         return self.keyword_names()
 
     def keyword_names(self) -> set[str]:
-        """Return every keyword argument that it or a module inside takes, to preprocess or to forward."""
+        """Return every keyword argument that it or a module inside takes, in ``preprocess`` or ``forward``."""
         return {"task", "modality"}.union(*(keyword_names(self._modules_of(name)) for name in self.routes.names))
 
     @property
     def writes(self) -> frozenset[str] | None:  # type: ignore[override]
-        """Features that every route adds."""
+        """Features that every route adds; None if a module inside does not declare its own."""
         written = [flow.writes for flow in self._flows()]
         known = [names for names in written if names is not None]
         return frozenset.intersection(*known) if len(known) == len(written) else None
 
     @property
     def reads(self) -> frozenset[str] | None:  # type: ignore[override]
-        """Features that some route needs from the modules before it; None if a module inside does not say."""
+        """Features that a route needs from the modules before this one; None if a module inside declares none."""
         if not all(says_what_it_reads(module) for route in self._chains() for module in route[1:]):
             return None
         return frozenset().union(*(flow.reads for flow in self._flows()))
 
     @property
     def num_labels(self) -> int | None:  # type: ignore[override]
-        """Scores for each pair, if its routes say and agree.
+        """Scores for each pair; None if a route does not declare the number.
 
         Raises:
-            ChainError: They do not agree.
+            ChainError: The routes differ.
         """
         return labels_of_routes({name: labels_of(self._modules_of(name)) for name in self.routes.names})
 
     @property
     def max_seq_length(self) -> int | None:
-        """The longest input in tokens that any route takes; setting it sets it for all."""
+        """The longest input in tokens that a route takes; setting it sets it for all routes."""
         found = [
             length for route in self._chains() if (length := getattr(route[0], "max_seq_length", None)) is not None
         ]
@@ -275,13 +286,13 @@ class Router(InputModule):
     def max_seq_length(self, value: int) -> None:
         limited = [route[0] for route in self._chains() if getattr(route[0], "max_seq_length", None) is not None]
         if not limited:
-            raise InputError("no route of this Router has a limit on the length of its inputs.")
+            raise InputError("no route of this Router limits the length of its inputs.")
         for module in limited:
             module.max_seq_length = value
 
     @property
     def prefix_cache(self) -> int:
-        """Bytes for what each route computed of the beginnings of inputs; setting it sets it for all that can."""
+        """Bytes for results on the beginnings of inputs that each route keeps; setting it sets it for all routes."""
         return max((getattr(route[0], "prefix_cache", 0) for route in self._chains()), default=0)
 
     @prefix_cache.setter
@@ -290,32 +301,13 @@ class Router(InputModule):
             if hasattr(module, "prefix_cache"):
                 module.prefix_cache = value
 
-    @property
-    def _main(self) -> Any:
-        return self.sub_modules[self.routes.default or self.routes.names[0]][0]
-
-    @property
-    def model(self) -> Any:
-        """The model of the default route, or None if it has none."""
-        return getattr(self._main, "model", None)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of the default route, or None if it has none."""
-        return getattr(self._main, "tokenizer", None)
-
-    @property
-    def processor(self) -> Any:
-        """The processor of the default route, or None if it has none."""
-        return getattr(self._main, "processor", None)
-
-    @property
-    def config(self) -> Any:
-        """The model configuration of the default route, or None if it has none."""
-        return getattr(self._main, "config", None)
+    model = _of_default_route("model")
+    tokenizer = _of_default_route("tokenizer")
+    processor = _of_default_route("processor")
+    config = _of_default_route("config")
 
     def on_model_ready(self, model: nn.Module) -> None:
-        """Tell every module inside that the chain stands, each once, and the Routers of it each other's tasks."""
+        """Tell the Routers of ``model`` each other's tasks, and call ``on_model_ready`` of each module inside."""
         _share_tasks(model)
         for module in dict.fromkeys(module for route in self._chains() for module in route):
             ready: Any = getattr(module, "on_model_ready", None)
@@ -323,7 +315,7 @@ class Router(InputModule):
                 ready(model)
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return the rules, as ``router_config.json`` holds them under ``parameters``."""
+        """Return the rules as ``router_config.json`` holds them under ``parameters``."""
         return {
             **self.extra_parameters,
             "default_route": self.routes.default,
@@ -332,7 +324,7 @@ class Router(InputModule):
         }
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
-        """Write the rules, and every module once, each in a folder named after the route that has it first."""
+        """Write the rules, and every module once, in a folder named after the first route that has it."""
         ids: dict[nn.Module, str] = {}
         structure: dict[str, list[str]] = {}
         for name in self.routes.names:
@@ -365,17 +357,20 @@ class Router(InputModule):
         request: LoadRequest | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Return the Router saved in a folder; the types inside mean what they mean to the load it is part of.
+        """Return the Router saved in a folder; arguments as for `Module.load`.
+
+        Args:
+            request: The load that this is part of, which resolves the types of the modules inside.
 
         Raises:
             FormatError: Its configuration is damaged.
         """
         source = source_of_module(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
-        # a caller that does not know of requests passes on what it was given itself
+        # a caller that does not know of requests passes the arguments of one
         request = request or LoadRequest(source, Resolver(source), **_named_like(LoadRequest, kwargs))
         inside = request.within(source)
         saved = read_router(source)
-        # every class is known before the first module is loaded, which may take minutes
+        # loading a module may take minutes, so resolve every class first
         classes = inside.classes_of(saved.entries)
         modules = {
             entry.path: load_module(module_class, inside, entry.path)
@@ -394,8 +389,8 @@ class Router(InputModule):
 
     def extra_repr(self) -> str:
         """Return the default route and the rules, for printing."""
-        shown = {"default_route": self.routes.default, "route_mappings": self.routes.mappings}
-        return ", ".join(f"{name}={value!r}" for name, value in shown.items() if value)
+        rules = {"default_route": self.routes.default, "route_mappings": self.routes.mappings}
+        return ", ".join(f"{name}={value!r}" for name, value in rules.items() if value)
 
     def _route_of(self, item: Any, task: str | None, modality: Modality | None) -> str:
         self.routes.check_modality(modality)
@@ -405,13 +400,11 @@ class Router(InputModule):
         taken = {part for modality in listed for part in modality_parts(modality)} | {TEXT}
         found = modality_of_pair(item, listed)
         if found != TEXT and not {*modality_parts(found), MESSAGE} <= taken:
-            template = (
-                " but has no chat template, to say which side is which" if set(modality_parts(found)) <= taken else ""
-            )
+            lacks = " but has no chat template to tell the sides apart" if set(modality_parts(found)) <= taken else ""
             raise InputError(
-                f"an input of {shown(found)} goes to the route {route!r}, which takes "
-                f"{', '.join(map(shown, listed))}{template}.",
-                next_step=f"lead it elsewhere with a rule: route_mappings={{(None, {found!r}): …}}.",
+                f"an input of {modality_in_words(found)} goes to the route {route!r}, which takes "
+                f"{', '.join(map(modality_in_words, listed))}{lacks}.",
+                next_step=f"send it to another route with a rule: route_mappings={{(None, {found!r}): …}}.",
             )
         return route
 
@@ -421,21 +414,22 @@ class Router(InputModule):
 
     def _modules_of(self, route: str) -> Mapping[str, Any]:
         # named_children names a module in two places once
-        return self.sub_modules[route]._modules
+        modules: Mapping[str, Any] = self.sub_modules[route]._modules
+        return modules
 
-    def _chains(self) -> Iterable[Any]:
-        return self.sub_modules.values()
+    def _chains(self) -> list[Any]:
+        return list(self.sub_modules.values())
 
     def _flows(self) -> list[Flow]:
         return [flow_of(self._modules_of(name)) for name in self.routes.names]
 
 
-# what the class was written with, in case somebody patches it
+# the class's own method, in case it gets patched
 _FORWARD = Router.forward
 
 
 def _share_tasks(model: nn.Module) -> None:
-    """Tell every Router in ``model`` the tasks of them all."""
+    """Tell every Router in ``model`` the tasks of all of them."""
     routers = [module for module in model.modules() if isinstance(module, Router)]
     tasks = frozenset().union(*(router.routes.tasks for router in routers))
     for router in routers:
@@ -449,21 +443,22 @@ def _route(name: str, modules: Any) -> nn.Sequential:
             f"a route is named {name!r}.", next_step="choose a name that is not an attribute of torch's ModuleDict."
         )
     if not isinstance(modules, Iterable) or not (modules := list(modules)):
-        raise ChainError(f"the route {name!r} has no list of modules.", next_step="pass a list with at least one.")
+        raise ChainError(f"the route {name!r} is not a list of modules.", next_step="pass a list with at least one.")
     for index, module in enumerate(modules):
         if absent := [method for method in missing_methods(type(module)) if method != "load"]:
             raise ChainError(
                 f"the route {name!r}: {module_label(str(index), module)} is not a module: it lacks {', '.join(absent)}."
             )
     first = next(modules[0].parameters(), None)
-    for module in modules[1:] if first is not None and first.is_floating_point() else ():
-        module.to(dtype=first.dtype)
+    if first is not None and first.is_floating_point():
+        for module in modules[1:]:
+            module.to(dtype=first.dtype)
     return nn.Sequential(*modules)
 
 
 def _marked(features: dict[str, Any], route: str, task: str | None) -> dict[str, Any]:
-    """Return ``features`` with the route that made them, and the task that was asked for."""
-    # a Router inside the route has left its own choice here
+    """Return ``features`` with the route that made them, and the task."""
+    # a Router inside the route has added its own choice
     features["routes"] = (route, *features.get("routes", ()))
     if task is not None:
         features["task"] = task
@@ -471,7 +466,7 @@ def _marked(features: dict[str, Any], route: str, task: str | None) -> dict[str,
 
 
 def _given(keywords: Mapping[str, Any], task: str | None, modality: Modality | None) -> dict[str, Any]:
-    """Return the keyword arguments of ``predict`` again, without those of the Router's own that nobody gave."""
+    """Return the keyword arguments of ``predict``, ``task`` and ``modality`` included unless they are None."""
     own = {"task": task, "modality": modality}
     return {**keywords, **{key: value for key, value in own.items() if value is not None}}
 

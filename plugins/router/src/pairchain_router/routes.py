@@ -1,4 +1,4 @@
-"""Which route an input takes: by task, by modality, by both, or by default."""
+"""The rules that choose an input's route: by task, by modality, by both, or by default."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts
-from pairchain.errors import FormatError, InputError, nearest
+from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts, nearest
+from pairchain.errors import FormatError, InputError
 
-# (task, modality) → route; None stands for any
+# (task, modality) → route; None matches any
 Mappings = Mapping[tuple[str | None, Modality | None], str]
 
 
 @dataclass(frozen=True)
 class Routes:
-    """The routes of one Router and the rules by which an input finds its own.
+    """The routes of one Router, and the rules that choose among them.
 
     Attributes:
-        names: The routes, in order.
-        default: The route of an input that no rule names, if there is one.
+        names: The routes in order.
+        default: The route of an input that no rule matches, or None.
         mappings: Rules for a task, a modality, or both.
     """
 
@@ -30,22 +30,22 @@ class Routes:
 
     @property
     def tasks(self) -> frozenset[str]:
-        """Every task that a rule is for, and the name of every route, which is one too."""
+        """Every task in a rule, and the name of every route, which is a task too."""
         return frozenset(self.names).union(task for task, _ in self.mappings if task is not None)
 
     def find(self, task: str | None, modality: Modality | None, tasks: Collection[str] = ()) -> str:
         """Return the route for an input.
 
-        Asked in this order: rules for task and modality, for the task, for the modality, for anything; a route named
-        like the task, or like the modality; the default.
+        The first match counts: a rule for task and modality, for the task, for the modality, for anything; a route with
+        the name of the task, or of the modality; the default.
 
         Args:
-            task: The task, if there is one.
-            modality: What the input is, if that is known.
-            tasks: Tasks that mean something elsewhere in the model, and so may mean nothing here.
+            task: The task, or None.
+            modality: The input's modality; None if it is unknown.
+            tasks: Tasks of other Routers of the model, which the default route may take.
 
         Raises:
-            InputError: None of them fits; a task that means nothing anywhere is not sent to the default.
+            InputError: No route matches, or the task means nothing to any Router.
         """
         kinds = list(_kinds(modality))
         keys = [(task, kind) for kind in kinds] + [(task, None)] + [(None, kind) for kind in kinds] + [(None, None)]
@@ -58,23 +58,23 @@ class Routes:
         if task is not None and task not in tasks:
             others = sorted(self.tasks.union(tasks).difference(self.names))
             raise InputError(
-                f"no route is for the task {task!r}{nearest(task, [*self.names, *others])}.",
+                f"no route matches the task {task!r}{nearest(task, [*self.names, *others])}.",
                 next_step=f"the routes are {', '.join(self.names)}{'; other tasks are ' if others else ''}"
                 f"{', '.join(others)}; pass task= with one of them.",
             )
         if self.default is None:
             wanted = "" if task is None else f"the task {task!r} and "
             raise InputError(
-                f"no route is for {wanted}an input of {shown(modality)}, and there is no default route.",
+                f"no route matches {wanted}an input of {modality_in_words(modality)}, and there is no default route.",
                 next_step=f"pass task= with one of the routes: {', '.join(self.names)}.",
             )
         return self.default
 
     def check_modality(self, modality: Modality | None) -> None:
-        """Refuse a modality that a caller names and that neither a rule, a route nor any input has.
+        """Refuse a modality that neither a rule, a route nor any input has.
 
         Raises:
-            InputError: Naming it, and the nearest that exists.
+            InputError: It names the modality and the nearest known one.
         """
         if modality is None:
             return
@@ -88,26 +88,26 @@ class Routes:
                 )
 
 
-def checked(
+def check_routes(
     names: Sequence[str], default: str | None, allow_empty_key: bool, mappings: Mapping[Any, str] | None
 ) -> Routes:
-    """Return the routes, once it is clear that every rule leads to one of them.
+    """Return the routes after checking their names and that every rule leads to one of them.
 
     Args:
         names: The routes.
         default: The default route.
-        allow_empty_key: Whether the first route is the default where none is given.
+        allow_empty_key: Whether the first route is the default if ``default`` is None.
         mappings: The rules; the parts of a compound modality may come in any order.
 
     Raises:
-        InputError: There are no routes, or a name is not one.
+        InputError: ``names`` is empty, a route has an impossible name, or a rule leads to an unknown route.
     """
     if not names:
         raise InputError("a Router needs at least one route.")
     for name in names:
         if not isinstance(name, str) or not name or "." in name:
             raise InputError(f"a route is named {name!r}.", next_step="choose a name without dots.")
-        # its modules are saved in folders that begin with it
+        # folders of its modules begin with the route's name
         check_inside(name, shown_as="a route's name")
     ordered = {_rule(key): route for key, route in (mappings or {}).items()}
     for route in (*([] if default is None else [default]), *ordered.values()):
@@ -122,10 +122,10 @@ def checked(
 
 
 def mappings_from_json(values: Mapping[str, str], *, shown_as: str) -> dict[Any, str]:
-    """Return rules as a file holds them: its keys are tuples as Python prints them.
+    """Return the rules in a file, whose keys are tuples as Python prints them.
 
     Raises:
-        FormatError: A key is no such tuple.
+        FormatError: A key is not such a tuple.
     """
     mappings = {}
     for text, route in values.items():
@@ -133,25 +133,25 @@ def mappings_from_json(values: Mapping[str, str], *, shown_as: str) -> dict[Any,
             mappings[_rule(ast.literal_eval(text))] = route
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
             raise FormatError(
-                f"{shown_as}: the route mapping {text[:60]!r} is no tuple of task and modality, such as (None, 'text')."
+                f"{shown_as}: the route mapping {text[:60]!r} is not a tuple of task and modality like (None, 'text')."
             ) from error
     return mappings
 
 
 def mappings_to_json(mappings: Mappings) -> dict[str, str]:
-    """Return rules as a file holds them."""
+    """Return the rules as a file holds them."""
     return {repr(key): route for key, route in mappings.items()}
 
 
-def shown(modality: Modality | None) -> str:
-    """Return a modality for people, such as ``image and text``."""
+def modality_in_words(modality: Modality | None) -> str:
+    """Return a modality in words, such as ``image and text``."""
     if modality is None:
         return "unknown modality"
     return " and ".join("chat messages" if part == MESSAGE else part for part in modality_parts(modality))
 
 
 def _kinds(modality: Modality | None) -> Iterator[Modality]:
-    """Yield what an input can be called: all it holds together, then the one part that is not text."""
+    """Yield the modalities that match an input: all its parts together, then its only part that is not text."""
     if modality is None:
         return
     if isinstance(modality, str):
@@ -164,7 +164,7 @@ def _kinds(modality: Modality | None) -> Iterator[Modality]:
 
 
 def _rule(key: Any) -> tuple[str | None, Modality | None]:
-    """Return what a rule asks for, with the parts of a compound modality in order."""
+    """Return the task and modality of a rule, with the parts of a compound modality in order."""
     if isinstance(key, tuple) and len(key) == 2:
         task, modality = key
         if isinstance(modality, (tuple, list)):
@@ -172,4 +172,4 @@ def _rule(key: Any) -> tuple[str | None, Modality | None]:
         wanted = modality if isinstance(modality, tuple) else (modality,) if modality is not None else ("any",)
         if (task is None or isinstance(task, str)) and wanted and all(isinstance(part, str) for part in wanted):
             return task, modality
-    raise InputError(f"a route mapping has the key {key!r}.", next_step="pass (task, modality); None stands for any.")
+    raise InputError(f"a route mapping has the key {key!r}.", next_step="pass (task, modality); None matches any.")

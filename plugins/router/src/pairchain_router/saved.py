@@ -11,7 +11,7 @@ from pairchain import Source
 from pairchain.authoring import ModuleEntry, check_inside, read_json_object, warn_unknown_key
 from pairchain.errors import FormatError, InputError
 from pairchain_router.legacy import CONFIG_FILES
-from pairchain_router.routes import checked, mappings_from_json
+from pairchain_router.routes import check_routes, mappings_from_json
 
 _SECTIONS = ("types", "structure", "parameters", "distributions")
 _PARAMETERS = ("default_route", "allow_empty_key", "route_mappings")
@@ -54,42 +54,25 @@ def read_router(source: Source) -> SavedRouter:
     shown_as = f"{path.name} of {source}"
     config = read_json_object(path, shown_as=shown_as)
     types, structure, parameters = (_object(config, key, shown_as) for key in _SECTIONS[:3])
-    seen: dict[PurePosixPath, str] = {}
-    for folder, type_name in types.items():
-        if not isinstance(type_name, str):
-            raise FormatError(f"{shown_as}: the type of {folder!r} is {type_name!r}, not a string.")
-        # the Router's own folder would contain the Router again, without end
-        if not PurePosixPath(check_inside(folder, shown_as=f"{shown_as}: a module's folder")).parts:
-            raise FormatError(f"{shown_as}: a module's folder is {folder!r}, that of the Router itself.")
-        # ten names for one folder, in Routers inside Routers, would make a million modules
-        if (other := seen.setdefault(PurePosixPath(folder), folder)) != folder:
-            raise FormatError(f"{shown_as}: {other!r} and {folder!r} are one folder; a module has one name.")
-    for route, folders in structure.items():
-        if not isinstance(folders, list) or not folders:
-            raise FormatError(f"{shown_as}: the route {route!r} is {folders!r}, not a list of modules.")
-        for folder in folders:
-            if not isinstance(folder, str) or folder not in types:
-                raise FormatError(f"{shown_as}: the route {route!r} names {folder!r}, which 'types' does not hold.")
+    entries = _entries(types, config.get("distributions"), shown_as)
+    _check_structure(structure, types, shown_as)
     allow_empty_key = parameters.get("allow_empty_key", True)
     if not isinstance(allow_empty_key, bool):
         raise FormatError(f"{shown_as}: 'allow_empty_key' is {allow_empty_key!r}, neither true nor false.")
     mappings = {} if parameters.get("route_mappings") is None else _object(parameters, "route_mappings", shown_as)
-    arguments = {
-        # Asym had none
-        "default_route": parameters.get("default_route"),
-        "allow_empty_key": allow_empty_key,
-        "route_mappings": mappings_from_json(mappings, shown_as=shown_as),
-    }
+    # Asym had no default route
+    default = parameters.get("default_route")
+    rules = mappings_from_json(mappings, shown_as=shown_as)
     try:
-        checked(list(structure), *arguments.values())
+        check_routes(list(structure), default, allow_empty_key, rules)
     except InputError as error:
         raise FormatError(f"{shown_as}: {error.what}", next_step=error.next_step) from error
     return SavedRouter(
         path.name,
         shown_as,
-        _entries(types, config.get("distributions")),
+        entries,
         structure,
-        arguments,
+        {"default_route": default, "allow_empty_key": allow_empty_key, "route_mappings": rules},
         _unknown(config, _SECTIONS, shown_as),
         _unknown(parameters, _PARAMETERS, shown_as),
     )
@@ -103,11 +86,30 @@ def _object(values: Mapping[str, Any], key: str, shown_as: str) -> dict[str, Any
     return value
 
 
-def _entries(types: Mapping[str, str], recorded: Any) -> tuple[ModuleEntry, ...]:
+def _entries(types: Mapping[str, Any], recorded: Any, shown_as: str) -> tuple[ModuleEntry, ...]:
+    seen: dict[PurePosixPath, str] = {}
+    for folder, type_name in types.items():
+        if not isinstance(type_name, str):
+            raise FormatError(f"{shown_as}: the type of {folder!r} is {type_name!r}, not a string.")
+        # the Router's own folder would contain the Router again, without end
+        if not PurePosixPath(check_inside(folder, shown_as=f"{shown_as}: a module's folder")).parts:
+            raise FormatError(f"{shown_as}: a module's folder is {folder!r}, which is the Router's own.")
+        # ten names for one folder, in Routers inside Routers, would make a million modules
+        if (other := seen.setdefault(PurePosixPath(folder), folder)) != folder:
+            raise FormatError(f"{shown_as}: {other!r} and {folder!r} are one folder; a module has one name.")
     return tuple(ModuleEntry(folder, folder, name, **_recorded(recorded, folder)) for folder, name in types.items())
 
 
-def _recorded(recorded: Any, folder: str) -> dict[str, str]:
+def _check_structure(structure: Mapping[str, Any], types: Mapping[str, Any], shown_as: str) -> None:
+    for route, folders in structure.items():
+        if not isinstance(folders, list) or not folders:
+            raise FormatError(f"{shown_as}: the route {route!r} is {folders!r}, not a list of modules.")
+        for folder in folders:
+            if not isinstance(folder, str) or folder not in types:
+                raise FormatError(f"{shown_as}: the route {route!r} names {folder!r}, which 'types' does not contain.")
+
+
+def _recorded(recorded: Any, folder: str) -> dict[str, Any]:
     entry = recorded.get(folder) if isinstance(recorded, dict) else None
     # these only help to say what to install or to pin, so a mistake in them is no reason to refuse the model
     keys = ("distribution", "version", "code_revision")

@@ -1,3 +1,3 @@
-"""The bridge of pairchain to sentence-transformers: its custom modules, its other types, and comparisons."""
+"""The bridge to sentence-transformers: runs its custom modules, loads its other types, and compares scores."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""One model, the same pairs, both libraries: the scores side by side."""
+"""Scores the same pairs with pairchain and with sentence-transformers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pairchain import CrossEncoder
-from pairchain.authoring import as_batch, checked_count, code_of, installed_version, refuse_named_media
+from pairchain.authoring import as_inputs, checked_count, code_of, installed_version, refuse_named_media
 from pairchain.errors import InputError, PluginError
 
 _PACKAGES = ("pairchain-core", "sentence-transformers", "transformers", "torch")
@@ -23,14 +23,14 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two libraries score the same pairs.
+    """The scores of two libraries for the same pairs.
 
     Attributes:
         pairs: The pairs.
         ours: pairchain's scores, float32 of shape (pairs,) or (pairs, labels).
-        theirs: Those of sentence-transformers, in the same shape.
-        dtypes: The dtype of the weights on both sides, by library.
-        versions: Of the packages concerned.
+        theirs: The scores of sentence-transformers, in the same shape.
+        dtypes: The dtype of the weights, by library.
+        versions: The versions of the packages involved.
     """
 
     pairs: Sequence[Any]
@@ -41,22 +41,22 @@ class Comparison:
 
     @property
     def differences(self) -> np.ndarray[Any, Any]:
-        """How much higher pairchain's scores are, in the shape of the scores."""
+        """pairchain's scores minus those of sentence-transformers, in the same shape."""
         differences: np.ndarray[Any, Any] = self.ours - self.theirs
         return differences
 
     @property
     def largest(self) -> float:
-        """The largest difference, without its sign; 0 without pairs."""
+        """The largest absolute difference; 0 without pairs."""
         return float(np.abs(self.differences).max(initial=0))
 
     @property
     def ranks(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-        """The place of each pair, 0 for the highest score, on both sides; None if a pair gets several scores."""
+        """Each pair's rank on both sides, 0 for the highest score; None if pairs get several scores."""
         return (_ranks(self.ours), _ranks(self.theirs)) if self.ours.ndim == 1 else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as JSON holds it; pairs are left out, for they may be images."""
+        """Return the comparison as JSON, without the pairs, which may be images."""
         ranks = self.ranks
         return {
             "ours": self.ours.tolist(),
@@ -86,29 +86,29 @@ class Comparison:
 
 
 def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options: Any) -> Comparison:
-    """Return how both libraries score ``pairs``.
+    """Return the scores of both libraries for ``pairs``.
 
     Args:
-        model: A model's name or path, which both load; or a `CrossEncoder`, which is saved for the other to load. So
-            is one that takes code from another repository, which the other library would take as it is today.
+        model: A model's name or path, which both libraries load; or a `CrossEncoder`, which is saved for the other
+            library to load. A model with code from another repository is saved too, because the other library would
+            take the newest version of that code.
         pairs: A list of pairs.
-        batch_size: Most pairs that run together.
-        **options: For both to load the model with, such as ``revision`` and ``trust_remote_code``.
+        batch_size: Most pairs per batch.
+        **options: Options for both libraries to load the model with, such as ``revision``.
 
     Raises:
         PluginError: sentence-transformers is not installed.
-        InputError: A pair names a medium by URL or path, which the other library would open by rules of its own;
-            ``model`` is something else, or the other library cannot be given an option: it does not know it,
-            or the model is loaded already, or ``trust_remote_code`` is a list, where it knows only all or nothing.
+        InputError: A pair names a medium by URL or path, which the other library would open by its own rules; ``model``
+            is of another type; or the other library cannot take an option.
     """
     if find_spec("sentence_transformers") is None:
         raise PluginError(
-            "sentence-transformers is not installed, so there is nothing to compare with.",
+            "a comparison needs sentence-transformers, which is not installed.",
             distribution="sentence-transformers",
             next_step="pip install sentence-transformers",
         )
     checked_count(batch_size, "batch_size")
-    items = as_batch(pairs).items
+    items = as_inputs(pairs).items
     refuse_named_media(items, "sentence-transformers")
     if isinstance(model, str | os.PathLike):
         _check_options(options)
@@ -116,16 +116,16 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
         assert ours.source is not None
         if _takes_code_from_elsewhere(ours):
             return _compared_as_saved(ours, items, batch_size)
-        # both at one commit, whatever is pushed meanwhile
+        # both libraries load one commit, even if another is pushed meanwhile
         known = options if ours.source.is_local else {**options, "revision": ours.source.commit}
         return _compared(ours, ours.source.name, items, batch_size, known)
     if not isinstance(model, CrossEncoder):
         raise InputError(
-            f"model is {type(model).__module__}.{type(model).__qualname__}.",
+            f"the model is a {type(model).__module__}.{type(model).__qualname__}.",
             next_step="pass a model's name or path, or a pairchain.CrossEncoder.",
         )
     if options:
-        raise InputError(f"the model is loaded already, so {', '.join(options)} cannot be used.")
+        raise InputError(f"the model is already loaded, so {', '.join(options)} cannot be used.")
     return _compared_as_saved(model, items, batch_size)
 
 
@@ -135,10 +135,10 @@ def _takes_code_from_elsewhere(model: CrossEncoder) -> bool:
 
 
 def _compared_as_saved(model: CrossEncoder, pairs: list[Any], batch_size: int) -> Comparison:
-    """Return the comparison with what the other library loads once ``model`` is saved, with all of its code."""
+    """Save ``model`` with all of its code, and compare it with what the other library loads."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, copy_code=True, create_model_card=False)
-        # what it brings runs in this process already
+        # its code already runs in this process
         known = {"trust_remote_code": True, "device": str(model.device)}
         return _compared(model, folder, pairs, batch_size, known)
 
@@ -150,12 +150,12 @@ def _check_options(options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in taken:
             raise InputError(
-                f"sentence-transformers takes no {name!r}.",
+                f"sentence-transformers has no option {name!r}.",
                 next_step=f"load the model and compare that: compare(CrossEncoder(…, {name}=…), pairs).",
             )
     if not isinstance(options.get("trust_remote_code", False), bool):
         raise InputError(
-            "sentence-transformers runs all code of a model or none, so approvals cannot be passed on.",
+            "sentence-transformers runs all code of a model or none, so it cannot take approvals.",
             next_step="pass trust_remote_code=True if you trust all of it.",
         )
 
@@ -170,12 +170,12 @@ def _compared(
         theirs = sentence_transformers.CrossEncoder(path, **options)
         scores = theirs.predict(pairs, batch_size=batch_size)
     except Exception as error:
-        error.add_note("raised by sentence-transformers; pairchain scores these pairs")
+        error.add_note("raised by sentence-transformers; pairchain scored these pairs")
         raise
     return Comparison(
         pairs,
         found,
-        # it gives a custom head's one score an axis of its own
+        # a custom head's single score has an axis of its own there
         np.asarray(scores, dtype=np.float32).reshape(found.shape),
         {"pairchain": _dtype(ours), "sentence-transformers": _dtype(theirs)},
         {name: version for name in _PACKAGES if (version := installed_version(name))},

@@ -1,4 +1,4 @@
-"""What the bridge answers; each answer imports what it needs, and most loads need none."""
+"""The bridge's hooks. Each imports what it needs when it is called; most loads call none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARY = "sentence_transformers"
 
 @hookimpl
 def pairchain_resolve_type(type_name: str) -> type | None:
-    """Return the library's own class for a type of it that no plugin provides."""
+    """Return the library's class for a type of the library that no plugin provides."""
     if not type_name.startswith(f"{LIBRARY}."):
         return None
     from pairchain_sentence_transformers.library import class_of
@@ -24,10 +24,10 @@ def pairchain_resolve_type(type_name: str) -> type | None:
 
 @hookimpl
 def pairchain_foresee_type(type_name: str) -> str | None:
-    """Return that the library would provide a type of it; the library is not imported.
+    """Return ``"sentence-transformers"`` if the library provides a type; it is not imported.
 
     Raises:
-        UnknownTypeError: It is not installed.
+        UnknownTypeError: The library is not installed.
     """
     from pairchain_sentence_transformers import offered
 
@@ -40,7 +40,7 @@ def pairchain_foresee_type(type_name: str) -> str | None:
 
 @hookimpl
 def pairchain_inspect_module(type_name: str) -> Facts | None:
-    """Return that a type of the library needs trust, if it does."""
+    """Report that a type of the library needs trust, if it does."""
     from pairchain_sentence_transformers import offered
 
     if not offered.is_type(type_name) or not offered.loads_what_files_say(type_name):
@@ -50,7 +50,7 @@ def pairchain_inspect_module(type_name: str) -> Facts | None:
 
 @hookimpl
 def pairchain_offer_import(name: str) -> ModuleType | None:
-    """Return what stands in for a module of the library, in code that came with a model."""
+    """Return a substitute for a module of the library that a model's own code imports."""
     if name.partition(".")[0] != LIBRARY:
         return None
     from pairchain_sentence_transformers.stand_in import stand_in
@@ -60,7 +60,7 @@ def pairchain_offer_import(name: str) -> ModuleType | None:
 
 @hookimpl
 def pairchain_compare(model: Any, pairs: Sequence[Any], options: Mapping[str, Any]) -> Any:
-    """Return how the library scores ``pairs``, beside how pairchain does."""
+    """Return the scores of the library and of pairchain for ``pairs``."""
     from pairchain_sentence_transformers.comparison import compare
 
     return compare(model, pairs, **options)

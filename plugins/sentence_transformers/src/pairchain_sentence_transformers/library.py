@@ -1,4 +1,4 @@
-"""Types of sentence-transformers that have no plugin, loaded through that library where it is installed."""
+"""Loads types of sentence-transformers that no plugin provides, through that library."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pairchain_sentence_transformers.offered import (
 
 
 def class_of(type_name: str) -> type | None:
-    """Return the class that the library offers under the last part of ``type_name``, or None if it offers none.
+    """Return the library's class for ``type_name``, or None if it has none.
 
     Raises:
-        UnknownTypeError: It may be one of the library's modules, and the library is not installed.
-        PluginError: It is, and cannot be imported.
-        TrustRequiredError: Its class does what the model's files ask for, and nobody trusts them.
+        UnknownTypeError: The type may be one of the library's, which is not installed.
+        PluginError: The library cannot be imported.
+        TrustRequiredError: The class obeys the model's files, and you did not trust the model.
     """
     if not is_type(type_name):
         return None
@@ -40,11 +40,7 @@ def class_of(type_name: str) -> type | None:
 
 
 def _check_trusted(cls: type, type_name: str) -> None:
-    """Refuse a class whose ``load`` imports, or passes on to the transformers library, whatever the model's files say.
-
-    Raises:
-        TrustRequiredError: It is one, and the load in progress does not trust all of the model.
-    """
+    """Refuse a class whose ``load`` obeys the model's files, unless the load in progress trusts the model."""
     if not is_loading() or current_policy().trust_remote_code is True:
         return
     if any(base.__name__ in LOAD_WHAT_FILES_SAY and _is_own(base) for base in cls.__mro__):
@@ -54,11 +50,11 @@ def _check_trusted(cls: type, type_name: str) -> None:
 def _imported(package: str) -> object:
     try:
         return importlib.import_module(package)
-    except Exception as error:  # of a library that is broken, or does not go with another
+    except Exception as error:  # a broken library, or one that does not fit another
         if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("sentence_transformers."):
             return None  # a version that has no such package
         raise PluginError(
-            f"sentence-transformers is installed, and cannot be imported: {type(error).__name__}: {error}",
+            f"sentence-transformers is installed but cannot be imported: {type(error).__name__}: {error}",
             distribution="sentence-transformers",
             next_step="repair it: pip install --force-reinstall sentence-transformers",
         ) from error

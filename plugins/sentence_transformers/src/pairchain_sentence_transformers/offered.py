@@ -1,4 +1,4 @@
-"""Which types sentence-transformers offers, told from its text; it is not imported."""
+"""The types of sentence-transformers, read from its source files without importing it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairchain.errors import TrustRequiredError, UnknownTypeError
 
 LIBRARY = "sentence_transformers"
 
-# Where the library offers its module types. Nothing else of it is imported for a type's sake, whatever the type says.
+# The packages with the library's module types. No type string makes pairchain import anything else of it.
 PACKAGES = (
     "sentence_transformers.sentence_transformer.modules",
     "sentence_transformers.cross_encoder.modules",
@@ -24,12 +24,12 @@ PACKAGES = (
     "sentence_transformers.sparse_encoder.models",
 )
 
-# Classes of the library that import what a model's files name, or pass on to the transformers library what they say.
+# Classes of the library that import classes named in a model's files, or pass settings on to the transformers library.
 LOAD_WHAT_FILES_SAY = frozenset({"Transformer", "Router", "Dense", "SparseStaticEmbedding"})
 
 
 def is_type(type_name: str) -> bool:
-    """Return whether ``type_name`` is in a package where the library offers its module types."""
+    """Return whether ``type_name`` is in one of `PACKAGES`."""
     return type_name.startswith(tuple(f"{package}." for package in PACKAGES))
 
 
@@ -39,26 +39,26 @@ def is_installed() -> bool:
 
 
 def not_installed(type_name: str) -> UnknownTypeError:
-    """Return the error for a type of the library, which is not installed."""
+    """Return the error for a type of the library when that is not installed."""
     return UnknownTypeError(
-        f"the type {type_name!r} is one of sentence-transformers for which pairchain has no plugin; it loads "
-        "through that library, which is not installed.",
+        f"the type {type_name!r} belongs to sentence-transformers, which is not installed; pairchain has no plugin "
+        "for it and loads it through that library.",
         next_step="pip install sentence-transformers",
     )
 
 
 def not_trusted(type_name: str) -> TrustRequiredError:
-    """Return the refusal of a type whose class is, or derives from, one of `LOAD_WHAT_FILES_SAY`."""
+    """Return the refusal of a type whose class is in `LOAD_WHAT_FILES_SAY`, or derives from one of them."""
     name = type_name.rpartition(".")[2]
     return TrustRequiredError(
-        f"the type {type_name!r} is loaded by sentence-transformers, whose {name} does what the model's files ask for, "
-        "so that they could have anything run.",
-        next_step="if you trust the model pass trust_remote_code=True; pairchain's own modules need none.",
+        f"sentence-transformers loads the type {type_name!r}, and its {name} obeys the model's files, which could make "
+        "it run anything.",
+        next_step="if you trust the model, pass trust_remote_code=True; pairchain's own modules do not need it.",
     )
 
 
 def loads_what_files_say(type_name: str) -> bool:
-    """Return whether the class of a type is, or derives from, one of `LOAD_WHAT_FILES_SAY`, as its text tells."""
+    """Return whether a type's class is in `LOAD_WHAT_FILES_SAY` or derives from one, judging by its source."""
     name = type_name.rpartition(".")[2]
     folders = [file.parent for package in PACKAGES if (file := _file(package)) is not None]
     texts = (path.read_text(encoding="utf-8") for folder in folders for path in folder.glob("*.py"))
@@ -68,7 +68,7 @@ def loads_what_files_say(type_name: str) -> bool:
 
 
 def offers(type_name: str) -> bool:
-    """Return whether the installed library offers a class of that name to chains, as far as its text tells."""
+    """Return whether the installed library has a module class of that name, judging by its source."""
     name = type_name.rpartition(".")[2]
     return any(name in _imported_names(file) for package in PACKAGES if (file := _file(package)) is not None)
 

@@ -1,7 +1,7 @@
-"""What custom modules find under ``sentence_transformers`` where that library is not installed: pairchain's classes.
+"""Substitutes for modules of sentence-transformers that a model's own code imports where that is not installed.
 
-They are handed to the import statements of code that came with a model and is trusted. They are in no ``sys.modules``,
-so nothing else in the process sees them.
+They hold pairchain's classes. Only import statements of trusted code in a model get them; they are not in
+``sys.modules``, so nothing else in the process sees them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pairchain
 from pairchain import modules
 
-# class → the file that each package keeps it in; up to 5.3 a file had its class's name
+# class → its file in each package; up to 5.3 a file had the name of its class
 _FILES = {
     "Module": "module",
     "InputModule": "input_module",
@@ -27,7 +27,7 @@ _FILES = {
     "LayerNorm": "layer_norm",
 }
 _BASE = ("Module", "InputModule", "Transformer", "Dense", "Router", "Asym")
-# package → classes it offers
+# package → its classes
 _PACKAGES: dict[str, tuple[str, ...]] = {
     "sentence_transformers.base.modules": (*_BASE, "Normalize"),
     "sentence_transformers.cross_encoder.modules": (*_BASE, "LogitScore"),
@@ -42,7 +42,7 @@ _OLD_PACKAGES: dict[str, tuple[str, ...]] = {
 
 
 def _offered() -> dict[str, tuple[str, ...]]:
-    """Return the modules that there are, each with the classes it offers."""
+    """Return all substitute modules, each with its classes."""
     found: dict[str, tuple[str, ...]] = {**_PACKAGES, **_OLD_PACKAGES}
     for package, names in _PACKAGES.items():
         for name in names:
@@ -60,17 +60,17 @@ def _offered() -> dict[str, tuple[str, ...]]:
 
 _OFFERED = _offered()
 _NOT_INSTALLED = (
-    "sentence-transformers is not installed, and pairchain stands in only for its module classes "
+    "sentence-transformers is not installed, and pairchain has substitutes for its module classes only "
     f"({', '.join(_FILES)}); pip install sentence-transformers"
 )
 
 
 @cache
 def stand_in(name: str) -> ModuleType:
-    """Return what stands in for the module ``name`` of sentence-transformers.
+    """Return the substitute for the module ``name`` of sentence-transformers.
 
     Raises:
-        ModuleNotFoundError: Nothing does.
+        ModuleNotFoundError: There is none.
     """
     if name not in _OFFERED:
         raise ModuleNotFoundError(f"No module named {name!r}: {_NOT_INSTALLED}", name=name)
@@ -94,5 +94,5 @@ class _StandIn(ModuleType):
 def _class_named(name: str) -> Any:
     if name == "CrossEncoder":
         return pairchain.CrossEncoder
-    # what a Router was called
+    # the former name of Router
     return getattr(modules, "Router" if name == "Asym" else name)

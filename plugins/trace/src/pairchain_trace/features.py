@@ -97,13 +97,13 @@ class WatchedFeatures(dict[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """See `dict.get`."""
-        return self[name] if name in self else default  # noqa: SIM401
+        return self._taken(name) if name in self else default
 
     def pop(self, name: str, *default: Any) -> Any:
         """See `dict.pop`."""
         if default and name not in self:
             return default[0]
-        value = self[name]
+        value = self._taken(name)
         del self[name]
         return value
 
@@ -111,7 +111,7 @@ class WatchedFeatures(dict[str, Any]):
         """See `dict.setdefault`."""
         if name not in self:
             self[name] = default
-        return self[name]
+        return self._taken(name)
 
     def copy(self) -> dict[str, Any]:
         """Return a plain copy."""
@@ -133,6 +133,11 @@ class WatchedFeatures(dict[str, Any]):
     def __ior__(self, other: Any) -> Any:
         self.update(other)
         return self
+
+    def _taken(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        self._note(name)
+        return value
 
     def _note(self, name: str) -> None:
         if name in self.written:

@@ -74,7 +74,7 @@ class Recorder:
     def run(self, module: Any, name: str, features: Any, keywords: Mapping[str, Any]) -> Any:
         run = _run_of(module, name, keywords)
         if not _can_be_watched(module, features):
-            before, run.is_watched = dict(features), False
+            before, run.reads_are_known = dict(features), False
             with self._opened(run):
                 result = module(features, **keywords)
             _note_changes(run, before, result, set())

@@ -16,12 +16,11 @@ class Step:
 
     Attributes:
         kind: ``encode``, ``schedule``, ``batch``, ``collate``, ``module``, ``route``, ``activation``, …
-        name: What it is done to, or by.
-        start: When it began, in nanoseconds since the trace began.
-        stop: When it ended, likewise.
+        name: Its object, such as the class that encodes or the route.
+        start, stop: Its beginning and end, in nanoseconds since the trace began.
         thread: The identifier and the name of its thread.
         steps: The steps inside it.
-        notes: What the engine or a module said about it, such as what it did not compute.
+        notes: Remarks of the engine or a module, such as on work that was skipped.
         error: The type of the exception that it raised; empty if it raised none.
         memory: Memory before and after it, for a call and a module.
     """
@@ -89,15 +88,14 @@ class ModuleRun(Step):
 
     Attributes:
         type: Its class.
-        parts: For a feature of which only a part was asked for, that part.
-        declared_reads: Its ``reads``; None if it declares none.
-        declared_writes: Its ``writes``; likewise.
-        part_names: The feature that each named part is a part of.
-        is_input: Whether it reads inputs, and not only features.
+        parts: Maps features of which only a part was asked for to that part.
+        declared_reads, declared_writes: Its ``reads`` and ``writes``; None if it does not declare them.
+        part_names: Maps the name of each part to its feature.
+        is_input: Whether it is an input module.
         needed: The features that it read without asking first whether they exist.
         read: All features that it read.
         took_all: Whether it took all features together, so that which of them it used is unknown.
-        is_watched: Whether its reads could be watched.
+        reads_are_known: Whether what it read is known.
         wrote: The features that it wrote.
         took_out: The features that it removed.
         absent: The features that it declares to write and that did not exist after it.
@@ -112,7 +110,7 @@ class ModuleRun(Step):
     needed: Mapping[str, Feature] = field(default_factory=dict)
     read: dict[str, Feature] = field(default_factory=dict)
     took_all: bool = False
-    is_watched: bool = True
+    reads_are_known: bool = True
     wrote: dict[str, Feature] = field(default_factory=dict)
     took_out: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)

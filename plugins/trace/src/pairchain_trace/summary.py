@@ -103,9 +103,9 @@ class ModuleSummary:
         return any(run.took_all for run in self.runs)
 
     @property
-    def is_watched(self) -> bool:
-        """Whether its reads could be watched."""
-        return all(run.is_watched for run in self.runs)
+    def reads_are_known(self) -> bool:
+        """Whether what it read is known."""
+        return all(run.reads_are_known for run in self.runs)
 
     @property
     def duration(self) -> int:
@@ -247,7 +247,7 @@ def _remarks(runs: list[ModuleRun]) -> Iterator[str]:
     def features(names: Iterable[str]) -> set[str]:
         return {run.part_names.get(name, name) for run in runs for name in names}
 
-    if first.declared_reads is not None and all(run.is_watched and not run.took_all for run in runs):
+    if first.declared_reads is not None and all(run.reads_are_known and not run.took_all for run in runs):
         read = features(name for run in runs for name in run.read)
         yield from (f"declares that it reads {name!r}, and did not" for name in sorted(first.declared_reads - read))
         if not first.is_input:

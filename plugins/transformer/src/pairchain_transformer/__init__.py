@@ -13,7 +13,7 @@ __all__ = ["Transformer"]
 
 
 def __getattr__(name: str) -> Any:
-    # the hook in this package is loaded with every chain, and one without a Transformer must not wait for transformers
+    # the hooks of this package load with every chain, and a chain without a Transformer must not wait for transformers
     if name == "Transformer":
         from pairchain_transformer.transformer import Transformer
 

@@ -1,4 +1,4 @@
-"""Architectures that do not do as the others: a row each, so that no code has to know their names."""
+"""What differs between architectures, as tables, so that no code has to know their names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Where the encoder of an encoder-decoder architecture is.
+    """The encoder of an encoder-decoder architecture.
 
     Attributes:
         path: Module and class in the transformers library.
-        keys: Patterns in the names of its weights in a whole model's checkpoint, and what stands in their place,
-            where the class does not find that out by itself.
-        part: The part of the configuration that is the encoder's, if not the whole.
-        settings: What the configuration must say for the encoder to stand alone.
+        keys: Patterns in the names of its weights in a checkpoint, and their replacements, for classes that do not
+            rename them themselves.
+        part: The encoder's part of the configuration, if it is not the whole.
+        settings: Values that the configuration needs for the encoder alone.
     """
 
     path: str
@@ -41,7 +41,7 @@ _INSIDE_PROPHETNET = {
     r"^(prophetnet\.)?word_embeddings\.": "word_embeddings.",
 }
 
-# model_type → the encoder that feature extraction loads alone; the decoder's weights are not read
+# model_type → the encoder that feature extraction loads without the decoder
 ENCODERS = {
     "blenderbot": Encoder("models.blenderbot.modeling_blenderbot.BlenderbotEncoder", _INSIDE_WITH_SHARED_TOKENS),
     "blenderbot-small": Encoder(
@@ -65,13 +65,13 @@ ENCODERS = {
     "whisper": Encoder("models.whisper.modeling_whisper.WhisperEncoder", _INSIDE),
 }
 
-# Weights that a class computes and a checkpoint may leave out, by the class.
+# Class → weights that it computes, so that a checkpoint may lack them.
 COMPUTED = {"MarianEncoder": {"embed_positions.weight"}}
 
 
 @dataclass(frozen=True)
 class Call:
-    """What is called for a modality, and the field of its output; None for whether it declares a pooled one."""
+    """The method to call for a modality, and the field of its output; None for the pooled one, if it declares one."""
 
     method: str
     output: str | None
@@ -79,7 +79,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Calls:
-    """How an architecture is called, where asking its processor would give something else."""
+    """How an architecture is called, where its processor suggests something else."""
 
     modalities: dict[Modality, Call]
     module_output_name: str
@@ -105,9 +105,9 @@ def _methods(output_name: str, output: str | None, **methods: str) -> Calls:
 
 _SPEECH = ("hubert", "moonshine", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer")
 
-# (task, model_type) → what it takes and what is called
+# (task, model_type) → the modalities and the methods to call
 EXCEPTIONS: dict[tuple[str, str], Calls] = {
-    # speech encoders take no text, whatever tokenizer their processor carries for transcripts
+    # speech encoders take no text; their processor has a tokenizer for transcripts
     **{("feature-extraction", name): _tokens("audio", _AUDIO_TEXT) for name in _SPEECH},
     ("feature-extraction", "voxtral_realtime"): _tokens("audio", _AUDIO_TEXT),
     ("feature-extraction", "wavlm"): _tokens("audio", _AUDIO_TEXT),
@@ -152,10 +152,10 @@ EXCEPTIONS: dict[tuple[str, str], Calls] = {
     ),
 }
 
-# Processors whose audio must be padded to the length they were trained on.
+# Architectures whose audio must be padded to the length they were trained on.
 FIXED_LENGTH_AUDIO = frozenset({"whisper"})
 
-# Processors that take their settings as they are, not in groups by modality.
+# Processors that take settings in one group, not by modality.
 WITHOUT_GROUPS = frozenset({"CLIPSegProcessor", "Sam3Processor", "WhisperProcessor"})
 
 # Processors that refuse a batch without images, which their tokenizer renders.

@@ -1,4 +1,4 @@
-"""The chain for a bare checkpoint of the transformers library, proposed through pairchain's hook."""
+"""Answers to pairchain's hooks: the chain for a bare checkpoint, and what files tell before a load."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
-    """Return the modules for a checkpoint: with log-odds of yes and no for a causal model, else a classifier.
+    """Return the modules for a checkpoint: a classifier, or the log-odds of yes and no for a causal model.
 
     Raises:
-        ChainError: It is a causal model whose tokenizer has no such tokens.
-        UnknownTypeError: It is a causal model, and LogitScore is not installed.
+        ChainError: The tokenizer of a causal model lacks these tokens.
+        UnknownTypeError: LogitScore is not installed, which a causal model needs.
     """
     from pairchain_transformer import Transformer
     from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
@@ -39,7 +39,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     if not is_causal:
         transformer = Transformer(**options, transformer_task="sequence-classification")
         style = transformer.modality_config.get(MESSAGE, {}).get("format")
-        # the template of the model it was trained from, say, which is for users' turns: pairs were joined as text
+        # the template may come from the base model and lose a side; then pairs were joined as text in training
         if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
             del transformer.modality_config[MESSAGE]
         return [transformer]
@@ -51,7 +51,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
 
 @hookimpl
 def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None] | None:
-    """Return what holds the transformers library to the settings that a model's file may set, if there are any."""
+    """Return what keeps the transformers library to the settings that a model's file may set, if it has any."""
     from pairchain_transformer.files.names import read_settings
     from pairchain_transformer.settings.files import configuration_settings, has_settings, processing_settings
 
@@ -66,16 +66,16 @@ def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractCo
 
 @hookimpl
 def pairchain_inspect_module(source: Source) -> Facts:
-    """Return what the files of a saved Transformer tell, the only type of this plugin."""
+    """Return what the files of a saved Transformer tell."""
     from pairchain_transformer.checkpoint.inspection import saved_facts
-    from pairchain_transformer.checkpoint.legacy import CONFIG_FILES
+    from pairchain_transformer.checkpoint.saving import CONFIG_FILES
 
     return replace(saved_facts(source), config_file=next(filter(source.has, CONFIG_FILES), ""))
 
 
 @hookimpl
 def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
-    """Return what the files of a checkpoint tell of the chain that it makes by itself."""
+    """Return what the files of a checkpoint tell about the chain that is made for it."""
     from pairchain_transformer.checkpoint.inspection import checkpoint_facts
 
     is_causal = _is_causal(source)
@@ -83,7 +83,7 @@ def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
 
 
 def _is_causal(source: Source) -> bool | None:
-    """Return whether the checkpoint, or what its adapter was trained for, is a causal model; None if it is neither."""
+    """Return whether a checkpoint or adapter is a causal model; None if it is neither checkpoint nor adapter."""
     for name in ("config.json", "adapter_config.json"):
         if (path := source.file(name)) is not None:
             config = read_json_object(path, shown_as=f"{name} of {source.name}")
@@ -97,7 +97,7 @@ def _token_id(tokenizer: Any, word: str) -> int:
     from pairchain_transformer.checkpoint.faults import no_token
 
     found = tokenizer.convert_tokens_to_ids(word)
-    # a vocabulary with an unknown token answers with it, and every score would be zero
+    # a tokenizer may answer with the unknown token, and every score would be zero
     if found is None or found == tokenizer.unk_token_id:
         raise no_token(word)
     return int(found)

@@ -18,18 +18,19 @@ from pairchain.authoring import (
     is_watched,
     kept_for_the_call,
     open_source,
+    shortened,
     warn_unknown_key,
     write_json,
 )
 from pairchain.backends import DEFAULT, Request
-from pairchain.errors import InputError, shortened
+from pairchain.errors import InputError
 from pairchain_transformer.build import build, modalities_of
 from pairchain_transformer.checkpoint import keywords, modalities, saving
 from pairchain_transformer.checkpoint.configuration import embedding_dimension
-from pairchain_transformer.checkpoint.legacy import DEFAULT_TASK, RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
 from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
-from pairchain_transformer.checkpoint.tasks import task_named
+from pairchain_transformer.checkpoint.saving import RENAMED_ARGUMENTS
+from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.execution import encoding, endings
 from pairchain_transformer.execution.library import LibraryExecution
 from pairchain_transformer.execution.prefixes import PrefixStore
@@ -45,43 +46,44 @@ from pairchain_transformer.settings.saved import forget_what_was_read
 class Transformer(InputModule):
     """Runs a model of the transformers library on pairs of texts, images, audio, video and on conversations.
 
-    What it takes is found out from the checkpoint: see `modalities`. A model with a chat template reads every pair
-    through it, as a message of the role ``query`` and one of the role ``document``; one without reads pairs of texts
-    as its tokenizer joins them, and everything else alone. Format: sentence-transformers ``base.modules.Transformer``.
+    The checkpoint determines what it takes: see `modalities`. A model with a chat template reads every pair through it,
+    as one message of the role ``query`` and one of the role ``document``; a model without one reads pairs of texts as
+    its tokenizer joins them, and other inputs alone. Format: sentence-transformers ``base.modules.Transformer``.
 
     Args:
         model_name_or_path: Folder, or Hub repository as ``owner/name``.
         transformer_task: ``"sequence-classification"`` writes ``scores``; ``"text-generation"``, and ``"any-to-any"``
-            for models of several modalities, ``causal_logits``; ``"feature-extraction"``, ``"fill-mask"``, and
-            ``"retrieval"`` for classes named …ForRetrieval, ``token_embeddings``. A model of two towers, such as CLIP,
-            writes ``sentence_embedding``.
+            for models of several modalities, write ``causal_logits``; ``"feature-extraction"``, ``"fill-mask"``, and
+            ``"retrieval"`` for classes named …ForRetrieval, write ``token_embeddings``. A model of two towers, such as
+            CLIP, writes ``sentence_embedding``.
         revision: Branch, tag, commit or ref; resolved once to a commit.
         token: Hub token.
-        cache_folder: Where downloads are kept.
-        local_files_only: Use only what was downloaded earlier.
-        subfolder: Folder that the model is in.
+        cache_folder: Folder for downloads.
+        local_files_only: Use only earlier downloads.
+        subfolder: Folder of the model inside that.
         trust_remote_code: Whether code that comes with the checkpoint may run.
-        model_kwargs: Passed on to the model's ``from_pretrained``: ``dtype``, ``attn_implementation``, ``device_map``.
-        processor_kwargs: Passed on to the tokenizer's.
-        config_kwargs: Passed on to the configuration's.
+        model_kwargs: Arguments of the model's ``from_pretrained``: ``dtype``, ``attn_implementation``, ``device_map``.
+        processor_kwargs: Arguments of the tokenizer's or processor's ``from_pretrained``.
+        config_kwargs: Arguments of the configuration's ``from_pretrained``.
         processing_kwargs: How inputs are processed, in groups ``common``, ``text``, ``image``, ``audio``, ``video`` and
             ``chat_template``: ``{"text": {"max_length": 256}}``.
         modality_config: For each modality, the model's method and the field of its output; None to find out.
-        module_output_name: The feature it writes; None for the task's.
-        unpad_inputs: Kept and saved for readers of the format.
-        max_seq_length: Longest input in tokens; None for what tokenizer and model agree on.
-        do_lower_case: Whether text is lowered first.
+        module_output_name: The feature that it writes; None for the task's.
+        unpad_inputs: Kept and saved for other readers of the format.
+        max_seq_length: Longest input in tokens; None for the limit of tokenizer and model.
+        do_lower_case: Whether text is lowercased first.
         tokenizer_name_or_path: Where the tokenizer is, if not with the model.
-        tokenizer: Whose tokenizer is meant where the installed transformers library replaces parts of the saved one:
+        tokenizer: Which tokenizer to use if the installed transformers library replaces parts of the saved one:
             ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
             with a warning if they differ.
         backend: Name of the installed backend that loads and runs the model; see `pairchain.backends`. ``"torch"`` is
             another name for ``"transformers"``.
 
     Raises:
-        InputError: An argument makes no sense.
-        SourceError: The files cannot be had.
-        FormatError: They are damaged or incomplete.
+        InputError: An argument is invalid, or the backend does not support the model.
+        UnknownNameError: No installed plugin provides the backend.
+        SourceError: The files cannot be read or downloaded.
+        FormatError: The files are damaged or incomplete.
     """
 
     config_file_name = "sentence_bert_config.json"
@@ -167,21 +169,21 @@ class Transformer(InputModule):
         allow_paths: bool = True,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the features of a batch of inputs, in tensors of shape (inputs, positions) and those of its media.
+        """Return the features of a batch: tensors of shape (inputs, positions), and those of media.
 
         Args:
             inputs: Pairs, conversations, or elements of pairs on their own.
-            prompt: Put before the first text of a pair, or told to a chat template as the system's message.
+            prompt: Put before the first text of a pair, or used as the system message of a chat template.
             processing_kwargs: Settings for this call, over those of the instance, key by key.
             max_length: Longest input in tokens for this call; ``processing_kwargs`` comes before it.
-            truncation: How a longer one is cut; ``"document"`` cuts the second side only.
-            allow_urls: Whether media that inputs name by URL are fetched, for a model that takes such media.
-            allow_private_urls: Whether such a URL may lead to a private, link-local or loopback address, and through
-                a proxy of the environment.
-            allow_paths: Whether media that inputs name by path are opened.
+            truncation: How longer inputs are cut; ``"document"`` cuts the second side only.
+            allow_urls: Whether to fetch media that inputs name by URL, for a model that takes such media.
+            allow_private_urls: Whether such a URL may lead to a private, link-local or loopback address, or through a
+                proxy of the environment.
+            allow_paths: Whether to open media that inputs name by path.
 
         Raises:
-            InputError: The model does not take an input, or it cannot be processed as the settings ask.
+            InputError: The model does not take an input, or the settings do not fit it.
         """
         how = self._processing()
         settings = how.settings(processing_kwargs, max_length, truncation)
@@ -201,11 +203,11 @@ class Transformer(InputModule):
         parts: Mapping[str, Part] | None = None,
         **kwargs: Any,
     ) -> list[Encoded] | None:
-        """Return each input's features without padding, or None if they are made of a whole batch.
+        """Return each input's features without padding, or None if they depend on the batch.
 
         Args:
             inputs, prompt, **kwargs: As for `preprocess`.
-            parts: For a feature that it writes, the only part of it that is read.
+            parts: For a feature that it writes, the only part that is read.
 
         Raises:
             InputError: As `preprocess` does.
@@ -227,14 +229,14 @@ class Transformer(InputModule):
         return [encoding.encoded(row, prefix) for row, prefix in zip(rows, prefixes, strict=True)]
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
-        """Return the features of encoded inputs, padded to the longest, as `preprocess` would of the inputs."""
+        """Return the features of encoded inputs, padded to the longest, as `preprocess` returns them for inputs."""
         pads = self._processing().pads
         assert pads is not None
         return encoding.join(items, pads)
 
     @property
     def batch_key(self) -> Callable[..., Hashable] | None:
-        """What tells which inputs can be preprocessed together; None if all can."""
+        """Returns a key for each input; inputs with one key can be preprocessed together. None if all can."""
         return self._preprocessor.batch_key if self._preprocessor.takes_videos_in_pairs else None
 
     def forward(
@@ -242,13 +244,13 @@ class Transformer(InputModule):
     ) -> dict[str, Any]:
         """Return ``features`` with the model's output under ``module_output_name``.
 
-        For classification its shape is (pairs, labels), else (pairs, positions, size); the dtype is the model's. A part
-        of it has the shape (pairs, columns).
+        Its shape is (pairs, labels) for classification, else (pairs, positions, size), and (pairs, columns) for a part;
+        its dtype is the model's.
 
         Args:
             features: What `preprocess` returned.
-            parts: For a feature that it writes, the only part of it that is read; that may be written alone.
-            **kwargs: For the model.
+            parts: For a feature that it writes, the only part that is read, which may be written alone.
+            **kwargs: Arguments of the model.
         """
         prefix = features.pop("prefix", None)
         request = self._request(features.get("modality", TEXT), parts, prefix, kwargs)
@@ -257,7 +259,7 @@ class Transformer(InputModule):
 
     @property
     def offers_parts(self) -> frozenset[str]:
-        """Features that it can write in part; none for a subclass, or a hook, that may read more."""
+        """Features that it can write in part; none if a subclass or a hook may read more."""
         return frozenset({self.module_output_name} if self._may_leave_out else ())
 
     @property
@@ -290,7 +292,7 @@ class Transformer(InputModule):
 
     @property
     def savings(self) -> Savings:
-        """What the backend ``transformers`` leaves out of what nothing reads; you can change its settings.
+        """The work that the backend ``transformers`` skips; you can change its settings.
 
         Raises:
             InputError: Another backend runs the model.
@@ -306,7 +308,7 @@ class Transformer(InputModule):
 
     @property
     def prefix_cache(self) -> int:
-        """Bytes for what was computed of the beginnings of inputs, which later calls use again; can be set."""
+        """Bytes for keeping what was computed of the beginnings of inputs for later calls; can be set."""
         store = self.savings.store if isinstance(self.execution, LibraryExecution) else None
         return 0 if store is None else store.most_bytes or 0
 
@@ -317,19 +319,19 @@ class Transformer(InputModule):
 
     @property
     def writes(self) -> frozenset[str] | None:  # type: ignore[override]
-        """Features it adds; None for a subclass with a forward of its own."""
+        """Features it adds; None for a subclass with its own forward."""
         if type(self).forward is not Transformer.forward:
             return None
         return frozenset({self.module_output_name, "input_ids", "attention_mask", "modality"})
 
     @property
     def num_labels(self) -> int | None:  # type: ignore[override]
-        """Scores for each pair, when it writes ``scores``."""
+        """Scores per pair, if it writes ``scores``."""
         return self.config.num_labels if self.module_output_name == "scores" else None
 
     @property
     def modality_config(self) -> ModalityConfig:
-        """For each modality, the model's method that is called and the field of its output; can be set."""
+        """For each modality, the model's method to call and the field of its output; can be set."""
         return self._preprocessor.modality_config
 
     @modality_config.setter
@@ -344,7 +346,8 @@ class Transformer(InputModule):
     @property
     def config(self) -> PretrainedConfig:
         """The model's configuration."""
-        return self.model.config
+        config: PretrainedConfig = self.model.config  # type: ignore[assignment]
+        return config
 
     @property
     def processor(self) -> Any:
@@ -378,15 +381,19 @@ class Transformer(InputModule):
 
     @property
     def max_seq_length(self) -> int | None:
-        """The longest input in tokens; longer ones are cut. None for a model without tokenizer or positions."""
-        if self.tokenizer is not None:
-            return self.tokenizer.model_max_length
-        return getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        """Longest input in tokens; longer inputs are cut. None for a model without tokenizer and positions."""
+        text = self.config.get_text_config()
+        longest: int | None = (
+            getattr(text, "max_position_embeddings", None)
+            if self.tokenizer is None
+            else self.tokenizer.model_max_length
+        )
+        return longest
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
         if self.tokenizer is None:
-            raise InputError("max_seq_length counts tokens, and this model has no tokenizer.")
+            raise InputError("max_seq_length counts tokens, but this model has no tokenizer.")
         self.tokenizer.model_max_length = processing.check_length(value, "max_seq_length")
 
     def get_embedding_dimension(self) -> int:
@@ -398,7 +405,7 @@ class Transformer(InputModule):
         )
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return what ``sentence_bert_config.json`` holds."""
+        """Return the content of ``sentence_bert_config.json``."""
         config = super().get_config_dict()
         config["modality_config"] = saving.modality_config_as_saved(self.modality_config)
         if self.processing_kwargs:
@@ -409,7 +416,7 @@ class Transformer(InputModule):
 
     def save_config(self, output_path: str, filename: str | None = None) -> None:
         """Write the configuration; see `Module.save_config`."""
-        # a BertTokenizer does not keep the normalizer that lowers, and would see capitals after the next load
+        # a BertTokenizer does not keep the normalizer that lowercases
         lowered = {"do_lower_case": True} if self.do_lower_case else {}
         write_json(
             Path(output_path) / (filename or self.config_file_name), {**self.get_config_dict(), **lowered}, indent=4
@@ -417,7 +424,7 @@ class Transformer(InputModule):
 
     @classmethod
     def load_config(cls, model_name_or_path: str, subfolder: str = "", *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return the arguments that a saved Transformer holds; see `Module.load_config`."""
+        """Return the arguments of a saved Transformer; see `Module.load_config`."""
         kwargs.pop("config_filename", None)
         return saving.read_config(open_source(model_name_or_path, subfolder=subfolder, **kwargs))[0]
 
@@ -438,7 +445,7 @@ class Transformer(InputModule):
         backend: str = DEFAULT,
         **kwargs: Any,
     ) -> Self:
-        """Return the Transformer saved in a folder; what is passed here comes before what it was saved with."""
+        """Return the Transformer saved in a folder; these arguments come before the saved ones."""
         where: dict[str, Any] = {
             "subfolder": subfolder,
             "token": token,
@@ -470,11 +477,11 @@ class Transformer(InputModule):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         pickling.received(self.model)
 
     def _processing(self) -> Processing:
-        """How it processes inputs; during a call, how it did when the call began."""
+        """Its way to process inputs; during a call, the one at the beginning of the call."""
         return kept_for_the_call(
             self, lambda: Processing(self._preprocessor, self.processing_kwargs, self.config.model_type)
         )
@@ -484,5 +491,5 @@ class Transformer(InputModule):
         return shortened(f"{type(self).__name__}({shown})")
 
 
-# what the class was written with, in case somebody patches it
+# the original, in case the class is patched
 _FORWARD = Transformer.forward

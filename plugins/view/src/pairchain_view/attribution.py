@@ -1,7 +1,7 @@
-"""Why this score, by occlusion: what becomes of it when a word is left out, for each word in turn.
+"""Explains a score by occlusion: how it changes when each word in turn is left out.
 
-It asks nothing of the model but scores, so it is the same for every chain. It says what the score depends on, one word
-at a time, and not what is true.
+This needs only scores, so it works for every chain. It shows what the score depends on, one word at a time; not what is
+true.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 
 from pairchain.errors import InputError
 
-# Each is a pair to score. More would keep the reader of the page waiting, and tell them little.
+# Each is a pair to score; more would take long and tell little.
 MOST_UNITS = 400
-# Pairs scored at once, after which the page hears of it.
+# The number of pairs to score before the page is updated.
 _WINDOW = 16
 
-# Chinese and Japanese put no spaces between words, so each of their characters counts as one.
+# Chinese and Japanese have no spaces between words, so each character counts as a word.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _LETTERS = rf"[^\W{_UNSPACED}]+"
 _PATTERNS = {
-    # 3,520,031 and don't are words; punctuation stands for itself
+    # 3,520,031 and don't are words; each punctuation mark is one too
     "words": re.compile(rf"{_LETTERS}(?:[.,'’\-]{_LETTERS})*|\S"),
     "sentences": re.compile(r"\S[^\n]*?(?:[.!?…]+(?=\s)|[。！？]+|$)", re.MULTILINE),
 }
@@ -35,11 +35,11 @@ Scores = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left out of a pair, one after the other.
+    """The pieces of a pair to leave out, one after the other.
 
     Attributes:
         texts: Both sides of the pair.
-        spans: For each side, the pieces that are left out, as start and end in its text.
+        spans: For each side, the start and end of each piece in its text.
     """
 
     texts: tuple[str, str]
@@ -47,22 +47,22 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many pairs are scored besides the whole one."""
+        """The number of pairs to score besides the complete one."""
         return sum(map(len, self.spans))
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Yield the pair without each of the pieces: those of the first side, then those of the second."""
+        """Yield the pair without each piece: first those of the first side, then those of the second."""
         first, second = self.texts
         yield from ((without(first, span), second) for span in self.spans[0])
         yield from ((first, without(second, span)) for span in self.spans[1])
 
     def pieces(self) -> list[list[list[Any]]]:
-        """Return both sides in pieces that make up the text: each with its number in `pairs`, or None."""
+        """Return both sides as pieces that make up the text, each with its number in `pairs` or None."""
         return [_pieces(self.texts[0], self.spans[0], 0), _pieces(self.texts[1], self.spans[1], len(self.spans[0]))]
 
 
 def plan(texts: tuple[str, str], unit: str, tokenizer: Any = None) -> Plan:
-    """Return what to leave out of a pair of texts; a side that is no text is empty, and stays as it is.
+    """Return the pieces of a pair of texts; a side without text has none.
 
     Args:
         texts: Both sides.
@@ -70,40 +70,40 @@ def plan(texts: tuple[str, str], unit: str, tokenizer: Any = None) -> Plan:
         tokenizer: The model's, for tokens.
 
     Raises:
-        InputError: There are more pieces than can be waited for, none, or the tokenizer does not tell where tokens are.
+        InputError: There are too many pieces or none, or the tokenizer does not report where its tokens are.
     """
     if unit not in UNITS:
-        raise InputError(f"there is no unit {unit!r}.", next_step=f"take one of {', '.join(UNITS)}.")
+        raise InputError(f"there is no unit {unit!r}.", next_step=f"choose {', '.join(UNITS)}.")
     first, second = (tuple(_spans(text, unit, tokenizer)) for text in texts)
     chosen = Plan(texts, (first, second))
     if not chosen.size:
-        raise InputError("there is no text in this pair to leave out.", next_step="write some on either side.")
+        raise InputError("this pair has no text to leave out.", next_step="enter a text on either side.")
     if chosen.size > MOST_UNITS:
         larger = "sentences" if unit != "sentences" else ""
         raise InputError(
-            f"this pair has {chosen.size:,} {unit}, and would be scored as often; at most {MOST_UNITS} are.",
-            next_step=f"{f'take {larger} instead, or ' if larger else ''}shorten it.",
+            f"this pair has {chosen.size:,} {unit}, one score for each; the limit is {MOST_UNITS}.",
+            next_step=f"{f'choose {larger} instead, or ' if larger else ''}shorten it.",
         )
     return chosen
 
 
 def occluded(plan: Plan, score: Scores) -> Iterator[list[float]]:
-    """Yield, some at a time and in the order of `Plan.pairs`, the scores of the pair without each piece."""
+    """Yield the scores of `Plan.pairs`, in their order and some at a time."""
     pairs = plan.pairs()
     while window := list(islice(pairs, _WINDOW)):
         yield list(score(window))
 
 
 def without(text: str, span: Span) -> str:
-    """Return ``text`` without a piece of it, and without one of two spaces that then would meet."""
+    """Return ``text`` without a piece of it, and without one of two spaces that would then meet."""
     before, after = text[: span[0]], text[span[1] :]
     if after[:1].isspace() and (not before or before[-1].isspace()):
         after = after[1:]
     return before + after
 
 
-def tells_tokens(tokenizer: Any) -> bool:
-    """Return whether a tokenizer tells which letters its tokens stand for."""
+def locates_tokens(tokenizer: Any) -> bool:
+    """Return whether a tokenizer reports which letters each token stands for."""
     return bool(getattr(tokenizer, "is_fast", False))
 
 
@@ -115,14 +115,16 @@ def _spans(text: str, unit: str, tokenizer: Any) -> Iterator[Span]:
 
 
 def _token_spans(text: str, tokenizer: Any) -> Iterator[Span]:
-    if not tells_tokens(tokenizer):
-        raise InputError("this model's tokenizer does not tell where its tokens are.", next_step="take words instead.")
+    if not locates_tokens(tokenizer):
+        raise InputError(
+            "this model's tokenizer does not report where its tokens are.", next_step="choose words instead."
+        )
     if not text:
         return
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=False)["offset_mapping"]
     end_before = 0
     for start, end in offsets:
-        # a letter may be several tokens, and some count the space before them as theirs
+        # a letter may be several tokens, and some tokens include the space before them
         start = max(start + len(text[start:end]) - len(text[start:end].lstrip()), end_before)
         if start < end:
             yield start, end

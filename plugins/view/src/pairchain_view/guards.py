@@ -1,4 +1,4 @@
-"""Which requests are answered: those of the page that was served, from whoever has its key, and no others."""
+"""Decides which requests to answer: only those of the served page that carry its key."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
 
-# A browser sends it along only where the page itself asks it to; no form and no other site can.
+# Only a script of the page can make a browser send it; forms and other sites cannot.
 _KEY_HEADER = "X-Pairchain-Key"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is not answered."""
+    """A reason not to answer a request."""
 
     status: HTTPStatus
     why: str
@@ -24,11 +24,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Guard:
-    """What a request has to show.
+    """The conditions for a request.
 
     Attributes:
-        port: The port that is listened to; its address is the only host that a request may name.
-        key: What the page's address holds, new for each run.
+        port: The port of the server; a request must name its address as the host.
+        key: The key in the page's address, new for each run.
     """
 
     port: int
@@ -36,28 +36,28 @@ class Guard:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What a request may call this machine. A name that somebody else made to mean it, by DNS, is none of them."""
+        """The hosts that a request may name; another name that resolves to this machine is refused (DNS rebinding)."""
         return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
 
     def refuses_host(self, headers: Message) -> Refusal | None:
-        """Return why a request is not meant for this page, or None."""
+        """Return why a request is not for this page, or None."""
         named = headers.get_all("Host") or []
         if len(named) != 1 or named[0].strip().lower() not in self.hosts:
-            return Refusal(HTTPStatus.MISDIRECTED_REQUEST, f"this page is at {self.hosts[0]} and under no other name.")
+            return Refusal(HTTPStatus.MISDIRECTED_REQUEST, f"this page is at {self.hosts[0]} only.")
         origin = headers.get("Origin")
         if origin is not None and origin != f"http://{named[0].strip().lower()}":
-            return Refusal(HTTPStatus.FORBIDDEN, "another site asks, and only the page itself may.")
+            return Refusal(HTTPStatus.FORBIDDEN, "the request comes from another site.")
         return None
 
     def refuses_question(self, headers: Message) -> Refusal | None:
-        """Return why a question about the model is not answered, or None; a page without its key learns nothing."""
+        """Return why a question about the model is not answered, or None; without the key nothing is answered."""
         if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-            return Refusal(HTTPStatus.FORBIDDEN, "another site asks, and only the page itself may.")
+            return Refusal(HTTPStatus.FORBIDDEN, "the request comes from another site.")
         given = headers.get(_KEY_HEADER, "")
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self.key.encode()):
             return Refusal(
                 HTTPStatus.FORBIDDEN,
-                "the key is missing or of another run: open the whole address that `pairchain view` printed.",
+                "the key is missing or belongs to another run: open the full address that `pairchain view` printed.",
             )
         return None
 
@@ -65,29 +65,29 @@ class Guard:
 def refuses_body(headers: Message, *, content_type: str, most_bytes: int) -> Refusal | None:
     """Return why the body of a request is not read, or None."""
     if headers.get_content_type() != content_type or "Content-Type" not in headers:
-        return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body has to be {content_type}.")
+        return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {content_type}.")
     if "Transfer-Encoding" in headers:
-        return Refusal(HTTPStatus.LENGTH_REQUIRED, "the body has to come whole, with its length.")
+        return Refusal(HTTPStatus.LENGTH_REQUIRED, "the body must come in one piece, with its length.")
     lengths = headers.get_all("Content-Length") or []
     if len(lengths) != 1 or not re.fullmatch("[0-9]{1,18}", lengths[0]):
-        return Refusal(HTTPStatus.LENGTH_REQUIRED, "the body has to come with its length.")
+        return Refusal(HTTPStatus.LENGTH_REQUIRED, "the body must come with its length.")
     if int(lengths[0]) > most_bytes:
         return Refusal(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"that is {int(lengths[0]):,} bytes, and at most {most_bytes:,} are taken.",
+            f"the body has {int(lengths[0]):,} bytes; the limit is {most_bytes:,}.",
         )
     return None
 
 
 def headers_for(page: str) -> dict[str, str]:
-    """Return the headers of every answer. The page's own style and script run, told by their hashes, and no others."""
+    """Return the headers of every answer. Only the page's own style and script may run, identified by their hashes."""
     style, script = (_hashes(page, tag) for tag in ("style", "script"))
     policy = [
         "default-src 'none'",
         f"style-src {style}",
         f"script-src {script}",
         "connect-src 'self'",
-        # images that were chosen, and the page's own icon
+        # chosen images, and the page's icon
         "img-src blob: data:",
         "base-uri 'none'",
         "form-action 'none'",

@@ -1,4 +1,4 @@
-"""Images that the page sent: kept as they came, and opened each time they are scored."""
+"""Keeps the images that the page sends, and opens them each time they are scored."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _MOST_KEPT = 16
 
 
 class Images:
-    """The images that were sent last, each under a key."""
+    """The last images that were sent, each under a key."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._changing = threading.Lock()
 
     def add(self, content: bytes) -> str:
-        """Keep the bytes of an image file, and return the key to ask for it by.
+        """Keep the bytes of an image file, and return its key.
 
         Raises:
-            InputError: It cannot be opened.
+            InputError: It is not an image that can be opened.
         """
         open_image(content)
         key = hashlib.sha256(content).hexdigest()
@@ -36,15 +36,15 @@ class Images:
         return key
 
     def get(self, key: str) -> Any:
-        """Return the image as a PIL image, as the model would open the file itself.
+        """Return the PIL image that the model would get from the file.
 
         Raises:
-            InputError: It is not kept, or no more.
+            InputError: The key is unknown or too old.
         """
         with self._changing:
             content = self._kept.get(key)
         if content is None:
             raise InputError(
-                f"the image is not here: the last {_MOST_KEPT} are kept.", next_step="choose it from your files again."
+                f"the image is gone: only the last {_MOST_KEPT} are kept.", next_step="choose the file again."
             )
         return open_image(content)

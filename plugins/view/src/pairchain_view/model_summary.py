@@ -1,31 +1,31 @@
-"""A loaded model as the page shows it: its modules in order, who provides each, why it may run, what it holds."""
+"""Describes a loaded model for the page: its modules, who provides each, why it may run, and its weights."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from torch import nn
 
 from pairchain import CrossEncoder, ModuleReport, Report, registry
-from pairchain.authoring import code_of, policy_of
+from pairchain.authoring import code_of, installed_version, policy_of
 from pairchain_cli.authoring import ModelOptions
 
 JSON = dict[str, Any]
 
 _LONGEST_SETTING = 400
-# A report on a folder cannot tell what was loaded from elsewhere.
-_NO_REPORT = "its files could not be read again, so what they say of types and notes is not shown."
+_NO_REPORT = "The model's files could not be read again, so their types and notes are missing here."
 
 
 def of_model(model: CrossEncoder, report: Report | None, wanted: ModelOptions) -> JSON:
-    """Return what the page shows of a model; all of it is what JSON holds.
+    """Return the description of a model, as JSON.
 
     Args:
         model: The model.
-        report: What its files tell; None if they cannot be had.
-        wanted: What its user asked for, and allowed.
+        report: The report on its files; None if they cannot be read.
+        wanted: The options it was loaded with.
     """
     source = model.source
     activation = model.activation_fn
@@ -68,58 +68,51 @@ def _module(name: str, module: nn.Module, report: ModuleReport | None, wanted: M
 
 
 def _routes(module: Any, report: ModuleReport | None, wanted: ModelOptions) -> list[JSON]:
-    """Return the chains inside a module that holds some side by side, as the format's Router does."""
+    """Return the chains inside a module that holds several, as a Router does."""
     chains = getattr(module, "sub_modules", None)
     if not isinstance(chains, nn.ModuleDict):
         return []
-    folders = report.config.get("structure", {}) if report else {}
-    inside = {child.name: child for child in report.modules} if report else {}
+    reports = report.routes if report else {}
     default = getattr(module, "default_route", None)
     return [
         {
             "name": name,
             "is_default": name == default,
             "modules": [
-                _module(str(place), child, inside.get(_at(folders.get(name), place)), wanted)
-                for place, child in enumerate(chain.children())
+                _module(str(place), child, inner, wanted)
+                for place, (child, inner) in enumerate(zip_longest(chain.children(), reports.get(name, ())))
             ],
         }
         for name, chain in chains.items()
     ]
 
 
-def _at(folders: Any, place: int) -> str:
-    return str(folders[place]) if isinstance(folders, list) and place < len(folders) else ""
-
-
 def _provider(cls: type, report: ModuleReport | None, wanted: ModelOptions) -> JSON:
-    """Return who provides a class, in words and by ``trust``: why it was allowed to run."""
+    """Return who provides a class, and why it was allowed to run."""
     if (code := code_of(cls)) is not None:
-        how = "any code of this model is trusted" if wanted.allowed is True else f"approved: {code.approval}"
+        how = "you trust any code of this model" if wanted.allowed is True else f"approved: {code.approval}"
         return {
             "name": code.source.path_of(code.entry.path),
             "version": code.source.commit or "",
             "where": "beside the model" if not code.is_elsewhere else f"in {code.source.name}",
             "trust": "trusted" if wanted.allowed is True else "approved",
-            "why": f"code that came with the model; {how}",
+            "why": f"code that comes with the model; {how}",
             "digest": code.digest,
         }
-    if report is not None and report.through:
-        return _installed(report.through, f"a library that you installed, through {report.told_by or report.through}")
+    if report is not None and report.library:
+        return _installed(report.library, f"a library that you installed, through {report.library_plugin}")
     origin = registry.default.origin(cls)
     if origin.distribution:
         return {**_installed(origin.distribution, "a plugin that you installed"), "version": origin.version}
-    return {**_installed(origin.module, "defined in a module that was imported"), "trust": "imported"}
+    return {**_installed(origin.module, "defined in an imported module"), "trust": "imported"}
 
 
 def _installed(name: str, why: str) -> JSON:
-    from pairchain.authoring import installed_version
-
     return {"name": name, "version": installed_version(name), "where": "", "trust": "installed", "why": why}
 
 
 def _code_beside(report: Report, wanted: ModelOptions) -> list[JSON]:
-    """Return the code that came with the model, and whether it was allowed to run."""
+    """Return the code that comes with the model, and whether it was allowed to run."""
     policy = policy_of(wanted.allowed, False, wanted.code_revisions, None)
     return [
         {
@@ -137,7 +130,7 @@ def _notes(report: Report | None) -> list[str]:
 
 
 def _label_names(model: CrossEncoder) -> list[str]:
-    """Return a name for each score of a pair: those that its configuration gives, or numbers."""
+    """Return the names of a pair's scores from the configuration, or numbers."""
     count = model.num_labels
     named: Any = getattr(model.config, "id2label", None)
     if isinstance(named, Mapping) and len(named) == count:
@@ -163,20 +156,20 @@ def _weights(module: nn.Module) -> JSON | None:
 
 
 def _names(module: Any, attribute: str) -> list[str] | None:
-    """Return features that a module declares, or None if it does not say."""
+    """Return the features that a module declares, or None if it declares none."""
     try:
         declared = getattr(module, attribute, None)
         return None if declared is None else sorted(map(str, declared))
-    except Exception:  # of a class that came with the model; the page shows the rest
+    except Exception:  # code that comes with the model may fail; the page shows the rest
         return None
 
 
 def _settings(module: Any) -> dict[str, str]:
-    """Return what a module was built with, each in a line."""
+    """Return the settings that a module was built with, one line each."""
     try:
         settings = module.get_config_dict()
         return {str(key): _short(value) for key, value in settings.items()}
-    except Exception:  # not every class tells, and one that came with the model may fail
+    except Exception:  # not every class has them, and code that comes with the model may fail
         return {}
 
 

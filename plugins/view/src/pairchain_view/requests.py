@@ -1,4 +1,4 @@
-"""What the page asks for: JSON read into what it means, or an error that says what is wrong with it."""
+"""The requests of the page: JSON parsed and checked."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from pairchain.errors import InputError
 
-# More is the work of `pairchain rank`, which holds no page in memory.
+# `pairchain rank` takes more, and keeps fewer of them in memory.
 MOST_DOCUMENTS = 500
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a pair: a text, an image by the key it was given when it was sent, or both.
+    """One side of a pair: a text, the key of an image that was sent before, or both.
 
     Attributes:
-        text: The text; empty if there is none.
-        image: The key; empty if there is none.
+        text: The text, or an empty string.
+        image: The image's key, or an empty string.
     """
 
     text: str
@@ -31,10 +31,10 @@ class Options:
     """How to score.
 
     Attributes:
-        prompt_name: A prompt of the model's; None for its default.
-        prompt: A text instead; an empty one for no prompt.
-        task: What a Router goes by; None for its default.
-        is_raw: Whether scores are wanted as they are before the activation.
+        prompt_name: One of the model's prompts; None for its default.
+        prompt: A prompt to use instead; empty for none.
+        task: The task for a Router; None for its default.
+        is_raw: Whether to leave out the activation.
     """
 
     prompt_name: str | None
@@ -44,7 +44,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class ToScore:
+class ScoreRequest:
     """A query, and the documents to score with it."""
 
     query: Side
@@ -53,12 +53,12 @@ class ToScore:
 
 
 @dataclass(frozen=True)
-class ToExplain:
-    """A pair, and which of its scores to explain.
+class ExplainRequest:
+    """A pair, and the score of it to explain.
 
     Attributes:
-        unit: What is left out at a time: ``words``, ``tokens`` or ``sentences``.
-        label: Which score, for a model that gives a pair several.
+        unit: What to leave out one at a time: ``words``, ``tokens`` or ``sentences``.
+        label: The number of the score, for a model that gives several per pair.
     """
 
     query: Side
@@ -68,37 +68,37 @@ class ToExplain:
     label: int
 
 
-def to_score(body: bytes) -> ToScore:
-    """Return what is to be scored.
+def parse_score(body: bytes) -> ScoreRequest:
+    """Return a parsed request for scores.
 
     Raises:
-        InputError: The request makes no sense; it says why.
+        InputError: The request is invalid.
     """
     values = _object(body)
     documents = values.get("documents")
     if not isinstance(documents, list) or not documents:
-        raise InputError("there are no documents.", next_step="add one or more.")
+        raise InputError("there are no documents.", next_step="add at least one.")
     if len(documents) > MOST_DOCUMENTS:
         raise InputError(
-            f"there are {len(documents):,} documents, and this page takes {MOST_DOCUMENTS:,} at a time.",
-            next_step="take fewer, or rank a file with `pairchain rank`.",
+            f"there are {len(documents):,} documents, but this page takes at most {MOST_DOCUMENTS:,}.",
+            next_step="use fewer, or rank a file with `pairchain rank`.",
         )
     sides = tuple(_side(document, f"document {number}") for number, document in enumerate(documents, 1))
-    return ToScore(_side(values.get("query"), "the query"), sides, _options(values))
+    return ScoreRequest(_side(values.get("query"), "the query"), sides, _options(values))
 
 
-def to_explain(body: bytes) -> ToExplain:
-    """Return which pair's score is to be explained.
+def parse_explain(body: bytes) -> ExplainRequest:
+    """Return a parsed request for an explanation.
 
     Raises:
-        InputError: The request makes no sense; it says why.
+        InputError: The request is invalid.
     """
     values = _object(body)
     sides = (_side(values.get("query"), "the query"), _side(values.get("document"), "the document"))
     label = values.get("label", 0)
     if not isinstance(label, int) or isinstance(label, bool):
         raise InputError(f"the label is {label!r}, not a number.")
-    return ToExplain(*sides, _options(values), _text(values, "unit") or "words", label)
+    return ExplainRequest(*sides, _options(values), _text(values, "unit") or "words", label)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
@@ -107,20 +107,20 @@ def _object(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"the request is not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise InputError("the request is no JSON object.")
+        raise InputError("the request is not a JSON object.")
     return values
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number of JSON.")
+    raise ValueError(f"{constant} is not valid JSON.")
 
 
 def _side(value: Any, name: str) -> Side:
     if not isinstance(value, dict):
-        raise InputError(f"{name} is missing.", next_step="write something.")
+        raise InputError(f"{name} is missing.", next_step="enter a text.")
     side = Side(_text(value, "text") or "", _text(value, "image") or "")
     if not side.text.strip() and not side.image:
-        raise InputError(f"{name} is empty.", next_step="write something, or choose an image if the model takes one.")
+        raise InputError(f"{name} is empty.", next_step="enter a text, or choose an image if the model takes one.")
     return side
 
 
@@ -136,9 +136,9 @@ def _options(values: Mapping[str, Any]) -> Options:
 def _text(values: Mapping[str, Any], key: str) -> str | None:
     value = values.get(key)
     if value is not None and not isinstance(value, str):
-        raise InputError(f"{key} is not a text.")
+        raise InputError(f"{key} is not a string.")
     try:
         (value or "").encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"{key} holds half a character, which no text file could hold: {error}.") from error
+        raise InputError(f"{key} contains an unpaired surrogate (invalid Unicode): {error}.") from error
     return value

@@ -1,4 +1,4 @@
-"""The page's server: on loopback only, for one page, with the standard library's own HTTP."""
+"""The HTTP server of the page, on the loopback address only."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _JSON, _BYTES = "application/json", "application/octet-stream"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the page of one model; in a ``with`` block, which frees the port.
+    """Serves the page of one model; use it in a ``with`` block, which frees the port.
 
     Args:
-        session: What answers.
-        port: Where to listen on 127.0.0.1; 0 for any port that is free.
+        session: Answers the page's requests.
+        port: The port on 127.0.0.1; 0 for any free one.
 
     Raises:
-        InputError: The port cannot be had.
+        InputError: The port cannot be opened.
     """
 
     daemon_threads = True
@@ -47,18 +47,18 @@ class Server(ThreadingHTTPServer):
             super().__init__((HOST, port), _Handler)
         except OSError as error:
             raise InputError(
-                f"the port {port} of {HOST} cannot be had: {error.strerror}.",
-                next_step="name another, or none to get one that is free.",
+                f"cannot open port {port} on {HOST}: {error.strerror}.",
+                next_step="choose another, or leave out --port to use a free one.",
             ) from error
         self.guard = Guard(self.server_address[1], secrets.token_urlsafe(24))
 
     @property
     def url(self) -> str:
-        """The page's address. What is behind the # stays in the browser; the page sends it with what it asks."""
+        """The page's address. The key after the # stays in the browser, which sends it with each request."""
         return f"http://{HOST}:{self.guard.port}/#{self.guard.key}"
 
     def serve_until_interrupted(self) -> None:
-        """Answer until Ctrl-C, which is how this ends; what is being scored then gets a moment to end too."""
+        """Answer requests until Ctrl-C; scoring in progress then gets a moment to finish."""
         try:
             self.serve_forever()
         except KeyboardInterrupt:
@@ -70,16 +70,16 @@ class Server(ThreadingHTTPServer):
         except KeyboardInterrupt:
             is_idle = False
         if not is_idle:
-            # torch aborts the process if one of its threads is still there when Python ends
+            # torch aborts the process if one of its threads still runs when Python ends
             os._exit(0)
 
     def server_bind(self) -> None:
-        """Bind without asking a name server what this machine is called, as the base class does."""
+        """Bind without looking up the machine's name, as the base class does."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a browser that went away."""
+        """Ignore a browser that closed the connection."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    # nobody else's connection keeps a thread for ever
+    # no connection keeps a thread for ever
     timeout = 60
 
     @property
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/":
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", self._served.page.encode())
         elif path != "/api/model":
-            self._refuse(Refusal(HTTPStatus.NOT_FOUND, "there is no such page."))
+            self._refuse(Refusal(HTTPStatus.NOT_FOUND, "not found."))
         elif refusal := self._served.guard.refuses_question(self.headers):
             self._refuse(refusal)
         else:
@@ -119,13 +119,13 @@ class _Handler(BaseHTTPRequestHandler):
         if refusal := guard.refuses_host(self.headers) or guard.refuses_question(self.headers):
             return self._refuse(refusal)
         if path not in routes:
-            return self._refuse(Refusal(HTTPStatus.NOT_FOUND, "there is no such page."))
+            return self._refuse(Refusal(HTTPStatus.NOT_FOUND, "not found."))
         content_type, most_bytes, answer = routes[path]
         if refusal := refuses_body(self.headers, content_type=content_type, most_bytes=most_bytes):
             return self._refuse(refusal)
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
-        # of one that ended early nobody waits for an answer
+        # a browser that closed early waits for no answer
         return answer(body) if len(body) == length else None
 
     def _reply(self, ask: Callable[[bytes], Any], body: bytes) -> None:
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(HTTPStatus.OK, answer)
 
     def _stream(self, ask: Callable[[bytes], Iterator[Any]], body: bytes) -> None:
-        """Answer with a line of JSON for each thing that is yielded; if the browser goes away, ask for no more."""
+        """Answer with a line of JSON for each item; stop when the browser closes the connection."""
         lines = ask(body)
         try:
             first = next(lines)
@@ -175,25 +175,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what the base class refuses, such as another method, as all else is answered."""
+        """Answer refusals of the base class, such as another method, as JSON too."""
         status = HTTPStatus(code)
         self._refuse(Refusal(status, f"{status.phrase}: this page answers GET and POST."))
 
     def version_string(self) -> str:
-        """Return what the server calls itself; whose Python it is, is nobody's business."""
+        """Return the server's name, without the version of Python."""
         return "pairchain"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of each request."""
+        """Log no requests."""
 
 
 def _as_answer(error: Exception) -> tuple[HTTPStatus, Any]:
-    """Return an error as the page shows it: in its own words."""
+    """Return the status and the JSON of an error."""
     if isinstance(error, PairchainError):
         where = f" ({error.where})" if error.where else ""
         return HTTPStatus.BAD_REQUEST, {"error": {"what": f"{error.what}{where}", "next": error.next_step}}
     traceback.print_exception(error)
-    shown = {"what": f"{type(error).__name__}: {error}", "next": "the terminal shows where it was raised."}
+    shown = {"what": f"{type(error).__name__}: {error}", "next": "see the traceback in the terminal."}
     return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": shown}
 
 

@@ -1,4 +1,4 @@
-"""One model on one page: what it is, what it scores, and why; every answer is made of what JSON holds."""
+"""Answers the page's requests about one model; every answer is JSON."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ JSON = dict[str, Any]
 
 
 class Session:
-    """A loaded model, and what the page asks of it. Several threads may ask; the model answers one at a time.
+    """A loaded model and its page. Several threads may ask; the model scores for one at a time.
 
     Args:
         model: The model.
-        shown: What the page shows of it.
+        summary: The page's description of it.
     """
 
-    def __init__(self, model: CrossEncoder, shown: JSON) -> None:
+    def __init__(self, model: CrossEncoder, summary: JSON) -> None:
         self._model = model
         self._images = Images()
         self._scoring = threading.Lock()
-        self._shown = {**shown, "form": self._form()}
+        self._summary = {**summary, "form": self._form()}
 
     @classmethod
     def load(cls, wanted: ModelOptions) -> Session:
-        """Return a session with the model that a user asked for.
+        """Return a session with the model that the options describe.
 
         Raises:
-            PairchainError: It cannot be loaded.
+            PairchainError: The model cannot be loaded.
         """
         model = load_model(wanted)
         try:
@@ -50,31 +50,31 @@ class Session:
                 subfolder=wanted.subfolder,
                 code_revision=wanted.code_revisions,
             )
-        except PairchainError:  # the files can no longer be had, and what was loaded tells most of it
+        except PairchainError:  # the files are gone; the loaded model tells most of it
             report = None
         return cls(model, model_summary.of_model(model, report, wanted))
 
     def about(self) -> JSON:
-        """Return what the page shows of the model, and what its form can ask."""
-        return self._shown
+        """Return the description of the model, and the choices of the page's form."""
+        return self._summary
 
     def add_image(self, body: bytes) -> JSON:
         """Keep an image, and return its key.
 
         Raises:
-            InputError: It cannot be opened.
+            InputError: It is not an image that can be opened.
         """
         return {"key": self._images.add(body)}
 
     def score(self, body: bytes) -> JSON:
         """Return a list of scores for each document, and the seconds it took.
 
-        A score that is no number is the text that Python prints for it.
+        NaN and infinite scores are strings such as ``"nan"``.
 
         Raises:
-            InputError: The request makes no sense, or the model cannot score it.
+            InputError: The request is invalid, or the model cannot score it.
         """
-        request = requests.to_score(body)
+        request = requests.parse_score(body)
         query = self._value(request.query)
         pairs = [(query, self._value(document)) for document in request.documents]
         start = time.perf_counter()
@@ -82,12 +82,12 @@ class Session:
         return {"scores": [list(map(_number, row)) for row in scores], "seconds": time.perf_counter() - start}
 
     def explain(self, body: bytes) -> Iterator[JSON]:
-        """Yield the whole pair's score and its pieces, then the scores without each piece, some at a time.
+        """Yield the score and the pieces of the pair, then the scores without each piece, some at a time.
 
         Raises:
-            InputError: The request makes no sense, the pair is too long, or the model cannot score it.
+            InputError: The request is invalid, the pair is too long, or the model cannot score it.
         """
-        request = requests.to_explain(body)
+        request = requests.parse_explain(body)
         sides = (request.query, request.document)
         plan = attribution.plan((sides[0].text, sides[1].text), request.unit, self._model.tokenizer)
         images = [self._images.get(side.image) if side.image else None for side in sides]
@@ -96,15 +96,15 @@ class Session:
             inputs = [tuple(map(self._joined, texts, images)) for texts in pairs]
             return [row[self._checked_label(request.label, row)] for row in self._scores(inputs, request.options)]
 
-        (whole,) = score([plan.texts])
-        if not math.isfinite(whole):
-            raise InputError(f"the score of this pair is {whole}, which no word can change.")
-        yield {"score": whole, "unit": request.unit, "count": plan.size, "sides": plan.pieces()}
+        (complete,) = score([plan.texts])
+        if not math.isfinite(complete):
+            raise InputError(f"the score of this pair is {complete}, so no word can change it.")
+        yield {"score": complete, "unit": request.unit, "count": plan.size, "sides": plan.pieces()}
         for scores in attribution.occluded(plan, score):
             yield {"without": list(map(_number, scores))}
 
     def close(self, *, within: float) -> bool:
-        """Score nothing more, and return whether what is being scored ended within so many seconds."""
+        """Refuse further scoring, and return whether the current one ended within so many seconds."""
         return self._scoring.acquire(timeout=within)
 
     def _form(self) -> JSON:
@@ -114,12 +114,12 @@ class Session:
             "prompts": dict(model.prompts),
             "default_prompt": model.default_prompt_name,
             "tasks": sorted(getattr(model.input_module, "tasks", ())),
-            "units": [unit for unit in attribution.UNITS if unit != "tokens" or self._tells_tokens()],
+            "units": [unit for unit in attribution.UNITS if unit != "tokens" or self._locates_tokens()],
             "most_documents": requests.MOST_DOCUMENTS,
         }
 
-    def _tells_tokens(self) -> bool:
-        return attribution.tells_tokens(self._model.tokenizer)
+    def _locates_tokens(self) -> bool:
+        return attribution.locates_tokens(self._model.tokenizer)
 
     def _taken(self) -> set[str]:
         modalities = getattr(self._model.input_module, "modalities", [TEXT])
@@ -129,12 +129,12 @@ class Session:
         return self._joined(side.text, self._images.get(side.image) if side.image else None)
 
     def _joined(self, text: str, image: Any) -> Any:
-        """Return what stands for one side of a pair: a text, an image, or both."""
-        # what was typed into a page opens no file and no address
+        """Return one side of a pair: a text, an image, or both."""
+        # text from a page must not open a file or an address
         if (found := modality_of(text, self._taken())) != TEXT:
             raise InputError(
-                f"the text is the name of a file or an address of {found}, and this page opens none.",
-                next_step="choose the file with the button beside the text, or write more than its name.",
+                f"the text names a file or an address of {found}, and this page opens neither.",
+                next_step="choose the file with the button beside the text, or enter more than its name.",
             )
         if image is None:
             return text
@@ -158,7 +158,7 @@ class Session:
 
     def _checked_label(self, label: int, row: Sequence[float]) -> int:
         if not 0 <= label < len(row):
-            raise InputError(f"there is no score {label}; this model gives a pair {len(row)}.")
+            raise InputError(f"there is no score {label}; this model gives {len(row)} per pair.")
         return label
 
 

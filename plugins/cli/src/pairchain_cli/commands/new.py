@@ -10,7 +10,9 @@ import typer
 from pairchain_cli.catalogue import PlainGroup
 from pairchain_cli.terminal import lines
 
-app = typer.Typer(cls=PlainGroup, help="Start a plugin, a module or a command of your own.", no_args_is_help=True)
+app = typer.Typer(
+    cls=PlainGroup, help="Start a plugin, a module, a backend or a command of your own.", no_args_is_help=True
+)
 Folder = Annotated[Path, typer.Option("--folder", metavar="FOLDER", help="Where to create it.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, such as acme-head.", show_default=False)]
 
@@ -33,6 +35,21 @@ def plugin(
     names = names_of_plugin(name, type_name)
     made = create_package("plugin", names, folder)
     _finish(made, made / "src" / names.package / f"{names.file}.py")
+
+
+@app.command()
+def backend(name: Name, folder: Folder = Path()) -> None:
+    """Create the package of a backend that runs models.
+
+    `CrossEncoder(backend=NAME)` uses it. It has tests, a README and CI, and works at once. Existing files are never
+    overwritten.
+    """
+    from pairchain_cli.scaffold.naming import names_of_backend
+    from pairchain_cli.scaffold.scaffold import create_package
+
+    names = names_of_backend(name)
+    made = create_package("backend", names, folder)
+    _finish(made, made / "src" / names.package / "backend.py")
 
 
 @app.command()

@@ -38,7 +38,7 @@ def list_(as_json: AsJson = False) -> None:
     for plugin, row in zip(found, rows, strict=True):
         name, version, status, provides = (text.ljust(width) for text, width in zip(row, widths, strict=True))
         lines.write(f"{name}  {version}  ", (status, _COLORS[plugin.status]), f"  {provides.rstrip()}")
-        _write_faults(plugin)
+        _write_problems(plugin)
 
 
 @app.command()
@@ -72,7 +72,7 @@ def show(
         for label, announced in (("command", plugin.commands), ("backend", plugin.backends), ("hooks", plugin.hooks)):
             for one in announced:
                 lines.write(f"  {label:<8} {one.name}, {one.value}")
-        _write_faults(plugin)
+        _write_problems(plugin)
 
 
 @app.command()
@@ -100,7 +100,7 @@ def doctor(
             lines.write(
                 f"{plugin.name} {plugin.version}".rstrip() + ": ", (plugin.status, _COLORS[plugin.status]), took
             )
-            _write_faults(plugin)
+            _write_problems(plugin)
         lines.write(_verdict([one.plugin.status for one in found]))
     if broken:
         raise typer.Exit(FAILED)
@@ -115,7 +115,8 @@ def _verdict(statuses: Sequence[str]) -> str:
 def _find(name: str, plugins: Sequence[Plugin]) -> list[Plugin]:
     from packaging.utils import canonicalize_name
 
-    from pairchain.errors import PluginError, nearest
+    from pairchain.authoring import nearest
+    from pairchain.errors import PluginError
 
     by_name = [plugin for plugin in plugins if plugin.name == canonicalize_name(name)]
     found = by_name or [plugin for plugin in plugins if name in _names(plugin)]
@@ -154,13 +155,13 @@ def _details(plugin: Plugin) -> Iterator[tuple[str, str]]:
     return ((label, text) for label, text in details.items() if text)
 
 
-def _write_faults(plugin: Plugin) -> None:
+def _write_problems(plugin: Plugin) -> None:
     if plugin.disabled_by:
         lines.write(f"    disabled by {plugin.disabled_by}")
-    for fault in plugin.faults:
-        lines.write("    - ", (fault.text, "red" if fault.fails else "yellow"))
-        if fault.next_step:
-            lines.write(f"      next: {fault.next_step}")
+    for problem in plugin.problems:
+        lines.write("    - ", (problem.text, "red" if problem.fails else "yellow"))
+        if problem.next_step:
+            lines.write(f"      next: {problem.next_step}")
 
 
 def _write_json(**values: Any) -> None:

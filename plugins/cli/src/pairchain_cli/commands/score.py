@@ -78,7 +78,9 @@ def score(
         output.begin(scorer.identity, rows)
         progress.restart()
         for some in windows(rows.rows, window or MOST_ROWS):
-            scores = score_window(some, scorer.predict, lambda row: tuple(map(row.values.get, layout.needed)))
+            scores = score_window(
+                some, scorer.predict, lambda row: (row.values[query_column], row.values[reading.document_column])
+            )
             refuse_taken(some, writing.score_column, scores[0])
             with progress.hidden() if output_format == OutputFormat.TABLE else nullcontext():
                 output.write(some, scores)

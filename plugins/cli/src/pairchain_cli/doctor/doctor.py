@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pairchain import Fault, Plugin
+from pairchain import Plugin, Problem
 from pairchain.authoring import unmet_requirements
 
 _MOST_AT_ONCE = 4
@@ -78,16 +78,17 @@ async def _examine(plugins: Sequence[Plugin], seconds: float, notify: Callable[[
         async with at_once:
             notify(plugin.name)
             run = await _import(plugin, seconds)
-        known = {fault.name for fault in plugin.faults if fault.about == "code"}
-        new = (fault for fault in _faults(run, seconds) if not fault.name or fault.name not in known)
-        faults = (*plugin.faults, *new, *unmet_requirements(plugin))
-        return Examined(replace(plugin, faults=faults), _times(run))
+        known = {problem.name for problem in plugin.problems if problem.about == "code"}
+        new = (problem for problem in _problems(run, seconds) if not problem.name or problem.name not in known)
+        problems = (*plugin.problems, *new, *unmet_requirements(plugin))
+        return Examined(replace(plugin, problems=problems), _times(run))
 
     return await asyncio.gather(*map(examined, plugins))
 
 
 def _can_be_imported(plugin: Plugin) -> bool:
-    fails = any(fault.fails and not fault.name and fault.about in ("code", "version") for fault in plugin.faults)
+    fatal = (problem for problem in plugin.problems if problem.fails and problem.about in ("code", "version"))
+    fails = any(not problem.name for problem in fatal)
     return bool(plugin.installed.found) and plugin.status not in ("hidden", "disabled") and not fails
 
 
@@ -143,19 +144,19 @@ def _times(run: _Run) -> dict[str, float]:
     return {begun["value"]: answer["seconds"] for begun, answer in pairs if "seconds" in answer}
 
 
-def _faults(run: _Run, seconds: float) -> Iterator[Fault]:
+def _problems(run: _Run, seconds: float) -> Iterator[Problem]:
     begun: dict[str, Any] = {}
     for answer in run.answers:
         if "value" in answer:
             begun = answer
         elif "text" in answer:
             place = f" ({answer['where']})" if answer["where"] else ""
-            yield Fault(f"{answer['text']}{place}", answer["next"] or _ASK, about="code", name=begun["name"])
+            yield Problem(f"{answer['text']}{place}", answer["next"] or _ASK, about="code", name=begun["name"])
     if not run.answers or "is_done" not in run.answers[-1]:
         yield _interruption(run, begun, seconds)
 
 
-def _interruption(run: _Run, begun: dict[str, Any], seconds: float) -> Fault:
+def _interruption(run: _Run, begun: dict[str, Any], seconds: float) -> Problem:
     """Return what ended the process early."""
     printed = run.printed.decode("utf-8", "replace")
     what = f"importing {begun['value']}" if begun else "the importing process"
@@ -170,7 +171,7 @@ def _interruption(run: _Run, begun: dict[str, Any], seconds: float) -> Fault:
     else:
         last = "; ".join(printed.strip().splitlines()[-3:])
         text = f"{what} ended the process with status {run.status}{f': {last}' if last else '.'}"
-    return Fault(text, step, about="code", name=begun.get("name", ""))
+    return Problem(text, step, about="code", name=begun.get("name", ""))
 
 
 def _signal(number: int) -> str:

@@ -45,7 +45,7 @@ def expand_options(command: Callable[..., Any]) -> Callable[..., None]:
     expanded.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
     # typer reads the signature of what is wrapped otherwise
-    del expanded.__wrapped__  # type: ignore[attr-defined]
+    del expanded.__wrapped__
     return expanded
 
 

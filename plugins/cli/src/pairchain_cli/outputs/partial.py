@@ -135,7 +135,7 @@ class PartialText:
 
     def matches(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
         with path.open("rb") as file:
-            return path.stat().st_size == state["bytes"] and _read(file, state["bytes"]) == state["digest"]
+            return bool(path.stat().st_size == state["bytes"] and _read(file, state["bytes"]) == state["digest"])
 
     def begin(self) -> None:
         self._file.truncate(0)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pairchain.errors import harmless
+from pairchain.authoring import harmless
 from pairchain_cli.rows.rows import Row, Score
 from pairchain_cli.terminal import consoles
 

@@ -1,4 +1,4 @@
-"""A report on a model as one page that loads nothing else; what the model's author wrote is only ever text in it."""
+"""A report on a model as one HTML page. It loads nothing, and shows what a model's files say as plain text only."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from pairchain import __version__
 from pairchain.authoring import (
     MOST_BYTES,
     foreign_settings_text,
+    harmless,
     provider_text,
     report_title,
     report_verdict,
     settings_text,
+    shortened,
     weights_text,
 )
-from pairchain.errors import harmless, shortened
 from pairchain_cli.reports.mermaid import flow, short_type
-from pairchain_cli.reports.routes import routes_of
 
 if TYPE_CHECKING:
     from pairchain import ModuleReport, Problem, Report
     from pairchain.authoring import CodeFile
 
-# Should anything on the page ever be taken for more than text, a browser still neither runs nor fetches it.
+# Even if some text were taken for markup, a browser would neither run nor fetch anything.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CAN_BE_ALLOWED = ("trust", "settings", "pickle")
 
-# A file of code is shown whole; nothing else that a model's files hold is worth as much of a page.
+# Files of code are shown in full; other texts of a model are not worth that much of a page.
 _LONGEST_BLOCK = MOST_BYTES
 _LONGEST_TEXT = 4_000
 _MOST_ITEMS = 1_000
@@ -48,14 +48,14 @@ def page_of(report: Report) -> str:
         *_section("Settings", _lines(settings_text(report))),
         *_section("Files from elsewhere", _lines(f"{what}: {place}" for what, place in report.elsewhere.items())),
         *_section("Settings that reach other libraries or programs", _lines(foreign_settings_text(report))),
-        *_section("Code that it brings", _code(report)),
+        *_section("Code that comes with it", _code(report)),
         *_section("Code that no load runs", _lines(report.other_code)),
-        *_section("Pickles, by their names", _lines(report.pickles)),
+        *_section("Pickles, judging by their names", _lines(report.pickles)),
         *_section("What you would have to allow", _problems(report, "ask")),
         *_section("What will fail", _problems(report, "bad")),
         *_section("Good to know", _problems(report, "note")),
         *_section("Files", [_folded(f"{len(report.files)} files", _element("pre", "\n".join(report.files)))]),
-        _element("footer", f"Told by pairchain {__version__} from the model's files. Nothing of the model was run."),
+        _element("footer", f"Written by pairchain {__version__} from the model's files. None of its code was run."),
     ]
     style = files("pairchain_cli.reports").joinpath("page.css").read_text(encoding="utf-8")
     head = _element(
@@ -63,7 +63,7 @@ def page_of(report: Report) -> str:
         _element("meta", charset="utf-8"),
         _element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         _element("meta", name="viewport", content="width=device-width"),
-        _element("title", f"{report.source.name}: what it is and what it would run"),
+        _element("title", f"{report.source.name}: contents and code"),
         _element("style", style),
     )
     page = _element("html", head, _element("body", *parts), lang="en")
@@ -71,7 +71,7 @@ def page_of(report: Report) -> str:
 
 
 def _element(tag: str, *content: Element | str, class_: str = "", **attributes: str) -> Element:
-    """Return an element; texts in it, and its attributes, are escaped where the page is written."""
+    """Return an element. Its texts and attributes are escaped when the page is written."""
     most = _LONGEST_BLOCK if tag in ("pre", "style") else _LONGEST_TEXT
     given = {"class": class_, **{key.replace("_", "-"): value for key, value in attributes.items()}}
     element = Element(tag, {key: _shown(value, _LONGEST_TEXT) for key, value in given.items() if value})
@@ -114,7 +114,11 @@ def _chain(report: Report) -> Element:
     if report.modules:
         inside = _row(report.modules, report.source.name)
     else:
-        maker = f"There is no modules.json; {report.proposed_by} makes a chain of it." if report.proposed_by else ""
+        maker = (
+            f"There is no modules.json; {report.proposed_by} makes a chain of the checkpoint."
+            if report.proposed_by
+            else ""
+        )
         weights = weights_text(report.weights) if report.weights is not None else ""
         texts = [_element("p", text) for text in (maker, weights) if text]
         inside = [_element("div", _element("h3", report.facts.summary or "No chain"), *texts, class_="module")]
@@ -134,20 +138,20 @@ def _arrow(features: str = "") -> Element:
 
 
 def _module(module: ModuleReport, model: str) -> Element:
-    told = {
+    details = {
         "": module.facts.summary if not module.modules else "",
         "weights: ": weights_text(module.weights) if module.weights is not None else "",
         "by ": provider_text(module, model),
         "kwargs: ": ", ".join(module.kwargs),
-        "scores for each pair: ": "" if module.labels is None else str(module.labels),
+        "scores per pair: ": "" if module.labels is None else str(module.labels),
     }
     parts = [_element("h3", short_type(module)), _element("p", module.type, class_="type")]
-    parts += [_element("p", label, text) for label, text in told.items() if text]
+    parts += [_element("p", label, text) for label, text in details.items() if text]
     if module.config:
         parts.append(_folded("configuration", _element("pre", json.dumps(module.config, indent=2, ensure_ascii=False))))
     routes = [
         _element("div", _element("b", name), *_row(inside, model), class_="route")
-        for name, inside in routes_of(module).items()
+        for name, inside in module.routes.items()
     ]
     return _element("div", *parts, *([_element("div", *routes, class_="routes")] if routes else []), class_="module")
 
@@ -163,8 +167,8 @@ def _code(report: Report) -> list[Element]:
 def _file(file: CodeFile) -> Element:
     imports = f"imports {', '.join(file.imports)}" if file.imports else "imports nothing"
     text = file.content.decode("utf-8", "replace").replace("\r\n", "\n").expandtabs()
-    told = [_element("p", file.shown_at), _element("p", "SHA-256 ", _element("code", file.sha256))]
-    return _folded(f"{file.path}: {len(file.content):,} bytes, {imports}", *told, _element("pre", text))
+    details = [_element("p", file.shown_at), _element("p", "SHA-256 ", _element("code", file.sha256))]
+    return _folded(f"{file.path}: {len(file.content):,} bytes, {imports}", *details, _element("pre", text))
 
 
 def _problems(report: Report, kind: str) -> list[Element]:

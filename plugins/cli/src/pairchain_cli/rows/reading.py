@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pairchain.errors import PairchainError, nearest
+from pairchain.authoring import nearest
+from pairchain.errors import PairchainError
 from pairchain_cli.rows import parquet
 from pairchain_cli.rows.lines import MOST_BYTES, Lines
 from pairchain_cli.rows.rows import STREAM, InputFormat, Layout, Row, Rows

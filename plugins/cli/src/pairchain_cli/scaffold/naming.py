@@ -6,14 +6,14 @@ import builtins
 import keyword
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from packaging.utils import canonicalize_name
 
 from pairchain.authoring import installed_version, standard_distribution
 from pairchain.errors import InputError
-from pairchain.registry import Registry, commands, default
+from pairchain.registry import Registry, backends, commands, default
 
 _LONGEST = 64
 _DISTRIBUTION = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_.][A-Za-z0-9]+)*", re.ASCII)
@@ -36,13 +36,13 @@ class Names:
         type_name: The class, which is also its type, such as ``AcmeHead``.
         distribution: The name to install, such as ``acme-head``.
         package: The name to import, such as ``acme_head``.
-        command: The command, such as ``acme-head``.
+        entry: The command or backend, such as ``acme-head``.
     """
 
     type_name: str = ""
     distribution: str = ""
     package: str = ""
-    command: str = ""
+    entry: str = ""
 
     @property
     def file(self) -> str:
@@ -68,21 +68,25 @@ def names_of_plugin(name: str, type_name: str | None, registry: Registry = defau
 
 
 def names_of_command(name: str, registry: Registry = commands) -> Names:
-    """Return the names of a new command; ``pairchain-`` before ``name`` is part of the distribution only.
+    """Return the names of a new command.
 
     Args:
-        name: The distribution.
+        name: The distribution; the command is called like it, without ``pairchain-``.
         registry: The installed commands.
 
     Raises:
         InputError: A name is invalid or taken.
     """
     distribution, package = _package_names(name)
-    command = distribution.removeprefix("pairchain-")
-    if (owner := registry.group.owner(command)) is not None:
-        raise InputError(f"the command {command!r} is reserved for {owner}.", next_step="choose another name.")
-    _refuse_claimed(command, registry)
-    return Names(distribution=distribution, package=package, command=command)
+    entry = distribution.removeprefix("pairchain-")
+    _refuse_claimed(entry, registry)
+    return Names(distribution=distribution, package=package, entry=entry)
+
+
+def names_of_backend(name: str, registry: Registry = backends) -> Names:
+    """Return the names of a new backend; see `names_of_command`."""
+    names = names_of_command(name, registry)
+    return replace(names, type_name=class_name(names.distribution))
 
 
 def names_of_module(name: str, registry: Registry = default) -> Names:
@@ -132,13 +136,13 @@ def _check_type(names: Names, registry: Registry) -> None:
     has_meaning = keyword.iskeyword(type_name) or hasattr(builtins, type_name) or type_name in _IMPORTED
     if has_meaning or keyword.iskeyword(names.file) or names.file in _DEVICES:
         raise InputError(f"{type_name!r} already has a meaning.", next_step="choose another name for the type.")
-    if (owner := registry.group.owner(type_name)) is not None:
-        raise InputError(f"the type {type_name!r} is reserved for {owner}.", next_step="choose another name.")
     _refuse_claimed(type_name, registry)
 
 
 def _refuse_claimed(name: str, registry: Registry) -> None:
     noun = registry.group.noun
+    if (owner := registry.group.owner(name)) is not None:
+        raise InputError(f"the {noun} {name!r} is reserved for {owner}.", next_step="choose another name.")
     if claims := registry.claims(name):
         raise InputError(
             f"the {noun} {name!r} is provided by {claims[0].distribution} {claims[0].version}, which is installed.",

@@ -21,7 +21,12 @@ _HIDDEN = {"github": ".github", "gitignore": ".gitignore"}
 
 
 def create_package(kind: str, names: Names, parent: Path) -> Path:
-    """Create a package in ``parent`` from the templates of a kind, ``"plugin"`` or ``"command"``; return its folder.
+    """Create a package in ``parent``, and return its folder.
+
+    Args:
+        kind: ``"plugin"``, ``"backend"`` or ``"command"``.
+        names: Its names.
+        parent: Where to create it.
 
     Raises:
         InputError: Something in ``parent`` has that name, or ``parent`` is not a folder.
@@ -87,7 +92,7 @@ def _rename(text: str, names: Names) -> str:
     replacements = {
         "new-plugin-name": names.distribution,
         "new_plugin_name": names.package,
-        "new-command-name": names.command,
+        "new-entry-name": names.entry,
         "NewTypeName": names.type_name,
         "new_type_name": names.file,
     }

@@ -104,7 +104,7 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
     }
 
 
-def media_keywords(options: MediaOptions, model: CrossEncoder) -> dict[str, bool]:
+def media_keywords(options: MediaOptions, model: CrossEncoder) -> dict[str, Any]:
     """Return those of ``options.media`` that the model takes."""
     taken = model.keyword_names()
     return {name: value for name, value in options.media.items() if name in taken}

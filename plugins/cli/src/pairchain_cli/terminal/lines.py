@@ -9,8 +9,8 @@ from typing import Any, TextIO
 
 import typer
 
-from pairchain.authoring import on_one_line
-from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError, readable
+from pairchain.authoring import on_one_line, readable
+from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError
 from pairchain_cli.terminal import consoles
 
 # The options of the running command, by the argument of pairchain that they set.

@@ -9,8 +9,8 @@ import transformers
 from transformers import PretrainedConfig
 
 from pairchain import Source
-from pairchain.authoring import adapted_model, read_json_object, require_settings
-from pairchain.errors import ChainError, FormatError, PairchainError, nearest, warn
+from pairchain.authoring import adapted_model, nearest, read_json_object, require_settings
+from pairchain.errors import ChainError, FormatError, PairchainError, warn
 from pairchain_transformer.architectures import OUTPUT_SIZE
 from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
 from pairchain_transformer.checkpoint.saving import may_need_kernels
@@ -100,9 +100,8 @@ def _refuse_kernels(source: Source, config: PretrainedConfig, given: Any) -> Non
     if attention not in allowed and may_need_kernels(attention):
         _warn_of_refused(source, "attn_implementation", attention)
         config._attn_implementation = None
-    for name in config.sub_configs:
-        if isinstance(part := getattr(config, name, None), PretrainedConfig):
-            _refuse_kernels(source, part, given)
+    for _, part in _parts(config):
+        _refuse_kernels(source, part, given)
 
 
 def _warn_of_refused(source: Source, key: str, value: Any) -> None:
@@ -112,7 +111,10 @@ def _warn_of_refused(source: Source, key: str, value: Any) -> None:
 def _set_use_cache(config: PretrainedConfig, given: Mapping[str, Any]) -> None:
     if hasattr(config, "use_cache"):
         config.use_cache = given.get("use_cache", False)
-    for name in config.sub_configs:
-        part = getattr(config, name, None)
-        if part is not None:
-            _set_use_cache(part, given.get(name) or given)
+    for name, part in _parts(config):
+        _set_use_cache(part, given.get(name) or given)
+
+
+def _parts(config: PretrainedConfig) -> list[tuple[str, PretrainedConfig]]:
+    found = [(name, getattr(config, name, None)) for name in config.sub_configs]
+    return [(name, part) for name, part in found if isinstance(part, PretrainedConfig)]

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pairchain import Source
-from pairchain.authoring import adapted_model, checkpoint_code, read_json_object
+from pairchain.authoring import adapted_model, checkpoint_code, pickle_refused, read_json_object
 from pairchain.backends import Checkpoint, supports_of
-from pairchain.errors import PairchainError, PickleRefusedError, warn
+from pairchain.errors import PairchainError, warn
 from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
 from pairchain_transformer.architectures import VOCABULARIES, WITHOUT_VOCABULARY
 from pairchain_transformer.checkpoint import faults, saving
-from pairchain_transformer.checkpoint.legacy import DEFAULT_TASK
 from pairchain_transformer.checkpoint.sizes import check_sizes
 from pairchain_transformer.checkpoint.support import architectures_of, needs_code, unsupported
-from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TASKS, TRUE_WORD, Task
+from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, FALSE_WORD, TASKS, TRUE_WORD, Task
 from pairchain_transformer.checkpoint.weight_files import pickle_of
 from pairchain_transformer.files.adapters import adapter_base, audio_tokenizers, check_adapter
 from pairchain_transformer.files.counts import check_counts
@@ -106,12 +105,7 @@ class _Inspection:
         if CHOOSES_WEIGHTS & self._model_kwargs.keys():
             return
         if name := self._attempt(pickle_of, self._source):
-            self._faults.append(
-                PickleRefusedError(
-                    f"the weights are a pickle, {self._source.path_of(name)}, and reading a pickle can run code.",
-                    next_step="pass allow_pickle=True to read it through torch's restricted loader.",
-                )
-            )
+            self._faults.append(pickle_refused(self._source, name))
         if config and not is_adapter and not self._faults:
             self._attempt(_check_counts, self._source, config)
             self._attempt(check_sizes, self._source, {**config, **self._config_kwargs})

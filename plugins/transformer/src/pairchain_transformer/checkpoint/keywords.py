@@ -91,10 +91,6 @@ def held_to_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
 
 
 def refuse_code(source: Source, error: Exception) -> None:
-    """Raise the refusal that says what would run, if ``error`` says that untrusted code is needed.
-
-    Raises:
-        TrustRequiredError: It says so.
-    """
+    """Raise a TrustRequiredError that says what would run, if ``error`` says that untrusted code is needed."""
     if Said.NEEDS_TRUST.by(error):
         require_trust(checkpoint_code(source))

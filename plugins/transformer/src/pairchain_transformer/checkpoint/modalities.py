@@ -1,4 +1,4 @@
-"""What a checkpoint takes, and what is called for it: found out from its processor and its model, or from a table."""
+"""Finds out which modalities a model takes and which methods to call, from its processor or a table."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.image_processing_base import ImageProcessingMixin
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from pairchain.authoring import Modality
 from pairchain.errors import ChainError
@@ -19,7 +19,7 @@ from pairchain_transformer.checkpoint.tasks import Task
 
 ModalityConfig = dict[Modality, dict[str, Any]]
 
-# In this order they stand in a saved modality_config.
+# In the order of a saved modality_config.
 _PROCESSOR_PARTS = {
     "tokenizer": "text",
     "image_processor": "image",
@@ -28,14 +28,14 @@ _PROCESSOR_PARTS = {
 }
 
 
-def infer(task: Task, model: PreTrainedModel, processor: Any, style: str | None) -> tuple[ModalityConfig, str]:
-    """Return what is called for each modality, and the feature that the output goes to.
+def infer(task: Task, model: Any, processor: Any, style: str | None) -> tuple[ModalityConfig, str]:
+    """Return the method and output field for each modality, and the feature that the output becomes.
 
     Args:
-        task: What the model was loaded for.
+        task: The task that the model was loaded for.
         model: The model.
         processor: Its tokenizer or processor.
-        style: The form of content that its chat template reads, or None without a template.
+        style: The form of content that its chat template reads; None without a template.
     """
     config, output_name = _without_messages(task, model, processor)
     if style is not None and output_name != "sentence_embedding":
@@ -43,7 +43,7 @@ def infer(task: Task, model: PreTrainedModel, processor: Any, style: str | None)
     return config, output_name
 
 
-def _without_messages(task: Task, model: PreTrainedModel, processor: Any) -> tuple[ModalityConfig, str]:
+def _without_messages(task: Task, model: Any, processor: Any) -> tuple[ModalityConfig, str]:
     exception = EXCEPTIONS.get((task.name, model.config.model_type))
     if exception is not None:
         rows = {modality: row for modality, row in exception.modalities.items() if hasattr(model, row.method)}
@@ -60,7 +60,7 @@ def _without_messages(task: Task, model: PreTrainedModel, processor: Any) -> tup
         return {
             modality: _entry("forward", task.method_output_name) for modality in modalities
         }, task.module_output_name
-    # a model of two towers, such as CLIP, has a method for each modality and no output for both
+    # a model of two towers, such as CLIP, has a method for each modality
     methods = {modality: f"get_{modality}_features" for modality in modalities}
     return {
         modality: _entry(method, _pooled_field(getattr(model, method)))
@@ -70,7 +70,7 @@ def _without_messages(task: Task, model: PreTrainedModel, processor: Any) -> tup
 
 
 def modalities_of(processor: Any) -> list[str]:
-    """Return what a processor reads, by the parts it is made of or by what it is."""
+    """Return what a processor reads, judged by its parts or its class."""
     if isinstance(processor, ProcessorMixin):
         own = set(processor.get_attributes())
         return [modality for part, modality in _PROCESSOR_PARTS.items() if part in own]
@@ -83,7 +83,7 @@ def modalities_of(processor: Any) -> list[str]:
 
 
 def output_fields(method: Any) -> set[str] | None:
-    """Return the fields of the output class that a method's annotation names, or None if it names none."""
+    """Return the fields of the output class in a method's annotation; None without one."""
     try:
         annotation = typing.get_type_hints(method).get("return")
     except (NameError, TypeError, AttributeError):
@@ -110,29 +110,25 @@ def _entry(method: str, output: str | None) -> dict[str, Any]:
 
 
 def checked(config: Mapping[Modality, Any]) -> ModalityConfig:
-    """Return a ``modality_config`` that a caller or a file gave, once it says what is needed.
-
-    Raises:
-        ChainError: An entry lacks a key, or names a method that is not called.
-    """
+    """Return a copy of a ``modality_config``; raise a ChainError if it lacks a key or names a forbidden method."""
     for modality, entry in config.items():
         if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
             raise ChainError(f"modality_config for {modality!r} is {entry!r}; it needs method and method_output_name.")
         _check_method(entry["method"])
         if not _is_way(output := entry["method_output_name"]):
             raise ChainError(
-                f"modality_config for {modality!r}: method_output_name is {output!r}, which names no part of an output."
+                f"modality_config for {modality!r}: method_output_name is {output!r}, which is not a path in an output."
             )
     return {modality: dict(entry) for modality, entry in config.items()}
 
 
 def _is_way(output: Any) -> bool:
-    """Return whether ``output`` is a field's name, the way to one inside others, or None for the output itself."""
+    """Return whether ``output`` is a field, a path of fields, or None for the output itself."""
     steps = output if isinstance(output, list | tuple) else [] if output is None else [output]
     return all(isinstance(step, str | int) and not isinstance(step, bool) for step in steps)
 
 
 def _check_method(name: str) -> None:
-    """Refuse a method that computes no output from inputs: a model's file names it, and could name any."""
+    """Refuse methods that do not compute an output, because a model's file could name any method."""
     if name != "forward" and not (name.startswith("get_") and name.endswith("_features")):
-        raise ChainError(f"modality_config names the method {name!r}; only forward and get_…_features are called.")
+        raise ChainError(f"modality_config names the method {name!r}; only forward and get_…_features may be called.")

@@ -1,4 +1,4 @@
-"""From a source to a model with its weights, through the transformers library, and back to a folder."""
+"""Loads a model with its weights through the transformers library, and saves it."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ _PLACE = ("revision", "subfolder")
 def load_model(
     source: Source, task: Task, config: PretrainedConfig, hub: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[PreTrainedModel, RandomWeights]:
-    """Return the model with its weights, and which of them are random, for its checkpoint has none.
+    """Return the model with its weights, and the weights that its checkpoint lacks.
 
     Raises:
         MissingFileError: There are no weights.
         PickleRefusedError: They are a pickle, and the load in progress does not allow one.
-        FormatError: They do not fit, or the architecture does not do the task.
+        FormatError: They do not fit, or the architecture has no class for the task.
     """
     model_class, config, more = _class_for(task, config)
-    # those that do not fit are let through, to be named here: the library names them in its log only
+    # let the library load weights that do not fit, and report them here: it only logs their names
     options = {**weights_format(source, given.keys()), **more, **hub, **given, "ignore_mismatched_sizes": True}
     check_adapter(source)
     if adapter_base(source) is not None:
@@ -65,9 +65,9 @@ def load_model(
         raise
     except UnpicklingError as error:
         raise FormatError(
-            "the weights, a pickle, were refused by torch's restricted loader.",
+            "torch's restricted loader refused the weights, which are a pickle.",
             where=str(source),
-            next_step="do not load them any other way unless you know what that would run.",
+            next_step="do not load them in another way unless you know what they would run.",
         ) from error
     except ImportError as error:
         refuse_conflicts(error)
@@ -87,27 +87,22 @@ def load_model(
     return model, found_at_load(source, model, config, info, task.method_output_name)
 
 
-def save_model(model: PreTrainedModel, output_path: str) -> None:
-    """Write the model's configuration and its weights, under their own names if the load changed them.
+def save_model(model: Any, output_path: str) -> None:
+    """Write the model's configuration and its weights, under their original names.
 
     Raises:
-        LibraryConflictError: The model holds an adapter, and the installed peft does not fit the transformers library.
+        LibraryConflictError: The model contains an adapter, and peft does not fit the transformers library.
     """
     if getattr(model, "_hf_peft_config_loaded", False):
-        require_peft("the model holds an adapter, which is saved through the package peft.")
+        require_peft("the model contains an adapter, and saving it needs the package peft.")
     renamed = {encoder.path.rpartition(".")[2] for encoder in ENCODERS.values() if encoder.keys is not None}
-    # the library cannot turn the patterns back into the names they matched
-    options = {"save_original_format": False} if type(model).__name__ in renamed else {}
     with no_progress_unless_terminal():
-        model.save_pretrained(output_path, **options)
+        # the library cannot turn the patterns back into the names they matched
+        model.save_pretrained(output_path, save_original_format=type(model).__name__ not in renamed)
 
 
 def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedConfig, dict[str, Any]]:
-    """Return the class that loads the model, its configuration, and what else ``from_pretrained`` must know.
-
-    Raises:
-        ChainError: No class of the library does the task with such a model.
-    """
+    """Return the class that loads the model, its configuration, and further keywords of ``from_pretrained``."""
     if task.name == "feature-extraction" and (encoder := ENCODERS.get(config.model_type)) is not None:
         part = getattr(config, encoder.part) if encoder.part is not None else config
         for name, value in encoder.settings:
@@ -121,7 +116,7 @@ def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedCon
         if found is not None:
             return found, config, {}
     if "AutoModel" in (getattr(config, "auto_map", None) or {}):
-        # the class is code beside the checkpoint, which asks for trust
+        # the class is code beside the checkpoint, which needs trust
         return transformers.AutoModel, config, {}
     raise ChainError(
         f"config.json names no …ForRetrieval class of the transformers library: {config.architectures}.",
@@ -130,19 +125,19 @@ def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedCon
 
 
 def _warn_of_unread_layers(source: Source, model: PreTrainedModel, unexpected: Iterable[str]) -> None:
-    """Warn of weights for layers beyond those that the configuration counts; other heads' weights are no surprise."""
+    """Warn of weights for more layers than the configuration has; weights of other heads are normal."""
     numbers = re.compile(r"\.\d+\.")
     shapes = {numbers.sub(".#.", name) for name in model.state_dict() if numbers.search(name)}
     if unread := sorted(name for name in unexpected if numbers.sub(".#.", name) in shapes):
         warn(
-            f"config.json of {source} counts fewer layers than it has weights for: {unread[0]} and "
+            f"config.json of {source} has fewer layers than the weights: {unread[0]} and "
             f"{len(unread) - 1} more are not read."
         )
 
 
 @contextmanager
 def no_progress_unless_terminal() -> Iterator[None]:
-    """Keep the library's progress bars, one a model however small, out of logs and pipes."""
+    """Keep the library's progress bars out of logs and pipes."""
     logging = transformers.utils.logging
     if sys.stderr.isatty() or not logging.is_progress_bar_enabled():
         yield

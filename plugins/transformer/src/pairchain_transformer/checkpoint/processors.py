@@ -1,4 +1,4 @@
-"""From a source to the tokenizer or processor of a model, through the transformers library."""
+"""Loads a model's tokenizer or processor through the transformers library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pairchain_transformer.published.choosing import hold_to_published
 from pairchain_transformer.settings.files import processing_settings
 from pairchain_transformer.settings.holding import holding
 
-# Fetched before the tokenizer is built: the library goes on without one whose download failed, and scores change.
+# Fetched first, because the library ignores a failed download, and scores would change.
 _TOKENIZER_SETTINGS = (
     "tokenizer_config.json",
     "tokenizer.json",
@@ -31,7 +31,7 @@ _TOKENIZER_SETTINGS = (
     "chat_template.jinja",
 )
 
-# A folder of further chat templates, of which the library reads every one.
+# A folder of further chat templates, all of which the library reads.
 _TEMPLATES = "additional_chat_templates"
 
 
@@ -48,20 +48,21 @@ def load_processor(
 ) -> Any:
     """Return the tokenizer, or the processor of a model that reads more than text.
 
-    Its longest input is never longer than the model's positions, unless ``model_max_length`` is given.
+    Its longest input is limited to the model's positions, unless ``model_max_length`` is given.
 
     Args:
         source: Where its files are.
         config: The model's configuration.
         hub: What `hub_keywords` returned for that place.
         given: Passed on to ``from_pretrained``.
-        is_elsewhere: Whether that is not where the model is; then no code of it runs.
-        tokenizer_choice: Whose tokenizer is meant where the library replaces parts of it; see `published`.
-        lowers: Whether its text is lowered first in any case.
+        is_elsewhere: Whether that is not where the model is; then its code never runs.
+        tokenizer_choice: Which tokenizer to use where the library replaces parts of it; see `published`.
+        lowers: Whether text is lowercased first in any case.
         takes_types: Whether the model takes token types.
 
     Raises:
-        MissingFileError: None of the tokenizer's files is there, or a package that the processor needs.
+        MissingFileError: The tokenizer has no vocabulary file.
+        PluginError: A package that the processor needs is not installed.
         FormatError: A file is damaged.
         UnsafePathError: A setting leads out of the model.
         TrustRequiredError: A setting reaches another library, program or repository.
@@ -69,7 +70,7 @@ def load_processor(
     source.refuse_links_out([_TEMPLATES])
     for name in _TOKENIZER_SETTINGS:
         source.file(name)
-    # all of them are fetched, as above
+    # fetch all of them, as above
     reads_more = bool([name for name in PROCESSOR_FILES if source.file(name) is not None])
     auto_class = transformers.AutoProcessor if reads_more else transformers.AutoTokenizer
     settings = processing_settings(source, given)
@@ -88,13 +89,13 @@ def load_processor(
     except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
         if is_elsewhere and Said.NEEDS_TRUST.by(error):
             raise FormatError(
-                "the tokenizer needs code of its own, and is not with the model, which names the place.",
+                "the tokenizer is not in the model's folder, and needs code of its own.",
                 where=str(source),
-                next_step="such code never runs; put the tokenizer's files and its code beside the model.",
+                next_step="put the tokenizer's files and its code beside the model; code from other places never runs.",
             ) from error
         refuse_code(source, error)
         has_file = any(source.file(name) is not None for name in TOKENIZER_FILES)
-        absent = "" if has_file else f"there is none of {', '.join(TOKENIZER_FILES)}: save or fetch the model again."
+        absent = "" if has_file else f"the model has none of {', '.join(TOKENIZER_FILES)}: save or fetch it again."
         raise FormatError(
             f"the tokenizer cannot be loaded: {error}",
             where=str(source),
@@ -102,7 +103,7 @@ def load_processor(
         ) from error
     tokenizer = tokenizer_of(processor)
     if tokenizer is not None:
-        # a processor says itself what it makes of them
+        # a processor decides about token types itself
         takes_types = takes_types and processor is tokenizer
         hold_to_published(
             tokenizer,
@@ -118,7 +119,7 @@ def load_processor(
 
 
 def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any], *, is_elsewhere: bool) -> None:
-    """Refuse a tokenizer or processor for its settings, before anything of the model is loaded; see `load_processor`.
+    """Refuse a tokenizer or processor because of its settings, before the model is loaded; see `load_processor`.
 
     Raises:
         UnsafePathError: A setting leads out of the model.
@@ -146,12 +147,12 @@ def _limit_length(
 ) -> None:
     if not isinstance(tokenizer.model_max_length, (int, float)) or not tokenizer.model_max_length >= 1:
         raise FormatError(
-            f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, no number of tokens.",
+            f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, not a number of tokens.",
             where=str(source),
         )
     _check_vocabulary(source, tokenizer)
     positions = getattr(config, "max_position_embeddings", -1)
-    # XLNet says -1 for "no limit"
+    # XLNet writes -1 for "no limit"
     if "model_max_length" not in given and isinstance(positions, int) and positions > 0:
         if config.model_type in POSITIONS_AFTER_PADDING and config.pad_token_id is not None:
             positions -= config.pad_token_id + 1
@@ -159,17 +160,17 @@ def _limit_length(
 
 
 def processor_source(source: Source, name: str | None) -> Source:
-    """Return where the tokenizer is: with the model, unless it was saved with the name of another place.
+    """Return where the tokenizer is: with the model, or at the place ``name``.
 
-    A model's file names that place, so it is asked without the caller's token.
+    A model's file may name that place, so the caller's token is not sent there.
     """
     if name is None or name == source.name:
         return source
     return open_source(name, token=False, cache_folder=source.cache_folder, local_files_only=source.local_files_only)
 
 
-def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make ``tokenizer`` lower its text first, unless it does already."""
+def lower_case(tokenizer: PreTrainedTokenizerBase | None) -> None:
+    """Make ``tokenizer`` lowercase its text first, unless it does so already."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f"do_lower_case needs a fast tokenizer, and this one is a {type(tokenizer).__name__}.")
@@ -181,6 +182,6 @@ def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> None:
     own = tokenizer.vocab_files_names.values()
-    # a tokenizer that names no files, such as a byte-level one, needs none
+    # a tokenizer of bytes names no files
     if own and not any(source.file(name) is not None for name in dict.fromkeys([*TOKENIZER_FILES, *own])):
         raise faults.no_vocabulary(source, sorted({*TOKENIZER_FILES, *own}))

@@ -1,4 +1,4 @@
-"""Weights of a model that its checkpoint lacks, which the library therefore drew at random, until they are trained."""
+"""Weights that a checkpoint lacks and that the library therefore drew at random, until they are trained."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from pairchain.errors import warn
 from pairchain_transformer.architectures import COMPUTED
 from pairchain_transformer.files.adapters import adapter_base
 
-# Under which config.json names weights that were random when they were saved, with digests of their values: whoever
-# trains them afterwards, with whatever library, changes the values.
+# The key of config.json for weights that were random when saved, with digests of their values, which training changes.
 SAVED_KEY = "pairchain_random_weights"
 
 _TRAIN = "train it first, with any loop or trainer"
@@ -32,10 +31,10 @@ class RandomWeights:
 
     Args:
         model: The model.
-        names: Their names.
+        names: The names of the weights.
         reason: Why they are random, as the beginning of a sentence that ends in their names.
-        kind: What kind of model it is, as a sentence.
-        next_step: What loads it.
+        kind: The kind of model, as a sentence.
+        next_step: How to load it properly.
     """
 
     def __init__(self, model: nn.Module, names: Iterable[str], reason: str, kind: str, next_step: str) -> None:
@@ -44,14 +43,14 @@ class RandomWeights:
         self._reason, self._kind, self._next_step = reason, kind, next_step
 
     def of(self, model: nn.Module) -> Untrained | None:
-        """Return what to tell of those that are random still, or None.
+        """Return what to tell about weights that are still random, or None.
 
-        A module of which one weight has changed was trained, or loaded, or given a value by hand.
+        A module in which one weight has changed counts as trained, loaded or set by hand.
         """
         if self._digests:
             still = _unchanged(model, self._digests)
             trained = {_owner(name) for name in self._digests.keys() - still}
-            # a head that was trained behind a pooler has learnt to read it
+            # a head trained behind a pooler has learned to read it
             self._digests = {
                 name: self._digests[name]
                 for name in still
@@ -63,11 +62,11 @@ class RandomWeights:
         return Untrained(names, f"{self._reason} {shown_weights(names)}", self._kind, self._next_step)
 
     def note(self, model: nn.Module, folder: str) -> None:
-        """Write into the saved configuration in ``folder`` which weights are random still."""
+        """Write into the configuration in ``folder`` which weights are still random."""
         path = Path(folder) / "config.json"
         if (told := self.of(model)) is None or not path.exists():
             return
-        warn(f"the weights {shown_weights(told.weights)} are saved though they are random; the saved model says so.")
+        warn(f"the weights {shown_weights(told.weights)} are saved although they are random; the saved model says so.")
         config = read_json_object(path, shown_as=str(path))
         path.write_text(json.dumps({**config, SAVED_KEY: self._digests}, indent=2, sort_keys=True) + "\n")
 
@@ -81,24 +80,24 @@ def found_at_load(
         source: Where the model is from.
         model: The model.
         config: The configuration that it was loaded with.
-        info: What the library tells of the load.
+        info: The library's report on the load.
         output: The field of its output that is read.
     """
     missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
     if adapter_base(source) is not None:
-        # the library tells what the adapter lacks, and no more what the model lacks that it adapts
+        # the library reports what the adapter lacks, not what the adapted model lacks
         missing |= _new_head(model, config)
     names = missing - COMPUTED.get(type(model).__name__, set())
     if output == "last_hidden_state":
-        # what pools comes after what is read
+        # the pooler comes after the output that is read
         names = {name for name in names if not _is_of_pooler(name)}
-    # an adapter may have brought them, in a module that it put in their place
+    # an adapter may have replaced the module
     names &= model.state_dict().keys()
     saved = _saved_as_random(model, config) - names
     reason = f"{source} holds no weights for"
     kind, next_step = _described(model, config, names)
     if saved and not names:
-        reason = f"{source} was saved before anybody trained"
+        reason = f"{source} was saved without training"
         kind, next_step = f"It is a {type(model).__name__} with a new head.", f"{_TRAIN}."
     names |= saved
     if names:
@@ -111,7 +110,7 @@ def found_at_load(
 
 
 def _new_head(model: PreTrainedModel, config: PretrainedConfig) -> set[str]:
-    """Return the weights of a head that the model was saved without, but for those that its adapter has."""
+    """Return the weights of a head that the model was saved without, except those of its adapter."""
     if not type(model).__name__.endswith("ForSequenceClassification") or _saved_as(config) == type(model).__name__:
         return set()
     inside = f"{model.base_model_prefix}."
@@ -127,7 +126,7 @@ def _saved_as(config: PretrainedConfig) -> str:
 
 
 def _saved_as_random(model: PreTrainedModel, config: PretrainedConfig) -> set[str]:
-    """Return the weights that config.json calls random and that have the values of then; take that out of it."""
+    """Return the weights that config.json calls random and that have not changed; remove the note from it."""
     saved = getattr(config, SAVED_KEY, None)
     for configuration in (config, model.config):
         vars(configuration).pop(SAVED_KEY, None)
@@ -136,13 +135,13 @@ def _saved_as_random(model: PreTrainedModel, config: PretrainedConfig) -> set[st
 
 
 def _unchanged(model: nn.Module, digests: Mapping[str, list[str]]) -> set[str]:
-    """Return the names of weights whose values have those digests, in this precision or in another."""
+    """Return the names of weights with these digests, in this precision or another."""
     tensors = model.state_dict()
     return {name for name, known in digests.items() if name in tensors and _digest(tensors[name]) in known}
 
 
 def _digests(tensor: torch.Tensor) -> list[str]:
-    """Return digests of a tensor's values, and of what casts to either half precision make of them."""
+    """Return digests of a tensor's values, and of the values after casts to half precision."""
     half, brain = torch.float16, torch.bfloat16
     casts: list[tuple[torch.dtype, ...]] = [(), (half,), (brain,), (half, brain), (brain, half)]
     found = []
@@ -157,7 +156,7 @@ def _digests(tensor: torch.Tensor) -> list[str]:
 def _digest(tensor: torch.Tensor) -> str:
     if tensor.is_meta:
         return ""
-    # a cast may take a zero's sign
+    # a cast may drop the sign of a zero
     values = tensor.detach().cpu().float() + 0
     return hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()[:32]
 
@@ -167,7 +166,7 @@ def _owner(name: str) -> str:
 
 
 def _described(model: PreTrainedModel, config: PretrainedConfig, names: Iterable[str]) -> tuple[str, str]:
-    """Return what kind of model was loaded, as a sentence, and what loads such a model."""
+    """Return the kind of model, as a sentence, and how to load it properly."""
     saved_as = _saved_as(config)
     loaded_as = type(model).__name__
     of = f"config.json says {saved_as}" if saved_as else f"config.json names no class, and {loaded_as} was loaded"
@@ -217,7 +216,7 @@ def _is_of_body(model: PreTrainedModel, name: str) -> bool:
     if body is model:
         return True
     prefix = f"{model.base_model_prefix}."
-    # BERT's pooler is new wherever the body was trained without one
+    # BERT's pooler is new if the body was trained without one
     return name.startswith(prefix) and not _is_of_pooler(name)
 
 

@@ -1,4 +1,4 @@
-"""``sentence_bert_config.json``: what a saved Transformer says of itself, read with care and written for both sides."""
+"""Reads and writes ``sentence_bert_config.json``, the settings of a saved Transformer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,31 @@ from pairchain import Source
 from pairchain.authoring import read_json_object, warn_unknown_key
 from pairchain.errors import FormatError, InputError, warn
 from pairchain_transformer.checkpoint.keywords import for_constructor
-from pairchain_transformer.checkpoint.legacy import CONFIG_FILES, DEFAULT_TASK, MODALITIES, RENAMED_ARGUMENTS
-from pairchain_transformer.checkpoint.tasks import task_named
+from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.files.adapters import repository_named
 from pairchain_transformer.settings.reaching import reached_by_configuration
 
-# What the file may hold, each an argument of Transformer of the same name.
+# Once the file was named after the architecture; the first one found counts.
+CONFIG_FILES = (
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+)
+
+RENAMED_ARGUMENTS = {
+    "model_args": "model_kwargs",
+    "tokenizer_args": "processor_kwargs",
+    "config_args": "config_kwargs",
+    "cache_dir": "cache_folder",
+}
+
+_MODALITIES = frozenset({"text", "image", "audio", "video", "message"})
+
+# The keys of the file, which are arguments of Transformer.
 CONFIG_KEYS = (
     "transformer_task",
     "modality_config",
@@ -29,7 +48,7 @@ CONFIG_KEYS = (
     "config_kwargs",
 )
 
-# What kind of value each holds, where a wrong one would only be noticed far from the file.
+# Types of values that would cause errors far from the file.
 _KINDS = {
     "transformer_task": str,
     "module_output_name": str,
@@ -40,8 +59,8 @@ _KINDS = {
     "tokenizer_name_or_path": str,
 }
 
-# What a model's file may pass on to the transformers library; the rest is for its user to decide: whom to trust, which
-# revision, which files, which kernels. Names that nobody foresaw are left out too, for tomorrow's may mean anything.
+# What a model's file may pass on to the transformers library. The user decides the rest: trust, revision, kernels.
+# Unknown names are left out too, because a later version may give them any meaning.
 _FOR_MODELS = frozenset(
     """
     add_pooling_layer attn_implementation dtype low_cpu_mem_usage torch_dtype
@@ -58,7 +77,7 @@ _FOR_PROCESSORS = frozenset(
     tokenize_chinese_chars truncation_side unk_token use_fast use_thumbnail
     """.split()
 )
-# A configuration may hold anything, as config.json beside it does; but not what the library takes for its own.
+# A configuration may have any other key, as config.json does; these are arguments of the library itself.
 _NOT_FOR_CONFIGS = frozenset(
     """
     auto_map cache_dir code_revision force_download gguf_file local_files_only name_or_path proxies quantization_config
@@ -70,12 +89,12 @@ _ATTENTION_WITHOUT_KERNELS = frozenset({"eager", "flex_attention", "sdpa"})
 
 
 def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments of Transformer that ``source`` holds, and the keys in its file that nobody knows.
+    """Return the arguments of Transformer in ``source``, and the unknown keys of its file.
 
-    A file without ``modality_config`` is from before there was more than text, whatever its tokenizer could do.
+    A file without ``modality_config`` is from before there was more than text.
 
     Raises:
-        FormatError: The file is not as the format says.
+        FormatError: The file breaks the format.
     """
     name, config = _first_config(source)
     shown = f"{name} of {source.name}"
@@ -120,7 +139,7 @@ def _allowed(values: Any, group: str, shown: str) -> dict[str, Any]:
         raise FormatError(f"{shown} is {values!r}, not an object.")
     refused = [key for key, value in values.items() if not _may_set(group, key, value)]
     for key in refused:
-        warn(f"{shown} sets {key!r}, which is not for a model's file to decide; it is left out, unless you pass it.")
+        warn(f"{shown} sets {key!r}, which a model's file may not decide; it is left out unless you pass it.")
     return {key: value for key, value in values.items() if key not in refused}
 
 
@@ -134,10 +153,9 @@ def _may_set(group: str, key: str, value: Any) -> bool:
 
 
 def may_need_kernels(attention: Any) -> bool:
-    """Return whether a value of ``attn_implementation`` may make the library download compiled kernels.
+    """Return whether ``attn_implementation`` may make the library download compiled kernels.
 
-    That depends on packages and devices: it takes flash attention from a repository where its package is missing, or
-    is that of another version, or finds no GPU.
+    The library downloads flash attention if its package is missing or has another version, or finds no GPU.
     """
     if isinstance(attention, dict):
         return any(map(may_need_kernels, attention.values()))
@@ -150,15 +168,15 @@ def _modality_config(values: Any, shown: str) -> dict[str | tuple[str, ...], dic
     known: dict[str | tuple[str, ...], dict[str, Any]] = {}
     for key, entry in values.items():
         parts = tuple(key.split("+"))
-        if not MODALITIES.issuperset(parts):
-            warn(f"{shown}: modality_config names the modality {key!r}, which there is not.")
+        if not _MODALITIES.issuperset(parts):
+            warn(f"{shown}: modality_config names {key!r}, which is not a modality.")
             continue
         known[parts if len(parts) > 1 else key] = entry
     return known
 
 
 def modality_config_as_saved(config: Mapping[str | tuple[str, ...], Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a ``modality_config`` as the file holds it: the parts of a compound modality joined by ``+``."""
+    """Return a ``modality_config`` for the file, with the parts of compound modalities joined by ``+``."""
     return {key if isinstance(key, str) else "+".join(key): dict(entry) for key, entry in config.items()}
 
 

@@ -1,4 +1,4 @@
-"""The sizes that a configuration asks for, compared with those of the weights before memory is taken for either."""
+"""Compares the sizes in a configuration with those of the weights, before memory is allocated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,7 @@ _Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class _Load:
-    """A load of a model.
-
-    Attributes:
-        source: The model.
-        fits_all: Whether its caller takes random weights in the place of those that do not fit.
-    """
+    """A load; with ``fits_all``, weights that do not fit may be replaced by random ones."""
 
     source: Source
     fits_all: bool
@@ -41,13 +37,11 @@ _current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_shapes", 
 
 @contextmanager
 def comparing_shapes(source: Source, given: Mapping[str, Any]) -> Iterator[None]:
-    """Compare, inside the block, each model that the library builds with its files before it takes memory for it.
-
-    The library builds a model without memory at first. There it is stopped, so that nothing is built twice.
+    """Inside the block, compare each model with its files once the library has built it without memory.
 
     Args:
         source: The model.
-        given: What the caller passes on to the library.
+        given: The caller's ``model_kwargs``.
     """
     token = _current.set(_Load(source, bool(given.get("ignore_mismatched_sizes"))))
     try:
@@ -64,7 +58,7 @@ def _stand_in(original: Any) -> Any:
     def _load_pretrained_model(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
         load, files = _current.get(), given.get("checkpoint_files")
-        # an adapter's tensors come as a state dict, or by names that the adapted model does not have
+        # an adapter's tensors come as a state dict, or under names that the adapted model does not have
         of_adapter = given.get("expected_keys") is not None
         if load is not None and given.get("state_dict") is None and files and not of_adapter:
             _compare(given["model"], files, load, is_quantized=bool(given["load_config"].is_quantized))
@@ -77,11 +71,7 @@ _STAND_IN = StandIns((PreTrainedModel, "_load_pretrained_model", _stand_in))
 
 
 def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: bool) -> None:
-    """Raise if the model does not have the sizes of its weights, or takes far more memory than they do.
-
-    Raises:
-        FormatError: It does.
-    """
+    """Raise a FormatError if the model's sizes are not those of its weights, or it needs far more memory."""
     saved = _saved_shapes(files)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     unfit = [] if is_quantized else _unfit(saved, wanted, model.base_model_prefix)
@@ -91,7 +81,7 @@ def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: boo
         raise faults.other_sizes(load.source, f"{shown}{more}")
     held, needed = sum(Path(file).stat().st_size for file in files), _bytes(model)
     if needed > most_bytes(held):
-        largest = sorted(wanted.items(), key=lambda item: _count(item[1]), reverse=True)[:_MOST_SHOWN]
+        largest = sorted(wanted.items(), key=lambda item: prod(item[1]), reverse=True)[:_MOST_SHOWN]
         shown = ", ".join(f"{name} {shape}" for name, shape in largest)
         raise faults.other_model(
             f"the configuration asks for {bytes_in_words(needed)}, and the weights are {bytes_in_words(held)}. The "
@@ -101,7 +91,7 @@ def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: boo
 
 
 def _saved_shapes(files: Sequence[str]) -> dict[str, _Shape]:
-    """Return the shapes in the headers of ``files``; a pickle has none."""
+    """Return the shapes in the headers of ``files``; pickles have none."""
     found: dict[str, _Shape] = {}
     for path in files:
         if path.endswith(".safetensors"):
@@ -111,26 +101,19 @@ def _saved_shapes(files: Sequence[str]) -> dict[str, _Shape]:
 
 
 def _unfit(saved: Mapping[str, _Shape], wanted: Mapping[str, _Shape], prefix: str) -> list[tuple[str, _Shape, _Shape]]:
-    """Return what has another number of elements in the file, by the names in the model; one may have a prefix."""
+    """Return the model's tensors that have another number of elements in the file, where names may have a prefix."""
     found = []
     for name, now in wanted.items():
         others = (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
         before = next((saved[other] for other in others if other in saved), now)
-        # the library turns some tensors as it reads them, and makes few that lack a dimension
-        if _count(before) != _count(now):
+        # the library transposes some tensors as it reads them, and adds a dimension to a few
+        if prod(before) != prod(now):
             found.append((name, before, now))
     return found
 
 
-def _count(shape: _Shape) -> int:
-    count = 1
-    for length in shape:
-        count *= length
-    return count
-
-
 def _bytes(model: Any) -> int:
-    """Return how much memory the model's tensors will take; one that is tied to another takes none."""
+    """Return how much memory the model's tensors will take; tied ones take none."""
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
     tensors = dict((*model.named_parameters(), *model.named_buffers()))
     return sum(tensor.numel() * tensor.dtype.itemsize for name, tensor in tensors.items() if name not in tied)

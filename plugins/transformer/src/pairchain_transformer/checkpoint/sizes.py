@@ -1,4 +1,4 @@
-"""How large a model its configuration asks for, as far as files tell; neither torch nor the library is imported."""
+"""Estimates a model's size from its configuration, and compares it with the weights; imports no torch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,13 @@ from pairchain_transformer.libraries.packages import library_text
 _HAS_POSITIONS = re.compile(r"(^|\.)(position_embeddings|wpe)\.weight$")
 _DEFAULT = re.compile(r"^\s+(\w+)(?::[^=\n]*)?\s*=\s*(\d[\d_]*),?\s*$", re.MULTILINE)
 
-# The count is rough, and weights may be packed, so that only a model of another size altogether is told.
+# The estimate is rough, and weights may be packed, so only very different sizes are refused.
 _LARGE = 2**27
 _TIMES = 16
 
 
 def check_sizes(source: Source, config: Mapping[str, Any]) -> None:
-    """Refuse a configuration that asks for a model of another size altogether than the weights beside it have.
-
-    Raises:
-        FormatError: It does.
-    """
+    """Refuse a configuration for a much larger model than the weights are, with a FormatError."""
     parts = _parts(config) or [config]
     if max(map(_parameters, parts)) < _LARGE or (weights := read_headers(source)) is None:
         return
@@ -41,7 +37,7 @@ def check_sizes(source: Source, config: Mapping[str, Any]) -> None:
 
 
 def _parts(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the configurations of the models that a model of several is made of."""
+    """Return the configurations of the models inside a model."""
     return [part for part in config.values() if isinstance(part, Mapping) and "model_type" in part]
 
 
@@ -51,7 +47,7 @@ def _embeddings(weights: Weights) -> str:
 
 
 def _parameters(config: Mapping[str, Any], *, has_positions: bool = True) -> int:
-    """Return roughly how many parameters a configuration asks for, and no more than that."""
+    """Return a lower estimate of the number of parameters."""
     defaults = _defaults(str(config.get("model_type", "")))
 
     def number(names: Sequence[str]) -> int:
@@ -68,7 +64,7 @@ def _parameters(config: Mapping[str, Any], *, has_positions: bool = True) -> int
 
 @cache
 def _defaults(model_type: str) -> dict[str, int]:
-    """Return the sizes that the library takes for a kind of model if its file has none, as the library's text tells."""
+    """Return the default sizes of an architecture, from the library's source text."""
     name = model_type.replace("-", "_")
     if not re.fullmatch(r"\w+", name):
         return {}

@@ -1,11 +1,12 @@
-"""What a transformer is loaded for: which class, which of its outputs, and what that output is called in a chain."""
+"""Tasks of a Transformer: the class that loads it, the output that is read, and the feature that it becomes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pairchain.errors import InputError, nearest
+from pairchain.authoring import nearest
+from pairchain.errors import InputError
 
 if TYPE_CHECKING:
     from pairchain.authoring import Modality
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 TRUE_WORD, FALSE_WORD = "yes", "no"
 
 
+# Saves from before 5.4 do not name their task when it is this one.
+DEFAULT_TASK = "feature-extraction"
+
+
 @dataclass(frozen=True)
 class Task:
     """One way to load a checkpoint.
@@ -22,9 +27,9 @@ class Task:
     Attributes:
         name: As ``transformer_task`` names it.
         auto_class: The class of the transformers library that loads it.
-        method_output_name: The field of its output that is used.
-        module_output_name: The feature that field is written to.
-        generates: Whether it continues the input: the last position must be a token, so padding goes to the left.
+        method_output_name: The field of its output that is read.
+        module_output_name: The feature that it becomes.
+        generates: Whether the model continues the input, so that the last position must be a token: pad on the left.
     """
 
     name: str
@@ -34,7 +39,7 @@ class Task:
     generates: bool = False
 
     def modality_config(self) -> dict[Modality, dict[str, Any]]:
-        """Return what a save from before there was more than text would say: what is done with text."""
+        """Return the ``modality_config`` of saves from before there was more than text."""
         return {"text": {"method": "forward", "method_output_name": self.method_output_name}}
 
 
@@ -46,21 +51,17 @@ TASKS = {
         Task("text-generation", "AutoModelForCausalLM", "logits", "causal_logits", generates=True),
         Task("any-to-any", "AutoModelForMultimodalLM", "logits", "causal_logits", generates=True),
         Task("fill-mask", "AutoModelForMaskedLM", "logits", "token_embeddings"),
-        # the library has no class that finds these; the checkpoint names its own
+        # the checkpoint names the class
         Task("retrieval", "", "embeddings", "token_embeddings"),
     )
 }
 
 
 def task_named(name: str) -> Task:
-    """Return the task of that name.
-
-    Raises:
-        InputError: There is none.
-    """
+    """Return the task called ``name``; raise an InputError if there is none."""
     if name not in TASKS:
         raise InputError(
             f"there is no transformer_task {name!r}{nearest(name, TASKS)}.",
-            next_step=f"choose among {', '.join(TASKS)}.",
+            next_step=f"choose from {', '.join(TASKS)}.",
         )
     return TASKS[name]

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pairchain import Source
-from pairchain.authoring import read_json_object
+from pairchain.authoring import read_json_object, refuse_pickle
 from pairchain.errors import FormatError
 from pairchain_transformer.checkpoint.faults import no_weights
 from pairchain_transformer.files.names import CHOOSES_WEIGHTS, PICKLES, SAFETENSORS, SAFETENSORS_INDEX
@@ -14,11 +14,7 @@ from pairchain_transformer.settings.judging import check_counts_in_lock
 
 
 def pickle_of(source: Source) -> str | None:
-    """Return the file of pickled weights that a load would read; None if there are safetensors.
-
-    Raises:
-        MissingFileError: There are no weights.
-    """
+    """Return the pickle that a load would read; None for safetensors. Raise a MissingFileError without weights."""
     if any(source.has(name) for name in (*SAFETENSORS, SAFETENSORS_INDEX)):
         return None
     if (found := next(filter(source.has, PICKLES), None)) is None:
@@ -34,8 +30,6 @@ def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
         PickleRefusedError: They are a pickle, and the load in progress does not allow one.
         FormatError: The index of weights in several files is damaged, or names a file that is not there.
     """
-    from pairchain.authoring import refuse_pickle  # brings torch along
-
     if CHOOSES_WEIGHTS & set(given):
         return {}
     # fetched here, so that a failed download is told as one
@@ -48,10 +42,10 @@ def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
                     f"{SAFETENSORS_INDEX} of {source.name} names {name!r}, which is not a safetensors file."
                 )
         return {"use_safetensors": True}
-    if (name := next(filter(source.has, PICKLES), None)) is None:
+    if (pickle := next(filter(source.has, PICKLES), None)) is None:
         raise no_weights(source)
-    refuse_pickle(source, name)
-    _parts(source, name) if name.endswith(".json") else source.require(name)
+    refuse_pickle(source, pickle)
+    _parts(source, pickle) if pickle.endswith(".json") else source.require(pickle)
     return {"use_safetensors": False}
 
 

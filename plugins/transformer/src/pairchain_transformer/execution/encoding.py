@@ -1,4 +1,4 @@
-"""Features of many inputs taken apart into those of each, without padding, and put together again for a few of them."""
+"""Splits the features of a batch into unpadded rows, and joins rows into batches."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import torch
 from pairchain import Encoded
 from pairchain.authoring import LEAST_TOKENS_ON_A_CPU, PAIRS_WITHOUT_LENGTHS, input_size, longest_first, placing_errors
 from pairchain_transformer.execution.prefixes import Prefix
-from pairchain_transformer.inputs.pads import Pads
-from pairchain_transformer.inputs.processing import Settings
+from pairchain_transformer.inputs.processing import Pads, Settings
 
 _MASK = "attention_mask"
 
-# Inputs that are padded together on their way; more of them would only take memory.
+# Inputs that are tokenized together; more would only take memory.
 _AT_ONCE = 256
 
-# A prefix takes no time, but its keys and values take the memory of each row that follows it.
+# A shared prefix costs no time, but its keys and values cost memory for each row.
 _TOKENS_OF_PREFIX_A_TOKEN = 4
 
 
@@ -30,7 +29,7 @@ class Row:
     Attributes:
         tensors: Features of shape (positions,).
         shared: Features that are the same for every input.
-        prefix: Its first tokens, if others share them.
+        prefix: The beginning that it shares with others, if any.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -42,7 +41,7 @@ class Row:
 
 
 def can_be_undone(settings: Settings) -> bool:
-    """Return whether padding with these settings only fills up to the longest input, so that it can be taken off."""
+    """Return whether these settings only pad to the longest input, so that the padding can be removed."""
     options = {**settings["text"], **settings["common"]}
     padding = getattr(options.get("padding"), "value", options.get("padding"))
     return padding in (True, "longest") and not options.get("pad_to_multiple_of") and options["return_tensors"] == "pt"
@@ -56,11 +55,11 @@ def are_many(rows: Sequence[Row]) -> bool:
 
 
 def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Sequence[Any]) -> list[Row] | None:
-    """Return the features of each input on its own, or None if they cannot be told apart.
+    """Return the features of each input, or None if the features of a batch cannot be split.
 
     Args:
-        preprocess: What makes features of inputs.
-        inputs: The inputs; an error that is raised about one says where it is among them.
+        preprocess: Makes features of inputs.
+        inputs: The inputs; errors count among all of them.
 
     Raises:
         InputError: As ``preprocess`` does.
@@ -78,7 +77,7 @@ def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Seque
 
 
 def encoded(row: Row, prefix: Prefix | None) -> Encoded:
-    """Return a row as the schedule takes it, behind a prefix that others share."""
+    """Return a row, and its length behind the prefix, as the engine schedules it."""
     if prefix is None:
         return Encoded(row, len(row))
     length = max(len(row) - len(prefix.tokens), len(row) // _TOKENS_OF_PREFIX_A_TOKEN)
@@ -113,7 +112,7 @@ def _split(features: Mapping[str, Any], count: int) -> list[Row] | None:
     rows = []
     for row, length in enumerate(lengths.tolist()):
         place = slice(longest - length, longest) if pads_left else slice(0, length)
-        # a view would keep the padding, and every other row, in memory
+        # a view would keep the whole batch in memory
         rows.append(Row({key: value[row, place].clone() for key, value in tensors.items()}, shared))
     return rows
 

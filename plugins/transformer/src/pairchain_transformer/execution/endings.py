@@ -1,7 +1,7 @@
-"""Where an input ends: classifiers built on decoders read their score there, and find it by the padding token's id.
+"""Finds the end of each input for classifiers built on decoders, which read their score at the last token.
 
-The id is the configuration's, which may name none, or another than the tokenizer pads with. Then the library refuses
-several inputs at once, or reads the score of one in its padding, so that it depends on the inputs beside it.
+The library finds the end by the configuration's padding token. If the configuration names none, or not the one that the
+tokenizer pads with, the library refuses batches, or reads a score inside the padding.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _IDS, _MASK = "input_ids", "attention_mask"
 
 
 def are_found_by_padding(model: Any) -> bool:
-    """Return whether a model's forward looks for the last token that is not the configuration's padding token."""
+    """Return whether the model's forward looks for the last token that is not padding."""
     inner = _inner(model)
     function = inspect.unwrap(type(inner).forward)
     return "pad_token_id" in getattr(getattr(function, "__code__", None), "co_names", ())
 
 
 def are_clear(model: Any, features: Mapping[str, Any]) -> bool:
-    """Return whether ``model`` finds the end of each input in ``features`` as it is."""
+    """Return whether ``model`` finds the end of each input in ``features`` without help."""
     ids, mask = features.get(_IDS), features.get(_MASK)
     if ids is None or ids.ndim != 2 or not are_found_by_padding(model):
         return True
@@ -41,14 +41,14 @@ def are_clear(model: Any, features: Mapping[str, Any]) -> bool:
 
 
 def call(model: Any, features: Mapping[str, Any]) -> Any:
-    """Return what ``model`` makes of ``features``: of each input, what it makes of it alone."""
+    """Return the output of ``model`` for ``features``, in which each input scores as it does alone."""
     ids = features[_IDS]
     mask = features.get(_MASK)
     mask = torch.ones_like(ids) if mask is None or mask.shape != ids.shape else mask
     if (padding := _padding_id(model)) is not None:
         return model(**_filled(features, mask, padding))
     if _inner(model) is not model or "forward" in vars(model):
-        # it was wrapped, and what wraps it calls the model that has the configuration
+        # the wrapper calls the model that has the configuration
         return _one_by_one(model, features, mask)
     padding = _other_than_last(model, ids, mask)
     return _with_padding(model, padding)(**_filled(features, mask, padding))
@@ -57,14 +57,14 @@ def call(model: Any, features: Mapping[str, Any]) -> Any:
 def features_of(
     preprocessor: Preprocessor, model: Any, inputs: Sequence[Any], prompt: str | None, settings: Any, limits: Limits
 ) -> dict[str, Any]:
-    """Return the features of a batch, made one by one and padded with zeros where the tokenizer cannot pad.
-
-    Raises:
-        InputError: As calling ``preprocessor`` does.
-    """
+    """Return the features of a batch, made one by one and padded with zeros where the tokenizer cannot pad."""
     tokenizer = tokenizer_of(preprocessor.processor)
-    can_pad = tokenizer is None or tokenizer.pad_token is not None
-    if can_pad or preprocessor.takes_media or not are_found_by_padding(model):
+    if (
+        tokenizer is None
+        or tokenizer.pad_token is not None
+        or preprocessor.takes_media
+        or not are_found_by_padding(model)
+    ):
         return preprocessor(inputs, prompt, settings, limits)
     unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
     alone = []
@@ -89,12 +89,12 @@ def _joined(inputs: Sequence[Mapping[str, Any]], *, pads_left: bool) -> dict[str
 
 
 def _inner(model: Any) -> Any:
-    """Return the model that an adapter's wrapper holds, or the model itself."""
+    """Return the model inside an adapter's wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _padding_id(model: Any) -> int | None:
-    """Return the configuration's padding token, if there is one that the model has."""
+    """Return the configuration's padding token, if the vocabulary contains it."""
     config = model.config
     found = {getattr(config, "pad_token_id", None), getattr(config.get_text_config(), "pad_token_id", None)}
     padding = found.pop() if len(found) == 1 else None
@@ -118,7 +118,7 @@ def _other_than_last(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> int:
 
 
 def _with_padding(model: PreTrainedModel, padding: int) -> PreTrainedModel:
-    """Return the same model, in memory too, with another configuration; ``model`` keeps its own."""
+    """Return the same model, sharing its weights, with another configuration."""
     config = copy.deepcopy(model.config)
     config.pad_token_id = config.get_text_config().pad_token_id = padding
     same = type(model).__new__(type(model))

@@ -1,8 +1,8 @@
-"""Whether a model is still the one of which something was found out.
+"""Tells whether a model has changed since something was found out about it.
 
-A fingerprint holds what the model's forward can depend on: its modules with all their attributes, its tensors, its
-configurations, hooks, and the code of its classes. Comparing costs little: the dicts that hold all this are compared
-with copies of them, which happens in C and mostly ends at "the same object".
+A fingerprint holds everything that the model's forward can depend on: modules with all attributes, tensors,
+configurations, hooks, and the code of classes. Comparing is cheap: the dicts that hold all this are compared with their
+copies, which happens in C and mostly ends at "the same object".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pairchain.authoring import Float32Linear
 
-# Whose classes and functions are understood: their whole state is in what Python shows of them.
+# The classes and functions of these packages keep all their state in attributes.
 _PACKAGES = frozenset({"torch", "transformers", "peft", "accelerate"})
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.layout, Enum)
@@ -33,7 +33,7 @@ _UNCHANGING = (type, types.ModuleType, types.BuiltinFunctionType, torch.memory_f
 _TENSORS = (torch.Tensor, nn.Parameter, nn.Buffer)
 _FUNCTIONS = (types.FunctionType, types.MethodType, partial)
 
-# Outputs beside the last are taken by hooks of the library, which do nothing unless somebody asks for those outputs.
+# The library takes outputs other than the last by hooks, which do nothing unless these outputs are requested.
 _CAPTURING = "transformers.utils.output_capturing"
 
 _ONEDNN = "pairchain_transformer.execution.linear"
@@ -43,32 +43,29 @@ _GLOBAL_HOOKS = (torch_module._global_forward_hooks, torch_module._global_forwar
 
 
 class OwnHook:
-    """A hook that pairchain puts on a part of a model for its own use: nobody else's, and it changes nothing unasked.
+    """A hook that pairchain itself puts on a part of a model.
 
     Args:
-        listen: Called with the module, what it was given and its output; what it returns does not count.
+        listen: Called with the module, its arguments and its output; the return value is ignored.
     """
 
     def __init__(self, listen: Callable[[nn.Module, Any, Any], object] | None = None) -> None:
         self._listen = listen
 
     def __call__(self, module: nn.Module, given: Any, output: Any) -> Any:
-        """Be told what a module returned."""
+        """Pass a module's output on to ``listen``."""
         if self._listen is not None:
             self._listen(module, given, output)
 
 
 class Fingerprint:
-    """What a model was at one time.
-
-    Args:
-        model: The model.
+    """The state of a model at one moment.
 
     Attributes:
-        is_understood: Whether all that its output can depend on was seen. A class, function or object of another
-            library, or of the user's, may depend on anything.
-        watched: Modules of which somebody sees or changes what they return: by a hook, by a method put into the
-            instance, or by having it compiled.
+        is_understood: Whether it covers everything that the output can depend on. A class, function or object of
+            another library, or of the user, may depend on anything.
+        watched: Modules whose output other code reads or changes: by a hook, by a method set on the instance, or by
+            compiling it.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -97,7 +94,7 @@ class Fingerprint:
         return self._agrees(lambda: self._live == self._copies)
 
     def matches_but_for_hooks(self) -> bool:
-        """Return whether nothing about the model has changed but who looks at its modules."""
+        """Return whether nothing about the model has changed except its hooks."""
         return self._agrees(lambda: [*map(_without_hooks, self._live)] == [*map(_without_hooks, self._copies)])
 
     def _agrees(self, compare: Callable[[], bool]) -> bool:
@@ -116,12 +113,12 @@ class Fingerprint:
             return False
 
     def expect_hooks(self, part: nn.Module) -> None:
-        """Take a gate that was put on ``part`` for its own."""
+        """Count the gate that was put on ``part`` as unchanged state."""
         self._copies[self._place_of[id(vars(part))]]["_forward_hooks"] = dict(part._forward_hooks)
 
     @property
     def tensors(self) -> list[torch.Tensor]:
-        """The model's parameters, its buffers, and tensors that it has as plain attributes."""
+        """The model's parameters, buffers, and tensors in plain attributes."""
         return [tensor for _, _, tensor, _ in self._tensors]
 
     def _add_module(self, part: nn.Module) -> None:
@@ -129,7 +126,7 @@ class Fingerprint:
             return
         self._parts.append(part)
         cls = type(part)
-        # a subclass that is made for this one module, as parametrizations do, has the name of what makes it
+        # a parametrization makes a subclass for this one module, in its own Python module
         self.is_understood &= cls is Float32Linear or (_is_ours(cls.__module__) and _is_known(cls.forward))
         if any(map(_is_foreign, (*part._forward_hooks.values(), *part._forward_pre_hooks.values()))):
             self.watched.add(part)
@@ -152,9 +149,9 @@ class Fingerprint:
         self._copies.append(_copy(holder))
 
     def _look_into(self, holder: Any) -> None:
-        # another thread may be putting a hook in, or taking it out
+        # another thread may be adding or removing a hook
         for key, value in list(holder.items()):
-            # backward hooks and the like have no part in the output, and forward hooks are judged apart
+            # backward hooks do not change the output, and forward hooks are judged apart
             if not str(key).endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
                 self._look_at(value, holder, key)
 
@@ -165,7 +162,7 @@ class Fingerprint:
             if type(value) in _TENSORS and value.layout is torch.strided:
                 self._tensors.append((holder, key, value, _state(value)))
             else:
-                # what a quantiser made of it, for example, keeps its values elsewhere
+                # a quantized tensor, for example, keeps its values elsewhere
                 self.is_understood = False
         elif isinstance(value, nn.Module):
             self._add_module(value)
@@ -192,20 +189,21 @@ class Fingerprint:
 
 
 def is_watched_globally() -> bool:
-    """Return whether somebody looks at every module of the process, or changes what it returns."""
+    """Return whether a hook on all modules of the process reads or changes outputs."""
     # PyTorch's own, such as those that count operations, change nothing
     return not all(_is_known(hook) for hooks in _GLOBAL_HOOKS for hook in list(hooks.values()))
 
 
 def surroundings() -> tuple[Any, ...]:
-    """Return what, besides a model, its output depends on: precision, and whoever takes part in every operation."""
+    """Return what a model's output depends on besides the model: precision, and modes that see every operation."""
     cuda = torch.backends.cuda
+    attentions: list[Any] = [cuda.flash_sdp_enabled, cuda.mem_efficient_sdp_enabled, cuda.math_sdp_enabled]
     return (
         torch.get_default_dtype(),
         torch.get_float32_matmul_precision(),
         torch.are_deterministic_algorithms_enabled(),
         *((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in _AUTOCAST),
-        *(enabled() for enabled in (cuda.flash_sdp_enabled, cuda.mem_efficient_sdp_enabled, cuda.math_sdp_enabled)),
+        *(is_enabled() for is_enabled in attentions),
         # the mode that calls oneDNN is made anew for each batch, and changes rounding only
         *(mode for mode in _get_current_function_mode_stack() if type(mode).__module__ != _ONEDNN),
         *_get_current_dispatch_mode_stack(),
@@ -221,7 +219,7 @@ def _is_ours(module: str) -> bool:
 
 
 def _is_known(function: Any) -> bool:
-    """Return whether it is where a function is written that tells whose it is: wrapping one keeps its name."""
+    """Return whether a known package defines the function: wrapping keeps a name, but not the globals."""
     function = getattr(function, "func", function)
     function = getattr(function, "__func__", function)
     if not isinstance(function, types.FunctionType):
@@ -239,7 +237,7 @@ def _state(tensor: torch.Tensor) -> tuple[Any, ...]:
 
 
 def _copy(value: Any) -> Any:
-    """Return a copy of dicts, lists, tuples and sets, however deep, that holds the very same objects."""
+    """Return a copy of nested dicts, lists, tuples and sets that holds the same objects."""
     if isinstance(value, Mapping):
         return {key: _copy(inner) for key, inner in list(value.items())}
     if isinstance(value, list):
@@ -250,7 +248,7 @@ def _copy(value: Any) -> Any:
 
 
 def _attention_of(model: nn.Module) -> set[str]:
-    """Return what the model's parts call their attention."""
+    """Return the names of the attention implementations of the model's parts."""
     configs = (getattr(part, "config", None) for part in model.modules())
     return {str(getattr(config, "_attn_implementation", None)) for config in configs}
 

@@ -1,4 +1,4 @@
-"""Calling a model with the features it takes, and taking from its output what was asked for."""
+"""Calls a model with the features that it takes, and reads one field of its output."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from pairchain.authoring import parameters_of
 from pairchain.errors import ChainError
 from pairchain_transformer.execution import endings
 
-# Features that describe the inputs to other modules, and mean nothing to a model unless its forward names them.
+# Features for other modules; a model gets them only if its forward names them.
 _NOT_FOR_MODELS = frozenset(
     """
     modality num_images_per_sample num_videos_per_sample prompt_length task offset_mapping
@@ -23,9 +22,9 @@ _NOT_FOR_MODELS = frozenset(
 _ALWAYS_TAKEN = frozenset({"input_ids", "attention_mask", "token_type_ids", "inputs_embeds", "return_dict"})
 
 
-def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], output_path: Sequence[str]) -> Any:
+def call(model: Any, method: str, features: Mapping[str, Any], output_path: Sequence[str]) -> Any:
     """Return the output of ``model``'s ``method``, called with those features that it takes."""
-    function = getattr(model, method, None)
+    function: Any = getattr(model, method, None)
     if function is None:
         raise ChainError(f"{type(model).__name__} has no method {method!r}, which modality_config names.")
     named = parameters_of(function)
@@ -45,8 +44,8 @@ def call(model: PreTrainedModel, method: str, features: Mapping[str, Any], outpu
     return model(**taken) if endings.are_clear(model, taken) else endings.call(model, taken)
 
 
-def takes_types(model: PreTrainedModel) -> bool:
-    """Return whether ``model`` tells token types apart, whatever is wrapped around it."""
+def takes_types(model: Any) -> bool:
+    """Return whether ``model`` tells token types apart; wrappers do not count."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     # RoBERTa and DeBERTa take them, and know one type or none
     if getattr(model.config, "type_vocab_size", 2) in (0, 1):

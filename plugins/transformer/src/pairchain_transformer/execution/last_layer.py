@@ -1,7 +1,7 @@
-"""The last layer of a model, computed for the one position of each input that is read of it.
+"""Computes the last layer of a model only at the one position of each input that is read.
 
-After its attention has mixed the positions, each goes on alone: what no one reads need not. Where in a layer that is,
-the library does not say, so it is found out for each model by trying, once for as long as the model stays as it is.
+After attention has mixed the positions, each position is computed alone, so the unread ones can be dropped. Where that
+is in the layer differs between models, so it is found by trial, once until the model changes.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from pairchain_transformer.execution.proofs import Known, Question
 
 Position = Literal["first", "last"]
 
-# How far outputs may be apart, as a part of the largest, to be the same; and how far they must be, to be others.
+# As a share of the largest value: how far equal outputs may be apart, and how far different ones must be.
 _SAME_AND_OTHER = {torch.float64: (1e-9, 1e-6), torch.float32: (2e-6, 2e-4)}
 _IN_HALF_PRECISION = (1e-2, 1e-1)
 
 _GATE = "gate"
 
-# Of more, the last is too small a part to be worth the search.
+# With more layers, the last is too small a part to be worth the search.
 _MOST_LAYERS = 16
 
-# Which gate is open only to one position of each input, and to which.
+# The gate that lets only one position of each input through, and which.
 _going_on: ContextVar[tuple[Gate, torch.Tensor] | None] = ContextVar("pairchain_going_on", default=None)
 
 
 class Gate(OwnHook):
-    """A hook on a part of the last layer, after which only the position that is read goes on, if `only` asks for it."""
+    """A hook on a part of the last layer that lets only the read position through, inside `only`."""
 
     def __call__(self, module: nn.Module, given: Any, output: Any) -> Any:
-        """Return the position that goes on, or None for all of them."""
+        """Return the position to go on with, or None for all of them."""
         going_on = _going_on.get()
         if going_on is None or going_on[0] is not self:
             return None
@@ -49,7 +49,7 @@ class Gate(OwnHook):
 
 @contextmanager
 def only(gate: Gate | None, places: torch.Tensor) -> Iterator[None]:
-    """Let one position of each input go on behind ``gate``, if there is one.
+    """Let only one position of each input through ``gate``; None changes nothing.
 
     Args:
         gate: What `gate` found.
@@ -68,13 +68,13 @@ def only(gate: Gate | None, places: torch.Tensor) -> Iterator[None]:
 def gate(
     known: Known, question: Question, example: Callable[[], tuple[Callable[[], torch.Tensor], torch.Tensor]]
 ) -> Gate | None:
-    """Return the gate behind which only one position needs to go on in the last layer, found the first time.
+    """Return the gate of the last layer behind which one position is enough, found the first time; None without one.
 
     Args:
-        known: What is known of the model.
-        question: Which position is read, and of what.
-        example: Returns what runs the model on some inputs, and returns what is read of them; and where the position is
-            in each of those, shape (inputs,).
+        known: What was found out about the model.
+        question: Which position is read, and of which output.
+        example: Returns a function that runs the model on examples and returns what is read, and the positions in
+            them, shape (inputs,).
     """
     if not known.is_open:
         return None
@@ -82,12 +82,12 @@ def gate(
 
 
 def is_known(known: Known, question: Question) -> bool:
-    """Return whether it was found out before."""
+    """Return whether `gate` has the answer."""
     return known.has((_GATE, *question))
 
 
 def at(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return one position of each input, shape (inputs, size); of hidden states that hold but one, that one."""
+    """Return one position of each input, shape (inputs, size); hidden states of one position are returned whole."""
     if hidden.shape[1] == 1:
         return hidden[:, 0]
     return hidden[torch.arange(len(hidden), device=hidden.device), places.to(hidden.device)]
@@ -107,10 +107,10 @@ def _search(known: Known, compute: Callable[[], torch.Tensor], places: torch.Ten
             try:
                 with _counting(layer) as counted, only(tried, places):
                     found = compute()
-                # at another position it must come out otherwise, or the example does not show which is read
+                # another position must give another output, or the example does not show which one is read
                 with only(tried, (places - 1).abs()):
                     other = compute()
-            except (RuntimeError, IndexError, ValueError, AttributeError):  # what follows it wants all positions
+            except (RuntimeError, IndexError, ValueError, AttributeError):  # the parts behind it need all positions
                 continue
         if _is_shown(expected, found, other) and counted["rows"] < fewest:
             best, fewest = part, counted["rows"]
@@ -124,13 +124,13 @@ def _search(known: Known, compute: Callable[[], torch.Tensor], places: torch.Ten
 
 
 def _gate_of(part: nn.Module) -> Gate | None:
-    """Return the gate that was put on a part before, perhaps for another position, or for a model that this copies."""
+    """Return the gate that a part has already, perhaps for another position, or copied with the model."""
     return next((hook for hook in part._forward_hooks.values() if isinstance(hook, Gate)), None)
 
 
 @contextmanager
 def _gated(part: nn.Module) -> Iterator[Gate]:
-    """Yield the gate of a part; one that has none has one for the time."""
+    """Yield the gate of a part; put one there for the block if it has none."""
     if (there := _gate_of(part)) is not None:
         yield there
         return
@@ -161,7 +161,7 @@ def _last_layer(model: PreTrainedModel) -> nn.Module | None:
 
 @contextmanager
 def _counting(layer: nn.Module) -> Iterator[dict[str, int]]:
-    """Count the rows that go through the linear maps of a layer."""
+    """Count the rows that the linear maps of a layer compute."""
     counted = {"rows": 0}
 
     def count(module: nn.Module, given: Any, output: torch.Tensor) -> None:

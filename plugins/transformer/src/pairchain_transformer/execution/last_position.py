@@ -1,8 +1,7 @@
-"""A causal model's output at the last position of each input, computed without what does not reach it.
+"""Computes a causal model at the last position of each input, and skips what does not change the result.
 
-What the library would compute besides is left out: padding, which stands after the last token here and so is seen by
-none; what inputs have in common at their beginning, but once; and rows of the head that nobody reads. That gives the
-same only for some models, so each is asked with a few tokens whether it does, once for as long as it stays as it is.
+It skips padding, which stands after the last token so that no token attends to it; shared beginnings, which it computes
+once; and unread rows of the head. Only some models allow that, so each is tried on a few tokens, once until it changes.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from pairchain_transformer.execution.proofs import Known, Question
 
 @dataclass(frozen=True)
 class Proven:
-    """What gives a model's own output.
+    """Which shortcuts give a model's own output.
 
     Attributes:
-        without_padding: Running with the padding after the last token, and nothing to mask it.
-        after_prefix: Running after the keys and values of a prefix.
+        without_padding: Padding after the last token, without a mask.
+        after_prefix: Going on after the keys and values of a prefix.
     """
 
     without_padding: bool
@@ -42,15 +41,15 @@ NOTHING = Proven(without_padding=False, after_prefix=False)
 
 
 class ChangedEmbeddingsError(Exception):
-    """Somebody changes the embeddings of tokens, which may depend on all tokens of an input."""
+    """A hook changes the embeddings of tokens, so they may depend on all tokens of an input."""
 
 
 class LastPosition:
     """Computes a causal model at the last position of each input.
 
     Args:
-        known: What is known of the model.
-        reads_logits: Whether its logits are asked for, or its last hidden state.
+        known: What was found out about the model.
+        reads_logits: Whether its logits are read; otherwise its last hidden state.
     """
 
     def __init__(self, known: Known, *, reads_logits: bool) -> None:
@@ -60,34 +59,32 @@ class LastPosition:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was found out before what gives the model's own output."""
+        """Whether `proven` has its answer already."""
         return self.known.has(self._question)
 
     @property
     def width(self) -> int:
-        """How many columns its output has."""
+        """The number of columns of its output."""
         head: Any = self.model.get_output_embeddings() if self.reads_logits else None
-        return self.model.config.get_text_config().hidden_size if head is None else head.weight.shape[0]
+        width: int = self.model.config.get_text_config().hidden_size if head is None else head.weight.shape[0]
+        return width
 
     @property
     def proven(self) -> Proven:
-        """What gives the model's own output, found out the first time."""
+        """The shortcuts that give the model's own output, found out the first time."""
         if not self.can_be:
             return NOTHING
         return self.known.find(self._question, lambda: _prove(self), NOTHING)
 
     @property
     def can_be(self) -> bool:
-        """Whether such a model may be computed so at all, if that gives its own output.
-
-        Its embeddings and its head are called as ever, so somebody may watch these.
-        """
+        """Whether shortcuts are worth trying; embeddings and head are called as usual, so these may have hooks."""
         head = self.model.get_output_embeddings() if self.reads_logits else None
         if not self.known.is_open_but_for({self._watched_embeddings, head}):
             return False
         if self.model.config.is_encoder_decoder or not type(self.model).__module__.startswith("transformers."):
             return False
-        # a quantiser has put something else in its place, for example, or accelerate has its weights elsewhere
+        # a quantizer, for example, replaces the head, and accelerate may keep its weights elsewhere
         return not self.reads_logits or (type(head) is nn.Linear and not hasattr(head, "_hf_hook"))
 
     @property
@@ -101,11 +98,11 @@ class LastPosition:
 
         Args:
             rows: Token ids of each input, not padded.
-            prefix: The first tokens of all of them, if they share any.
-            columns: Which to return; None for all.
+            prefix: The first tokens that all of them share, if any.
+            columns: Which columns to return; None for all.
 
         Raises:
-            ChangedEmbeddingsError: Somebody changes the embeddings of the rows.
+            ChangedEmbeddingsError: A hook changes the embeddings of the rows.
         """
         skipped = 0 if prefix is None else len(prefix.tokens)
         rest = [row[skipped:] for row in rows]
@@ -147,11 +144,7 @@ class LastPosition:
         return found if found in watched else None
 
     def _given(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return tokens as the backbone takes them.
-
-        Raises:
-            ChangedEmbeddingsError: Somebody changes their embeddings, by no rule that is known.
-        """
+        """Return tokens as the backbone takes them, or raise a ChangedEmbeddingsError if a hook changes them."""
         embeddings: Any = self._watched_embeddings
         if embeddings is None:
             return {"input_ids": ids}
@@ -170,7 +163,7 @@ class LastPosition:
         return F.linear(hidden, head.weight[chosen], None if head.bias is None else head.bias[chosen])
 
     def _layers(self, prefix: Prefix) -> Layers:
-        """Return the keys and values of a prefix; those of its beginning may be known."""
+        """Return the keys and values of a prefix, of which the store may have the beginning."""
         layers = prefix.store.longest(prefix.tokens, (self.known, surroundings()))
         known = layers[0][0].shape[2] if layers else 0
         if known < len(prefix.tokens):
@@ -180,14 +173,15 @@ class LastPosition:
         return layers
 
     def _compute(self, tokens: Sequence[int], before: Layers) -> Layers:
-        ids = torch.tensor([tokens], device=self.model.get_input_embeddings().weight.device)
+        embeddings: Any = self.model.get_input_embeddings()
+        ids = torch.tensor([tokens], device=embeddings.weight.device)
         options: dict[str, Any] = {"use_cache": True, "past_key_values": _cache(before, 1)}
         cache = self._backbone(**self._given(ids), **options).past_key_values
         return [(layer.keys, layer.values) for layer in cache.layers]
 
 
 def _cache(layers: Layers, count: int) -> DynamicCache:
-    """Return keys and values as the library takes them, for ``count`` rows."""
+    """Return keys and values as the library's cache, for ``count`` rows."""
     cache = DynamicCache()
     for index, (keys, values) in enumerate(layers):
         cache.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index)
@@ -196,7 +190,7 @@ def _cache(layers: Layers, count: int) -> DynamicCache:
 
 @step("check", "what gives the model's own output")
 def _prove(computed: LastPosition) -> Proven:
-    """Compare with what the model itself makes of two short inputs of different lengths, padded on the left."""
+    """Compare with the model's own output for two short inputs of different lengths, padded on the left."""
     model = computed.model
     tokens = example(model, 19)
     rows = [tokens[:12], torch.cat([tokens[:7], tokens[12:]])]
@@ -215,12 +209,12 @@ def _is_exact_after(
 ) -> bool:
     try:
         return is_close(computed(rows, prefix), expected)
-    except Exception:  # whatever a model raises that is called in a way it does not know
+    except Exception:  # a model may raise anything when it is called in an unusual way
         return False
 
 
 def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
-    """Return what the model makes of its last position, or None if it is not just the head of its hidden state."""
+    """Return the model's output at the last position, or None if it is not just the head of the hidden state."""
     seen: dict[str, torch.Tensor] = {}
     head = computed.model.get_output_embeddings()
     listening = [OwnHook(lambda module, given, output: seen.update(hidden=output[0]))]
@@ -234,22 +228,24 @@ def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -
         for hook in watching:
             hook.remove()
     if not computed.reads_logits:
-        return output.last_hidden_state[:, -1]
-    # some scale the hidden state before the head, or its logits after it
+        last: torch.Tensor = output.last_hidden_state[:, -1]
+        return last
+    # some models scale the hidden state before the head, or the logits after it
     as_computed = torch.equal(seen["read"], seen["hidden"]) and torch.equal(
         seen["logits"].float(), output.logits.float()
     )
-    return output.logits[:, -1] if as_computed else None
+    logits: torch.Tensor = output.logits[:, -1]
+    return logits if as_computed else None
 
 
 def _keeps_all(model: PreTrainedModel) -> bool:
-    """Return whether every layer keeps the keys and values of every token, and they are right for any that follow."""
+    """Return whether every layer keeps all keys and values, and they do not depend on the tokens that follow."""
     keeps = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
     return keeps and not _rotates_by_length(model)
 
 
 def _rotates_by_length(model: PreTrainedModel) -> bool:
-    """Return whether positions are turned by angles that depend on how long the whole input is."""
+    """Return whether rotary angles depend on the length of the input."""
     settings = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
     kinds = [settings, *(value for value in settings.values() if isinstance(value, dict))]
     return any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds)

@@ -58,7 +58,9 @@ class LibraryExecution(Execution):
         if gate is not None:
             note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
         with nullcontext() if gate is None else last_layer.only(gate[0], gate[2]):
-            output = forward.call(model, request.method, {**features, **request.keywords}, request.path)
+            # a copy of all features would hide from a trace which of them the model reads
+            given = {**features, **request.keywords} if request.keywords else features
+            output = forward.call(model, request.method, given, request.path)
         value = forward.read_output(output, request.path)
         if gate is not None and part is not None:
             return {part.of(request.feature): last_layer.at(value, gate[2])}

@@ -1,7 +1,7 @@
-"""Linear layers on a CPU, computed by oneDNN instead of the BLAS that PyTorch calls, where that is faster on a machine.
+"""Computes linear layers on a CPU by oneDNN instead of PyTorch's BLAS, where oneDNN is faster.
 
-Which one is depends on the processor: on some, the BLAS reaches little more than half of what oneDNN does with the few
-hundred tokens of a batch. The weights stay where and as they are.
+That depends on the processor: on some, the BLAS is little more than half as fast as oneDNN with the few hundred tokens
+of a batch. The weights stay where and as they are.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch.overrides import TorchFunctionMode
 
 from pairchain.authoring import note, step
 
-# With fewer tokens neither is faster, and oneDNN prepares itself for every new number of them.
+# With fewer tokens neither is faster, and oneDNN prepares itself for every new number of tokens.
 _LEAST_TOKENS = 64
 
-# For each new shape it prepares itself, for which it keeps 0.6 MB until the process ends: more are left to PyTorch.
+# For each shape, oneDNN keeps 0.6 MB until the process ends; PyTorch computes further shapes.
 _MOST_SHAPES = 128
 _prepared: set[tuple[int, ...]] = set()
 
@@ -36,9 +36,9 @@ def by_onednn(wanted: bool | None, model: nn.Module, features: Mapping[str, Any]
     """Compute linear layers by oneDNN.
 
     Args:
-        wanted: Whether to; None where it is faster.
-        model: What computes.
-        features: What it is given; that of fewer than 64 tokens stays with PyTorch.
+        wanted: Whether to do so; None to measure which is faster.
+        model: The model.
+        features: Its features; PyTorch computes fewer than 64 tokens.
     """
     if wanted is None:
         wanted = _is_on_cpu(model) and not _are_few(features) and _is_faster()
@@ -61,7 +61,7 @@ def _are_few(features: Mapping[str, Any]) -> bool:
 
 
 def _is_faster() -> bool:
-    """Return whether oneDNN is the faster here, found out once in a process: equal calls are computed equally."""
+    """Return whether oneDNN is faster, measured once in a process so that equal calls are computed equally."""
     with _measuring:
         return _measured()
 
@@ -73,15 +73,12 @@ def _measured() -> bool:
 
 def is_available() -> bool:
     """Return whether PyTorch was built with oneDNN, and offers its linear layer."""
-    return (
-        torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    found = torch.backends.mkldnn
+    return bool(found.is_available() and found.enabled) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class _ByOneDNN(TorchFunctionMode):
-    """Calls oneDNN wherever a linear layer is called that it computes as PyTorch does."""
+    """Calls oneDNN for every linear layer that it computes as PyTorch does."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -92,7 +89,7 @@ class _ByOneDNN(TorchFunctionMode):
 
 
 def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Return whether these are what oneDNN takes: plain, of single precision, on a CPU, without gradients."""
+    """Return whether oneDNN takes these tensors: plain, of single precision, on a CPU, without gradients."""
     return (
         given.ndim > 1
         and given.numel() >= _LEAST_TOKENS * given.shape[-1]
@@ -111,7 +108,7 @@ def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
 
 
 def _is_prepared(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Return whether oneDNN knows these sizes, or may come to know them."""
+    """Return whether oneDNN is prepared for these sizes, or may prepare itself."""
     shape = (given.numel() // given.shape[-1], *weight.shape)
     if shape not in _prepared and len(_prepared) < _MOST_SHAPES:
         _prepared.add(shape)
@@ -125,7 +122,7 @@ def _linear(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 
 @step("check", "whether oneDNN is the faster")
 def _gain() -> float:
-    """Return how often as fast as PyTorch's own oneDNN is, with what a batch of a small model has; takes 20 ms."""
+    """Return how many times as fast as PyTorch oneDNN is, for the sizes of a small model; takes 20 ms."""
     with torch.inference_mode():
         given, weight, bias = torch.ones(256, 768), torch.ones(768, 768), torch.ones(768)
         sides = (F.linear, _linear)

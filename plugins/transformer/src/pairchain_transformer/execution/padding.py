@@ -1,4 +1,4 @@
-"""Whether a model scores an input differently beside longer ones: some count padding as positions, or mix it in."""
+"""Tells whether padding changes a model's scores: some count it as positions, or mix it in."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pairchain.authoring import step
 from pairchain_transformer.execution import forward
 from pairchain_transformer.execution.proofs import Known, Question
 
-# How far outputs may be apart, as a part of the largest; what a model makes of padding is much further off.
+# How far equal outputs may be apart, as a share of the largest value; the effect of padding is much larger.
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 _TOLERANCE_OF_HALF_PRECISION = 3e-2
 
 
 def matters(known: Known, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
-    """Return whether a model's output for an input depends on the padding beside it; found out the first time.
+    """Return whether a model's output for an input depends on its padding; found out the first time.
 
     Args:
-        known: What is known of the model.
+        known: What was found out about the model.
         tokenizer: Its tokenizer, which says where padding goes.
         output_path: The field of the output that is read.
     """
@@ -31,7 +31,7 @@ def matters(known: Known, tokenizer: PreTrainedTokenizerBase, output_path: Seque
 
 
 def is_known_to_matter(known: Known, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether that was found out before."""
+    """Return whether `matters` has said so before."""
     return any(known.answers(_question(tokenizer)))
 
 
@@ -40,13 +40,14 @@ def _question(tokenizer: PreTrainedTokenizerBase, *more: Hashable) -> Question:
 
 
 def example(model: PreTrainedModel, length: int) -> torch.Tensor:
-    """Return token ids that a model has, shape (length,)."""
-    weight = model.get_input_embeddings().weight
-    return torch.arange(1, length + 1, device=weight.device) * 37 % min(weight.shape[0], 10_007)
+    """Return token ids of the model's vocabulary, shape (length,)."""
+    weight: Any = model.get_input_embeddings().weight
+    ids = torch.arange(1, length + 1, device=weight.device) * 37
+    return ids % int(min(weight.shape[0], 10_007))
 
 
 def example_features(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
-    """Return features of two inputs, one of which is padded, in tensors of shape (2, 12)."""
+    """Return features of two inputs, one of them padded, in tensors of shape (2, 12)."""
     longer = example(model, 12)
     shorter = longer[:8]
     width = (4, 0) if tokenizer.padding_side == "left" else (0, 4)
@@ -57,7 +58,7 @@ def example_features(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
 
 
 def is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Return whether two outputs are the same but for rounding."""
+    """Return whether two outputs differ by rounding only."""
     tolerance = _TOLERANCE.get(found.dtype, _TOLERANCE_OF_HALF_PRECISION)
     difference = (found.float() - expected.float()).abs().max()
     return bool(difference <= tolerance * expected.float().abs().max())

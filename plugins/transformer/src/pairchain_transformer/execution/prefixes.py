@@ -1,4 +1,4 @@
-"""What inputs have in common at their beginning, and what a causal model computed of it, kept for the next of them."""
+"""Finds beginnings that inputs share, and keeps what a causal model computed of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from pairchain_transformer.execution.samples import Sample
 
-# Fewer tokens in common are not worth a batch of their own.
+# A shorter prefix is not worth a batch of its own.
 LEAST_TOKENS = 16
 
 Tokens = Sequence[int] | np.ndarray[Any, Any]
@@ -24,7 +24,7 @@ Layers = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 class PrefixStore:
-    """Keys and values of token prefixes; those used longest ago go first.
+    """Keys and values of token prefixes; drops those that were used longest ago.
 
     Args:
         most_bytes: How much is kept; None for no limit.
@@ -40,7 +40,7 @@ class PrefixStore:
         self._changing = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a copy, perhaps in another process, begins with nothing
+        # a copy, perhaps in another process, begins empty
         return PrefixStore, (self.most_bytes, self.most_prefixes)
 
     @property
@@ -53,7 +53,7 @@ class PrefixStore:
 
         Args:
             made_by: As for `longest`.
-            weights: What the keys and values depend on. PyTorch does not count all writes to them.
+            weights: The weights; PyTorch does not count all writes to them.
         """
         with self._changing:
             if made_by != self._made_by or self._sample is None or not self._sample.is_current:
@@ -61,16 +61,16 @@ class PrefixStore:
                 self._made_by, self._sample = made_by, Sample(weights)
 
     def known(self, tokens: Sequence[int]) -> int:
-        """Return how many of the first of ``tokens`` it has."""
+        """Return how many of the first ``tokens`` it has."""
         with self._changing:
             return max((common(tokens, kept) for kept in self._kept), default=0)
 
     def longest(self, tokens: tuple[int, ...], made_by: Any) -> Layers:
-        """Return the keys and values of as many of the first of ``tokens`` as it has, which may be none.
+        """Return the keys and values of as many of the first ``tokens`` as it has, which may be none.
 
         Args:
             tokens: Token ids.
-            made_by: What the keys and values depend on, besides the tokens; what was made by another is dropped.
+            made_by: What keys and values depend on besides the tokens; if it changes, all others are dropped.
         """
         with self._changing:
             if made_by != self._made_by:
@@ -83,7 +83,7 @@ class PrefixStore:
             return [(keys[:, :, :count], values[:, :, :count]) for keys, values in self._kept[best]]
 
     def keep(self, tokens: tuple[int, ...], layers: Layers) -> None:
-        """Keep what was computed of ``tokens``, and let go of what that leaves no room for."""
+        """Keep what was computed of ``tokens``, and drop what does not fit any more."""
         with self._changing:
             self._kept[tokens] = layers
             self._kept.move_to_end(tokens)
@@ -103,11 +103,11 @@ class PrefixStore:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prefix:
-    """The first tokens of some inputs, which all of them share.
+    """The first tokens that some inputs share.
 
     Attributes:
         tokens: Token ids.
-        store: What was computed of it, or of its beginning.
+        store: Has, or will get, the keys and values.
     """
 
     tokens: tuple[int, ...]
@@ -115,15 +115,15 @@ class Prefix:
 
 
 def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_beside: int) -> list[Prefix | None]:
-    """Return for each row the prefix that it shares with others; None where that saves nothing.
+    """Return for each row the prefix that it shares with others; None where sharing saves nothing.
 
-    All rows share one, such as a template with its instruction, and some may share more, such as a query. At least one
-    token of every row is left to compute.
+    All rows may share one, such as a template with its instruction, and some may share more, such as a query. At least
+    one token of every row is left to compute.
 
     Args:
         rows: Token ids.
-        store: Where the prefixes will be kept; what it has is shared too.
-        least_beside: How many tokens rows with more in common must have beside that, to share it among themselves.
+        store: Where the prefixes will be kept; the prefixes in it are shared too.
+        least_beside: How many further tokens a group of rows must have to share a longer prefix of its own.
     """
     arrays = [np.asarray(row, dtype=">u4") for row in rows]
     # bytes of big-endian numbers sort as the numbers do
@@ -132,12 +132,12 @@ def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_
     all_share = min(overlaps, default=0)
     shared = [min(all_share, len(row) - 1) for row in rows]
     for group, count in _runs(order, overlaps, all_share + LEAST_TOKENS):
-        beside = sum(len(rows[row]) - count for row in group)
+        beside = sum(len(rows[index]) - count for index in group)
         if (len(group) - 1) * (count - all_share) >= LEAST_TOKENS and beside >= least_beside:
-            for row in group:
-                shared[row] = min(count, len(rows[row]) - 1)
+            for index in group:
+                shared[index] = min(count, len(rows[index]) - 1)
     if len(rows) == 1 and store.is_lasting and not store.known(rows[0]):
-        # nobody shares it yet; the next call will
+        # the next call may share it
         shared = [len(rows[0]) - 1]
     found: dict[tuple[int, ...], Prefix] = {}
     prefixes: list[Prefix | None] = []

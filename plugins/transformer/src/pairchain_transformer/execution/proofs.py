@@ -1,4 +1,4 @@
-"""What was found out of a model, for as long as the model is as it was then."""
+"""Answers that were found out about a model, valid until the model changes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pairchain_transformer.execution.fingerprint import Fingerprint, is_watched_
 
 T = TypeVar("T")
 
-# What is asked, and of what exactly.
+# The name of a question, and its details.
 Question = tuple[Hashable, ...]
 
-# A model that is another one each time after it was tried changes itself as it runs.
+# A model that has changed after each of so many trials changes itself as it runs.
 _MOST_TRIES = 2
 
 
 class Known:
-    """What was found out of a model as it is.
+    """Answers about a model in its present state.
 
     Args:
         model: The model.
-        is_settled: Whether it stays as it is when it runs; nothing can be proven of one that does not.
+        is_settled: Whether running it does not change it; nothing can be proven about a model that changes itself.
     """
 
     def __init__(self, model: PreTrainedModel, *, is_settled: bool = True) -> None:
@@ -37,22 +37,22 @@ class Known:
 
     @property
     def is_open(self) -> bool:
-        """Whether something of it may be left out: all that it depends on is understood, and nobody watches it."""
+        """Whether parts may be left out: its state is understood, and no hook sees it."""
         return self.is_open_but_for(set())
 
     def is_open_but_for(self, parts: Set[Any]) -> bool:
-        """Return whether all that it depends on is understood, and nobody watches it but at those parts."""
+        """Return whether its state is understood, and only ``parts`` have hooks."""
         is_plain = self.fingerprint.is_understood and self.fingerprint.watched <= parts
         return is_plain and self.is_settled and not is_watched_globally()
 
     @property
     def is_current(self) -> bool:
-        """Whether the model still is as it was."""
+        """Whether the model has not changed."""
         with self._proving:
             return not self.is_settled or self.fingerprint.matches()
 
     def has(self, question: Question) -> bool:
-        """Return whether the answer to a question was found before."""
+        """Return whether the answer to a question is known."""
         return question in self._found
 
     def find(self, question: Question, prove: Callable[[], T], otherwise: T) -> T:
@@ -61,13 +61,13 @@ class Known:
         Args:
             question: The question.
             prove: Finds the answer by running the model.
-            otherwise: The answer if the model cannot be run so, or is another one after it.
+            otherwise: The answer if that fails, or changes the model.
         """
         with self._proving:
             if question not in self._found:
                 try:
                     found = prove()
-                except Exception:  # whatever a model raises that is called in a way it does not know
+                except Exception:  # a model may raise anything when it is called in an unusual way
                     found = otherwise
                 if not self.fingerprint.matches():
                     self.changed_itself, found = True, otherwise
@@ -76,20 +76,20 @@ class Known:
             return answer
 
     def answers(self, beginning: Question) -> list[Any]:
-        """Return the answers to all questions asked so far that begin so."""
+        """Return the known answers to all questions that begin with ``beginning``."""
         return [found for question, found in list(self._found.items()) if question[: len(beginning)] == beginning]
 
     def changed(self, *, is_settled: bool) -> Known:
-        """Return what is known of the model now that it has changed."""
+        """Return what is still known about the model after it has changed."""
         after = Known(self.model, is_settled=is_settled)
-        # hooks decide what may be left out, not how; and who puts one in should see inputs, and no examples
+        # hooks decide what may be left out, not how; and a new hook should see inputs, not our examples
         if self.fingerprint.matches_but_for_hooks():
             after._found = self._found
         return after
 
 
 class Proofs:
-    """What was found out of the model that a Transformer has."""
+    """Answers about the model that a Transformer has now."""
 
     def __init__(self) -> None:
         self._known: Known | None = None
@@ -97,11 +97,11 @@ class Proofs:
         self._changing = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a copy, perhaps in another process, is of another model
+        # a copy, perhaps in another process, has another model
         return Proofs, ()
 
     def of(self, model: PreTrainedModel) -> Known:
-        """Return what is known of ``model`` as it is now, which is nothing if it has changed."""
+        """Return what is known about ``model`` in its present state."""
         with self._changing:
             known = self._known
             if known is None or known.model is not model:

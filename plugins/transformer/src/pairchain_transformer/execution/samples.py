@@ -1,4 +1,4 @@
-"""Whether the values of tensors are the same, where nobody counts the writes to them."""
+"""Tells whether tensors have changed, where PyTorch does not count the writes to them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import torch
 
-# Of a tensor with fewer elements, all are looked at.
+# Smaller tensors are compared whole.
 _MOST_ELEMENTS = 2**16
 
 
 class Sample:
-    """Values of tensors at one time: all of the small ones, and of each larger one some in every row and column.
+    """Values of tensors at one moment: small tensors whole, and some elements of each row and column of large ones.
 
     Args:
-        tensors: The tensors. They have to be dense, and somewhere: not on the device ``meta``.
+        tensors: Dense tensors, not on the device ``meta``.
     """
 
     def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
@@ -26,16 +26,16 @@ class Sample:
 
     @property
     def is_current(self) -> bool:
-        """Whether the tensors have those values still."""
+        """Whether the tensors still have these values."""
         return all(map(torch.equal, self._values, self._taken()))
 
     def _taken(self) -> list[torch.Tensor]:
-        # bytes, for a NaN is not equal to itself
+        # bytes, because a NaN is not equal to itself
         return [torch.cat([_some(tensor) for tensor in group]).view(torch.uint8) for group in self._groups.values()]
 
 
 def _some(tensor: torch.Tensor) -> torch.Tensor:
-    """Return elements of a tensor, shape (elements,)."""
+    """Return some or all elements of a tensor, shape (elements,)."""
     flat = tensor.detach().reshape(-1)
     if len(flat) <= _MOST_ELEMENTS or tensor.ndim < 2:
         return flat
@@ -43,6 +43,6 @@ def _some(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _step(rows: int, columns: int) -> int:
-    """Return how far apart elements are of which every row and every column has one."""
-    # shorter than a row, so that none is skipped, and with no factor in common with it, so that no column is
+    """Return a stride that meets every row and every column."""
+    # shorter than a row, so that it skips no row, and coprime with it, so that it skips no column
     return next(step for step in range(max(1, min(rows, columns) - 1), 0, -1) if math.gcd(step, columns) == 1)

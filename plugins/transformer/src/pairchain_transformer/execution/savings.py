@@ -1,4 +1,4 @@
-"""What a Transformer need not compute: what no module reads, and twice what inputs share. Where that is exact only."""
+"""Work that can be skipped exactly: unread outputs, shared prefixes, padding."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pairchain_transformer.execution.last_position import ChangedEmbeddingsError
 from pairchain_transformer.execution.prefixes import Prefix, PrefixStore, shared_prefixes
 from pairchain_transformer.execution.proofs import Known
 
-# Below this many tokens, finding out whether a model allows it costs more than is saved.
+# With fewer tokens, finding out whether a model allows it costs more than it saves.
 _LEAST_TOKENS = 256
 
-# An accelerator is not busy with fewer tokens; more prefixes would make more, and smaller, batches.
+# Fewer tokens do not keep an accelerator busy; more prefixes would make more and smaller batches.
 _LEAST_BESIDE_A_PREFIX = {"cpu": 0}
 _LEAST_ON_ACCELERATORS = 2048
 
-# What a model is called with here says nothing beside these.
+# Features that the shortcuts below understand.
 _TEXT = frozenset({"input_ids", "attention_mask", "logits_to_keep", "modality", "prompt_length", "task", "routes"})
 
 
@@ -33,11 +33,11 @@ class Savings:
     """What a Transformer leaves out.
 
     Attributes:
-        unread: Whether what nobody reads is left out: padding, rows of the head, positions of the last layer. None
-            where it pays; True wherever it is exact; False never.
-        prefixes: Whether the tokens that inputs share at their beginning are computed once; likewise. They are not
-            where ``unread`` is False, for of all but the last position only keys and values are known.
-        store: What was computed of prefixes in earlier calls; None keeps nothing from one call to the next.
+        unread: Whether to skip what is not read: padding, rows of the head, positions of the last layer. None: where
+            it pays; True: wherever it is exact; False: never.
+        prefixes: Whether to compute the tokens that inputs share at their beginning once; likewise. Never if ``unread``
+            is False, because a prefix yields only the last position.
+        store: Prefixes of earlier calls; None keeps nothing from one call to the next.
     """
 
     def __init__(self) -> None:
@@ -74,9 +74,9 @@ class Savings:
         return found if any(found) and computed.proven.after_prefix else nothing
 
     def _store_for(self, known: Known) -> PrefixStore:
-        """Return where keys and values are kept: for this call, or for later ones if they were made as it is now."""
+        """Return the store for this call, or the lasting one, emptied if the model or its surroundings changed."""
         weights = known.fingerprint.tensors
-        # of weights that accelerate keeps on a disk, nobody could tell whether they are the same
+        # changes of weights that accelerate keeps on a disk cannot be noticed
         if self.store is None or any(weight.is_meta for weight in weights):
             return PrefixStore(most_prefixes=2)
         self.store.check((known, surroundings()), weights)
@@ -91,7 +91,7 @@ class Savings:
         *,
         generates: bool,
     ) -> torch.Tensor | None:
-        """Return the model's output at the last position of each input, or None if that does not do, or not pay.
+        """Return the model's output at the last position of each input, or None if that is not exact or does not pay.
 
         Returns:
             Shape (inputs, columns), with all columns if ``part`` is None.
@@ -122,14 +122,14 @@ class Savings:
         output_path: Sequence[Any],
         part: Part | None,
     ) -> tuple[Gate, Position, torch.Tensor] | None:
-        """Return what lets one position go on in the last layer, which, and where it is in each input.
+        """Return a gate of the last layer, the position that it lets through, and where that is in each input.
 
         Args:
-            known: What is known of the model.
+            known: What was found out about the model.
             tokenizer: Its tokenizer.
-            features: What it will be called with.
+            features: Its features.
             output_path: The field of the output that is read.
-            part: The part of it that is read; None for a field that holds one row for each input.
+            part: The part of it that is read; None for a field with one row for each input.
         """
         mask = features.get("attention_mask")
         if self.unread is False or mask is None or mask.ndim != 2:
@@ -154,7 +154,7 @@ def _example(
     part: Part | None,
     position: Position,
 ) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
-    """Return what runs the model on two inputs and reads its output, and where the position is in each of them."""
+    """Return a function that runs the model on two inputs and reads its output, and the position in each of them."""
     features = padding.example_features(model, tokenizer)
     places = _places(features["attention_mask"], position)
 
@@ -173,14 +173,14 @@ def _places(mask: torch.Tensor, position: Position) -> torch.Tensor:
 
 
 def _is_last(part: Part | None, features: Mapping[str, Any], *, generates: bool) -> bool:
-    """Return whether the last position is all that is read, or all that the head is asked for."""
+    """Return whether only the last position is read, or only its logits are requested."""
     if generates:
-        # who asks for more positions gets them
+        # a caller may request the logits of more positions
         return features.get("logits_to_keep") == 1 and (part is None or part.position == "last")
     return part is not None and part.position == "last"
 
 
 def _saved(prefixes: Sequence[Prefix | None]) -> int:
-    """Return how many tokens are not computed again."""
+    """Return how many tokens are saved."""
     shared = [prefix for prefix in prefixes if prefix is not None]
     return sum(len(prefix.tokens) for prefix in shared) - sum(len(prefix.tokens) for prefix in set(shared))

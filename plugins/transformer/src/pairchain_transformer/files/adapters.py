@@ -1,4 +1,4 @@
-"""What a checkpoint takes from elsewhere: the model that an adapter adapts, and an audio tokenizer."""
+"""Models that a checkpoint takes from elsewhere: the one that an adapter adapts, and audio tokenizers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairchain.errors import FormatError, UnsafePathError
 from pairchain_transformer.files.names import read_settings
 from pairchain_transformer.libraries.packages import require_peft
 
-# Kinds of adapters that are made of weights alone; others load models that their files name, or prompts for generating.
+# Kinds of adapters that consist of weights; others load models that their files name, or prompts for generation.
 _ADAPTERS = frozenset(
     """
     ADALORA BOFT C3A DELORA FOURIERFT GRALORA HIRA HRA IA3 LN_TUNING LOHA LOKR LORA MISS OFT RANDLORA ROAD SHIRA
@@ -19,34 +19,30 @@ _ADAPTERS = frozenset(
     """.split()
 )
 
-# A rank that is not looked into.
+# Lower ranks are not checked.
 _MOST_RANK = 1024
 
 
 def adapter_base(source: Source) -> str | None:
-    """Return the model that ``source``, if it holds a PEFT adapter and no model of its own, adapts; else None.
+    """Return the model that a PEFT adapter in ``source`` adapts; None if ``source`` has a model of its own.
 
     Raises:
-        PluginError: It is an adapter, and the package peft is not installed, or does not fit the transformers library.
-        FormatError: The adapter does not say what it adapts.
+        PluginError: The package peft is not installed, or does not fit the transformers library.
+        FormatError: The adapter does not name the model.
     """
     path = source.file("adapter_config.json")
     if path is None or source.file("config.json") is not None:
         return None
-    require_peft("the model is an adapter, which the package peft puts into the model it adapts.")
+    require_peft("the model is an adapter, which needs the package peft.")
     base = read_json_object(path, shown_as=f"adapter_config.json of {source.name}").get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
-        raise FormatError("adapter_config.json does not say which model it adapts.", where=str(source))
-    # who trained an adapter here may have adapted a folder of this machine; nobody else knows one
+        raise FormatError("adapter_config.json does not name the model that it adapts.", where=str(source))
+    # a local adapter may adapt a local folder; a downloaded one cannot know one
     return base if source.is_local else repository_named(base, shown_as="adapter_config.json: the model it adapts")
 
 
 def check_adapter(source: Source) -> None:
-    """Refuse an adapter in ``source`` that makes the package peft import what it names, or load other models.
-
-    Raises:
-        FormatError: It does.
-    """
+    """Refuse an adapter for which peft would import what its file names, or load models, with a FormatError."""
     path = source.file("adapter_config.json")
     if path is None:
         return
@@ -54,8 +50,8 @@ def check_adapter(source: Source) -> None:
     config = read_json_object(path, shown_as=shown)
     if str(kind := config.get("peft_type")) not in _ADAPTERS:
         raise FormatError(
-            f"{shown}: an adapter of the kind {kind!r} is not loaded from a model's file.",
-            next_step=f"merge it into its model and save that; the kinds are {', '.join(sorted(_ADAPTERS))}.",
+            f"{shown}: adapters of the kind {kind!r} are not supported.",
+            next_step=f"merge it into its model and save that; supported kinds: {', '.join(sorted(_ADAPTERS))}.",
         )
     _check_rank(source, config, shown)
     if config.get("megatron_config"):
@@ -63,7 +59,7 @@ def check_adapter(source: Source) -> None:
 
 
 def _check_rank(source: Source, config: dict[str, Any], shown: str) -> None:
-    """Refuse an adapter of a higher rank than its own tensors have: the package peft makes matrices of that rank."""
+    """Refuse a higher rank than the adapter's tensors have, because peft allocates matrices of that rank."""
     pattern = config.get("rank_pattern")
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
     rank = max((rank for rank in ranks if isinstance(rank, int)), default=0)
@@ -72,29 +68,25 @@ def _check_rank(source: Source, config: dict[str, Any], shown: str) -> None:
     weights = read_headers(source)
     largest = max((length for shape in weights.shapes.values() for length in shape), default=0) if weights else 0
     if rank > largest:
-        raise FormatError(f"{shown}: the rank is {rank:,}, and its tensors have {largest:,} rows at most.")
+        raise FormatError(f"{shown}: the rank is {rank:,}, but its tensors have at most {largest:,} rows.")
 
 
 def repository_named(name: str, *, shown_as: str) -> str:
-    """Return ``name``, which a model's file says, if it is that of a repository.
+    """Return ``name``, from a model's file, if it names a repository.
 
     Raises:
-        UnsafePathError: It is a path, or that of a folder of this machine too, which the libraries would take.
+        UnsafePathError: It is a path, or also the name of a local folder, which the libraries would prefer.
     """
     if is_path(name) or "\0" in name or os.path.isdir(name):
         raise UnsafePathError(
             f"{shown_as} is {name!r}, a path out of the model's folder.",
-            next_step="put the files that it needs beside the model; of others a model's file can name repositories.",
+            next_step="put the files that it needs beside the model, or name a repository.",
         )
     return name
 
 
 def audio_tokenizers(source: Source) -> list[str]:
-    """Return the repositories from which the library takes what turns sound into tokens, as a processor's files say.
-
-    Raises:
-        UnsafePathError: One is a path.
-    """
+    """Return the audio tokenizers' repositories that a processor's files name; refuse paths."""
     whole = read_settings(source, "processor_config.json").get("audio_tokenizer")
     alone = read_settings(source, "audio_tokenizer_config.json")
     named = [values.get("audio_tokenizer_name_or_path") for values in (whole, alone) if isinstance(values, dict)]

@@ -1,4 +1,4 @@
-"""Numbers in a configuration that are larger than those of any model."""
+"""Refuses configurations with larger counts than any model has."""
 
 from __future__ import annotations
 
@@ -7,23 +7,19 @@ from typing import Any
 
 from pairchain.errors import FormatError
 
-# What the library makes a list of for each one that is counted, with the most that any model has.
+# The library makes lists of these lengths; with more than any model has.
 _COUNTED = (
     (re.compile("labels$"), 2**18),
     (re.compile("(layers?|depths?|blocks)$"), 2**10),
     (re.compile("experts$"), 2**13),
     (re.compile("^num_|^n_"), 2**24),
 )
-# Experts in all layers together, of which each may be a module of its own.
+# Experts in all layers together, each of which may be a module.
 _MOST_EXPERTS = 2**17
 
 
 def check_counts(config: Any, *, shown_as: str, key: str = "") -> None:
-    """Refuse a configuration that counts more of something than any model has: the library makes lists of them.
-
-    Raises:
-        FormatError: Naming what.
-    """
+    """Refuse larger counts than any model has, because the library makes lists that long, with a FormatError."""
     if isinstance(config, dict | list):
         for name, value in config.items() if isinstance(config, dict) else enumerate(config):
             check_counts(value, shown_as=shown_as, key=str(name) if isinstance(config, dict) else key)

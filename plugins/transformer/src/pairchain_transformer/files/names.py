@@ -11,13 +11,13 @@ SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
-# A tokenizer with none of its files is built without vocabulary and scores nonsense.
+# Without any of these, a tokenizer may be built without vocabulary, and scores would be nonsense.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
 
-# Files by which a checkpoint says that it reads more than text.
+# A checkpoint with one of these reads more than text.
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 
-# Keywords of ``from_pretrained`` that choose the weights, so that what is there by their usual names does not tell.
+# Keywords of ``from_pretrained`` that choose other weights than those with the usual names.
 CHOOSES_WEIGHTS = frozenset({"use_safetensors", "variant", "gguf_file", "state_dict"})
 
 

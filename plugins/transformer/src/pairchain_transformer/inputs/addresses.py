@@ -1,4 +1,4 @@
-"""Which addresses of a network are public, and connections that are made to such addresses only."""
+"""Tells public network addresses from others, and connects to public ones only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from pairchain.errors import InputError
 
-# Of IANA's registries, what is not the public internet; the first network that holds an address names it.
+# Networks in IANA's registries outside the public internet; the first one that contains an address names its kind.
 _NOT_PUBLIC = [
     (ip_network(network), kind)
     for kind, networks in {
@@ -31,15 +31,15 @@ _NOT_PUBLIC = [
 ]
 _PUBLIC_IPV6 = ip_network("2000::/3")
 
-# Networks of IPv6 whose addresses end in the address of IPv4 that is meant: mapped, and translated by NAT64.
+# IPv6 networks whose addresses end in the IPv4 address that is meant: mapped, and translated by NAT64.
 _ENDING_IN_IPV4: list[IPv6Network] = [IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")]
 
 
 def why_not_public(address: str) -> str | None:
-    """Return what kind of address it is, such as ``"a loopback address"``, or None if it is public.
+    """Return the kind of a private address, such as ``"a loopback address"``, or None for a public one.
 
     Args:
-        address: An address of IPv4 or IPv6 in its usual form; the name of an interface after ``%`` does not count.
+        address: An IPv4 or IPv6 address; an interface name after ``%`` is ignored.
     """
     found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address) and any(found in network for network in _ENDING_IN_IPV4):
@@ -51,24 +51,24 @@ def why_not_public(address: str) -> str | None:
 
 
 def connected(host: str, port: int, timeout: float | None) -> socket.socket:
-    """Return a connection to a public address that ``host`` stands for.
+    """Return a connection to a public address of ``host``.
 
-    The name is resolved once, so that what was looked at is what is connected to.
+    The name is resolved once, so that the address that was checked is the one that is connected to.
 
     Raises:
-        InputError: It stands for none.
-        OSError: It cannot be resolved or reached.
+        InputError: The host has no public address.
+        OSError: The host cannot be resolved or reached.
     """
     resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     reasons = {entry[4][0]: why_not_public(str(entry[4][0])) for entry in resolved}
     public = [entry for entry in resolved if reasons[entry[4][0]] is None]
     if not public:
-        address, reason = next(iter(reasons.items()))
-        subject = host if host == address else f"{host} is {address}, which"
+        found, reason = next(iter(reasons.items()))
+        subject = host if host == found else f"{host} is {found}, which"
         raise InputError(
             f"{subject} is {reason}, and allow_private_urls is False.",
-            next_step="fetch it yourself and pass the content, or pass allow_private_urls=True if you trust whoever "
-            "wrote the inputs.",
+            next_step="fetch it yourself and pass the content, or pass allow_private_urls=True if you trust the "
+            "authors of the inputs.",
             argument="allow_private_urls",
         )
     failure: OSError | None = None
@@ -104,12 +104,12 @@ class _SecureConnection(http.client.HTTPSConnection):
         self._tls = tls
 
     def connect(self) -> None:
-        """Connect to a public address, which has to prove that it is the host."""
+        """Connect to a public address, and check the certificate of the host."""
         self.sock = self._tls.wrap_socket(connected(self.host, self.port, self.timeout), server_hostname=self.host)
 
 
 class PublicHTTPHandler(urllib.request.HTTPHandler):
-    """Opens http addresses at public addresses only."""
+    """Opens http URLs of public hosts only."""
 
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         """Return the answer to a request."""
@@ -117,7 +117,7 @@ class PublicHTTPHandler(urllib.request.HTTPHandler):
 
 
 class PublicHTTPSHandler(urllib.request.HTTPSHandler):
-    """Opens https addresses at public addresses only."""
+    """Opens https URLs of public hosts only."""
 
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         """Return the answer to a request."""

@@ -1,4 +1,4 @@
-"""What it is due to if a tokenizer or processor raises: one input, all of them together, the settings, or itself."""
+"""Finds out why a tokenizer or processor failed: one input, all of them together, the settings, or itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pairchain_transformer.inputs.templates import skeleton
 from pairchain_transformer.libraries.messages import Said, in_a_line
 from pairchain_transformer.libraries.packages import missing_package
 
-# Of inputs that may all be refused, so many tell enough.
+# If all inputs may be at fault, trying so many is enough.
 _MOST_TRIED = 4
 
 # Makes features of inputs by settings.
@@ -22,22 +22,21 @@ Process = Callable[[Sequence[Any], Settings], dict[str, Any]]
 
 
 def explained(process: Process, items: Sequence[Any], settings: Settings) -> dict[str, Any]:
-    """Return what ``process`` makes of ``items`` by ``settings``.
+    """Return the result of ``process``, or raise an error that says what is at fault.
 
     Raises:
-        InputError: It cannot process one of them, which the error names; all of them together; or anything at all by
-            these settings.
-        PreprocessingError: It fails for a reason that lies in none of these.
+        InputError: One input, which the error names; all inputs together; or the settings.
+        PreprocessingError: None of these.
         PluginError: It needs a package that is not installed.
     """
     try:
         return process(items, settings)
     except (PairchainError, Warning, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # theirs have no common base
+    except Exception as error:  # the errors of processors have no common base
         if isinstance(error, ImportError) or Said.PACKAGE_IS_MISSING.by(error):
             raise missing_package(error) from error
-        # each attempt may warn of what was warned of already
+        # each attempt may repeat a warning
         with collected_warnings():
             explanation = _explanation(error, process, items, settings)
         raise explanation from error
@@ -48,9 +47,9 @@ def _explanation(error: Exception, process: Process, items: Sequence[Any], setti
     first = next((place for place, item in enumerate(items) if not _works(process, [item], settings)), None)
     if first is None:
         return _of_all(reason, works_now=_works(process, items, settings), count=len(items))
-    if _holds_half_a_character(items[first]):
+    if _has_unpaired_surrogate(items[first]):
         return InputError(
-            "holds half of a character, as text does that was decoded with errors='surrogateescape'.",
+            "has an unpaired surrogate (invalid Unicode), as text decoded with errors='surrogateescape' may.",
             next_step="decode it with errors='replace'.",
             index=first,
         )
@@ -69,30 +68,29 @@ def _explanation(error: Exception, process: Process, items: Sequence[Any], setti
 
 
 def _of_all(reason: str, *, works_now: bool, count: int) -> PairchainError:
-    """Return the error for inputs of which each can be processed alone."""
+    """Return the error for inputs that can be processed one by one."""
     if works_now:
         return PreprocessingError(
-            f"processing {count} inputs failed, and worked when it was tried again, so the inputs are not to blame: "
-            f"{reason}",
-            next_step="look for what else happened at that moment, such as another thread that changed the model's "
-            "tokenizer or processor.",
+            f"processing {count} inputs failed, but a second attempt worked, so the inputs are not at fault: {reason}",
+            next_step="check what else happened at that moment: another thread may have changed the model's tokenizer "
+            "or processor.",
         )
     return InputError(
-        f"{count} inputs cannot be processed together, although each can be alone: {reason}",
-        next_step="check padding and truncation in processing_kwargs; together, inputs must get one length or size.",
+        f"{count} inputs cannot be processed together, although each can be processed alone: {reason}",
+        next_step="check padding and truncation in processing_kwargs; a batch needs one length or size.",
     )
 
 
 def _of_none(reason: str, *, works_by_default: bool) -> PairchainError:
-    """Return the error for a processor that cannot even process a plain text by the settings."""
+    """Return the error for a processor that fails even on a plain text."""
     if works_by_default:
         return InputError(
-            f"nothing can be processed by these settings, not even a plain text: {reason}",
+            f"nothing can be processed with these settings, not even a plain text: {reason}",
             next_step="check processing_kwargs and the other settings of this call.",
         )
     return PreprocessingError(
-        f"the model's tokenizer or processor cannot even process a plain text; the inputs are not to blame: {reason}",
-        next_step="check what was changed about it since it was loaded, and its code if that came with the model.",
+        f"the model's tokenizer or processor fails even on a plain text, so the inputs are not at fault: {reason}",
+        next_step="check how it was changed after loading, and its code if that came with the model.",
     )
 
 
@@ -105,7 +103,7 @@ def _works(process: Process, items: Sequence[Any], settings: Settings) -> bool:
 
 
 def _plain(item: Any) -> Any:
-    """Return an input of the same form that any processor can process; None if that cannot be known."""
+    """Return a simple input of the same form; None for media."""
     if isinstance(item, str):
         return "a"
     if isinstance(item, tuple) and all(isinstance(side, str) for side in item):
@@ -116,9 +114,9 @@ def _plain(item: Any) -> Any:
     return skeleton(item, "a") if is_chat and is_text_only(item) else None
 
 
-def _holds_half_a_character(item: Any) -> bool:
+def _has_unpaired_surrogate(item: Any) -> bool:
     if isinstance(item, Mapping):
-        return any(map(_holds_half_a_character, item.values()))
+        return any(map(_has_unpaired_surrogate, item.values()))
     if isinstance(item, (list, tuple)):
-        return any(map(_holds_half_a_character, item))
+        return any(map(_has_unpaired_surrogate, item))
     return isinstance(item, str) and any("\ud800" <= letter <= "\udfff" for letter in item)

@@ -1,4 +1,4 @@
-"""Files from the web, within limits of time and size."""
+"""Fetches files from the web, within limits of time and size."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from urllib.parse import quote
 
-from pairchain.errors import InputError, shortened
+from pairchain.authoring import shortened
+from pairchain.errors import InputError
 from pairchain_transformer.inputs.addresses import PublicHTTPHandler, PublicHTTPSHandler
 
 _PIECE_BYTES = 64 * 1024
 
-# Keyword arguments that say what an input may have opened.
+# Keyword arguments that say which files inputs may name.
 SWITCHES = ("allow_urls", "allow_private_urls", "allow_paths")
 
 
@@ -24,13 +25,12 @@ class Limits:
     """What may be opened and fetched.
 
     Attributes:
-        allow_urls: Whether URLs are fetched; if not, one that names a medium is refused.
-        allow_private_urls: Whether a URL may lead to any address, such as a private one, and through a proxy; if not,
-            only public addresses are connected to.
-        allow_paths: Whether files are opened; if not, a path that names a medium is refused.
-        timeout: Seconds without an answer after which fetching a file ends.
-        total_timeout: Seconds after which it ends however much has come.
-        max_bytes: Largest file that is fetched.
+        allow_urls: Whether to fetch URLs that name media; if not, they are refused.
+        allow_private_urls: Whether to connect to any address, also through a proxy; if not, to public addresses only.
+        allow_paths: Whether to open files that name media; if not, they are refused.
+        timeout: Seconds to wait for each answer of a server.
+        total_timeout: Seconds to wait for a whole file.
+        max_bytes: Size of the largest file to fetch.
     """
 
     allow_urls: bool = True
@@ -47,7 +47,7 @@ class Limits:
 
 
 def is_url(name: str) -> bool:
-    """Return whether ``name`` is an address in the web."""
+    """Return whether ``name`` is a web address."""
     return name.lower().startswith(("http://", "https://"))
 
 
@@ -55,16 +55,12 @@ _MOST_OF_NAME = 200
 
 
 def short(name: str) -> str:
-    """Return a name as errors show it, quoted, and without the middle of a long one."""
+    """Return a name as errors show it: quoted and shortened."""
     return repr(shortened(name, _MOST_OF_NAME))
 
 
 def fetched(url: str, limits: Limits) -> bytes:
-    """Return what is at ``url``.
-
-    Raises:
-        InputError: URLs are not allowed, or this one cannot be fetched within the limits.
-    """
+    """Return the content of ``url``, or raise an InputError if it is not allowed or exceeds the limits."""
     if not limits.allow_urls:
         raise InputError(
             f"it names the URL {short(url)}, and allow_urls is False.",
@@ -72,7 +68,7 @@ def fetched(url: str, limits: Limits) -> bytes:
             argument="allow_urls",
         )
     answers: SimpleQueue[bytes | Exception] = SimpleQueue()
-    # a timeout of urllib is for each time it waits; only another thread can be left to a server that never ends
+    # urllib limits each wait, not the total; only another thread can be abandoned to a server that never ends
     threading.Thread(target=_answer, args=(url, limits, answers), daemon=True).start()
     try:
         answer = answers.get(timeout=limits.total_timeout)
@@ -92,7 +88,7 @@ def fetched(url: str, limits: Limits) -> bytes:
     if len(answer) > limits.max_bytes:
         raise InputError(
             f"the URL {short(url)} holds more than {limits.max_bytes:,} bytes.",
-            next_step="fetch it yourself and pass it made smaller.",
+            next_step="fetch it yourself, make it smaller, and pass the content.",
         )
     return answer
 
@@ -100,14 +96,14 @@ def fetched(url: str, limits: Limits) -> bytes:
 def _answer(url: str, limits: Limits, answers: SimpleQueue[bytes | Exception]) -> None:
     try:
         answers.put(_read(url, limits))
-    except Exception as error:  # whatever it is, somebody waits for it
+    except Exception as error:  # the caller waits for an answer
         answers.put(error)
 
 
 def _read(url: str, limits: Limits) -> bytes:
-    """Return what is at ``url``, or as much of it as is too much."""
+    """Return the content of ``url``, or one byte more than the limit."""
     ends = monotonic() + limits.total_timeout
-    # an address may be written in any script, and travels in ASCII
+    # an address may be written in any script, but is sent in ASCII
     request = urllib.request.Request(quote(url, safe=string.punctuation), headers={"User-Agent": "pairchain"})
     content = bytearray()
     with _opener(limits).open(request, timeout=limits.timeout) as response:
@@ -119,20 +115,20 @@ def _read(url: str, limits: Limits) -> bytes:
             content += piece
             if monotonic() > ends:
                 raise _too_slow(limits)
-    # half a recording can be opened as if it were whole
+    # part of a recording may open like a whole one
     if len(content) < min(announced, limits.max_bytes):
-        raise OSError(f"it broke off after {len(content):,} of {announced:,} bytes")
+        raise OSError(f"the connection ended after {len(content):,} of {announced:,} bytes")
     return bytes(content)
 
 
 def _too_slow(limits: Limits) -> TimeoutError:
-    return TimeoutError(f"it has not come whole within {limits.total_timeout:g} seconds")
+    return TimeoutError(f"it took longer than {limits.total_timeout:g} seconds")
 
 
 def _about_proxies(limits: Limits) -> str:
     if limits.allow_private_urls or not urllib.request.getproxies().keys() & {"http", "https", "all"}:
         return ""
-    return " What a proxy connects to cannot be checked: it is used with allow_private_urls=True only."
+    return " Pairchain cannot check what a proxy connects to, and uses it with allow_private_urls=True only."
 
 
 def _opener(limits: Limits) -> urllib.request.OpenerDirector:

@@ -1,4 +1,4 @@
-"""Images, audio and video as users name them, opened into what a processor reads, within limits."""
+"""Opens images, audio and video that inputs name, within limits, for the model's processor."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ from pairchain.errors import InputError, MissingPackageError, PluginError
 from pairchain_transformer.inputs.fetching import Limits, fetched, is_url, short
 from pairchain_transformer.libraries.packages import missing_package
 
-# Largest file of this machine that is read whole, which of a video nobody does.
+# The largest local file that is read whole; videos are not.
 _MOST_LOCAL_BYTES = 2**30
 
-# In all channels: an hour and a half at 16,000 a second, and 400 MB in memory.
+# In all channels: 100 minutes at 16,000 samples a second, 400 MB in memory.
 _MOST_SAMPLES = 100_000_000
 
-# How files begin that FFmpeg reads as lists of others: HLS, concat, DASH, SMIL, SDP, and the playlists of players.
+# How files begin that FFmpeg reads as lists of other files: HLS, concat, DASH, SMIL, SDP, and playlists.
 _PLAYLISTS = (b"#ext", b"ffconcat", b"<?xml", b"<mpd", b"<smil", b"<asx", b"v=0", b"[playlist]", b"[reference]")
 
 
 class Opener:
-    """Opens what inputs name, for one model; in a ``with`` block, which ends when the opened inputs were read.
+    """Opens media for one model, in a ``with`` block that lasts until the processor has read them.
 
     Args:
-        supported: What the model takes; a text that looks like a path stays a text for a model that takes only text.
-        sampling_rate: Samples a second that the model's audio must have, or None if it takes no audio.
+        supported: What the model takes; for a model of text alone, a text that looks like a path stays a text.
+        sampling_rate: Samples per second that the model needs; None if it takes no audio.
         limits: What may be opened and fetched.
     """
 
@@ -70,16 +70,15 @@ class Opener:
         self._files.close()
 
     def open(self, items: Sequence[Any]) -> list[Any]:
-        """Return inputs with every medium in them opened, each under its modality.
+        """Return inputs with all media in them opened, each under its modality.
 
-        Images become PIL images, audio arrays, and videos arrays, lists of frames or paths of files; one that comes
-        with metadata becomes a dict of ``array`` and ``video_metadata``. A text that could name a medium, and does not,
-        becomes a dict of ``text``, so that it is not looked at again.
+        Images become PIL images, audio becomes arrays, and videos become arrays, lists of frames or paths of files;
+        videos with metadata become a dict of ``array`` and ``video_metadata``. A text that only looks like the name of
+        a medium becomes a dict of ``text``, so that it is not checked again.
 
         Raises:
-            InputError: A file or URL cannot be opened, or audio has another sampling rate than the model's; it says
-                of which input.
-            PluginError: Opening one needs a package that is not installed.
+            InputError: A file or URL cannot be opened, or audio has another sampling rate; the error names the input.
+            PluginError: Opening it needs a package that is not installed.
         """
         return [self._item(item, index) for index, item in enumerate(items)]
 
@@ -113,7 +112,7 @@ class Opener:
         value = part[key]
         if key == "base64" and not value.startswith("data:"):
             value = f"data:{kind}/*;base64,{value}"
-        # the library would open what stands under another name itself, without limits
+        # under another name, the library would open it itself, without limits
         return {**{name: other for name, other in part.items() if name not in NAMES}, kind: self._several(value, kind)}
 
     def _several(self, value: Any, kind: Any) -> Any:
@@ -127,7 +126,7 @@ class Opener:
             return value
         if not isinstance(value, str):
             return self._openers[kind](value)
-        # a query that names a medium stands in every pair of a batch
+        # every pair of a batch may contain the same query
         if (kind, value) not in self._opened:
             self._opened[kind, value] = self._openers[kind](value)
         return self._opened[kind, value]
@@ -156,7 +155,7 @@ class Opener:
             value, rate = samples.data.mean(dim=0), samples.sample_rate
         if rate is not None and self.sampling_rate is not None and rate != self.sampling_rate:
             raise InputError(
-                f"the audio has {rate} samples a second, and this model takes {self.sampling_rate}.",
+                f"the audio has {rate} samples per second, and this model takes {self.sampling_rate}.",
                 next_step=f"resample it to {self.sampling_rate} first, for example with scipy.signal.resample_poly.",
             )
         if isinstance(value, torch.Tensor):
@@ -185,7 +184,7 @@ class Opener:
         return value
 
     def _video_file(self, name: str) -> str:
-        """Return the path of the file that ``name`` names: the library decodes only the frames it samples."""
+        """Return the path of a local file, from which the library decodes only the frames it samples."""
         with self._opened_file(name, VIDEO) as file:
             _refuse_playlist(file, name)
             if not isinstance(file, io.BytesIO):
@@ -195,7 +194,7 @@ class Opener:
         return str(path)
 
     def _opened_file(self, name: str, kind: str) -> BinaryIO:
-        """Return an open file of what ``name`` names, which is in memory unless it is a file of this machine."""
+        """Return the file, URL or data URL ``name``, open; anything but a local file is in memory."""
         if is_url(name):
             return io.BytesIO(fetched(name, self.limits))
         if _is_data(name):
@@ -213,7 +212,7 @@ class Opener:
 
 
 def without_marks(item: Any) -> Any:
-    """Return an input with the texts that `Opener.open` put into dicts as they were, for what reads texts alone."""
+    """Return an input with the texts that `Opener.open` put into dicts as plain texts again."""
     if is_pair(item):
         return tuple(map(without_marks, item))
     is_marked = isinstance(item, Mapping) and set(item) == {TEXT} and isinstance(item[TEXT], str)
@@ -221,7 +220,7 @@ def without_marks(item: Any) -> Any:
 
 
 def split_metadata(videos: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any]] | None]:
-    """Return opened videos without what is known of them, and that of each; None if nothing is known of any."""
+    """Split videos into their frames and their metadata (None if none has any)."""
     known = [video["video_metadata"] if isinstance(video, Mapping) else None for video in videos]
     frames = [video["array"] if isinstance(video, Mapping) else video for video in videos]
     if not any(known):
@@ -234,7 +233,7 @@ def split_metadata(videos: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any
 
 @contextmanager
 def _about(index: int, element: int | None = None) -> Iterator[None]:
-    """Let errors say which input they are about."""
+    """Make errors name the input they are about."""
     try:
         yield
     except InputError as error:
@@ -256,13 +255,9 @@ def _of_data_url(name: str) -> bytes:
 
 
 def _local_file(name: str, most_bytes: int | None) -> BinaryIO:
-    """Return a file of this machine, open; a device or a pipe might never end, and a share is of another machine.
-
-    Raises:
-        OSError, ValueError: It cannot be opened, or is none.
-    """
+    """Open a local file, or raise an OSError or ValueError; a device or a pipe might never end."""
     if "://" in name:
-        raise ValueError("of addresses, only http and https are fetched")
+        raise ValueError("only http and https addresses are fetched")
     if is_on_another_machine(name):
         raise ValueError("it is on another machine")
     found = os.stat(name)
@@ -274,23 +269,23 @@ def _local_file(name: str, most_bytes: int | None) -> BinaryIO:
 
 
 def _refuse_playlist(file: BinaryIO, name: str) -> None:
-    """Refuse what a decoder would take for a list of further files and addresses to open."""
+    """Refuse what a decoder would read as a list of files and addresses to open."""
     start = file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(_PLAYLISTS):
         raise InputError(
-            f"the video {short(name)} is a list of other files or addresses, which are not opened.",
+            f"the video {short(name)} is a list of other files or addresses, which pairchain does not open.",
             next_step="pass the video that it lists.",
         )
 
 
 def _unopened(kind: str, name: str, error: Exception) -> InputError:
     return InputError(
-        f"the {kind} {short(name)} cannot be opened: {error}.", next_step="check the path and what is in the file."
+        f"the {kind} {short(name)} cannot be opened: {error}.", next_step="check the path and the content of the file."
     )
 
 
 def _decoded_image(image: Any) -> Any:
-    """Return an image that was passed, decoded: one that was only opened would be by each thread that looks at it."""
+    """Return an image that was passed, decoded now, because PIL would decode it in each thread that reads it."""
     check_lazy_image(image)
     if type(image).__module__.startswith("PIL."):
         try:
@@ -298,7 +293,7 @@ def _decoded_image(image: Any) -> Any:
                 image.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise InputError(
-                f"the image that was passed cannot be opened: {error}.", next_step="check the file that it is from."
+                f"the image that was passed cannot be opened: {error}.", next_step="check the file that it comes from."
             ) from error
     return image
 

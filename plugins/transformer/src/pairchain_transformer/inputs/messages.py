@@ -1,4 +1,4 @@
-"""From pairs to conversations: a message for each side, in the form that the chat template reads."""
+"""Turns pairs into conversations: a message for each side, in the form that the chat template reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairchain_transformer.inputs.media import split_metadata
 Message = dict[str, Any]
 Conversation = list[Message]
 
-# The roles of a pair's two sides; rerankers' templates name them.
+# The roles of a pair's two sides in the templates of rerankers.
 SIDES = QUERY, DOCUMENT = "query", "document"
 
 
@@ -20,9 +20,9 @@ def conversation(item: Any, *, style: str, supported: Sequence[Modality]) -> Con
     """Return an input as a list of messages.
 
     Args:
-        item: A pair, whose sides become messages of the roles query and document; one input alone, which becomes a
+        item: A pair, whose sides become messages of the roles query and document; a single input, which becomes a
             message of the role user; or a conversation.
-        style: ``"flat"``, where the content is the text itself, or ``"structured"``, where it is a list of typed parts.
+        style: ``"flat"`` if content is plain text, ``"structured"`` if it is a list of typed parts.
         supported: What the model takes.
 
     Raises:
@@ -38,14 +38,14 @@ def conversation(item: Any, *, style: str, supported: Sequence[Modality]) -> Con
 
 
 def with_system_prompt(messages: Conversation, prompt: str | None, *, style: str) -> Conversation:
-    """Return the conversation after a system message with ``prompt``; one that has its own keeps it."""
+    """Return the conversation with ``prompt`` as its system message, unless it has one."""
     if not prompt or any(message["role"] == "system" for message in messages):
         return messages
     return [{"role": "system", "content": _restyled(prompt, style)}, *messages]
 
 
 def is_text_only(messages: Conversation) -> bool:
-    """Return whether the conversation holds nothing but text."""
+    """Return whether the conversation contains only text."""
     return all(
         isinstance(message["content"], str) or all(part.get("type", "text") == "text" for part in message["content"])
         for message in messages
@@ -53,18 +53,18 @@ def is_text_only(messages: Conversation) -> bool:
 
 
 def media_in(messages: Conversation, kind: str) -> int:
-    """Return how many parts of a kind, such as ``"image"``, the conversation holds."""
+    """Return how many parts of a kind, such as ``"image"``, the conversation contains."""
     contents = (message["content"] for message in messages if not isinstance(message["content"], str))
     return sum(part.get("type") == kind for content in contents for part in content)
 
 
 def videos_in(messages: Conversation) -> list[Any]:
-    """Return the videos of the conversation in their order."""
+    """Return the videos of the conversation, in order."""
     return [part[key] for part in _video_parts([messages]) for key in (VIDEO, *NAMES) if key in part]
 
 
 def with_metadata_apart(chats: Sequence[Conversation]) -> tuple[list[Conversation], list[dict[str, Any]] | None]:
-    """Return the conversations with the arrays of their videos alone, and what is known of each video, if anything."""
+    """Return the conversations with bare videos, and the metadata of each video (None if none has any)."""
     arrays, metadata = split_metadata([part[VIDEO] for part in _video_parts(chats)])
     rest = iter(arrays)
 
@@ -96,8 +96,8 @@ def _content(side: Any, style: str, supported: Sequence[Modality]) -> Any:
     return [{"type": kind, kind: value} for kind, given in values.items() for value in _each(kind, given)]
 
 
-def _each(kind: str, given: Any) -> list[Any]:
-    """Return the parts that ``given`` stands for: a list holds several, but frames of a video are one."""
+def _each(kind: Any, given: Any) -> list[Any]:
+    """Return the media in ``given``: a list contains several, but a list of frames is one video."""
     if not isinstance(given, (list, tuple)) or (kind == VIDEO and is_frames(given)):
         return [given]
     return list(given)

@@ -1,4 +1,4 @@
-"""From inputs to features: which way an input takes, as text, through a chat template, or through a processor."""
+"""Turns inputs into features: as text, through a chat template, or through a processor."""
 
 from __future__ import annotations
 
@@ -31,23 +31,22 @@ from pairchain_transformer.inputs.failures import explained
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.media import Opener, split_metadata, without_marks
 from pairchain_transformer.inputs.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
-from pairchain_transformer.inputs.pads import Pads
-from pairchain_transformer.inputs.processing import Settings
+from pairchain_transformer.inputs.processing import Pads, Settings
 from pairchain_transformer.inputs.rendering import Renderer
 from pairchain_transformer.inputs.sharing import Snapshot
 from pairchain_transformer.inputs.templates import FLAT, message_format, remembered
 
-# What a processor of several modalities calls each of them.
+# A processor's argument for each modality.
 _PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio", "video": "videos"}
 
 
 class Preprocessor:
-    """Turns inputs into the features that one model reads, in one thread; see `Processing`.
+    """Turns inputs into features for one model, in one thread; see `Processing`.
 
     Args:
         processor: The model's tokenizer or processor.
-        modality_config: What the model takes; with ``"message"`` among it, every input goes through the chat template.
-        model: How to call the model in errors.
+        modality_config: What the model takes; if it contains ``"message"``, every input goes through the chat template.
+        model: The model's name in errors.
     """
 
     def __init__(self, processor: Any, modality_config: ModalityConfig, model: str) -> None:
@@ -59,7 +58,7 @@ class Preprocessor:
         self._use(processor)
 
     def with_own(self, processor: Any) -> Preprocessor:
-        """Return one that does the same with a copy of the processor."""
+        """Return a preprocessor like this one, with a copy of the processor."""
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         other._use(processor)
@@ -72,7 +71,7 @@ class Preprocessor:
 
     @property
     def modality_config(self) -> ModalityConfig:
-        """What the model takes and what is called for it; messages too, once somebody has set another chat template."""
+        """What the model takes and the methods to call; includes messages once the user sets another chat template."""
         return self._config_with(None)
 
     @property
@@ -81,16 +80,13 @@ class Preprocessor:
         return list(self.modality_config)
 
     def entry(self, modality: Modality) -> dict[str, Any]:
-        """Return what is called for features of a modality."""
+        """Return the method and output field for a modality."""
         known = self.modality_config
         # a template of one call makes messages of texts
         return known[TEXT if modality == MESSAGE and MESSAGE not in known else modality]
 
     def _config_with(self, template: str | None) -> ModalityConfig:
-        """Return what the model takes through a template; None for the processor's own.
-
-        A model that reads pairs without its template, as older classifiers do, reads them through one that is chosen.
-        """
+        """Return what the model takes with this template, which a classifier that ignores its own one uses too."""
         own = getattr(self.processor, "chat_template", None)
         template = template or (None if own == self._loaded_template else own)
         text = self._loaded_config.get(TEXT)
@@ -101,11 +97,11 @@ class Preprocessor:
         return {**self._loaded_config, MESSAGE: {**text, "format": style}}
 
     def __call__(self, inputs: Sequence[Any], prompt: str | None, settings: Settings, limits: Limits) -> dict[str, Any]:
-        """Return the features of a batch, with ``modality`` saying which of the model's methods reads them.
+        """Return the features of a batch, with their ``modality``.
 
         Args:
             inputs: Pairs, conversations, or elements of pairs on their own.
-            prompt: Put before the first text of a pair, or told to a chat template as the system's message.
+            prompt: Put before the first text of a pair, or used as the system message of a chat template.
             settings: How to process them.
             limits: What may be opened and fetched.
 
@@ -131,9 +127,9 @@ class Preprocessor:
         return MESSAGE in config and any(VIDEO in modality_parts(modality) for modality in config)
 
     def batch_key(self, item: Any, **kwargs: Any) -> bool:
-        """Return what inputs must share to be processed together: whether their videos are files.
+        """Return whether the videos of an input are files; only inputs of one kind can be processed together.
 
-        Of several videos the library looks at the first, and takes the others for the same kind.
+        The library checks the first of several videos only.
 
         Raises:
             InputError: One input holds both kinds.
@@ -151,7 +147,7 @@ class Preprocessor:
         features = explained(self.renderer.render, chats, settings)
         for kind, key, name in (("image", "pixel_values", "num_images"), ("video", "video_grid_thw", "num_videos")):
             if key in features:
-                # some processors put the patches of all inputs in one row; this tells whose they are
+                # some processors put the patches of all inputs in one row; this says how many belong to each
                 features[f"{name}_per_sample"] = torch.tensor([media_in(chat, kind) for chat in chats])
         return {**features, "modality": MESSAGE}
 
@@ -159,17 +155,17 @@ class Preprocessor:
         tokenizer = tokenizer_of(self.processor)
         if not self.supported:
             raise InputError(
-                f"{self.model} gives no output that its transformer_task reads, whatever it is given.",
-                next_step="choose another, or name with modality_config and module_output_name what is called.",
+                f"{self.model} has no output that its transformer_task reads.",
+                next_step="choose another task, or set modality_config and module_output_name.",
             )
         if TEXT not in self.modality_config or tokenizer is None:
             raise InputError(
-                f"this model takes {_listed(self.supported)}, and no text alone.",
-                next_step="pass what it takes, or choose a model that takes text.",
+                f"this model takes {_listed(self.supported)}, and does not take text alone.",
+                next_step="pass one of these, or choose a model that takes text.",
             )
         if isinstance(self.processor, ProcessorMixin) and any(map(is_pair, items)):
             raise InputError(
-                f"this model takes {_listed(self.supported)} one at a time, and has no way to read a pair.",
+                f"this model takes {_listed(self.supported)} one at a time, and cannot read a pair.",
                 next_step="choose a model with a chat template, or a module that encodes both sides apart.",
             )
         features = {**self._tokens(with_prompt(items, prompt), settings), "modality": TEXT}
@@ -211,7 +207,7 @@ class Preprocessor:
 
     def _options(self, modality: Modality, settings: Settings) -> dict[str, Any]:
         if type(self.processor).__name__ in WITHOUT_GROUPS:
-            # what sound needs, such as its padding, comes before what its transcript does
+            # settings of audio, such as its padding, win over those of its transcript
             flat = {key: value for kind in reversed(modality_parts(modality)) for key, value in settings[kind].items()}
             return {**flat, **settings["common"]}
         return {
@@ -233,7 +229,7 @@ class Preprocessor:
 
     @property
     def takes_media(self) -> bool:
-        """Whether an input may hold an image, a sound or a video."""
+        """Whether an input may contain an image, audio or a video."""
         return bool({part for modality in self.supported for part in modality_parts(modality)} & {IMAGE, AUDIO, VIDEO})
 
     @property
@@ -268,11 +264,7 @@ class Processing:
         truncation: str | bool | None = None,
         **kwargs: Any,
     ) -> dict[str, dict[str, Any]]:
-        """Return the settings of one call, which passes these keyword arguments of ``preprocess`` and others.
-
-        Raises:
-            InputError: One makes no sense.
-        """
+        """Return the settings of a call with these keyword arguments, or raise an InputError."""
         found = processing.settings_of(
             self._saved, processing_kwargs, max_length=max_length, model_type=self._model_type
         )
@@ -289,16 +281,12 @@ class Processing:
 
 
 def _videos_are_files(chats: Sequence[Conversation]) -> bool:
-    """Return whether the videos of conversations are names of files, and not frames.
-
-    Raises:
-        InputError: Some are, and some are not.
-    """
+    """Return whether the videos of conversations are files; raise an InputError if only some are."""
     kinds = {isinstance(video, str) for chat in chats for video in videos_in(chat)}
     if len(kinds) > 1:
         raise InputError(
-            "a video is named, and another is passed as frames; they cannot be processed together.",
-            next_step="pass the frames of both, or name both.",
+            "one video is a file and another is frames; they cannot be processed together.",
+            next_step="pass frames for both, or files for both.",
         )
     return kinds == {True}
 
@@ -309,7 +297,7 @@ def _style(config: ModalityConfig) -> str:
 
 
 def _is_plain(item: Any) -> bool:
-    """Return whether an input is a text or a pair of texts, which no model has to look into."""
+    """Return whether an input is a text or a pair of texts."""
     return isinstance(item, str) or (is_pair(item) and all(isinstance(side, str) for side in item))
 
 

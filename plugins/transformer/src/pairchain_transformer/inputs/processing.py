@@ -1,26 +1,27 @@
-"""How inputs are processed: settings of a call over those of a model, and text to tokens."""
+"""Settings of one call, and the checks that tokenization needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 
-from pairchain.authoring import is_count
-from pairchain.errors import InputError, nearest, warn
+from pairchain.authoring import is_count, nearest
+from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.inputs.messages import SIDES
 from pairchain_transformer.libraries.messages import Said
 
-# Groups of settings: those for everything, for each modality, and for the chat template.
+# Settings in groups: common, for each modality, and for the chat template.
 Settings = Mapping[str, dict[str, Any]]
 
 PROCESSING_KEYS = ("common", "text", "audio", "image", "video", "chat_template")
 
-# A way to cut that no tokenizer has: only the document, and never the end of a chat template.
+# Pairchain's own truncation: cuts only the document, and never the end of a chat template.
 CUT_DOCUMENT = "document"
 
 DEFAULTS: Settings = {
@@ -33,19 +34,41 @@ DEFAULTS: Settings = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Pads:
+    """What a tokenizer pads with.
+
+    Attributes:
+        fill: The value for each feature that is not padded with zeros.
+        side: ``"left"`` or ``"right"``.
+    """
+
+    fill: dict[str, int]
+    side: str
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Self:
+        """Return what ``tokenizer`` pads with now; the tokenizer of a processor may be of any class."""
+        fill = {
+            "input_ids": getattr(tokenizer, "pad_token_id", None) or 0,
+            "token_type_ids": getattr(tokenizer, "pad_token_type_id", None) or 0,
+        }
+        return cls(fill, getattr(tokenizer, "padding_side", "right"))
+
+
 def settings_of(
     saved: Mapping[str, Any], given: Mapping[str, Any] | None, *, max_length: int | None, model_type: str
 ) -> dict[str, dict[str, Any]]:
-    """Return the settings of one call: those given over those saved with the model over the defaults, key by key.
+    """Return the settings of one call: the caller's over the saved ones over the defaults, key by key.
 
     Args:
         saved: Groups of settings saved with the model.
         given: Groups of settings of the call.
-        max_length: Longest input in tokens for the call; only a group of the call that names one comes before it.
+        max_length: Longest input in tokens for the call, unless ``given`` names one.
         model_type: The architecture.
 
     Raises:
-        InputError: A group has no such name, or the longest length is none.
+        InputError: ``given`` has an unknown group, or the longest length is not a number of tokens.
     """
     for key in given or {}:
         if key not in PROCESSING_KEYS:
@@ -100,30 +123,26 @@ def cuts(truncation: Any) -> bool:
 
 
 def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
-    """Warn of pairs that lost a whole side: their scores are those of any other text in its place.
+    """Warn of pairs that lost a whole side, which then does not affect their scores.
 
     Args:
         lost: For each side, how many pairs lost it.
-        count: How many pairs there are.
-        limit: The longest length, in tokens, that they lost it to.
+        count: The number of pairs.
+        limit: The longest length, in tokens.
     """
     if any(lost.values()):
         told = " and ".join(
             f"{number} of {count} pairs in a batch lost their whole {side}" for side, number in lost.items() if number
         )
         warn(
-            f"{told} to max_length={limit}, which is full before it starts: their scores say nothing of it. Raise "
-            "max_length, or shorten what comes first.",
+            f"{told} to max_length={limit}, which is full before that side starts: their scores ignore it. Raise "
+            "max_length, or shorten the text before it.",
             argument="max_length",
         )
 
 
 def _check_room(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], max_length: int | None) -> None:
-    """Refuse a longest length that a tokenizer fills by itself: it would cut nothing at all.
-
-    Raises:
-        InputError: Naming how many tokens it needs.
-    """
+    """Refuse a longest length that special tokens fill, because the tokenizer would not cut at all."""
     limit = max_length or tokenizer.model_max_length
     own = tokenizer.num_special_tokens_to_add(pair=any(not isinstance(text, str) for text in texts))
     if limit < own:
@@ -134,7 +153,7 @@ def _check_room(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], max_le
 
 
 def _lost_sides(tokens: BatchEncoding, texts: Sequence[Any], limit: int) -> dict[str, int]:
-    """Return how many pairs have no token of their first text left, and how many none of their second."""
+    """Return how many pairs have lost all tokens of their first and of their second text."""
     lost = dict.fromkeys(SIDES, 0)
     for text, encoding in zip(texts, tokens.encodings or (), strict=False):
         if isinstance(text, str) or len(encoding) < limit or sum(encoding.attention_mask) < limit:
@@ -146,11 +165,11 @@ def _lost_sides(tokens: BatchEncoding, texts: Sequence[Any], limit: int) -> dict
 
 
 def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[str, Any]:
-    """Return settings of text without what no tokenizer knows.
+    """Return settings of text without those that no tokenizer knows.
 
     Args:
         settings: Settings of text.
-        both_sides: Whether both sides of a pair are tokenized together, so that one of them can be cut alone.
+        both_sides: Whether a pair is tokenized as two texts, so that one of them can be cut alone.
     """
     options = {key: value for key, value in settings.items() if key != "logits_to_keep"}
     if options.get("truncation") == CUT_DOCUMENT:
@@ -159,11 +178,7 @@ def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[
 
 
 def check_truncation(value: Any) -> None:
-    """Refuse a way to cut that there is not.
-
-    Raises:
-        InputError: Naming those that there are.
-    """
+    """Refuse an unknown truncation, with an InputError."""
     ways = ("longest_first", "only_first", "only_second", CUT_DOCUMENT, "do_not_truncate")
     if value is not None and not isinstance(value, (bool, TruncationStrategy)) and value not in ways:
         raise InputError(
@@ -173,41 +188,29 @@ def check_truncation(value: Any) -> None:
 
 
 def check_can_pad(tokenizer: PreTrainedTokenizerBase, padding: Any) -> None:
-    """Refuse to pad with a tokenizer that has nothing to pad with.
-
-    Raises:
-        InputError: Naming what to pad with.
-    """
+    """Refuse to pad with a tokenizer that has no padding token, with an InputError."""
     if tokenizer.pad_token is None and padding not in (False, None, "do_not_pad"):
         raise InputError(
-            "the tokenizer names no padding token, without which pairs of several lengths cannot run together.",
+            "the tokenizer has no padding token, which pairs of several lengths need to run together.",
             next_step=f"name one when loading: processor_kwargs={{'pad_token': {tokenizer.eos_token!r}}}.",
         )
 
 
 def check_length(value: Any, name: str) -> int:
-    """Return ``value`` if it can be a longest length.
-
-    Raises:
-        InputError: It is no whole number of tokens from one.
-    """
+    """Return ``value`` if it is a number of tokens; raise an InputError if not."""
     if not is_count(value):
         raise InputError(f"{name} is {value!r}.", next_step="pass a whole number of tokens.")
     return int(value)
 
 
 def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
-    """Return how many tokens of a prompt, of which ``ids`` are all, stand before each text."""
+    """Return how many of the tokens ``ids`` of a prompt stand before each text."""
     ends_special = int(ids[-1]) in tokenizer.all_special_ids
     return len(ids) - int(ends_special)
 
 
 def logits_to_keep(settings: Settings) -> int:
-    """Return at how many last positions the head is computed; 0 means all.
-
-    Raises:
-        InputError: It is not a whole number from zero.
-    """
+    """Return at how many last positions to compute the head, 0 meaning all; raise an InputError if invalid."""
     value = settings["text"].get("logits_to_keep", 1)
     if not is_count(value, least=0):
         raise InputError(f"logits_to_keep is {value!r}.", next_step="pass a whole number; 0 keeps every position.")
@@ -215,32 +218,24 @@ def logits_to_keep(settings: Settings) -> int:
 
 
 def check_not_empty(features: Mapping[str, Any]) -> None:
-    """Refuse inputs without any token, of which there is nothing to score, whatever they are batched with.
-
-    Raises:
-        InputError: An input has none.
-    """
+    """Refuse inputs without tokens, with an InputError."""
     mask = features.get("attention_mask")
     if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
         return
     empty = (~mask.bool().any(dim=1)).nonzero().flatten().tolist()
     if empty:
         raise InputError(
-            "there are no tokens in it: its texts are empty, or the chat template shows none of them.",
+            "has no tokens: its texts are empty, or the chat template does not show them.",
             next_step="leave it out, or set a chat template that shows its roles.",
             index=empty[0],
         )
 
 
 def check_left_padding(features: Mapping[str, Any]) -> None:
-    """Refuse rows that end in padding, for a model whose last position must be a token.
-
-    Raises:
-        InputError: A row does.
-    """
+    """Refuse inputs that end in padding, for a model that is read at the last position, with an InputError."""
     mask = features.get("attention_mask")
     if isinstance(mask, torch.Tensor) and mask.ndim == 2 and not bool(mask[:, -1].all()):
         raise InputError(
-            "an input ends in padding, and the score of this model is read at its last position.",
+            "an input ends in padding, and this model's score is read at the last position.",
             next_step="pad on the left: leave padding_side='left', as it was when the model was loaded.",
         )

@@ -1,4 +1,4 @@
-"""Conversations through a chat template to the tensors a model reads, cut where it is safe to cut."""
+"""Renders conversations with a chat template into tensors, and cuts them where that is safe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase, ProcessorMixin
+from transformers import ProcessorMixin
 
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import WITH_IMAGES_ONLY
@@ -22,12 +22,12 @@ _NO_SIZE = {"padding": False, "truncation": False}
 class Renderer:
     """Renders conversations with one processor's chat template.
 
-    It remembers what it found out of the processor, which must stay as it is, and which no other thread may use.
+    It remembers facts about the processor, which must not change and which no other thread may use.
 
     Args:
         processor: A tokenizer, or a processor of several modalities.
-        model: How to call the model in errors.
-        carrying: Gets the templates that are known to carry a pair.
+        model: The model's name in errors.
+        carrying: Collects the templates that are known to carry a pair.
     """
 
     def __init__(self, processor: Any, model: str, carrying: dict[str, None]) -> None:
@@ -37,16 +37,12 @@ class Renderer:
         self._carrying = carrying
 
     @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
+    def tokenizer(self) -> Any:
         """The tokenizer, on its own or inside the processor."""
         return getattr(self.processor, "tokenizer", self.processor)
 
     def check_pairs(self, conversations: Sequence[Conversation], settings: Settings, style: str) -> None:
-        """Refuse a template that loses one side of a pair; only if there are pairs, and once a template.
-
-        Raises:
-            ChainError: It does.
-        """
+        """Refuse a template that loses one side of a pair, with a ChainError; each template is checked once."""
         if not any({*SIDES} <= {message["role"] for message in chat} for chat in conversations):
             return
         options = _template_options(settings)
@@ -63,7 +59,7 @@ class Renderer:
     def render(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
         """Return the tensors of conversations, of shape (conversations, positions), cut to ``max_length``.
 
-        The template's tail, such as the start of an answer, is never cut: a model reads its score there.
+        The template's tail, such as the start of an answer, is never cut, because a model's score is read there.
         """
         text = {**settings["text"], **_among(settings["chat_template"], _SIZE_OPTIONS)}
         limit = text.get("max_length") or settings["common"].get("max_length") or self.tokenizer.model_max_length
@@ -71,7 +67,7 @@ class Renderer:
         whole = conversations
         if truncation == "only_second":
             raise InputError(
-                "a chat template makes one text of both sides, which has no second one for truncation='only_second'.",
+                "a chat template joins both sides into one text, so truncation='only_second' finds no second text.",
                 next_step=f"use truncation={CUT_DOCUMENT!r}, which cuts the document before it is rendered.",
             )
         if truncation == CUT_DOCUMENT:
@@ -79,7 +75,7 @@ class Renderer:
             text["truncation"] = "longest_first"
         features = self._apply(conversations, {**settings, "text": text})
         if cuts(truncation):
-            # a tokenizer that cuts on the left leaves the end as it is
+            # a tokenizer that cuts on the left keeps the end
             cuts_end = self.tokenizer.truncation_side == "right"
             restores = cuts_end and settings["chat_template"].get("restore_suffix", True)
             unrestored = self._restore_tails(features, conversations, limit, settings) if restores else set()
@@ -104,7 +100,7 @@ class Renderer:
         text.pop("logits_to_keep", None)
         options = _template_options(settings)
         chats = list(conversations)
-        # a processor for images may refuse a batch without any; its tokenizer renders the same
+        # some processors refuse a batch without images; the tokenizer renders the same
         if isinstance(self.processor, ProcessorMixin) and not _needs_tokenizer(self.processor, chats):
             video = dict(settings["video"])
             options.setdefault("load_audio_from_video", video.pop("load_audio_from_video", False))
@@ -118,16 +114,15 @@ class Renderer:
                 "videos_kwargs": video,
                 "common_kwargs": common,
             }
-            return dict(
-                self.processor.apply_chat_template(
-                    chats,
-                    tokenize=True,
-                    return_dict=True,
-                    return_tensors=common.get("return_tensors"),
-                    processor_kwargs=groups,
-                    **options,
-                )
+            rendered: Any = self.processor.apply_chat_template(
+                chats,
+                tokenize=True,
+                return_dict=True,
+                return_tensors=common.get("return_tensors"),
+                processor_kwargs=groups,
+                **options,
             )
+            return dict(rendered)
         sizes = {**_among(common, _SIZE_OPTIONS), **_among(text, _SIZE_OPTIONS)}
         rest = {key: value for key, value in text.items() if key not in _SIZE_OPTIONS}
         return dict(
@@ -139,24 +134,24 @@ class Renderer:
     def _restore_tails(
         self, features: Mapping[str, Any], conversations: Sequence[Conversation], limit: int, settings: Settings
     ) -> set[int]:
-        """Write the template's tail over the last tokens of rows that were cut; return those of which it cannot."""
+        """Overwrite the end of truncated rows with the template's tail; return the rows where that is impossible."""
         unrestored = set()
-        ids = features.get("input_ids")
+        ids: Any = features.get("input_ids")
         for row, positions in _cut_rows(features, limit):
             tail = self._tail(conversations[row], settings)[-len(positions) :]
             last = positions[len(positions) - len(tail) :]
             if is_text_only(conversations[row]) or self._markers.isdisjoint(ids[row, last].tolist()):
                 ids[row, last] = torch.tensor(tail, dtype=ids.dtype)
             elif ids[row, last].tolist() != tail:
-                # a tail over the placeholder of an image would part it from its pixels
+                # overwriting the placeholder of an image would separate it from its pixels
                 unrestored.add(row)
         return unrestored
 
     @property
     def _markers(self) -> set[int]:
-        """Tokens that may stand for media."""
+        """Tokens that may represent media."""
         placeholders = {getattr(self.processor, f"{kind}_token_id", None) for kind in ("image", "audio", "video")}
-        return {*self.tokenizer.all_special_ids, *placeholders - {None}}
+        return {*self.tokenizer.all_special_ids, *(found for found in placeholders if found is not None)}
 
     def _tail(self, conversation: Conversation, settings: Settings) -> list[int]:
         key = templates.shape_of(conversation, {**settings["chat_template"], **settings["text"]})
@@ -186,14 +181,14 @@ class Renderer:
         if unrestored:
             warn(
                 f"{len(unrestored)} of {len(whole)} pairs in a batch end in media and are longer than "
-                f"max_length={limit}: they lost the end of the chat template, and a model that reads its score there "
-                "reads it elsewhere. Raise max_length, or shorten their texts.",
+                f"max_length={limit}: they lost the end of the chat template, where the model's score is read. Raise "
+                "max_length, or shorten their texts.",
                 argument="max_length",
             )
         warn_of_losses(lost, len(whole), limit)
 
     def _tokens_beside(self, conversation: Conversation, role: str, settings: Settings) -> int:
-        """Return how many tokens stand between the text of the first message of a role and the end that is kept."""
+        """Return how many tokens separate the first text of a role from the end that is kept."""
         probes = [self.token_ids(_with_text(conversation, role, text), settings) for text in ("0", "1 2 3 4")]
         if self.tokenizer.truncation_side == "left":
             probes = [ids[::-1] for ids in probes]
@@ -203,7 +198,7 @@ class Renderer:
         return min(map(len, probes))
 
     def _with_shorter_document(self, conversation: Conversation, limit: int, settings: Settings) -> Conversation:
-        """Return the conversation with as much of its document as fits into ``limit`` tokens."""
+        """Return the conversation with its document cut to fit into ``limit`` tokens."""
         text = _text_of(conversation, DOCUMENT)
         excess = len(self.token_ids(conversation, settings)) - limit
         while text and excess > 0:
@@ -216,13 +211,13 @@ class Renderer:
         tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         offsets = tokens["offset_mapping"]
         kept = max(len(offsets) - count, 0)
-        # one character, such as an emoji, may be several tokens: it is kept whole or not at all
+        # one character, such as an emoji, may be several tokens; never keep half of it
         end = min(offsets[kept - 1][1], offsets[kept][0]) if kept else 0
         return text[: min(end, len(text) - 1)]
 
 
 def _template_options(settings: Settings) -> dict[str, Any]:
-    # a mask of what an assistant said is for training, and to make one the library switches what all renderings share
+    # the assistant mask is for training, and making one changes state that all renderings share
     own = {"restore_suffix", "return_assistant_tokens_mask"}
     return {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS | own}
 
@@ -236,7 +231,7 @@ def _needs_tokenizer(processor: Any, conversations: Sequence[Conversation]) -> b
 
 
 def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.Tensor]]:
-    """Return the rows that are as long as ``limit``, each with the positions of its tokens."""
+    """Return the rows that reach ``limit``, each with the positions of its tokens."""
     ids, mask = features.get("input_ids"), features.get("attention_mask")
     if not isinstance(ids, torch.Tensor) or not isinstance(mask, torch.Tensor) or ids.shape[1] < limit:
         return []
@@ -245,7 +240,7 @@ def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.
 
 
 def _text_of(conversation: Conversation, role: str) -> str:
-    """Return the text of the first message of a role; an empty string if there is none, or if it holds media too."""
+    """Return the text of the first message of a role; an empty string if there is none, or if it contains media."""
     for message in conversation:
         if message["role"] == role and is_text_only([message]):
             content = message["content"]
@@ -254,7 +249,7 @@ def _text_of(conversation: Conversation, role: str) -> str:
 
 
 def _with_text(conversation: Conversation, role: str, text: str) -> Conversation:
-    """Return the conversation with another text in the first message of a role."""
+    """Return the conversation with ``text`` in the first message of a role."""
     position = next((index for index, message in enumerate(conversation) if message["role"] == role), None)
     if position is None:
         return conversation

@@ -1,8 +1,7 @@
-"""A tokenizer or processor that many threads use: each has a copy of its own, for using one changes it.
+"""Gives each thread its own copy of a tokenizer or processor, because using one changes it.
 
-A tokenizer of the tokenizers library holds how it cuts and pads, and the transformers library sets that in every call;
-some processors set attributes of their own while they run. Copies share what is large and does not change, such as the
-vocabulary, so making one takes less time than tokenizing a text does.
+The transformers library sets truncation and padding of the tokenizer in every call, and some processors set their own
+attributes. Copies share large constant parts such as the vocabulary, so copying is faster than tokenizing a text.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from tokenizers import AddedToken, Tokenizer
-from tokenizers.implementations import BaseTokenizer
+from tokenizers.implementations.base_tokenizer import BaseTokenizer
 from torch import nn
-from transformers.utils import PushToHubMixin
+from transformers.utils.hub import PushToHubMixin
 
 from pairchain.authoring import taking_turns
 from pairchain_transformer.architectures import ONE_AT_A_TIME
@@ -26,7 +25,7 @@ Kind = TypeVar("Kind")
 # Types of attributes that hold no parts of a processor.
 _PLAIN = frozenset({bool, dict, float, int, list, set, str, tuple, type(None)})
 
-# The only value that setting an attribute of a tokenizer, such as pad_token, changes in place.
+# The only value that setting an attribute, such as pad_token, changes in place.
 _CHANGED_IN_PLACE = "_special_tokens_map"
 
 _COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
@@ -34,15 +33,7 @@ _COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 
 @dataclass(frozen=True, eq=False)
 class _Design:
-    """What a tokenizer of the tokenizers library is made of; its parts are those of the original.
-
-    Attributes:
-        model: Its vocabulary, with how words are split.
-        components: What it does before and after, by name; those that it has.
-        added: Added tokens by id.
-        attributes: What Python code has set on it.
-        truncation, padding, encode_special_tokens: How it is switched.
-    """
+    """The parts of a tokenizer of the tokenizers library, shared with the original."""
 
     model: Any
     components: dict[str, Any]
@@ -54,7 +45,7 @@ class _Design:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> _Design:
-        """Return that of a tokenizer, as it is now."""
+        """Return the present design of a tokenizer."""
         found = {name: getattr(tokenizer, name) for name in _COMPONENTS}
         return cls(
             model=tokenizer.model,
@@ -67,11 +58,11 @@ class _Design:
         )
 
     def build(self) -> Tokenizer:
-        """Return a tokenizer that is made of it."""
+        """Return a new tokenizer of this design."""
         made = Tokenizer(self.model)
         for name, component in self.components.items():
             setattr(made, name, component)
-        # their ids are given in the order in which they are added
+        # ids follow the order of adding
         in_order = [token for _, token in sorted(self.added.items(), key=lambda item: item[0])]
         for is_special, tokens in groupby(in_order, key=lambda token: bool(token.special)):
             (made.add_special_tokens if is_special else made.add_tokens)(list(tokens))
@@ -85,10 +76,10 @@ class _Design:
 
 
 class Snapshot(Generic[Kind]):
-    """A tokenizer or processor as it is at one moment, of which each thread can have a copy.
+    """A tokenizer or processor at one moment, to be copied for each thread.
 
     Args:
-        processor: The tokenizer or processor. What is done to it later does not reach the copies.
+        processor: The tokenizer or processor; later changes do not reach the copies.
     """
 
     def __init__(self, processor: Kind) -> None:
@@ -99,25 +90,21 @@ class Snapshot(Generic[Kind]):
 
     @contextmanager
     def copy(self) -> Iterator[Kind]:
-        """Yield a copy that nobody else uses until the block ends."""
+        """Yield a copy that only this block uses."""
         try:
             mine = self._free.pop()
         except IndexError:
             mine = _mapped(self._frozen, _Design.build, {}, [])
         with taking_turns(self._strangers):
             yield mine
-        # one that was left in the middle of something is not used again
+        # after an error, the copy may be in an unknown state and is dropped
         self._free.append(mine)
 
 
 def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], found: list[Any]) -> Any:
-    """Return a copy of a processor and of what it consists of, with its tokenizers or their designs converted.
+    """Return a deep copy of a processor; ``convert`` turns tokenizers into designs or back.
 
-    Args:
-        value: The processor, or a part of it; what is no part that a call may change is returned as it is.
-        convert: What makes a `_Design` of a tokenizer of the tokenizers library, or the other way round.
-        done: Copies by the identity of what they are of; one part may be in two places.
-        found: Gets every part that was copied.
+    ``done`` has the copies made so far, by the identity of the original, and ``found`` collects the originals.
     """
     if id(value) in done:
         return done[id(value)]
@@ -127,7 +114,7 @@ def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], fou
     if not isinstance(value, (PushToHubMixin, BaseTokenizer)) or isinstance(value, nn.Module):
         return value
     found.append(value)
-    # its class may say how it is pickled, which for some is not how they are
+    # pickling, as some classes define it, would not copy the present state
     copied = done[id(value)] = object.__new__(type(value))
     attributes = dict(vars(value))
     for name, part in attributes.items():
@@ -140,7 +127,7 @@ def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], fou
 
 
 def _wants_no_company(part: Any) -> bool:
-    """Return whether only one thread may use a part of a processor, or any copy of it."""
+    """Return whether only one thread at a time may use a part of a processor, or any copy of it."""
     cls = type(part)
-    # of code that is not the library's it is not known what it shares and changes
+    # other code may share and change anything
     return cls.__name__ in ONE_AT_A_TIME or not cls.__module__.startswith(("transformers.", "tokenizers."))

@@ -1,6 +1,6 @@
-"""Chat templates: which form of content they read, whether they carry a pair, and the tail that truncation cuts off.
+"""Chat templates: the form of content they read, whether they carry a pair, and the tail that truncation cuts off.
 
-All three are found by rendering probes and looking at what comes out, never by reading the template's source.
+All three are found by rendering probes, never by reading the template's source.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 FLAT, STRUCTURED = "flat", "structured"
 
-# Templates are few; only one that is made anew for every call would fill the memory.
+# Templates are few, unless a program makes a new one for every call.
 _MOST_REMEMBERED = 64
 
 _PROBE = "pairchain probe"
@@ -32,7 +32,7 @@ _EXAMPLES = {
 
 
 def remembered(known: dict[str, Value], key: str, find: Callable[[], Value]) -> Value:
-    """Return what ``known`` has for a key; what ``find`` returns if that is nothing, which it has from then on."""
+    """Return ``known[key]``, which ``find`` computes the first time."""
     try:
         return known[key]
     except KeyError:
@@ -46,8 +46,8 @@ def remembered(known: dict[str, Value], key: str, find: Callable[[], Value]) -> 
 def message_format(processor: Any, template: str | None = None) -> str | None:
     """Return the form of content that a template reads, ``"flat"`` or ``"structured"``; None without a template.
 
-    A template reads a form if a text given in it comes out as itself, not as a printed list. One that reads both takes
-    the flat form when it is a text model's, for that is what its other users pass.
+    A template reads a form if it renders a probe as itself, not as a printed list. If it reads both, text models use
+    the flat form, as other libraries do.
 
     Args:
         processor: What renders.
@@ -73,26 +73,26 @@ def _shows(processor: Any, template: str | None, roles: tuple[str, ...], style: 
     messages = [{"role": role, "content": content} for role in roles]
     try:
         rendered = processor.apply_chat_template(messages, chat_template=template, tokenize=False)
-    except Exception:  # a template can raise whatever it likes
+    except Exception:  # a template may raise anything
         return False
     text = rendered if isinstance(rendered, str) else "".join(rendered)
     return _PROBE in text and f"'{_PROBE}'" not in text and f'"{_PROBE}"' not in text
 
 
 def check_carries_pair(render: Callable[[Conversation], str], *, style: str, model: str) -> None:
-    """Refuse a template in which a pair's query or document gets lost.
+    """Refuse a template that loses a pair's query or document.
 
     Args:
-        render: Returns a conversation rendered to text, as the real ones will be.
-        style: The form of content it reads.
-        model: How to call the model in the error.
+        render: Renders a conversation to text, as the real ones will be.
+        style: The form of content that the template reads.
+        model: The model's name in the error.
 
     Raises:
-        ChainError: With a template that would do.
+        ChainError: It does; the error shows a template that works.
     """
     try:
         base, other_query, other_document = (render(_pair(*texts, style=style)) for texts in _PAIR_PROBES)
-    except Exception as error:  # a template can raise whatever it likes
+    except Exception as error:  # a template may raise anything
         failure = f"it raised {type(error).__name__}: {error}"
     else:
         lost = [role for role, text in ((QUERY, other_query), (DOCUMENT, other_document)) if text == base]
@@ -108,7 +108,7 @@ def check_carries_pair(render: Callable[[Conversation], str], *, style: str, mod
 
 
 def carries_pair(processor: Any, style: str) -> bool:
-    """Return whether a pair's query and document both appear in what the processor's template renders."""
+    """Return whether the processor's template renders both the query and the document of a pair."""
     try:
         check_carries_pair(
             lambda chat: str(processor.apply_chat_template(chat, tokenize=False)), style=style, model="the model"
@@ -127,7 +127,7 @@ def _styled(text: str, style: str) -> Any:
 
 
 def skeleton(conversation: Conversation, filler: str) -> Conversation:
-    """Return the conversation with ``filler`` for every content but the system's, which a tail may show."""
+    """Return the conversation with ``filler`` as every content except the system's, which a tail may show."""
     return [
         message
         if message["role"] == "system"
@@ -137,13 +137,13 @@ def skeleton(conversation: Conversation, filler: str) -> Conversation:
 
 
 def tail(token_ids: Callable[[Conversation], list[int]], conversation: Conversation) -> list[int]:
-    """Return the tokens that end every rendering of a conversation of this shape, whatever its content.
+    """Return the tokens at the end of every rendering of conversations of this shape.
 
-    They are the tokens that two renderings with different fillers have in common at their end.
+    Two renderings with different fillers have these tokens in common at their end.
 
     Args:
         token_ids: Returns the tokens of a conversation, uncut and without padding.
-        conversation: Any conversation of the shape.
+        conversation: Any conversation of this shape.
     """
     first, second = (token_ids(skeleton(conversation, filler)) for filler in ("0", "1 2 3 4"))
     common = 0
@@ -151,7 +151,7 @@ def tail(token_ids: Callable[[Conversation], list[int]], conversation: Conversat
         if one != other:
             break
         common += 1
-    # renderings that never differ show no content, so nothing is known of where it ends
+    # renderings that do not differ show no content, so its end is unknown
     return first[len(first) - common :] if 0 < common < min(len(first), len(second)) else []
 
 

@@ -43,11 +43,7 @@ def require_peft(reason: str) -> None:
 
 
 def refuse_conflicts(reason: Exception) -> None:
-    """Raise the conflict between installed libraries that ``reason`` comes from, if its message names one of them.
-
-    Raises:
-        LibraryConflictError: It does.
-    """
+    """Raise the LibraryConflictError that ``reason`` comes from, if its message names a library that does not fit."""
     blamed = str(reason).lower().replace("_", "-")
     if found := [one for one in conflicts(_DISTRIBUTION) if canonicalize_name(Requirement(one.wanted).name) in blamed]:
         raise LibraryConflictError(

@@ -1,35 +1,43 @@
-"""A model on its way to another process: the transformers library leaves something in it, and something outside it."""
+"""Prepares models for pickle: the transformers library adds hooks to them and an entry to a registry."""
 
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
-# Outputs beside the last, such as an image tower's hidden states, are taken by hooks. They are put in when they are
-# first needed, and no other process can import them. What they take is in a registry, filled when a model is built.
+# The library takes outputs other than the last, such as hidden states, by hooks. It adds them on first use, and pickle
+# cannot import them. A registry, filled when a model is built, says what they take.
 _HOOKS_FROM = "transformers.utils.output_capturing"
 _HOOKS_ARE_IN = "_output_capturing_hooks_installed"
 _REGISTRY = "_CAN_RECORD_REGISTRY"
 
 
 def sendable(model: nn.Module) -> nn.Module:
-    """Return a model of the same weights, in memory too, without those hooks; ``model`` keeps them."""
+    """Return a model that shares the weights of ``model``, without these hooks."""
     return _sendable(model, {})
 
 
 def received(model: nn.Module) -> None:
-    """Make the registry of this process know ``model``, which another process has built."""
-    try:
-        registry = getattr(importlib.import_module(_HOOKS_FROM), _REGISTRY, None)
-    except ImportError:  # a version that has no such hooks
-        registry = None
-    for part in model.modules() if isinstance(registry, dict) else ():
+    """Register ``model``, which another process built, in this process."""
+    registry = _registry()
+    if registry is None:
+        return
+    for part in model.modules():
         if isinstance(part, PreTrainedModel):
             # its own way to set an item wants a model in some versions, and the name of its class in others
             dict.setdefault(registry, str(type(part)), getattr(part, "_can_record_outputs", None))
+
+
+def _registry() -> dict[Any, Any] | None:
+    """Return the library's registry; None for a version without one."""
+    with suppress(ImportError):
+        found = getattr(importlib.import_module(_HOOKS_FROM), _REGISTRY, None)
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def _sendable(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Methods of the transformers library that ours take the place of while something loads, in whichever threads."""
+"""Replaces methods of the transformers library while something loads, in any thread."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 class StandIns:
-    """Replaces class or static methods while at least one block is running, and puts them back after the last.
+    """Replaces class or static methods while at least one block runs, and restores them after the last.
 
     Args:
-        *doors: Each a class, the name of its method, and what makes the replacement from the original descriptor.
+        *doors: A class, the name of its method, and a function from the original descriptor to the replacement.
     """
 
     def __init__(self, *doors: tuple[type, str, Callable[[Any], Any]]) -> None:
@@ -38,7 +38,7 @@ class StandIns:
             for cls, name, make in self._doors:
                 original = vars(cls)[name]
                 self._replaced.append((cls, name, original))
-                # a class method in some versions of the library is a static one in others
+                # some versions of the library have a class method where others have a static one
                 setattr(cls, name, type(original)(make(original)))
 
     def _leave(self) -> None:

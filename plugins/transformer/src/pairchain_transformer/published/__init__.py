@@ -1,1 +1,1 @@
-"""Tokenizers as they were published: parts that transformers 5 puts in place of those of ``tokenizer.json``."""
+"""Restores tokenizers as they were published, where transformers 5 replaces parts of ``tokenizer.json``."""

@@ -1,4 +1,4 @@
-"""Which tokenizer a model gets: that of its author, or the one that the installed library builds."""
+"""Chooses a model's tokenizer: the one that its author published, or the one that the installed library builds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from pairchain import Source
-from pairchain.authoring import read_json_object, write_json
-from pairchain.errors import FormatError, InputError, PairchainError, nearest, warn
+from pairchain.authoring import nearest, read_json_object, write_json
+from pairchain.errors import FormatError, InputError, PairchainError, warn
 from pairchain_transformer.libraries.messages import in_a_line, is_of_bad_file
 from pairchain_transformer.published.classes import fast_class
 from pairchain_transformer.published.comparison import PARTS, Use, content_of, differences
@@ -27,7 +27,7 @@ CHOICES = (AS_PUBLISHED, LIBRARY)
 # The features of text, in the order in which tokenizers write them.
 INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")
 
-# What the caller of a load may change of a tokenizer's parts, whatever its files say.
+# Arguments by which the caller changes a tokenizer's parts.
 _CHANGING = frozenset(
     """
     add_bos_token add_eos_token add_prefix_space do_lower_case fix_mistral_regex keep_accents legacy legacy_behaviour
@@ -36,22 +36,18 @@ _CHANGING = frozenset(
 )
 _COMPONENTS = PARTS[:3]
 
-# The class that keeps what tokenizer.json holds, under the name by which 4 and 5 know it.
+# The class that keeps tokenizer.json as it is, in transformers 4 and 5.
 _GENERIC = "PreTrainedTokenizerFast"
-# Where a tokenizer keeps the parts in which it is the published one, and not the library's.
+# The attribute of a tokenizer that names its restored parts.
 _RESTORED = "pairchain_restored"
 
 
 def check_choice(choice: str | None) -> str | None:
-    """Return ``choice``, which says whose tokenizer is meant; None for the default.
-
-    Raises:
-        InputError: It is neither.
-    """
+    """Return ``choice`` if it is one of `CHOICES`, or None for the default; raise an InputError if not."""
     if choice is not None and choice not in CHOICES:
         raise InputError(
             f"tokenizer is {choice!r}{nearest(str(choice), CHOICES)}.",
-            next_step="pass 'as-published', for the tokens that the model was trained with, or 'library', for those of "
+            next_step="pass 'as-published' for the tokens that the model was trained with, or 'library' for those of "
             "sentence-transformers.",
         )
     return choice
@@ -65,21 +61,21 @@ def hold_to_published(
     *,
     lowers: bool = False,
     takes_types: bool = True,
-    build: Callable[[Mapping[str, Any]], PreTrainedTokenizerBase] | None = None,
+    build: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> None:
-    """Give ``tokenizer`` the parts that its author's library gave it, where the installed one put others.
+    """Restore the parts of ``tokenizer`` that the installed library replaced.
 
     Args:
-        tokenizer: What the installed library made of the files.
-        source: Where they are.
+        tokenizer: The tokenizer that the installed library built.
+        source: Its files.
         given: What the caller passed to ``from_pretrained``; it wins over the files.
-        choice: One of `CHOICES`; None for the author's, with a warning if that makes a difference.
-        lowers: Whether text is lowered first in any case.
+        choice: One of `CHOICES`; None for the author's, with a warning if they differ.
+        lowers: Whether text is lowercased first in any case.
         takes_types: Whether the model takes token types; if not, its tokenizer need not write them.
-        build: Returns what the installed library makes of the files and other arguments.
+        build: Builds the tokenizer with other arguments.
 
     Raises:
-        FormatError: The files do not tell the tokenizer, and ``choice`` asks for it.
+        FormatError: The published tokenizer cannot be restored, and ``choice`` asks for it.
     """
     if choice == LIBRARY or not _is_of_library(tokenizer):
         return
@@ -87,7 +83,7 @@ def hold_to_published(
         published = _published(tokenizer, source, given, build)
         found = [] if published is None else _restore(tokenizer, published, lowers, takes_types)
     except PairchainError:
-        raise  # a file that may not be read, or is not the one that was locked
+        raise  # a file that may not be read, or is not the locked one
     except BaseException as error:
         if not is_of_bad_file(error):
             raise
@@ -104,9 +100,9 @@ def hold_to_published(
 
 
 def save_class(tokenizer: Any, folder: str) -> None:
-    """Name, in a saved ``tokenizer_config.json``, the class that keeps the parts of ``tokenizer.json``.
+    """Write the class that keeps ``tokenizer.json`` into a saved ``tokenizer_config.json``.
 
-    Where a tokenizer is as its author published it, its own class would replace them again in sentence-transformers.
+    The own class of a restored tokenizer would replace its parts again in sentence-transformers.
     """
     path = Path(folder, "tokenizer_config.json")
     if not getattr(tokenizer, _RESTORED, ()) or not path.is_file():
@@ -122,12 +118,12 @@ def save_class(tokenizer: Any, folder: str) -> None:
 
 
 def listed(parts: list[str]) -> str:
-    """Return the names of parts as a sentence names them."""
+    """Return the names of parts joined as in a sentence."""
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
 def _is_of_library(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether it has a backend in Rust, and its class is the library's own; code of a model is left alone."""
+    """Return whether its class is the library's own, with a backend in Rust; a model's own class is left alone."""
     own = type(tokenizer).__module__.partition(".")[0] == "transformers"
     return own and isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer)
 
@@ -155,7 +151,7 @@ def _published(
 def _of_five(
     tokenizer: Any, saved: Saved, given: Mapping[str, Any], build: Callable[[Mapping[str, Any]], Any] | None
 ) -> Published:
-    """Return a tokenizer that transformers 5 saved: its file, and what the caller changes of that."""
+    """Return a tokenizer that transformers 5 saved, with the caller's changes."""
     backend = tokenizer.backend_tokenizer
     changed: dict[str, Any] = {}
     if build is not None and _CHANGING & given.keys():
@@ -169,7 +165,7 @@ def _of_five(
 
 
 def _restore(tokenizer: Any, published: Published, lowers: bool, takes_types: bool) -> list[str]:
-    """Give ``tokenizer`` what it lacks of ``published``, and return the names of that."""
+    """Restore the parts in which ``tokenizer`` differs from ``published``, and return their names."""
     present = set(tokenizer.model_input_names)
     names = set(published.input_names() or present) if takes_types else present - {"token_type_ids"}
     use = Use("token_type_ids" in names, lowers)
@@ -201,9 +197,9 @@ def _tell_failure(source: Source, error: BaseException, choice: str | None) -> N
     reason = f"{type(error).__name__}: {in_a_line(error)}"
     if choice == AS_PUBLISHED:
         raise FormatError(
-            f"the tokenizer cannot be had as it was published: {reason}",
+            f"the published tokenizer cannot be restored: {reason}",
             where=str(source),
-            next_step="pass tokenizer='library' for what the installed library makes of its files.",
+            next_step="pass tokenizer='library' for the tokenizer that the installed library builds.",
             argument="tokenizer",
         ) from error
     warn(

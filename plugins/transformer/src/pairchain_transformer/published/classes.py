@@ -1,4 +1,4 @@
-"""The fast tokenizer classes of transformers 4.57, as data: what each added to a ``tokenizer.json``, and changed."""
+"""The fast tokenizer classes of transformers 4.57: what each added to ``tokenizer.json`` and changed in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# The classes that only transformers 5 has, and the key that only it writes.
+# Classes that only transformers 5 has, and the key that only it writes.
 _OF_FIVE = frozenset({"TokenizersBackend", "PythonBackend", "SentencePieceBackend", "MistralCommonBackend"})
 _KEY_OF_FIVE = "backend"
 
@@ -16,11 +16,11 @@ _PLAIN = ("input_ids", "attention_mask")
 
 @dataclass(frozen=True)
 class Special:
-    """A special token that a class names.
+    """A special token of a class.
 
     Attributes:
         content: The token, unless the settings name another; None for none.
-        flags: With which a name becomes a token; None where it stays a name.
+        flags: Flags of the token; None if it stays a plain string.
     """
 
     content: str | None
@@ -32,16 +32,16 @@ class FastClass:
     """One class.
 
     Attributes:
-        name: Without ``Fast``.
+        name: Its name without ``Fast``.
         specials: Its special tokens, by attribute.
-        overrides: What it changes of the file, by the names of the functions in `overrides`.
-        defaults: What its constructor takes for settings that are absent.
+        overrides: Its changes to the file, as names of functions in `overrides`.
+        defaults: Its defaults for absent settings.
         input_names: The features that it writes.
         padding_side: Where it pads.
         pad_type: The token type of padding.
-        extra: How its further special tokens are made, by the name of a function in `specials`.
-        converter: The class whose converter makes it of vocabulary files, if not its own.
-        of_files: The special tokens that are other ones where it is made of vocabulary files.
+        extra: The name of the function in `specials` that makes its further special tokens.
+        converter: The class whose converter builds it from vocabulary files, if not its own.
+        of_files: Special tokens that differ if it is built from vocabulary files.
     """
 
     name: str
@@ -60,7 +60,7 @@ _FLAGS = {"l": ("lstrip", True), "n": ("normalized", True), "N": ("normalized", 
 
 
 def _specials(text: str) -> dict[str, Special]:
-    """Return the tokens that a line of the table names: ``mask=<mask>:lN`` with flags, ``unk=<unk>:w`` without."""
+    """Parse a line of tokens: ``mask=<mask>:lN`` has flags, ``unk=<unk>:w`` is a token without flags."""
     found = {}
     for word in text.split():
         name, _, rest = word.partition("=")
@@ -78,7 +78,7 @@ _MARKED = "bos=<s>:w eos=</s>:w unk=<unk>:w sep=</s>:w pad=<pad>:w cls=<s>:w mas
 _END = "bos=<|endoftext|> eos=<|endoftext|> unk=<|endoftext|>"
 _LLAMA = "bos=<s> eos=</s> unk=<unk>"
 
-# class | features | special tokens | overrides and the rest
+# class | features | special tokens | other attributes
 _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
     ("Albert", _TYPES, f"{_ALBERT} mask=[MASK]:lN", {}),
     ("Bart", _PLAIN, f"{_FAIRSEQ} mask=<mask>:lns", {}),
@@ -217,7 +217,7 @@ CLASSES = {
     for name, names, text, rest in _ROWS
 }
 
-# Architecture → the class that 4.57 took for its tokenizer where no file names one.
+# The class that 4.57 used for an architecture if no file named one.
 _DEFAULTS = """
 Albert: albert nystromformer yoso
 Bart: bart
@@ -292,15 +292,11 @@ _BY_ARCHITECTURE = {
 
 
 def is_of_five(config: Mapping[str, Any]) -> bool:
-    """Return whether transformers 5 wrote a ``tokenizer_config.json``; then ``tokenizer.json`` is what it ran."""
+    """Return whether transformers 5 wrote this ``tokenizer_config.json``; then ``tokenizer.json`` is complete."""
     return _KEY_OF_FIVE in config or config.get("tokenizer_class") in _OF_FIVE
 
 
 def fast_class(named: str | None, architecture: str | None) -> FastClass | None:
-    """Return the class that 4.57 took: the one that a file names, else that of the architecture.
-
-    Returns:
-        None for one of which it had no fast version, or that it did not know.
-    """
+    """Return the class that 4.57 used: the named one, else that of the architecture; None if it had no fast one."""
     name = named.removesuffix("Fast") if named else _BY_ARCHITECTURE.get(architecture or "")
     return CLASSES.get(name or "")

@@ -1,4 +1,4 @@
-"""What of two tokenizers' parts can make their tokens differ."""
+"""Compares the parts of two tokenizers that affect tokens."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The parts of a ``tokenizer.json`` that make tokens, in the order in which they are told.
+# The parts of a ``tokenizer.json`` that affect tokens, in the order of reports.
 PARTS = ("normalizer", "pre_tokenizer", "post_processor", "model", "added_tokens")
 
 _LISTS = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors"}
-# What only moves offsets, or decodes.
+# Settings that affect only offsets.
 _OF_OFFSETS = frozenset({"trim_offsets"})
 
 
 @dataclass(frozen=True)
 class Use:
-    """How tokenizers are used, by which some differences make none.
+    """How tokenizers are used, which makes some differences irrelevant.
 
     Attributes:
-        with_types: Whether token types are among their features; if not, types are not compared.
-        lowers: Whether all text is lowered first, whatever their own normalizers do.
+        with_types: Whether they write token types; if not, types are not compared.
+        lowers: Whether all text is lowercased first.
     """
 
     with_types: bool = True
@@ -31,14 +31,14 @@ class Use:
 def differences(
     one: Mapping[str, Any], other: Mapping[str, Any], use: Use, parts: Collection[str] = PARTS
 ) -> list[str]:
-    """Return the names of the parts in which two tokenizers, as ``tokenizer.json`` holds them, differ.
+    """Return the names of the parts in which two tokenizers differ.
 
     Args:
-        one, other: The tokenizers.
+        one, other: The tokenizers, as the content of ``tokenizer.json``.
         use: How they are used.
         parts: The parts to compare.
     """
-    # most are equal as they are, and a vocabulary is large
+    # most parts are equal, and a vocabulary is large
     return [
         part
         for part in parts
@@ -65,7 +65,7 @@ def _lowers(component: Mapping[str, Any]) -> bool:
 
 
 def _flat(part: str, value: Any) -> list[dict[str, Any]]:
-    """Return the components of sequences in sequences in a row."""
+    """Return the components of nested sequences as one list."""
     if not isinstance(value, dict):
         return []
     if value.get("type") == "Sequence":
@@ -114,7 +114,7 @@ def _token(token: Mapping[str, Any]) -> tuple[Any, ...]:
     return (token["id"], token["content"], *(bool(token.get(flag, False)) for flag in flags))
 
 
-# What each kind of model reads, and what is meant where a file leaves it out.
+# What each kind of model reads, with its defaults.
 _OF_WORDS = {"vocab": None, "unk_token": None}
 _MODELS: dict[str, dict[str, Any]] = {
     "WordLevel": _OF_WORDS,
@@ -145,12 +145,12 @@ def _model(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kind(model: Mapping[str, Any]) -> str:
-    """Return the kind of a model of which an older file does not say it."""
+    """Return the kind of a model for an older file, which does not name it."""
     if "merges" in model:
         return "BPE"
     return "Unigram" if isinstance(model.get("vocab"), list) else "WordPiece"
 
 
 def content_of(backend: Any) -> dict[str, Any]:
-    """Return a tokenizer of the tokenizers library as ``tokenizer.json`` would hold it."""
+    """Return a tokenizer of the tokenizers library as the content of ``tokenizer.json``."""
     return dict(json.loads(backend.to_str()))

@@ -1,13 +1,13 @@
-"""A tokenizer made of vocabulary files, as transformers 4.57 made it where there is no ``tokenizer.json``.
+"""Builds a tokenizer from vocabulary files as transformers 4.57 did without a ``tokenizer.json``.
 
-It built a tokenizer in Python and handed that to a converter. The converters are still in the library; what they ask of
-that tokenizer is told to them here.
+That version passed a tokenizer in Python to a converter. The installed library still has the converters; this module
+gives them the attributes that they read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from pairchain_transformer.published.classes import FastClass
 from pairchain_transformer.published.saved import Saved
 from pairchain_transformer.published.specials import named_tokens
 
-# What a vocabulary is in, in the order of preference.
+# Files with a vocabulary, in the order of preference.
 _VOCABULARIES = (
     "vocab.txt",
     "vocab.json",
@@ -32,50 +32,36 @@ _VOCABULARIES = (
 )
 _MERGES = "merges.txt"
 
-# What the constructors in Python took for settings that are absent, where it is none of None, False and no attribute.
+# Defaults of the constructors in Python.
 _DEFAULTS: dict[str, dict[str, Any]] = {
+    **{
+        f"{name}Tokenizer": {"add_prefix_space": False}
+        for name in "Bart Blenderbot CodeGen Deberta LED Longformer MarkupLM Mvp Roberta Whisper".split()
+    },
+    **{f"{name}Tokenizer": {"add_prefix_space": True, "legacy": None} for name in "Llama MT5 T5".split()},
+    **{f"{name}Tokenizer": {"do_lower_case": False, "keep_accents": True} for name in "FNet RemBert".split()},
     "AlbertTokenizer": {"do_lower_case": True, "keep_accents": False},
-    "BartTokenizer": {"add_prefix_space": False},
-    "BlenderbotTokenizer": {"add_prefix_space": False},
-    "CodeGenTokenizer": {"add_prefix_space": False},
-    "DebertaTokenizer": {"add_prefix_space": False},
     "DebertaV2Tokenizer": {"do_lower_case": False, "split_by_punct": False},
-    "FNetTokenizer": {"do_lower_case": False, "keep_accents": True},
     "GPT2Tokenizer": {"add_prefix_space": False, "add_bos_token": False},
-    "LEDTokenizer": {"add_prefix_space": False},
     "LayoutLMv3Tokenizer": {"add_prefix_space": True},
-    "LlamaTokenizer": {"add_prefix_space": True, "legacy": None},
-    "LongformerTokenizer": {"add_prefix_space": False},
-    "MT5Tokenizer": {"add_prefix_space": True, "legacy": None},
-    "MarkupLMTokenizer": {"add_prefix_space": False},
-    "MvpTokenizer": {"add_prefix_space": False},
     "PegasusTokenizer": {"offset": 103, "mask_token_sent": "<mask_1>"},
-    "RemBertTokenizer": {"do_lower_case": False, "keep_accents": True},
-    "RobertaTokenizer": {"add_prefix_space": False},
     "SplinterTokenizer": {"question_token": "[QUESTION]"},
-    "T5Tokenizer": {"add_prefix_space": True, "legacy": None},
-    "WhisperTokenizer": {"add_prefix_space": False},
     "XLNetTokenizer": {"do_lower_case": False, "keep_accents": False},
 }
-# Those of which the constructor in Python did not take the default of the fast class.
+# Classes whose constructor in Python did not use the default of the fast class.
 _LEGACY = frozenset({"LlamaTokenizer", "MT5Tokenizer", "T5Tokenizer"})
 
 
-def vocabulary_file(source: Source) -> Path | None:
-    """Return the file that the vocabulary is in; None if there is none of those that can be converted."""
-    return next((path for name in _VOCABULARIES if (path := source.file(name)) is not None), None)
-
-
 def converted(source: Source, fast: FastClass, saved: Saved) -> Tokenizer | None:
-    """Return what 4.57 converted the vocabulary of ``source`` to, before it added tokens; None for none.
+    """Return the tokenizer that 4.57 converted from vocabulary files, before it added tokens; None without files.
 
     Raises:
         ImportError: Reading a SentencePiece model needs a package that is not installed.
     """
-    # it is only needed here, and slow to import
+    # slow to import
     from transformers.convert_slow_tokenizer import SLOW_TO_FAST_CONVERTERS
 
-    path = vocabulary_file(source)
+    path = next((path for name in _VOCABULARIES if (path := source.file(name)) is not None), None)
     converter = SLOW_TO_FAST_CONVERTERS.get(fast.name) or SLOW_TO_FAST_CONVERTERS.get(f"{fast.converter}Tokenizer")
     if path is None or converter is None:
         return None
@@ -86,11 +72,12 @@ def converted(source: Source, fast: FastClass, saved: Saved) -> Tokenizer | None
         pieces = [piece for piece, _ in made.vocab(made.proto)]
         original.convert_tokens_to_ids = _ids(pieces, str(original.unk_token))
         made.SpmExtractor = partial(_Merges, fast.name == "GemmaTokenizer", made.proto)
-    return made.converted()
+    tokenizer: Tokenizer = made.converted()
+    return tokenizer
 
 
 class _Merges:
-    """What a converter asks for the merges of a SentencePiece model; the library's own does not answer any more."""
+    """Gives a converter the merges of a SentencePiece model, which the library's own class no longer does."""
 
     def __init__(self, with_tabs: bool, proto: Any, path: str) -> None:
         self._ids: dict[str, Any] = {piece.piece: index for index, piece in enumerate(proto.pieces)}
@@ -105,7 +92,7 @@ class _Merges:
 
 
 def _original(source: Source, path: Path, fast: FastClass, saved: Saved) -> SimpleNamespace:
-    """Return what a converter asks of the tokenizer in Python."""
+    """Return the attributes that a converter reads of the tokenizer in Python."""
     settings = saved.settings
     named = {name: str(token) for name, token in named_tokens(fast, saved).items()}
     known = {key: settings.get(key, default) for key, default in _DEFAULTS.get(fast.name, {}).items()}
@@ -118,7 +105,11 @@ def _original(source: Source, path: Path, fast: FastClass, saved: Saved) -> Simp
         original.legacy = False
     original._extra_ids = settings.get("extra_ids", 100)
     if path.name.endswith(".model"):
-        _number(original, named, [])
+        # any ids will do: the converters of SentencePiece models only ask for some
+        for index, name in enumerate(("pad_token", "eos_token", "mask_token")):
+            if name in named:
+                setattr(original, f"{name}_id", index)
+        original.unk_token_id = 1
         return original
     vocabulary = _words(path) if path.name == "vocab.txt" else json.loads(path.read_text(encoding="utf-8"))
     original.vocab = original.encoder = vocabulary
@@ -141,20 +132,12 @@ def _original(source: Source, path: Path, fast: FastClass, saved: Saved) -> Simp
     return original
 
 
-def _number(original: SimpleNamespace, named: Mapping[str, str], pieces: list[str]) -> None:
-    """Give the named tokens the ids that converters of SentencePiece models ask for."""
-    for index, name in enumerate(("pad_token", "eos_token", "mask_token")):
-        if name in named:
-            setattr(original, f"{name}_id", index)
-    original.unk_token_id = 1
-
-
 def _ids(vocabulary: Any, unknown: str) -> Callable[[str], int]:
     ids = vocabulary if isinstance(vocabulary, dict) else {piece: index for index, piece in enumerate(vocabulary)}
 
     def id_of(token: str) -> int:
         found = ids.get(token, ids.get(unknown))
-        # a token that the vocabulary lacks was added behind it
+        # a token that the vocabulary lacks is added at its end
         return len(ids) if found is None else int(found)
 
     return id_of

@@ -1,7 +1,6 @@
-"""The parts that transformers 5 puts in place of those of ``tokenizer.json``, for who may not import that library.
+"""The parts of ``tokenizer.json`` that transformers 5 replaces, as a table for inspection, which must not import it.
 
-What loads a tokenizer asks the library itself; this is for telling of a model before. `nox -s tokenizers` compares the
-two, so a row that the installed library contradicts fails there.
+A load compares with the library itself. `nox -s tokenizers` checks that the table agrees with the installed library.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _Part = Callable[[Values, Values], Any]
 
 
 def replaced(saved: Saved, fast: FastClass) -> list[str] | None:
-    """Return which of the parts `TOLD` the library replaces; None for a class that is not in the table.
+    """Return which of the parts `TOLD` the library replaces; None for a class outside the table.
 
     Args:
         saved: A tokenizer with a ``tokenizer.json`` that was saved before transformers 5.
@@ -85,10 +84,6 @@ def _spaces_always(settings: Values, content: Values) -> Any:
     return {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, _metaspace("always")]}
 
 
-def _pieces(settings: Values, content: Values) -> Any:
-    return _metaspace(_scheme(settings))
-
-
 def _replace(pattern: str, content: str, *, is_regex: bool = False) -> dict[str, Any]:
     return {"type": "Replace", "pattern": {"Regex" if is_regex else "String": pattern}, "content": content}
 
@@ -139,7 +134,7 @@ def _qwen(settings: Values, content: Values) -> Any:
 
 _OF_BERT = "Bert DistilBert Electra LayoutLM LayoutLMv2 Lxmert MPNet MobileBert Splinter SqueezeBert"
 
-# For each class, what makes the normalizer and the pre-tokenizer; None where the file's is kept.
+# Class → functions that make normalizer and pre-tokenizer; None where the library keeps the file's.
 _TABLE: dict[str, tuple[_Part | None, _Part | None]] = {
     "AlbertTokenizer": (_albert, _spaces),
     "CamembertTokenizer": (_precompiled, _spaces),

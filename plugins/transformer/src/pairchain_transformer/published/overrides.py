@@ -1,9 +1,9 @@
-"""What transformers 4.57 changed of a ``tokenizer.json`` once it was read; each function is a habit of some classes."""
+"""Changes that classes of transformers 4.57 made to a ``tokenizer.json`` after reading it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tokenizers import Tokenizer, normalizers, processors
@@ -14,37 +14,40 @@ Tokens = Mapping[str, str]
 Settings = Mapping[str, Any]
 
 
-# Those that need the ids of tokens, and change the post-processor alone.
+# Overrides that need the ids of tokens, and change only the post-processor.
 OF_TOKENS = frozenset({"bos_and_eos", "language_first", "language_last", "nllb_language", "seamless_language"})
+
+
+_BERT_SETTINGS = {
+    "lowercase": ("do_lower_case", True),
+    "strip_accents": ("strip_accents", None),
+    "handle_chinese_chars": ("tokenize_chinese_chars", True),
+}
 
 
 def apply(backend: Tokenizer, fast: FastClass, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
     """Change the components of ``backend`` as 4.57 did for ``fast``.
 
     Args:
-        backend: What was read of the file; a skeleton without vocabulary will do.
+        backend: The tokenizer from the file; a skeleton without vocabulary is enough.
         fast: The class.
-        settings: Of the configuration, and of the caller.
-        tokens: The special tokens by their names.
-        id_of: A token's id.
+        settings: Settings of the file and the caller.
+        tokens: The special tokens by name.
+        id_of: Returns a token's id.
     """
-    values = {**fast.defaults, **settings}
-    _prefix_space(backend, values)
+    changes = _Changes(backend, {**fast.defaults, **settings}, tokens, id_of)
+    changes.prefix_space()
     for name in fast.overrides:
-        _OVERRIDES[name](backend, values, tokens, id_of)
+        getattr(changes, name)()
 
 
 def component_from(kind: str, value: Any) -> Any:
-    """Return a component of the tokenizers library from its JSON; None for none.
-
-    Raises:
-        Exception: As that library does, of JSON that is none of its components.
-    """
+    """Return a component of the tokenizers library from its JSON, which raises an Exception if it is invalid."""
     return getattr(skeleton({kind: value}), kind)
 
 
 def skeleton(content: Mapping[str, Any]) -> Tokenizer:
-    """Return a tokenizer with the components of a ``tokenizer.json``, and without its vocabulary."""
+    """Return a tokenizer with the components of a ``tokenizer.json``, but without its vocabulary."""
     empty: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
@@ -64,109 +67,78 @@ def _state(component: Any) -> dict[str, Any]:
     return dict(json.loads(component.__getstate__()))
 
 
-def _prefix_space(backend: Tokenizer, settings: Settings) -> None:
-    """Set whether bytes get a space first, where that is the whole pre-tokenizer."""
-    wanted = settings.get("add_prefix_space", False)
-    if backend.pre_tokenizer is None:
-        return
-    state = _state(backend.pre_tokenizer)
-    # 4.57 wrote it whatever it was, and went on with the file's if it was no boolean
-    if state.get("add_prefix_space", wanted) != wanted and isinstance(wanted, bool):
-        backend.pre_tokenizer = component_from("pre_tokenizer", {**state, "add_prefix_space": wanted})
+class _Changes:
+    """The overrides of `FastClass`, as methods of their names."""
 
+    def __init__(self, backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
+        self._backend, self._settings, self._tokens, self._id_of = backend, settings, tokens, id_of
 
-def _nested_prefix_space(backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
-    if settings.get("add_prefix_space", False) and backend.pre_tokenizer is not None:
-        text = json.dumps(_state(backend.pre_tokenizer))
-        changed = json.loads(text.replace('"add_prefix_space": false', '"add_prefix_space": true'))
-        backend.pre_tokenizer = component_from("pre_tokenizer", changed)
+    def prefix_space(self) -> None:
+        """Set ``add_prefix_space`` of a pre-tokenizer that has it at the top level."""
+        wanted = self._settings.get("add_prefix_space", False)
+        if self._backend.pre_tokenizer is None:
+            return
+        state = _state(self._backend.pre_tokenizer)
+        # 4.57 kept the file's value if the setting was not a boolean
+        if state.get("add_prefix_space", wanted) != wanted and isinstance(wanted, bool):
+            self._backend.pre_tokenizer = component_from("pre_tokenizer", {**state, "add_prefix_space": wanted})
 
+    def nested_prefix_space(self) -> None:
+        if self._settings.get("add_prefix_space", False) and self._backend.pre_tokenizer is not None:
+            text = json.dumps(_state(self._backend.pre_tokenizer))
+            changed = json.loads(text.replace('"add_prefix_space": false', '"add_prefix_space": true'))
+            self._backend.pre_tokenizer = component_from("pre_tokenizer", changed)
 
-def _bert_normalizer(backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
-    _set_bert(backend, settings, ("lowercase", "strip_accents", "handle_chinese_chars"))
+    def bert_normalizer(self, keys: Collection[str] = tuple(_BERT_SETTINGS)) -> None:
+        """Apply the settings to the file's normalizer, if it is BERT's."""
+        if not isinstance(self._backend.normalizer, normalizers.BertNormalizer):
+            return
+        wanted = {key: self._settings.get(*_BERT_SETTINGS[key]) for key in keys}
+        state = _state(self._backend.normalizer)
+        if any(state[key] != value for key, value in wanted.items()):
+            values = {key: value for key, value in {**state, **wanted}.items() if key != "type"}
+            self._backend.normalizer = normalizers.BertNormalizer(**values)
 
+    def bert_normalizer_but_chinese(self) -> None:
+        self.bert_normalizer(("lowercase", "strip_accents"))
 
-def _bert_normalizer_but_chinese(
-    backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]
-) -> None:
-    _set_bert(backend, settings, ("lowercase", "strip_accents"))
+    def bos_and_eos(self) -> None:
+        bos, eos = (
+            self._tokens[f"{name}_token"] if self._settings.get(f"add_{name}_token", False) else None
+            for name in ("bos", "eos")
+        )
+        parts = {text: [bos and f"{bos}:{i}", f"${text}:{i}", eos and f"{eos}:{i}"] for i, text in enumerate("AB")}
+        self._backend.post_processor = processors.TemplateProcessing(
+            single=list(filter(None, parts["A"])),
+            pair=list(filter(None, [*parts["A"], *parts["B"]])),
+            special_tokens=[(token, self._id_of(token)) for token in (bos, eos) if token],
+        )
 
+    def language_first(self) -> None:
+        self._put_around([self._known(self._settings["src_lang"])], [self._tokens["eos_token"]])
 
-_BERT_SETTINGS = {
-    "lowercase": ("do_lower_case", True),
-    "strip_accents": ("strip_accents", None),
-    "handle_chinese_chars": ("tokenize_chinese_chars", True),
-}
+    def language_last(self) -> None:
+        self._put_around([], [self._tokens["eos_token"], self._known(self._settings["src_lang"])])
 
+    def nllb_language(self) -> None:
+        last = self._settings.get("legacy_behaviour", False)
+        self.language_last() if last else self.language_first()
 
-def _set_bert(backend: Tokenizer, settings: Settings, keys: tuple[str, ...]) -> None:
-    """Let the settings win over the file's normalizer, if that is BERT's; any other stays."""
-    if not isinstance(backend.normalizer, normalizers.BertNormalizer):
-        return
-    wanted = {key: settings.get(*_BERT_SETTINGS[key]) for key in keys}
-    state = _state(backend.normalizer)
-    if any(state[key] != value for key, value in wanted.items()):
-        backend.normalizer = normalizers.BertNormalizer(**{k: v for k, v in {**state, **wanted}.items() if k != "type"})
+    def seamless_language(self) -> None:
+        language = self._settings["src_lang"]
+        code = self._known(language if "__" in language else f"__{language}__")
+        self._put_around([code], [self._tokens["eos_token"]])
 
+    def _put_around(self, before: list[str], after: list[str]) -> None:
+        self._backend.post_processor = processors.TemplateProcessing(
+            single=[*before, "$A", *after],
+            pair=[*before, "$A", "$B", *after],
+            special_tokens=[(token, self._id_of(token)) for token in (*before, *after)],
+        )
 
-def _bos_and_eos(backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
-    bos, eos = (
-        tokens[f"{name}_token"] if settings.get(f"add_{name}_token", False) else None for name in ("bos", "eos")
-    )
-    parts = {text: [bos and f"{bos}:{i}", f"${text}:{i}", eos and f"{eos}:{i}"] for i, text in enumerate("AB")}
-    backend.post_processor = processors.TemplateProcessing(
-        single=list(filter(None, parts["A"])),
-        pair=list(filter(None, [*parts["A"], *parts["B"]])),
-        special_tokens=[(token, id_of(token)) for token in (bos, eos) if token],
-    )
-
-
-def _around(backend: Tokenizer, before: list[str], after: list[str], id_of: Callable[[str], int]) -> None:
-    backend.post_processor = processors.TemplateProcessing(
-        single=[*before, "$A", *after],
-        pair=[*before, "$A", "$B", *after],
-        special_tokens=[(token, id_of(token)) for token in (*before, *after)],
-    )
-
-
-def _language_first(backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
-    _around(backend, [_language(settings, "src_lang", tokens, id_of)], [tokens["eos_token"]], id_of)
-
-
-def _language_last(backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
-    _around(backend, [], [tokens["eos_token"], _language(settings, "src_lang", tokens, id_of)], id_of)
-
-
-def _nllb_language(backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
-    last = settings.get("legacy_behaviour", False)
-    (_language_last if last else _language_first)(backend, settings, tokens, id_of)
-
-
-def _seamless_language(backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
-    language = settings["src_lang"]
-    code = _known(language if "__" in language else f"__{language}__", tokens, id_of)
-    _around(backend, [code], [tokens["eos_token"]], id_of)
-
-
-def _language(settings: Settings, key: str, tokens: Tokens, id_of: Callable[[str], int]) -> str:
-    return _known(settings[key], tokens, id_of)
-
-
-def _known(token: str, tokens: Tokens, id_of: Callable[[str], int]) -> str:
-    try:
-        id_of(token)
-    except KeyError:
-        return tokens["unk_token"]
-    return token
-
-
-_OVERRIDES: dict[str, Callable[[Tokenizer, Settings, Tokens, Callable[[str], int]], None]] = {
-    "bert_normalizer": _bert_normalizer,
-    "bert_normalizer_but_chinese": _bert_normalizer_but_chinese,
-    "bos_and_eos": _bos_and_eos,
-    "language_first": _language_first,
-    "language_last": _language_last,
-    "nested_prefix_space": _nested_prefix_space,
-    "nllb_language": _nllb_language,
-    "seamless_language": _seamless_language,
-}
+    def _known(self, token: str) -> str:
+        try:
+            self._id_of(token)
+        except KeyError:
+            return self._tokens["unk_token"]
+        return token

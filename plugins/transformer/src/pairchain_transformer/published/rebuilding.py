@@ -1,4 +1,4 @@
-"""A tokenizer as the library that saved it ran it, from the files: first what of it matters, then all of it."""
+"""Rebuilds a tokenizer from files as the library that saved it did."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pairchain_transformer.published.specials import explicit, named_tokens, to_
 
 
 class Published:
-    """A saved tokenizer, and the class that ran it.
+    """A saved tokenizer, and the class that it had.
 
     Args:
-        saved: What its files hold.
-        fast: The class of transformers 4.57; None if 5 saved it, for then ``tokenizer.json`` is what it ran.
-        made: What 4.57 made of vocabulary files, where there is no ``tokenizer.json``.
-        changed: Parts that the caller of the load changed, as ``tokenizer.json`` would hold them.
-        added: Tokens that are added in any case.
+        saved: Its files.
+        fast: The class of transformers 4.57; None if 5 saved it, because ``tokenizer.json`` is complete then.
+        made: The tokenizer from vocabulary files, if there is no ``tokenizer.json``.
+        changed: Parts that the caller changed, as the content of ``tokenizer.json``.
+        added: Tokens to add in any case.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Published:
         self._added = added
         self.named = {} if fast is None else named_tokens(fast, saved)
         if made is not None:
-            # the tokenizer in Python kept copies, in which every flag is written down
+            # the tokenizer in Python kept copies with explicit flags
             self.named = {name: explicit(token) for name, token in self.named.items()}
 
     def content(self) -> Mapping[str, Any]:
-        """Return it as ``tokenizer.json`` would hold it. Its vocabulary is read only if tokens are added to it."""
+        """Return it as the content of ``tokenizer.json``; reads the vocabulary only if tokens are added."""
         if self._made is not None or self._to_add():
             return content_of(self.backend())
         skeleton = overrides.skeleton(self.saved.content)
@@ -55,7 +55,7 @@ class Published:
         return {**self.saved.content, **{key: parts[key] for key in ("normalizer", "pre_tokenizer", "post_processor")}}
 
     def components(self) -> Mapping[str, Any]:
-        """Return its normalizer and pre-tokenizer alone, for which no vocabulary is needed."""
+        """Return its normalizer and pre-tokenizer, which need no vocabulary."""
         skeleton = overrides.skeleton({**self.saved.content, "post_processor": None})
         if self.fast is not None:
             only = tuple(name for name in self.fast.overrides if name not in overrides.OF_TOKENS)
@@ -75,11 +75,11 @@ class Published:
         return backend
 
     def input_names(self) -> Sequence[str] | None:
-        """Return the features that it writes; None for those of the class that runs it today."""
+        """Return the features that it writes; None for those of the installed class."""
         return self.saved.settings.get("model_input_names") or (self.fast.input_names if self.fast else None)
 
     def padding_side(self) -> str | None:
-        """Return where it pads; None for where the class does that runs it today."""
+        """Return where it pads; None for the installed class's side."""
         if self.fast is None:
             return None
         if (side := self.saved.settings.get("padding_side")) is not None:
@@ -88,7 +88,7 @@ class Published:
         return str(padding["direction"]).lower() if padding else self.fast.padding_side
 
     def pad_type(self, present: int) -> int:
-        """Return the token type of padding, which is ``present`` where nobody says another."""
+        """Return the token type of padding; ``present`` if nothing else is set."""
         if self.fast is not None:
             return self.fast.pad_type
         value = self.saved.settings.get("pad_token_type_id", present)

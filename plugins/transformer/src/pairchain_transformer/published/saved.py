@@ -1,4 +1,4 @@
-"""What a folder's files say of its tokenizer, read as transformers 4.57 read them."""
+"""Reads the files of a tokenizer as transformers 4.57 did."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Saved:
     """A saved tokenizer.
 
     Attributes:
-        settings: Of ``tokenizer_config.json`` and the older files beside it, with what the caller passed over them.
-        decoder: The tokens that were added to the vocabulary, by their ids.
-        class_name: The class that the files name, if they do.
+        settings: ``tokenizer_config.json`` and older files, with the caller's arguments over them.
+        decoder: The added tokens, by id.
+        class_name: The class that the files name, if any.
         architecture: ``model_type`` of ``config.json``.
-        by_five: Whether transformers 5 saved it: then ``tokenizer.json`` is what it ran.
-        path: Of ``tokenizer.json``, if there is one.
-        content: What it holds.
+        by_five: Whether transformers 5 saved it, so that ``tokenizer.json`` is complete.
+        path: The path of ``tokenizer.json``, if there is one.
+        content: The content of ``tokenizer.json``.
     """
 
     settings: Mapping[str, Any]
@@ -44,15 +44,15 @@ class Saved:
 
 
 def read_saved(source: Source, given: Mapping[str, Any]) -> Saved:
-    """Return what ``source`` holds of a tokenizer.
+    """Return the tokenizer in ``source``.
 
     Args:
-        source: Where it is.
-        given: What the caller passes to ``from_pretrained``, which comes before what is saved.
+        source: Its files.
+        given: The caller's arguments, which come before saved ones.
 
     Raises:
         FormatError: A file is damaged.
-        TypeError, ValueError, KeyError: What it says of a token is no token.
+        TypeError, ValueError, KeyError: A token in it is invalid.
     """
     config = read_settings(source, "tokenizer_config.json")
     whole = read_settings(source, "config.json")
@@ -112,7 +112,7 @@ def _older_added_tokens(settings: Mapping[str, Any], saved: Mapping[str, Any]) -
 
 
 def _converted(value: Any) -> Any:
-    """Return ``value`` with the tokens in it that were written as objects."""
+    """Return ``value`` with tokens in the place of the objects that describe them."""
     if isinstance(value, dict):
         if value.get("__type") == "AddedToken":
             return AddedToken(**{key: part for key, part in value.items() if key != "__type"})

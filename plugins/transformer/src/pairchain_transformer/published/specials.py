@@ -1,4 +1,4 @@
-"""The special tokens of a tokenizer, as transformers 4.57 put them together from files, arguments and its classes."""
+"""Collects a tokenizer's special tokens from files, arguments and classes as transformers 4.57 did."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pairchain_transformer.published.saved import Saved
 
 Token = str | AddedToken
 
-# In the order in which 4.57 added them.
+# In the order of adding.
 NAMED = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
 def named_tokens(fast: FastClass, saved: Saved) -> dict[str, Token]:
-    """Return the tokens that have a name, such as ``mask_token``, by it."""
+    """Return the tokens with a name, such as ``mask_token``, by name."""
     found = {}
     for name in NAMED:
         default = fast.specials.get(name)
@@ -42,14 +42,14 @@ def further_tokens(fast: FastClass, saved: Saved) -> list[Token]:
 def to_add(
     present: Collection[AddedToken], fast: FastClass, saved: Saved, named: Mapping[str, Token]
 ) -> list[AddedToken]:
-    """Return the tokens that 4.57 added to those that are ``present`` in ``tokenizer.json``, in order."""
+    """Return the tokens that 4.57 added to the ``present`` ones of ``tokenizer.json``, in order."""
     known = {repr(token) for token in present}
-    # a PegasusTokenizer left out what the settings say of added tokens
+    # a PegasusTokenizer ignored the added tokens of the settings
     decoder = {} if fast.extra == "pegasus" else saved.decoder
     tokens: list[Token] = [token for _, token in sorted(decoder.items()) if repr(token) not in known]
     contents = {token.content for token in present} | {str(token) for token in tokens}
     specials = _distinct([*named.values(), *further_tokens(fast, saved)])
-    # it looked for names among the tokens that are there, so one that is no name was added once more, for its flags
+    # it looked only for plain strings among the present tokens, so others were added again, for their flags
     tokens += [
         token for token in specials if not (str(token) in contents if isinstance(token, str) else token in tokens)
     ]
@@ -60,7 +60,7 @@ def to_add(
 
 
 def explicit(token: Token) -> Token:
-    """Return ``token`` with its flags as they are; of one that leaves out some, they follow from the others."""
+    """Return ``token`` with all flags explicit; absent ones follow from the others."""
     return token if isinstance(token, str) else AddedToken(**token.__getstate__())
 
 
@@ -72,7 +72,7 @@ def _added(token: Token, before: AddedToken | None, *, is_special: bool) -> Adde
     if before is None:
         return token
     state = token.__getstate__()
-    # the tokenizers library of those days went on looking for a token where it did when that was first added
+    # the older tokenizers library kept the normalization of the first time a token was added
     state["normalized"] = before.normalized and (before.special or state["normalized"])
     return AddedToken(**state)
 

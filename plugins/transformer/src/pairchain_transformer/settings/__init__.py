@@ -1,5 +1,5 @@
-"""What the settings files of a model may tell the transformers library; the rest is told, refused, or left out.
+"""Decides which settings of a model's files reach the transformers library; the rest is reported, refused or left out.
 
-`names` and `reaching` are tables. `judging` applies them to the settings of a file, `files` to those of a model, and
-`holding` to what the library reads while it loads.
+`names` and `reaching` are tables. `judging` applies them to the settings of one file, `files` to all files of a model,
+and `holding` to what the library reads during a load.
 """

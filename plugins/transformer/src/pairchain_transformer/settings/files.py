@@ -1,4 +1,4 @@
-"""The settings files of a model, judged before the transformers library reads them, and without importing it."""
+"""Judges the settings files of a model before the transformers library reads them, without importing it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pairchain import ForeignSettings, Setting, Source
-from pairchain.authoring import check_inside, foreign_settings, read_json_object
-from pairchain.errors import nearest, warn
+from pairchain.authoring import check_inside, foreign_settings, nearest, read_json_object
+from pairchain.errors import warn
 from pairchain_transformer.files.adapters import audio_tokenizers
 from pairchain_transformer.files.names import PROCESSOR_FILES, read_settings
 from pairchain_transformer.settings import names
-from pairchain_transformer.settings.judging import Judgement, check_counts_in_lock, judge, refuse_paths_out
+from pairchain_transformer.settings.judging import Judgement, check_counts_in_lock, judge, refuse_paths_out, short
 from pairchain_transformer.settings.reaching import class_of_model, reached_by_configuration
 
 TOKENIZER = "tokenizer_config.json"
@@ -25,12 +25,12 @@ _CONFIGURATIONS = ("config.json", "generation_config.json", "adapter_config.json
 
 @dataclass(frozen=True)
 class Settings:
-    """What the settings files of a model say.
+    """The verdict on the settings files of a model.
 
     Attributes:
         foreign: The settings that reach other libraries, programs or repositories; None if none does.
-        left_out: Why settings do not reach the library, by their file and key; nothing for one that no class reads.
-        vocabulary: Files of the model, by the keys of the tokenizer's settings that hold a path to where each once was.
+        left_out: Why a setting does not reach the library, by file and key; empty for one that no class reads.
+        vocabulary: Files of the model, by the tokenizer's settings that name their former paths.
     """
 
     foreign: ForeignSettings | None = None
@@ -38,34 +38,34 @@ class Settings:
     vocabulary: Mapping[str, str] = field(default_factory=dict)
 
     def warn(self) -> None:
-        """Warn of settings that are left out, unless no class reads them."""
+        """Warn of settings that are left out and that a class might read."""
         for (file, key), why in self.left_out.items():
             warn_of_left_out(file, key, why)
 
 
 def warn_of_left_out(file: str, key: str, why: str) -> None:
-    """Warn that the setting ``key`` does not reach the library, if there is a reason to tell."""
+    """Warn that the setting ``key`` is left out, if there is a reason."""
     if why:
         near = nearest(key, names.PLAIN) if why.startswith("is unknown") else ""
-        warn(f"{file} sets {key!r}, which {why}{near}; it is left out, unless you pass it in processor_kwargs.")
+        warn(f"{file} sets {key!r}, which {why}{near}; it is left out unless you pass it in processor_kwargs.")
 
 
 def has_settings(source: Source) -> bool:
-    """Return whether there is a file of settings of a tokenizer or processor in ``source``."""
+    """Return whether ``source`` has settings of a tokenizer or processor."""
     return any(
         source.file(name) is not None for name in (TOKENIZER, SPECIAL_TOKENS, *PROCESSOR_FILES, _AUDIO_TOKENIZER)
     )
 
 
 def processing_settings(source: Source, given: Collection[str] = ()) -> Settings:
-    """Return what the files of a tokenizer or processor in ``source`` say.
+    """Return the verdict on the files of a tokenizer or processor in ``source``.
 
     Args:
         source: Where they are.
         given: Keys that the caller sets instead.
 
     Raises:
-        UnsafePathError: A setting leads out of the model, or names a file that no lock holds.
+        UnsafePathError: A setting leads out of the model, or names a file that locks do not cover.
         FormatError: A file is damaged.
     """
     audio_tokenizers(source)
@@ -90,8 +90,8 @@ def configuration_settings(source: Source, given: Mapping[str, Any] | None = Non
     """Return the settings of a configuration that reach other libraries, programs or repositories, if any do.
 
     Args:
-        source: Where the checkpoint is.
-        given: What the caller sets instead.
+        source: The checkpoint.
+        given: Keys that the caller sets instead.
 
     Raises:
         UnsafePathError: A setting leads out of the model.
@@ -104,7 +104,7 @@ def configuration_settings(source: Source, given: Mapping[str, Any] | None = Non
         refuse_paths_out({**values, **of_base}, source, f"{file} of {source.name}", urls=False)
         if file == "config.json":
             reaching = reached_by_configuration(values)
-            found += [Setting(file, f"{key} = {_short(value)}", goes_to, key) for key, value, goes_to in reaching]
+            found += [Setting(file, f"{key} = {short(value)}", goes_to, key) for key, value, goes_to in reaching]
     return foreign_settings(source, found)
 
 
@@ -112,7 +112,7 @@ def _judged(source: Source, config: Mapping[str, Any], given: Collection[str]) -
     usual = class_of_model(config.get("model_type"))
     for file in (TOKENIZER, SPECIAL_TOKENS, *_tokenizers_in_folders(source)):
         if values := read_settings(source, file):
-            # where no file is a processor's, the kind of model brings no processor along
+            # a file of a tokenizer is not for the processor that the architecture usually has
             of_kind = usual if "Tokenizer" in usual else ""
             classes = [str(values.get("tokenizer_class") or config.get("tokenizer_class") or of_kind)]
             own_code = _names_code(values, config, ("AutoTokenizer",))
@@ -126,19 +126,17 @@ def _judged(source: Source, config: Mapping[str, Any], given: Collection[str]) -
 
 
 def _tokenizers_in_folders(source: Source) -> list[str]:
-    """Return the files of further tokenizers that a processor may have, of a folder on disk or a listed repository."""
+    """Return the files of further tokenizers of a processor, in a local folder or a listed repository."""
     if not source.is_local and source.listing is None:
         return []
-    files = source.files() if not source.is_local else _files_below(Path(source.name) / source.subfolder)
+    folder = Path(source.name, source.subfolder)
+    found = folder.glob("*tokenizer/*.json") if source.is_local else ()
+    files = [path.relative_to(folder).as_posix() for path in found] if source.is_local else source.files()
     return sorted(path for path in files if path.endswith((f"tokenizer/{TOKENIZER}", f"tokenizer/{SPECIAL_TOKENS}")))
 
 
-def _files_below(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in folder.glob("*tokenizer/*.json")]
-
-
 def _names_code(values: Mapping[str, Any], config: Mapping[str, Any], classes: Collection[str]) -> bool:
-    """Return whether the class that a file is for is code of the model, whose settings may have any names."""
+    """Return whether the file's class is code of the model, whose settings may have any names."""
     named = config.get("auto_map")
     return bool(values.get("auto_map")) or (isinstance(named, Mapping) and not named.keys().isdisjoint(classes))
 
@@ -147,7 +145,7 @@ def _audio_tokenizer(source: Source) -> Iterator[Setting]:
     for key, value in read_settings(source, _AUDIO_TOKENIZER).items():
         if key == "audio_tokenizer_name_or_path":
             goes_to = "a model of another repository, which is loaded with your token"
-            yield Setting(_AUDIO_TOKENIZER, f"{key} = {_short(value)}", goes_to, key)
+            yield Setting(_AUDIO_TOKENIZER, f"{key} = {short(value)}", goes_to, key)
 
 
 def _check_versions(source: Source, values: Mapping[str, Any]) -> None:
@@ -156,11 +154,6 @@ def _check_versions(source: Source, values: Mapping[str, Any]) -> None:
         shown = f"a fast tokenizer's file of {source.name}"
         check_inside(str(name), shown_as=shown)
         check_counts_in_lock(source, str(name), f"{shown} is {name!r}")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def read_file(path: str, source: Source) -> dict[str, Any]:

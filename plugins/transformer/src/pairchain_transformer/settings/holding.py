@@ -1,7 +1,7 @@
-"""The transformers library held to what settings may tell it, at the few doors by which they enter a class.
+"""Filters settings during a load, where the transformers library passes them to a class.
 
-Which class that is, only the library knows for certain, so what `files` said beforehand is said again here of the class
-itself. The doors stand in place while a load goes on, and for that load alone.
+Only the library knows the class for certain, so what `files` judged beforehand is judged here again for that class. The
+filters are in place during a load, and act on that load only.
 """
 
 from __future__ import annotations
@@ -30,14 +30,7 @@ from pairchain_transformer.settings.judging import Judgement, judge
 
 @dataclass(frozen=True)
 class _Load:
-    """A load of a tokenizer or processor.
-
-    Attributes:
-        source: The model.
-        given: Keys that the caller sets.
-        may_be_trusted: Whether trust in the model is trust in these settings.
-        told: Keys of settings that were warned of.
-    """
+    """A load of a tokenizer or processor; ``told`` has the settings that were warned of."""
 
     source: Source
     given: Collection[str]
@@ -45,11 +38,7 @@ class _Load:
     told: set[str] = field(default_factory=set)
 
     def judge(self, cls: type, values: Mapping[str, Any], file: str) -> Judgement:
-        """Return what becomes of settings for ``cls``.
-
-        Raises:
-            TrustRequiredError: One reaches another library, program or repository, and nobody trusts it.
-        """
+        """Return the judgement on settings for ``cls``, or raise a TrustRequiredError if one needs trust."""
         is_own_code = not cls.__module__.startswith("transformers.")
         classes = [base.__name__ for base in cls.__mro__]
         found = judge(values, self.source, file, classes, given=self.given, is_own_code=is_own_code)
@@ -71,18 +60,16 @@ def _require(found: ForeignSettings | None, may_be_trusted: bool) -> None:
 
 @contextmanager
 def holding(source: Source, given: Collection[str], settings: Settings, *, may_be_trusted: bool) -> Iterator[None]:
-    """Hold tokenizers and processors that are loaded inside the block to the settings that `judge` lets pass.
-
-    What their files say is judged before anything is loaded.
+    """Inside the block, pass only those settings to tokenizers and processors that `judge` lets pass.
 
     Args:
         source: The model.
         given: Keys that the caller sets.
-        settings: What is known of its files.
-        may_be_trusted: Whether trust in the model is trust in these settings.
+        settings: The verdict on its files.
+        may_be_trusted: Whether trust in the model extends to these settings.
 
     Raises:
-        TrustRequiredError: A setting reaches another library, program or repository, and nobody trusts it.
+        TrustRequiredError: A setting reaches another library, program or repository, and is not trusted.
     """
     _require(settings.foreign, may_be_trusted)
     settings.warn()
@@ -96,7 +83,7 @@ def holding(source: Source, given: Collection[str], settings: Settings, *, may_b
 
 
 def _tokenizer(original: Any) -> Callable[..., Any]:
-    """Return what stands in for the method that reads a tokenizer's settings and makes it of them."""
+    """Return the replacement for the method that makes a tokenizer from its settings."""
 
     def _from_pretrained(
         cls: type, files: dict[str, Any], name: str, settings: Any, *inputs: Any, **kwargs: Any
@@ -107,7 +94,7 @@ def _tokenizer(original: Any) -> Callable[..., Any]:
         files = dict(files)
         if (path := files.pop("tokenizer_config_file", None)) is not None:
             found = load.judge(cls, read_file(path, load.source), TOKENIZER)
-            # a class reads under its own names what is there by them
+            # a class finds files by its own names
             named = {key: file for key, file in found.files.items() if files.get(key) is None}
             settings = {key: value for key, value in found.passed.items() if key != "tokenizer_class"} | named
         with ExitStack() as stack:
@@ -127,7 +114,7 @@ def _written(stack: ExitStack, values: Mapping[str, Any]) -> str:
 
 
 def _part(original: Any) -> Callable[..., Any]:
-    """Return what stands in for the method that makes a part of a processor of its settings."""
+    """Return the replacement for the method that makes a part of a processor from its settings."""
 
     def from_dict(cls: type, values: dict[str, Any], **kwargs: Any) -> Any:
         if (load := _current.get()) is not None:
@@ -139,7 +126,7 @@ def _part(original: Any) -> Callable[..., Any]:
 
 
 def _processor(original: Any) -> Callable[..., Any]:
-    """Return what stands in for the method that makes a processor of its parts and settings."""
+    """Return the replacement for the method that makes a processor from its parts and settings."""
 
     def from_args_and_dict(cls: type, parts: Any, values: dict[str, Any], **kwargs: Any) -> Any:
         if (load := _current.get()) is not None:
@@ -152,7 +139,7 @@ def _processor(original: Any) -> Callable[..., Any]:
 
 
 def _parts(original: Any) -> Callable[..., Any]:
-    """Return what stands in for the method that makes the parts of a processor, some of them of its own settings."""
+    """Return the replacement for the method that makes the parts of a processor, some from its own settings."""
 
     def _get_arguments_from_pretrained(cls: type, name: Any, values: Any = None, **kwargs: Any) -> Any:
         if values and (load := _current.get()) is not None:
@@ -165,7 +152,7 @@ def _parts(original: Any) -> Callable[..., Any]:
 
 _PROCESSOR = "processor_config.json"
 
-# without a package that it needs, a class of the library is an empty one that says so
+# without a package that it needs, a class of the library is an empty stand-in
 _STAND_INS = StandIns(
     *(
         (cls, name, make)

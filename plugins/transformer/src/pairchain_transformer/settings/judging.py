@@ -1,4 +1,4 @@
-"""What becomes of each setting of a tokenizer or processor: it passes, is left out, or reaches something else."""
+"""Judges each setting of a tokenizer or processor: it passes, is left out, or reaches something else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pairchain import Setting, Source
 from pairchain.authoring import check_inside, is_for_other_libraries, is_read_by_loads
-from pairchain.errors import FormatError, UnsafePathError
+from pairchain.errors import FormatError, UnsafePathError, shortened
 from pairchain_transformer.settings import names
 from pairchain_transformer.settings.reaching import has_rule, reached, reached_by_default
 
@@ -25,13 +25,13 @@ _LONGEST_PATH = 4096
 
 @dataclass(frozen=True)
 class Judgement:
-    """What becomes of the settings in a file.
+    """The judgement on the settings in a file.
 
     Attributes:
-        passed: Those that may reach the class that the file is for.
-        left_out: Why each of the others does not, by its key; nothing for one that no class reads.
-        reaching: Those that reach another library, a program or a repository.
-        files: Local files of the model that the file names, by their keys.
+        passed: Settings that may reach the file's class.
+        left_out: Why the others may not, by key; empty for one that no class reads.
+        reaching: Settings that reach another library, a program or a repository.
+        files: Local files of the model that settings name, by key.
     """
 
     passed: dict[str, Any] = field(default_factory=dict)
@@ -49,19 +49,19 @@ def judge(
     given: Collection[str] = (),
     is_own_code: bool = False,
 ) -> Judgement:
-    """Return what becomes of the settings in a file of a tokenizer, or of a processor or a part of one.
+    """Return the judgement on the settings in a file of a tokenizer, or of a processor or a part of one.
 
     Args:
         values: The settings.
         source: The model.
-        file: What to call the file they are in.
-        classes: Names of the class that they are for and of those it is made from, as far as they are known.
+        file: The file's name in errors.
+        classes: Names of the class that they are for and of its base classes, as far as known.
         given: Keys that the caller sets instead.
-        is_own_code: Whether that class is code of the model that somebody trusts, so that unknown names are its own.
+        is_own_code: Whether that class is trusted code of the model, which may have settings of its own.
 
     Raises:
-        UnsafePathError: A setting is a path out of the model, or names a file that no lock holds.
-        FormatError: A setting names a class of the wrong kind, or counts more of something than any model has.
+        UnsafePathError: A setting is a path out of the model, or names a file that locks do not cover.
+        FormatError: A setting names a class of the wrong kind, or is a larger count than any model has.
     """
     found = Judgement()
     shown = f"{file} of {source.name}"
@@ -70,12 +70,12 @@ def judge(
             found.passed[key] = value
         elif goes_to := reached(key, values):
             found.passed[key] = value
-            found.reaching.append(Setting(file, f"{key} = {_short(value)}", goes_to, key))
+            found.reaching.append(Setting(file, f"{key} = {short(value)}", goes_to, key))
         elif has_rule(key):
             refuse_paths_out({key: value}, source, shown)
             found.passed[key] = value
         elif key in names.LOADING:
-            found.left_out[key] = "is not for a model's file to decide" if value else ""
+            found.left_out[key] = "a model's file may not decide" if value else ""
         elif key in names.DEAD:
             found.left_out[key] = ""
         elif _is_part(key, value):
@@ -88,7 +88,7 @@ def judge(
             elif is_own_code:
                 found.passed[key] = value
                 continue
-            # what is left of the place where a tokenizer was made is no news
+            # former paths of a tokenizer's files are harmless
             found.left_out[key] = "" if value is None or path or key.endswith("_file") else "names no file of the model"
         else:
             found.reaching.extend(
@@ -108,11 +108,11 @@ def judge(
 
 
 def _inside(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the settings inside ``value`` that reach something, for whatever hands them on."""
+    """Yield the settings inside ``value`` that reach something."""
     if isinstance(value, dict) and not _is_text(key):
         for name, item in value.items():
             if goes_to := reached(name, value):
-                yield f"{name} = {_short(item)}", goes_to
+                yield f"{name} = {short(item)}", goes_to
             else:
                 yield from _inside(name, item)
     elif isinstance(value, list):
@@ -135,7 +135,7 @@ def _take_in(found: Judgement, key: str, inner: Judgement) -> None:
 
 
 def _names_file(key: str, value: Any) -> bool:
-    # a vocabulary may also stand there itself
+    # the value may also be the vocabulary itself
     return (key in names.FILE or key.endswith(names.FILES)) and (value is None or isinstance(value, str))
 
 
@@ -143,8 +143,8 @@ def _may_pass(key: str, value: Any) -> bool:
     if key in names.TEXT or key.endswith(names.TOKENS) or key in names.FILE:
         return True
     if key in names.PLAIN or key in names.CLASSES:
-        return all(map(_is_word, _strings(value)))
-    # a number names nothing, whatever it is for; a switch may start a program
+        return all(map(_is_word, _texts_inside(value)))
+    # a number names nothing, but a switch may start a program
     return all(number is None or type(number) in (int, float) for number in _flat(value))
 
 
@@ -160,44 +160,32 @@ def _is_word(text: str) -> bool:
     return not re.search(r"[/\\\0]|^[.~]", text)
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _strings(item)
-
-
 def _check_class(key: str, value: Any, shown: str) -> None:
     kind = names.CLASSES.get(key)
     if kind is not None and value is not None and not (isinstance(value, str) and re.fullmatch(kind, value)):
         raise FormatError(
-            f"{shown}: {key!r} is {_short(value)}, which is not called as such a class is.",
-            next_step="save or fetch the model again; the transformers library would look for anything of that name.",
+            f"{shown}: {key!r} is {short(value)}, which is not the name of such a class.",
+            next_step="save or fetch the model again; the transformers library would import anything of that name.",
         )
 
 
 def _check_count(key: str, value: Any, shown: str) -> None:
     most = names.COUNTS.get(key)
     if key == "added_tokens_decoder" and isinstance(value, dict):
-        # the library fills the places between them
+        # the library fills the gaps between ids
         value, most = max((int(number) for number in value if str(number).isdigit()), default=0), names.MOST_TOKENS
     if most is not None and isinstance(value, int | float) and value > most:
         raise FormatError(
             f"{shown}: {key!r} is {value:,}, more than {most:,}.",
-            next_step="save or fetch the model again; no model has as many.",
+            next_step="save or fetch the model again; no model has that many.",
         )
 
 
 def _file(source: Source, key: str, value: str | None, shown: str) -> str | None:
-    """Return the local copy of the file that a setting names, or None if it names none of the model.
+    """Return the local copy of the model's file that a setting names; None if it names none.
 
-    Tokenizers were once saved with the paths that their files had where they were made. Of such a path the last part
-    counts.
-
-    Raises:
-        UnsafePathError: It is a path to a file of this machine, and the model has none of that name; or a lock would
-            not hold the file.
+    Older tokenizers were saved with the former paths of their files, of which only the name counts. A path to another
+    file of this machine, and a file that locks do not cover, raise an UnsafePathError.
     """
     if not value or not (base := PureWindowsPath(value).name):
         return None
@@ -215,20 +203,16 @@ def _file(source: Source, key: str, value: str | None, shown: str) -> str | None
 
 
 def check_counts_in_lock(source: Source, name: str, said: str) -> None:
-    """Refuse the name of a file of the model that no lock holds, as it is not one that a load should read.
-
-    Raises:
-        UnsafePathError: It is one.
-    """
+    """Refuse a file of the model that locks do not cover, because no load should read it (UnsafePathError)."""
     path = PurePosixPath(name).as_posix()
-    # some file systems take no notice of case
+    # some file systems ignore case
     if not all(
         is_read_by_loads(name, ()) and not is_for_other_libraries(name, (), ()) for name in (path, path.lower())
     ):
         raise UnsafePathError(
-            f"{said}, a file that no load should read: a lock does not hold it.",
+            f"{said}, a file that no load should read: locks do not cover it.",
             where=str(source),
-            next_step="give the file another name if you made it; if not, do not load this model.",
+            next_step="rename the file if you made it; if not, do not load this model.",
         )
 
 
@@ -241,30 +225,30 @@ def _is_inside(path: str) -> bool:
 
 
 def refuse_paths_out(values: Any, source: Source, shown: str, *, urls: bool = True) -> None:
-    """Raise if a text at any depth of settings is a path on this machine out of the model, or the address of a file.
+    """Refuse settings with a local path out of the model, or a URL, at any depth.
 
     Args:
         values: The settings.
         source: The model.
-        shown: What to call the file they are in.
-        urls: Whether addresses are refused; in a configuration they are for people.
+        shown: The file's name in errors.
+        urls: Whether URLs are refused; in a configuration they are for people.
 
     Raises:
-        UnsafePathError: Naming it.
+        UnsafePathError: There is one.
     """
     for key, text in _texts(values):
-        if _leads_out(text, source, key) or (urls and _is_address(key, text)):
+        if _leads_out(text, source, key) or (urls and _URL.match(text) and not _is_text(key)):
             raise UnsafePathError(
-                f"{shown}: {key!r} is {_short(text)}, which is outside the model's folder.",
+                f"{shown}: {key!r} is {short(text)}, which is outside the model's folder.",
                 next_step="put the file that it needs beside the model; if you do not know it, do not load this model.",
             )
 
 
 def _texts(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each text at any depth after the key that it is under; of tokens and templates only what may be a path."""
+    """Yield each text with its key, at any depth; of tokens and templates only texts that may be paths."""
     if _is_text(key):
-        # what the key of an outer object says of its text holds for all of it, and a vocabulary may have very many
-        yield from ((key, text) for text in _flat_texts(values) if _BEGINS_PATH.match(text))
+        # the key applies to everything inside, and a vocabulary may be very large
+        yield from ((key, text) for text in _texts_inside(values) if _BEGINS_PATH.match(text))
     elif isinstance(values, dict):
         for name, value in values.items():
             if name not in names.DEAD:
@@ -276,7 +260,7 @@ def _texts(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, values
 
 
-def _flat_texts(value: Any) -> list[str]:
+def _texts_inside(value: Any) -> list[str]:
     found: list[str] = []
     waiting = [value]
     while waiting:
@@ -290,21 +274,17 @@ def _flat_texts(value: Any) -> list[str]:
     return found
 
 
-def _is_address(key: str, text: str) -> bool:
-    return _URL.match(text) is not None and not _is_text(key)
-
-
 def _is_text(key: str) -> bool:
     return key in names.TEXT or key.endswith(names.TOKENS)
 
 
 def _leads_out(text: str, source: Source, key: str) -> bool:
-    """Return whether ``text`` is the path of a file or folder of this machine that is not the model's."""
+    """Return whether ``text`` is the path of a local file or folder outside the model."""
     is_path = text.startswith(("/", "\\", "~", "../", "./")) or ntpath.splitdrive(text)[0] or "/../" in text
     if not is_path or len(text) > _LONGEST_PATH or "\0" in text or "\n" in text:
         return False
     path = os.path.expanduser(text)
-    # among tokens there may be "//", which is the name of a folder too
+    # a token may be "//", which is also a folder
     is_there = os.path.isfile(path) if _is_text(key) else os.path.exists(path) and not os.path.ismount(path)
     return is_there and not _is_under(path, source)
 
@@ -313,6 +293,6 @@ def _is_under(path: str, source: Source) -> bool:
     return source.is_local and os.path.realpath(path).startswith(os.path.realpath(source.name) + os.sep)
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+def short(value: Any) -> str:
+    """Return a value as errors show it."""
+    return shortened(repr(value), _MOST_SHOWN)

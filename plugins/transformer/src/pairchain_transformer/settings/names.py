@@ -1,12 +1,12 @@
-"""Names of settings that were reviewed for what a model's file could bring about by each, for transformers up to 5.23.
+"""Settings whose effects were reviewed, for transformers up to 5.23.
 
-Whatever is in none of these tables is unknown, and does not reach the library; see `judging`.
+Settings in none of these tables are unknown, and do not reach the library; see `judging`.
 """
 
 from __future__ import annotations
 
-# Numbers, switches and choices among words. No class takes such a value for the name of a file, a program, a module or
-# a repository.
+# Numbers, switches and choices among words. No class reads such a value as the name of a file, program, module or
+# repository.
 PLAIN = frozenset(
     """
     _valid_processor_keys actions_mean actions_std add_blank add_dummy_prefix add_generation_prompt
@@ -84,8 +84,8 @@ PLAIN = frozenset(
     """.split()
 )
 
-# Text of any kind, such as templates and labels. It is shown to the model or to people, and names nothing. What ends
-# with `TOKENS` is such text too.
+# Text of any kind, such as templates and labels, for the model or for people; it names nothing. So are settings that
+# end in `TOKENS`.
 TEXT = frozenset(
     """
     added_tokens_decoder auto_map character_list chat_template custom_policies default_transcription_prompt
@@ -97,13 +97,13 @@ TEXT = frozenset(
 )
 TOKENS = ("_token", "_tokens")
 
-# Names of files that a tokenizer reads its vocabulary from, or that a processor draws with. What ends with `FILES` is
-# one too.
+# Names of files that a tokenizer reads its vocabulary from, or that a processor draws with. So are settings that end in
+# `FILES`.
 FILE = frozenset("font merges source_spm target_spm vocab".split())
 FILES = ("_file", "_files", "_path", "_dir", "_folder")
 
-# The library has its own value for each of these, or none of its classes reads it. Published files hold them, often
-# with paths of the machine that the model was made on.
+# Settings that the library sets itself or never reads. Published files contain them, often with paths of the machine
+# that the model was made on.
 DEAD = frozenset(
     """
     _commit_hash _from_auto _from_pipeline _name_or_path _processor_class added_tokens_file architectures
@@ -113,7 +113,7 @@ DEAD = frozenset(
     """.split()
 )
 
-# Arguments of ``from_pretrained`` itself, which are for its caller.
+# Arguments of ``from_pretrained`` itself, which only its caller may set.
 LOADING = frozenset(
     """
     adapter_kwargs cache_dir code_revision force_download gguf_file mirror proxies resume_download revision
@@ -121,7 +121,7 @@ LOADING = frozenset(
     """.split()
 )
 
-# What a class makes a list or a matrix of when it is built, with more of each than any model has.
+# Sizes of lists or matrices that a class builds, with more than any model has.
 COUNTS = {
     "extra_ids": 2**16,
     "num_madeup_words": 2**16,
@@ -137,7 +137,7 @@ COUNTS = {
 }
 MOST_TOKENS = 2**24
 
-# A class that a file may choose for a tokenizer or for a part of a processor is called like one.
+# Patterns for the names of classes that a file may choose.
 CLASSES = {
     "tokenizer_class": r"\w*Tokenizer\w*|\w+Backend",
     "processor_class": r"\w*(Processor|Tokenizer|FeatureExtractor)\w*",

@@ -1,4 +1,4 @@
-"""Settings that go on to another library, program or repository: where each goes, and which of its values do not."""
+"""Settings that reach another library, program or repository: which one, and which values are harmless."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class _Rule:
 
     Attributes:
         goes_to: What it reaches.
-        is_harmless: Says of a value that it reaches nothing.
-        default_of: Classes, as a pattern of their names, that reach it when their file does not set it.
-        is_idle: Says of all settings of the file that this one has no effect.
+        is_harmless: Tells whether a value reaches nothing.
+        default_of: Pattern of the names of classes that reach it by default.
+        is_idle: Tells whether the other settings make this one ineffective.
     """
 
     goes_to: str
@@ -41,7 +41,7 @@ def _is_off(value: Any) -> bool:
 
 
 def _is_known_dictionary(value: Any) -> bool:
-    # the class takes the dictionary's package by these names, and hands on none of them
+    # the class maps these names to packages, and passes on nothing
     is_choice = isinstance(value, Mapping) and value.keys() <= {"mecab_dic"}
     return not value or (is_choice and value["mecab_dic"] in ("ipadic", "unidic", "unidic_lite"))
 
@@ -67,7 +67,7 @@ def _speaks_not(values: Mapping[str, Any]) -> bool:
 
 _PROCESSING = {
     "word_tokenizer_type": _Rule(
-        "a library or program that takes words apart, of the file's choice",
+        "a library or program of the file's choice that splits words",
         lambda value: value in (None, "basic", "mecab"),
     ),
     "sudachi_kwargs": _Rule(_SUDACHI),
@@ -104,14 +104,14 @@ _PREFIXES = {
     "phonemizer": _PHONEMIZER,
 }
 
-# Classes that reach something whatever their settings are.
+# Classes that always reach something.
 _CLASSES = {
     "Wav2Vec2ProcessorWithLM": "the libraries pyctcdecode and kenlm",
     "BarkProcessor": _REPOSITORY,
     "TimmWrapperImageProcessor": _TIMM,
 }
 
-# What the library takes for a kind of model whose files do not name the class.
+# The library's default class for an architecture.
 _CLASS_OF_MODEL = {
     "bark": "BarkProcessor",
     "layoutlmv2": "LayoutLMv2ImageProcessor",
@@ -147,7 +147,7 @@ _CONFIGURATION = {
 
 
 def reached(key: str, values: Mapping[str, Any]) -> str:
-    """Return what the setting ``key`` among ``values`` reaches besides the transformers library; empty if nothing."""
+    """Return what the setting ``key`` reaches besides the transformers library; empty if nothing."""
     value = values[key]
     if (rule := _PROCESSING.get(key)) is not None:
         return "" if rule.is_harmless(value) or rule.is_idle(values) else rule.goes_to
@@ -156,18 +156,18 @@ def reached(key: str, values: Mapping[str, Any]) -> str:
 
 
 def has_rule(key: str) -> bool:
-    """Return whether there is a rule by which the setting ``key`` may reach something, so that it is no unknown one."""
+    """Return whether the setting ``key`` is known because it may reach something."""
     return key in _PROCESSING
 
 
 def reached_by_default(values: Mapping[str, Any], classes: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each setting that is absent from ``values`` and reaches something by its default in one of ``classes``.
+    """Yield each setting that is absent and reaches something by its default in one of ``classes``.
 
-    A class that reaches something whatever its settings are counts as such a setting.
+    A class that always reaches something counts as such a setting.
     """
     names = list(classes)
     for key, rule in _PROCESSING.items():
-        # null is the same as nothing
+        # null means absent
         if rule.default_of and values.get(key) is None and any(re.match(rule.default_of, name) for name in names):
             yield key, rule.goes_to
     for name in names:
@@ -188,5 +188,5 @@ def reached_by_configuration(values: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def class_of_model(model_type: Any) -> str:
-    """Return the class that the library takes for a kind of model and that reaches something, or nothing."""
+    """Return the default class of an architecture if it reaches something; else an empty string."""
     return _CLASS_OF_MODEL.get(str(model_type), "")

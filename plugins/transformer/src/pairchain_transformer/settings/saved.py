@@ -1,4 +1,4 @@
-"""Settings as they are saved: without what was read for them from files or repositories outside the model."""
+"""Removes from saved settings what the library read from files or repositories outside the model."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from pairchain.authoring import read_json_object, write_json
 from pairchain_transformer.files.names import PROCESSOR_FILES
 
-# A setting that names such a file → the setting that holds what was in it, which the next load reads anew.
+# Setting that names such a file → setting with its content, which the next load reads again.
 _READ_BY = {"class_info_file": "metadata"}
 
 
 def forget_what_was_read(folder: str) -> None:
-    """Take out of the processor's files in ``folder`` what the library read from outside the model and wrote there."""
+    """Remove from the processor's files in ``folder`` what the library read from outside the model."""
     for name in PROCESSOR_FILES:
         path = Path(folder) / name
         if path.is_file():

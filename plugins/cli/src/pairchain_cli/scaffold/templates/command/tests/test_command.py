@@ -1,4 +1,4 @@
-"""Tests of `pairchain new-command-name`."""
+"""Tests of `pairchain new-entry-name`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pairchain.testing import CommandContract
 class TestCommand(CommandContract):
     """`pairchain` lists the command, describes it and runs it."""
 
-    name = "new-command-name"
+    name = "new-entry-name"
     # what to type after the name; add some that need no download
     examples = [["--help"]]
 

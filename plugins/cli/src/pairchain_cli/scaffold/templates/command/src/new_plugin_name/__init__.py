@@ -1,3 +1,3 @@
-"""The command `pairchain new-command-name`."""
+"""The command `pairchain new-entry-name`."""
 
 __version__ = "0.1.0"

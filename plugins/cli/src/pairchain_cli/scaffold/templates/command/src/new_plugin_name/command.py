@@ -1,4 +1,4 @@
-"""`pairchain new-command-name`: prints the documents that score above a threshold."""
+"""`pairchain new-entry-name`: prints the documents that score above a threshold."""
 
 from __future__ import annotations
 

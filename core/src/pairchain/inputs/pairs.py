@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,22 +13,16 @@ import numpy as np
 from pairchain.errors import InputError
 from pairchain.inputs import tables
 from pairchain.inputs.kinds import CONTENT, TEXT
-from pairchain.inputs.modality import described, is_marked_text, is_message, may_name_medium, short_repr
+from pairchain.inputs.modality import described, is_marked_text, is_message, may_name_medium
 from pairchain.inputs.table_pairs import only_column, pair_of_row, pairs_of_rows, pairs_of_table
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
 
 _A_DICT = "A dict may hold columns, as lists of one length; one row of a table goes into a list."
 
-# The next step for a wrong size in memory.
-BYTES = "pass a number of bytes such as 2**28, or 0 for none."
-
-# Iterables whose elements have no order, or are not meant one by one.
-_NOT_A_LIST = (str, bytes, Mapping, set, frozenset)
-
 
 @dataclass(frozen=True)
-class Batch:
+class Inputs:
     """The inputs of one call: pairs as tuples of two, conversations as lists of messages.
 
     Attributes:
@@ -41,42 +34,46 @@ class Batch:
     single: bool
 
 
-def as_batch(inputs: Any) -> Batch:
-    """Return ``inputs`` as a batch.
+def as_inputs(inputs: Any) -> Inputs:
+    """Return ``inputs`` as one pair or many.
 
     A list or tuple whose first element is not a list or tuple is one pair; so is a one-dimensional array of strings. A
     list of messages (dicts with ``role`` and ``content``) is one conversation. A table with a query and a document
-    column, or with two columns of texts, is a batch of its rows; so are rows that name their columns. Any other
-    iterable is a batch, generators included.
+    column, or with two columns of texts, holds a pair in each row; so do rows that name their columns. Any other
+    iterable holds inputs, generators included.
 
     Raises:
         InputError: An input is not a pair; the error says which one, and what it is.
     """
-    if isinstance(inputs, Batch):
+    if isinstance(inputs, Inputs):
         return inputs
     if (table := tables.table_of(inputs)) is not None:
-        return numbered_batch(pairs_of_table(table), 0)
+        return numbered_inputs(pairs_of_table(table), 0)
     if tables.is_column(inputs):
         return _from_column(inputs)
     is_stream = not isinstance(inputs, (list, tuple, np.ndarray))
     if isinstance(inputs, np.ndarray):
-        inputs = _from_array(inputs)
-    if isinstance(inputs, _NOT_A_LIST) or not _can_be_iterated(inputs):
+        if inputs.size and inputs.dtype.kind not in "UO":
+            raise InputError(
+                f"the input is an array of {inputs.dtype}, not of strings.", next_step=f"pass pairs; {_A_PAIR}."
+            )
+        inputs = inputs.tolist()
+    if not _is_list_like(inputs):
         hint = f" {_A_DICT}" if isinstance(inputs, Mapping) else ""
         raise InputError(
             f"{described(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.{hint}"
         )
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if tables.are_rows(items, can_be_pair=not is_stream):
-        return numbered_batch(pairs_of_rows(items), 0)
+        return numbered_inputs(pairs_of_rows(items), 0)
     if len(items) and not _is_row(items[0]):
-        return Batch([_as_item(items)], single=True)
-    return numbered_batch(items, 0)
+        return Inputs([_as_item(items)], single=True)
+    return numbered_inputs(items, 0)
 
 
-def numbered_batch(items: Iterable[Any], first: int) -> Batch:
-    """Return inputs as a batch; errors number them from ``first``. See `as_batch`."""
-    return Batch([_as_item(item, index) for index, item in enumerate(items, first)], single=False)
+def numbered_inputs(items: Iterable[Any], first: int) -> Inputs:
+    """Return many inputs; errors number them from ``first``. See `as_inputs`."""
+    return Inputs([_as_item(item, index) for index, item in enumerate(items, first)], single=False)
 
 
 def as_stream(inputs: Any) -> Iterator[Any]:
@@ -89,60 +86,29 @@ def as_stream(inputs: Any) -> Iterator[Any]:
         return pairs_of_table(table)
     if tables.is_column(inputs):
         return iter(_from_column(inputs).items)
-    if isinstance(inputs, _NOT_A_LIST) or not _can_be_iterated(inputs):
+    if not _is_list_like(inputs):
         raise InputError(f"{described(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}.")
     return _pairs_in_stream(iter(inputs))
 
 
 def as_documents(documents: Any, name: str = "documents") -> list[Any]:
-    """Return ``documents`` as a list.
-
-    Args:
-        documents: An iterable, a column of a table, or a table of one column.
-        name: The argument's name, for errors.
+    """Return an iterable, a column of a table, or a table of one column as a list; ``name`` is its name in errors.
 
     Raises:
-        InputError: It is a string, or another single document, or a table of several columns.
+        InputError: It is a single document, such as a string, or a table of several columns.
     """
     if (table := tables.table_of(documents)) is not None:
         return only_column(table, name)
     if tables.is_column(documents):
         return tables.values_of(documents)
-    if isinstance(documents, _NOT_A_LIST) or not _can_be_iterated(documents):
+    if not _is_list_like(documents):
         raise InputError(f"{name} is {described(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}.")
     return list(documents)
 
 
-def is_count(value: Any, *, least: int = 1) -> bool:
-    """Return whether ``value`` is an integer of at least ``least``; True, 2.0 and "2" are not."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
-
-
-def checked_count(value: Any, name: str, *, least: int = 1, next_step: str = "pass a number such as 32.") -> int:
-    """Return ``value`` as an int if it is a count.
-
-    Args:
-        value: The argument.
-        name: Its name, for errors.
-        least: The smallest count allowed, 0 or 1.
-        next_step: The advice of errors.
-
-    Raises:
-        InputError: It is not a count.
-    """
-    if not is_count(value, least=least):
-        wanted = "a positive integer" if least else "a positive integer or 0"
-        raise InputError(f"{name} must be {wanted}, got {short_repr(value)}.", next_step=next_step)
-    return int(value)
-
-
 @contextmanager
 def placing_errors(places: Sequence[int]) -> Iterator[None]:
-    """Renumber an `InputError` of the block, which counts among some inputs, so that it counts among all of them.
-
-    Args:
-        places: The place of each of those inputs.
-    """
+    """Renumber an `InputError` of the block: its input ``i`` is the caller's input ``places[i]``."""
     try:
         yield
     except InputError as error:
@@ -165,33 +131,25 @@ def input_size(item: Any) -> int:
     return int(np.prod(elements))
 
 
-def _can_be_iterated(value: Any) -> bool:
-    # an array without dimensions has __iter__, but no elements
-    return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
+def _is_list_like(value: Any) -> bool:
+    # these have no order, or elements that are not meant one by one; an array without dimensions has no elements
+    is_other = isinstance(value, (str, bytes, Mapping, set, frozenset)) or getattr(value, "ndim", 1) == 0
+    return isinstance(value, Iterable) and not is_other
 
 
-def _from_array(array: np.ndarray[Any, Any]) -> list[Any]:
-    if array.size and array.dtype.kind not in "UO":
-        raise InputError(
-            f"the input is an array of {array.dtype}, not of strings.", next_step=f"pass pairs; {_A_PAIR}."
-        )
-    values: list[Any] = array.tolist()
-    return values
-
-
-def _from_column(column: Any) -> Batch:
+def _from_column(column: Any) -> Inputs:
     """Return the pairs in a column, or the pair in a row, which pandas also returns as a Series."""
     values = tables.values_of(column)
     if (row := tables.as_row(column)) is not None and (pair := pair_of_row(row)) is not None:
-        return Batch([_as_item(pair)], single=True)
+        return Inputs([_as_item(pair)], single=True)
     if tables.are_rows(values, can_be_pair=False):
-        return numbered_batch(pairs_of_rows(values), 0)
+        return numbered_inputs(pairs_of_rows(values), 0)
     if values and not _is_row(values[0]):
         raise InputError(
             f"{tables.class_name(column)} is one column, and pairs have two sides.",
             next_step="pass a table with a query and a document column, or pairs: zip(queries, documents).",
         )
-    return numbered_batch(values, 0)
+    return numbered_inputs(values, 0)
 
 
 def _pairs_in_stream(items: Iterator[Any]) -> Iterator[Any]:
@@ -217,7 +175,13 @@ def _as_item(item: Any, index: int | None = None) -> Any:
     if len(item) and all(is_message(element) for element in item):
         return list(item)
     for side, element in enumerate(item):
-        _refuse_many(element, index, side)
+        if type(element) is not str and (tables.is_table_class(type(element)) or tables.is_column(element)):
+            raise InputError(
+                f"is {tables.class_name(element)}, which holds many values.",
+                next_step="pass a table on its own, or pairs of values: zip(queries, documents).",
+                index=index or 0,
+                element=side,
+            )
     if (row := tables.named_tuple(item)) is not None and (pair := pair_of_row(row, index)) is not None:
         item = pair
     if len(item) != 2:
@@ -227,17 +191,6 @@ def _as_item(item: Any, index: int | None = None) -> Any:
             index=index,
         )
     return tuple(_unwrapped(element) for element in item)
-
-
-def _refuse_many(element: Any, index: int | None, side: int) -> None:
-    """Refuse a table or a column in the place of one value."""
-    if type(element) is not str and (tables.is_table_class(type(element)) or tables.is_column(element)):
-        raise InputError(
-            f"is {tables.class_name(element)}, which holds many values.",
-            next_step="pass a table on its own, or pairs of values: zip(queries, documents).",
-            index=index or 0,
-            element=side,
-        )
 
 
 def _unwrapped(element: Any) -> Any:

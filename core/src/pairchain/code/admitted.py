@@ -1,0 +1,36 @@
+"""The code of models that may be imported in this process, and its classes; `importing` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pairchain.code.bundle import Code
+
+# Each bundle is a package inside this one.
+PACKAGE = "pairchain_custom_code"
+
+# The bundles by the names of their packages.
+CODES: dict[str, Code] = {}
+
+
+def admitted() -> tuple[Code, ...]:
+    """Return all code that may be imported in this process."""
+    return tuple(CODES.values())
+
+
+def code_of(cls: type) -> Code | None:
+    """Return the code that defines ``cls``, or None if it did not come with a model."""
+    package, _, rest = cls.__module__.partition(".")
+    return CODES.get(rest.partition(".")[0]) if package == PACKAGE else None
+
+
+@contextmanager
+def noting_origin(cls: type, *, called: str) -> Iterator[None]:
+    """Add a note to errors from the block if ``cls``, whose ``called`` runs inside, came with a model."""
+    try:
+        yield
+    except Exception as error:
+        if (code := code_of(cls)) is not None:
+            error.add_note(f"raised by {called}, from {code}")
+        raise

@@ -1,0 +1,85 @@
+"""The import statements in a file of code, and the files beside it that they name; nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+# The most parts of a module's name. A name of many thousands would take minutes to look for.
+_DEEPEST_MODULE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ImportStatement:
+    """An import statement: the number of its leading dots, the module, and the names imported from the module."""
+
+    level: int
+    module: str
+    names: tuple[str, ...] = ()
+
+
+def import_statements(content: bytes) -> list[ImportStatement]:
+    """Return the import statements in the text of a file, wherever they stand in it."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code cannot run; importing it says why
+        return []
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [ImportStatement(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(ImportStatement(node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return found
+
+
+def imported_paths(
+    folder: PurePosixPath,
+    statements: Iterable[ImportStatement],
+    *,
+    home: PurePosixPath,
+    is_there: Callable[[str], bool],
+    follows: Callable[[str], bool],
+) -> Iterator[str]:
+    """Yield the files of a source that importing a file in ``folder`` imports.
+
+    Args:
+        folder: The folder of the file.
+        statements: Its import statements.
+        home: The folder of the code's entry, which absolute imports are relative to.
+        is_there: Returns whether the source has a file of this path.
+        follows: Returns whether to follow an absolute import, by the first part of the module's name.
+    """
+    places = around(folder)
+    for statement in statements:
+        if statement.level:
+            bases = places[statement.level - 1 : statement.level]
+        else:
+            bases = around(home) if follows(statement.module.partition(".")[0]) else ()
+        paths = ([path for path in _paths_of(statement, base) if is_there(path)] for base in bases)
+        yield from next(filter(None, paths), ())
+    # importing a module runs the packages it is in
+    yield from (path for place in places if place.parts and is_there(path := str(place / "__init__.py")))
+
+
+def _paths_of(statement: ImportStatement, base: PurePosixPath) -> Iterator[str]:
+    parts = statement.module.split(".") if statement.module else []
+    if len(parts) > _DEEPEST_MODULE:
+        return
+    for depth in range(1, len(parts) + 1):
+        yield from _module_paths(base, parts[:depth])
+    # what is imported from a package may be a module itself
+    for name in statement.names:
+        yield from _module_paths(base, [*parts, name])
+
+
+def _module_paths(base: PurePosixPath, parts: Sequence[str]) -> tuple[str, str]:
+    path = "/".join([*base.parts, *parts])
+    return f"{path}.py", f"{path}/__init__.py"
+
+
+def around(folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
+    """Return ``folder`` and the folders around it, where absolute imports of code in it are looked for, in order."""
+    return folder, *folder.parents

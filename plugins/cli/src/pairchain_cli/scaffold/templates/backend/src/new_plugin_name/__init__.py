@@ -1,0 +1,3 @@
+"""The backend new-entry-name for pairchain."""
+
+__version__ = "0.1.0"

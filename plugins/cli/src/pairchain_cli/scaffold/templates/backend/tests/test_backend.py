@@ -1,0 +1,40 @@
+"""Tests of the backend new-entry-name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from pairchain.testing import BackendContract
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,?"
+
+
+def save_model(folder: Path) -> Path:
+    """Save a small BERT that reads letters."""
+    ids = {token: number for number, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS])}
+    letters = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    letters.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=letters, model_max_length=128, **special)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=len(ids), num_labels=1, initializer_range=0.5, **sizes)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+class TestNewTypeName(BackendContract):
+    """It scores as the backend transformers does, up to rounding."""
+
+    name = "new-entry-name"
+    # bfloat16 has 8 bits of precision
+    tolerance = 0.05
+
+    def make_checkpoint(self, folder: Path) -> Path:
+        return save_model(folder)
