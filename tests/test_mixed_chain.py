@@ -148,7 +148,7 @@ def test_without_the_plugin_it_says_which_distribution_to_install(saved: Saved) 
         print(error)
     """
 
-    printed = run_python(code, TESTS / "support" / "support")
+    printed = run_python(code, TESTS / "support")
 
     assert "no installed plugin provides the type 'acme_shift.Shift'" in printed
     assert "pip install acme-shift" in printed
