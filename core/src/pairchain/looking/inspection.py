@@ -36,7 +36,6 @@ from pairchain.looking.report import Report
 from pairchain.opening import open_source
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code, no_chain
-from pairchain.trust.pickles import pickle_refused
 from pairchain.trust.resolve import Provider, Resolver
 
 # How deep modules may be inside modules: a model's files could name more than anyone would write.
@@ -264,7 +263,7 @@ class _Inspection:
     def _weights(self, home: Source, facts: Facts) -> headers.Weights | None:
         weights: headers.Weights | None = self._attempt(headers.read_headers, home)
         if weights is None and facts is UNKNOWN and self._attempt(home.has, PICKLE_FILE):
-            self._add(pickle_refused(home, PICKLE_FILE))
+            self._add(policies.pickle_refused(home, PICKLE_FILE))
         return weights
 
     def _activation(self, config: ModelConfig | None) -> str:

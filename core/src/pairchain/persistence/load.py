@@ -33,7 +33,6 @@ from pairchain.opening import lending
 from pairchain.persistence.request import LoadRequest
 from pairchain.trust import guard, policies
 from pairchain.trust.checkpoint import no_chain
-from pairchain.trust.pickles import refuse_pickle
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def _refuse_pickle(source: Source) -> None:
     """Refuse pickled weights for a class that is not a `Module`: it would read them without asking."""
     safe = (SAFETENSORS_FILE, f"{SAFETENSORS_FILE}.index.json")
     if source.has(PICKLE_FILE) and not any(map(source.has, safe)):
-        refuse_pickle(source, PICKLE_FILE)
+        policies.refuse_pickle(source, PICKLE_FILE)
 
 
 def _call(load: Any, request: LoadRequest, path: str) -> Any:
