@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from letters import load_letters, save_letters
 from plain_bert import PlainBertBackend
 from plain_bert_model import EagerBackend
 from tiny_models import PAIRS, edited, load, save_tiny, scores
@@ -180,3 +181,9 @@ def test_a_backend_beside_modules_has_no_effect(tmp_path: Path, plain_bert: str)
 def test_support_is_true_without_a_reason() -> None:
     assert Support()
     assert not Support("there is no onnx/model.onnx")
+
+
+def test_a_backend_that_no_module_of_a_model_takes_is_told(tmp_path: Path, plain_bert: str) -> None:
+    folder = save_letters(tmp_path)
+    with pytest.warns(PairchainWarning, match="choose a backend, so backend='plain-bert' has no effect"):
+        load_letters(folder, backend=plain_bert)
