@@ -37,7 +37,7 @@ Features = dict[str, Any]
 NamedModules = Mapping[str, Any]
 
 
-class Hub(TypedDict, total=False):
+class HubOptions(TypedDict, total=False):
     """How to read a Hub repository: keyword arguments of the methods that load files, explained in `Module.load`."""
 
     token: bool | str | None
@@ -128,7 +128,7 @@ class Module(nn.Module, ABC):
             FormatError: Its configuration cannot be read, lacks an argument that ``__init__`` requires, or its weights
                 do not fit.
         """
-        hub = Hub(token=token, cache_folder=cache_folder, revision=revision, local_files_only=local_files_only)
+        hub = HubOptions(token=token, cache_folder=cache_folder, revision=revision, local_files_only=local_files_only)
         config = cls.load_config(model_name_or_path, subfolder, **hub)
         shown = _shown(model_name_or_path, subfolder, cls.config_file_name)
         if not cls.saves_weights:
@@ -176,7 +176,7 @@ class Module(nn.Module, ABC):
 
     @classmethod
     def load_config(
-        cls, model_name_or_path: str, subfolder: str = "", config_filename: str | None = None, **hub: Unpack[Hub]
+        cls, model_name_or_path: str, subfolder: str = "", config_filename: str | None = None, **hub: Unpack[HubOptions]
     ) -> dict[str, Any]:
         """Return the module's configuration with today's keys, or an empty dict if the file does not exist.
 
@@ -198,20 +198,22 @@ class Module(nn.Module, ABC):
         return config
 
     @staticmethod
-    def load_file_path(model_name_or_path: str, filename: str, subfolder: str = "", **hub: Unpack[Hub]) -> str | None:
+    def load_file_path(
+        model_name_or_path: str, filename: str, subfolder: str = "", **hub: Unpack[HubOptions]
+    ) -> str | None:
         """Return the path of a local copy of one file, or None if the file does not exist; arguments as for `load`."""
         path = open_source(model_name_or_path, subfolder, **hub).file(filename)
         return None if path is None else str(path)
 
     @staticmethod
-    def load_dir_path(model_name_or_path: str, subfolder: str = "", **hub: Unpack[Hub]) -> str | None:
+    def load_dir_path(model_name_or_path: str, subfolder: str = "", **hub: Unpack[HubOptions]) -> str | None:
         """Return the path of a local copy of the module's folder, or None without one; arguments as for `load`."""
         folder = open_source(model_name_or_path, subfolder, **hub).folder()
         return str(folder) if os.path.isdir(folder) else None
 
     @classmethod
     def load_torch_weights(
-        cls, model_name_or_path: str, subfolder: str = "", *, model: Self | None = None, **hub: Unpack[Hub]
+        cls, model_name_or_path: str, subfolder: str = "", *, model: Self | None = None, **hub: Unpack[HubOptions]
     ) -> Any:
         """Fill ``model`` with its saved weights and return it; without ``model``, return the weights as a state dict.
 
