@@ -212,7 +212,7 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do() -> None:
         pairchain.compare(path, PAIRS, lock="model.lock.json")
     with pytest.raises(InputError, match=r"all code of a model or none.*\n.*trust_remote_code=True"):
         pairchain.compare(path, PAIRS, trust_remote_code=["sha256:" + "0" * 64])
-    with pytest.raises(InputError, match="loaded already, so device, revision cannot be used"):
+    with pytest.raises(InputError, match="already loaded, so device, revision cannot be used"):
         pairchain.compare(model, PAIRS, device="cpu", revision="main")
     with pytest.raises(InputError, match=r"model is torch.nn.modules.linear.Linear\.\n.*a model's name or path"):
         pairchain.compare(nn.Linear(1, 1), PAIRS)
