@@ -329,7 +329,7 @@ def test_a_link_that_another_user_put_where_all_may_write_is_not_followed(tmp_pa
     (mine / "modules.json").write_text("mine")
     (shared / "model").symlink_to(mine)
     os.lchown(shared / "model", 12345, 12345)
-    with pytest.raises(UnsafePathError, match="a link to .* that another user made"), staged(shared / "model"):
+    with pytest.raises(UnsafePathError, match=r"a link to .* that another user made"), staged(shared / "model"):
         pytest.fail("it was followed")
     assert texts(mine) == {"mine"}
     os.lchown(shared / "model", 0, 0)

@@ -177,7 +177,7 @@ def test_a_link_that_another_user_made_as_the_output_is_not_followed(tmp_path: P
     assert len((tmp_path / "profile").read_text().splitlines()) == ROWS
     os.lchown(output, 12345, 12345)
     (tmp_path / "profile").write_text("mine")
-    with pytest.raises(PairchainError, match="a link to .* that another user made"):
+    with pytest.raises(PairchainError, match=r"a link to .* that another user made"):
         keep(output, given, resumes=resumes)
     assert (tmp_path / "profile").read_text() == "mine"
 

@@ -24,7 +24,7 @@ def most_bytes(weights: int) -> int:
     return _TIMES * weights + _BESIDES
 
 
-class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Limit(TorchDispatchMode):
     """Counts the bytes of tensors of a given shape before they are allocated."""
 
     def __init__(self, most: int, shown_as: str) -> None:

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pairchain import Setting, Source
-from pairchain.authoring import check_inside, is_for_other_libraries, is_read_by_loads
-from pairchain.errors import FormatError, UnsafePathError, shortened
+from pairchain.authoring import check_inside, is_for_other_libraries, is_read_by_loads, shortened
+from pairchain.errors import FormatError, UnsafePathError
 from pairchain_transformer.settings import names
 from pairchain_transformer.settings.reaching import has_rule, reached, reached_by_default
 
