@@ -22,6 +22,15 @@ def test_the_table_of_rooms_is_the_plan() -> None:
     assert found == {number: set(rooms) for number, rooms in enumerate(test_rooms.CORE, 1)}
 
 
+@pytest.mark.parametrize(("place", "plan"), [(0, test_rooms.TRANSFORMER), (1, test_rooms.CLI)])
+def test_the_tables_of_plugins_are_their_plans(place: int, plan: list[list[str]]) -> None:
+    table = PAGE["Rooms of the larger plugins"].split("The rooms of")[place + 1]
+    told = [names(room)[0] for room, _ in rows(table)]
+    floors = {room: floor for floor, rooms in enumerate(plan) for room in rooms}
+    assert sorted(told) == sorted(floors)
+    assert [floors[room] for room in told] == sorted(floors.values(), reverse=True)
+
+
 def test_the_picture_is_drawn_from_the_plan() -> None:
     drawn = draw_rooms.drawing(test_rooms.CORE)
     assert draw_rooms.IMAGE.read_text(encoding="utf-8") == drawn, "run python tests/support/draw_rooms.py"

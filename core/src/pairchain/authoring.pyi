@@ -111,13 +111,13 @@ from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code
 from pairchain.trust.checkpoint import pinned_code as pinned_code
 from pairchain.trust.guard import guarding as guarding
-from pairchain.trust.pickles import pickle_refused as pickle_refused
-from pairchain.trust.pickles import refuse_pickle as refuse_pickle
 from pairchain.trust.policies import Policy as Policy
 from pairchain.trust.policies import allowing as allowing
 from pairchain.trust.policies import current_policy as current_policy
 from pairchain.trust.policies import is_loading as is_loading
+from pairchain.trust.policies import pickle_refused as pickle_refused
 from pairchain.trust.policies import policy_of as policy_of
+from pairchain.trust.policies import refuse_pickle as refuse_pickle
 from pairchain.trust.policies import require_settings as require_settings
 from pairchain.trust.policies import require_trust as require_trust
 from pairchain.trust.resolve import Resolver as Resolver
