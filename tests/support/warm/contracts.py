@@ -7,6 +7,8 @@ import pytest
 from warm import warm_python
 
 IN_A_PROCESS = ("test_a_saved_chain_loads_in_a_fresh_process", "test_listing_plugins_does_not_import_it")
+# they ask whether the process imports torch, which a warm one has
+IN_A_COLD_PROCESS = ("test_asking_it_imports_nothing_heavy",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,3 +17,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.name in IN_A_PROCESS:
             item.add_marker(pytest.mark.slow)
             item.cls.python = warm_python()  # type: ignore[attr-defined]
+        if item.name in IN_A_COLD_PROCESS:
+            item.add_marker(pytest.mark.slow)

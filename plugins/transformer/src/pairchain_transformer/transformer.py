@@ -456,7 +456,7 @@ class Transformer(InputModule):
         source = open_source(model_name_or_path, **where)
         given = {"model_kwargs": model_kwargs, "processor_kwargs": processor_kwargs, "config_kwargs": config_kwargs}
         where["trust_remote_code"] = trust_remote_code
-        arguments, unknown = saving.arguments_for_load(cls, source, where, given, tokenizer)
+        arguments, unknown = keywords.arguments_for_load(cls, source, where, given, tokenizer)
         module = cls(model_name_or_path, backend=backend, **arguments)
         module.extra_config = unknown
         return module
