@@ -84,7 +84,7 @@ class Careless(PlainBertBackend):
         (Boastful, "it_refuses_a_model_with_its_reason", "says that it can load the model of make_unsupported"),
         (Doubling, "it_scores_as_the_library_does", "scored pairs together differently"),
         (Careless, "copies_score_the_same", "could not be copied"),
-        (EagerBackend, "asking_it_imports_nothing_heavy", "imported torch"),
+        pytest.param(EagerBackend, "asking_it_imports_nothing_heavy", "imported torch", marks=pytest.mark.slow),
     ],
 )
 def test_the_contract_finds(
@@ -98,7 +98,7 @@ def test_the_contract_finds(
 def test_torch_is_another_name_for_transformers(tmp_path: Path) -> None:
     path = classifier(tmp_path)
     assert scores(path, backend="torch") == scores(path, backend="transformers") == scores(path)
-    assert set(pairchain.inspect(path).facts.backends) == {"transformers"}
+    assert "torch" not in pairchain.inspect(path).facts.backends
 
 
 def test_a_name_that_no_plugin_registers_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:

@@ -6,7 +6,11 @@ import pytest
 
 from warm import warm_python
 
-IN_A_PROCESS = ("test_a_saved_chain_loads_in_a_fresh_process", "test_listing_plugins_does_not_import_it")
+IN_A_PROCESS = (
+    "test_a_saved_chain_loads_in_a_fresh_process",
+    "test_asking_it_imports_nothing_heavy",
+    "test_listing_plugins_does_not_import_it",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
