@@ -1,4 +1,4 @@
-"""A pytest plugin: the processes of a module's contract are forked from a warm one."""
+"""A pytest plugin: the processes of a module's contract are forked from a warm one, and marked as slow."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ IN_A_COLD_PROCESS = ("test_asking_it_imports_nothing_heavy",)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the checks of every contract that start a process, and have those that score start fast."""
     for item in items:
-        if item.name in IN_A_PROCESS:
+        cls: type | None = getattr(item, "cls", None)
+        is_command = cls is not None and any(base.__name__ == "CommandContract" for base in cls.__mro__)
+        if is_command or item.name in IN_A_PROCESS:
             item.add_marker(pytest.mark.slow)
-            item.cls.python = warm_python()  # type: ignore[attr-defined]
+            cls.python = warm_python()  # type: ignore[union-attr]
         if item.name in IN_A_COLD_PROCESS:
             item.add_marker(pytest.mark.slow)
