@@ -41,7 +41,7 @@ def test_list_says_what_is_wrong_with_which_plugin_and_what_to_do(tmp_path: Path
     heads(tmp_path, "old-tail", modules={"Tail": "old_tail:Head"}, requires=["pairchain-core<0.0.1"])
     install(tmp_path, "gone", modules={"Gone": "gone_away:Head"})
     out = run("plugins", "list", sites=[tmp_path]).out
-    assert "- zeta-heads 2.5 registers the type 'Head' too" in out
+    assert "- the type 'Head' is also registered by zeta-heads 2.5, so neither provides it." in out
     assert "next: uninstall one, or name the one to leave out in PAIRCHAIN_DISABLE_PLUGINS." in out
     assert "needs pairchain-core<0.0.1, but pairchain-core is" in out
     assert "there is no module 'gone_away'" in out
