@@ -157,7 +157,7 @@ def test_without_the_plugin_it_says_which_distribution_to_install(saved: Saved) 
 def test_without_the_file_it_says_which_one_is_missing(saved: Saved) -> None:
     (saved.folder / "tail_pooling.py").unlink()
 
-    with pytest.raises(UnknownTypeError, match=r"'tail_pooling\.TailPooling'.*there is no tail_pooling\.py beside"):
+    with pytest.raises(UnknownTypeError, match=r"'tail_pooling\.TailPooling'.*the model has no file tail_pooling\.py"):
         saved.load()
     with pytest.raises(LockError) as caught:
         saved.load(lock=saved.lock)

@@ -168,7 +168,7 @@ def test_a_modules_file_that_is_not_text_says_so(pooled: Path) -> None:
         ("activation_arguments", {"dim": 1}, FormatError, "Identity takes no argument 'dim'"),
         ("keep_in_fp32_modules", "2.linear", FormatError, "'keep_in_fp32_modules' is '2.linear'"),
         ("keep_in_fp32_modules", [{}], FormatError, "'keep_in_fp32_modules' must be a list of paths, got [{}]"),
-        ("keep_in_fp32_modules", ["9.linear"], InputError, "'9.linear' is no layer of this chain"),
+        ("keep_in_fp32_modules", ["9.linear"], InputError, "'9.linear' is not a layer of this chain"),
         ("requirements", ["torch"], FormatError, "'requirements' is ['torch']"),
     ],
 )

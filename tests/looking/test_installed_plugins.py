@@ -80,8 +80,8 @@ def test_of_two_that_claim_one_type_each_is_broken_and_names_the_other(site: Pat
     plugin_with(site, "zeta", version="2.5")
     acme, zeta = plugins(registry_of(site))
     assert acme.status == zeta.status == "broken"
-    assert "zeta 2.5 registers the type 'Head' too" in told(acme)
-    assert "acme 1.0 registers the type 'Head' too" in told(zeta)
+    assert "'Head' is also registered by zeta 2.5" in told(acme)
+    assert "'Head' is also registered by acme 1.0" in told(zeta)
     assert "PAIRCHAIN_DISABLE_PLUGINS" in told(zeta)
 
 

@@ -80,12 +80,12 @@ def test_what_is_no_token_id_is_refused(ids: tuple[Any, ...], named: str) -> Non
         LogitScore(*ids)
 
     assert named in str(caught.value)
-    assert "whole number from zero" in str(caught.value)
+    assert "an integer from 0" in str(caught.value)
 
 
 # sentence-transformers 6.2.0 saves the id of the unknown token for both words where a vocabulary has neither.
 def test_one_token_against_itself_is_refused_and_not_scored_zero(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="are both 7, and every score would be zero") as caught:
+    with pytest.raises(InputError, match="are both 7, so every score would be zero") as caught:
         LogitScore(7, 7)
 
     assert "choose two tokens" in caught.value.next_step

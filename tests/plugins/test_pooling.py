@@ -213,7 +213,8 @@ def test_what_is_saved_loads_to_the_same(mode: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "said"), [("men", "'men' (did you mean 'mean'?)"), (["mean", "x"], "no pooling mode 'x'"), ([], "no pool")]
+    ("mode", "said"),
+    [("men", "'men' (did you mean 'mean'?)"), (["mean", "x"], "no pooling mode 'x'"), ([], "pooling_mode is empty")],
 )
 def test_a_mode_that_there_is_not_is_refused(mode: Any, said: str) -> None:
     with pytest.raises(InputError) as caught:

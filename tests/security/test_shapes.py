@@ -115,7 +115,7 @@ def test_a_module_takes_no_memory_for_sizes_that_its_weights_do_not_have(sizes: 
     values = {**json.loads(path.read_text()), "in_features": sizes[0], "out_features": sizes[1]}
     write(pooled, {"2_Dense/config.json": json.dumps(values)})
 
-    with little_memory(), pytest.raises(FormatError, match="asks for a tensor of the shape"):
+    with little_memory(), pytest.raises(FormatError, match="asks for a tensor of shape"):
         CrossEncoder(pooled, device="cpu")
 
 

@@ -36,7 +36,7 @@ from pairchain.facts import labels_of_routes as labels_of_routes
 from pairchain.files.hashes import file_hashes as file_hashes
 from pairchain.files.hub_names import is_path as is_path
 from pairchain.files.json_files import read_json_object as read_json_object
-from pairchain.files.json_files import warn_unknown_key as warn_unknown_key
+from pairchain.files.json_files import unknown_keys as unknown_keys
 from pairchain.files.json_files import write_json as write_json
 from pairchain.files.names import is_for_other_libraries as is_for_other_libraries
 from pairchain.files.names import is_read_by_loads as is_read_by_loads
@@ -91,7 +91,6 @@ from pairchain.looking.report_text import weights_text as weights_text
 from pairchain.looking.saved_form import feature_named as feature_named
 from pairchain.looking.saved_form import read_form as read_form
 from pairchain.opening import open_source as open_source
-from pairchain.opening import source_of_module as source_of_module
 from pairchain.persistence.load import load_module as load_module
 from pairchain.persistence.saved_type import saved_type as saved_type
 from pairchain.registry.conflicts import Conflict as Conflict
@@ -112,13 +111,13 @@ from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code
 from pairchain.trust.checkpoint import pinned_code as pinned_code
 from pairchain.trust.guard import guarding as guarding
-from pairchain.trust.pickles import pickle_refused as pickle_refused
-from pairchain.trust.pickles import refuse_pickle as refuse_pickle
 from pairchain.trust.policies import Policy as Policy
 from pairchain.trust.policies import allowing as allowing
 from pairchain.trust.policies import current_policy as current_policy
 from pairchain.trust.policies import is_loading as is_loading
+from pairchain.trust.policies import pickle_refused as pickle_refused
 from pairchain.trust.policies import policy_of as policy_of
+from pairchain.trust.policies import refuse_pickle as refuse_pickle
 from pairchain.trust.policies import require_settings as require_settings
 from pairchain.trust.policies import require_trust as require_trust
 from pairchain.trust.resolve import Resolver as Resolver

@@ -207,4 +207,5 @@ def refused(name: str, checkpoint: Checkpoint, support: Support) -> InputError:
         f"the backend {name!r} cannot load this model: {support.reason}.",
         where=str(checkpoint.source),
         next_step=f"use backend={able[0]!r}." if able else "",
+        argument="backend",
     )

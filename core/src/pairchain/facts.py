@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pairchain.errors import ChainError, PairchainError
 from pairchain.format.foreign_settings import ForeignSettings
@@ -116,20 +116,21 @@ def facts_of_chain(modules: Iterable[tuple[str, Facts]]) -> Facts:
     return Facts(flow.reads, flow.writes, _labels_of_row([facts for _, facts in row]), faults=flow.faults)
 
 
-def facts_of_routes(routes: Mapping[str, Sequence[Facts]]) -> Facts:
-    """Return what a module tells that sends each input through one of ``routes``, each a row of modules."""
-    flows = [flow_of(("", facts.reads, facts.writes) for facts in row) for row in routes.values()]
+def facts_of_routes(module: Facts, inside: Mapping[str, Facts]) -> Facts:
+    """Return the facts of a module that sends each input through one of its routes, given those of `Facts.entries`."""
+    rows = {name: [inside.get(path, UNKNOWN) for path in paths] for name, paths in module.routes.items()}
+    flows = [flow_of(("", facts.reads, facts.writes) for facts in row) for row in rows.values()]
     written = [flow.writes for flow in flows if flow.writes is not None]
-    faults: list[PairchainError] = []
-    labels = None
+    labels, faults = None, [*module.faults]
     try:
-        labels = labels_of_routes({name: _labels_of_row(row) for name, row in routes.items()})
+        labels = labels_of_routes({name: _labels_of_row(row) for name, row in rows.items()})
     except ChainError as error:
         faults.append(error)
-    return Facts(
-        frozenset().union(*(flow.reads for flow in flows)),
-        frozenset.intersection(*written) if written and len(written) == len(flows) else None,
-        labels,
+    return replace(
+        module,
+        reads=frozenset().union(*(flow.reads for flow in flows)),
+        writes=frozenset.intersection(*written) if len(written) == len(flows) else None,
+        labels=labels,
         faults=faults,
     )
 

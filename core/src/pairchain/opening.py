@@ -22,22 +22,23 @@ _of_load: ContextVar[Source | None] = ContextVar("pairchain_source_of_load", def
 
 def open_source(
     name: str | os.PathLike[str],
-    *,
-    revision: str | None = None,
+    subfolder: str = "",
     token: bool | str | None = None,
     cache_folder: str | os.PathLike[str] | None = None,
+    revision: str | None = None,
     local_files_only: bool = False,
-    subfolder: str = "",
 ) -> Source:
     """Return the source of ``name``; a branch or tag is resolved here, once, to a commit.
 
+    The arguments have the names and the order of those that a module's ``load`` gets.
+
     Args:
         name: A folder, or a repository as ``owner/name``; the owner defaults to `hub_names.DEFAULT_ORGANISATION`.
-        revision: A branch, tag, commit or ref such as ``refs/pr/11``; None for the default branch.
+        subfolder: The model's folder inside it.
         token: A Hub token; True for the stored one, False for none.
         cache_folder: Where downloads are kept; None for ``SENTENCE_TRANSFORMERS_HOME`` or the Hub library's default.
+        revision: A branch, tag, commit or ref such as ``refs/pr/11``; None for the default branch.
         local_files_only: Use only files downloaded earlier, as ``HF_HUB_OFFLINE`` does.
-        subfolder: The model's folder inside it.
 
     Raises:
         InputError: ``name`` is empty or cannot name anything.
@@ -92,25 +93,6 @@ def open_repository(
     # without the Hub, the cache has every file; asking for each one would wait through the retries of them all
     from_cache = local_files_only or api.is_unreachable
     return Source(name, resolved.resolved, revision, subfolder, token, cache, from_cache)
-
-
-def source_of_module(
-    model_name_or_path: str | os.PathLike[str],
-    subfolder: str = "",
-    token: bool | str | None = None,
-    cache_folder: str | None = None,
-    revision: str | None = None,
-    local_files_only: bool = False,
-) -> Source:
-    """Return the source for the arguments of a module's ``load``; see `open_source`."""
-    return open_source(
-        model_name_or_path,
-        subfolder=subfolder,
-        token=token,
-        cache_folder=cache_folder,
-        revision=revision,
-        local_files_only=local_files_only,
-    )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from command import run
 from typer.testing import CliRunner
 
 from pairchain_cli.main import app
@@ -33,3 +34,11 @@ def test_a_shell_saves_a_trace_for_perfetto(golden: Path, tmp_path: Path) -> Non
 
     saved = json.loads((tmp_path / "trace.json").read_text())
     assert saved["otherData"]["pairs"] == 2
+
+
+def test_several_devices_are_refused_where_one_is_used(golden: Path) -> None:
+    model = golden / "bert_seqcls_1label" / "model"
+    for command in (("trace", model, "q", "d"), ("view", model, "--no-open"), ("compare", model)):
+        ended = run(*command, "--device", "cpu", "--device", "meta")
+        assert ended.code == 1
+        assert "uses one device" in ended.err

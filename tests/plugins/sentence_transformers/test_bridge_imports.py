@@ -237,7 +237,7 @@ def test_what_nothing_stands_in_for_says_so(statement: str, refusals: dict[str, 
     expected_error, named = NOTHING_STANDS_IN[statement]
     assert error == expected_error
     assert named in text
-    assert "sentence-transformers is not installed, and pairchain stands in only for its module classes" in text
+    assert "sentence-transformers is not installed, and pairchain has substitutes for its module classes only" in text
     assert "Transformer, Dense, Router" in text
     assert text.endswith("pip install sentence-transformers")
     assert any("head.py" in note for note in notes)

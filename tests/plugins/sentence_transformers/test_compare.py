@@ -208,11 +208,11 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do() -> None:
     path = GOLDEN / "bert_seqcls_1label" / "model"
     model = CrossEncoder(path, device="cpu")
 
-    with pytest.raises(InputError, match=r"takes no 'lock'.*\n.*compare\(CrossEncoder\(…, lock=…\), pairs\)"):
+    with pytest.raises(InputError, match=r"has no option 'lock'.*\n.*compare\(CrossEncoder\(…, lock=…\), pairs\)"):
         pairchain.compare(path, PAIRS, lock="model.lock.json")
     with pytest.raises(InputError, match=r"all code of a model or none.*\n.*trust_remote_code=True"):
         pairchain.compare(path, PAIRS, trust_remote_code=["sha256:" + "0" * 64])
-    with pytest.raises(InputError, match="loaded already, so device, revision cannot be used"):
+    with pytest.raises(InputError, match="already loaded, so device, revision cannot be used"):
         pairchain.compare(model, PAIRS, device="cpu", revision="main")
     with pytest.raises(InputError, match=r"model is torch.nn.modules.linear.Linear\.\n.*a model's name or path"):
         pairchain.compare(nn.Linear(1, 1), PAIRS)
@@ -251,7 +251,7 @@ def test_an_error_of_the_other_library_is_told_to_be_its_own(pooled: Path) -> No
     with pytest.raises(ValueError, match="module class 'Dense'") as caught:
         pairchain.compare(pooled, PAIRS)
 
-    assert "raised by sentence-transformers; pairchain scores these pairs" in caught.value.__notes__
+    assert "raised by sentence-transformers; pairchain scored these pairs" in caught.value.__notes__
 
 
 def failure(site: Path, **environ: str) -> str:
@@ -270,7 +270,7 @@ def failure(site: Path, **environ: str) -> str:
 def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     printed = failure(tmp_path)
 
-    assert "sentence-transformers is not installed, so there is nothing to compare with" in printed
+    assert "a comparison needs sentence-transformers, which is not installed" in printed
     assert "pip install sentence-transformers" in printed
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from letters import load_letters, save_letters
 from plain_bert import PlainBertBackend
 from plain_bert_model import EagerBackend
 from tiny_models import PAIRS, edited, load, save_tiny, scores
@@ -84,15 +85,22 @@ class Careless(PlainBertBackend):
         (Boastful, "it_refuses_a_model_with_its_reason", "says that it can load the model of make_unsupported"),
         (Doubling, "it_scores_as_the_library_does", "scored pairs together differently"),
         (Careless, "copies_score_the_same", "could not be copied"),
+<<<<<<< HEAD
         pytest.param(EagerBackend, "asking_it_imports_nothing_heavy", "imported torch", marks=pytest.mark.slow),
+=======
+        pytest.param(EagerBackend, "asking_it_imports_nothing_heavy", "imported torch", marks=[pytest.mark.slow]),
+>>>>>>> rooms
     ],
 )
-def test_the_contract_finds(
-    backend: type, check: str, said: str, plain_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(registry.backends._registered, plain_bert, backend)
-    with pytest.raises(pytest.fail.Exception, match=said):
-        getattr(TestPlainBert(), f"test_{check}")(tmp_path)
+def test_the_contract_finds(backend: type, check: str, said: str, plain_bert: str, tmp_path: Path) -> None:
+    contract = TestPlainBert()
+    contract.name = "broken"
+    undo = registry.backends.register("broken", backend)
+    try:
+        with pytest.raises(pytest.fail.Exception, match=said):
+            getattr(contract, f"test_{check}")(tmp_path)
+    finally:
+        undo()
 
 
 def test_torch_is_another_name_for_transformers(tmp_path: Path) -> None:
@@ -177,3 +185,21 @@ def test_a_backend_beside_modules_has_no_effect(tmp_path: Path, plain_bert: str)
 def test_support_is_true_without_a_reason() -> None:
     assert Support()
     assert not Support("there is no onnx/model.onnx")
+
+
+def test_a_report_lists_the_backends_when_there_is_a_choice(tmp_path: Path, plain_bert: str) -> None:
+    report = pairchain.inspect(classifier(tmp_path))
+
+    assert report.backends == report.facts.backends == report.to_json()["backends"]
+    assert report.backends.keys() == {plain_bert, "transformers"}
+    assert f"backend {plain_bert}: " in str(report)
+
+
+def test_a_report_says_nothing_of_the_only_backend_if_it_fits(tmp_path: Path) -> None:
+    assert "backend transformers" not in str(pairchain.inspect(classifier(tmp_path)))
+
+
+def test_a_backend_that_no_module_of_a_model_takes_is_told(tmp_path: Path, plain_bert: str) -> None:
+    folder = save_letters(tmp_path)
+    with pytest.warns(PairchainWarning, match="choose a backend, so backend='plain-bert' has no effect"):
+        load_letters(folder, backend=plain_bert)

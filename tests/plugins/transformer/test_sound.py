@@ -27,7 +27,7 @@ ANYWHERE = {"allow_private_urls": True}
 
 @cache
 def listener() -> CrossEncoder:
-    """Return the golden model of texts and sound at 16,000 samples a second."""
+    """Return the golden model of texts and sound at 16,000 samples per second."""
     return load(GOLDEN / "audio_qwen2_audio" / "model")
 
 
@@ -126,7 +126,7 @@ def test_a_damaged_sound_file_is_told_with_its_name_and_place(content: bytes, tm
 @pytest.mark.parametrize(
     ("side", "said"),
     [
-        ({"array": SOUND, "sampling_rate": 8000}, ["8000 samples a second", "takes 16000", "resample"]),
+        ({"array": SOUND, "sampling_rate": 8000}, ["8000 samples per second", "takes 16000", "resample"]),
         ({"audio": {"array": SOUND, "sampling_rate": 44100}, "text": "a"}, ["44100 samples", "takes 16000"]),
         ((SOUND * 32767).astype(np.int16), ["of type int16", "divide", "32768"]),
         (torch.zeros(100, dtype=torch.int32), ["of type int32", "divide"]),

@@ -27,7 +27,7 @@ def expected() -> list[float]:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"transformer_task": "rerank"}, ["no transformer_task 'rerank'", CONFIG, "choose among feature-extraction"]),
+        ({"transformer_task": "rerank"}, ["no transformer_task 'rerank'", CONFIG, "choose from feature-extraction"]),
         ({"transformer_task": "any-to-any"}, ["AutoModelForMultimodalLM", "BertConfig", "another transformer_task"]),
         ({"model_kwargs": [1]}, [CONFIG, "model_kwargs is [1], not an object"]),
         ({"modality_config": []}, [CONFIG, "modality_config is [], not an object"]),

@@ -24,10 +24,10 @@ from pairchain.chain.parts import Part
 from pairchain.chain.weights import fill, read_weights, weights_file
 from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError
-from pairchain.files.json_files import read_json_object, warn_unknown_key, write_json
+from pairchain.files.json_files import read_json_object, unknown_keys, write_json
 from pairchain.files.names import PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.format.incomplete import keys_missing
-from pairchain.opening import source_of_module
+from pairchain.opening import open_source
 from pairchain.registry.structure import missing_methods
 from pairchain.text.escaping import on_one_line
 
@@ -37,7 +37,7 @@ Features = dict[str, Any]
 NamedModules = Mapping[str, Any]
 
 
-class Hub(TypedDict, total=False):
+class HubOptions(TypedDict, total=False):
     """How to read a Hub repository: keyword arguments of the methods that load files, explained in `Module.load`."""
 
     token: bool | str | None
@@ -128,12 +128,12 @@ class Module(nn.Module, ABC):
             FormatError: Its configuration cannot be read, lacks an argument that ``__init__`` requires, or its weights
                 do not fit.
         """
-        hub = Hub(token=token, cache_folder=cache_folder, revision=revision, local_files_only=local_files_only)
+        hub = HubOptions(token=token, cache_folder=cache_folder, revision=revision, local_files_only=local_files_only)
         config = cls.load_config(model_name_or_path, subfolder, **hub)
         shown = _shown(model_name_or_path, subfolder, cls.config_file_name)
         if not cls.saves_weights:
             return cls.from_config(config, shown_as=shown)
-        source = source_of_module(model_name_or_path, subfolder, **hub)
+        source = open_source(model_name_or_path, subfolder, **hub)
         # custom code that you trust may allocate what it likes
         limit = allocating_for(weights_file(source), shown_as=shown) if code_of(cls) is None else nullcontext()
         with limit:
@@ -159,11 +159,11 @@ class Module(nn.Module, ABC):
         required = [name for name, parameter in parameters.items() if _is_required(parameter)]
         if absent := [name for name in required if name not in config]:
             raise keys_missing(cls.__name__, absent, shown_as=shown_as, is_empty=not config)
-        unknown = {key: value for key, value in config.items() if key not in parameters}
-        if unknown and not takes_any:
-            for key in unknown:
-                warn_unknown_key(key, parameters, shown_as=shown_as)
-        known = {key: value for key, value in config.items() if key in parameters or takes_any}
+        if takes_any:
+            unknown = {key: value for key, value in config.items() if key not in parameters}
+        else:
+            unknown = unknown_keys(config, parameters, shown_as=shown_as)
+        known = {key: value for key, value in config.items() if takes_any or key not in unknown}
         try:
             module = cls(**known)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -176,7 +176,7 @@ class Module(nn.Module, ABC):
 
     @classmethod
     def load_config(
-        cls, model_name_or_path: str, subfolder: str = "", config_filename: str | None = None, **hub: Unpack[Hub]
+        cls, model_name_or_path: str, subfolder: str = "", config_filename: str | None = None, **hub: Unpack[HubOptions]
     ) -> dict[str, Any]:
         """Return the module's configuration with today's keys, or an empty dict if the file does not exist.
 
@@ -198,20 +198,22 @@ class Module(nn.Module, ABC):
         return config
 
     @staticmethod
-    def load_file_path(model_name_or_path: str, filename: str, subfolder: str = "", **hub: Unpack[Hub]) -> str | None:
+    def load_file_path(
+        model_name_or_path: str, filename: str, subfolder: str = "", **hub: Unpack[HubOptions]
+    ) -> str | None:
         """Return the path of a local copy of one file, or None if the file does not exist; arguments as for `load`."""
-        path = source_of_module(model_name_or_path, subfolder, **hub).file(filename)
+        path = open_source(model_name_or_path, subfolder, **hub).file(filename)
         return None if path is None else str(path)
 
     @staticmethod
-    def load_dir_path(model_name_or_path: str, subfolder: str = "", **hub: Unpack[Hub]) -> str | None:
+    def load_dir_path(model_name_or_path: str, subfolder: str = "", **hub: Unpack[HubOptions]) -> str | None:
         """Return the path of a local copy of the module's folder, or None without one; arguments as for `load`."""
-        folder = source_of_module(model_name_or_path, subfolder, **hub).folder()
+        folder = open_source(model_name_or_path, subfolder, **hub).folder()
         return str(folder) if os.path.isdir(folder) else None
 
     @classmethod
     def load_torch_weights(
-        cls, model_name_or_path: str, subfolder: str = "", *, model: Self | None = None, **hub: Unpack[Hub]
+        cls, model_name_or_path: str, subfolder: str = "", *, model: Self | None = None, **hub: Unpack[HubOptions]
     ) -> Any:
         """Fill ``model`` with its saved weights and return it; without ``model``, return the weights as a state dict.
 
@@ -226,7 +228,7 @@ class Module(nn.Module, ABC):
             PickleRefusedError: Only the pickle exists, and the load in progress does not allow pickles.
             FormatError: The file is damaged, or its tensors do not fit ``model``.
         """
-        source = source_of_module(model_name_or_path, subfolder, **hub)
+        source = open_source(model_name_or_path, subfolder, **hub)
         weights = read_weights(source)
         if model is None:
             return weights

@@ -14,7 +14,6 @@ from pairchain.files.names import PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.source import Source
 from pairchain.format.incomplete import weights_missing
 from pairchain.trust import policies
-from pairchain.trust.pickles import refuse_pickle
 
 
 def read_weights(source: Source) -> dict[str, torch.Tensor]:
@@ -36,7 +35,7 @@ def read_weights(source: Source) -> dict[str, torch.Tensor]:
             ) from error
     if not source.has(PICKLE_FILE):
         raise weights_missing(source, SAFETENSORS_FILE, PICKLE_FILE)
-    refuse_pickle(source, PICKLE_FILE)
+    policies.refuse_pickle(source, PICKLE_FILE)
     return read_pickle(source.require(PICKLE_FILE))
 
 

@@ -75,22 +75,21 @@ class _Script:
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 self.postpones_annotations = True
             elif isinstance(node, ast.Import | ast.ImportFrom):
-                self._read_import(node)
+                for alias in node.names:
+                    self._read_import(node, alias)
             for name in _names_given(node):
                 first = min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", ()))])
                 self._given[name] = node, "".join(lines[first - 1 : node.end_lineno]).rstrip() + "\n"
                 self._import_lines.pop(name, None)
 
-    def _read_import(self, node: ast.Import | ast.ImportFrom) -> None:
-        for alias in node.names:
-            name = alias.asname or alias.name.partition(".")[0]
-            renamed = f" as {alias.asname}" if alias.asname else ""
-            self._given.pop(name, None)
-            if isinstance(node, ast.Import):
-                # `import xml.sax` and `import xml.dom` both give xml
-                self._import_lines.setdefault(name, []).append(f"import {alias.name}{renamed}")
-            elif not node.level:
-                self._import_lines[name] = [f"from {node.module} import {alias.name}{renamed}"]
+    def _read_import(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> None:
+        name = alias.asname or alias.name.partition(".")[0]
+        self._given.pop(name, None)
+        if isinstance(node, ast.Import):
+            # `import xml.sax` and `import xml.dom` both give xml
+            self._import_lines.setdefault(name, []).append(ast.unparse(ast.Import([alias])))
+        elif not node.level:
+            self._import_lines[name] = [ast.unparse(ast.ImportFrom(node.module, [alias], 0))]
 
     def add(self, name: str, needed_by: str) -> None:
         """Add what the script calls ``name``, and what that needs."""
@@ -168,14 +167,11 @@ def _names_used(text: str) -> tuple[Iterable[str], Iterable[str]]:
 
 def _literal(value: Any) -> str | None:
     text = repr(value)
+    return text if len(text) <= MOST_BYTES and _is_literal(text) and ast.literal_eval(text) == value else None
+
+
+def _is_literal(source: str | ast.expr | None) -> bool:
     try:
-        return text if len(text) <= MOST_BYTES and ast.literal_eval(text) == value else None
+        return source is not None and ast.literal_eval(source) is not NotImplemented
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return None
-
-
-def _is_literal(node: ast.expr | None) -> bool:
-    try:
-        return node is not None and ast.literal_eval(node) is not NotImplemented
-    except (ValueError, TypeError, SyntaxError):
         return False

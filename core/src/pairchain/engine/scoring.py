@@ -11,11 +11,11 @@ import torch
 from tqdm.auto import tqdm
 
 from pairchain.chain import observing
+from pairchain.chain.calling import collate_with, encode_with, not_encoded
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import to_device
 from pairchain.chain.encoded import Encoded
 from pairchain.chain.threads import one_call
-from pairchain.engine.encoding import Encoder
 from pairchain.engine.schedule import Budget, default_tokens, plan
 from pairchain.errors import ChainError
 from pairchain.facts import SCORES
@@ -57,7 +57,6 @@ def score(
         ChainError: The chain wrote no scores, or not one row for each pair.
     """
     first_places, place_of = distinct(items)
-    encoder = Encoder(chain, prompt, keywords)
     # a single input needs no budget
     most_tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
     budget = Budget(most_tokens, batch_size)
@@ -69,8 +68,9 @@ def score(
     ):
         for start in range(0, len(first_places), _CHUNK):
             places = first_places[start : start + _CHUNK]
+            inputs = [items[place] for place in places]
             with placing_errors([first_index + place for place in places]):
-                for positions, written, tokens in _in_batches(encoder, items, places, budget):
+                for positions, written, tokens in _in_batches(chain, inputs, prompt, keywords, places, budget):
                     if scores is None:
                         scores = written.new_empty((len(first_places), *written.shape[1:]))
                     # routes of a Router may differ in precision
@@ -84,24 +84,40 @@ def score(
 
 
 def _in_batches(
-    encoder: Encoder, items: Sequence[Any], places: Sequence[int], budget: Budget
+    chain: ModuleChain,
+    inputs: Sequence[Any],
+    prompt: str | None,
+    keywords: Mapping[str, Any],
+    places: Sequence[int],
+    budget: Budget,
 ) -> Iterator[tuple[list[int], torch.Tensor, int]]:
-    """Yield for each batch the positions of its inputs in ``places``, their scores, and the number of tokens."""
-    encoded, are_encoded = encoder.encode([items[place] for place in places])
-    batches = deque(plan(encoded, range(len(encoded)), budget))
+    """Yield for each batch the positions of its inputs in ``inputs``, their scores, and the number of tokens."""
+    encoded = None
+    # a preprocess of the chain's own decides alone how inputs become features
+    if type(chain).preprocess is ModuleChain.preprocess:
+        encoded = encode_with(chain._modules, inputs, prompt, keywords, _read_after(chain))
+    items = not_encoded(chain.input_module, inputs, keywords) if encoded is None else encoded
+    batches = deque(plan(items, range(len(items)), budget))
     while batches:
         positions = batches.popleft()
-        batch = [encoded[position] for position in positions]
+        batch = [items[position] for position in positions]
         try:
             with placing_errors(positions), observing.batch(places, positions, _lengths(batch)):
-                features = encoder.collate(batch, are_encoded=are_encoded)
-                written = score_features(encoder.chain, features, len(batch), encoder.keywords)
+                if encoded is None:
+                    features = chain.preprocess([item.values for item in batch], prompt=prompt, **keywords)
+                else:
+                    features = collate_with(chain.input_module, batch)
+                written = score_features(chain, features, len(batch), keywords)
         except torch.OutOfMemoryError as error:
             budget.halve(batch, error)
             rest = [*positions, *(position for waiting in batches for position in waiting)]
-            batches = deque(plan(encoded, rest, budget))
+            batches = deque(plan(items, rest, budget))
             continue
         yield positions, written, sum(item.length for item in batch if item.is_counted)
+
+
+def _read_after(chain: ModuleChain) -> frozenset[str] | None:
+    return None if chain.may_read_more else frozenset({SCORES})
 
 
 def _lengths(batch: Sequence[Encoded]) -> list[int] | None:
@@ -117,7 +133,8 @@ def score_batch(
 
 def score_features(chain: ModuleChain, features: Any, count: int, keywords: Mapping[str, Any]) -> torch.Tensor:
     """Return the scores of ``count`` pairs from the features that the input module made; see `score_batch`."""
-    hints = {} if chain.may_read_more else {"read_after": frozenset({SCORES})}
+    # a forward of the chain's own may not know the argument
+    hints = {} if (read_after := _read_after(chain)) is None else {"read_after": read_after}
     features = chain(to_device(features, chain.device), **hints, **keywords)
     if SCORES not in features:
         raise ChainError(

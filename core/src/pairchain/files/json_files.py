@@ -97,12 +97,17 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
     path.write_text(text, encoding="utf-8")
 
 
-def warn_unknown_key(key: str, known: Mapping[str, Any] | Sequence[str], *, shown_as: str) -> None:
-    """Warn that a saved model has a key that is not known, and will keep it."""
-    warn(
-        f"{shown_as} has the key {key!r}, which is not known{nearest(key, known)}; "
-        "it has no effect, and is saved again unchanged."
-    )
+def unknown_keys(
+    values: Mapping[str, Any], known: Mapping[str, Any] | Sequence[str], *, shown_as: str
+) -> dict[str, Any]:
+    """Return the ``values`` whose keys are not ``known``, to save them again, and warn about each."""
+    unknown = {key: value for key, value in values.items() if key not in known}
+    for key in unknown:
+        warn(
+            f"{shown_as} has the key {key!r}, which is not known{nearest(key, known)}; "
+            "it has no effect, and is saved again unchanged."
+        )
+    return unknown
 
 
 def _kind(value: Any) -> str:

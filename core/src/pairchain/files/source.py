@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -186,15 +186,17 @@ class Source:
             files = [entry for entry in tree if isinstance(entry, huggingface_hub.hf_api.RepoFile)]
         return replace(self, listing={file.path: file.lfs.sha256 if file.lfs else "" for file in files})
 
-    def links_out(self, folders: Iterable[str] = ("",)) -> list[str]:
-        """Return the links on disk that lead out of the folder, or that are one of ``folders`` inside it.
+    def refuse_links_out(self, folders: Sequence[str]) -> None:
+        """Check that no link leads out of the folder, and that none of ``folders`` inside it is a link.
 
         The entries of the folder itself are checked, and everything in ``folders``. A module's folder that is a link
         could lead to another one tomorrow, or to one that contains it.
+
+        Raises:
+            UnsafePathError: A link does; the message names all of them.
         """
         if not self.is_local:
-            return []
-        folders = list(folders)
+            return
         root = Path(self.name) / self.subfolder
         entries = [Path(entry) for entry in os.scandir(root)] if root.is_dir() else []
         for parent, inside, names in (step for folder in filter(None, folders) for step in os.walk(root / folder)):
@@ -203,12 +205,8 @@ class Source:
         places = (PurePosixPath(folder) for folder in folders)
         ways = {root / part for place in places for part in (place, *place.parents) if part.parts}
         links |= {way for way in ways if os.path.islink(way)}
-        return sorted(link.relative_to(root).as_posix() for link in links)
-
-    def refuse_links_out(self, folders: Iterable[str]) -> None:
-        """Raise an `UnsafePathError` that names every link that `links_out` returns, if there are any."""
-        if leaving := self.links_out(folders):
-            raise _leaves(self, leaving)
+        if links:
+            raise _leaves(self, sorted(link.relative_to(root).as_posix() for link in links))
 
     def cached(self, path: str) -> Path | None:
         """Return the local copy of the file at ``path``, or None; nothing is downloaded."""

@@ -14,7 +14,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 
 from pairchain.errors import FormatError, warn
-from pairchain.files.json_files import read_json, read_json_object, warn_unknown_key, write_json
+from pairchain.files.json_files import read_json, read_json_object, unknown_keys, write_json
 from pairchain.files.names import CHECKPOINT_FILE, CONFIG_FILE, MODULES_FILE
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
@@ -171,9 +171,7 @@ def read_config(source: Source) -> ModelConfig | None:
         return None
     shown = f"{CONFIG_FILE} of {source.name}"
     values = read_json_object(path, shown_as=shown)
-    extra = {key: value for key, value in values.items() if key not in _CONFIG_KEYS}
-    for key in extra:
-        warn_unknown_key(key, _CONFIG_KEYS, shown_as=shown)
+    extra = unknown_keys(values, _CONFIG_KEYS, shown_as=shown)
     prompts = _typed(values, "prompts", dict, shown) or {}
     if wrong := [name for name, text in prompts.items() if not isinstance(text, str)]:
         raise FormatError(f"{shown}: the prompt {wrong[0]!r} is {short_repr(prompts[wrong[0]])}, not a string.")
@@ -261,9 +259,7 @@ def _read_entry(value: Any, shown: str) -> ModuleEntry:
     kwargs = _typed(value, "kwargs", list, shown) or []
     if not all(isinstance(name, str) for name in kwargs):
         raise FormatError(f"{shown}: 'kwargs' must be a list of names, got {short_repr(kwargs)}.")
-    extra = {key: item for key, item in value.items() if key not in _ENTRY_KEYS}
-    for key in extra:
-        warn_unknown_key(key, _ENTRY_KEYS, shown_as=shown)
+    extra = unknown_keys(value, _ENTRY_KEYS, shown_as=shown)
     return ModuleEntry(
         name=value["name"],
         path=check_inside(value["path"], shown_as=f"{shown}: the path").strip("/"),

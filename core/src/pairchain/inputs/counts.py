@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import Any
 
 from pairchain.errors import InputError
-from pairchain.inputs.modality import short_repr
+from pairchain.text.escaping import short_repr
 
 # The next step for a wrong size in memory.
 BYTES = "pass a number of bytes such as 2**28, or 0 for none."

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pairchain.errors import InputError
 from pairchain.inputs.kinds import CONTENT, IMAGE, KINDS, MESSAGE, TEXT, VIDEO, kind_of
+from pairchain.text.escaping import short_repr
 from pairchain.text.nearest import nearest
 
 Modality = str | tuple[str, ...]
@@ -132,12 +133,6 @@ def described(value: Any) -> str:
     if not isinstance(value, (str, list, tuple, dict, int, float)):
         return f"an object of type {kind}"
     return f"the {kind} {short_repr(value)}"
-
-
-def short_repr(value: Any, most: int = 60) -> str:
-    """Return the ``repr`` of a value, cut to ``most`` characters."""
-    text = repr(value)
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _is_frame(value: Any) -> bool:

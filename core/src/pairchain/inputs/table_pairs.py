@@ -8,8 +8,9 @@ from itertools import chain
 from typing import Any
 
 from pairchain.errors import InputError
-from pairchain.inputs.modality import described, short_repr
+from pairchain.inputs.modality import described
 from pairchain.inputs.tables import DOCUMENT, QUERY, SIDES, Table, as_row
+from pairchain.text.escaping import short_repr
 
 # Two columns of other names are taken in their order, unless one of these names contradicts it.
 _NAMES_OF_QUERIES = frozenset({"query", "queries", "question", "questions"})

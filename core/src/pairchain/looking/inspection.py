@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -36,7 +36,6 @@ from pairchain.looking.report import Report
 from pairchain.opening import open_source
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code, no_chain
-from pairchain.trust.pickles import pickle_refused
 from pairchain.trust.resolve import Provider, Resolver
 
 # How deep modules may be inside modules: a model's files could name more than anyone would write.
@@ -81,25 +80,6 @@ def inspect(
 def report_on(resolver: Resolver) -> Report:
     """Return the report on the model that ``resolver`` is for; see `inspect`."""
     return of_one_save(resolver.source, lambda: _Inspection(resolver).report())
-
-
-@dataclass(frozen=True)
-class _Owner:
-    """Who provides a module's class, as far as that shows without importing it.
-
-    Attributes:
-        provider: A plugin, code, or a class of the caller; None if none of them does.
-        foreseen: The answer of the plugin whose hook would resolve the type.
-    """
-
-    provider: Provider | None = None
-    foreseen: hooks.Answer | None = None
-
-    @property
-    def distribution(self) -> str:
-        """The plugin that knows the module's files; empty if none does."""
-        plugin = self.provider and self.provider.plugin
-        return plugin.distribution if plugin else self.foreseen.distribution if self.foreseen else ""
 
 
 class _Inspection:
@@ -161,28 +141,20 @@ class _Inspection:
 
     def _module(self, entry: ModuleEntry, around: Source, depth: int = 0) -> ModuleReport:
         home = around.within(entry.path)
-        owner = self._owner(entry, home, around)
-        provider, foreseen = owner.provider, owner.foreseen
+        provider, foreseen = self._providers(entry, home, around)
+        plugin = provider.plugin if provider is not None else None
         if provider is not None and provider.code is not None:
             self._needed.add(self._add_code(f"the type {entry.type!r}", provider.code))
             for fault in code_faults(provider.code, entry.type.rpartition(".")[2]):
                 self._add(fault, about="code")
-        if provider is not None and provider.plugin is not None:
-            self._attempt(self._resolver.registry.installation.check_core_version, provider.plugin)
-        facts = self._attempt(self._facts, entry, owner, home) or UNKNOWN
-        config = self._config(home, facts.config_file or "config.json")
+        if plugin is not None:
+            self._attempt(self._resolver.registry.installation.check_core_version, plugin)
+        owner = plugin or foreseen
+        distribution = owner.distribution if owner is not None else ""
+        facts = self._attempt(self._facts, entry, home, distribution, provider) or UNKNOWN
         inside = self._inside(home, facts, depth) if depth < _DEEPEST else ()
-        if facts.routes and owner.distribution:
-            by_path = {module.path: module.facts for module in inside}
-            rows = {name: [by_path.get(path, UNKNOWN) for path in row] for name, row in facts.routes.items()}
-            flow = facts_of_routes(rows)
-            facts = replace(
-                facts,
-                reads=flow.reads,
-                writes=flow.writes,
-                labels=flow.labels,
-                faults=[*facts.faults, *flow.faults],
-            )
+        if facts.routes and distribution:
+            facts = facts_of_routes(facts, {module.path: module.facts for module in inside})
         self._add_faults(facts)
         return ModuleReport(
             entry.name,
@@ -193,14 +165,17 @@ class _Inspection:
             foreseen.distribution if foreseen is not None else "",
             entry.kwargs,
             self._weights(home, facts),
-            config,
+            self._config(home, facts.config_file or "config.json"),
             facts,
             inside,
         )
 
-    def _owner(self, entry: ModuleEntry, home: Source, around: Source) -> _Owner:
+    def _providers(
+        self, entry: ModuleEntry, home: Source, around: Source
+    ) -> tuple[Provider | None, hooks.Answer | None]:
+        """Return who provides the type, or else the answer of the plugin whose hook would resolve it."""
         if self._is_full:
-            return _Owner()
+            return None, None
         beside = (home, around, self._resolver.source)
         try:
             provider = self._resolver.provider(entry.type, code_revision=entry.code_revision, beside=beside)
@@ -208,8 +183,8 @@ class _Inspection:
             raise  # the caller passed something wrong
         except PairchainError as error:
             self._add(error, about=None if isinstance(error, PluginError) else "code")
-            return _Owner()
-        return _Owner(provider, self._foreseen(entry) if provider is None else None)
+            return None, None
+        return provider, self._foreseen(entry) if provider is None else None
 
     def _foreseen(self, entry: ModuleEntry) -> hooks.Answer | None:
         answers = self._asked("pairchain_foresee_type", about="type", type_name=entry.type)
@@ -222,19 +197,19 @@ class _Inspection:
             self._add(self._resolver.registry.unknown(entry.type, distribution=entry.distribution))
         return None
 
-    def _facts(self, entry: ModuleEntry, owner: _Owner, home: Source) -> Facts:
+    def _facts(self, entry: ModuleEntry, home: Source, distribution: str, provider: Provider | None) -> Facts:
         """Return what the module's plugin tells of its files; for code, the parts that other plugins know."""
         hook = "pairchain_inspect_module"
         facts = UNKNOWN
-        if owner.distribution:
-            answers = self._asked(hook, distribution=owner.distribution, type_name=entry.type, source=home)
+        if distribution:
+            answers = self._asked(hook, distribution=distribution, type_name=entry.type, source=home)
             facts = answers[0].value if answers else UNKNOWN
-            if owner.distribution not in hooks.who_answers(hook):
+            if distribution not in hooks.who_answers(hook):
                 self._note(
-                    f"{owner.distribution} does not describe its saved modules, so the files of "
+                    f"{distribution} does not describe its saved modules, so the files of "
                     f"{home.subfolder or 'the root'} were not checked, nor was what the module reads and writes."
                 )
-        elif owner.provider is not None:
+        elif provider is not None:
             told = [answer.value for answer in self._asked(hook, type_name=entry.type, source=home) or ()]
             outer = next((found for found in told if found.entries), UNKNOWN)
             facts = Facts(
@@ -288,7 +263,7 @@ class _Inspection:
     def _weights(self, home: Source, facts: Facts) -> headers.Weights | None:
         weights: headers.Weights | None = self._attempt(headers.read_headers, home)
         if weights is None and facts is UNKNOWN and self._attempt(home.has, PICKLE_FILE):
-            self._add(pickle_refused(home, PICKLE_FILE))
+            self._add(policies.pickle_refused(home, PICKLE_FILE))
         return weights
 
     def _activation(self, config: ModelConfig | None) -> str:

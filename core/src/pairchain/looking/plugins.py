@@ -128,7 +128,9 @@ def _plugin(installed: Installed, registry: Registry) -> Plugin:
     )
     plugin = Plugin(installed, types, hooks, commands, backends)
     if installed.hidden_by:
-        return replace(plugin, problems=(_hidden(installed),))
+        text = f"another {installed.name} comes first on the path, {installed.hidden_by}, so this one is ignored."
+        step = f"pip uninstall {installed.name} until none is left, then install the one you want."
+        return replace(plugin, problems=(Problem(text, step, "hidden", fails=False),))
     disabled_by = registry.installation.disabled_by(installed.name) or ""
     problems = [*_problems_of_metadata(installed), *_problems_of_code(installed)]
     if not disabled_by:
@@ -136,15 +138,6 @@ def _plugin(installed: Installed, registry: Registry) -> Plugin:
         for group, announced in zip(_GROUPS, (types, commands, backends), strict=True):
             problems += _problems_of_names(announced, Registry(group, registry.installation))
     return replace(plugin, disabled_by=disabled_by, problems=tuple(problems))
-
-
-def _hidden(installed: Installed) -> Problem:
-    return Problem(
-        f"another {installed.name} comes first on the path, {installed.hidden_by}, so this one is ignored.",
-        f"pip uninstall {installed.name} until none is left, then install the one you want.",
-        fails=False,
-        about="hidden",
-    )
 
 
 def _problems_of_metadata(installed: Installed) -> Iterator[Problem]:
@@ -174,27 +167,17 @@ def _problems_of_code(installed: Installed) -> Iterator[Problem]:
         if top in seen:
             continue
         seen.add(top)
-        origin = _origin(top)
-        if origin is None:
+        spec = find_module(top)
+        if spec is None:
             step = f"pip install --force-reinstall {installed.name}"
             yield Problem(f"its code is missing: there is no module {top!r}.", step, about="code")
             continue
-        own = [path for path in _files_of(top) if any(line.startswith(f"{path},") for line in recorded)]
+        own = [f for f in (f"{top}/__init__.py", f"{top}.py") if any(line.startswith(f"{f},") for line in recorded)]
         for place in (str(installed.source.locate_file(path)) for path in own):
-            if origin and os.path.realpath(origin) != os.path.realpath(place):
-                text = f"import {top} gets {origin}, which comes before the plugin's own code, {place}."
+            if spec.origin and os.path.realpath(spec.origin) != os.path.realpath(place):
+                text = f"import {top} gets {spec.origin}, which comes before the plugin's own code, {place}."
                 step = "move that file, or remove its folder from the path."
                 yield Problem(text, step, fails=False, about="code")
-
-
-def _files_of(package: str) -> tuple[str, str]:
-    return f"{package}/__init__.py", f"{package}.py"
-
-
-def _origin(package: str) -> str | None:
-    """Return the file that importing a top-level package runs, empty if it has none; None if there is no package."""
-    spec = find_module(package)
-    return None if spec is None else spec.origin or ""
 
 
 def _problems_of_version(installed: Installed, registry: Registry) -> Iterator[Problem]:
@@ -219,5 +202,5 @@ def _problems_of_names(announced: tuple[Found, ...], registry: Registry) -> Iter
         if rivals:
             named = " and ".join(f"{rival.distribution} {rival.version}" for rival in rivals)
             step = f"uninstall one, or name the one to leave out in {DISABLE_VARIABLE}."
-            text = f"{named} registers the {noun} {found.name!r} too, so neither provides it."
+            text = f"the {noun} {found.name!r} is also registered by {named}, so neither provides it."
             yield Problem(text, step, about="name", name=found.name)

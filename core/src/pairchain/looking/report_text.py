@@ -105,7 +105,7 @@ def _chain(report: Findings) -> Iterator[str]:
         yield from _module(module, report.source.name)
     if report.proposed_by:
         version = installed_version(report.proposed_by)
-        yield f"a bare checkpoint without modules.json, of which {report.proposed_by} {version} makes a chain"
+        yield f"a bare checkpoint without modules.json; {report.proposed_by} {version} makes a chain for it"
         yield from ([f"  model    {report.facts.summary}"] if report.facts.summary else [])
 
 
@@ -149,8 +149,8 @@ def settings_text(report: Findings) -> Iterator[str]:
     config = report.config
     if report.modules or report.proposed_by:
         yield f"activation: {report.activation or 'default (Sigmoid for one score, Identity for several)'}"
-    for name, reason in report.backends.items():
-        yield f"backend {name}: {reason or 'can load it'}"
+    if len(report.backends) > 1 or any(report.backends.values()):
+        yield from (f"backend {name}: {reason or 'can load it'}" for name, reason in report.backends.items())
     if config is None:
         return
     for name, text in config.prompts.items():

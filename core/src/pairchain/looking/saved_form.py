@@ -10,7 +10,7 @@ from pairchain.files.json_files import read_json_object
 from pairchain.files.names import PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.source import Source
 from pairchain.format.incomplete import keys_missing, weights_missing
-from pairchain.trust.pickles import pickle_refused
+from pairchain.trust.policies import pickle_refused
 
 
 def read_form(

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from pairchain import hooks
+from pairchain.backends import DEFAULT
 from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
 from pairchain.code.admitted import code_of, noting_origin
@@ -33,7 +34,6 @@ from pairchain.opening import lending
 from pairchain.persistence.request import LoadRequest
 from pairchain.trust import guard, policies
 from pairchain.trust.checkpoint import no_chain
-from pairchain.trust.pickles import refuse_pickle
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,17 @@ def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
             loaded = _loaded(replace(request, source=hashes.source, resolver=resolver))
             # other libraries open files of weights and settings themselves, and might find others by then
             check_unchanged(hashes)
-        _warn_of_idle_choice(loaded, request.tokenizer)
+        _warn_of_idle_choices(loaded, request)
     return loaded
 
 
-def _warn_of_idle_choice(loaded: LoadedModel, tokenizer: str | None) -> None:
+def _warn_of_idle_choices(loaded: LoadedModel, request: LoadRequest) -> None:
     modules = loaded.modules.values() if isinstance(loaded.modules, Mapping) else loaded.modules
     loads = {getattr(type(inner), "load", None) for module in modules for inner in module.modules()}
-    if tokenizer is not None and not any("tokenizer" in parameter_names(load) for load in loads if load):
-        warn(f"no module of {loaded.source} lets you choose a tokenizer, so tokenizer={tokenizer!r} has no effect.")
+    backend = None if request.backend == DEFAULT else request.backend
+    for name, value in (("tokenizer", request.tokenizer), ("backend", backend)):
+        if value is not None and not any(name in parameter_names(load) for load in loads if load):
+            warn(f"no module of {loaded.source} lets you choose a {name}, so {name}={value!r} has no effect.")
 
 
 def _loaded(request: LoadRequest) -> LoadedModel:
@@ -155,7 +157,7 @@ def _refuse_pickle(source: Source) -> None:
     """Refuse pickled weights for a class that is not a `Module`: it would read them without asking."""
     safe = (SAFETENSORS_FILE, f"{SAFETENSORS_FILE}.index.json")
     if source.has(PICKLE_FILE) and not any(map(source.has, safe)):
-        refuse_pickle(source, PICKLE_FILE)
+        policies.refuse_pickle(source, PICKLE_FILE)
 
 
 def _call(load: Any, request: LoadRequest, path: str) -> Any:

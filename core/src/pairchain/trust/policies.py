@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from pairchain.code.bundle import Code, CodeFile
-from pairchain.errors import InputError, TrustRequiredError, warn
+from pairchain.errors import InputError, PickleRefusedError, TrustRequiredError, warn
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
 from pairchain.text.nearest import nearest
@@ -194,6 +194,25 @@ def settings_refused(settings: ForeignSettings, what: str, approvals: Sequence[s
         where=str(settings.source),
         next_step=f"read them, and if you agree pass these yourself, in processor_kwargs or config_kwargs{allow}.",
         approvals=tuple(approvals),
+    )
+
+
+def refuse_pickle(source: Source, path: str) -> None:
+    """Raise unless the load in progress allows weights from a pickle.
+
+    Raises:
+        PickleRefusedError: It does not.
+    """
+    if not current_policy().allow_pickle:
+        raise pickle_refused(source, path)
+
+
+def pickle_refused(source: Source, path: str) -> PickleRefusedError:
+    """Return the error that refuses the pickled weights at ``path`` and says how to allow them."""
+    return PickleRefusedError(
+        f"the weights are a pickle, {source.path_of(path)}, and reading a pickle can run code.",
+        where=str(source),
+        next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted loader.",
     )
 
 

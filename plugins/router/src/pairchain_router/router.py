@@ -30,18 +30,18 @@ from pairchain.authoring import (
     modality_parts,
     module_label,
     not_encoded,
+    open_source,
     placing_errors,
     plain_texts,
     preprocess_with,
     saved_type,
     says_what_it_reads,
-    source_of_module,
     step,
     tree_of,
     write_json,
 )
 from pairchain.errors import ChainError, FormatError, InputError
-from pairchain_router.encoding import Group, collate
+from pairchain_router.encoding import Route
 from pairchain_router.routes import Mappings, Routes, check_routes, mappings_to_json, modality_in_words
 from pairchain_router.saved import read_router
 
@@ -184,26 +184,26 @@ class Router(InputModule):
         items = not_encoded(self, inputs, keywords)
         places_of: dict[str, list[int]] = {}
         for place, item in enumerate(items):
-            route, _ = cast(tuple[str, Hashable], item.key)
-            places_of.setdefault(route, []).append(place)
+            name, _ = cast(tuple[str, Hashable], item.key)
+            places_of.setdefault(name, []).append(place)
         is_any_encoded = False
-        for route, places in places_of.items():
-            group = Group(route, self._modules_of(route), prompt, keywords)
-            taken = self._taken_by(route)
-            inside = plain_texts([items[place].values for place in places], taken)
-            own = [replace(items[place], values=item) for place, item in zip(places, inside, strict=True)]
-            with placing_errors(places), step("route", route):
-                check_supported(inside, taken)
-                found = group.encode(own, read_after)
-            is_any_encoded = is_any_encoded or found is not None
-            for place, item in zip(places, group.not_encoded(own) if found is None else found, strict=True):
+        for name, places in places_of.items():
+            taken = self._taken_by(name)
+            texts = plain_texts([items[place].values for place in places], taken)
+            own = [replace(items[place], values=text) for place, text in zip(places, texts, strict=True)]
+            with placing_errors(places), step("route", name):
+                check_supported(texts, taken)
+                encoded, are_encoded = Route(name, self._modules_of(name), prompt, keywords).encode(own, read_after)
+            is_any_encoded |= are_encoded
+            for place, item in zip(places, encoded, strict=True):
                 items[place] = item
         return items if is_any_encoded else None
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
         """Return the features of encoded inputs of one route."""
-        group: Group = items[0].values.group
-        return _marked(collate([item.values for item in items]), group.route, group.keywords.get("task"))
+        route: Route = items[0].values[0]
+        features = route.collate([item.values[1] for item in items], are_encoded=items[0].values[2])
+        return _marked(features, route.name, route.keywords.get("task"))
 
     def forward(
         self,
@@ -365,7 +365,7 @@ class Router(InputModule):
         Raises:
             FormatError: Its configuration is damaged.
         """
-        source = source_of_module(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
+        source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
         # a caller that does not know of requests passes the arguments of one
         request = request or LoadRequest(source, Resolver(source), **_named_like(LoadRequest, kwargs))
         inside = request.within(source)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pairchain import Source
-from pairchain.authoring import ModuleEntry, check_inside, read_json_object, warn_unknown_key
+from pairchain.authoring import ModuleEntry, check_inside, read_json_object, unknown_keys
 from pairchain.errors import FormatError, InputError
 from pairchain_router.legacy import CONFIG_FILES
 from pairchain_router.routes import check_routes, mappings_from_json
@@ -73,8 +73,8 @@ def read_router(source: Source) -> SavedRouter:
         entries,
         structure,
         {"default_route": default, "allow_empty_key": allow_empty_key, "route_mappings": rules},
-        _unknown(config, _SECTIONS, shown_as),
-        _unknown(parameters, _PARAMETERS, shown_as),
+        unknown_keys(config, _SECTIONS, shown_as=shown_as),
+        unknown_keys(parameters, _PARAMETERS, shown_as=shown_as),
     )
 
 
@@ -114,10 +114,3 @@ def _recorded(recorded: Any, folder: str) -> dict[str, Any]:
     # these only help to say what to install or to pin, so a mistake in them is no reason to refuse the model
     keys = ("distribution", "version", "code_revision")
     return {key: entry[key] for key in keys if isinstance(entry.get(key), str)} if isinstance(entry, dict) else {}
-
-
-def _unknown(values: Mapping[str, Any], known: Sequence[str], shown_as: str) -> dict[str, Any]:
-    extra = {key: value for key, value in values.items() if key not in known}
-    for key in extra:
-        warn_unknown_key(key, known, shown_as=shown_as)
-    return extra

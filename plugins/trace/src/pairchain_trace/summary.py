@@ -33,11 +33,6 @@ class Summary:
         return self.all[0].kind
 
     @property
-    def name(self) -> str:
-        """Their name."""
-        return self.all[0].name
-
-    @property
     def duration(self) -> int:
         """Their time together, in nanoseconds."""
         return sum(step.duration for step in self.all)
@@ -216,7 +211,7 @@ def summaries(steps: Iterable[Step]) -> list[Summary]:
 
 def _modules(found: Iterable[Summary], around: tuple[str, ...]) -> Iterator[ModuleSummary]:
     for summary in found:
-        path = (*around, summary.name) if summary.kind in ("module", "route") else around
+        path = (*around, summary.all[0].name) if summary.kind in ("module", "route") else around
         runs = [step for step in summary.all if isinstance(step, ModuleRun)]
         if runs:
             yield ModuleSummary(path, runs, summary.notes)

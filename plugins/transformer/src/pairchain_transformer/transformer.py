@@ -19,7 +19,7 @@ from pairchain.authoring import (
     kept_for_the_call,
     open_source,
     shortened,
-    warn_unknown_key,
+    unknown_keys,
     write_json,
 )
 from pairchain.backends import DEFAULT, Request
@@ -150,9 +150,7 @@ class Transformer(InputModule):
         self.model, self.execution = built.model, built.execution
         self.do_lower_case = do_lower_case
         self.processing_kwargs = dict(processing_kwargs or {})
-        for key in self.processing_kwargs:
-            if key not in processing.PROCESSING_KEYS:
-                warn_unknown_key(key, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
+        unknown_keys(self.processing_kwargs, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
         self.unpad_inputs = unpad_inputs
         known, self.module_output_name = modalities_of(built, self.task, modality_config, module_output_name)
         self._preprocessor = Preprocessor(built.processor, known, built.source_name)
@@ -456,7 +454,7 @@ class Transformer(InputModule):
         source = open_source(model_name_or_path, **where)
         given = {"model_kwargs": model_kwargs, "processor_kwargs": processor_kwargs, "config_kwargs": config_kwargs}
         where["trust_remote_code"] = trust_remote_code
-        arguments, unknown = saving.arguments_for_load(cls, source, where, given, tokenizer)
+        arguments, unknown = keywords.arguments_for_load(cls, source, where, given, tokenizer)
         module = cls(model_name_or_path, backend=backend, **arguments)
         module.extra_config = unknown
         return module

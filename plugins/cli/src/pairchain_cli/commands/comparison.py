@@ -12,7 +12,7 @@ from pairchain_cli.options.expansion import expand_options
 from pairchain_cli.options.loading import ModelOptions
 from pairchain_cli.rows.reading import open_rows
 from pairchain_cli.rows.rows import Layout
-from pairchain_cli.scoring.model import load_model, loading_keywords
+from pairchain_cli.scoring.model import load_model, loading_keywords, require_one_device
 from pairchain_cli.terminal import lines
 
 FAILED = 1
@@ -69,6 +69,7 @@ def compare(
 
 
 def _compare(options: ModelOptions, pairs: list[Any], batch_size: int) -> Any:
+    require_one_device(options)
     keywords = {name: value for name, value in loading_keywords(options).items() if value}
     import pairchain
 

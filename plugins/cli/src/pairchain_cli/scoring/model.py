@@ -49,7 +49,7 @@ def open_scorer(options: ScoringOptions) -> Iterator[Scorer]:
     Raises:
         PairchainError: The model cannot be loaded, or an option does not fit it.
     """
-    model = load_model(options, tokens_per_batch=options.tokens_per_batch)
+    model = _load(options, tokens_per_batch=options.tokens_per_batch)
     keywords = {**_keywords(options), **media_keywords(options, model)}
     devices = options.device or []
     with model.start_multi_process_pool(devices) if len(devices) > 1 else nullcontext() as pool:
@@ -66,24 +66,36 @@ def open_scorer(options: ScoringOptions) -> Iterator[Scorer]:
         yield Scorer(model, predict)
 
 
-def load_model(options: ModelOptions, **more: Any) -> CrossEncoder:
-    """Return the model, on the first device of ``options``.
-
-    Args:
-        options: The options.
-        **more: Further keyword arguments of `pairchain.CrossEncoder`.
+def load_model(options: ModelOptions) -> CrossEncoder:
+    """Return the model, on one device.
 
     Raises:
         PairchainError: The model cannot be loaded, or an option does not fit it.
     """
+    require_one_device(options)
+    return _load(options)
+
+
+def require_one_device(options: ModelOptions) -> None:
+    """Refuse several devices.
+
+    Raises:
+        PairchainError: ``options`` name several.
+    """
+    if len(options.device or ()) > 1:
+        raise PairchainError("this command uses one device.", next_step="give --device once.")
+
+
+def _load(options: ModelOptions, **more: Any) -> CrossEncoder:
     keywords = loading_keywords(options)
+    # imported late: it takes seconds, and errors in the options need no model
     from pairchain import CrossEncoder
 
     return CrossEncoder(options.model, **keywords, **more)
 
 
 def loading_keywords(options: ModelOptions) -> dict[str, Any]:
-    """Return the options as keyword arguments of `pairchain.CrossEncoder`.
+    """Return the options as keyword arguments of `pairchain.CrossEncoder`, with the first device.
 
     Raises:
         PairchainError: There is no such device or dtype.

@@ -17,6 +17,7 @@ from pairchain.authoring import (
     pinned_code,
     require_trust,
 )
+from pairchain_transformer.checkpoint.saving import read_config
 from pairchain_transformer.libraries.messages import Said
 
 # Arguments of Transformer → what ``from_pretrained`` calls them.
@@ -43,6 +44,28 @@ def for_constructor(cls: type, where: Mapping[str, Any], groups: _Groups) -> dic
         return {**where, **groups}
     hub = {_HUB_KEYWORDS[name]: value for name, value in where.items()}
     return {name: {**hub, **group} for name, group in groups.items()}
+
+
+def arguments_for_load(
+    cls: type,
+    source: Source,
+    where: Mapping[str, Any],
+    given: Mapping[str, Mapping[str, Any] | None],
+    tokenizer: str | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the keyword arguments that load a saved Transformer as ``cls``, and unknown keys of its file.
+
+    Args:
+        cls: `Transformer` or a subclass, whose constructor need not know ``tokenizer``.
+        source: Where it is.
+        where: The arguments that say where it is and whether its code may run.
+        given: The caller's groups, which come before the saved ones, key by key.
+        tokenizer: The caller's choice, if any.
+    """
+    saved, unknown = read_config(source)
+    groups = {name: {**saved.pop(name, {}), **(values or {})} for name, values in given.items()}
+    chosen = {} if tokenizer is None else {"tokenizer": tokenizer}
+    return {**saved, **chosen, **for_constructor(cls, where, groups)}, unknown
 
 
 def out_of_groups(where: Mapping[str, Any], groups: _Groups) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -95,7 +95,7 @@ def load_processor(
             ) from error
         refuse_code(source, error)
         has_file = any(source.file(name) is not None for name in TOKENIZER_FILES)
-        absent = "" if has_file else f"the model has none of {', '.join(TOKENIZER_FILES)}: save or fetch it again."
+        absent = "" if has_file else f"it has none of {', '.join(TOKENIZER_FILES)}: save or fetch the model again."
         raise FormatError(
             f"the tokenizer cannot be loaded: {error}",
             where=str(source),

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pairchain import Source
-from pairchain.authoring import read_json_object, warn_unknown_key
+from pairchain.authoring import read_json_object, unknown_keys
 from pairchain.errors import FormatError, InputError, warn
-from pairchain_transformer.checkpoint.keywords import for_constructor
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.files.adapters import repository_named
 from pairchain_transformer.settings.reaching import reached_by_configuration
@@ -121,10 +120,8 @@ def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     else:
         config["modality_config"] = task.modality_config()
         config["module_output_name"] = task.module_output_name
-    unknown = {key: config.pop(key) for key in list(config) if key not in CONFIG_KEYS}
-    for key in unknown:
-        warn_unknown_key(key, CONFIG_KEYS, shown_as=shown)
-    return config, unknown
+    unknown = unknown_keys(config, CONFIG_KEYS, shown_as=shown)
+    return {key: value for key, value in config.items() if key not in unknown}, unknown
 
 
 def _first_config(source: Source) -> tuple[str, dict[str, Any]]:
@@ -178,25 +175,3 @@ def _modality_config(values: Any, shown: str) -> dict[str | tuple[str, ...], dic
 def modality_config_as_saved(config: Mapping[str | tuple[str, ...], Mapping[str, Any]]) -> dict[str, Any]:
     """Return a ``modality_config`` for the file, with the parts of compound modalities joined by ``+``."""
     return {key if isinstance(key, str) else "+".join(key): dict(entry) for key, entry in config.items()}
-
-
-def arguments_for_load(
-    cls: type,
-    source: Source,
-    where: Mapping[str, Any],
-    given: Mapping[str, Mapping[str, Any] | None],
-    tokenizer: str | None,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the keyword arguments that load a saved Transformer as ``cls``, and unknown keys of its file.
-
-    Args:
-        cls: `Transformer` or a subclass, whose constructor need not know ``tokenizer``.
-        source: Where it is.
-        where: The arguments that say where it is and whether its code may run.
-        given: The caller's groups, which come before the saved ones, key by key.
-        tokenizer: The caller's choice, if any.
-    """
-    saved, unknown = read_config(source)
-    groups = {name: {**saved.pop(name, {}), **(values or {})} for name, values in given.items()}
-    chosen = {} if tokenizer is None else {"tokenizer": tokenizer}
-    return {**saved, **chosen, **for_constructor(cls, where, groups)}, unknown
