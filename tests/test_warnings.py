@@ -61,7 +61,7 @@ def test_of_what_a_model_says_it_points_at_the_line_that_loads_it(
 def test_of_code_that_nobody_pinned_it_points_into_the_file_that_loads_the_model(
     hub: HubServer, tmp_path: Path
 ) -> None:
-    with pytest.warns(PairchainWarning, match="nothing says at which revision") as warned:
+    with pytest.warns(PairchainWarning, match="code_revision={.*warning-tests/code") as warned:
         unpinned(hub, tmp_path)
     # its helper `load` is the one who calls
     assert Path(warned[0].filename).name == "custom_models.py"

@@ -6,9 +6,12 @@ import pytest
 
 from warm import warm_python
 
-IN_A_PROCESS = ("test_a_saved_chain_loads_in_a_fresh_process", "test_listing_plugins_does_not_import_it")
-# they ask whether the process imports torch, which a warm one has
-IN_A_COLD_PROCESS = ("test_asking_it_imports_nothing_heavy",)
+# `python` serves those that score; the others ask what a new process imports, and start a cold one
+IN_A_PROCESS = (
+    "test_a_saved_chain_loads_in_a_fresh_process",
+    "test_asking_it_imports_nothing_heavy",
+    "test_listing_plugins_does_not_import_it",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,5 +22,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_command or item.name in IN_A_PROCESS:
             item.add_marker(pytest.mark.slow)
             cls.python = warm_python()  # type: ignore[union-attr]
-        if item.name in IN_A_COLD_PROCESS:
-            item.add_marker(pytest.mark.slow)
