@@ -56,9 +56,10 @@ def run(*arguments: object, stdin: bytes | str = b"") -> Ran:
     return Ran(code, out, err)
 
 
-def run_process(*arguments: object, stdin: bytes | str = b"", before: str = "") -> Ran:
-    """Run the command in a process of its own, after the code in ``before``."""
-    command = [*warm_python(), "-c", f"{before}\nfrom pairchain_cli.main import main\nmain()", *map(str, arguments)]
+def run_process(*arguments: object, stdin: bytes | str = b"", before: str = "", is_new: bool = False) -> Ran:
+    """Run the command after the code in ``before``, in a warm process, or a new one that has imported nothing."""
+    python = [sys.executable] if is_new else warm_python()
+    command = [*python, "-c", f"{before}\nfrom pairchain_cli.main import main\nmain()", *map(str, arguments)]
     ended = subprocess.run(command, input=as_bytes(stdin), capture_output=True, check=False)
     return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 

@@ -132,7 +132,7 @@ def test_a_fault_is_told_by_the_checks_that_it_concerns_and_no_others(verdicts: 
 
 def test_the_modules_of_the_authors_guide_keep_their_contracts(tmp_path: Path) -> None:
     # a backend and a command have contracts of other kinds, which need a plugin
-    modules = GUIDE.read_text(encoding="utf-8").partition("\n## A backend")[0]
+    modules = GUIDE.read_text(encoding="utf-8").partition("\n## Backends")[0]
     blocks = re.findall(r"^```python\n(.*?)^```", modules, re.MULTILINE | re.DOTALL)
     (tmp_path / "guide.py").write_text("\n".join(block for block in blocks if "\nclass " in block), encoding="utf-8")
     checks = run_as_an_author(tmp_path / "guide.py", tmp_path)

@@ -144,7 +144,7 @@ def test_help_comes_without_torch() -> None:
     heavy = {"torch", "transformers", "numpy", "pyarrow"}
     see = f"import atexit, sys\natexit.register(lambda: print(sorted({heavy} & sys.modules.keys())))"
     for arguments in (["--help"], ["rank", "--help"], ["score", "--help"], ["--version"]):
-        helped = run_process(*arguments, before=see)
+        helped = run_process(*arguments, before=see, is_new=True)
         assert helped.code == 0
         assert helped.out.splitlines()[-1] == "[]"
     assert "--top-k" in run("rank", "--help").out

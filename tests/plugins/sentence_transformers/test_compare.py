@@ -214,7 +214,7 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do() -> None:
         pairchain.compare(path, PAIRS, trust_remote_code=["sha256:" + "0" * 64])
     with pytest.raises(InputError, match="already loaded, so device, revision cannot be used"):
         pairchain.compare(model, PAIRS, device="cpu", revision="main")
-    with pytest.raises(InputError, match=r"model is torch.nn.modules.linear.Linear\.\n.*a model's name or path"):
+    with pytest.raises(InputError, match=r"model is a torch.nn.modules.linear.Linear\.\n.*a model's name or path"):
         pairchain.compare(nn.Linear(1, 1), PAIRS)
     with pytest.raises(InputError, match="'a bare string' is not a pair"):
         pairchain.compare(path, "a bare string")
