@@ -139,6 +139,15 @@ def test_what_the_library_calls_arguments_the_shell_calls_options(pooled: Path) 
     assert "there is no dtype 'half_a_byte'" in run("rank", MODEL, QUERY, "x", "--dtype", "half_a_byte").err
 
 
+def test_an_installed_backend_runs_the_model_and_another_name_is_refused() -> None:
+    assert ranked(*DOCUMENTS, "--backend", "transformers") == expected()
+    wrong = run("rank", MODEL, QUERY, *DOCUMENTS, "--backend", "transformer")
+    assert wrong.code == 1
+    assert "'transformer'" in wrong.err
+    assert "'transformers'" in wrong.err
+    assert wrong.err.splitlines()[-1].endswith("--backend")
+
+
 @pytest.mark.slow
 def test_help_comes_without_torch() -> None:
     heavy = {"torch", "transformers", "numpy", "pyarrow"}

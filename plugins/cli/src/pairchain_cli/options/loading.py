@@ -117,6 +117,10 @@ class ModelOptions(ModelLocation):
     allow_pickle: Annotated[
         bool, _loading("--allow-pickle", help="Read weights from a pickle, with torch's restricted loader.")
     ] = False
+    backend: Annotated[
+        str | None,
+        _loading("--backend", metavar="NAME", help="Installed backend that loads and runs the model. Default: torch."),
+    ] = None
     tokenizer: Annotated[
         TokenizerChoice | None,
         _loading(

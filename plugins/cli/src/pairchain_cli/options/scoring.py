@@ -130,6 +130,7 @@ class ScoringOptions(MediaOptions):
         """The options that change scores by more than rounding, by name."""
         return {
             "--dtype": self.dtype,
+            "--backend": self.backend,
             "--tokenizer": None if self.tokenizer is None else str(self.tokenizer),
             "--max-length": self.max_length,
             "--prompt": self.prompt,

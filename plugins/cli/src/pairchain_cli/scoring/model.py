@@ -109,6 +109,7 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
         "trust_remote_code": options.allowed,
         "lock": options.lock,
         "allow_pickle": options.allow_pickle,
+        **({"backend": options.backend} if options.backend else {}),
         "tokenizer": options.tokenizer,
         "allow_random_head": options.allow_random_head,
         "max_length": options.max_length,
