@@ -171,7 +171,9 @@ def check_backend(name: str) -> None:
     """
     # the chain may have no module that asks for one, and no plugin that registers one
     if name != DEFAULT and registry.backends.registered(name) is None and registry.backends.lookup(name) is None:
-        raise registry.backends.unknown(name)
+        error = registry.backends.unknown(name)
+        error.argument = "backend"
+        raise error
 
 
 def load_backend(name: str) -> Backend:
