@@ -76,7 +76,8 @@ def test_on_a_cpu_the_process_is_measured_and_no_peak_is_claimed() -> None:
     trace = letters_model(lambda letters: letters[:, 0]).trace(PAIRS)
 
     before = gauge.used()
-    held = torch.ones(8 * MIB)
+    # glibc serves blocks of up to 32 MiB from memory that the process has freed before
+    held = torch.ones(32 * MIB)
     assert gauge.used() - before == pytest.approx(held.nbytes, rel=0.5)
     assert gauge.peak is None
     for module in trace.modules:
