@@ -51,11 +51,7 @@ class _Limit(TorchDispatchMode):
 
 @contextmanager
 def allocating_for(weights: Path | None, *, shown_as: str) -> Iterator[None]:
-    """Refuse to allocate far more memory in the block than the weights file takes.
-
-    Args:
-        weights: The weights file; None without one.
-        shown_as: The file that asks for the tensors, for errors.
+    """Refuse to allocate far more memory in the block than the weights file takes; errors blame the file ``shown_as``.
 
     Raises:
         FormatError: A tensor would be too large.
