@@ -149,7 +149,7 @@ class Execution(Protocol):
         return True
 
     def batches_matter(self, model: nn.Module, request: Request, rows: Sequence[Any] | None) -> bool:
-        """Return whether an input's output depends on the other inputs of its batch; if so, batches are not rearranged.
+        """Return whether an input's output depends on the rest of its batch; if so, batches ignore token counts.
 
         Args:
             model: As for `run`.

@@ -122,7 +122,6 @@ class Answer:
 
     @property
     def distribution(self) -> str:
-        """The distribution of the plugin."""
         return self.plugin.partition(":")[0]
 
 

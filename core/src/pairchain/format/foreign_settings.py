@@ -33,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class ForeignSettings:
-    """All such settings of one module, each once, and the folder or repository that has them."""
+    """All such settings of one module, each once, and the folder or repository whose files contain them."""
 
     source: Source
     settings: tuple[Setting, ...]
