@@ -122,6 +122,7 @@ class Answer:
 
     @property
     def distribution(self) -> str:
+        """The distribution of the plugin."""
         return self.plugin.partition(":")[0]
 
 

@@ -1,4 +1,4 @@
-"""The plugins of one Python installation: which there are, which you allow, and loading an object of one."""
+"""The plugins of one Python installation: finds them, knows which you allow, and loads their objects."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Installation:
         self._warned: set[str] = set()
 
     def find(self, group: str) -> tuple[Found, ...]:
-        """Return every entry point of ``group``, sorted by name, with those that the environment disables.
+        """Return every entry point of ``group``, sorted by name, including those that the environment disables.
 
         The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
         """
         return self._read()[group]
 
     def distributions(self) -> tuple[Installed, ...]:
-        """Return every distribution with a section for pairchain, sorted, with those that others hide."""
+        """Return every distribution with a section for pairchain, sorted, including those that others hide."""
         self._read()
         return self._installed
 
@@ -112,7 +112,7 @@ class Installation:
                 )
 
     def warn_once(self, message: str) -> None:
-        """Warn with ``message``, unless that was done since the last `refresh`."""
+        """Warn with ``message``, but only once until the next `refresh`."""
         if message not in self._warned:
             self._warned.add(message)
             warn(message)
@@ -153,7 +153,7 @@ class Installation:
 
 def _import_error(found: Found, error: BaseException) -> PluginImportError:
     why = f"the plugin {found.name!r} failed to import: {type(error).__name__}: {error}"
-    # the likely cause
+    # the likely cause of the error
     if known := conflicts(found.distribution, found.installed.metadata):
         why, next_step = f"{why}\n{'; '.join(map(str, known))}.", conflict_advice(known)
     else:
