@@ -25,7 +25,7 @@ def most_bytes(weights: int) -> int:
 
 
 class _Limit(TorchDispatchMode):
-    """Counts the bytes of tensors of a given shape before they are allocated."""
+    """Counts the bytes of tensors from their shapes, before they are allocated."""
 
     def __init__(self, most: int, shown_as: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

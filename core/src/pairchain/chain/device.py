@@ -119,7 +119,6 @@ def brought_to(features: dict[str, Any], device: torch.device | None) -> dict[st
 
 
 def to_device(features: Any, device: torch.device) -> Any:
-    """Return ``features`` with all their tensors on ``device``."""
     return on_tensors(lambda tensor: tensor.to(device, non_blocking=True), features)
 
 

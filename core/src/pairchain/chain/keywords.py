@@ -12,7 +12,7 @@ from pairchain.errors import ChainError
 
 
 def keyword_names(modules: NamedModules, more_names: Mapping[str, Sequence[str]] | None = None) -> set[str]:
-    """Return every keyword argument that a module takes in ``forward``, or the first module takes to read inputs."""
+    """Return every keyword argument that a ``forward`` takes, or the method of the first module that reads inputs."""
     names = {name for key, module in modules.items() for name in forward_names(module, (more_names or {}).get(key, ()))}
     first = next(iter(modules.values()))
     if isinstance(first, InputModule) or hasattr(first, "preprocess"):

@@ -38,7 +38,7 @@ NamedModules = Mapping[str, Any]
 
 
 class HubOptions(TypedDict, total=False):
-    """How to read a Hub repository: keyword arguments of the methods that load files, explained in `Module.load`."""
+    """Keyword arguments of the methods that load files; `Module.load` explains them."""
 
     token: bool | str | None
     cache_folder: str | None

@@ -15,7 +15,6 @@ CODES: dict[str, Code] = {}
 
 
 def admitted() -> tuple[Code, ...]:
-    """Return all code that may be imported in this process."""
     return tuple(CODES.values())
 
 

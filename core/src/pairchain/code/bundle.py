@@ -37,7 +37,7 @@ _DOTTED = re.compile(r"[\w-]+(\.[\w-]+)+")
 
 @dataclass(frozen=True)
 class Reference:
-    """The place of code that a type string names.
+    """The place of a class in code, as a type string names it.
 
     Attributes:
         repository: The Hub repository, as ``owner/name``; empty for code beside the model.
@@ -100,7 +100,7 @@ class Code:
         source: The source of the files; their paths are relative to its folder.
         module: The dotted name of the module that defines the class.
         files: The files, sorted by path.
-        is_elsewhere: Whether the code is in a repository that the type names, instead of with the model.
+        is_elsewhere: Whether the code is in another repository, which the type names, and not with the model.
     """
 
     source: Source
@@ -218,7 +218,6 @@ def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool]
 
 
 def too_much_code(source: Source) -> FormatError:
-    """Return the error for a model whose types together have more files of code than `MOST_FILES_OF_MODEL`."""
     return FormatError(
         f"the model's types together have more than {MOST_FILES_OF_MODEL:,} files of code.",
         where=str(source),

@@ -13,7 +13,7 @@ _DEEPEST_MODULE = 50
 
 @dataclass(frozen=True, slots=True)
 class ImportStatement:
-    """An import statement: the number of its leading dots, the module, and the names imported from the module."""
+    """An import statement: the number of its leading dots, the module, and the names imported from it."""
 
     level: int
     module: str
@@ -21,7 +21,7 @@ class ImportStatement:
 
 
 def import_statements(content: bytes) -> list[ImportStatement]:
-    """Return the import statements in the text of a file, wherever they stand in it."""
+    """Return all import statements in the text of a file, including those inside functions."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code cannot run; importing it says why

@@ -148,7 +148,7 @@ def _names_given(node: ast.stmt) -> list[str]:
 
 
 def _names_used(text: str) -> tuple[Iterable[str], Iterable[str]]:
-    """Return the names that ``text`` uses but does not define: those it needs at once, and those its functions need."""
+    """Return the names that ``text`` takes from outside: those it needs at once, and those its functions need."""
     at_once: dict[str, None] = {}
     later: dict[str, None] = {}
     waiting = [(symtable.symtable(text, "script", "exec"), at_once)]

@@ -72,7 +72,6 @@ _current: ContextVar[CodeToSave | None] = ContextVar("pairchain_code_to_save", d
 
 
 def current() -> CodeToSave | None:
-    """Return the code of the save in progress, or None."""
     return _current.get()
 
 

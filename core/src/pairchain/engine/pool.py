@@ -191,7 +191,7 @@ def default_devices() -> list[str]:
 
 
 class _Context(SpawnContext):
-    """Spawns processes and keeps them, because a dead process only leaves its exit code."""
+    """Spawns processes and keeps them, because the cause of a process's death is known only from its exit code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -308,7 +308,7 @@ def _warn_again(warned: Iterable[WorkerWarning], known: set[tuple[type[Warning],
 
 
 def _portable(category: type[Warning]) -> type[Warning]:
-    """Return ``category``, or the nearest base class that the caller can import and build from a text."""
+    """Return ``category``, or its nearest base class that the caller's process can import and build from a text."""
     for base in category.__mro__:
         try:
             if issubclass(base, Warning) and _survives(base("text")):

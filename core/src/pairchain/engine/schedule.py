@@ -26,7 +26,6 @@ _MOST_TOKENS_ON_A_CPU = 8192
 
 
 def default_tokens(chain: nn.Module, device: torch.device) -> int:
-    """Return the default number of tokens in a batch, for a model on a device."""
     if device.type != "cpu":
         return _TOKENS_ON_ACCELERATORS
     weights = sum(

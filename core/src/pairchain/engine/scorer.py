@@ -199,7 +199,7 @@ class Scorer(ModuleChain):
         return_documents: bool = False,
         **kwargs: Any,
     ) -> list[list[dict[str, Any]]]:
-        """Return for each query its documents from the best to the worst; the pairs of all queries run together.
+        """Return the documents of each query from the best to the worst; the pairs of all queries run together.
 
         Args:
             queries: The queries.
@@ -245,7 +245,7 @@ class Scorer(ModuleChain):
 
         Args:
             inputs: An iterable of pairs, or a table as for `predict`.
-            window: Number of pairs that are read, sorted by length and scored together before their scores are yielded.
+            window: Number of pairs to read, sort by length and score together before their scores are yielded.
             show_progress_bar: None shows one on a terminal when the work takes longer than a second.
             **kwargs: As for `predict`.
 
@@ -406,7 +406,6 @@ def _default_activation(num_labels: int) -> Activation:
 
 
 def _check_batching(options: Mapping[str, Any]) -> None:
-    """Refuse a ``batch_size`` or ``chunk_size`` that is not a count."""
     batch_size = options.get("batch_size", "auto")
     if not (isinstance(batch_size, str) and batch_size == "auto"):
         checked_count(batch_size, "batch_size", next_step='pass a number such as 32, or "auto".')

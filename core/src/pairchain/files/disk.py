@@ -80,7 +80,7 @@ def _number(error: BaseException, place: Path) -> int | None:
 
 
 def _is_about(error: OSError, place: Path) -> bool:
-    """Return whether ``error`` names no file, or one in ``place``, beside it, or beside a folder around it."""
+    """Return whether ``error`` names no file, or a file in ``place``, beside it, or beside a folder around it."""
     if not isinstance(error.filename, str | bytes):
         return True
     file = Path(os.path.abspath(os.fsdecode(error.filename)))

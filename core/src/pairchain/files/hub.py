@@ -20,7 +20,7 @@ from pairchain.errors import (
 
 
 class HubApi(huggingface_hub.HfApi):
-    """The Hub's API, which remembers whether the Hub answered; `resolve_revision` silently falls back to the cache."""
+    """The Hub's API; records whether the Hub answered, because `resolve_revision` silently falls back to the cache."""
 
     # whether the last request got no answer, or a server error
     is_unreachable = False

@@ -97,7 +97,7 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
 def unknown_keys(
     values: Mapping[str, Any], known: Mapping[str, Any] | Sequence[str], *, shown_as: str
 ) -> dict[str, Any]:
-    """Return the ``values`` whose keys are not ``known``, to save them again, and warn about each."""
+    """Return the ``values`` whose keys are not ``known``, to be saved again, and warn about each."""
     unknown = {key: value for key, value in values.items() if key not in known}
     for key in unknown:
         warn(

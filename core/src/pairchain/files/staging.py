@@ -57,7 +57,7 @@ def write_aside(path: Path) -> Iterator[Path]:
 
 
 def short_name(name: str) -> str:
-    """Return ``name``, or a digest of it if it is too long to add to."""
+    """Return ``name``, or a digest of it if it is too long to take a suffix."""
     return name if len(os.fsencode(name)) <= _LONGEST_NAME else sha256(os.fsencode(name)).hexdigest()[:16]
 
 

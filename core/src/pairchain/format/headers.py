@@ -38,7 +38,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Weights:
-    """A description of weights.
+    """The size and dtypes of weights.
 
     Attributes:
         parameters: The number of parameters by dtype, as safetensors names it, such as ``F32``.
@@ -175,7 +175,6 @@ def shown_dtype(dtype: str) -> str:
 
 
 def as_json(weights: Weights) -> dict[str, Any]:
-    """Return ``weights`` as JSON values."""
     return {
         "parameters": weights.total,
         "by_dtype": {shown_dtype(name): count for name, count in weights.parameters.items()},

@@ -63,7 +63,6 @@ def modality_parts(modality: Modality) -> tuple[str, ...]:
 
 
 def single_modalities(modalities: Iterable[Modality]) -> set[str]:
-    """Return the single modalities in all of ``modalities``."""
     return {part for modality in modalities for part in modality_parts(modality)}
 
 
@@ -111,7 +110,6 @@ def plain_texts(items: Iterable[Any], supported: Sequence[Modality]) -> list[Any
 
 
 def is_marked_text(value: Any) -> bool:
-    """Return whether ``value`` is ``{"text": text}``."""
     return isinstance(value, Mapping) and set(value) == {TEXT} and isinstance(value[TEXT], str)
 
 
@@ -126,7 +124,7 @@ def is_on_another_machine(path: str) -> bool:
 
 
 def described(value: Any) -> str:
-    """Return a short description of a value for errors: its type, and what it holds if that is simple."""
+    """Return a short description of a value for errors: its type, and its content if that is simple."""
     if value is None:
         return "None"
     kind = type(value).__name__
@@ -147,7 +145,7 @@ def _of_text(value: str, supported: Iterable[Modality]) -> str:
 
 
 def _named_by(text: str, supported: Iterable[Modality]) -> str | None:
-    """Return the modality that the data URL of an image, a URL or a path names."""
+    """Return the modality of the medium that a text names by data URL, URL or path, or None."""
     taken = single_modalities(supported)
     lowered = text.lower()
     if IMAGE in taken and lowered.startswith("data:image/"):

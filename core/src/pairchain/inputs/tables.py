@@ -154,7 +154,6 @@ def class_name(value: Any) -> str:
 
 
 def is_table_class(cls: type) -> bool:
-    """Return whether the objects of a class are tables."""
     return any(_offers(cls, *kind.attributes) for kind in _KINDS)
 
 

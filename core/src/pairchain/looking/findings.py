@@ -110,7 +110,7 @@ class Findings:
 
     @property
     def failures(self) -> list[Problem]:
-        """Why a load that allows nothing fails; see `Problem.about` for the problems that you can allow."""
+        """The problems that fail a load that allows nothing; `Problem.about` says which you can allow."""
         return [problem for problem in self.problems if problem.fails]
 
     @property
@@ -157,7 +157,7 @@ class Findings:
 
     @property
     def approvals(self) -> list[str]:
-        """What to pass as ``trust_remote_code`` to allow exactly the present code and settings."""
+        """The ``trust_remote_code`` that allows exactly the present code and settings."""
         code = {code.approval for code in self.code.values()}
         return sorted(code | {settings.approval for settings in self.foreign_settings})
 

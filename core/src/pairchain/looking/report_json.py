@@ -16,7 +16,6 @@ _DEEPEST = 30
 
 
 def to_json(report: Findings) -> dict[str, Any]:
-    """Return ``report`` as JSON values."""
     config = report.config
     values: dict[str, Any] = {
         "name": report.source.name,

@@ -56,7 +56,7 @@ class LoadedModel:
 
 
 def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
-    """Return the model that ``request`` asks for; it raises what `CrossEncoder` does, and `LockError`."""
+    """Load the model of ``request``; raises the errors of `CrossEncoder`, and `LockError`."""
     with policies.allowing(policy):
         if policy.lock is None:
             loaded = of_one_save(request.source, lambda: _loaded(request))
@@ -144,7 +144,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
 
 @contextmanager
 def _guarded_by_plugins(cls: Any, request: LoadRequest, path: str) -> Iterator[None]:
-    """Let plugins hold their libraries to the policy while a class of another author loads with them."""
+    """Let plugins hold their libraries to the policy while a class of another author loads."""
     with ExitStack() as stack:
         if Module not in cls.__mro__ or code_of(cls) is not None:
             source = request.source.within(path)

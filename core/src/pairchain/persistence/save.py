@@ -19,7 +19,7 @@ from pairchain.persistence.saved_type import saved_type
 
 
 class CardWriter(Protocol):
-    """Returns the text of a model card, given the future entries of ``modules.json`` and the code saved with them."""
+    """Returns the text of a model card, from the entries of ``modules.json`` and the code that is saved with them."""
 
     def __call__(self, *, entries: Sequence[ModuleEntry], code: CodeToSave) -> str: ...
 

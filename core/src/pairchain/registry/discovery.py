@@ -43,7 +43,7 @@ class Installed:
 
     @cached_property
     def name(self) -> str:
-        """Its canonical name; that of the folder if an installation was cut off."""
+        """Its canonical name, or that of its folder if an installation was interrupted."""
         return _name(self.source)
 
     @cached_property
@@ -58,7 +58,7 @@ class Installed:
 
     @cached_property
     def metadata(self) -> Message:
-        """Its core metadata; empty if an installation was cut off."""
+        """Its core metadata; empty if an installation was interrupted."""
         try:
             return cast(Message, self.source.metadata)
         except (OSError, ValueError):

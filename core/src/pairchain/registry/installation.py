@@ -60,7 +60,7 @@ class Installation:
         return self._installed
 
     def refresh(self) -> None:
-        """Forget what was found, so that plugins you installed or removed since are seen."""
+        """Read metadata again at the next use, to notice plugins that you installed or removed."""
         importlib.invalidate_caches()
         self._found = None
         self._loaded.clear()
@@ -82,7 +82,6 @@ class Installation:
         return self._loaded[found]
 
     def has_loaded(self, found: Found, value: Any) -> bool:
-        """Return whether loading ``found`` returned ``value``."""
         return self._loaded.get(found) is value
 
     def disabled_by(self, distribution: str) -> str | None:

@@ -34,7 +34,7 @@ class Origin:
 
 
 class Registry:
-    """Finds the objects of one group in an installation, by default this one, and holds those you register."""
+    """Finds the objects of one group in an installation, by default this one, and keeps those that you register."""
 
     def __init__(self, group: Group = MODULES, installation: Installation | None = None) -> None:
         self.group = group
@@ -49,7 +49,7 @@ class Registry:
         return self.installation.find(self.group.name)
 
     def refresh(self) -> None:
-        """Forget what was found, in all groups, so that plugins you installed or removed since are seen."""
+        """Read metadata again at the next use, for all groups, to notice plugins that you installed or removed."""
         self.installation.refresh()
 
     def names(self) -> list[str]:

@@ -16,5 +16,4 @@ def missing_methods(candidate: type) -> list[str]:
 
 
 def import_path(cls: type) -> str:
-    """Return where ``cls`` is defined, as ``module.Class``."""
     return f"{cls.__module__}.{cls.__qualname__}"

@@ -78,7 +78,7 @@ def pinned_code(source: Source) -> str | None:
 
 
 def code_in(source: Source, reference: Reference) -> Code | None:
-    """Return the code that a checkpoint in ``source`` names, from its own folder or else from the root."""
+    """Return the code of ``reference`` from the folder of ``source``, or else from the root of its repository."""
     places = dict.fromkeys((source, replace(source, subfolder="")))
     return next((code for place in places if (code := gather(place, reference)) is not None), None)
 
@@ -109,7 +109,6 @@ def _code(source: Source, reference: Reference) -> Code:
 
 
 def code_missing(place: Source, path: str) -> MissingFileError:
-    """Return the error for a file of code that a checkpoint names, and that does not exist."""
     return MissingFileError(
         f"the checkpoint takes code from {path}, which is missing.",
         where=str(place),

@@ -161,7 +161,7 @@ def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _escaped_log_records(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the log record factory: a library may log texts of the model's files, which are escaped here."""
+    """Wrap the log record factory, to escape texts of the model's files that a library logs."""
 
     @functools.wraps(original)
     def make_record(*args: Any, **kwargs: Any) -> Any:

@@ -156,7 +156,6 @@ def require_trust(codes: Mapping[str, Code]) -> None:
 
 
 def trust_required(codes: Mapping[str, Code], what: str) -> TrustRequiredError:
-    """Return the error that refuses ``codes`` and says how to allow them."""
     approvals = sorted({code.approval for code in codes.values()})
     return TrustRequiredError(
         what,
@@ -187,7 +186,6 @@ def require_settings(settings: ForeignSettings, *, may_be_trusted: bool = True) 
 
 
 def settings_refused(settings: ForeignSettings, what: str, approvals: Sequence[str]) -> TrustRequiredError:
-    """Return the error that refuses ``settings`` and says how to allow them."""
     allow = f", or allow all of them with trust_remote_code={list(approvals)!r}" if approvals else ""
     return TrustRequiredError(
         what,

@@ -21,7 +21,7 @@ _Key = tuple[str, str, tuple[Source, ...]]
 
 @dataclass(frozen=True)
 class Provider:
-    """Who provides a type; exactly one attribute is set.
+    """The provider of a type; exactly one attribute is set.
 
     Attributes:
         given: The class, passed in by the caller or registered by hand.
