@@ -26,7 +26,7 @@ def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keyw
         module: The input module.
         inputs: Pairs, as tuples of two.
         prompt: The prompt's text. If the module takes no prompt, the first text of each pair begins with it.
-        keywords: Keyword arguments of ``predict``; the module gets those that it takes.
+        keywords: Keyword arguments of ``predict``; the module gets the ones it takes.
     """
     features: Features = _read(reading_method(module), module, inputs, prompt, keywords)
     return features
@@ -102,7 +102,7 @@ def forward_through(
     Args:
         modules: The modules in order.
         features: The features that the first module reads.
-        keywords: Keyword arguments of ``predict``; each module gets those that its class asks for.
+        keywords: Keyword arguments of ``predict``; each module gets the ones its class asks for.
         more_names: Further keyword arguments by the name of the module that gets them.
         read_after: Features that the caller reads; None if it may read any. A module may skip other features that no
             later module reads.

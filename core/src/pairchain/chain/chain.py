@@ -32,8 +32,8 @@ class ModuleChain(nn.Sequential):
 
     Args:
         modules: The modules in order, or by name; the first one reads the inputs.
-        module_kwargs: By module name, keyword arguments of ``predict`` that reach the module's ``forward``, besides
-            those that its class lists in ``forward_kwargs``.
+        module_kwargs: By module name, keyword arguments of ``predict`` that reach the module's ``forward``, in addition
+            to its class's ``forward_kwargs``.
 
     Raises:
         ChainError: The list is empty, an element is not a module, a feature is read before it is written, or no module
@@ -114,7 +114,7 @@ class ModuleChain(nn.Sequential):
 
     @property
     def device(self) -> torch.device:
-        """The device of the chain's first tensor, which is also that of inputs and scores; the CPU without tensors."""
+        """The device of the chain's first tensor, where inputs and scores are too; the CPU without tensors."""
         return device_of(self) or torch.device("cpu")
 
     @property
@@ -156,7 +156,7 @@ class ModuleChain(nn.Sequential):
         Args:
             inputs: Pairs, as tuples of two; or a table, as for ``predict``.
             prompt: The prompt's text. If the input module takes no prompt, the first text of each pair begins with it.
-            **kwargs: Keyword arguments of ``predict``; the input module gets those that its signature takes.
+            **kwargs: Keyword arguments of ``predict``; the input module gets the ones in its signature.
         """
         if (table := table_of(inputs)) is not None:
             inputs = list(pairs_of_table(table))
@@ -171,7 +171,7 @@ class ModuleChain(nn.Sequential):
             features: The features that `preprocess` returned.
             read_after: Features that the caller reads; None if it may read any. A module may skip other features that
                 no later module reads.
-            **kwargs: Keyword arguments for the modules; each gets those that it asks for.
+            **kwargs: Keyword arguments for the modules; each gets the ones it asks for.
         """
         return forward_through(self._modules, features, kwargs, self.module_kwargs, read_after)
 

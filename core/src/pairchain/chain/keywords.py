@@ -21,7 +21,7 @@ def keyword_names(modules: NamedModules, more_names: Mapping[str, Sequence[str]]
 
 
 def forward_names(module: Any, more: Iterable[str] = ()) -> set[str]:
-    """Return the keyword arguments that reach a module's ``forward``: those that its class asks for, and ``more``."""
+    """Return the keyword arguments that reach a module's ``forward``: its class's ``forward_kwargs``, and ``more``."""
     return {*more, *getattr(module, "forward_kwargs", ())}
 
 

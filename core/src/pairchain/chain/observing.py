@@ -96,7 +96,7 @@ def note(text: str) -> None:
 def call(
     first_places: Sequence[int], place_of: Sequence[int], most_tokens: int, most_pairs: int | None
 ) -> AbstractContextManager[None]:
-    """Return the block of a call; see `engine.scoring.distinct` for ``first_places`` and ``place_of``."""
+    """Return the block of a call; ``first_places`` and ``place_of`` are from `distinct` in ``engine.scoring``."""
     if (observer := _observer.get()) is None:
         return nullcontext()
     return observer.call([first_places[number] for number in place_of], most_tokens, most_pairs)

@@ -57,7 +57,7 @@ def taking_turns(things: Sequence[Any]) -> AbstractContextManager[Any]:
     if len(things) == 1:
         return _lock_of(things[0])
     with ExitStack() as stack:
-        # threads that take locks in different orders can wait for each other for ever
+        # one order for all threads: in different orders, they could deadlock
         for thing in sorted(things, key=id):
             stack.enter_context(_lock_of(thing))
         return stack.pop_all()

@@ -43,8 +43,8 @@ _TEXTS = (
 _UNREAD_FOLDERS = (".git/", ".cache/huggingface/")
 _UNREAD_ANYWHERE = ("__pycache__", ".DS_Store")
 
-# Weights for other runtimes, and files that training left behind. A lock includes those that exist, but pairchain does
-# not read them, so a copy may leave them out, and they need not be fetched.
+# Weights for other runtimes, and files that training left behind. A lock includes them if they exist, but pairchain
+# does not read them, so a copy may leave them out, and they need not be fetched.
 _FOR_OTHERS = (
     *("*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "*.msgpack", "*.h5", "*.ot", "*.tflite", "*.gguf"),
     *("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin"),

@@ -63,7 +63,7 @@ class Source:
             path: Relative to the source's folder, with forward slashes.
 
         Raises:
-            SourceError: The file may exist, but cannot be read: no access, no connection, a download cut off.
+            SourceError: The file may exist, but cannot be read: no access, no connection, an interrupted download.
         """
         inside = self.path_of(path)
         if self.is_local:

@@ -119,7 +119,7 @@ def may_name_medium(text: str, supported: Iterable[Modality]) -> bool:
 
 
 def is_on_another_machine(path: str) -> bool:
-    """Return whether a path is that of a Windows share: looking at it would contact another machine."""
+    """Return whether a path names a Windows share: looking at it would contact another machine."""
     return path.startswith("\\\\") or (os.name == "nt" and path.replace("/", "\\").startswith("\\\\"))
 
 

@@ -198,7 +198,7 @@ class _Inspection:
         return None
 
     def _facts(self, entry: ModuleEntry, home: Source, distribution: str, provider: Provider | None) -> Facts:
-        """Return the facts that the module's plugin reads from its files; for code, those that other plugins read."""
+        """Return the facts that the module's plugin reads from its files; for code, ask all plugins."""
         hook = "pairchain_inspect_module"
         facts = UNKNOWN
         if distribution:

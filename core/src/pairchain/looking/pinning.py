@@ -129,7 +129,7 @@ def verify(
 def check_locked(locked: Lock, resolver: Resolver) -> FileHashes:
     """Check the model of ``resolver`` against its lock, and return the hashes of the files that were read.
 
-    If ``resolver`` remembers providers, it then has those that were checked, and a load runs no other code.
+    If ``resolver`` remembers providers, it now has the checked ones, so that a load runs the code that was checked.
 
     Raises:
         LockError: The model differs from the lock; the message names every difference.

@@ -11,7 +11,7 @@ from pairchain.format import headers
 from pairchain.looking.findings import Findings, ModuleReport
 from pairchain.registry.discovery import installed_version
 
-# Deeper configurations are cut off.
+# Levels below this are replaced by "…".
 _DEEPEST = 30
 
 

@@ -134,7 +134,7 @@ class Found:
 
 
 def installed(distributions: Iterable[Any]) -> list[Installed]:
-    """Return ``distributions``, which are in the order of the path, and mark those that others hide."""
+    """Return the ``distributions``, given in the order of the path, with a mark on each that another one hides."""
     places: dict[str, dict[str, Any]] = {}
     for source in distributions:
         places.setdefault(_name(source), {}).setdefault(os.path.realpath(str(source)), source)

@@ -48,14 +48,14 @@ class Installation:
         self._warned: set[str] = set()
 
     def find(self, group: str) -> tuple[Found, ...]:
-        """Return every entry point of ``group``, sorted by name, including those that the environment disables.
+        """Return every entry point of ``group``, sorted by name, even if the environment disables it.
 
         The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
         """
         return self._read()[group]
 
     def distributions(self) -> tuple[Installed, ...]:
-        """Return every distribution with a section for pairchain, sorted, including those that others hide."""
+        """Return every distribution with a section for pairchain, sorted, even if another one hides it."""
         self._read()
         return self._installed
 

@@ -34,7 +34,7 @@ class Origin:
 
 
 class Registry:
-    """Finds the objects of one group in an installation, by default this one, and keeps those that you register."""
+    """Finds the objects of one group in an installation, by default this one; you can register more."""
 
     def __init__(self, group: Group = MODULES, installation: Installation | None = None) -> None:
         self.group = group
@@ -42,7 +42,7 @@ class Registry:
         self._registered: dict[str, Any] = {}
 
     def find(self) -> tuple[Found, ...]:
-        """Return every entry point of the group, sorted by name, including those that the environment disables.
+        """Return every entry point of the group, sorted by name, even if the environment disables it.
 
         The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
         """

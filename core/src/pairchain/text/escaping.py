@@ -45,7 +45,7 @@ def set_off(text: str) -> str:
 
 
 def shortened_text(text: str) -> str:
-    """Return ``text`` with long lines cut in the middle, and cut off after the last line that a person reads."""
+    """Return ``text`` with the middle of long lines left out, and without the lines that are too many to read."""
     if len(text) <= MOST_OF_LINE:
         return text
     lines = text.split("\n")
