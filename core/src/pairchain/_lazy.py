@@ -1,4 +1,4 @@
-"""Names that load on first use; the stub beside their module lists them, for Python and for mypy."""
+"""Loads the names of a module on first use; the stub beside the module lists them for Python and for mypy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ _LINE = re.compile(r"^from (\S+) import (\w+) as (\w+)$", re.MULTILINE)
 def lazy_names(module: str, file: str, namespace: dict[str, Any]) -> tuple[Callable[[str], Any], list[str]]:
     """Return ``__getattr__`` and ``__all__`` of a module whose stub lists ``from package.module import name as name``.
 
-    Args:
-        module: The name of the module.
-        file: Its file; the stub has the same name with the suffix ``.pyi``.
-        namespace: Its globals, which keep the names that were loaded.
+    The stub stands beside ``file``. Loaded names are kept in ``namespace``, the globals of the module.
     """
     homes = {name: (home, named) for home, named, name in _LINE.findall(Path(file).with_suffix(".pyi").read_text())}
 

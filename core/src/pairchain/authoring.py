@@ -1,4 +1,4 @@
-"""Functions for authors of plugins: check settings and features, read and write files, hold a load to its trust.
+"""Functions for authors of plugins: check settings and features, read and write files, refuse untrusted code.
 
 ``authoring.pyi`` lists every name, which loads on first use. Classes such as `Module` are in `pairchain`.
 """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pairchain.chain.untrained import Untrained
     from pairchain.files.source import Source
 
-# sentence-transformers' word for the library's own classes, which custom modules are passed and may check.
+# sentence-transformers' name for the library's own classes; custom modules get this value and may check it.
 DEFAULT = "torch"
 LIBRARY = "transformers"
 
@@ -33,7 +33,7 @@ class Checkpoint:
         source: Its files.
         task: A ``transformer_task``, such as ``"sequence-classification"``.
         config: ``config.json``, with ``config_kwargs`` over it; empty for an adapter.
-        model_kwargs: What the caller passes in ``model_kwargs``, such as ``dtype``.
+        model_kwargs: The caller's ``model_kwargs``, such as ``dtype``.
         trust_remote_code: Whether code that comes with the checkpoint may run.
     """
 
@@ -60,17 +60,17 @@ class Support:
 
 @dataclass(frozen=True)
 class Request:
-    """What a `Transformer` asks of its model for one batch.
+    """The computation that a `Transformer` requests for one batch.
 
     Attributes:
         method: The method of the model to call: ``"forward"``, or one such as ``"get_image_features"``.
-        path: The way to one tensor of the output, such as ``("logits",)``.
+        path: The path to one tensor in the output, such as ``("logits",)``.
         feature: The feature that this tensor becomes.
         part: The only part of that feature that is read; None for all of it. Write it under ``part.of(feature)``.
         generates: Whether the tensor holds a language model's logits for the next token.
-        may_leave_out: Whether only ``feature`` (or its ``part``) is read, so that everything else may be left out.
+        may_leave_out: Whether only ``feature`` (or its ``part``) is read, so that everything else may be skipped.
         tokenizer: The model's tokenizer, or None.
-        prefix: What `Execution.prefixes` returned for these inputs; None without one.
+        prefix: The prefix that `Execution.prefixes` returned for these inputs, or None.
         keywords: Keyword arguments for the model besides its features.
     """
 
@@ -86,23 +86,23 @@ class Request:
 
 
 class Backend(Protocol):
-    """What a plugin registers: a class that is made without arguments.
+    """The class that a plugin registers; it is instantiated without arguments.
 
     Its module must import neither torch nor the library that runs the models, because `inspect` asks every backend.
     """
 
     def supports(self, checkpoint: Checkpoint) -> Support:
-        """Return whether it can load ``checkpoint``, judged by its files alone."""
+        """Return whether this backend can load ``checkpoint``, judging by the files of the checkpoint alone."""
 
     def load(self, checkpoint: Checkpoint, config: Any) -> tuple[nn.Module, Execution]:
-        """Return the loaded model, and what runs it.
+        """Return the loaded model and its `Execution`.
 
         The model has ``config`` as an attribute. It becomes a part of the `Transformer`, so that the chain's device,
-        dtype, state and training reach it; a model without parameters follows the device by a buffer.
+        dtype, state and training reach it; a model without parameters needs a buffer to follow the device.
 
         Args:
-            checkpoint: The checkpoint. Open its files through ``checkpoint.source``, which holds them to the lock and
-                to the commit that the load began with.
+            checkpoint: The checkpoint. Open its files through ``checkpoint.source``, so that they match the lock and
+                the commit of the load.
             config: The transformers library's configuration object, read and checked.
 
         Raises:
@@ -122,7 +122,7 @@ class Execution(Protocol):
 
         Args:
             model: What `Backend.load` returned, unless the user set another one.
-            features: Tensors of shape (inputs, positions), padded to the longest input, and what media need.
+            features: Tensors of shape (inputs, positions), padded to the longest input, and the features of media.
             request: What to compute.
 
         Returns:
@@ -141,7 +141,7 @@ class Execution(Protocol):
         )
 
     def untrained(self, model: nn.Module) -> Untrained | None:
-        """Return what to tell about weights that the checkpoint lacks and that are still random, or None."""
+        """Return a description of the weights that the checkpoint lacks and that are still random, or None."""
         return None
 
     def takes_types(self, model: nn.Module) -> bool:
@@ -149,7 +149,7 @@ class Execution(Protocol):
         return True
 
     def batches_matter(self, model: nn.Module, request: Request, rows: Sequence[Any] | None) -> bool:
-        """Return whether an input's output depends on the inputs beside it, so that batches stay as they are.
+        """Return whether an input's output depends on the rest of its batch; if so, batches ignore token counts.
 
         Args:
             model: As for `run`.
@@ -159,7 +159,7 @@ class Execution(Protocol):
         return False
 
     def prefixes(self, model: nn.Module, request: Request, rows: Sequence[Any]) -> Sequence[Any]:
-        """Return for each row the beginning that it shares with others and that is computed once, or None."""
+        """Return for each row the prefix that it shares with other rows and that is computed once, or None."""
         return [None] * len(rows)
 
 
@@ -167,9 +167,9 @@ def check_backend(name: str) -> None:
     """Refuse a backend that no installed plugin registers; import nothing.
 
     Raises:
-        UnknownNameError: Naming the nearest backend, and all that are registered.
+        UnknownNameError: It names the nearest backend, and all that are registered.
     """
-    # the chain may have no module that asks for one, and no plugin that registers one
+    # a chain whose modules use no backend needs no plugin for the default
     if name != DEFAULT and registry.backends.registered(name) is None and registry.backends.lookup(name) is None:
         error = registry.backends.unknown(name)
         error.argument = "backend"
@@ -188,7 +188,7 @@ def load_backend(name: str) -> Backend:
 
 
 def supports_of(checkpoint: Checkpoint) -> dict[str, Support]:
-    """Return for each installed backend, by name, whether it can load ``checkpoint``."""
+    """Return whether each installed backend, by name, can load ``checkpoint``."""
     answers = {}
     for name in registry.backends.names():
         if name != DEFAULT:

@@ -53,10 +53,10 @@ class CrossEncoder(OlderNames, Scorer):
         cache_folder: Where downloads are kept.
         trust_remote_code: Whether code that comes with the model may run: True, False, or a list of approvals, each
             ``"owner/name@commit"`` or ``"sha256:…"``.
-        code_revision: Revision of the other repositories that hold its code, or one for each by name.
+        code_revision: Revision of the other repositories that hold its code; a mapping has one for each repository.
         lock: Path of a lock file, or a lock, that every file must match; see `pairchain.lock`.
         revision: Branch, tag, commit or ref such as ``refs/pr/11``; resolved once to a commit.
-        local_files_only: Use only what was downloaded earlier.
+        local_files_only: Use only files downloaded earlier.
         token: Hub token.
         subfolder: Folder inside the directory or repository that holds the model.
         model_kwargs: Passed on to the loader of weights, such as ``dtype`` or ``attn_implementation``.
@@ -324,7 +324,7 @@ class CrossEncoder(OlderNames, Scorer):
 
     @property
     def _activation_to_save(self) -> Activation | None:
-        # the default depends on the number of labels, which a load of this chain finds out too
+        # the default depends only on the number of labels, so a load of this chain chooses the same one
         chosen: Activation | None = self.__dict__["_activation"]
         return self.activation_fn if chosen is not None or self._known_num_labels is not None else None
 

@@ -114,7 +114,7 @@ def collected_warnings() -> Iterator[list[PairchainWarning]]:
 
 
 def warn(message: str, category: type[PairchainWarning] = PairchainWarning, *, argument: str = "") -> None:
-    """Warn with ``message`` at the line that called into pairchain or one of its plugins, however deep you are."""
+    """Warn with ``message`` at the line that called into pairchain or one of its plugins, however deep the stack is."""
     warning = category(set_off(readable(message)))
     if argument:
         warning.argument = argument
@@ -146,8 +146,8 @@ class InputError(PairchainError, ValueError):
     """An input or an argument cannot be used.
 
     Attributes:
-        index: The position of the input at fault, or None. An input module counts in its batch; by the time the error
-            reaches the caller of ``predict``, the position is that in all inputs.
+        index: The position of the input at fault, or None. An input module counts within its batch; the caller of
+            ``predict`` gets the position among all inputs.
         element: The element of that pair at fault, 0 or 1, or None.
         fault: What is wrong with the input, without its position.
     """
@@ -197,7 +197,7 @@ class ChainError(PairchainError, ValueError):
 
 
 class RandomWeightsError(ChainError):
-    """Scores would depend on random weights: the model's files have none for them.
+    """Scores would depend on weights that the model's files lack, and that are therefore random.
 
     Attributes:
         weights: Their names.

@@ -1,4 +1,4 @@
-"""What the files of a module tell before it is imported, and what that means for a chain of such modules."""
+"""Facts about a module, read from its files before it is imported, and about a chain of such modules."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ AUDIO_TOKENIZER = "its audio tokenizer"
 
 @dataclass(frozen=True)
 class Facts:
-    """What the files of a module tell.
+    """Facts about a module, read from its files.
 
     Attributes:
-        reads: Features that it needs; None if the files do not tell.
-        writes: Features that it adds; None if the files do not tell.
-        labels: Scores that it writes for each pair; None if it writes none, or the files do not tell.
+        reads: Features that it needs; None if the files do not say.
+        writes: Features that it adds; None if the files do not say.
+        labels: Scores that it writes for each pair; None if it writes none, or the files do not say.
         summary: A description in a few words, such as ``BertForSequenceClassification (bert)``.
         elsewhere: Other folders or repositories that it takes files from, by their purpose.
-        runs_code: Whether it cannot be loaded without code that its settings name.
+        runs_code: Whether loading it needs code that its settings name.
         faults: The errors that loading it would raise.
         settings: Settings of its files that reach other libraries, programs or repositories.
-        backends: For a module that backends load, each installed one by name, with why it cannot load this module's
-            model; empty if it can. See `pairchain.backends`.
+        backends: If backends load the module: the reason why each installed backend, by name, cannot load its model;
+            empty if that backend can. See `pairchain.backends`.
         config_file: The file that holds its configuration; empty for ``config.json``.
         entries: The modules inside it; the path of each is relative to the module's folder.
-        routes: The rows that those modules form, by name; each lists paths of `entries`.
+        routes: The routes through those modules, by name; each lists paths of `entries`.
     """
 
     reads: frozenset[str] | None = None
@@ -81,9 +81,10 @@ class Flow:
 
 
 def flow_of(modules: Iterable[tuple[str, Collection[str] | None, Collection[str] | None]]) -> Flow:
-    """Return the flow through ``modules``: the label of each, the features that it reads, and those that it writes.
+    """Return the flow through ``modules``, given as label, features that are read, and features that are written.
 
-    None stands for a module that does not say. What a module writes is unknown from the first that does not say so.
+    None stands for features that a module does not declare. If a module does not declare what it writes, the flow ends
+    there, and its ``writes`` is None.
 
     Raises:
         ChainError: A module writes something that is not a feature's name.
@@ -110,7 +111,7 @@ def flow_of(modules: Iterable[tuple[str, Collection[str] | None, Collection[str]
 
 
 def facts_of_chain(modules: Iterable[tuple[str, Facts]]) -> Facts:
-    """Return what ``modules`` in a row, each with its label, tell together; their flow's faults included."""
+    """Return the facts of a chain of ``modules``, each with its label, including the faults of their flow."""
     row = list(modules)
     flow = flow_of((label, facts.reads, facts.writes) for label, facts in row)
     return Facts(flow.reads, flow.writes, _labels_of_row([facts for _, facts in row]), faults=flow.faults)

@@ -1,6 +1,6 @@
-"""Hooks: questions that plugins may answer. Each implementation is loaded alone, called alone and fails alone.
+"""Hooks: questions that plugins may answer. Each plugin is loaded and called on its own, and fails on its own.
 
-To implement one, mark a function with `hookimpl`, name it as `Specification` does, and announce its module in the
+To implement one, mark a function with `hookimpl`, name it as `Specification` does, and register its module in the
 entry-point group ``pairchain.hooks``.
 """
 
@@ -91,7 +91,7 @@ class Specification:
 
     @hookspec
     def pairchain_guard_load(self, source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None] | None:
-        """Return a context in which your library keeps to the policy of a load, while a class of others loads with it.
+        """Return a context that holds your library to the policy of a load, while a class of another author loads.
 
         ``source`` is the module's folder, and ``given`` the user's ``processor_kwargs``.
         """
@@ -106,16 +106,16 @@ class Specification:
 
     @hookspec
     def pairchain_chain_loaded(self, chain: nn.Sequential) -> None:
-        """Hear that a chain was loaded."""
+        """Called after a chain was loaded."""
 
     @hookspec
     def pairchain_chain_saved(self, chain: nn.Sequential, path: os.PathLike[str]) -> None:
-        """Hear that a chain was saved in ``path``."""
+        """Called after a chain was saved in ``path``."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of one plugin, which is named as ``distribution:entry point``."""
+    """The answer of one plugin, named as ``distribution:entry point``."""
 
     plugin: str
     value: Any
@@ -214,7 +214,7 @@ def ask_one(hook: str, *kinds: type, registry: Registry = default, **arguments: 
 
 
 def tell(hook: str, *, registry: Registry = default, **arguments: Any) -> None:
-    """Tell every plugin of an event; one that fails leads to a warning, and the others are told."""
+    """Notify every plugin of an event; a plugin that fails causes a warning, and the others are still notified."""
     hooks = manager(registry)
     for name in _names(hooks):
         try:

@@ -1,4 +1,4 @@
-"""Opening a model by name: a folder, a repository on the Hub at one commit, or a folder that a plugin fetches."""
+"""Opens a model by name: a folder, a repository on the Hub at one commit, or a folder that a plugin fetches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_source(
 ) -> Source:
     """Return the source of ``name``; a branch or tag is resolved here, once, to a commit.
 
-    The arguments have the names and the order of those that a module's ``load`` gets.
+    The arguments have the names and the order of the arguments of a module's ``load``.
 
     Args:
         name: A folder, or a repository as ``owner/name``; the owner defaults to `hub_names.DEFAULT_ORGANISATION`.
@@ -90,7 +90,7 @@ def open_repository(
         resolved = api.resolve_revision(
             name, revision=revision, cache_dir=cache, local_files_only=local_files_only, token=token
         )
-    # without the Hub, the cache has every file; asking for each one would wait through the retries of them all
+    # if the Hub does not answer, read from the cache only: each request for a file would wait through its retries
     from_cache = local_files_only or api.is_unreachable
     return Source(name, resolved.resolved, revision, subfolder, token, cache, from_cache)
 

@@ -25,7 +25,7 @@ def most_bytes(weights: int) -> int:
 
 
 class _Limit(TorchDispatchMode):
-    """Counts the bytes of tensors of a given shape before they are allocated."""
+    """Counts the bytes of tensors from their shapes, before they are allocated."""
 
     def __init__(self, most: int, shown_as: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -51,11 +51,7 @@ class _Limit(TorchDispatchMode):
 
 @contextmanager
 def allocating_for(weights: Path | None, *, shown_as: str) -> Iterator[None]:
-    """Refuse to allocate far more memory in the block than the weights file takes.
-
-    Args:
-        weights: The weights file; None without one.
-        shown_as: The file that asks for the tensors, for errors.
+    """Refuse to allocate far more memory in the block than the weights file takes; errors blame the file ``shown_as``.
 
     Raises:
         FormatError: A tensor would be too large.

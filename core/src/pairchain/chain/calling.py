@@ -26,7 +26,7 @@ def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keyw
         module: The input module.
         inputs: Pairs, as tuples of two.
         prompt: The prompt's text. If the module takes no prompt, the first text of each pair begins with it.
-        keywords: Keyword arguments of ``predict``; the module gets those that it takes.
+        keywords: Keyword arguments of ``predict``; the module gets the ones it takes.
     """
     features: Features = _read(reading_method(module), module, inputs, prompt, keywords)
     return features
@@ -48,7 +48,7 @@ def encode_with(
         inputs: Pairs, as tuples of two.
         prompt: The prompt's text.
         keywords: Keyword arguments of ``predict``.
-        read_after: Features that are read after the last module; None if that may be any.
+        read_after: Features that are read after the last module; None if any may be read.
 
     Raises:
         InputError: An input cannot be scored; its index counts in ``inputs``.
@@ -71,7 +71,7 @@ def encode_with(
 
 
 def not_encoded(module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> list[Encoded]:
-    """Return inputs as they are, for a module that preprocesses them batch by batch; their lengths are rough sizes.
+    """Return unchanged inputs, for a module that preprocesses them batch by batch; their lengths are rough sizes.
 
     Raises:
         InputError: The module's ``batch_key`` refuses an input; its index counts in ``inputs``.
@@ -102,10 +102,10 @@ def forward_through(
     Args:
         modules: The modules in order.
         features: The features that the first module reads.
-        keywords: Keyword arguments of ``predict``; each module gets those that its class asks for.
-        more_names: For a module's name, further keyword arguments that it gets.
-        read_after: Features that the caller reads; None if that may be any. A module may skip others that no later
-            module reads.
+        keywords: Keyword arguments of ``predict``; each module gets the ones its class asks for.
+        more_names: Further keyword arguments by the name of the module that gets them.
+        read_after: Features that the caller reads; None if it may read any. A module may skip other features that no
+            later module reads.
 
     Raises:
         ChainError: A module did not return the features.
@@ -125,7 +125,7 @@ def forward_through(
 
 
 def _read(method: Any, module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Any:
-    """Call a method that reads inputs, in turns unless the module declares that threads may call it at once."""
+    """Call a method that reads inputs, in one thread at a time unless the module declares it thread-safe."""
     named, any_name = named_keywords(method), takes_any(method)
     taken = {name: value for name, value in keywords.items() if any_name or name in named}
     # tokenize is older than prompts: its **kwargs do not mean that it reads one

@@ -32,8 +32,8 @@ class ModuleChain(nn.Sequential):
 
     Args:
         modules: The modules in order, or by name; the first one reads the inputs.
-        module_kwargs: By module name, keyword arguments of ``predict`` that reach the module's ``forward``, besides
-            those that its class lists in ``forward_kwargs``.
+        module_kwargs: By module name, keyword arguments of ``predict`` that reach the module's ``forward``, in addition
+            to its class's ``forward_kwargs``.
 
     Raises:
         ChainError: The list is empty, an element is not a module, a feature is read before it is written, or no module
@@ -102,7 +102,7 @@ class ModuleChain(nn.Sequential):
 
     @property
     def prefix_cache(self) -> int:
-        """Bytes for results on the beginnings of inputs, which the input module keeps for later calls."""
+        """Bytes that the input module may keep, for later calls, of its results for the beginnings of inputs."""
         size: int = getattr(self.input_module, "prefix_cache", 0)
         return size
 
@@ -114,7 +114,7 @@ class ModuleChain(nn.Sequential):
 
     @property
     def device(self) -> torch.device:
-        """The device of its first tensor, which gets the inputs and returns the scores; the CPU without tensors."""
+        """The device of the chain's first tensor, where inputs and scores are too; the CPU without tensors."""
         return device_of(self) or torch.device("cpu")
 
     @property
@@ -156,7 +156,7 @@ class ModuleChain(nn.Sequential):
         Args:
             inputs: Pairs, as tuples of two; or a table, as for ``predict``.
             prompt: The prompt's text. If the input module takes no prompt, the first text of each pair begins with it.
-            **kwargs: Keyword arguments of ``predict``; the input module gets those that its signature takes.
+            **kwargs: Keyword arguments of ``predict``; the input module gets the ones in its signature.
         """
         if (table := table_of(inputs)) is not None:
             inputs = list(pairs_of_table(table))
@@ -169,9 +169,9 @@ class ModuleChain(nn.Sequential):
 
         Args:
             features: The features that `preprocess` returned.
-            read_after: Features that the caller reads; None if that may be any. A module may skip others that no later
-                module reads.
-            **kwargs: Keyword arguments for the modules; each gets those that it asks for.
+            read_after: Features that the caller reads; None if it may read any. A module may skip other features that
+                no later module reads.
+            **kwargs: Keyword arguments for the modules; each gets the ones it asks for.
         """
         return forward_through(self._modules, features, kwargs, self.module_kwargs, read_after)
 
@@ -193,7 +193,7 @@ class ModuleChain(nn.Sequential):
         return labels_of(self._modules)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # torch makes every module that is assigned a link of the chain, even where the class has a property
+        # torch adds every assigned module to the chain, even if the class has a property of that name
         if isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
         else:
@@ -262,7 +262,7 @@ def _check_names(cls: type, names: Iterable[str]) -> None:
 def _origin(cls: type) -> Origin:
     if (code := code_of(cls)) is None:
         return default.origin(cls)
-    # a model card publishes it, and a local path is private
+    # a model card publishes the origin, and a local path is private
     return Origin(f"{code.entry.path} beside the model" if code.source.is_local else str(code))
 
 

@@ -41,11 +41,7 @@ def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device
     """Give every module the dtype of the chain's first parameter, and move the chain to ``device``.
 
     Modules that a ``device_map`` placed at load time stay, and the modules after them move to their device.
-
-    Args:
-        chain: The modules.
-        device: The device; None for `default_device`.
-        has_device_map: Whether the first module was loaded with a ``device_map``, even if none of its attributes tells.
+    If ``has_device_map``, the first module was placed by one, even if none of its attributes shows it.
     """
     first = next(chain[0].parameters(), None)
     # the first parameter of a quantised model may hold integers, which other modules cannot compute with
@@ -94,11 +90,7 @@ def settle(module: nn.Module, device: torch.device, staying: Set[nn.Module]) -> 
 
 
 def keep_in_float32(chain: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
-    """Make the linear layers at ``paths`` compute in float32, and return the distinct paths.
-
-    Args:
-        chain: The model.
-        paths: Names of layers as in `named_modules`, such as ``"2.linear"``.
+    """Make the linear layers at ``paths``, such as ``"2.linear"``, compute in float32, and return the distinct paths.
 
     Raises:
         InputError: A path does not name a plain `nn.Linear`.
@@ -127,7 +119,6 @@ def brought_to(features: dict[str, Any], device: torch.device | None) -> dict[st
 
 
 def to_device(features: Any, device: torch.device) -> Any:
-    """Return ``features`` with all their tensors on ``device``."""
     return on_tensors(lambda tensor: tensor.to(device, non_blocking=True), features)
 
 

@@ -1,4 +1,4 @@
-"""Inputs that are encoded before it is decided which of them run together."""
+"""Inputs that are encoded before they are divided into batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Encoded:
     """One input, encoded and not padded.
 
     Attributes:
-        values: What the module's ``collate`` makes features of.
+        values: The values from which the module's ``collate`` makes features.
         length: The length in tokens.
         key: Inputs run together only if their keys are equal.
         is_counted: Whether ``length`` counts tokens. Otherwise it is a rough size, to sort inputs by.

@@ -12,7 +12,7 @@ from pairchain.errors import ChainError
 
 
 def keyword_names(modules: NamedModules, more_names: Mapping[str, Sequence[str]] | None = None) -> set[str]:
-    """Return every keyword argument that a module takes in ``forward``, or the first one to read inputs."""
+    """Return every keyword argument that a ``forward`` takes, or the method of the first module that reads inputs."""
     names = {name for key, module in modules.items() for name in forward_names(module, (more_names or {}).get(key, ()))}
     first = next(iter(modules.values()))
     if isinstance(first, InputModule) or hasattr(first, "preprocess"):
@@ -21,12 +21,12 @@ def keyword_names(modules: NamedModules, more_names: Mapping[str, Sequence[str]]
 
 
 def forward_names(module: Any, more: Iterable[str] = ()) -> set[str]:
-    """Return the keyword arguments that reach a module's ``forward``: those that its class asks for, and ``more``."""
+    """Return the keyword arguments that reach a module's ``forward``: its class's ``forward_kwargs``, and ``more``."""
     return {*more, *getattr(module, "forward_kwargs", ())}
 
 
 def accepted_names(modules: NamedModules, names: Iterable[str]) -> dict[str, list[str]]:
-    """Return for each module those of ``names`` that its ``forward`` accepts, even if its class does not ask."""
+    """Return for each module the ``names`` that its ``forward`` accepts, even if its class does not ask for them."""
     return {
         key: [name for name in names if takes_any(module.forward) or name in named_keywords(module.forward)]
         for key, module in modules.items()

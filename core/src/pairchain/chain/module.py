@@ -33,12 +33,12 @@ from pairchain.text.escaping import on_one_line
 
 Features = dict[str, Any]
 
-# Modules in order, by name, as torch keeps them in ``_modules``; ``named_children`` names a module in two places once.
+# Modules in order, by name, as in torch's ``_modules``; ``named_children`` would list a repeated module only once.
 NamedModules = Mapping[str, Any]
 
 
 class HubOptions(TypedDict, total=False):
-    """How to read a Hub repository: keyword arguments of the methods that load files, explained in `Module.load`."""
+    """Keyword arguments of the methods that load files; `Module.load` explains them."""
 
     token: bool | str | None
     cache_folder: str | None
@@ -60,7 +60,7 @@ class Module(nn.Module, ABC):
         forward_kwargs: Keyword arguments of ``predict`` that reach its ``forward``.
         saves_weights: Whether its ``save`` writes weights, so that the default `load` reads them back.
         module_type: The type string under which it is saved without its code. None for the name that its distribution
-            registers, or for the name of its file, which is then saved too.
+            registers; if there is none, its file is saved too, and the type names that file.
         reads: The features it needs, checked when a chain is built; None if it does not declare them.
         writes: The features it adds, likewise.
         reads_part: Maps a feature to the only part of it that this module reads. The module that writes the feature may
@@ -122,7 +122,7 @@ class Module(nn.Module, ABC):
             cache_folder: Where downloads are kept.
             revision: Commit of the repository.
             local_files_only: Use only files that are downloaded already.
-            **kwargs: Options of the load that are meant for other modules; ignored.
+            **kwargs: Options for other modules; ignored.
 
         Raises:
             FormatError: Its configuration cannot be read, lacks an argument that ``__init__`` requires, or its weights
@@ -134,7 +134,7 @@ class Module(nn.Module, ABC):
         if not cls.saves_weights:
             return cls.from_config(config, shown_as=shown)
         source = open_source(model_name_or_path, subfolder, **hub)
-        # custom code that you trust may allocate what it likes
+        # trusted custom code may allocate any amount
         limit = allocating_for(weights_file(source), shown_as=shown) if code_of(cls) is None else nullcontext()
         with limit:
             module = cls.from_config(config, shown_as=shown)
@@ -153,7 +153,7 @@ class Module(nn.Module, ABC):
             MissingFileError: ``config`` is empty, and ``__init__`` requires an argument.
             FormatError: A required key is missing, or ``__init__`` refused a value.
         """
-        # torch's own __init__ has **kwargs, and takes none
+        # torch's own __init__ declares **kwargs but accepts none
         parameters = {} if cls.__init__ is nn.Module.__init__ else inspect.signature(cls).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         required = [name for name, parameter in parameters.items() if _is_required(parameter)]
@@ -167,7 +167,7 @@ class Module(nn.Module, ABC):
         try:
             module = cls(**known)
         except (TypeError, ValueError, RuntimeError) as error:
-            if code_of(cls) is not None:  # an error of custom code reaches you unchanged
+            if code_of(cls) is not None:  # errors of custom code stay unchanged
                 raise
             reason = str(error).partition("\n  ")[0]
             raise FormatError(f"{cls.__name__} cannot be built from {shown_as}: {reason}") from error

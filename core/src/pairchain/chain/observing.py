@@ -24,7 +24,7 @@ class Observer(Protocol):
         """Open a step, such as ``encode`` by the class ``Transformer``."""
 
     def call(self, first_of: Sequence[int], most_tokens: int, most_pairs: int | None) -> AbstractContextManager[None]:
-        """Open the scoring of inputs; of equal ones, only the first is scored: for input ``i`` that is ``first_of[i]``.
+        """Open the scoring of inputs; input ``i`` gets the score of ``first_of[i]``, the first input that equals it.
 
         A batch holds at most ``most_tokens`` tokens, and ``most_pairs`` inputs unless that is None.
         """
@@ -56,8 +56,8 @@ class step:
     """A ``with`` block, or a decorated function, that an observer sees as one step.
 
     Args:
-        kind: What it does, in a word.
-        name: To what, or by what.
+        kind: The action, in a word.
+        name: The object of the action, or the class that performs it.
     """
 
     __slots__ = ("_block", "kind", "name")
@@ -88,7 +88,7 @@ class step:
 
 
 def note(text: str) -> None:
-    """Tell the observer, if there is one, something about the open step, such as what it did not compute."""
+    """Add a note to the observer's open block, such as what was not computed; without an observer, do nothing."""
     if (observer := _observer.get()) is not None:
         observer.note(text)
 
@@ -96,7 +96,7 @@ def note(text: str) -> None:
 def call(
     first_places: Sequence[int], place_of: Sequence[int], most_tokens: int, most_pairs: int | None
 ) -> AbstractContextManager[None]:
-    """Return the block of a call; ``place_of`` tells for every input which of ``first_places`` holds its equal."""
+    """Return the block of a call; ``first_places`` and ``place_of`` are from `distinct` in ``engine.scoring``."""
     if (observer := _observer.get()) is None:
         return nullcontext()
     return observer.call([first_places[number] for number in place_of], most_tokens, most_pairs)
@@ -105,7 +105,7 @@ def call(
 def batch(
     places: Sequence[int], positions: Sequence[int], lengths: Sequence[int] | None
 ) -> AbstractContextManager[None]:
-    """Return the block of a batch, of the inputs of the call at ``positions`` in ``places``."""
+    """Return the block of a batch, which holds the call's inputs ``places[position]`` for all ``positions``."""
     if (observer := _observer.get()) is None:
         return nullcontext()
     return observer.batch([places[position] for position in positions], lengths)

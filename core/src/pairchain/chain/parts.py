@@ -31,14 +31,14 @@ class Part:
 def hints_for(modules: Sequence[Any], read_after: frozenset[str] | None) -> list[dict[str, Any]]:
     """Return for each module the keyword arguments that tell it which of the features it writes are read.
 
-    A module that lists features in ``offers_parts`` gets ``parts``: for a feature of which the modules after it read
-    one and the same `Part`, that part. A module that holds modules of its own, and whose ``may_read_more`` is False,
-    gets ``read_after``: the features that are read after it, so that it can tell the modules inside.
+    A module that lists features in ``offers_parts`` gets ``parts``: the one `Part` of each such feature that all later
+    readers share, if there is one. A module that holds other modules, and whose ``may_read_more`` is False, gets
+    ``read_after``: the features that are read after it, so that it can pass hints to the modules inside.
 
     Args:
-        modules: Modules in a row. One may read everything unless its class says what it reads, for the ``forward`` that
-            it has, and unless it has a hook.
-        read_after: Features that are read after the last module; None if that may be any.
+        modules: Modules in a row. A module may read everything if its class does not declare what its ``forward``
+            reads, or if it has a hook.
+        read_after: Features that are read after the last module; None if any may be read.
     """
     hints: list[dict[str, Any]] = [{} for _ in modules]
     if read_after is None:
@@ -100,7 +100,7 @@ def _is_every_module_watched() -> bool:
 
 
 def _speaks_for_forward(module: Any, name: str) -> bool:
-    """Return whether the class that sets the attribute ``name`` also has the module's ``forward``, or inherits it."""
+    """Return whether the class that sets the attribute ``name`` defines or inherits the module's ``forward``."""
     classes = type(module).__mro__
     declared, computed = (
         next((place for place, cls in enumerate(classes) if attribute in vars(cls)), len(classes))

@@ -12,7 +12,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 Value = TypeVar("Value")
 
-# What the current call keeps, and for whom: the owner is kept too, so that its identity is not used again.
+# The values that the current call keeps. Each owner is kept too, so that no other object gets its id.
 _kept: ContextVar[dict[Any, tuple[Any, Any]] | None] = ContextVar("pairchain_kept_for_a_call", default=None)
 
 _locks: MutableMapping[Any, AbstractContextManager[Any]] = WeakIdKeyDictionary()
@@ -51,13 +51,13 @@ def kept_for_the_call(owner: Any, make: Callable[[], Value], key: Hashable = Non
 
 
 def taking_turns(things: Sequence[Any]) -> AbstractContextManager[Any]:
-    """Return a block that one thread at a time runs with any of ``things``. Such blocks can be nested."""
+    """Return a block that only one thread at a time enters with any of ``things``; such blocks can be nested."""
     if not things:
         return nullcontext()
     if len(things) == 1:
         return _lock_of(things[0])
     with ExitStack() as stack:
-        # threads that take locks in different orders can wait for each other for ever
+        # one order for all threads: in different orders, they could deadlock
         for thing in sorted(things, key=id):
             stack.enter_context(_lock_of(thing))
         return stack.pop_all()

@@ -14,7 +14,7 @@ _MOST_SHOWN = 4
 
 @dataclass(frozen=True)
 class Untrained:
-    """The random weights of a module, which its property ``untrained`` returns.
+    """The random weights of a module; its property ``untrained`` returns this.
 
     Attributes:
         weights: Their names.
@@ -30,10 +30,7 @@ class Untrained:
 
 
 def refuse_random_weights(modules: Iterable[Any]) -> None:
-    """Refuse to score with random weights: the scores would mean nothing.
-
-    Args:
-        modules: All modules of a chain, those inside others included.
+    """Refuse to score with random weights of ``modules``, which include those inside others: scores would mean nothing.
 
     Raises:
         RandomWeightsError: It names the weights and the kind of model, and says how to load it.

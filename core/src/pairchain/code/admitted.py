@@ -15,7 +15,6 @@ CODES: dict[str, Code] = {}
 
 
 def admitted() -> tuple[Code, ...]:
-    """Return all code that may be imported in this process."""
     return tuple(CODES.values())
 
 
@@ -27,7 +26,7 @@ def code_of(cls: type) -> Code | None:
 
 @contextmanager
 def noting_origin(cls: type, *, called: str) -> Iterator[None]:
-    """Add a note to errors from the block if ``cls``, whose ``called`` runs inside, came with a model."""
+    """If ``cls`` came with a model, note in errors from the block that ``called``, its method, raised them."""
     try:
         yield
     except Exception as error:

@@ -25,7 +25,7 @@ from pairchain.files.source import Source
 # More than any module needs. Reading stops here, so that a file cannot exhaust memory.
 MOST_BYTES = 2**20
 
-# The most for one type. Every import is followed, and a file of a megabyte can hold a hundred thousand.
+# The most for one type. Every import is followed, and a file of a megabyte can hold a hundred thousand imports.
 MOST_FILES = 500
 MOST_BYTES_OF_CODE = 2**22
 MOST_IMPORTS = 50_000
@@ -37,7 +37,7 @@ _DOTTED = re.compile(r"[\w-]+(\.[\w-]+)+")
 
 @dataclass(frozen=True)
 class Reference:
-    """The place of code that a type string names.
+    """The place of a class in code, as a type string names it.
 
     Attributes:
         repository: The Hub repository, as ``owner/name``; empty for code beside the model.
@@ -68,7 +68,7 @@ class CodeFile:
         path: Its path in its bundle.
         content: Its bytes, as they were read.
         location: The file on disk.
-        shown_at: The place where you can read it: that file, or its page on the Hub.
+        shown_at: Where you can read it: the file on disk, or its page on the Hub.
     """
 
     path: str
@@ -100,7 +100,7 @@ class Code:
         source: The source of the files; their paths are relative to its folder.
         module: The dotted name of the module that defines the class.
         files: The files, sorted by path.
-        is_elsewhere: Whether the code is in a repository that the type names, instead of with the model.
+        is_elsewhere: Whether the code is in another repository, which the type names, and not with the model.
     """
 
     source: Source
@@ -173,8 +173,6 @@ def parse(type_name: str) -> Reference | None:
 def gather(source: Source, reference: Reference, follows: Callable[[str], bool] | None = None) -> Code | None:
     """Return the code that ``reference`` names in the folder of ``source``, or None if there is no such file.
 
-    ``follows`` is as for `with_imports`.
-
     Raises:
         FormatError: A file is larger than `MOST_BYTES`.
         SourceError: The files cannot be read.
@@ -187,16 +185,11 @@ def gather(source: Source, reference: Reference, follows: Callable[[str], bool] 
 
 
 def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool] | None = None) -> tuple[CodeFile, ...]:
-    """Return ``entry``, the files of ``source`` that it imports, and those that they import, sorted.
+    """Return ``entry`` and the files of ``source`` that it imports, directly or through others, sorted.
 
-    Relative imports are followed, and absolute ones of modules beside the entry or in a folder around it, as Python
-    finds modules beside a script.
-
-    Args:
-        source: The source of the files.
-        entry: The file to start from.
-        follows: Returns whether to follow an absolute import, by the first part of the module's name; None follows all
-            but the standard library's.
+    It follows relative imports, and absolute imports of modules beside the entry or in a folder around it, as Python
+    finds modules beside a script. ``follows`` returns whether to follow an absolute import, by the first part of the
+    module's name; None follows all but the standard library's.
 
     Raises:
         FormatError, SourceError: As for `gather`.
@@ -225,7 +218,6 @@ def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool]
 
 
 def too_much_code(source: Source) -> FormatError:
-    """Return the error for a model whose types together have more files of code than `MOST_FILES_OF_MODEL`."""
     return FormatError(
         f"the model's types together have more than {MOST_FILES_OF_MODEL:,} files of code.",
         where=str(source),

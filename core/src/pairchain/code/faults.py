@@ -55,7 +55,7 @@ def _look_first(package: str) -> str:
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that running the module binds, not those inside its functions and classes."""
+    """Yield the names that the module binds itself, not those inside its functions and classes."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         for node in ast.iter_child_nodes(waiting.pop()):
@@ -70,7 +70,7 @@ def _bound_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    """Yield the modules that importing this one always imports; those beside it start with a dot."""
+    """Yield the modules that the top level of a module imports; relative ones start with a dot."""
     for statement in statements:
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)

@@ -31,7 +31,7 @@ after_import: list[Callable[[], None]] = []
 
 
 def load_class(code: Code, name: str) -> type:
-    """Run ``code`` and return its class ``name``; check before that the code may run.
+    """Run ``code`` and return its class ``name``; the caller must have checked that the code may run.
 
     Errors of the code get a note about where it came from.
 
@@ -64,14 +64,12 @@ def admit(code: Code) -> str:
 
 
 def admit_all(codes: Iterable[Code]) -> None:
-    """Let this process import all ``codes``, as the process that sent them may."""
+    """Let this process import all ``codes``, which the process that started it admitted."""
     for code in codes:
         admit(code)
 
 
 class _Finder(MetaPathFinder):
-    """Finds modules in `PACKAGE`."""
-
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -123,7 +121,7 @@ class _Loader(InspectLoader):
         return compile(self._file.content, self._file.location, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        # functions keep the builtins of their module, so their own imports are found later too
+        # functions keep the builtins of their module, so imports inside them use the same importer
         if self._code is not None and self._file is not None:
             importer = _Importer(self._code, ".".join(module.__name__.split(".")[:2]))
             module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}

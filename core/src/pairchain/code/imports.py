@@ -13,7 +13,7 @@ _DEEPEST_MODULE = 50
 
 @dataclass(frozen=True, slots=True)
 class ImportStatement:
-    """An import statement: the number of its leading dots, the module, and the names imported from the module."""
+    """An import statement: the number of its leading dots, the module, and the names imported from it."""
 
     level: int
     module: str
@@ -21,7 +21,7 @@ class ImportStatement:
 
 
 def import_statements(content: bytes) -> list[ImportStatement]:
-    """Return the import statements in the text of a file, wherever they stand in it."""
+    """Return all import statements in the text of a file, including those inside functions."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code cannot run; importing it says why
@@ -43,14 +43,14 @@ def imported_paths(
     is_there: Callable[[str], bool],
     follows: Callable[[str], bool],
 ) -> Iterator[str]:
-    """Yield the files of a source that importing a file in ``folder`` imports.
+    """Yield the files that a file in ``folder`` imports by ``statements``.
 
     Args:
         folder: The folder of the file.
         statements: Its import statements.
-        home: The folder of the code's entry, which absolute imports are relative to.
+        home: The folder of the code's entry, where the search for absolute imports begins.
         is_there: Returns whether the source has a file of this path.
-        follows: Returns whether to follow an absolute import, by the first part of the module's name.
+        follows: As for `with_imports`.
     """
     places = around(folder)
     for statement in statements:
@@ -70,7 +70,7 @@ def _paths_of(statement: ImportStatement, base: PurePosixPath) -> Iterator[str]:
         return
     for depth in range(1, len(parts) + 1):
         yield from _module_paths(base, parts[:depth])
-    # what is imported from a package may be a module itself
+    # a name that is imported from a package may be a module
     for name in statement.names:
         yield from _module_paths(base, [*parts, name])
 
@@ -81,5 +81,5 @@ def _module_paths(base: PurePosixPath, parts: Sequence[str]) -> tuple[str, str]:
 
 
 def around(folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
-    """Return ``folder`` and the folders around it, where absolute imports of code in it are looked for, in order."""
+    """Return ``folder`` and the folders around it, in the order in which absolute imports search them."""
     return folder, *folder.parents

@@ -1,7 +1,7 @@
-"""The source of a class that a script or notebook defines, as a file of its own with just what the class needs.
+"""Copies a class that a script or notebook defines into a file of its own, with only the code that the class needs.
 
-A name means what the last statement at the left margin gave it. What a block gives, such as an ``if`` or a loop, is
-not looked for.
+A name has the value that the last statement at the left margin gave it; statements inside a block, such as an ``if``
+or a loop, are ignored.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ _COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")
 def source_of_script_class(cls: type) -> str:
     """Return the text of a file that defines ``cls`` as the script or notebook of this process does.
 
-    It holds the class and what the class uses of the script's imports, functions, classes and values; importing it
-    runs nothing else of the script.
+    It holds the class, and the imports, functions, classes and values of the script that the class uses.
 
     Raises:
         FormatError: The source cannot be found, or the class uses a value that source code cannot express.
@@ -50,7 +49,7 @@ def source_of_script_class(cls: type) -> str:
 
 
 class _Script:
-    """A script or notebook, and what is taken out of it: ``imports``, and ``definitions`` by name, in order."""
+    """A script or notebook, with the ``imports`` and the ``definitions`` by name that are copied from it, in order."""
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self.imports: dict[str, None] = {}
@@ -58,7 +57,7 @@ class _Script:
         self.postpones_annotations = False
         self._namespace = namespace
         self._begun: set[str] = set()
-        # the statement that gave each name, and its text
+        # the statement that defined each name, and its text
         self._given: dict[str, tuple[ast.stmt, str]] = {}
         self._import_lines: dict[str, list[str]] = {}
         # a notebook keeps its cells, in the order in which they ran
@@ -92,7 +91,7 @@ class _Script:
             self._import_lines[name] = [ast.unparse(ast.ImportFrom(node.module, [alias], 0))]
 
     def add(self, name: str, needed_by: str) -> None:
-        """Add what the script calls ``name``, and what that needs."""
+        """Add the definition of ``name``, and the definitions that it needs."""
         if name in self._begun or name not in self._namespace or name.startswith("__"):
             return
         self._begun.add(name)
@@ -120,7 +119,7 @@ class _Script:
         is_written_out = _is_literal(getattr(node, "value", None))
         literal = _literal(value)
         if literal is not None and (isinstance(value, int | float | str | bytes | None) or not is_written_out):
-            # as it is now: how the script came by it, from its command line say, is of no use elsewhere
+            # copy the present value: the code that computed it, such as from the command line, is of no use elsewhere
             self.definitions[name] = f"{name} = {literal}\n"
         elif node is not None:
             self._add_text(name, text)
@@ -133,7 +132,7 @@ class _Script:
 
     def _add_text(self, name: str, text: str) -> None:
         at_once, later = _names_used(text)
-        # what a definition runs comes before it; what its functions use when they are called may come after
+        # names that a definition uses at once must come before it; names that its functions use later may come after
         for needed in at_once:
             self.add(needed, name)
         self.definitions[name] = text
@@ -149,7 +148,7 @@ def _names_given(node: ast.stmt) -> list[str]:
 
 
 def _names_used(text: str) -> tuple[Iterable[str], Iterable[str]]:
-    """Return the names that ``text`` takes from around it: those it needs to be defined, and those to be called."""
+    """Return the names that ``text`` takes from outside: those it needs at once, and those its functions need."""
     at_once: dict[str, None] = {}
     later: dict[str, None] = {}
     waiting = [(symtable.symtable(text, "script", "exec"), at_once)]

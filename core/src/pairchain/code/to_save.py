@@ -1,4 +1,4 @@
-"""The code that a saved model takes along: that of classes which no plugin provides."""
+"""The code that is saved with a model: the code of classes that no plugin provides."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CodeToSave:
     Attributes:
         copies_all: Whether to copy code of other repositories too, instead of naming the repository.
         files: The files' bytes by path in the model's folder.
-        places: Where you find the code of each type, in or out of the folder.
+        places: Where the code of each type is, in the folder or in a repository, as text for the model card.
     """
 
     copies_all: bool = False
@@ -35,9 +35,7 @@ class CodeToSave:
     def add(self, cls: type, code: Code | None) -> str | None:
         """Add the code of ``cls``, and return the type to save it as; None if the code cannot be copied.
 
-        Args:
-            cls: A class that no plugin provides.
-            code: Its code, if it came with a model.
+        ``code`` is its code if it came with a model.
 
         Raises:
             FormatError: A script or notebook defines it, and its source cannot be copied.
@@ -64,7 +62,6 @@ class CodeToSave:
         return all(self.files.get(path, content) == content for path, content in paths.items())
 
     def write(self, folder: Path) -> None:
-        """Write the files into ``folder``."""
         for path, content in self.files.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,13 +72,12 @@ _current: ContextVar[CodeToSave | None] = ContextVar("pairchain_code_to_save", d
 
 
 def current() -> CodeToSave | None:
-    """Return the code of the save in progress, or None."""
     return _current.get()
 
 
 @contextmanager
 def saving(code: CodeToSave) -> Iterator[None]:
-    """Make ``code`` the one that saves inside the block add to."""
+    """Let saves inside the block add to ``code``."""
     token = _current.set(code)
     try:
         yield
@@ -134,7 +130,7 @@ def _script_code(cls: type) -> Code:
 
 
 def _folders_to_copy_from(tops: set[str]) -> list[Path]:
-    """Return the folders that a script imports from: its own one, and others outside installed projects."""
+    """Return the folders that a script imports from: its own, and others outside installed projects."""
     script = getattr(sys.modules["__main__"], "__file__", None)
     own = Path(script).parent if script else Path.cwd()
     found = [folder for top in sorted(tops) if (folder := _folder_of(top)) is not None]
@@ -142,7 +138,7 @@ def _folders_to_copy_from(tops: set[str]) -> list[Path]:
 
 
 def _gathered(folder: Path, module: str, cls: type, *, own: str) -> Code | None:
-    # a class may be from an installed package that is not a plugin: then its package is copied, and no other
+    # if the class is in an installed package that is not a plugin, copy that package, but no other installed one
     source, reference = Source(str(folder)), Reference("", module, cls.__qualname__)
     return gather(source, reference, lambda top: top == own or _is_copied(top))
 
@@ -156,7 +152,7 @@ def _tops(code: Code) -> set[str]:
 
 
 def _imports_of_elsewhere(code: Code) -> list[Path]:
-    """Return the files that ``code`` imports, and that neither it nor an installed package contains."""
+    """Return the files that ``code`` imports, but that neither ``code`` nor an installed package contains."""
     held = {file.path.partition("/")[0].removesuffix(".py") for file in code.files}
     found = [(top, folder) for top in sorted(_tops(code) - held) if (folder := _folder_of(top)) is not None]
     return [Path(str(sys.modules[top].__file__)) for top, folder in found if not _is_of_project(folder)]

@@ -78,7 +78,7 @@ class WorkerPool:
         self._closed = False
         self._model = weakref.ref(model)
         self._weights = _stamp(model)
-        # not an argument of the processes: the caller would wait for ever for one that ends before it has read it
+        # a file, not an argument: the caller would wait forever for a process that ends before it has read an argument
         self._folder = tempfile.TemporaryDirectory(prefix="pairchain-pool-")
         file = Path(self._folder.name, "model.pickle")
         _pickle(model if sent is None else sent, file)
@@ -168,7 +168,7 @@ class WorkerPool:
                     progress.add(len(scores), 0)
             return torch.from_numpy(np.concatenate([future.result()[0] for future in futures]))
         except BrokenProcessPool as error:
-            # exit codes are known only after that
+            # exit codes are known only after the shutdown
             self._executor.shutdown(wait=True)
             raise WorkerError(
                 f"a worker process died{self._context.cause_of_death()}: {error}",
@@ -191,14 +191,13 @@ def default_devices() -> list[str]:
 
 
 class _Context(SpawnContext):
-    """Spawns processes and keeps them, because a dead process only leaves its exit code."""
+    """Spawns processes and keeps them, because the cause of a process's death is known only from its exit code."""
 
     def __init__(self) -> None:
         super().__init__()
         self._processes: list[BaseProcess] = []
 
     def Process(self, *args: Any, **kwargs: Any) -> BaseProcess:  # type: ignore[override]
-        """Return a new process."""
         self._processes.append(SpawnProcess(*args, **kwargs))
         return self._processes[-1]
 
@@ -266,7 +265,7 @@ def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[WorkerWarning
     try:
         with _noting(warned), torch.inference_mode():
             items, arguments = pickle.loads(chunk)
-            # an array: torch holds a file open for every tensor that it sends
+            # as an array: torch holds a file open for every tensor that it sends
             return scoring.score(_model, items, **arguments).cpu().numpy(), warned
     except Exception as error:
         if _survives(error):
@@ -279,7 +278,7 @@ def _score_chunk(chunk: bytes) -> tuple[np.ndarray[Any, Any], list[WorkerWarning
 
 @contextmanager
 def _noting(warned: list[WorkerWarning]) -> Iterator[None]:
-    """Add the warnings of the block to ``warned``, each once; if it raises, show them, since only the error travels."""
+    """Add the warnings of the block to ``warned``, each once; if it raises, show them here: only the error is sent."""
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -296,7 +295,7 @@ def _noting(warned: list[WorkerWarning]) -> Iterator[None]:
 
 
 def _warn_again(warned: Iterable[WorkerWarning], known: set[tuple[type[Warning], str]]) -> None:
-    """Repeat the warnings of a worker in this process, except for those ``known`` from it or another worker."""
+    """Repeat the warnings of a worker in this process, except for those ``known`` from any worker."""
     for found in warned:
         if (found.category, found.text) not in known:
             known.add((found.category, found.text))
@@ -309,7 +308,7 @@ def _warn_again(warned: Iterable[WorkerWarning], known: set[tuple[type[Warning],
 
 
 def _portable(category: type[Warning]) -> type[Warning]:
-    """Return ``category``, or the nearest base class that the caller can import and build from a text."""
+    """Return ``category``, or its nearest base class that the caller's process can import and build from a text."""
     for base in category.__mro__:
         try:
             if issubclass(base, Warning) and _survives(base("text")):

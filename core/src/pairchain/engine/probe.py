@@ -15,9 +15,7 @@ _ROUNDS = 3
 def fastest(run: Callable[[int], object], candidates: Sequence[int]) -> int:
     """Return the candidate with the smallest median time over some rounds, after one round to warm up.
 
-    Args:
-        run: Runs a candidate. One that does not fit into memory is tried no more.
-        candidates: The candidates.
+    A candidate that does not fit into memory is not tried again.
     """
     seconds: dict[int, list[float]] = {candidate: [] for candidate in candidates}
     for number in range(_ROUNDS + 1):

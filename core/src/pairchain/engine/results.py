@@ -15,7 +15,6 @@ from pairchain.format.activation import Activation
 
 
 def labels_in(scores: torch.Tensor) -> int:
-    """Return the number of scores for each pair."""
     return 1 if scores.ndim == 1 else scores.shape[-1]
 
 
@@ -55,11 +54,7 @@ def as_output(scores: torch.Tensor, *, single: bool, to_numpy: bool, to_tensor: 
 
 
 def refuse_several_labels(num_labels: int | None) -> None:
-    """Refuse to rank by several scores for each pair; None stands for an unknown number.
-
-    Raises:
-        InputError: The model gives several.
-    """
+    """Raise an `InputError` if the model gives a pair several scores, which cannot rank; None is an unknown number."""
     if num_labels not in (None, 1):
         raise InputError(
             f"rank needs one score for each pair, and this model gives {num_labels}.",

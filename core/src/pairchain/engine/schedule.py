@@ -20,13 +20,12 @@ PAIRS_WITHOUT_LENGTHS = 32
 LEAST_TOKENS_ON_A_CPU = 512
 _TOKENS_ON_ACCELERATORS = 16384
 
-# A small model finishes a batch before it is worth the call, so it gets more tokens, up to this number.
+# A call of a small model costs more than such a batch, so a small model gets more tokens, up to this number.
 _LEAST_WORK = 10**10
 _MOST_TOKENS_ON_A_CPU = 8192
 
 
 def default_tokens(chain: nn.Module, device: torch.device) -> int:
-    """Return the default number of tokens in a batch, for a model on a device."""
     if device.type != "cpu":
         return _TOKENS_ON_ACCELERATORS
     weights = sum(
@@ -52,7 +51,7 @@ class Budget:
     _is_warned: bool = False
 
     def halve(self, batch: Sequence[Encoded], error: torch.OutOfMemoryError) -> None:
-        """Limit batches to half of one that did not fit into memory, and warn the first time.
+        """Limit batches to half of ``batch``, which did not fit into memory, and warn the first time.
 
         Raises:
             torch.OutOfMemoryError: The batch is a single input; ``error`` again.
@@ -72,15 +71,10 @@ class Budget:
 
 @step("schedule")
 def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget) -> list[list[int]]:
-    """Return ``positions`` in batches.
+    """Divide the ``items`` at ``positions`` into batches, and return the positions in each.
 
-    A batch is padded to its longest input, so it holds as many inputs as fit into the budget at that length. A longer
-    input runs alone. Inputs of unknown length run in batches of a fixed number.
-
-    Args:
-        items: Inputs; a batch holds inputs of one key only.
-        positions: The positions of those to plan.
-        budget: The size of a batch.
+    A batch holds inputs of one key. It is padded to its longest input, so it holds as many inputs as fit into the
+    budget at that length; a longer input runs alone. Inputs of unknown length run in batches of a fixed number.
     """
     groups: dict[Hashable, list[int]] = {}
     planned = list(positions)

@@ -87,7 +87,7 @@ class Scorer(ModuleChain):
             pool: Workers that score instead of this process; see `start_multi_process_pool`.
             chunk_size: Pairs that a worker takes at a time.
             allow_non_finite: Return scores that are NaN or infinite instead of raising.
-            allow_random_head: Score even with random weights, which the model's files lack; the scores are random too.
+            allow_random_head: Score even if weights are random because the model's files lack them.
             **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
 
         Returns:
@@ -199,7 +199,7 @@ class Scorer(ModuleChain):
         return_documents: bool = False,
         **kwargs: Any,
     ) -> list[list[dict[str, Any]]]:
-        """Return for each query its documents from the best to the worst; the pairs of all queries run together.
+        """Return the documents of each query from the best to the worst; the pairs of all queries run together.
 
         Args:
             queries: The queries.
@@ -245,7 +245,7 @@ class Scorer(ModuleChain):
 
         Args:
             inputs: An iterable of pairs, or a table as for `predict`.
-            window: Number of pairs that are read, sorted by length and scored together before their scores are yielded.
+            window: Number of pairs to read, sort by length and score together before their scores are yielded.
             show_progress_bar: None shows one on a terminal when the work takes longer than a second.
             **kwargs: As for `predict`.
 
@@ -276,7 +276,7 @@ class Scorer(ModuleChain):
     def trace(self, inputs: Any, **options: Any) -> Any:
         """Score ``inputs`` as `predict` does, and return a trace: the steps, and what each module reads and writes.
 
-        A model finds out some things in its first call; trace a second call to see what every call takes.
+        The first call also measures some things once; trace a second call to see the work of every call.
 
         Args:
             inputs: As for `predict`.
@@ -287,7 +287,7 @@ class Scorer(ModuleChain):
 
         Raises:
             MissingPackageError: The plugin pairchain-trace is not installed, or not allowed.
-            InputError: Worker processes are to score, or as for `predict`.
+            InputError: The options ask for worker processes, or as for `predict`.
         """
         trace = hooks.ask_one("pairchain_trace", object, model=self, inputs=inputs, options=options)
         if trace is None:
@@ -319,7 +319,7 @@ class Scorer(ModuleChain):
 
         def run(tokens: int) -> None:
             self.tokens_per_batch = tokens
-            # random weights take as long as others
+            # random weights take as long as trained ones
             self.predict(sample, show_progress_bar=False, allow_random_head=True)
 
         try:
@@ -361,7 +361,7 @@ class Scorer(ModuleChain):
 
     @staticmethod
     def stop_multi_process_pool(pool: WorkerPool) -> None:
-        """End the workers of ``pool``."""
+        """End the workers of ``pool``, as `WorkerPool.close` does."""
         pool.close()
 
     @property
@@ -406,7 +406,6 @@ def _default_activation(num_labels: int) -> Activation:
 
 
 def _check_batching(options: Mapping[str, Any]) -> None:
-    """Refuse a ``batch_size`` or ``chunk_size`` that is not a count."""
     batch_size = options.get("batch_size", "auto")
     if not (isinstance(batch_size, str) and batch_size == "auto"):
         checked_count(batch_size, "batch_size", next_step='pass a number such as 32, or "auto".')

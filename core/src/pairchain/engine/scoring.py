@@ -42,12 +42,10 @@ def score(
     """Return the scores of ``items`` in their order; pairs of equal texts are scored once.
 
     Args:
-        prompt: The prompt's text.
         batch_size: Most pairs in a batch; None for a limit by tokens alone.
         tokens_per_batch: Most tokens in a batch, padding included; None for a default that suits the device.
         keywords: Keyword arguments for the modules.
-        show_progress_bar: None shows one on a terminal, for long work.
-        first_index: The number of the first of ``items`` in errors, if the caller passed others before it.
+        first_index: The position of the first of ``items`` among the caller's inputs, for errors.
 
     Returns:
         Shape (pairs,) or (pairs, labels), float32 or wider, on the chain's device.
@@ -93,7 +91,7 @@ def _in_batches(
 ) -> Iterator[tuple[list[int], torch.Tensor, int]]:
     """Yield for each batch the positions of its inputs in ``inputs``, their scores, and the number of tokens."""
     encoded = None
-    # a preprocess of the chain's own decides alone how inputs become features
+    # a chain that overrides preprocess makes features itself
     if type(chain).preprocess is ModuleChain.preprocess:
         encoded = encode_with(chain._modules, inputs, prompt, keywords, _read_after(chain))
     items = not_encoded(chain.input_module, inputs, keywords) if encoded is None else encoded
@@ -133,7 +131,7 @@ def score_batch(
 
 def score_features(chain: ModuleChain, features: Any, count: int, keywords: Mapping[str, Any]) -> torch.Tensor:
     """Return the scores of ``count`` pairs from the features that the input module made; see `score_batch`."""
-    # a forward of the chain's own may not know the argument
+    # a chain that overrides forward may not take the argument
     hints = {} if (read_after := _read_after(chain)) is None else {"read_after": read_after}
     features = chain(to_device(features, chain.device), **hints, **keywords)
     if SCORES not in features:
@@ -158,7 +156,7 @@ def score_features(chain: ModuleChain, features: Any, count: int, keywords: Mapp
 def distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
     """Return the place of each distinct item, and for every item the number of the distinct item that it equals.
 
-    Only pairs of texts are compared: to compare images or conversations costs more than it saves.
+    Only pairs of texts are compared: comparing images or conversations costs more than it saves.
     """
     first_places: list[int] = []
     place_of: list[int] = []
@@ -190,7 +188,6 @@ class Progress:
             self._bar.close()
 
     def add(self, pairs: int, tokens: int) -> None:
-        """Count pairs that are done, and their tokens."""
         if self._bar is None:
             return
         self._tokens += tokens

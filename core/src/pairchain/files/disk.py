@@ -1,4 +1,4 @@
-"""Errors of a disk that refuses to write, whichever library tried, as errors that name the file or folder."""
+"""Turns the error of any library that could not write to a disk into one that names the file and the reason."""
 
 from __future__ import annotations
 
@@ -32,11 +32,7 @@ _TORCH_FAILED = re.compile(r"inline_container\.cc|PytorchStreamWriter")
 
 @contextmanager
 def telling_refusals(place: Path, *, needs: int = 0) -> Iterator[None]:
-    """Turn errors of the disk inside the block into one that names ``place``.
-
-    Args:
-        place: The file or folder that is written.
-        needs: The size of its weights in bytes, if it is known.
+    """Turn errors of the disk inside the block into one that names ``place``, whose weights need ``needs`` bytes.
 
     Raises:
         SaveError: The disk is full or read-only, or refuses for another reason.
@@ -70,7 +66,7 @@ def _refused(place: Path, number: int, needs: int, free: int | None) -> SaveErro
 
 
 def _number(error: BaseException, place: Path) -> int | None:
-    """Return the number of the disk's error that is or led to ``error``, or None."""
+    """Return the error number of the disk error that caused ``error``, or None."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -84,7 +80,7 @@ def _number(error: BaseException, place: Path) -> int | None:
 
 
 def _is_about(error: OSError, place: Path) -> bool:
-    """Return whether ``error`` names no file, or one in ``place``, beside it, or beside a folder around it."""
+    """Return whether ``error`` names no file, or a file in ``place``, beside it, or beside a folder around it."""
     if not isinstance(error.filename, str | bytes):
         return True
     file = Path(os.path.abspath(os.fsdecode(error.filename)))

@@ -42,14 +42,10 @@ def locked(folder: Path, *, holder: Callable[[], int | None], patience: float = 
     """Hold the lock of ``folder`` inside the block; other threads and processes wait for it.
 
     All names of the folder, and links to it, share the lock. If its file system has no locks, a warning says so.
-
-    Args:
-        folder: An existing folder.
-        holder: Returns the process that holds the lock, if it is known.
-        patience: The seconds to wait.
+    ``holder`` returns the process that holds the lock, or None, for the error.
 
     Raises:
-        FolderBusyError: Another save still holds the lock after that time.
+        FolderBusyError: Another save still holds the lock after ``patience`` seconds.
     """
     for attempt in (_lock_folder, _lock_file):
         with suppress(_NoLocks):

@@ -22,7 +22,7 @@ class FileHashes:
 
     Attributes:
         source: The model's files.
-        homes: The folders of the modules.
+        homes: The folders of its modules.
         digests: The SHA-256 of each file by its path.
         unreadable: The reason why a file has no digest, by its path.
         read: The local path and the `identity` of each file that was hashed, by its path.
@@ -46,8 +46,8 @@ def file_hashes(source: Source, homes: Collection[str], *, read: bool) -> FileHa
     Args:
         source: The model's files.
         homes: The folders of its modules.
-        read: Whether to fetch every file that pairchain reads. Otherwise the Hub's digests of large files that were
-            not downloaded yet count; loading hashes them.
+        read: Whether to fetch every file that pairchain reads. Otherwise, take the Hub's digests of large files that
+            were not downloaded yet; a load hashes those.
 
     Raises:
         SourceError: A file cannot be fetched.

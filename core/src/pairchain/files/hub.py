@@ -20,13 +20,13 @@ from pairchain.errors import (
 
 
 class HubApi(huggingface_hub.HfApi):
-    """The Hub's API, which remembers whether the Hub answered; `resolve_revision` silently falls back to the cache."""
+    """The Hub's API; records whether the Hub answered, because `resolve_revision` silently falls back to the cache."""
 
-    # whether the last request got no answer, or that of a server that is down
+    # whether the last request got no answer, or a server error
     is_unreachable = False
 
     def repo_info(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the Hub's description of a repository, within the time that the Hub library allows for metadata."""
+        """Return the Hub's description of a repository; wait no longer than the Hub library does for metadata."""
         self.is_unreachable = True
         try:
             info = super().repo_info(*args, **{"timeout": huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT, **kwargs})

@@ -18,12 +18,9 @@ _DEEPEST = 64
 
 
 def read_json(path: Path, *, shown_as: str, unique_keys: bool = False) -> Any:
-    """Return the JSON value in ``path``.
+    """Return the JSON value in ``path``; errors call the file ``shown_as``.
 
-    Args:
-        path: The file.
-        shown_as: The file's name in errors, such as ``modules.json of user/model``.
-        unique_keys: Whether to refuse an object with the same key twice; otherwise the last one counts.
+    With ``unique_keys``, refuse an object with the same key twice; otherwise the last one counts.
 
     Raises:
         FormatError: The file is not UTF-8, not JSON, too large, or nested too deep.
@@ -58,7 +55,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    # json.loads takes what makes other libraries run out of stack
+    # json.loads accepts nesting that makes other libraries run out of stack
     inside = [value]
     for _ in range(levels + 1):
         inside = [
@@ -100,7 +97,7 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
 def unknown_keys(
     values: Mapping[str, Any], known: Mapping[str, Any] | Sequence[str], *, shown_as: str
 ) -> dict[str, Any]:
-    """Return the ``values`` whose keys are not ``known``, to save them again, and warn about each."""
+    """Return the ``values`` whose keys are not ``known``, to be saved again, and warn about each."""
     unknown = {key: value for key, value in values.items() if key not in known}
     for key in unknown:
         warn(

@@ -14,7 +14,7 @@ CONFIG_FILE = "config_sentence_transformers.json"
 CHECKPOINT_FILE = "config.json"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
-# Those that can name code under the key "auto_map".
+# Files that can name code under the key "auto_map".
 AUTO_MAP_FILES = (CHECKPOINT_FILE, "tokenizer_config.json", *PROCESSOR_FILES)
 
 SAFETENSORS_FILE = "model.safetensors"
@@ -34,8 +34,8 @@ _MODEL_FILES = (
     *("chat_template.jinja", "chat_template.json", "additional_chat_templates"),
 )
 
-# What no load reads: texts for people in the root, what git and the Hub library keep of a copy, what Python compiled.
-# A file that a module might read, such as an image, is not among them.
+# Files that no load reads: documents in the root, files of git and of the Hub library, and compiled Python. A file that
+# a module might read, such as an image, is not among them.
 _TEXTS = (
     *("readme.md", "license", "license.txt", "license.md", "notice", "notice.txt", "notice.md"),
     *(".gitattributes", ".gitignore", "*.lock.json"),
@@ -43,7 +43,7 @@ _TEXTS = (
 _UNREAD_FOLDERS = (".git/", ".cache/huggingface/")
 _UNREAD_ANYWHERE = ("__pycache__", ".DS_Store")
 
-# The same weights for other runtimes, and what training left behind. A lock holds them where they are, but pairchain
+# Weights for other runtimes, and files that training left behind. A lock includes them if they exist, but pairchain
 # does not read them, so a copy may leave them out, and they need not be fetched.
 _FOR_OTHERS = (
     *("*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "*.msgpack", "*.h5", "*.ot", "*.tflite", "*.gguf"),

@@ -15,7 +15,7 @@ from pairchain.files.source import Source
 
 _Read = TypeVar("_Read")
 
-# Every save replaces the first one; a save over a bare checkpoint, at least one of the others.
+# Every save replaces the first of these files; a save over a bare checkpoint replaces at least one of the others.
 _SAVED = (MODULES_FILE, CHECKPOINT_FILE, CONFIG_FILE)
 _LEAST_ATTEMPTS = 3
 _SECONDS = 30.0

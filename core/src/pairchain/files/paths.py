@@ -27,7 +27,7 @@ def check_inside(path: str, *, shown_as: str) -> str:
 
 
 def refuse_planted_link(path: Path) -> None:
-    """Raise an `UnsafePathError` if ``path`` is a link of another user in a shared folder, such as ``/tmp``."""
+    """Raise an `UnsafePathError` if ``path`` is a link that another user made in a shared folder, such as ``/tmp``."""
     if not path.is_symlink() or not hasattr(os, "geteuid"):
         return
     folder = path.parent.stat()

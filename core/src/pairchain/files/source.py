@@ -63,7 +63,7 @@ class Source:
             path: Relative to the source's folder, with forward slashes.
 
         Raises:
-            SourceError: The file may exist, but cannot be read: no access, no connection, a download cut off.
+            SourceError: The file may exist, but cannot be read: no access, no connection, an interrupted download.
         """
         inside = self.path_of(path)
         if self.is_local:
@@ -189,11 +189,11 @@ class Source:
     def refuse_links_out(self, folders: Sequence[str]) -> None:
         """Check that no link leads out of the folder, and that none of ``folders`` inside it is a link.
 
-        The entries of the folder itself are checked, and everything in ``folders``. A module's folder that is a link
-        could lead to another one tomorrow, or to one that contains it.
+        The entries of the folder itself are checked, and everything in ``folders``. If a module's folder were a link,
+        its target could change later, or contain the link.
 
         Raises:
-            UnsafePathError: A link does; the message names all of them.
+            UnsafePathError: There is such a link; the message names all of them.
         """
         if not self.is_local:
             return
@@ -248,7 +248,7 @@ class Source:
         return f"{huggingface_hub.constants.ENDPOINT}/{self.name}/blob/{self.commit}/{inside}"
 
     def load_keywords(self, path: str = "") -> dict[str, Any]:
-        """Return the keywords that tell a module's ``load`` where its files are, if they are in ``path``."""
+        """Return the keywords for the ``load`` of a module whose files are in the folder ``path``."""
         return {
             "subfolder": self.path_of(path),
             "token": self.token,

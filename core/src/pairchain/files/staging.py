@@ -1,4 +1,4 @@
-"""Writing files and folders so that a save that is cut off leaves the old ones as they were."""
+"""Writes files and folders so that an interrupted save leaves the old ones unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pairchain.files.folder_lock import PATIENCE, locked
 from pairchain.files.names import MODULES_FILE, belongs_to_model
 from pairchain.files.paths import refuse_planted_link
 
-# Longer names, with more added to them, could be too long for a file system.
+# With a suffix, longer names could be too long for a file system.
 _LONGEST_NAME = 120
 
 # The key of the note that stands in modules.json while a save swaps its files in.
@@ -57,7 +57,7 @@ def write_aside(path: Path) -> Iterator[Path]:
 
 
 def short_name(name: str) -> str:
-    """Return ``name``, or a digest of it if it is too long to add to."""
+    """Return ``name``, or a digest of it if it is too long to take a suffix."""
     return name if len(os.fsencode(name)) <= _LONGEST_NAME else sha256(os.fsencode(name)).hexdigest()[:16]
 
 
@@ -67,16 +67,12 @@ def staged(target: Path, *, needs: int = 0, patience: float = PATIENCE) -> Itera
 
     If the block raises, ``target`` is unchanged. Files of ``target`` that are not part of a model, such as notes and
     ``.git``, stay. Remains of earlier saves whose process was killed are removed. If several threads or processes save
-    to one folder, each moves all of its files before the next one does.
-
-    Args:
-        target: The folder to save to; created if it does not exist.
-        needs: The size of the weights in bytes, for the error if the disk is full.
-        patience: The seconds to wait for other saves to move their files.
+    to one folder, each moves all of its files before the next one does. ``needs`` is the size of the weights in bytes,
+    for the error if the disk is full.
 
     Raises:
         FormatError: ``target``, or a parent of it, is not a folder.
-        FolderBusyError: Another save did not finish while this one waited.
+        FolderBusyError: Another save did not move its files within ``patience`` seconds.
         SaveError: The disk refuses, for example because it is full.
     """
     with telling_refusals(target, needs=needs):

@@ -28,7 +28,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     name: {} if name == "Threshold" else {key: getattr(cls(), key) for key in ARGUMENTS[name]}
     for name, cls in _CLASSES.items()
 }
-# Scores and embeddings have two axes, and no activation has weights for more than each of their columns.
+# Scores and embeddings have two axes, and an activation has at most one weight for each of their columns.
 _COUNTS = {"dim": range(-2, 2), "num_parameters": range(1, 2**20)}
 _LARGEST = torch.finfo(torch.float32).max
 
@@ -68,7 +68,7 @@ def describe_activation(activation: Activation) -> tuple[str, dict[str, Any]]:
 
 
 def settings_of(activation: Activation | None) -> dict[str, Any]:
-    """Return the settings that name ``activation`` in a saved model; none for None, the default.
+    """Return the settings that name ``activation`` in a saved model; an empty dict for None, the default.
 
     Raises:
         FormatError: It is not a torch activation, or has trained weights, which settings cannot hold.

@@ -33,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class ForeignSettings:
-    """All such settings of one module, each once, and the folder or repository that has them."""
+    """All such settings of one module, each once, and the folder or repository whose files contain them."""
 
     source: Source
     settings: tuple[Setting, ...]
@@ -42,7 +42,7 @@ class ForeignSettings:
     def digest(self) -> str:
         """SHA-256, in hex, of the lines that ``sha256sum`` prints for the folder's files, in the order of their paths.
 
-        A file that a setting names can name further files, so all count, except those that no load reads.
+        A file that a setting names can name further files, so every file that a load may read counts.
         """
         paths = sorted(path for path in self.source.files() if is_read_by_loads(path, ()))
         lines = []

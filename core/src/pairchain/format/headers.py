@@ -19,12 +19,12 @@ from pairchain.files.source import Source
 
 # The limit of the safetensors library itself.
 _LONGEST_HEADER = 100_000_000
-# No tensor has more; to multiply those that a file could list would take forever.
+# No tensor has more; multiplying as many as a file could list would take forever.
 _MOST_DIMENSIONS = 64
 # Most headers are shorter, so one request to the Hub is enough.
 _FIRST_PART = 100_000
 
-# The prefixes of dtypes in safetensors and in torch, which has longer names for the small ones.
+# The prefixes of dtypes in safetensors and in torch, and the dtypes whose names differ otherwise.
 _KINDS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "C": "complex"}
 _NAMES = {
     "BOOL": "bool",
@@ -38,7 +38,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Weights:
-    """A description of weights.
+    """The size and dtypes of weights.
 
     Attributes:
         parameters: The number of parameters by dtype, as safetensors names it, such as ``F32``.
@@ -175,7 +175,6 @@ def shown_dtype(dtype: str) -> str:
 
 
 def as_json(weights: Weights) -> dict[str, Any]:
-    """Return ``weights`` as JSON values."""
     return {
         "parameters": weights.total,
         "by_dtype": {shown_dtype(name): count for name, count in weights.parameters.items()},

@@ -1,4 +1,4 @@
-"""Errors for a saved module that is incomplete: a load raises them, and inspection foresees them."""
+"""Errors for a saved module that is incomplete: a load raises them, and an inspection reports them beforehand."""
 
 from __future__ import annotations
 

@@ -238,12 +238,10 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
 
 
 def write_entries(folder: Path, entries: tuple[ModuleEntry, ...]) -> None:
-    """Write ``modules.json`` into ``folder``."""
     write_json(folder / MODULES_FILE, [entry.to_json(idx) for idx, entry in enumerate(entries)], indent=2)
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write ``config_sentence_transformers.json`` into ``folder``."""
     write_json(folder / CONFIG_FILE, config.to_json(), indent=2, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Checks arguments that count something."""
+"""Checks arguments that are counts."""
 
 from __future__ import annotations
 

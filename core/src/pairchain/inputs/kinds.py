@@ -30,7 +30,8 @@ class Kind:
     array_key: str = ""
 
 
-# Two dimensions are sound in an array on its own, but may be a greyscale image under its key; five are several videos.
+# An array of two dimensions is audio, but under the key "image" it is a greyscale image. Five dimensions are several
+# videos.
 KINDS = (
     Kind(TEXT, "a string"),
     Kind(
@@ -68,5 +69,4 @@ NAMES = ("url", "path", "base64")
 
 
 def kind_of(name: str) -> Kind:
-    """Return the kind of this name."""
     return KINDS[CONTENT.index(name)]

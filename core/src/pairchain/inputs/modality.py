@@ -19,9 +19,9 @@ def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality
     """Return the modality of ``value``, one side of a pair, or a sorted tuple of several modalities.
 
     Args:
-        value: A text; a PIL image; an array or tensor: of 1 or 2 dimensions audio, 3 an image, 4 or 5 video; a dict
-            with ``array`` and ``sampling_rate`` or ``video_metadata``; a dict with modalities as keys; a chat message
-            or a list of them.
+        value: A text; a PIL image; an array or tensor, which is audio if it has 1 or 2 dimensions, an image if it has
+            3, and video if it has 4 or 5; a dict with ``array`` and ``sampling_rate`` or ``video_metadata``; a dict
+            with modalities as keys; a chat message or a list of them.
         supported: The modalities that the model takes. The URL or path of a medium counts as that medium only if the
             model takes it, and as text otherwise. ``{"text": text}`` is always text.
 
@@ -63,7 +63,6 @@ def modality_parts(modality: Modality) -> tuple[str, ...]:
 
 
 def single_modalities(modalities: Iterable[Modality]) -> set[str]:
-    """Return the single modalities in all of ``modalities``."""
     return {part for modality in modalities for part in modality_parts(modality)}
 
 
@@ -83,7 +82,7 @@ def is_frames(value: Any) -> bool:
 
 
 def could_be(name: str, value: Any) -> bool:
-    """Return whether ``value`` may stand under the key ``name`` of a dict by modality."""
+    """Return whether ``value`` may be the value of the key ``name`` in a dict by modality."""
     if isinstance(value, str) or (name == VIDEO and is_frames(value)):
         return True
     if (dimensions := getattr(value, "ndim", None)) is not None:
@@ -111,7 +110,6 @@ def plain_texts(items: Iterable[Any], supported: Sequence[Modality]) -> list[Any
 
 
 def is_marked_text(value: Any) -> bool:
-    """Return whether ``value`` is ``{"text": text}``."""
     return isinstance(value, Mapping) and set(value) == {TEXT} and isinstance(value[TEXT], str)
 
 
@@ -121,12 +119,12 @@ def may_name_medium(text: str, supported: Iterable[Modality]) -> bool:
 
 
 def is_on_another_machine(path: str) -> bool:
-    """Return whether a path is that of a Windows share: to look at it asks another machine."""
+    """Return whether a path names a Windows share: looking at it would contact another machine."""
     return path.startswith("\\\\") or (os.name == "nt" and path.replace("/", "\\").startswith("\\\\"))
 
 
 def described(value: Any) -> str:
-    """Return a short description of a value for errors: its type, and what it holds if that is simple."""
+    """Return a short description of a value for errors: its type, and its content if that is simple."""
     if value is None:
         return "None"
     kind = type(value).__name__
@@ -147,7 +145,7 @@ def _of_text(value: str, supported: Iterable[Modality]) -> str:
 
 
 def _named_by(text: str, supported: Iterable[Modality]) -> str | None:
-    """Return the modality that the data URL of an image, a URL or a path names."""
+    """Return the modality of the medium that a text names by data URL, URL or path, or None."""
     taken = single_modalities(supported)
     lowered = text.lower()
     if IMAGE in taken and lowered.startswith("data:image/"):

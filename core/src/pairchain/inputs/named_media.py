@@ -1,4 +1,4 @@
-"""Refuses media that inputs only name, where another library would open or fetch them by its own rules."""
+"""Refuses inputs that name media by path or URL, if another library would open these by its own rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pairchain.errors import InputError
 from pairchain.inputs.kinds import CONTENT, NAMES, TEXT
 from pairchain.inputs.modality import described, is_message, is_pair, modality_of
 
-# sentence-transformers takes texts with these addresses for videos.
+# sentence-transformers treats texts with these addresses as videos.
 _FILMS = ("youtube.com/", "youtu.be/")
 
 

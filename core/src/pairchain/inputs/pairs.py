@@ -1,4 +1,4 @@
-"""Turns the inputs of a call into pairs: one or many, told apart by the same rules in every container."""
+"""Turns the inputs of a call into one pair or many, by the same rules for every container."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def numbered_inputs(items: Iterable[Any], first: int) -> Inputs:
 
 
 def as_stream(inputs: Any) -> Iterator[Any]:
-    """Return an iterator over inputs, with rows of a table, and rows that name their columns, as pairs.
+    """Return an iterator over inputs; rows of a table, and rows that name their columns, become pairs.
 
     Raises:
-        InputError: ``inputs`` holds no pairs. The iterator raises it as well, at a wrong row.
+        InputError: ``inputs`` holds no pairs. The iterator raises it too, at a wrong row.
     """
     if (table := tables.table_of(inputs)) is not None:
         return pairs_of_table(table)
@@ -132,7 +132,7 @@ def input_size(item: Any) -> int:
 
 
 def _is_list_like(value: Any) -> bool:
-    # these have no order, or elements that are not meant one by one; an array without dimensions has no elements
+    # these have no order, or are one value; an array without dimensions has no elements
     is_other = isinstance(value, (str, bytes, Mapping, set, frozenset)) or getattr(value, "ndim", 1) == 0
     return isinstance(value, Iterable) and not is_other
 
@@ -159,7 +159,7 @@ def _pairs_in_stream(items: Iterator[Any]) -> Iterator[Any]:
 
 
 def _is_row(value: Any) -> bool:
-    # an array of numbers is sound or an image, and so one side of a pair
+    # an array of numbers is audio or an image, and so one side of a pair
     return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO")
 
 

@@ -9,7 +9,7 @@ from pairchain.text.nearest import nearest
 
 
 def choose(prompts: Mapping[str, str], default: str | None, *, prompt: str | None, name: str | None) -> str | None:
-    """Return the text of a call's prompt, or None: ``prompt`` itself, else that of ``name``, else that of ``default``.
+    """Return the prompt's text, if any: ``prompt``, else the prompt named ``name``, else the one named ``default``.
 
     Raises:
         InputError: The name is unknown, or the prompt is not a string.

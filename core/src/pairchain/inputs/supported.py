@@ -80,7 +80,7 @@ def _check_parts(found: set[str], taken: set[str], listed: str) -> None:
 
 
 def _check_values(values: Mapping[Any, Any], holder: str = "") -> None:
-    """Refuse a dict by modality with a key that holds nothing, or something of another modality."""
+    """Refuse a dict by modality if a key has no value, or a value of another modality."""
     for key, given in values.items():
         several = isinstance(given, (list, tuple)) and not (key == VIDEO and is_frames(given))
         wrong = [value for value in (given if several else [given]) if not could_be(key, value)]

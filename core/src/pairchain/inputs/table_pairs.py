@@ -12,7 +12,7 @@ from pairchain.inputs.modality import described
 from pairchain.inputs.tables import DOCUMENT, QUERY, SIDES, Table, as_row
 from pairchain.text.escaping import short_repr
 
-# Two columns of other names are taken in their order, unless one of these names contradicts it.
+# Two columns with other names are query and document in this order, unless one of these names contradicts it.
 _NAMES_OF_QUERIES = frozenset({"query", "queries", "question", "questions"})
 _NAMES_OF_DOCUMENTS = frozenset({"document", "documents", "doc", "docs", "passage", "passages"})
 
@@ -38,7 +38,7 @@ class Choice:
     by_name: bool
 
     def pair(self, sides: tuple[Any, Any], row: int) -> tuple[Any, Any]:
-        """Return both sides of a row as a pair; refuse a missing side, and one that must be a text and is not."""
+        """Return both sides of a row as a pair; refuse a side that is missing, or that must be a text but is not."""
         for element, (name, side) in enumerate(zip(self.names, sides, strict=True)):
             if is_missing(side):
                 raise InputError(
@@ -97,7 +97,7 @@ def pairs_of_table(table: Table) -> Iterator[tuple[Any, Any]]:
     """Return an iterator over the rows of a table as pairs.
 
     Raises:
-        InputError: The columns to score are unclear. The iterator raises it as well, at a wrong row.
+        InputError: The columns to score are unclear. The iterator raises it too, at a wrong row.
     """
     if not table.names and not table.length:
         return iter(())
@@ -167,7 +167,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _place(names: Sequence[Any], wanted: str) -> int | None:
-    """Return the place of the column of a name, or None if there is no such column, or several."""
+    """Return the place of the column named ``wanted``, or None if there is none or several."""
     found = [place for place, name in enumerate(names) if isinstance(name, str) and name == wanted]
     found = found or _places(names, wanted)
     return found[0] if len(found) == 1 else None

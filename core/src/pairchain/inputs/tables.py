@@ -34,10 +34,10 @@ class Table:
     read: Callable[[int, slice], list[Any]]
 
 
-# Methods that evaluate a lazy table; an error advises the first that the class has.
+# Methods that evaluate a lazy table; the error suggests the first that the class has.
 _EVALUATED_BY = ("collect", "compute", "toPandas", "read_all", "df", "to_table", "execute", "to_native", "to_pandas")
 
-# Attributes of tables that are lazy or cannot be read row by row; a class has all of one line.
+# Attributes of tables that are lazy or cannot be read row by row; such a class has all attributes of one line.
 _UNREADABLE = (
     ("columns", "collect"),
     ("schema", "to_table"),
@@ -86,7 +86,7 @@ def is_column(value: Any) -> bool:
     if any(base.__name__ == "Column" and base.__module__.startswith("datasets.") for base in cls.__mro__):
         return True
     is_table = _offers(cls, "num_rows") or _offers(cls, "columns")
-    # a class with DLPack is an array of numbers, such as sound
+    # a class with DLPack is an array of numbers, such as audio
     has_values = _offers(cls, "to_pylist") or (
         _offers(cls, "dtype") and (_offers(cls, "tolist") or _offers(cls, "to_list")) and not _offers(cls, "__dlpack__")
     )
@@ -154,7 +154,6 @@ def class_name(value: Any) -> str:
 
 
 def is_table_class(cls: type) -> bool:
-    """Return whether the objects of a class are tables."""
     return any(_offers(cls, *kind.attributes) for kind in _KINDS)
 
 

@@ -1,4 +1,4 @@
-"""What inspection found out about a model, as data."""
+"""The findings of an inspection of a model, as data."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class ModuleReport:
         path: Its folder.
         type: Its type string.
         provider: Who provides the class: an installed plugin, code, the caller; None if none of them does.
-        library: The distribution whose class a plugin's hook gives for the type instead; empty if none does.
+        library: If a plugin's hook provides the class instead: the distribution of that class; else empty.
         library_plugin: The distribution of that plugin.
         kwargs: Keyword arguments of ``predict`` that reach it.
         weights: The size and dtypes of its weights, if it has any in safetensors.
         config: Its configuration, as its file holds it.
-        facts: What its files tell.
+        facts: The facts that its files tell.
         modules: The modules inside it.
     """
 
@@ -51,7 +51,7 @@ class ModuleReport:
 
     @property
     def labels(self) -> int | None:
-        """How many scores it gives a pair; None if it gives none, or its files do not tell."""
+        """The number of scores it gives a pair; None if it gives none, or its files do not say."""
         return self.facts.labels
 
     @property
@@ -77,16 +77,16 @@ class ModuleReport:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the files of a model tell.
+    """Facts about a model, read from its files.
 
     Attributes:
-        source: Where they are.
+        source: The files.
         modules: The chain; empty for a bare checkpoint.
         config: The settings, or None if the model has none.
         activation: Path of the activation that the model names; empty for the default.
         weights: The size and dtypes of the weights in the model's own folder, for a bare checkpoint.
-        facts: What the files tell of the chain.
-        proposed_by: The plugin that makes a chain of a bare checkpoint; empty if a chain is saved, or no plugin does.
+        facts: The facts about the chain.
+        proposed_by: The plugin that makes a chain for a bare checkpoint; empty if a chain is saved, or no plugin does.
         code: Code that the model would run if you allowed it, by its purpose.
         files: Every file, relative to the model's folder.
         problems: Why a load fails, and what may surprise you.
@@ -105,12 +105,12 @@ class Findings:
 
     @property
     def labels(self) -> int | None:
-        """How many scores a pair gets; None if the files do not tell."""
+        """The number of scores that a pair gets; None if the files do not say."""
         return self.facts.labels
 
     @property
     def failures(self) -> list[Problem]:
-        """Why a load that allows nothing fails; see `Problem.about` for the problems that you can allow."""
+        """The problems that fail a load that allows nothing; `Problem.about` says which you can allow."""
         return [problem for problem in self.problems if problem.fails]
 
     @property
@@ -129,7 +129,7 @@ class Findings:
 
     @property
     def backends(self) -> dict[str, str]:
-        """The installed backends by name, with why each cannot load a part of the model; empty if it can."""
+        """The reason why each installed backend, by name, cannot load a part of the model; empty if it can."""
         found: dict[str, str] = {}
         for facts in (self.facts, *(module.facts for module in self.walk())):
             for name, reason in facts.backends.items():
@@ -157,7 +157,7 @@ class Findings:
 
     @property
     def approvals(self) -> list[str]:
-        """What to pass as ``trust_remote_code`` to allow exactly the present code and settings."""
+        """The ``trust_remote_code`` that allows exactly the present code and settings."""
         code = {code.approval for code in self.code.values()}
         return sorted(code | {settings.approval for settings in self.foreign_settings})
 

@@ -1,4 +1,4 @@
-"""What is in a model and what loading it would run, found without importing or running anything of the model."""
+"""Finds out what a model contains and what loading it would run, without importing or running anything of it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code, no_chain
 from pairchain.trust.resolve import Provider, Resolver
 
-# How deep modules may be inside modules: a model's files could name more than anyone would write.
+# The most levels of modules inside modules; a model's files could name any number.
 _DEEPEST = 8
 
 
@@ -53,10 +53,10 @@ def inspect(
     code_revision: str | Mapping[str, str] | None = None,
     module_classes: Mapping[str, type] | None = None,
 ) -> Report:
-    """Return what is in a model and what loading it would run; nothing of the model is imported or run.
+    """Return a report on what a model contains and what loading it would run; nothing of it is imported or run.
 
-    For weights on the Hub, only the headers are downloaded. The report cannot contain what only running code can tell,
-    such as whether weights fit a class that comes with the model.
+    For weights on the Hub, only the headers are downloaded. The report cannot say what only running code can show, such
+    as whether weights fit a class that comes with the model.
 
     Args:
         model_name_or_path, revision, token, cache_folder, local_files_only, subfolder: As for `CrossEncoder`.
@@ -78,7 +78,7 @@ def inspect(
 
 
 def report_on(resolver: Resolver) -> Report:
-    """Return the report on the model that ``resolver`` is for; see `inspect`."""
+    """Return the report on the model of ``resolver``; see `inspect`."""
     return of_one_save(resolver.source, lambda: _Inspection(resolver).report())
 
 
@@ -92,7 +92,7 @@ class _Inspection:
         self._files = self._source.files()
         self._problems: list[Problem] = []
         self._code: dict[str, Code] = {}
-        # the purposes of code that a load cannot do without
+        # the purposes of code that a load needs
         self._needed: set[str] = set()
 
     def report(self) -> Report:
@@ -132,7 +132,7 @@ class _Inspection:
         return replace(found, problems=tuple(dict.fromkeys(self._problems)))
 
     def _entries(self) -> tuple[ModuleEntry, ...] | None:
-        """Return the saved chain; None for a checkpoint without one, and nothing if its file cannot be read."""
+        """Return the saved chain; None for a checkpoint without one, and no entries if its file cannot be read."""
         try:
             return read_entries(self._source)
         except PairchainError as error:
@@ -198,7 +198,7 @@ class _Inspection:
         return None
 
     def _facts(self, entry: ModuleEntry, home: Source, distribution: str, provider: Provider | None) -> Facts:
-        """Return what the module's plugin tells of its files; for code, the parts that other plugins know."""
+        """Return the facts that the module's plugin reads from its files; for code, ask all plugins."""
         hook = "pairchain_inspect_module"
         facts = UNKNOWN
         if distribution:
@@ -222,7 +222,7 @@ class _Inspection:
         return facts
 
     def _checkpoint(self) -> tuple[str, Facts]:
-        """Return the plugin that makes a chain of a checkpoint without a saved one, and what is known of that chain."""
+        """Return the plugin that makes a chain for a checkpoint without a saved one, and the facts about that chain."""
         for answer in self._asked("pairchain_inspect_checkpoint", source=self._source) or ():
             self._add_faults(answer.value)
             self._add_checkpoint_code(self._source, answer.value)
@@ -235,13 +235,12 @@ class _Inspection:
         return "", UNKNOWN
 
     def _inside(self, home: Source, facts: Facts, depth: int) -> tuple[ModuleReport, ...]:
-        """Return the modules inside a module."""
         children = []
         seen: set[PurePosixPath] = set()
         for entry in facts.entries:
             inside = self._attempt(check_inside, entry.path, shown_as="a module's folder")
             place = PurePosixPath(inside or "")
-            # a folder with several names, or a link to one, could make more modules than anyone could look at
+            # a folder with several names, or a link to one, could multiply modules without end
             if not place.parts or place in seen or self._leads_out(home, entry.path):
                 continue
             seen.add(place)
@@ -276,7 +275,7 @@ class _Inspection:
 
     @property
     def _is_full(self) -> bool:
-        """Whether so much code was found already that no more is looked for."""
+        """Whether too much code was found already to look for more."""
         if sum(len(code.files) for code in self._code.values()) <= MOST_FILES_OF_MODEL:
             return False
         self._add(too_much_code(self._source))
@@ -317,7 +316,7 @@ class _Inspection:
             return hooks.ask(hook, **arguments)
         except PairchainError as error:
             self._add(error, about=about)
-        except Exception as error:  # a plugin's fault must not keep the report from being made
+        except Exception as error:  # a plugin's fault must not prevent the report
             self._note(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
         return None
 
@@ -325,7 +324,7 @@ class _Inspection:
         try:
             return read(*arguments, **keywords)
         except AccessDeniedError:
-            raise  # nothing can be said of such a model
+            raise  # such a model cannot be inspected
         except PairchainError as error:
             self._add(error, about=about)
             return None

@@ -1,4 +1,4 @@
-"""Writing a lock, and checking a model against one; nothing of the model runs."""
+"""Writes locks, and checks models against them; nothing of a model runs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def lock(
     if not isinstance(source, Source):
         raise InputError("this model was built, not loaded, so it has no files to lock.", next_step="save it first.")
     with policies.allowing(policies.policy_of(False, False, code_revision, None)), warnings.catch_warnings():
-        # the warning that code is not pinned asks for what happens here
+        # a warning that code is not pinned is pointless here: the lock pins it
         warnings.simplefilter("ignore", PairchainWarning)
         report = report_on(Resolver(source))
         _refuse_unlockable(report)
@@ -127,14 +127,14 @@ def verify(
 
 
 def check_locked(locked: Lock, resolver: Resolver) -> FileHashes:
-    """Check the model that ``resolver`` is for against its lock, and return the hashes of the files that were read.
+    """Check the model of ``resolver`` against its lock, and return the hashes of the files that were read.
 
-    Afterwards ``resolver`` remembers what the model's types mean, so that a load runs the code that was checked.
+    If ``resolver`` remembers providers, it now has the checked ones, so that a load runs the code that was checked.
 
     Raises:
         LockError: The model differs from the lock; the message names every difference.
     """
-    # a class that the caller passes in takes no part in what was locked
+    # a class that the caller passes in is not part of the lock
     report = report_on(replace(resolver, module_classes={}))
     hashes = file_hashes(report.source, report.module_folders, read=True)
     found = _lock_of(report, hashes)
@@ -154,7 +154,7 @@ def check_locked(locked: Lock, resolver: Resolver) -> FileHashes:
     if locked.plugin_drift == "raise":
         mismatches += drift
     elif mismatches:
-        # which plugin provides a type follows from files that differ; which versions are installed does not
+        # files that differ may name types of other plugins, so compare only the versions of the locked plugins
         mismatches += _drift(locked.plugins, {name: installed_version(name) for name in locked.plugins})
     if mismatches:
         count = "1 difference" if len(mismatches) == 1 else f"{len(mismatches)} differences"

@@ -1,4 +1,4 @@
-"""Every installed plugin and what is wrong with it, from its metadata; and a check that imports one."""
+"""Lists the installed plugins and their problems, from metadata, and checks a plugin by importing it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Plugin:
 
     @property
     def status(self) -> str:
-        """``hidden`` by another copy, ``disabled``, ``broken`` in part at least, ``odd``, or ``ok``."""
+        """``hidden`` by another copy, ``disabled``, ``broken`` at least in part, ``odd``, or ``ok``."""
         if self.installed.hidden_by:
             return "hidden"
         if self.disabled_by:
@@ -62,7 +62,7 @@ class Plugin:
 
     @property
     def classes(self) -> dict[str, list[str]]:
-        """The names of each class, the shortest first, by the class's place."""
+        """The names of each class, the shortest first, by the place of the class, ``package.module:Class``."""
         names: dict[str, list[str]] = {}
         for found in self.types:
             names.setdefault(found.value, []).append(found.name)
@@ -153,7 +153,7 @@ def _problems_of_metadata(installed: Installed) -> Iterator[Problem]:
 
 
 def _problems_of_code(installed: Installed) -> Iterator[Problem]:
-    """Yield what is wrong with the modules that its entry points name, without importing them."""
+    """Yield the problems of the modules that the plugin's entry points name, without importing them."""
     recorded = (installed.source.read_text("RECORD") or "").splitlines()
     seen: set[str] = set()
     for found in installed.found:

@@ -14,7 +14,7 @@ from pairchain.errors import (
     UnknownTypeError,
 )
 
-# Of models as far as "note", then of plugins; both have problems with code and requirements.
+# Models have the problems up to "note", and plugins the rest; both have problems with code and requirements.
 About = Literal[
     "files",
     "code",
@@ -73,7 +73,7 @@ class Problem:
 
 
 def problem_of(error: PairchainError, about: About | None = None) -> Problem:
-    """Return ``error`` as a problem; its class says what it is about, unless ``about`` does."""
+    """Return ``error`` as a problem, about ``about`` or else what the error's class says."""
     where = f" ({error.where})" if error.where and error.where not in error.what else ""
     by_class: About = next((kind for cls, kind in _ABOUT.items() if isinstance(error, cls)), "files")
     return Problem(f"{error.what}{where}", error.next_step, about or by_class, fails=about != "note")

@@ -10,7 +10,7 @@ from pairchain.looking.report_text import to_text
 
 
 class Report(Findings):
-    """What the files of a model tell: its chain, who provides each module, what it would run, why it may not load."""
+    """A report on a model: its chain, the provider of each module, the code it would run, why it may not load."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON."""

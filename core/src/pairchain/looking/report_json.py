@@ -11,12 +11,11 @@ from pairchain.format import headers
 from pairchain.looking.findings import Findings, ModuleReport
 from pairchain.registry.discovery import installed_version
 
-# Deeper configurations are cut off.
+# Levels below this are replaced by "…".
 _DEEPEST = 30
 
 
 def to_json(report: Findings) -> dict[str, Any]:
-    """Return ``report`` as JSON."""
     config = report.config
     values: dict[str, Any] = {
         "name": report.source.name,

@@ -1,4 +1,4 @@
-"""The common form of a saved module: ``config.json`` with required keys, and weights; read to look, never to load."""
+"""Inspects a saved module of the common form: ``config.json`` with required keys, and weights."""
 
 from __future__ import annotations
 

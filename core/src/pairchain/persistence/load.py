@@ -1,4 +1,4 @@
-"""From a source to the modules of a chain: as saved or, for a bare checkpoint, as a plugin proposes."""
+"""Loads the modules of a chain: those that were saved or, for a bare checkpoint, those that a plugin proposes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class LoadedModel:
 
 
 def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
-    """Return the model that ``request`` asks for; it raises what `CrossEncoder` does, and `LockError`."""
+    """Load the model of ``request``; raises the errors of `CrossEncoder`, and `LockError`."""
     with policies.allowing(policy):
         if policy.lock is None:
             loaded = of_one_save(request.source, lambda: _loaded(request))
@@ -65,7 +65,7 @@ def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
             resolver = replace(request.resolver, found={})
             hashes = check_locked(policy.lock, resolver)
             loaded = _loaded(replace(request, source=hashes.source, resolver=resolver))
-            # other libraries open files of weights and settings themselves, and might find others by then
+            # other libraries open files of weights and settings themselves, and may have found changed ones
             check_unchanged(hashes)
         _warn_of_idle_choices(loaded, request)
     return loaded
@@ -101,7 +101,7 @@ def _read(request: LoadRequest, source: Source) -> LoadedModel:
             f"{source} has a {MODULES_FILE} but no settings file; the chain loads without prompts and with the default "
             "activation."
         )
-    # a class that is missing or refused shows before the first module loads, which may take minutes
+    # first, so that a class that is missing or refused is reported before modules load, which may take minutes
     classes = request.classes_of(entries)
     modules = {entry.name: load_module(cls, request, entry.path) for entry, cls in zip(entries, classes, strict=True)}
     return LoadedModel(modules, entries, config, source, named)
@@ -114,8 +114,8 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
 
     Raises:
         PickleRefusedError: Its weights are a pickle, and the load in progress does not allow one.
-        FormatError: ``cls.load`` raised an error that is not ours. An error from code that came with the model is
-            raised unchanged, with a note that says where that code comes from.
+        FormatError: ``cls.load`` raised an error that is not pairchain's. An error of code that came with the model is
+            raised unchanged, with a note on the origin of that code.
     """
     if Module not in cls.__mro__:
         _refuse_pickle(request.source.within(path))
@@ -144,7 +144,7 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
 
 @contextmanager
 def _guarded_by_plugins(cls: Any, request: LoadRequest, path: str) -> Iterator[None]:
-    """Let plugins hold their libraries to the policy while a class of another author loads with them."""
+    """Let plugins hold their libraries to the policy while a class of another author loads."""
     with ExitStack() as stack:
         if Module not in cls.__mro__ or code_of(cls) is not None:
             source = request.source.within(path)
@@ -166,7 +166,7 @@ def _call(load: Any, request: LoadRequest, path: str) -> Any:
         return load(str(request.source.folder(path)))
     keywords = {name: value for name, value in request.keywords(path).items() if takes_any(load) or name in names}
     if "request" in names:
-        # only a module made of modules names it, to load those in the same way; **kwargs are often passed on elsewhere
+        # a module made of modules names it, to load those in the same way; many others pass **kwargs on to elsewhere
         keywords["request"] = request
     if "tokenizer" in names and request.tokenizer is not None:
         keywords["tokenizer"] = request.tokenizer

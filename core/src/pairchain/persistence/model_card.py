@@ -36,16 +36,16 @@ def model_card(
     metadata: Mapping[str, Any] | None = None,
     examples: Sequence[tuple[Any, Any]] = (),
 ) -> str:
-    """Return the text of a model card.
+    """Return the text of a model card; nothing of the model runs.
 
     Args:
-        chain, entries: The model's modules, which do not run, and their entries in ``modules.json``.
+        chain, entries: The model's modules, and their entries in ``modules.json``.
         code: The code that is saved with them, or that their types name.
         name: The repository or folder that readers load.
         num_labels: Scores for each pair; None if unknown.
         source: The files the model was loaded from; the card names a repository as its base.
-        prompts: Its prompts by name.
-        metadata: Front matter, which overrides ours.
+        prompts: Prompts by name.
+        metadata: Front matter, which overrides the default.
         examples: Pairs with their scores.
     """
     parts = [
@@ -74,7 +74,7 @@ def renamed(card: str, name: str, new: str) -> str:
 
 def _front_matter(num_labels: int | None, source: Source | None, metadata: Mapping[str, Any] | None) -> str:
     data: dict[str, Any] = {
-        # the library that most readers have; it loads models that pairchain saves
+        # most readers have this library, and it loads models that pairchain saves
         "library_name": "sentence-transformers",
         "tags": ["sentence-transformers", "cross-encoder", "reranker", "pairchain"],
         "pipeline_tag": "text-ranking" if num_labels in (None, 1) else "text-classification",
@@ -82,7 +82,7 @@ def _front_matter(num_labels: int | None, source: Source | None, metadata: Mappi
     if source is not None and not source.is_local:
         data["base_model"] = source.name
     more = metadata.to_dict() if isinstance(metadata, huggingface_hub.CardData) else metadata or {}
-    # the field's own writer of this format
+    # the Hub library knows the format of these fields
     return huggingface_hub.ModelCardData(**{**data, **more}).to_yaml()
 
 

@@ -1,4 +1,4 @@
-"""From a chain to a Hub repository: saved to a temporary folder, then uploaded as one commit."""
+"""Pushes a chain to a Hub repository: saves it to a temporary folder, and uploads that as one commit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def push_folder(
     """Commit the files that ``write`` writes into a folder, and return the URL; see `CrossEncoder.push_to_hub`."""
     api = huggingface_hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as folder:
-        # before the Hub changes: a chain that cannot be saved is not pushed
+        # first, so that a chain that cannot be saved changes nothing on the Hub
         write(Path(folder))
         try:
             asked, repo_id = repo_id, api.create_repo(repo_id, private=private, exist_ok=exist_ok or create_pr).repo_id
@@ -65,7 +65,7 @@ def _committed(
     kept: Collection[str],
     message: Mapping[str, Any],
 ) -> huggingface_hub.CommitInfo:
-    """Commit ``written`` on top of the compared commit; try again if another commit came between."""
+    """Commit ``written`` on top of the newest commit; try again if another commit came between."""
     for attempt in range(1, _ATTEMPTS + 1):
         parent = api.repo_info(repo_id, revision=revision).sha
         there = api.list_repo_files(repo_id, revision=parent)

@@ -55,7 +55,7 @@ class LoadRequest:
     def classes_of(self, entries: Sequence[ModuleEntry]) -> list[type]:
         """Return the class of each saved module.
 
-        Its file may be in the module's folder, in the folder around that, or in the model's.
+        The file of a class may be in the module's folder, in the folder around that, or in the model's folder.
 
         Raises:
             TrustRequiredError: Some classes come with the model, and you did not allow them; it names all at once.

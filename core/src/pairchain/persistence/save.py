@@ -1,4 +1,4 @@
-"""From a chain to a folder: a save writes every module, or changes nothing."""
+"""Saves a chain to a folder: every module, or nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pairchain.persistence.saved_type import saved_type
 
 
 class CardWriter(Protocol):
-    """Returns the text of a model card, given the future entries of ``modules.json`` and the code saved with them."""
+    """Returns the text of a model card, from the entries of ``modules.json`` and the code that is saved with them."""
 
     def __call__(self, *, entries: Sequence[ModuleEntry], code: CodeToSave) -> str: ...
 
@@ -36,11 +36,8 @@ def save_chain(
 ) -> None:
     """Write ``chain`` to the folder ``path``; if that fails, the folder stays unchanged.
 
-    Args:
-        chain, path, safe_serialization, copy_code: As for `CrossEncoder.save_pretrained`.
-        config: The model's settings.
-        extra_entries: By module name, unknown keys that its entry had when it was loaded.
-        card: Writes the model card; None for none.
+    ``extra_entries`` has, by module name, the unknown keys that the module's entry had when it was loaded. The other
+    arguments are those of `CrossEncoder.save_pretrained`.
 
     Raises:
         InputError: The path is empty.
@@ -68,7 +65,7 @@ def save_chain(
 
 
 def _size(chain: ModuleChain) -> int:
-    """Return the size of its weights in bytes."""
+    """Return the size of the chain's weights in bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in (*chain.parameters(), *chain.buffers()))
 
 

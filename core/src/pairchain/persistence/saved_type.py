@@ -31,7 +31,7 @@ def type_of(cls: type, registry: Registry = default) -> str:
 
 @dataclass(frozen=True)
 class SavedType:
-    """What a saved model records of a module's class.
+    """The record of a module's class in a saved model.
 
     Attributes:
         type: Its type string.
@@ -51,10 +51,10 @@ class SavedType:
 
 
 def saved_type(cls: type, registry: Registry = default) -> SavedType:
-    """Return what to save of ``cls``.
+    """Return the record of ``cls`` to save.
 
-    While a chain is being saved, the code of a class that no plugin provides is copied into the model, unless the class
-    sets ``module_type``. Its author then says where the code is, and is warned if no plugin knows that type.
+    While a chain is being saved, the code of a class that no plugin provides is copied into the model. The exception is
+    a class that sets ``module_type``, and so names its provider; a warning says if no plugin knows that type.
 
     Raises:
         FormatError: Its code cannot be read, and a load of the saved model could not find it either; or its

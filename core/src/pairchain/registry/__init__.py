@@ -1,6 +1,6 @@
-"""Installed plugins: the module classes, commands and backends that they name, and which of them you may use.
+"""Installed plugins: the module classes, commands and backends that they register.
 
-The functions are those of ``default``, the registry of module types. ``commands`` and ``backends`` are registries too.
+The functions are methods of ``default``, the registry of module types; ``commands`` and ``backends`` are others.
 """
 
 from pairchain.registry.groups import BACKENDS, COMMANDS

@@ -43,7 +43,7 @@ def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Confl
 
     Args:
         distribution: Its name.
-        metadata: Its metadata; None for that of the installed distribution of this name.
+        metadata: Its metadata; None to read it from the installed distribution of this name.
     """
     found: dict[Conflict, None] = {}
     root = canonicalize_name(distribution)

@@ -43,7 +43,7 @@ class Installed:
 
     @cached_property
     def name(self) -> str:
-        """Its canonical name; that of the folder if an installation was cut off."""
+        """Its canonical name, or that of its folder if an installation was interrupted."""
         return _name(self.source)
 
     @cached_property
@@ -58,7 +58,7 @@ class Installed:
 
     @cached_property
     def metadata(self) -> Message:
-        """Its core metadata; empty if an installation was cut off."""
+        """Its core metadata; empty if an installation was interrupted."""
         try:
             return cast(Message, self.source.metadata)
         except (OSError, ValueError):
@@ -66,7 +66,7 @@ class Installed:
 
     @cached_property
     def is_plugin(self) -> bool:
-        """Whether it has a section for a group of pairchain, be it empty."""
+        """Whether it has a section, even an empty one, for a group of pairchain."""
         return bool(self.fault) or any(f"[{group}]" in self._announcement for group in GROUPS)
 
     @cached_property
@@ -93,7 +93,7 @@ class Installed:
             return (), f"{type(error).__name__}: {error}"
 
 
-# Compared by identity: two distributions may announce the same line, and entry points do not compare whose they are.
+# Compared by identity: two distributions may announce the same line, and entry points compare equal nevertheless.
 @dataclass(frozen=True, eq=False)
 class Found:
     """An entry point, as its distribution's metadata announces it."""
@@ -134,20 +134,20 @@ class Found:
 
 
 def installed(distributions: Iterable[Any]) -> list[Installed]:
-    """Return ``distributions``, readers of metadata in the order of the path, with those that others hide."""
+    """Return the ``distributions``, given in the order of the path, with a mark on each that another one hides."""
     places: dict[str, dict[str, Any]] = {}
     for source in distributions:
         places.setdefault(_name(source), {}).setdefault(os.path.realpath(str(source)), source)
     found = []
     for sources in map(dict.values, places.values()):
-        # the rest of a version that was replaced does not hide its replacement
+        # remains of a version that was replaced do not hide its replacement
         first, *others = sources if len(sources) == 1 else sorted(sources, key=_is_left_over)
         found += [Installed(first), *(Installed(other, str(first)) for other in others)]
     return found
 
 
 def _name(source: Distribution) -> str:
-    # the folder's name costs no reading
+    # the folder's name can be had without reading a file
     name, dot, kind = os.path.basename(str(source)).rpartition(".")
     if dot and kind in ("dist-info", "egg-info"):
         return canonicalize_name(name.partition("-")[0])
@@ -181,7 +181,7 @@ def is_installed(name: str) -> bool:
 @cache
 def editable_projects() -> tuple[Path, ...]:
     """Return the folders of projects that are installed editable; code imported from them is not copied."""
-    from urllib.request import url2pathname  # brings an HTTP client along
+    from urllib.request import url2pathname  # imports an HTTP client too
 
     found = []
     for dist in importlib_metadata.distributions():

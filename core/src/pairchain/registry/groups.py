@@ -1,4 +1,4 @@
-"""The entry-point groups of pairchain, what their objects must be, and the names in them that are reserved."""
+"""The entry-point groups of pairchain, the checks of their objects, and their reserved names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plugins of one Python installation: which there are, which you allow, and loading an object of one."""
+"""The plugins of one Python installation: finds them, knows which you allow, and loads their objects."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ class Installation:
         self._warned: set[str] = set()
 
     def find(self, group: str) -> tuple[Found, ...]:
-        """Return every entry point of ``group``, sorted by name, with those that the environment disables.
+        """Return every entry point of ``group``, sorted by name, even if the environment disables it.
 
         The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
         """
         return self._read()[group]
 
     def distributions(self) -> tuple[Installed, ...]:
-        """Return every distribution with a section for pairchain, sorted, with those that others hide."""
+        """Return every distribution with a section for pairchain, sorted, even if another one hides it."""
         self._read()
         return self._installed
 
     def refresh(self) -> None:
-        """Forget what was found, so that plugins you installed or removed since are seen."""
+        """Read metadata again at the next use, to notice plugins that you installed or removed."""
         importlib.invalidate_caches()
         self._found = None
         self._loaded.clear()
@@ -82,7 +82,6 @@ class Installation:
         return self._loaded[found]
 
     def has_loaded(self, found: Found, value: Any) -> bool:
-        """Return whether loading ``found`` returned ``value``."""
         return self._loaded.get(found) is value
 
     def disabled_by(self, distribution: str) -> str | None:
@@ -112,7 +111,7 @@ class Installation:
                 )
 
     def warn_once(self, message: str) -> None:
-        """Warn with ``message``, unless that was done since the last `refresh`."""
+        """Warn with ``message``, but only once until the next `refresh`."""
         if message not in self._warned:
             self._warned.add(message)
             warn(message)
@@ -153,7 +152,7 @@ class Installation:
 
 def _import_error(found: Found, error: BaseException) -> PluginImportError:
     why = f"the plugin {found.name!r} failed to import: {type(error).__name__}: {error}"
-    # the likely cause
+    # the likely cause of the error
     if known := conflicts(found.distribution, found.installed.metadata):
         why, next_step = f"{why}\n{'; '.join(map(str, known))}.", conflict_advice(known)
     else:

@@ -1,7 +1,4 @@
-"""The objects that plugins name, with a registry for each group: find, load, register and undo.
-
-A registry imports a plugin only when you load a name that this plugin provides.
-"""
+"""Finds, loads and registers the objects of one group of plugins; imports a plugin only when you load its name."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ class Origin:
 
 
 class Registry:
-    """Finds the objects of one group in an installation, by default this one, and holds those you register."""
+    """Finds the objects of one group in an installation, by default this one; you can register more."""
 
     def __init__(self, group: Group = MODULES, installation: Installation | None = None) -> None:
         self.group = group
@@ -45,14 +42,14 @@ class Registry:
         self._registered: dict[str, Any] = {}
 
     def find(self) -> tuple[Found, ...]:
-        """Return every entry point of the group, sorted by name, with those that the environment disables.
+        """Return every entry point of the group, sorted by name, even if the environment disables it.
 
         The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
         """
         return self.installation.find(self.group.name)
 
     def refresh(self) -> None:
-        """Forget what was found, in all groups, so that plugins you installed or removed since are seen."""
+        """Read metadata again at the next use, for all groups, to notice plugins that you installed or removed."""
         self.installation.refresh()
 
     def names(self) -> list[str]:
@@ -63,7 +60,7 @@ class Registry:
     def register(self, name: str, value: Any) -> Callable[[], None]:
         """Register ``value`` under ``name`` in this process, and return a function that undoes it.
 
-        It takes precedence over an installed plugin of that name: a reader of your code can see it.
+        It takes precedence over an installed plugin of that name, because it is visible in your code.
 
         Raises:
             InputError: ``value`` does not fit this group.
@@ -96,7 +93,7 @@ class Registry:
         """Return the entry point of the one installed plugin that provides ``name``, or None; nothing is imported.
 
         Raises:
-            PluginConflictError: Several distributions register the name, or it is reserved for another one.
+            PluginConflictError: Several distributions register the name, or it is reserved for another distribution.
         """
         candidates = self.claims(name)
         if (owner := self.group.owner(name)) is not None:
@@ -120,7 +117,7 @@ class Registry:
         """Return the object registered as ``name``, importing the one plugin that provides it.
 
         Raises:
-            UnknownNameError: No installed plugin provides it; of a module, its subclass `UnknownTypeError`.
+            UnknownNameError: No installed plugin provides it; `UnknownTypeError` if it is a module type.
             PluginConflictError, PluginVersionError, PluginImportError: As their names say.
             PluginError: The plugin's object does not fit this group.
         """
@@ -226,7 +223,7 @@ def _full_name(value: Any) -> str:
 
 
 def _name_of_distribution(recorded: str) -> str:
-    """Return ``recorded`` if it can be a distribution's name, else "": a model's files say it, and you may type it."""
+    """Return ``recorded``, from a model's files, if it can be a distribution's name, else "": you may type it."""
     if len(recorded) > _LONGEST_NAME:
         return ""
     try:

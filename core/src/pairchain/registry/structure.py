@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def missing_methods(candidate: type) -> list[str]:
     """Return what ``candidate`` lacks to be a module: the names of methods, or its base class."""
-    from torch import nn  # a class of which this is asked has imported torch; the registry alone needs none
+    from torch import nn  # a module class has imported torch already; the rest of the registry does not need it
 
     if not issubclass(candidate, nn.Module):
         return ["torch.nn.Module as a base class"]
@@ -16,5 +16,4 @@ def missing_methods(candidate: type) -> list[str]:
 
 
 def import_path(cls: type) -> str:
-    """Return where ``cls`` is defined, as ``module.Class``."""
     return f"{cls.__module__}.{cls.__qualname__}"

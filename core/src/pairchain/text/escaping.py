@@ -1,4 +1,4 @@
-"""Text that a model may have written parts of, made harmless and short enough to show."""
+"""Makes text that may come from a model's files harmless, and short enough to show."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MOST_OF_LINE = 1_000
 MOST_OF_TEXT = 8_000
 MOST_LINES = 60
 
-# How a line begins that pairchain or its command line writes in an error.
+# The beginnings of lines that pairchain or its command line writes in an error.
 _OURS = re.compile(r"\s*(where|next|error|warning):|\S")
-# A value in a sentence: in quotes, or without a space.
+# A long value in a sentence is in quotes, or has no space.
 _LONGEST_VALUE = 250
 _VALUE = re.compile(r"'[^'\n]{250,}'|\"[^\"\n]{250,}\"|\S{250,}")
 
@@ -29,7 +29,7 @@ def harmless(text: str) -> str:
 
 def readable(text: str) -> str:
     """Return ``text`` harmless, and no longer than a person reads."""
-    # shortened before as well: to escape many megabytes takes many seconds
+    # shortened before escaping too: escaping many megabytes takes many seconds
     return shortened_text(harmless(shortened_text(text)))
 
 
@@ -45,7 +45,7 @@ def set_off(text: str) -> str:
 
 
 def shortened_text(text: str) -> str:
-    """Return ``text`` with long lines cut in the middle, and cut off after the last line that a person reads."""
+    """Return ``text`` with the middle of long lines left out, and without the lines that are too many to read."""
     if len(text) <= MOST_OF_LINE:
         return text
     lines = text.split("\n")
@@ -81,7 +81,7 @@ def short_repr(value: Any, most: int = 60) -> str:
 def _cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
-    # with room for the words between them
+    # leave room for the words between beginning and end
     end = most // 4
     begin = max(0, most - end - 40)
     return f"{text[:begin]}… {len(text) - begin - end:,} characters …{text[-end:]}"

@@ -1,4 +1,4 @@
-"""The name that a misspelled one was meant to be."""
+"""Suggests the name that a misspelled one may stand for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bare checkpoint: the code that the transformers library would run for it, the model that it adapts, its refusal."""
+"""Bare checkpoints: the code that the transformers library would run for one, and the model that an adapter adapts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def checkpoint_code(source: Source) -> dict[str, Code]:
 
 
 def adapted_model(source: Source) -> Source | None:
-    """Return the model that the adapter in ``source`` adapts, at one commit for a load; None if it is no adapter."""
+    """Return the model that the adapter in ``source`` adapts, at one commit for a load; None without an adapter."""
     path = None if source.file("config.json") else source.file("adapter_config.json")
     values = {} if path is None else read_json_object(path, shown_as=f"adapter_config.json of {source.name}")
     name = values.get("base_model_name_or_path")
@@ -52,7 +52,7 @@ def adapted_model(source: Source) -> Source | None:
 
 
 def trusts_checkpoint(source: Source) -> bool:
-    """Return what to pass to the transformers library as ``trust_remote_code`` for the checkpoint in ``source``."""
+    """Return the ``trust_remote_code`` to pass to the transformers library for the checkpoint in ``source``."""
     policy = policies.current_policy()
     if isinstance(policy.trust_remote_code, bool):
         return policy.trust_remote_code
@@ -78,13 +78,13 @@ def pinned_code(source: Source) -> str | None:
 
 
 def code_in(source: Source, reference: Reference) -> Code | None:
-    """Return the code that a checkpoint in ``source`` names, from its own folder or else from the root."""
+    """Return the code of ``reference`` from the folder of ``source``, or else from the root of its repository."""
     places = dict.fromkeys((source, replace(source, subfolder="")))
     return next((code for place in places if (code := gather(place, reference)) is not None), None)
 
 
 def no_chain(source: Source, registry: Registry) -> MissingFileError | FormatError:
-    """Return the error for a ``source`` that has no saved chain, and that no plugin makes a chain of."""
+    """Return the error for a ``source`` that has no saved chain, and for which no plugin makes one."""
     if not source.has("config.json"):
         return MissingFileError(
             f"there is no model here: neither {MODULES_FILE} nor config.json exists.",
@@ -109,7 +109,6 @@ def _code(source: Source, reference: Reference) -> Code:
 
 
 def code_missing(place: Source, path: str) -> MissingFileError:
-    """Return the error for a file of code that a checkpoint names, and that does not exist."""
     return MissingFileError(
         f"the checkpoint takes code from {path}, which is missing.",
         where=str(place),

@@ -1,10 +1,10 @@
-"""Keeps other libraries, while a model loads, from running code or pickles of the model that its policy refuses.
+"""While a model loads, keeps other libraries from running its code or pickles unless the policy allows it.
 
-A model's files can make the libraries behind a module do many things, in more ways than a list could name. So the few
+A model's files can make the libraries behind a module run code in more ways than a list could name. So the few
 functions through which those libraries reach code are patched during a load, and obey its policy.
 
-The core does this itself, although it names other libraries here: the guard must work whichever plugins are installed
-or disabled, because code that you allowed may import those libraries too.
+This is in the core, although it names other libraries: the guard must work whichever plugins are installed or disabled,
+because code that you allowed may import those libraries too.
 """
 
 from __future__ import annotations
@@ -46,12 +46,7 @@ _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class _Load:
-    """The load in progress.
-
-    Attributes:
-        model: The model.
-        place: The folder of the module that is loading.
-    """
+    """The load in progress: the model, and the folder of the module that is loading."""
 
     model: Source
     place: Source
@@ -166,7 +161,7 @@ def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _escaped_log_records(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the log record factory: a library may log texts of the model's files, which are escaped here."""
+    """Wrap the log record factory, to escape texts of the model's files that a library logs."""
 
     @functools.wraps(original)
     def make_record(*args: Any, **kwargs: Any) -> Any:
@@ -194,7 +189,7 @@ def _guarded_lookup_of_code(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _guarded_import_of_code(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the function that imports such code: it runs the bytes that the policy was asked about."""
+    """Wrap the function that imports such code, so that it runs the bytes that the policy allowed."""
 
     @functools.wraps(original)
     def get_class_in_module(class_name: str, module_path: Any, **kwargs: Any) -> Any:
@@ -238,7 +233,7 @@ def _outside_a_load(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 
 def _is_called_by_allowed_code() -> bool:
-    """Return whether code that the policy allowed called the patched function; its own calls are its own business."""
+    """Return whether code that the policy allowed called the patched function; such code may call what it likes."""
     caller = sys._getframe(2).f_globals.get("__name__")
     return str(caller).startswith(f"{PACKAGE}.")
 

@@ -1,4 +1,4 @@
-"""The lock as a value: hashes of a model's files and code, and the versions of the plugins that it was used with."""
+"""The lock: hashes of a model's files and code, and the versions of the plugins that provided its types."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Lock:
         shown = os.fspath(path)
         if not Path(path).is_file():
             raise FormatError(f"the lock file {shown!r} does not exist.", next_step="make one with pairchain.lock(…).")
-        # with a key twice, a person could read another value than we do
+        # if a key occurred twice, a person could read another value than pairchain does
         values = read_json_object(Path(path), shown_as=shown, unique_keys=True)
         if (version := values.get("lock_version")) != _FORMAT:
             newer = type(version) is int and version > _FORMAT

@@ -1,4 +1,4 @@
-"""What one load may run: the policy its caller chose, visible to every load nested inside it."""
+"""The policy that the caller of a load chose: what it may run. Every load nested inside it has the same policy."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Policy:
-    """What the caller of a load allows.
+    """The permissions that the caller of a load grants.
 
     Attributes:
-        trust_remote_code: Whether code that comes with a model may run: all of it, none, or what approvals name, each
+        trust_remote_code: Whether code that comes with a model may run; or approvals of the code that may, each
             ``owner/name@commit`` or ``sha256:digest``.
         allow_pickle: Whether weights may be read from a pickle, through torch's restricted loader.
-        code_revisions: The revision to take of a repository that holds code; under ``""``, of all others.
+        code_revisions: The revision of each repository that holds code, by name; ``""`` stands for all others.
         lock: The lock that every file must match, or None.
-        repositories: The repositories that the load has opened, by name and revision: a branch may move meanwhile.
+        repositories: The repositories that the load has opened, by name and revision, since a branch may move.
     """
 
     trust_remote_code: bool | tuple[str, ...] = False
@@ -109,8 +109,8 @@ def _malformed(value: object, approval: object) -> InputError:
     )
 
 
-# A context, not an argument: a module's `load` calls helpers, and third parties write those calls, so an argument would
-# be dropped on the way by the first author who has never heard of it.
+# A context variable, not an argument: third parties write modules whose `load` calls helpers, and an author who does
+# not know the argument would not pass it on.
 _NOTHING = Policy()
 _current: ContextVar[Policy] = ContextVar("pairchain_policy", default=_NOTHING)
 
@@ -156,7 +156,6 @@ def require_trust(codes: Mapping[str, Code]) -> None:
 
 
 def trust_required(codes: Mapping[str, Code], what: str) -> TrustRequiredError:
-    """Return the error that refuses ``codes`` and says how to allow them."""
     approvals = sorted({code.approval for code in codes.values()})
     return TrustRequiredError(
         what,
@@ -187,7 +186,6 @@ def require_settings(settings: ForeignSettings, *, may_be_trusted: bool = True) 
 
 
 def settings_refused(settings: ForeignSettings, what: str, approvals: Sequence[str]) -> TrustRequiredError:
-    """Return the error that refuses ``settings`` and says how to allow them."""
     allow = f", or allow all of them with trust_remote_code={list(approvals)!r}" if approvals else ""
     return TrustRequiredError(
         what,

@@ -36,7 +36,7 @@ def warn_of_unpinned(source: Source, or_else: str = "") -> None:
 
 
 def repository_named_by(model: Source, name: str, revision: str | None) -> Source:
-    """Return the repository that a file of ``model`` names, at the same commit each time that a load asks for it."""
+    """Return the repository that a file of ``model`` names, at the same commit throughout a load."""
     policy = policies.current_policy()
     if (opened := policy.repositories.get((name, revision))) is not None:
         return opened

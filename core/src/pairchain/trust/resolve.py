@@ -1,4 +1,4 @@
-"""From a type string to a class: the only place that decides whose code a type means."""
+"""Resolves a type string to a class; only this module decides whose code a type means."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Key = tuple[str, str, tuple[Source, ...]]
 
 @dataclass(frozen=True)
 class Provider:
-    """Who provides a type; exactly one attribute is set.
+    """The provider of a type; exactly one attribute is set.
 
     Attributes:
         given: The class, passed in by the caller or registered by hand.
@@ -46,8 +46,8 @@ class Resolver:
         source: The model whose types are resolved.
         module_classes: Classes that the caller passed in, by type string.
         registry: Installed plugins.
-        found: Providers that were found before, so that a load runs the code that was checked against a lock; None to
-            look each time.
+        found: Remembers providers, so that a load runs the code that was checked against a lock; None to look each
+            time.
     """
 
     source: Source
@@ -64,7 +64,7 @@ class Resolver:
             type_name: A type string.
             distribution: The plugin that provided it when the model was saved, if the save recorded one.
             code_revision: The revision of the other repository that holds its code, if the save recorded one.
-            beside: The folders that may hold the file that the type names; none for the model's own.
+            beside: The folders that may hold the file that the type names; if empty, the model's folder.
 
         Raises:
             TrustRequiredError: The type is code that comes with a model.
