@@ -1,4 +1,4 @@
-"""Finds facts about chat templates: the form of content they read, whether they render both sides of a pair, their tail.
+"""Finds out which form of content a chat template reads, whether it renders both sides of a pair, and its tail.
 
 It renders probes, and never reads a template's source.
 """
