@@ -457,7 +457,7 @@ def _route(name: str, modules: Any) -> nn.Sequential:
 
 
 def _marked(features: dict[str, Any], route: str, task: str | None) -> dict[str, Any]:
-    """Add the route that made ``features``, and the task, to them."""
+    """Add ``routes`` and ``task`` to ``features``."""
     # a Router inside the route has already added its own choice
     features["routes"] = (route, *features.get("routes", ()))
     if task is not None:

@@ -39,7 +39,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     if not is_causal:
         transformer = Transformer(**options, transformer_task="sequence-classification")
         style = transformer.modality_config.get(MESSAGE, {}).get("format")
-        # a template that loses a side of the pair comes from the base model; training joined pairs as text
+        # a template that loses a side may come from the base model; then training joined pairs as text
         if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
             del transformer.modality_config[MESSAGE]
         return [transformer]

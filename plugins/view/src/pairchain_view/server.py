@@ -188,7 +188,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _as_answer(error: Exception) -> tuple[HTTPStatus, Any]:
-    """Return the status and the JSON of an error."""
     if isinstance(error, PairchainError):
         where = f" ({error.where})" if error.where else ""
         return HTTPStatus.BAD_REQUEST, {"error": {"what": f"{error.what}{where}", "next": error.next_step}}

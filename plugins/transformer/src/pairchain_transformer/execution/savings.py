@@ -181,6 +181,6 @@ def _is_last(part: Part | None, features: Mapping[str, Any], *, generates: bool)
 
 
 def _saved(prefixes: Sequence[Prefix | None]) -> int:
-    """Return how many tokens sharing saves."""
+    """Return the number of tokens that need not be computed thanks to ``prefixes``."""
     shared = [prefix for prefix in prefixes if prefix is not None]
     return sum(len(prefix.tokens) for prefix in shared) - sum(len(prefix.tokens) for prefix in set(shared))

@@ -68,7 +68,7 @@ def _explanation(error: Exception, process: Process, items: Sequence[Any], setti
 
 
 def _of_all(reason: str, *, works_now: bool, count: int) -> PairchainError:
-    """Return the error for inputs that can be processed one by one."""
+    """Return the error for inputs that fail together although each works alone."""
     if works_now:
         return PreprocessingError(
             f"processing {count} inputs failed, but a second attempt worked, so the inputs are not at fault: {reason}",
