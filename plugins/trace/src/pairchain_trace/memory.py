@@ -18,7 +18,7 @@ class Gauge:
     """A counter of memory.
 
     Attributes:
-        name: What it counts: a device, such as ``cuda:0``, or ``process``.
+        name: The device that it measures, such as ``cuda:0``, or ``process``.
         used: Returns the bytes in use now.
         peak: Returns the most bytes in use since ``reset``; None if the gauge counts no peak.
         reset: Restarts the count of the peak.

@@ -92,7 +92,7 @@ def build(
     processor = load_processor(
         place,
         config,
-        # the caller trusts the model, but the model's file may name somebody else's tokenizer
+        # the caller trusts the model, but the model's file may name another author's tokenizer
         hub_keywords(place, trust_remote_code=trusted and not is_elsewhere),
         processor_kwargs,
         is_elsewhere=is_elsewhere,

@@ -258,7 +258,7 @@ class Transformer(InputModule):
 
     @property
     def offers_parts(self) -> frozenset[str]:
-        """Features of which it can write just a part; empty if a subclass or a hook may read more."""
+        """Features that it can write in part; empty if a subclass or a hook may read more than the part."""
         return frozenset({self.module_output_name} if self._may_leave_out else ())
 
     @property

@@ -50,7 +50,7 @@ def looks_like_file(text: str) -> bool:
 
 
 def is_terminal_input(path: str) -> bool:
-    """Return whether ``path`` is stdin and stdin is a terminal, so that somebody would have to type the rows."""
+    """Return whether ``path`` is stdin and stdin is a terminal, where a person would have to type the rows."""
     return path == STREAM and sys.stdin.isatty()
 
 

@@ -44,7 +44,7 @@ def report(error: PairchainError | str) -> None:
 
 
 def silence_progress_bars() -> None:
-    """Stop other libraries from drawing progress bars that nobody sees; call it before importing them."""
+    """Stop other libraries from drawing progress bars outside a terminal; call it before importing them."""
     if not consoles.is_watched():
         for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
             os.environ.setdefault(variable, "1")

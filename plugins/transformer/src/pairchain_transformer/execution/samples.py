@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-# Smaller tensors are compared whole.
+# All elements of smaller tensors are compared.
 _MOST_ELEMENTS = 2**16
 
 
