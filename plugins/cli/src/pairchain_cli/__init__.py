@@ -1,3 +1,3 @@
-"""The pairchain command. Its modules import torch, or what brings it, only inside the commands that need it."""
+"""The pairchain command. Only commands that need torch import it, directly or through another package."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m pairchain_cli`: the command, where its script is not on the path."""
+"""`python -m pairchain_cli`: runs the command if its script is not on the path."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a plugin's command may use of this package; everything else in it is private.
+"""The public names of this package, for plugins' commands; everything else in it is private.
 
-A command needs none of this: an entry point in the group ``pairchain.commands`` names a function with typer's
-annotations, or a `typer.Typer`. These names give it the options of pairchain's own commands.
+A command needs none of them: an entry point in the group ``pairchain.commands`` names a function with typer's
+annotations, or a `typer.Typer`. These names give a command the options of pairchain's own commands.
 """
 
 from pairchain_cli.options.expansion import expand_options

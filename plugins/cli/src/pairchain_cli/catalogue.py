@@ -1,6 +1,6 @@
-"""The subcommands of `pairchain`: its own, and those that plugins announce in the group ``pairchain.commands``.
+"""The subcommands of `pairchain`: its own, and those of plugins in the entry point group ``pairchain.commands``.
 
-Listing them imports no plugin. A plugin is imported when its command runs.
+Listing them imports no plugin. Running a command imports its plugin.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _COMPLETION = ("install_completion", "show_completion")
 
 
 class PlainGroup(TyperGroup):
-    """A group whose help has no boxes: drawing them takes longer to import than everything else."""
+    """A group whose help has no boxes: importing the library that draws them would take longer than all else."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "rich_markup_mode": None})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the first line of each command's help, never cut off."""
+        """Write the complete first line of each command's help."""
         self.write_commands(
             "Commands", [(name, self.commands[name].get_short_help_str(200)) for name in self.commands], formatter
         )
@@ -46,7 +46,7 @@ class Catalogue(PlainGroup):
 
     @property
     def announced(self) -> dict[str, TyperCommand]:
-        """The commands of plugins by name, without those whose name is one of pairchain's own."""
+        """The commands of plugins by name, except those with the name of one of pairchain's own."""
         if self._announced is None:
             from pairchain.registry import commands
 
@@ -59,8 +59,8 @@ class Catalogue(PlainGroup):
         return [*self.commands, *self.announced]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of that name, or None."""
-        # most runs need no plugin's command, and no metadata
+        """Return the command ``cmd_name``, or None."""
+        # most runs need no plugin's command, and so no metadata of plugins
         return self.commands.get(cmd_name) or self.announced.get(cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -81,7 +81,7 @@ class Catalogue(PlainGroup):
 
             if commands.group.owner(name) or any(found.name == name for found in commands.find()):
                 raise commands.unknown(name)
-            # the base class names the nearest of these
+            # the base class names the nearest of these commands in its error
             self.commands.update(self.announced)
         return super().resolve_command(ctx, args)
 
@@ -101,7 +101,7 @@ class _Announced(TyperCommand):
 
 
 def load_command(found: Found | None, name: str = "") -> Any:
-    """Return the command that a plugin announces, or that is registered by hand under ``name``.
+    """Return the command that a plugin announces, or the one registered by hand under ``name``.
 
     Raises:
         PluginError: The plugin cannot be imported, or its object is not a command.
@@ -111,7 +111,7 @@ def load_command(found: Found | None, name: str = "") -> Any:
     value = commands.registered(name) if found is None else commands.load_found(found)
     try:
         return _command_of(found.name if found else name, value)
-    except Exception as error:  # of typer, about annotations that it does not understand
+    except Exception as error:  # typer raises various errors for annotations that it does not understand
         raise PluginError(
             f"typer cannot make a command of {found.value if found else name!r}: {error}",
             **(found.described if found else {}),

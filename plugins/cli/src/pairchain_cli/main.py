@@ -1,4 +1,4 @@
-"""The command line: its own commands, the options that all commands share, and its exit status."""
+"""The command line: registers the commands and the options that all of them share, and sets the exit status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pairchain_cli.commands.trace import trace
 from pairchain_cli.outputs.streams import discard_stdout
 from pairchain_cli.terminal import consoles, lines
 
-# As shells know them. Typer exits with 2 for wrong usage.
+# The statuses that shells expect. Typer exits with 2 for wrong usage.
 FAILED, INTERRUPTED = 1, 130
 
 

@@ -1,4 +1,4 @@
-"""The Dense module of pairchain: a feed-forward layer, to project an embedding or to score it."""
+"""The Dense module of pairchain: a feed-forward layer that projects or scores an embedding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Dense"]
 
 
 def __getattr__(name: str) -> Any:
-    # inspection loads the hooks in this package, and must not wait for torch
+    # inspection imports this package for its hooks, and must not wait for torch
     if name != "Dense":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pairchain_dense.dense import Dense

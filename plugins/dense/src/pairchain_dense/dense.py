@@ -1,4 +1,4 @@
-"""Dense: a linear layer and an activation, to project an embedding or to score it."""
+"""Dense: a linear layer and an activation that project or score an embedding."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Dense(Module):
         in_features: Size of the input.
         out_features: Size of the output.
         bias: Whether the linear layer has a bias.
-        activation_function: Applied to the linear layer's output; None to apply none.
+        activation_function: Applied to the linear layer's output; None for none.
         init_weight: Initial value of the weight, of shape (out_features, in_features).
         init_bias: Initial value of the bias, of shape (out_features,).
         module_input_name: The feature it reads, of shape (pairs, in_features).
         module_output_name: The feature it writes, of shape (pairs, out_features); None for the one it reads.
-        use_residual: Whether the input is added after the activation.
+        use_residual: Whether to add the input after the activation.
 
     Raises:
-        InputError: A size is not a positive integer; an initial value has another shape, or is for a bias that does not
-            exist; or the activation is a class instead of an instance.
+        InputError: A size is not a positive integer; an initial value has the wrong shape, or is given for a bias that
+            does not exist; or the activation is a class instead of an instance.
     """
 
     config_keys = [
@@ -75,7 +75,7 @@ class Dense(Module):
         self.module_input_name = checked_feature(module_input_name, "module_input_name")
         self.module_output_name = module_output_name or module_input_name
         self.use_residual = use_residual
-        # it computes scores: in half precision, close pairs would tie
+        # scores need float32: in half precision, close pairs would tie
         linear = Float32Linear if self.module_output_name == SCORES else nn.Linear
         self.linear = linear(in_features, out_features, bias=bias)
         if use_residual and in_features != out_features:
@@ -90,20 +90,20 @@ class Dense(Module):
 
     @property
     def num_labels(self) -> int:  # type: ignore[override]
-        """Scores for each pair, when it writes ``scores``."""
+        """Scores per pair, if it writes ``scores``."""
         return self.out_features
 
     def get_embedding_dimension(self) -> int:
-        """Return the size of what it writes."""
+        """Return the size of its output."""
         return self.out_features
 
     @property
     def reads(self) -> frozenset[str]:  # type: ignore[override]
-        """The feature it reads."""
+        """The feature that it reads."""
         return frozenset({self.module_input_name})
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return ``features`` with the output added under ``module_output_name``."""
+        """Return ``features`` with the output under ``module_output_name``, of shape (pairs, out_features)."""
         x = features[self.module_input_name]
         output = self.activation_function(self.linear(x))
         if self.use_residual:
@@ -115,7 +115,7 @@ class Dense(Module):
         """Return the configuration, with the activation as its path and its non-default arguments."""
         path, arguments = describe_activation(self.activation_function)
         config = {**super().get_config_dict(), "activation_function": path}
-        # omitted at their defaults, for libraries that do not know these keys
+        # omit defaults, for libraries that do not know these keys
         if arguments:
             config["activation_arguments"] = arguments
         if self.use_residual:

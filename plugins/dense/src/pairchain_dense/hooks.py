@@ -1,4 +1,4 @@
-"""What the files of a saved Dense tell; torch is not imported."""
+"""Inspects the files of a saved Dense, without importing torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pairchain.facts import SCORES, Facts
 
 @hookimpl
 def pairchain_inspect_module(type_name: str, source: Source) -> Facts | None:
-    """Return what the files of a saved Dense tell."""
+    """Return the facts in the files of a saved Dense."""
     if standard_distribution(type_name) != "pairchain-dense":
         return None
     config, faults = read_form(source, "Dense", needs=("in_features", "out_features"), has_weights=True)

@@ -13,7 +13,7 @@ __all__ = ["LayerNorm"]
 
 
 def __getattr__(name: str) -> Any:
-    # inspection loads the hooks in this package, and must not wait for torch
+    # inspection imports this package for its hooks, and must not wait for torch
     if name != "LayerNorm":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pairchain_layer_norm.layer_norm import LayerNorm

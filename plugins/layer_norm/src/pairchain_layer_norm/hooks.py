@@ -1,4 +1,4 @@
-"""What the files of a saved LayerNorm tell; torch is not imported."""
+"""Inspects the files of a saved LayerNorm, without importing torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pairchain.facts import Facts
 
 @hookimpl
 def pairchain_inspect_module(type_name: str, source: Source) -> Facts | None:
-    """Return what the files of a saved LayerNorm tell."""
+    """Return the facts in the files of a saved LayerNorm."""
     if standard_distribution(type_name) != "pairchain-layer-norm":
         return None
     _, faults = read_form(source, "LayerNorm", needs=("dimension",), has_weights=True)

@@ -19,7 +19,7 @@ class LayerNorm(Module):
         dimension: Size of the embedding.
 
     Raises:
-        InputError: It is not a positive integer.
+        InputError: ``dimension`` is not a positive integer.
     """
 
     config_keys = ["dimension"]
@@ -38,7 +38,7 @@ class LayerNorm(Module):
         return self.dimension
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return ``features`` with the embedding normalised, of shape (pairs, dimension)."""
+        """Return ``features`` with ``sentence_embedding`` normalised, of shape (pairs, dimension)."""
         features["sentence_embedding"] = self.norm(features["sentence_embedding"])
         return features
 

@@ -1,4 +1,4 @@
-"""The LogitScore module of pairchain: the score of a pair from a causal language model's logits."""
+"""The LogitScore module of pairchain: scores a pair by a causal language model's logits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LogitScore"]
 
 
 def __getattr__(name: str) -> Any:
-    # inspection loads the hooks in this package, and must not wait for torch
+    # inspection imports this package for its hooks, and must not wait for torch
     if name != "LogitScore":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pairchain_logit_score.logit_score import LogitScore

@@ -1,4 +1,4 @@
-"""What the files of a saved LogitScore tell; torch is not imported."""
+"""Inspects the files of a saved LogitScore, without importing torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pairchain.facts import SCORES, Facts
 
 @hookimpl
 def pairchain_inspect_module(type_name: str, source: Source) -> Facts | None:
-    """Return what the files of a saved LogitScore tell."""
+    """Return the facts in the files of a saved LogitScore."""
     if standard_distribution(type_name) != "pairchain-logit-score":
         return None
     config, faults = read_form(source, "LogitScore", needs=("true_token_id",))

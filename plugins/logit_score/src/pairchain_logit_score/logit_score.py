@@ -12,9 +12,9 @@ from pairchain.errors import ChainError, InputError
 
 
 class LogitScore(Module):
-    """Scores a pair by a causal language model's logits for the token that follows it.
+    """Scores a pair by a causal language model's logits for the token that follows the pair.
 
-    The score is ``logit[true] - logit[false]``, the log-odds of the two tokens; without a false token it is
+    The score is ``logit[true] - logit[false]``, the log-odds of the two tokens; without a false token, it is
     ``logit[true]``. Format: sentence-transformers ``cross_encoder.modules.LogitScore``.
 
     Args:
@@ -23,7 +23,7 @@ class LogitScore(Module):
         module_input_name: The feature with the logits, of shape (pairs, positions, vocabulary).
 
     Raises:
-        InputError: An id is negative or not an integer, or both ids are the same.
+        InputError: An id is negative or not an integer, or the two ids are equal.
     """
 
     config_keys = ["true_token_id", "false_token_id", "module_input_name"]
@@ -55,12 +55,12 @@ class LogitScore(Module):
 
     @property
     def reads(self) -> frozenset[str]:  # type: ignore[override]
-        """The feature it reads."""
+        """The feature that it reads."""
         return frozenset({self.module_input_name})
 
     @property
     def reads_part(self) -> dict[str, Part]:  # type: ignore[override]
-        """The two tokens, at the last position."""
+        """The logits of its tokens at the last position."""
         return {self.module_input_name: Part("last", self._ids)}
 
     @property
@@ -71,12 +71,12 @@ class LogitScore(Module):
         """Return ``features`` with ``scores`` of shape (pairs, 1), float32 or wider.
 
         Raises:
-            ChainError: The model's vocabulary ends before a token's id.
+            ChainError: A token's id is not in the model's vocabulary.
         """
         part = self.reads_part[self.module_input_name].of(self.module_input_name)
         chosen = features[part] if part in features else self._chosen(features[self.module_input_name])
         if chosen.dtype.itemsize < 4:
-            # in half precision, the difference of two close logits has only a few values
+            # in half precision, the difference of two close logits could take only a few values
             chosen = chosen.float()
         features["scores"] = chosen[:, :1] - chosen[:, 1:] if len(self._ids) == 2 else chosen
         return features

@@ -13,7 +13,7 @@ __all__ = ["Normalize"]
 
 
 def __getattr__(name: str) -> Any:
-    # inspection loads the hooks in this package, and must not wait for torch
+    # inspection imports this package for its hooks, and must not wait for torch
     if name != "Normalize":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pairchain_normalize.normalize import Normalize

@@ -13,7 +13,7 @@ from pairchain.authoring import checked_feature
 class Normalize(Module):
     """Divides an embedding by its Euclidean norm, over the last axis.
 
-    Format: sentence-transformers ``base.modules.Normalize``; its older saves have no configuration file.
+    Format: sentence-transformers ``base.modules.Normalize``; older versions saved no configuration file.
 
     Args:
         module_input_name: The feature it reads.
@@ -31,11 +31,11 @@ class Normalize(Module):
 
     @property
     def reads(self) -> frozenset[str]:  # type: ignore[override]
-        """The feature it reads."""
+        """The feature that it reads."""
         return frozenset({self.module_input_name})
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return ``features`` with the embedding of unit length, in the shape it had."""
+        """Return ``features`` with the embedding scaled to unit length, in the same shape."""
         features[self.module_output_name] = functional.normalize(features[self.module_input_name], p=2, dim=-1)
         return features
 

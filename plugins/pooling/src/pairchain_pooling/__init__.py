@@ -1,4 +1,4 @@
-"""The Pooling module of pairchain: one embedding from those of the tokens."""
+"""The Pooling module of pairchain: one embedding from the embeddings of tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Pooling"]
 
 
 def __getattr__(name: str) -> Any:
-    # inspection loads the hooks in this package, and must not wait for torch
+    # inspection imports this package for its hooks, and must not wait for torch
     if name != "Pooling":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pairchain_pooling.pooling import Pooling

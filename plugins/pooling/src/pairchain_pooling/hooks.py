@@ -1,4 +1,4 @@
-"""What the files of a saved Pooling tell; torch is not imported."""
+"""Inspects the files of a saved Pooling, without importing torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pairchain_pooling.legacy import RENAMED_KEYS
 
 @hookimpl
 def pairchain_inspect_module(type_name: str, source: Source) -> Facts | None:
-    """Return what the files of a saved Pooling tell."""
+    """Return the facts in the files of a saved Pooling."""
     if standard_distribution(type_name) != "pairchain-pooling":
         return None
     _, faults = read_form(source, "Pooling", needs=("embedding_dimension",), renames=RENAMED_KEYS)

@@ -1,4 +1,4 @@
-"""Older saves of Pooling, from before ``pooling_mode``: a boolean for each mode."""
+"""Reads configurations of Pooling from before ``pooling_mode``, with a boolean for each mode."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 RENAMED_KEYS = {"word_embedding_dimension": "embedding_dimension"}
 
-# in the order in which older versions concatenated the modes
+# in the order that older versions concatenated the modes
 _BOOLEANS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -18,7 +18,7 @@ _BOOLEANS = {
 
 
 def with_pooling_mode(config: dict[str, Any]) -> dict[str, Any]:
-    """Return ``config`` with ``pooling_mode`` instead of the old booleans; an existing ``pooling_mode`` wins."""
+    """Return ``config`` with ``pooling_mode`` instead of the booleans; keep an existing ``pooling_mode``."""
     chosen = [mode for key, mode in _BOOLEANS.items() if config.get(key)]
     had_booleans = any(key in config for key in _BOOLEANS)
     kept = {key: value for key, value in config.items() if key not in _BOOLEANS}

@@ -16,13 +16,13 @@ from pairchain_pooling.legacy import RENAMED_KEYS, with_pooling_mode
 
 @dataclass(frozen=True)
 class Tokens:
-    """The token embeddings of a batch, and the mask of those to pool.
+    """The token embeddings of a batch, and the mask of the tokens to pool.
 
     Attributes:
         embeddings: Shape (pairs, positions, dimension).
         mask: Shape (pairs, positions): 1 where a token is pooled.
         present: Shape (pairs, positions): 1 where there is a token, pooled or not.
-        features: The features they came in; an input module may have added more for pooling.
+        features: All features of the batch; an input module may have added some for pooling.
     """
 
     embeddings: torch.Tensor
@@ -32,7 +32,7 @@ class Tokens:
 
     @property
     def pooled(self) -> torch.Tensor:
-        """The embeddings, zero where the mask is."""
+        """The embeddings, with zeros where the mask is zero."""
         return self.embeddings.masked_fill(self.mask.unsqueeze(-1) == 0, 0)
 
     def divided(self, total: torch.Tensor, divisor: torch.Tensor) -> torch.Tensor:
@@ -52,7 +52,7 @@ def _cls(tokens: Tokens) -> torch.Tensor:
     if "cls_token_embeddings" in tokens.features:
         given: torch.Tensor = tokens.features["cls_token_embeddings"]
         return given
-    # if a prompt covers every token, the first one counts all the same
+    # if the prompt covers every token, take the first token anyway
     counted = torch.where((tokens.mask != 0).any(dim=1, keepdim=True), tokens.mask, tokens.present)
     first = _at(tokens.embeddings, counted.to(torch.int).argmax(dim=1))
     return first.masked_fill((tokens.present == 0).all(dim=1, keepdim=True), 0)
@@ -66,7 +66,7 @@ def _last_token(tokens: Tokens) -> torch.Tensor:
 def _max(tokens: Tokens) -> torch.Tensor:
     excluded = tokens.mask.unsqueeze(-1) == 0
     largest = tokens.embeddings.masked_fill(excluded, float("-inf")).max(dim=1).values
-    # a pair without tokens to pool has no largest value; zero, like its mean
+    # a pair without tokens to pool has no largest value; use zero, like its mean
     return largest.masked_fill((tokens.mask.sum(dim=1) == 0).unsqueeze(-1), 0)
 
 
@@ -113,17 +113,17 @@ _POSITIONS: dict[str, Literal["first", "last"]] = {"cls": "first", "lasttoken": 
 
 
 class Pooling(Module):
-    """Pools token embeddings into one embedding; several modes are concatenated in the order given.
+    """Pools token embeddings into one embedding, and concatenates the results of several modes in their order.
 
-    ``cls`` takes the first token, ``lasttoken`` the last, ``max`` the largest value of each dimension, ``mean`` their
-    mean, ``mean_sqrt_len_tokens`` their sum divided by the square root of their number, ``weightedmean`` their mean
-    weighted by position. Padding never counts. Format: sentence-transformers
+    ``cls`` takes the first token, ``lasttoken`` the last, and ``max`` the largest value in each dimension. ``mean``
+    takes the mean of the tokens, ``mean_sqrt_len_tokens`` their sum divided by the square root of their number, and
+    ``weightedmean`` their mean weighted by position. Padding never counts. Format: sentence-transformers
     ``sentence_transformer.modules.Pooling``.
 
     Args:
         embedding_dimension: Size of a token's embedding.
         pooling_mode: A mode, or several.
-        include_prompt: Whether the prompt's tokens count; the input module writes their number.
+        include_prompt: Whether the prompt's tokens count. The input module writes their number.
 
     Raises:
         InputError: A mode is unknown, or the dimension is not a positive integer.
@@ -157,13 +157,13 @@ class Pooling(Module):
 
     @property
     def reads_part(self) -> dict[str, Part]:  # type: ignore[override]
-        """The single token that its mode takes, if the prompt cannot change which one that is."""
+        """The single token that its mode takes; empty for other modes, or if the prompt may change the token."""
         position = _POSITIONS.get(self.modes[0])
         return {"token_embeddings": Part(position)} if position and len(self.modes) == 1 and self.include_prompt else {}
 
     @classmethod
     def load_config(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return the configuration with today's keys; see `Module.load_config`."""
+        """Return the configuration with its present keys; see `Module.load_config`."""
         return with_pooling_mode(super().load_config(*args, **kwargs))
 
     def get_embedding_dimension(self) -> int:
@@ -179,7 +179,7 @@ class Pooling(Module):
         embeddings = features["token_embeddings"]
         present = features.get("attention_mask")
         if present is None or present.shape[1] != embeddings.shape[1]:
-            # image patches, for example, have embeddings but no mask
+            # image patches, for example, have no mask
             present = torch.ones(embeddings.shape[:2], device=embeddings.device, dtype=torch.int64)
         tokens = Tokens(embeddings, self._counted(present, features), present, features)
         features["sentence_embedding"] = torch.cat([MODES[mode](tokens) for mode in self.modes], dim=-1)

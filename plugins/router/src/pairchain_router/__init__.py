@@ -1,4 +1,4 @@
-"""The Router module of pairchain: a chain for each kind of input, side by side in one module."""
+"""The Router module of pairchain: several chains in one module, one for each kind of input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Router"]
 
 
 def __getattr__(name: str) -> Any:
-    # inspection loads the hooks in this package, and must not wait for torch
+    # inspection imports this package for its hooks, and must not wait for torch
     if name != "Router":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pairchain_router.router import Router

@@ -1,4 +1,4 @@
-"""Encodes inputs by their routes, even if another route only takes inputs batch by batch."""
+"""Encodes the inputs of one route, even if another route cannot encode its inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairchain.authoring import collate_with, encode_with, preprocess_with
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Route:
-    """A route, and the arguments of ``predict`` that it gets.
+    """A route, and the arguments of ``predict`` that it receives.
 
     Attributes:
         name: Its name.
@@ -27,7 +27,7 @@ class Route:
     keywords: Mapping[str, Any]
 
     def encode(self, items: Sequence[Encoded], read_after: frozenset[str] | None) -> tuple[list[Encoded], bool]:
-        """Return inputs, and whether the first module encoded them; it may only take them batch by batch."""
+        """Return inputs, and whether the first module encoded them; it may preprocess only complete batches."""
         inputs = [item.values for item in items]
         encoded = encode_with(self.modules, inputs, self.prompt, self.keywords, read_after)
         if encoded is None:
@@ -35,7 +35,7 @@ class Route:
         return [replace(item, values=(self, item, True), key=(self.name, item.key)) for item in encoded], True
 
     def collate(self, items: Sequence[Encoded], *, are_encoded: bool) -> dict[str, Any]:
-        """Return the features that the first module makes of inputs that `encode` was given."""
+        """Return the first module's features for inputs that `encode` returned."""
         first = next(iter(self.modules.values()))
         if are_encoded:
             return collate_with(first, items)

@@ -1,4 +1,4 @@
-"""What the files of a saved Router tell; torch is not imported."""
+"""Inspects the files of a saved Router, without importing torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairchain_router.saved import read_router
 
 @hookimpl
 def pairchain_inspect_module(type_name: str, source: Source) -> Facts | None:
-    """Return which modules are inside a saved Router, or inside a class that saves the same file, and its routes."""
+    """Return the modules and routes of a saved Router, or of another class that saves the same file."""
     if standard_distribution(type_name) != "pairchain-router" and not source.has(CONFIG_FILES[0]):
         return None
     try:

@@ -1,4 +1,4 @@
-"""How a Router was saved when it was called Asym."""
+"""The file of a Router saved under its former name, Asym."""
 
-# today's file first; Asym kept the same content in the file that other modules use
+# the present file first; Asym saved the same content in the file that other modules use
 CONFIG_FILES = ("router_config.json", "config.json")

@@ -1,4 +1,4 @@
-"""A module that holds several chains, its routes, and sends each input through one of them."""
+"""Router: contains several chains, its routes, and sends each input through one of them."""
 
 from __future__ import annotations
 
@@ -60,22 +60,22 @@ class Router(InputModule):
     ``task`` or by the feature ``modality``. A module that is part of several routes is saved and loaded once. Format:
     sentence-transformers ``base.modules.Router``.
 
-    Every Router of a model gets the task, also a Router inside a route of another. If the task means something only to
-    another Router, the modality or the default decides. A task that means nothing to any Router raises an error.
+    Every Router of a model receives the task, even a Router inside another one's route. If only another Router knows
+    the task, the modality or the default decides. A task that no Router knows raises an error.
 
     Args:
         sub_modules: The modules of each route, by the route's name.
         default_route: The route of inputs that no rule matches.
         allow_empty_key: Whether the first route is the default if ``default_route`` is None.
-        route_mappings: Maps ``(task, modality)`` to a route; None matches any, and a tuple of modalities matches inputs
-            that hold all of them.
+        route_mappings: Maps ``(task, modality)`` to a route. None matches anything, and a tuple of modalities matches
+            inputs that contain all of them.
 
     Raises:
         InputError: ``sub_modules`` is empty, or a rule leads to an unknown route.
-        ChainError: A route is empty, or an element of it is not a module.
+        ChainError: A route is empty, or one of its elements is not a module.
     """
 
-    # an nn.ModuleDict of an nn.Sequential for each route; torch types its values as plain modules
+    # an nn.ModuleDict with an nn.Sequential for each route; torch types the values as plain modules
     sub_modules: Any
     tasks: frozenset[str]
     config_file_name = "router_config.json"
@@ -129,7 +129,7 @@ class Router(InputModule):
     def batch_key(
         self, item: Any, task: str | None = None, modality: Modality | None = None, **kwargs: Any
     ) -> Hashable:
-        """Return the route of an input, and its key inside the route; inputs of one key are preprocessed together."""
+        """Return an input's route and its key inside the route; inputs with equal keys are preprocessed together."""
         route = self._route_of(item, task, modality)
         inner = getattr(self.sub_modules[route][0], "batch_key", None)
         return route, None if inner is None else inner(item, **_given(kwargs, task, modality))
@@ -142,7 +142,7 @@ class Router(InputModule):
         modality: Modality | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the features that the route of the inputs makes of them.
+        """Return the features of the inputs, made by their route.
 
         Raises:
             InputError: No route fits the inputs, or they take different routes.
@@ -169,14 +169,14 @@ class Router(InputModule):
         read_after: frozenset[str] | None = None,
         **kwargs: Any,
     ) -> list[Encoded] | None:
-        """Return each input as its route encodes it, or None if no route of them encodes. Batches do not mix routes.
+        """Return each input encoded by its route; None if none of the routes can encode. Batches do not mix routes.
 
         Args:
             inputs, prompt, task, modality, **kwargs: As for `preprocess`, but the inputs may take different routes.
-            read_after: Features that are read after this Router; None if that may be any.
+            read_after: The features that are read after this Router; None if any may be.
 
         Raises:
-            InputError: No route fits an input, or its route refuses it; its index counts in ``inputs``.
+            InputError: No route fits an input, or its route refuses it; the error has its index in ``inputs``.
         """
         if type(self).preprocess is not Router.preprocess or type(self).batch_key is not Router.batch_key:
             return None
@@ -217,9 +217,9 @@ class Router(InputModule):
 
         Args:
             features: The features that `preprocess`, or the modules before this one, returned.
-            task, modality: They choose the route, unless `preprocess` has chosen it.
-            read_after: Features that are read after this Router; None if that may be any. A module of the route may
-                skip others that no later module reads.
+            task, modality: They choose the route, unless `preprocess` has already chosen it.
+            read_after: The features that are read after this Router; None if any may be. A module of the route may
+                skip features that no later module reads.
             **kwargs: Keyword arguments for the modules of the route.
         """
         chosen = features.pop("routes", ())
@@ -232,14 +232,14 @@ class Router(InputModule):
             task_here, modality_here = task or features.get("task"), modality or features.get("modality")
             route = self.routes.find(task_here, modality_here, self.tasks)
         modules = self._modules_of(route)
-        # keywords that only the Router's entry in modules.json asks for go to every module that accepts them
+        # keywords that only the Router's entry in modules.json names go to every module that accepts them
         more_names = accepted_names(modules, kwargs.keys() - self.keyword_names()) if kwargs else {}
         with step("route", route):
             return forward_through(modules, features, _given(kwargs, task, modality), more_names, read_after)
 
     @property
     def may_read_more(self) -> bool:
-        """Whether a ``forward`` of its own, or a hook, may read features besides its modules."""
+        """Whether a subclass's ``forward`` or a hook may read more features than the modules inside do."""
         return type(self).forward is not _FORWARD or is_watched(self)
 
     @property
@@ -260,23 +260,23 @@ class Router(InputModule):
 
     @property
     def reads(self) -> frozenset[str] | None:  # type: ignore[override]
-        """Features that a route needs from the modules before this one; None if a module inside declares none."""
+        """Features that its routes need from the modules before it; None if a module inside declares none."""
         if not all(says_what_it_reads(module) for route in self._chains() for module in route[1:]):
             return None
         return frozenset().union(*(flow.reads for flow in self._flows()))
 
     @property
     def num_labels(self) -> int | None:  # type: ignore[override]
-        """Scores for each pair; None if a route does not declare the number.
+        """Scores per pair; None if a route does not declare the number.
 
         Raises:
-            ChainError: The routes differ.
+            ChainError: The routes declare different numbers.
         """
         return labels_of_routes({name: labels_of(self._modules_of(name)) for name in self.routes.names})
 
     @property
     def max_seq_length(self) -> int | None:
-        """The longest input in tokens that a route takes; setting it sets it for all routes."""
+        """The longest input in tokens that any route takes; setting it sets it for all routes."""
         found = [
             length for route in self._chains() if (length := getattr(route[0], "max_seq_length", None)) is not None
         ]
@@ -292,7 +292,7 @@ class Router(InputModule):
 
     @property
     def prefix_cache(self) -> int:
-        """Bytes for results on the beginnings of inputs that each route keeps; setting it sets it for all routes."""
+        """Bytes in which each route keeps results on the beginnings of inputs; setting it sets it for all routes."""
         return max((getattr(route[0], "prefix_cache", 0) for route in self._chains()), default=0)
 
     @prefix_cache.setter
@@ -315,7 +315,7 @@ class Router(InputModule):
                 ready(model)
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return the rules as ``router_config.json`` holds them under ``parameters``."""
+        """Return the rules as ``parameters`` of ``router_config.json``."""
         return {
             **self.extra_parameters,
             "default_route": self.routes.default,
@@ -324,7 +324,7 @@ class Router(InputModule):
         }
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
-        """Write the rules, and every module once, in a folder named after the first route that has it."""
+        """Write the rules, and each module once, into a folder named after the first route that contains it."""
         ids: dict[nn.Module, str] = {}
         structure: dict[str, list[str]] = {}
         for name in self.routes.names:
@@ -360,13 +360,13 @@ class Router(InputModule):
         """Return the Router saved in a folder; arguments as for `Module.load`.
 
         Args:
-            request: The load that this is part of, which resolves the types of the modules inside.
+            request: The load that this is part of; it resolves the types of the modules inside.
 
         Raises:
-            FormatError: Its configuration is damaged.
+            FormatError: The configuration is damaged.
         """
         source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
-        # a caller that does not know of requests passes the arguments of one
+        # a caller that does not know requests passes the arguments of one
         request = request or LoadRequest(source, Resolver(source), **_named_like(LoadRequest, kwargs))
         inside = request.within(source)
         saved = read_router(source)
@@ -413,7 +413,7 @@ class Router(InputModule):
         return modalities
 
     def _modules_of(self, route: str) -> Mapping[str, Any]:
-        # named_children names a module in two places once
+        # named_children would skip the second occurrence of a module
         modules: Mapping[str, Any] = self.sub_modules[route]._modules
         return modules
 
@@ -424,7 +424,7 @@ class Router(InputModule):
         return [flow_of(self._modules_of(name)) for name in self.routes.names]
 
 
-# the class's own method, in case it gets patched
+# the original method, in case the class is patched
 _FORWARD = Router.forward
 
 
@@ -437,7 +437,7 @@ def _share_tasks(model: nn.Module) -> None:
 
 
 def _route(name: str, modules: Any) -> nn.Sequential:
-    """Return the modules of one route, with the dtype of the first, as those of a chain have it."""
+    """Return the modules of one route; as in a chain, all of them get the dtype of the first one."""
     if hasattr(nn.ModuleDict(), name):
         raise InputError(
             f"a route is named {name!r}.", next_step="choose a name that is not an attribute of torch's ModuleDict."
@@ -457,8 +457,8 @@ def _route(name: str, modules: Any) -> nn.Sequential:
 
 
 def _marked(features: dict[str, Any], route: str, task: str | None) -> dict[str, Any]:
-    """Return ``features`` with the route that made them, and the task."""
-    # a Router inside the route has added its own choice
+    """Add ``routes`` and ``task`` to ``features``."""
+    # a Router inside the route has already added its own choice
     features["routes"] = (route, *features.get("routes", ()))
     if task is not None:
         features["task"] = task
@@ -466,7 +466,7 @@ def _marked(features: dict[str, Any], route: str, task: str | None) -> dict[str,
 
 
 def _given(keywords: Mapping[str, Any], task: str | None, modality: Modality | None) -> dict[str, Any]:
-    """Return the keyword arguments of ``predict``, ``task`` and ``modality`` included unless they are None."""
+    """Return the keyword arguments of ``predict``, with ``task`` and ``modality`` unless they are None."""
     own = {"task": task, "modality": modality}
     return {**keywords, **{key: value for key, value in own.items() if value is not None}}
 

@@ -10,7 +10,7 @@ from typing import Any
 from pairchain.authoring import CONTENT, MESSAGE, TEXT, Modality, check_inside, modality_parts, nearest
 from pairchain.errors import FormatError, InputError
 
-# (task, modality) → route; None matches any
+# (task, modality) → route; None matches anything
 Mappings = Mapping[tuple[str | None, Modality | None], str]
 
 
@@ -30,22 +30,22 @@ class Routes:
 
     @property
     def tasks(self) -> frozenset[str]:
-        """Every task in a rule, and the name of every route, which is a task too."""
+        """Every task in a rule, and the name of every route, which is also a task."""
         return frozenset(self.names).union(task for task, _ in self.mappings if task is not None)
 
     def find(self, task: str | None, modality: Modality | None, tasks: Collection[str] = ()) -> str:
         """Return the route for an input.
 
-        The first match counts: a rule for task and modality, for the task, for the modality, for anything; a route with
-        the name of the task, or of the modality; the default.
+        The first match counts, in this order: a rule for task and modality, for the task, for the modality, for
+        anything; a route named like the task, or like the modality; the default.
 
         Args:
             task: The task, or None.
             modality: The input's modality; None if it is unknown.
-            tasks: Tasks of other Routers of the model, which the default route may take.
+            tasks: Tasks of the model's other Routers; inputs with such a task may take the default route.
 
         Raises:
-            InputError: No route matches, or the task means nothing to any Router.
+            InputError: No route matches, or no Router knows the task.
         """
         kinds = list(_kinds(modality))
         keys = [(task, kind) for kind in kinds] + [(task, None)] + [(None, kind) for kind in kinds] + [(None, None)]
@@ -71,10 +71,10 @@ class Routes:
         return self.default
 
     def check_modality(self, modality: Modality | None) -> None:
-        """Refuse a modality that neither a rule, a route nor any input has.
+        """Refuse a modality that no rule, route or input can have.
 
         Raises:
-            InputError: It names the modality and the nearest known one.
+            InputError: The modality is unknown; the error names the nearest known one.
         """
         if modality is None:
             return
@@ -91,7 +91,7 @@ class Routes:
 def check_routes(
     names: Sequence[str], default: str | None, allow_empty_key: bool, mappings: Mapping[Any, str] | None
 ) -> Routes:
-    """Return the routes after checking their names and that every rule leads to one of them.
+    """Return the routes after checking their names, and that every rule leads to one of them.
 
     Args:
         names: The routes.
@@ -100,7 +100,7 @@ def check_routes(
         mappings: The rules; the parts of a compound modality may come in any order.
 
     Raises:
-        InputError: ``names`` is empty, a route has an impossible name, or a rule leads to an unknown route.
+        InputError: ``names`` is empty, a route's name is invalid, or a rule leads to an unknown route.
     """
     if not names:
         raise InputError("a Router needs at least one route.")
@@ -122,7 +122,7 @@ def check_routes(
 
 
 def mappings_from_json(values: Mapping[str, str], *, shown_as: str) -> dict[Any, str]:
-    """Return the rules in a file, whose keys are tuples as Python prints them.
+    """Return the rules in a file, where each key is a tuple as Python prints it.
 
     Raises:
         FormatError: A key is not such a tuple.
@@ -139,7 +139,7 @@ def mappings_from_json(values: Mapping[str, str], *, shown_as: str) -> dict[Any,
 
 
 def mappings_to_json(mappings: Mappings) -> dict[str, str]:
-    """Return the rules as a file holds them."""
+    """Return the rules as in a file; see `mappings_from_json`."""
     return {repr(key): route for key, route in mappings.items()}
 
 
@@ -151,7 +151,7 @@ def modality_in_words(modality: Modality | None) -> str:
 
 
 def _kinds(modality: Modality | None) -> Iterator[Modality]:
-    """Yield the modalities that match an input: all its parts together, then its only part that is not text."""
+    """Yield the modalities that match an input: all parts together, then the part beside text, if there is only one."""
     if modality is None:
         return
     if isinstance(modality, str):
@@ -164,7 +164,7 @@ def _kinds(modality: Modality | None) -> Iterator[Modality]:
 
 
 def _rule(key: Any) -> tuple[str | None, Modality | None]:
-    """Return the task and modality of a rule, with the parts of a compound modality in order."""
+    """Return the task and modality of a rule, with the parts of a compound modality sorted."""
     if isinstance(key, tuple) and len(key) == 2:
         task, modality = key
         if isinstance(modality, (tuple, list)):

@@ -1,4 +1,4 @@
-"""The file of a saved Router, ``router_config.json``: its modules, their routes, and the rules that choose a route."""
+"""Reads ``router_config.json``, the file of a saved Router: its modules, their routes, and its rules."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class SavedRouter:
 
     Attributes:
         file: The file's name.
-        shown_as: The file, for errors.
+        shown_as: The file's name in errors.
         entries: The modules, each named like its folder.
         structure: The folders of each route's modules, in order.
-        parameters: Arguments of ``Router`` besides the modules.
+        parameters: Arguments of ``Router``, except the modules.
         extra: Unknown keys.
         extra_parameters: Unknown keys among the parameters.
     """
@@ -41,12 +41,12 @@ class SavedRouter:
 
 
 def read_router(source: Source) -> SavedRouter:
-    """Return what the Router's file in the folder ``source`` describes.
+    """Return the Router that the file in the folder ``source`` describes.
 
     Raises:
         MissingFileError: The file is missing.
         FormatError: The file is malformed; the message names the key.
-        UnsafePathError: A module's folder is outside the Router's.
+        UnsafePathError: A module's folder is outside the Router's folder.
     """
     path = next((path for name in CONFIG_FILES if (path := source.file(name)) is not None), None)
     if path is None:
@@ -91,10 +91,10 @@ def _entries(types: Mapping[str, Any], recorded: Any, shown_as: str) -> tuple[Mo
     for folder, type_name in types.items():
         if not isinstance(type_name, str):
             raise FormatError(f"{shown_as}: the type of {folder!r} is {type_name!r}, not a string.")
-        # the Router's own folder would contain the Router again, without end
+        # the Router's own folder would contain the Router again, endlessly
         if not PurePosixPath(check_inside(folder, shown_as=f"{shown_as}: a module's folder")).parts:
             raise FormatError(f"{shown_as}: a module's folder is {folder!r}, which is the Router's own.")
-        # ten names for one folder, in Routers inside Routers, would make a million modules
+        # with ten names for each folder, Routers inside Routers would multiply to a million modules
         if (other := seen.setdefault(PurePosixPath(folder), folder)) != folder:
             raise FormatError(f"{shown_as}: {other!r} and {folder!r} are one folder; a module has one name.")
     return tuple(ModuleEntry(folder, folder, name, **_recorded(recorded, folder)) for folder, name in types.items())
@@ -111,6 +111,6 @@ def _check_structure(structure: Mapping[str, Any], types: Mapping[str, Any], sho
 
 def _recorded(recorded: Any, folder: str) -> dict[str, Any]:
     entry = recorded.get(folder) if isinstance(recorded, dict) else None
-    # these only help to say what to install or to pin, so a mistake in them is no reason to refuse the model
+    # these are only advice on what to install or pin, so a mistake in them is not a reason to refuse the model
     keys = ("distribution", "version", "code_revision")
     return {key: entry[key] for key in keys if isinstance(entry.get(key), str)} if isinstance(entry, dict) else {}

@@ -89,17 +89,17 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
     """Return the scores of both libraries for ``pairs``.
 
     Args:
-        model: A model's name or path, which both libraries load; or a `CrossEncoder`, which is saved for the other
-            library to load. A model with code from another repository is saved too, because the other library would
-            take the newest version of that code.
+        model: A model's name or path, which both libraries load; or a `CrossEncoder`, which is saved for
+            sentence-transformers to load. A model with code from another repository is saved too, because
+            sentence-transformers would take the newest version of that code.
         pairs: A list of pairs.
         batch_size: Most pairs per batch.
         **options: Options for both libraries to load the model with, such as ``revision``.
 
     Raises:
         PluginError: sentence-transformers is not installed.
-        InputError: A pair names a medium by URL or path, which the other library would open by its own rules; ``model``
-            is of another type; or the other library cannot take an option.
+        InputError: A pair names a medium by URL or path, which sentence-transformers would open by its own rules;
+            ``model`` is of another type; or sentence-transformers cannot take an option.
     """
     if find_spec("sentence_transformers") is None:
         raise PluginError(
@@ -116,7 +116,7 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
         assert ours.source is not None
         if _takes_code_from_elsewhere(ours):
             return _compared_as_saved(ours, items, batch_size)
-        # both libraries load one commit, even if another is pushed meanwhile
+        # both libraries load the same commit, even if another one is pushed meanwhile
         known = options if ours.source.is_local else {**options, "revision": ours.source.commit}
         return _compared(ours, ours.source.name, items, batch_size, known)
     if not isinstance(model, CrossEncoder):
@@ -135,7 +135,7 @@ def _takes_code_from_elsewhere(model: CrossEncoder) -> bool:
 
 
 def _compared_as_saved(model: CrossEncoder, pairs: list[Any], batch_size: int) -> Comparison:
-    """Save ``model`` with all of its code, and compare it with what the other library loads."""
+    """Save ``model`` with all of its code for sentence-transformers to load, and compare the two."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, copy_code=True, create_model_card=False)
         # its code already runs in this process
@@ -175,7 +175,7 @@ def _compared(
     return Comparison(
         pairs,
         found,
-        # a custom head's single score has an axis of its own there
+        # sentence-transformers gives a custom head's single score its own axis
         np.asarray(scores, dtype=np.float32).reshape(found.shape),
         {"pairchain": _dtype(ours), "sentence-transformers": _dtype(theirs)},
         {name: version for name in _PACKAGES if (version := installed_version(name))},

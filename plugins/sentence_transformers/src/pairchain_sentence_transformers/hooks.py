@@ -1,4 +1,4 @@
-"""The bridge's hooks. Each imports what it needs when it is called; most loads call none."""
+"""Implements pairchain's hooks. Each imports its modules when it is called, because most loads call none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARY = "sentence_transformers"
 
 @hookimpl
 def pairchain_resolve_type(type_name: str) -> type | None:
-    """Return the library's class for a type of the library that no plugin provides."""
+    """Return the library's class for a type that no plugin provides."""
     if not type_name.startswith(f"{LIBRARY}."):
         return None
     from pairchain_sentence_transformers.library import class_of
@@ -24,7 +24,7 @@ def pairchain_resolve_type(type_name: str) -> type | None:
 
 @hookimpl
 def pairchain_foresee_type(type_name: str) -> str | None:
-    """Return ``"sentence-transformers"`` if the library provides a type; it is not imported.
+    """Return ``"sentence-transformers"`` if the library provides a type, without importing the library.
 
     Raises:
         UnknownTypeError: The library is not installed.
@@ -40,7 +40,7 @@ def pairchain_foresee_type(type_name: str) -> str | None:
 
 @hookimpl
 def pairchain_inspect_module(type_name: str) -> Facts | None:
-    """Report that a type of the library needs trust, if it does."""
+    """Report a type of the library that needs trust."""
     from pairchain_sentence_transformers import offered
 
     if not offered.is_type(type_name) or not offered.loads_what_files_say(type_name):
@@ -50,7 +50,7 @@ def pairchain_inspect_module(type_name: str) -> Facts | None:
 
 @hookimpl
 def pairchain_offer_import(name: str) -> ModuleType | None:
-    """Return a substitute for a module of the library that a model's own code imports."""
+    """Return a substitute for a module of the library, for a model's own code to import."""
     if name.partition(".")[0] != LIBRARY:
         return None
     from pairchain_sentence_transformers.stand_in import stand_in

@@ -22,7 +22,7 @@ def class_of(type_name: str) -> type | None:
     """Return the library's class for ``type_name``, or None if it has none.
 
     Raises:
-        UnknownTypeError: The type may be one of the library's, which is not installed.
+        UnknownTypeError: The library, which may have the type, is not installed.
         PluginError: The library cannot be imported.
         TrustRequiredError: The class obeys the model's files, and you did not trust the model.
     """
@@ -50,9 +50,9 @@ def _check_trusted(cls: type, type_name: str) -> None:
 def _imported(package: str) -> object:
     try:
         return importlib.import_module(package)
-    except Exception as error:  # a broken library, or one that does not fit another
+    except Exception as error:  # the library is broken, or does not fit another one
         if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("sentence_transformers."):
-            return None  # a version that has no such package
+            return None  # this version has no such package
         raise PluginError(
             f"sentence-transformers is installed but cannot be imported: {type(error).__name__}: {error}",
             distribution="sentence-transformers",

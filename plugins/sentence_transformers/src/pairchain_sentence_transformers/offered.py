@@ -1,4 +1,4 @@
-"""The types of sentence-transformers, read from its source files without importing it."""
+"""Reads the types of sentence-transformers from its source files, without importing it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairchain.errors import TrustRequiredError, UnknownTypeError
 
 LIBRARY = "sentence_transformers"
 
-# The packages with the library's module types. No type string makes pairchain import anything else of it.
+# The packages with the library's module types. A type string can make pairchain import only these.
 PACKAGES = (
     "sentence_transformers.sentence_transformer.modules",
     "sentence_transformers.cross_encoder.modules",
@@ -39,7 +39,7 @@ def is_installed() -> bool:
 
 
 def not_installed(type_name: str) -> UnknownTypeError:
-    """Return the error for a type of the library when that is not installed."""
+    """Return the error for a type of the library if the library is not installed."""
     return UnknownTypeError(
         f"the type {type_name!r} belongs to sentence-transformers, which is not installed; pairchain has no plugin "
         "for it and loads it through that library.",
@@ -48,7 +48,7 @@ def not_installed(type_name: str) -> UnknownTypeError:
 
 
 def not_trusted(type_name: str) -> TrustRequiredError:
-    """Return the refusal of a type whose class is in `LOAD_WHAT_FILES_SAY`, or derives from one of them."""
+    """Return the error for a type whose class is in `LOAD_WHAT_FILES_SAY` or derives from one of these."""
     name = type_name.rpartition(".")[2]
     return TrustRequiredError(
         f"sentence-transformers loads the type {type_name!r}, and its {name} obeys the model's files, which could make "
@@ -58,7 +58,7 @@ def not_trusted(type_name: str) -> TrustRequiredError:
 
 
 def loads_what_files_say(type_name: str) -> bool:
-    """Return whether a type's class is in `LOAD_WHAT_FILES_SAY` or derives from one, judging by its source."""
+    """Return whether a type's class is in `LOAD_WHAT_FILES_SAY` or derives from one of these, judging by its source."""
     name = type_name.rpartition(".")[2]
     folders = [file.parent for package in PACKAGES if (file := _file(package)) is not None]
     texts = (path.read_text(encoding="utf-8") for folder in folders for path in folder.glob("*.py"))
@@ -68,7 +68,7 @@ def loads_what_files_say(type_name: str) -> bool:
 
 
 def offers(type_name: str) -> bool:
-    """Return whether the installed library has a module class of that name, judging by its source."""
+    """Return whether the installed library has the module class that ``type_name`` names, judging by its source."""
     name = type_name.rpartition(".")[2]
     return any(name in _imported_names(file) for package in PACKAGES if (file := _file(package)) is not None)
 

@@ -1,6 +1,6 @@
-"""Substitutes for modules of sentence-transformers that a model's own code imports where that is not installed.
+"""Substitutes for modules of sentence-transformers that a model's code imports if that library is not installed.
 
-They hold pairchain's classes. Only import statements of trusted code in a model get them; they are not in
+They contain pairchain's classes. Only import statements in a model's trusted code receive them. They are not in
 ``sys.modules``, so nothing else in the process sees them.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import pairchain
 from pairchain import modules
 
-# class → its file in each package; up to 5.3 a file had the name of its class
+# class → its file in each package; up to 5.3, a file had the name of its class
 _FILES = {
     "Module": "module",
     "InputModule": "input_module",
@@ -70,7 +70,7 @@ def stand_in(name: str) -> ModuleType:
     """Return the substitute for the module ``name`` of sentence-transformers.
 
     Raises:
-        ModuleNotFoundError: There is none.
+        ModuleNotFoundError: There is no substitute for this module.
     """
     if name not in _OFFERED:
         raise ModuleNotFoundError(f"No module named {name!r}: {_NOT_INSTALLED}", name=name)

@@ -13,7 +13,7 @@ __all__ = ["Trace"]
 
 
 def __getattr__(name: str) -> Any:
-    # every load imports this package for its hook, and only a trace needs the rest
+    # every load imports this package for its hook, but only a trace needs the rest
     if name == "Trace":
         from pairchain_trace.trace import Trace
 

@@ -1,8 +1,8 @@
-"""A trace in the Trace Event Format, which Perfetto and ``chrome://tracing`` open.
+"""Converts a trace to the Trace Event Format, which Perfetto and ``chrome://tracing`` open.
 
 The format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. A step is a complete event
-(``X``), with its beginning and length in microseconds; events of one thread that lie in each other are shown nested.
-Metadata events (``M``) name the process and its threads, counter events (``C``) draw memory over time.
+(``X``) with its start and length in microseconds; viewers nest events of one thread that lie inside each other.
+Metadata events (``M``) name the process and its threads, and counter events (``C``) draw memory over time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CATEGORY = "pairchain"
 def to_chrome(trace: TraceData) -> dict[str, Any]:
     """Return ``trace`` as the content of a JSON file in this format."""
     steps = list(trace.root.walk())
-    # some readers cannot hold the identifier of a thread
+    # a thread's identifier is too large for some viewers, so number the threads
     numbers = {thread: number for number, thread in enumerate(dict.fromkeys(step.thread for step in steps), 1)}
     process = os.getpid()
     events = [_metadata("process_name", process, 0, f"pairchain: {trace.model}")]

@@ -1,4 +1,4 @@
-"""Features that note which of them a module reads and writes."""
+"""A dict of features that records which of them a module reads and writes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A feature without its values.
+    """The description of a feature, without its values.
 
     Attributes:
-        kind: The dtype of a tensor or array, such as ``float32``, else the type.
-        shape: The shape of a tensor or array, the length of a collection; None for anything else.
+        kind: The dtype of a tensor or array, such as ``float32``; otherwise the type.
+        shape: The shape of a tensor or array, or the length of a collection; None for anything else.
         device: The device of a tensor; empty for anything else.
-        bytes: The size of its values, those of tensors in a collection included; 0 without tensors or arrays.
+        bytes: The size of its values, including tensors in a collection; 0 without tensors or arrays.
     """
 
     kind: str
@@ -40,13 +40,13 @@ class Feature:
 
 
 class WatchedFeatures(dict[str, Any]):
-    """A copy of features that notes what is read and written.
+    """A copy of features that records reads and writes.
 
     Attributes:
-        read: The features that were read by name and not written before by the reader.
-        needed: Those of them that were read without asking first whether they exist.
-        took_all: Whether all features were taken together, as ``dict(features)`` and ``f(**features)`` do. The copy
-            cannot tell which of them are then used.
+        read: The features that the module read by name before writing them itself.
+        needed: The features in ``read`` that the module read without first asking whether they exist.
+        took_all: Whether the module took all features together, as ``dict(features)`` and ``f(**features)`` do. The
+            copy cannot tell which of them the module then uses.
         written: The features that were written.
     """
 
@@ -57,7 +57,7 @@ class WatchedFeatures(dict[str, Any]):
         self.took_all = False
         self.written: set[str] = set()
         self._asked: set[str] = set()
-        # a copy of all features lists the names, then reads each in order; any other loop reads by name
+        # copying all features iterates over the names, then reads each in order; any other loop reads by name
         self._next: Iterator[str] | None = None
         self._copied: list[str] = []
 
@@ -147,7 +147,7 @@ class WatchedFeatures(dict[str, Any]):
             self.needed[name] = feature
 
     def _end_copying(self) -> None:
-        """Note what a loop that stopped early, or skipped a feature, read."""
+        """Record the features that a loop read before it stopped or skipped one."""
         names, self._next, self._copied = self._copied, None, []
         for name in names:
             if super().__contains__(name):
@@ -155,5 +155,5 @@ class WatchedFeatures(dict[str, Any]):
 
 
 def plain(features: dict[str, Any]) -> dict[str, Any]:
-    """Return an ordinary dict of ``features`` without reading any of them."""
+    """Return ``features`` as an ordinary dict, without recording a read."""
     return dict(dict.items(features))

@@ -1,4 +1,4 @@
-"""The answer to pairchain's hook: a trace."""
+"""Implements pairchain's hook for traces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def pairchain_trace(model: Any, inputs: Any, options: Mapping[str, Any]) -> Trace:
-    """Return what ``model.predict(inputs, **options)`` does, and its scores."""
+    """Return a trace of ``model.predict(inputs, **options)``."""
     from pairchain_trace.trace import trace
 
     return trace(model, inputs, options)

@@ -1,4 +1,4 @@
-"""Memory in use: CUDA counts it for each device, the operating system for the process."""
+"""Measures memory: CUDA counts it for each device, and the operating system for the process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Gauge:
     """A counter of memory.
 
     Attributes:
-        name: What it counts: a device, such as ``cuda:0``, or ``process``.
+        name: The device that it measures, such as ``cuda:0``, or ``process``.
         used: Returns the bytes in use now.
-        peak: Returns the most bytes in use since ``reset``; None if it does not count that.
-        reset: Starts to count the peak anew.
+        peak: Returns the most bytes in use since ``reset``; None if the gauge counts no peak.
+        reset: Restarts the count of the peak.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Reading:
 
     Attributes:
         gauge: The gauge.
-        before: Bytes in use before.
-        after: Bytes in use after; other threads may have changed them as well.
-        most: The most bytes in use meanwhile; None if the gauge counts no peak.
+        before: Bytes in use before the step.
+        after: Bytes in use after the step; other threads may have changed them too.
+        most: The most bytes in use during the step; None if the gauge counts no peak.
     """
 
     gauge: Gauge
@@ -53,14 +53,14 @@ class Reading:
 
     @property
     def peak(self) -> int | None:
-        """The most bytes in use meanwhile, minus those before; None if the gauge counts no peak."""
+        """The most bytes in use during the step, minus those before; None if the gauge counts no peak."""
         return None if self.most is None else max(0, self.most - self.before)
 
 
 class Meter:
     """Reads gauges before and after steps, which may be nested.
 
-    It resets a gauge's peak at the beginning of each step, so other readers of torch's peak find it reset.
+    It resets each gauge's peak when a step begins, and so also affects other readers of torch's peak.
     """
 
     def __init__(self, gauges: Iterable[Gauge]) -> None:
@@ -93,7 +93,7 @@ class Meter:
 
 
 def growth_of(readings: Iterable[Reading]) -> dict[str, int]:
-    """Return the growth in all ``readings`` together, for each gauge by name."""
+    """Return the total growth in ``readings``, by name of the gauge."""
     growth: dict[str, int] = {}
     for reading in readings:
         growth[reading.gauge.name] = growth.get(reading.gauge.name, 0) + reading.growth
@@ -101,7 +101,7 @@ def growth_of(readings: Iterable[Reading]) -> dict[str, int]:
 
 
 def peaks_of(readings: Iterable[Reading]) -> dict[str, int]:
-    """Return the largest peak in ``readings``, for each gauge that counts one, by name."""
+    """Return the largest peak in ``readings``, by name of the gauge, for gauges that count peaks."""
     peaks: dict[str, int] = {}
     for reading in readings:
         if reading.peak is not None:
@@ -110,7 +110,7 @@ def peaks_of(readings: Iterable[Reading]) -> dict[str, int]:
 
 
 def gauges_of(devices: Iterable[torch.device]) -> list[Gauge]:
-    """Return CUDA's gauges of ``devices``, or if there is none the size of the process, where the system tells it."""
+    """Return CUDA's gauges for ``devices``; without CUDA, a gauge for the process, if the system reports its size."""
     found = [_of_cuda(device) for device in devices if device.type == "cuda"]
     return found or ([Gauge("process", _resident)] if _STATM.exists() else [])
 

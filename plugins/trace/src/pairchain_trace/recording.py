@@ -1,4 +1,4 @@
-"""The observer that records the steps of one call."""
+"""Observes one call and records its steps."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _open: ContextVar[Step] = ContextVar("pairchain_trace_open_step")
 
 @contextmanager
 def recording(kind: str, devices: Collection[torch.device]) -> Iterator[Step]:
-    """Yield a step that gets everything this thread does until the block ends.
+    """Yield a step that collects everything that this thread does until the block ends.
 
     Args:
-        kind: Its kind.
-        devices: Where the model computes.
+        kind: The kind of the step.
+        devices: The devices that the model computes on.
     """
     root = Step(kind)
     recorder = Recorder(devices)
@@ -45,8 +45,8 @@ class Recorder:
     """Records steps with their times and memory.
 
     Args:
-        devices: Where the model computes. At both ends of every step it waits for those that compute in the background:
-            otherwise their time would count for a later step.
+        devices: The devices that the model computes on. At both ends of every step, the recorder waits for devices that
+            compute in the background; otherwise their time would count for a later step.
     """
 
     def __init__(self, devices: Collection[torch.device]) -> None:
@@ -55,7 +55,7 @@ class Recorder:
         self._began = time.perf_counter_ns()
 
     def step(self, kind: str, name: str) -> AbstractContextManager[None]:
-        """See `pairchain.authoring.Observer`, as for the other methods."""
+        """See `pairchain.authoring.Observer`, also for the methods below."""
         return self._opened(Step(kind, name))
 
     def call(self, first_of: Sequence[int], most_tokens: int, most_pairs: int | None) -> AbstractContextManager[None]:
@@ -107,7 +107,7 @@ class Recorder:
             self.end(step)
 
     def begin(self, step: Step) -> None:
-        """Note when ``step`` begins."""
+        """Record the start of ``step``."""
         self._wait()
         if isinstance(step, Call | ModuleRun):
             step.memory = self._meter.begin()
@@ -116,7 +116,7 @@ class Recorder:
         step.start = time.perf_counter_ns() - self._began
 
     def end(self, step: Step) -> None:
-        """Note when ``step`` ends."""
+        """Record the end of ``step``."""
         try:
             self._wait()
         finally:
@@ -152,7 +152,7 @@ def _declared(module: Any, name: str) -> frozenset[str] | None:
 
 
 def _can_be_watched(module: Any, features: Any) -> bool:
-    # another kind of dict has more to it than a copy would have, and a compiled module depends on the type
+    # a copy would lose the extras of another dict type, and a compiled module depends on the type
     is_compiled = getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
     return type(features) in (dict, WatchedFeatures) and not is_compiled
 
@@ -169,11 +169,11 @@ def _note_changes(run: ModuleRun, before: Mapping[str, Any], result: Any, writte
 
 
 def _note_inner_reads(run: ModuleRun) -> None:
-    """Count as read by a module what the modules inside it read of the features it was given."""
+    """Count features that inner modules read, and did not write themselves, as read by the module around them."""
     written: set[str] = set()
     inside = list(run.inner)
     if inside:
-        # the engine looks at all features before each inner module, to move them to its device
+        # the engine reads all features before each inner module, in order to move them to its device
         run.took_all = False
     for inner in inside:
         for name, feature in inner.read.items():
@@ -184,9 +184,9 @@ def _note_inner_reads(run: ModuleRun) -> None:
 
 
 def _wait_for(device: torch.device) -> Callable[[], None] | None:
-    """Return a function that waits until the device is done; None for a device that computes in the foreground."""
+    """Return a function that waits for the device; None if the device does not compute in the background."""
     wait: Callable[..., None] | None = getattr(getattr(torch, device.type, None), "synchronize", None)
     if wait is None or device.type == "cpu":
         return None
-    # torch knows one MPS device, and takes no number for it
+    # torch has one MPS device, and its synchronize takes no argument
     return wait if device.type == "mps" else partial(wait, device)

@@ -1,4 +1,4 @@
-"""The steps of a traced call, as they are recorded."""
+"""The recorded steps of a traced call."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Step:
 
     Attributes:
         kind: ``encode``, ``schedule``, ``batch``, ``collate``, ``module``, ``route``, ``activation``, …
-        name: Its object, such as the class that encodes or the route.
-        start, stop: Its beginning and end, in nanoseconds since the trace began.
+        name: The object that it is about, such as the class that encodes, or the route.
+        start, stop: Its start and end, in nanoseconds since the trace began.
         thread: The identifier and the name of its thread.
         steps: The steps inside it.
-        notes: Remarks of the engine or a module, such as on work that was skipped.
+        notes: Remarks of the engine or a module, for example on skipped work.
         error: The type of the exception that it raised; empty if it raised none.
-        memory: Memory before and after it, for a call and a module.
+        memory: Memory before and after it, for calls and modules only.
     """
 
     kind: str
@@ -54,10 +54,10 @@ class Step:
 
 @dataclass
 class Call(Step):
-    """Inputs scored by a chain.
+    """A chain's scoring of inputs.
 
     Attributes:
-        first_of: For each input, the place of the first equal input, which is the one that was scored.
+        first_of: For each input, the place of the first equal input; only that one was scored.
         most_tokens: Most tokens in a batch.
         most_pairs: Most inputs in a batch; None for no limit.
     """
@@ -73,8 +73,8 @@ class Batch(Step):
 
     Attributes:
         inputs: Their places in the call.
-        tokens: Their tokens, without padding; None if the input module does not count them.
-        padding: The tokens of padding; None likewise.
+        tokens: The number of their tokens, without padding; None if the input module does not count them.
+        padding: The number of padding tokens; None in the same case.
     """
 
     inputs: list[int] = field(default_factory=list)
@@ -88,17 +88,17 @@ class ModuleRun(Step):
 
     Attributes:
         type: Its class.
-        parts: Maps features of which only a part was asked for to that part.
+        parts: Maps each feature that was requested only in part to that part.
         declared_reads, declared_writes: Its ``reads`` and ``writes``; None if it does not declare them.
         part_names: Maps the name of each part to its feature.
         is_input: Whether it is an input module.
-        needed: The features that it read without asking first whether they exist.
+        needed: The features that it read without first asking whether they exist.
         read: All features that it read.
-        took_all: Whether it took all features together, so that which of them it used is unknown.
-        reads_are_known: Whether what it read is known.
+        took_all: Whether it took all features together; then it is unknown which of them it used.
+        reads_are_known: Whether its reads could be recorded.
         wrote: The features that it wrote.
         took_out: The features that it removed.
-        absent: The features that it declares to write and that did not exist after it.
+        absent: The features that it declares to write and that did not exist afterwards.
     """
 
     type: str = ""
@@ -127,7 +127,7 @@ class ModuleRun(Step):
 
     @property
     def inner(self) -> Iterator[ModuleRun]:
-        """Yield the modules that ran directly inside it, such as those of a route."""
+        """The modules that ran directly inside it, such as those of a route."""
         yield from _modules_in(self.steps)
 
 

@@ -1,4 +1,4 @@
-"""The data of a trace, summed up by step and by module."""
+"""The data of a trace, summarized by step and by module."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pairchain_trace.steps import Batch, Call, ModuleRun, Step
 
 @dataclass(frozen=True)
 class Summary:
-    """Steps of one kind and name, inside steps of one kind and name.
+    """All steps of one kind and name inside the same outer steps.
 
     Attributes:
-        title: What they are called.
+        title: Their kind and name.
         all: The steps.
         steps: Summaries of the steps inside them.
     """
@@ -34,12 +34,12 @@ class Summary:
 
     @property
     def duration(self) -> int:
-        """Their time together, in nanoseconds."""
+        """Their total time, in nanoseconds."""
         return sum(step.duration for step in self.all)
 
     @property
     def notes(self) -> dict[str, int]:
-        """The notes on them, and how often each was made."""
+        """The notes on them, with the number of times that each was made."""
         return dict(Counter(chain.from_iterable(step.notes for step in self.all)))
 
     @property
@@ -50,12 +50,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class ModuleSummary:
-    """A module in all batches in which it ran.
+    """A module in all batches that it ran on.
 
     Attributes:
-        path: Its name; for a module inside another, after the names of the modules and routes around it.
-        runs: One for each batch.
-        notes: The notes on them, and how often each was made.
+        path: The names of the modules and routes around it, from the outside in, and its own name.
+        runs: Its runs, one for each batch.
+        notes: The notes on them, with the number of times that each was made.
     """
 
     path: tuple[str, ...]
@@ -74,12 +74,12 @@ class ModuleSummary:
 
     @property
     def read(self) -> dict[str, list[Feature]]:
-        """The features that it read, once for each batch in which it did."""
+        """The features that it read, with one description for each batch that it read them in."""
         return _features_of(run.read for run in self.runs)
 
     @property
     def wrote(self) -> dict[str, list[Feature]]:
-        """The features that it wrote, likewise."""
+        """The features that it wrote, with one description for each batch that it wrote them in."""
         return _features_of(run.wrote for run in self.runs)
 
     @property
@@ -89,17 +89,17 @@ class ModuleSummary:
 
     @property
     def asked_for(self) -> list[str]:
-        """The parts of features that were asked of it, instead of the features."""
+        """The parts of features that were requested from it instead of complete features."""
         return list(dict.fromkeys(part.of(name) for run in self.runs for name, part in run.parts.items()))
 
     @property
     def took_all(self) -> bool:
-        """Whether it took all features together, so that which of them it used is unknown."""
+        """Whether it took all features together; then it is unknown which of them it used."""
         return any(run.took_all for run in self.runs)
 
     @property
     def reads_are_known(self) -> bool:
-        """Whether what it read is known."""
+        """Whether its reads could be recorded."""
         return all(run.reads_are_known for run in self.runs)
 
     @property
@@ -109,7 +109,7 @@ class ModuleSummary:
 
     @property
     def bytes_written(self) -> int:
-        """The size of the tensors that it wrote, in the batch with the most."""
+        """The size of the tensors that it wrote, in the batch where that was largest."""
         return max(run.bytes_written for run in self.runs)
 
     @property
@@ -119,25 +119,25 @@ class ModuleSummary:
 
     @property
     def peaks(self) -> dict[str, int]:
-        """Its largest peak of memory in a run, in bytes beside those in use before, for each device that counts it."""
+        """The largest peak of memory in any run, in bytes above those in use before, for devices that count peaks."""
         return peaks_of(chain.from_iterable(run.memory for run in self.runs))
 
     @property
     def remarks(self) -> list[str]:
-        """Differences between what it declares and what it did; none for a module that runs others."""
+        """Differences between its declarations and its actions; empty for a module that runs others."""
         complete = [run for run in self.runs if not run.error]
         return [] if not complete or any(any(run.inner) for run in complete) else list(_remarks(complete))
 
 
 @dataclass(frozen=True, repr=False)
 class TraceData:
-    """What a call of ``predict`` did.
+    """The record of a call of ``predict``.
 
     Attributes:
-        scores: What ``predict`` returned.
+        scores: The result of ``predict``.
         root: The call, with all its steps.
-        model: The model's class, and where it was loaded from.
-        device: Where the model is.
+        model: The model's class, and the folder or repository that it was loaded from.
+        device: The model's device.
     """
 
     scores: Any
@@ -147,7 +147,7 @@ class TraceData:
 
     @property
     def seconds(self) -> float:
-        """The time of the call."""
+        """The time of the call, in seconds."""
         return self.root.duration / 1e9
 
     @property
@@ -162,22 +162,22 @@ class TraceData:
 
     @property
     def distinct(self) -> int:
-        """The number of distinct inputs, which are the ones scored."""
+        """The number of distinct inputs; only these are scored."""
         return len(set(self.call.first_of)) if self.call else 0
 
     @property
     def batches(self) -> list[Batch]:
-        """The batches in the order in which they ran, those that did not fit into memory included."""
+        """The batches in the order that they ran, including those that did not fit into memory."""
         return [step for step in (self.call.steps if self.call else ()) if isinstance(step, Batch)]
 
     @property
     def modules(self) -> list[ModuleSummary]:
-        """The modules, summed up over all batches; modules inside another follow it."""
+        """The modules, summarized over all batches; inner modules follow the one around them."""
         return list(_modules(self.steps, ()))
 
     @property
     def routes(self) -> dict[str, list[int]]:
-        """The places of the inputs that took each route, equal inputs included, by a path such as ``0 › document``."""
+        """For each route, by a path such as ``0 › document``, the places of its inputs, including equal inputs."""
         taken: dict[str, set[int]] = {}
         for batch in self.batches:
             for path in _routes(batch.steps, ()):
@@ -187,19 +187,19 @@ class TraceData:
 
     @property
     def remarks(self) -> list[str]:
-        """Differences between what modules declare and what they did."""
+        """Differences between the modules' declarations and their actions."""
         return [f"{module.title}: {remark}" for module in self.modules for remark in module.remarks]
 
     @property
     def steps(self) -> list[Summary]:
-        """The steps of the call, summed up by kind and name."""
+        """The steps of the call, summarized by kind and name."""
         return summaries(
             chain.from_iterable(step.steps if isinstance(step, Call) else [step] for step in self.root.steps)
         )
 
 
 def summaries(steps: Iterable[Step]) -> list[Summary]:
-    """Sum up ``steps`` by kind and name, in the order in which the first of each began."""
+    """Summarize ``steps`` by kind and name, in the order that the first step of each began."""
     alike: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
         alike.setdefault((step.kind, step.name), []).append(step)
@@ -223,7 +223,7 @@ def _routes(steps: Iterable[Step], around: tuple[str, ...]) -> Iterator[str]:
         path = (*around, step.name) if step.kind in ("module", "route") else around
         if step.kind == "route":
             yield " › ".join(path)
-        # a call inside a module counts its own inputs
+        # a batch inside a module has inputs of its own
         if not isinstance(step, Batch):
             yield from _routes(step.steps, path)
 

@@ -1,4 +1,4 @@
-"""A trace: what a call of ``predict`` did, step by step, and its scores."""
+"""Traces a call of ``predict``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pairchain_trace.trace_text import to_html, to_text
 
 
 class Trace(TraceData):
-    """What a call of ``predict`` did. It keeps no features and no inputs.
+    """The record of a call of ``predict``, step by step. It keeps no features and no inputs.
 
-    It prints as text, draws itself in a notebook, and with `save` opens in Perfetto.
+    It prints as text and draws itself in a notebook. `save` writes it for Perfetto.
     """
 
     def to_chrome(self) -> dict[str, Any]:
@@ -42,10 +42,10 @@ class Trace(TraceData):
 
 
 def trace(model: Any, inputs: Any, options: Mapping[str, Any]) -> Trace:
-    """Return what ``model.predict(inputs, **options)`` does, and its scores.
+    """Return a trace of ``model.predict(inputs, **options)``.
 
     Raises:
-        InputError: Worker processes are to score: a trace cannot see what they do.
+        InputError: ``options`` ask for worker processes, which cannot be traced.
     """
     device = options.get("device")
     if options.get("pool") is not None or isinstance(device, list | tuple):

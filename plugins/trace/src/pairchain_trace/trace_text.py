@@ -1,4 +1,4 @@
-"""A trace as text for a terminal, and as HTML for a notebook, with the same tables."""
+"""Writes a trace as text for a terminal and as HTML for a notebook, with the same tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FEATURE = ("", "feature", "type", "shape", "device")
 _MOST_BATCHES = 12
 _LONGEST_TITLE = 200
 _MOST_INPUTS = 8
-# Bars closer than this share of the call are drawn as one: the gap would be invisible.
+# Bars with a smaller gap than this share of the call are drawn as one, because the gap would be invisible.
 _CLOSE = 0.001
 
 _STYLE = """
@@ -36,7 +36,7 @@ _STYLE = """
 
 
 class _Line(NamedTuple):
-    """A line of the table of steps: its cells, how deep its title is indented, and the steps that it sums up."""
+    """A line of the table of steps: its cells, the indentation of its title, and the steps that it summarizes."""
 
     cells: tuple[str, str, str, str]
     depth: int
@@ -133,7 +133,7 @@ def _feature_rows(module: ModuleSummary) -> list[tuple[str, ...]]:
 
 
 def _shapes(seen: Sequence[Feature]) -> str:
-    """Return the shapes of a feature; those of one rank become one, such as ``(1–12, 64)``."""
+    """Return the shapes of a feature; shapes of equal rank are merged, as in ``(1–12, 64)``."""
     by_rank: dict[int, list[tuple[int, ...]]] = {}
     for feature in seen:
         if feature.shape is not None:
@@ -212,7 +212,7 @@ def _cells(cells: Iterable[str]) -> str:
 
 
 def _bars(steps: Sequence[Step], total: int) -> Iterator[str]:
-    """Yield a bar for each step at its time in the call; bars that nearly touch become one."""
+    """Yield a bar for each step at its time in the call; bars that nearly touch are merged."""
     bars: list[list[float]] = []
     for step in steps:
         start, stop = step.start / total, step.stop / total

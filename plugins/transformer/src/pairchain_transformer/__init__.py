@@ -13,7 +13,7 @@ __all__ = ["Transformer"]
 
 
 def __getattr__(name: str) -> Any:
-    # the hooks of this package load with every chain, and a chain without a Transformer must not wait for transformers
+    # every chain loads this package's hooks; a chain without a Transformer must not wait for transformers to import
     if name == "Transformer":
         from pairchain_transformer.transformer import Transformer
 

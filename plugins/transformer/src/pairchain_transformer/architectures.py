@@ -1,4 +1,4 @@
-"""What differs between architectures, as tables, so that no code has to know their names."""
+"""Tables of the differences between architectures; no other code names an architecture."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Encoder:
 
     Attributes:
         path: Module and class in the transformers library.
-        keys: Patterns in the names of its weights in a checkpoint, and their replacements, for classes that do not
-            rename them themselves.
-        part: The encoder's part of the configuration, if it is not the whole.
-        settings: Values that the configuration needs for the encoder alone.
+        keys: Patterns in the names of a checkpoint's weights, and their replacements; None if the class renames them
+            itself.
+        part: The encoder's part of the configuration; None for the configuration itself.
+        settings: Values to set in the configuration when the encoder is loaded alone.
     """
 
     path: str
@@ -29,7 +29,7 @@ class Encoder:
     settings: tuple[tuple[str, object], ...] = ()
 
     def load_class(self) -> Any:
-        """Return the class, importing its module."""
+        """Import the class."""
         module, _, name = f"transformers.{self.path}".rpartition(".")
         return getattr(importlib.import_module(module), name)
 
@@ -65,13 +65,13 @@ ENCODERS = {
     "whisper": Encoder("models.whisper.modeling_whisper.WhisperEncoder", _INSIDE),
 }
 
-# Class → weights that it computes, so that a checkpoint may lack them.
+# Class → weights that it computes itself, which a checkpoint may lack.
 COMPUTED = {"MarianEncoder": {"embed_positions.weight"}}
 
 
 @dataclass(frozen=True)
 class Call:
-    """The method to call for a modality, and the field of its output; None for the pooled one, if it declares one."""
+    """The method to call for a modality, and the field of its output; None for the pooled field, if there is one."""
 
     method: str
     output: str | None
@@ -79,7 +79,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Calls:
-    """How an architecture is called, where its processor suggests something else."""
+    """How to call an architecture whose processor suggests the wrong modalities or methods."""
 
     modalities: dict[Modality, Call]
     module_output_name: str
@@ -113,7 +113,7 @@ EXCEPTIONS: dict[tuple[str, str], Calls] = {
     ("feature-extraction", "wavlm"): _tokens("audio", _AUDIO_TEXT),
     ("feature-extraction", "whisper"): _tokens("audio", _AUDIO_TEXT),
     ("fill-mask", "wav2vec2"): _tokens("audio", call=_LOGITS),
-    # image and text together, or not at all
+    # image and text only together
     ("feature-extraction", "grounding-dino"): _tokens(_IMAGE_TEXT),
     ("feature-extraction", "kosmos-2"): _tokens(_IMAGE_TEXT),
     ("feature-extraction", "paligemma"): _tokens(_IMAGE_TEXT),
@@ -122,7 +122,7 @@ EXCEPTIONS: dict[tuple[str, str], Calls] = {
     ("any-to-any", "blip-2"): _causal(_IMAGE_TEXT),
     ("any-to-any", "kosmos-2"): _causal(_IMAGE_TEXT),
     ("any-to-any", "paligemma"): _causal(_IMAGE_TEXT),
-    # both together, and one of them alone
+    # both together, or one of them alone
     ("feature-extraction", "git"): _tokens("text", _IMAGE_TEXT),
     ("feature-extraction", "visual_bert"): _tokens("text", _IMAGE_TEXT),
     ("feature-extraction", "layoutlmv3"): _tokens("image", _IMAGE_TEXT),
@@ -155,24 +155,24 @@ EXCEPTIONS: dict[tuple[str, str], Calls] = {
 # Architectures whose audio must be padded to the length they were trained on.
 FIXED_LENGTH_AUDIO = frozenset({"whisper"})
 
-# Processors that take settings in one group, not by modality.
+# Processors that take all settings in one group instead of one group per modality.
 WITHOUT_GROUPS = frozenset({"CLIPSegProcessor", "Sam3Processor", "WhisperProcessor"})
 
-# Processors that refuse a batch without images, which their tokenizer renders.
+# Processors that refuse a batch without images; their tokenizer renders it instead.
 WITH_IMAGES_ONLY = frozenset({"PaliGemmaProcessor"})
 
-# Tokenizers that drive a program, or a library that is not made for threads.
+# Tokenizers that use a program or a library that is not thread-safe.
 ONE_AT_A_TIME = frozenset({"BertJapaneseTokenizer", "FlaubertTokenizer", "Wav2Vec2PhonemeCTCTokenizer", "XLMTokenizer"})
 
-# Files of a tokenizer's vocabulary, besides those that every class reads.
+# Vocabulary files that only some tokenizer classes read.
 VOCABULARIES = """
     vocab.txt vocab.json merges.txt spiece.model sentencepiece.bpe.model sentencepiece.model bpe.codes vocab.bpe
     source.spm target.spm dict.txt qwen.tiktoken prophetnet.tokenizer entity_vocab.json spm.model bpe.model
 """.split()
-# The tokenizers of these architectures read characters or bytes.
+# Architectures whose tokenizers read characters or bytes.
 WITHOUT_VOCABULARY = frozenset({"byt5", "canine", "perceiver"})
 
-# These count positions from the padding token's id on, so their first positions never hold a token.
+# Architectures that number positions from the padding token's id + 1, so that the first positions are never used.
 POSITIONS_AFTER_PADDING = frozenset(
     """
     camembert data2vec-text ibert lilt longformer luke markuplm mpnet roberta roberta-prelayernorm xlm-roberta
@@ -180,7 +180,7 @@ POSITIONS_AFTER_PADDING = frozenset(
     """.split()
 )
 
-# What configurations call one size; the first name that a configuration has counts.
+# Names that configurations have for one size; the first name present counts.
 VOCABULARY_SIZE = ("vocab_size",)
 WIDTH = ("hidden_size", "d_model", "n_embd", "dim", "emb_dim")
 EMBEDDING_SIZE = ("embedding_size", *WIDTH)

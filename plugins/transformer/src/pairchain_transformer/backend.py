@@ -1,4 +1,4 @@
-"""The backend ``transformers``: models are loaded and run by the transformers library's own classes."""
+"""The backend ``transformers``: the transformers library's own classes load and run the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TransformersBackend(Backend):
-    """Loads what the installed transformers library has a class for, and what brings a class of its own."""
+    """Loads models that the installed transformers library has a class for, or that bring their own class."""
 
     def supports(self, checkpoint: Checkpoint) -> Support:
         """Return whether the library has a class for the architecture and the task."""
@@ -27,12 +27,12 @@ class TransformersBackend(Backend):
         )
 
     def load(self, checkpoint: Checkpoint, config: Any) -> tuple[nn.Module, Execution]:
-        """Return the model with its weights, and what runs it.
+        """Return the model with its weights, and the object that runs it.
 
         Raises:
             MissingFileError: There are no weights.
-            PickleRefusedError: They are a pickle, and the load in progress does not allow one.
-            FormatError: They do not fit, or the architecture has no class for the task.
+            PickleRefusedError: The weights are a pickle, and the load in progress does not allow one.
+            FormatError: The weights do not fit, or the architecture has no class for the task.
         """
         from pairchain_transformer.checkpoint.keywords import hub_keywords
         from pairchain_transformer.checkpoint.model import load_model

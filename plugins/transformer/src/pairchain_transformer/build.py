@@ -1,4 +1,4 @@
-"""From the arguments of a Transformer to the parts that it is made of."""
+"""Builds the parts of a Transformer from its arguments."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Built:
 
     Attributes:
         model: The model.
-        execution: What runs it.
-        processor: Its tokenizer or processor.
-        source_name: How errors call the model.
+        execution: Runs the model.
+        processor: The model's tokenizer or processor.
+        source_name: The model's name in errors.
     """
 
     model: nn.Module
@@ -59,7 +59,7 @@ def build(
     tokenizer_name_or_path: str | None,
     tokenizer: str | None,
 ) -> Built:
-    """Return the parts of a Transformer; the arguments are its own.
+    """Return the parts of a Transformer; most arguments are those of `Transformer`.
 
     Args:
         where: Keywords of `open_source`, and ``trust_remote_code``.
@@ -83,7 +83,7 @@ def build(
         groups["model_kwargs"],
         trusted,
     )
-    # the library itself knows more than its files tell: classes that somebody registered with it
+    # `supports` reads the library's files, and users may have registered further classes with the library
     if not isinstance(loader, TransformersBackend) and not (support := loader.supports(checkpoint)):
         raise refused(backend, checkpoint, support)
     model, execution = loader.load(checkpoint, config)
@@ -92,7 +92,7 @@ def build(
     processor = load_processor(
         place,
         config,
-        # the caller trusts the model; its file may name the tokenizer of a stranger
+        # the caller trusts the model, but the model's file may name another author's tokenizer
         hub_keywords(place, trust_remote_code=trusted and not is_elsewhere),
         processor_kwargs,
         is_elsewhere=is_elsewhere,
@@ -110,11 +110,13 @@ def build(
 def modalities_of(
     built: Built, task: Task, given: Mapping[Any, dict[str, Any]] | None, output_name: str | None
 ) -> tuple[ModalityConfig, str]:
-    """Return what is called for each modality and the feature that the output becomes, as given or as found out.
+    """Return the method to call for each modality, and the feature that the output becomes.
+
+    Both are as given; a missing ``modality_config`` is inferred from the model and its processor.
 
     Raises:
         InputError: ``modality_config`` is given without ``module_output_name``.
-        ChainError: ``modality_config`` lacks what is needed.
+        ChainError: ``modality_config`` lacks a key, or names a method that may not be called.
     """
     if given is None:
         found, named = modalities.infer(task, built.model, built.processor, message_format(built.processor))

@@ -1,4 +1,4 @@
-"""Answers to pairchain's hooks: the chain for a bare checkpoint, and what files tell before a load."""
+"""Implements pairchain's hooks: the default chain for a checkpoint, inspection, and the guard of a load."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     """Return the modules for a checkpoint: a classifier, or the log-odds of yes and no for a causal model.
 
     Raises:
-        ChainError: The tokenizer of a causal model lacks these tokens.
-        UnknownTypeError: LogitScore is not installed, which a causal model needs.
+        ChainError: The tokenizer of a causal model lacks the token yes or no.
+        UnknownTypeError: LogitScore, which a causal model needs, is not installed.
     """
     from pairchain_transformer import Transformer
     from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
@@ -39,7 +39,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     if not is_causal:
         transformer = Transformer(**options, transformer_task="sequence-classification")
         style = transformer.modality_config.get(MESSAGE, {}).get("format")
-        # the template may come from the base model and lose a side; then pairs were joined as text in training
+        # a template that loses a side may come from the base model; then training joined pairs as text
         if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
             del transformer.modality_config[MESSAGE]
         return [transformer]
@@ -51,7 +51,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
 
 @hookimpl
 def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None] | None:
-    """Return what keeps the transformers library to the settings that a model's file may set, if it has any."""
+    """Return a block that filters the model's settings for the transformers library; None without such settings."""
     from pairchain_transformer.files.names import read_settings
     from pairchain_transformer.settings.files import configuration_settings, has_settings, processing_settings
 
@@ -66,7 +66,7 @@ def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractCo
 
 @hookimpl
 def pairchain_inspect_module(source: Source) -> Facts:
-    """Return what the files of a saved Transformer tell."""
+    """Return the facts in the files of a saved Transformer."""
     from pairchain_transformer.checkpoint.inspection import saved_facts
     from pairchain_transformer.checkpoint.saving import CONFIG_FILES
 
@@ -75,7 +75,7 @@ def pairchain_inspect_module(source: Source) -> Facts:
 
 @hookimpl
 def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
-    """Return what the files of a checkpoint tell about the chain that is made for it."""
+    """Return the facts in a checkpoint's files about the default chain for it; None without a checkpoint."""
     from pairchain_transformer.checkpoint.inspection import checkpoint_facts
 
     is_causal = _is_causal(source)
@@ -83,7 +83,7 @@ def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
 
 
 def _is_causal(source: Source) -> bool | None:
-    """Return whether a checkpoint or adapter is a causal model; None if it is neither checkpoint nor adapter."""
+    """Return whether a checkpoint or adapter is a causal model; None if ``source`` is neither."""
     for name in ("config.json", "adapter_config.json"):
         if (path := source.file(name)) is not None:
             config = read_json_object(path, shown_as=f"{name} of {source.name}")
@@ -97,7 +97,7 @@ def _token_id(tokenizer: Any, word: str) -> int:
     from pairchain_transformer.checkpoint.faults import no_token
 
     found = tokenizer.convert_tokens_to_ids(word)
-    # a tokenizer may answer with the unknown token, and every score would be zero
+    # a tokenizer may return the unknown token for both words, and every score would be zero
     if found is None or found == tokenizer.unk_token_id:
         raise no_token(word)
     return int(found)

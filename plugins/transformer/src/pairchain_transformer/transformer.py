@@ -44,11 +44,12 @@ from pairchain_transformer.settings.saved import forget_what_was_read
 
 
 class Transformer(InputModule):
-    """Runs a model of the transformers library on pairs of texts, images, audio, video and on conversations.
+    """Runs a model of the transformers library on pairs of texts, images, audio and video, and on conversations.
 
-    The checkpoint determines what it takes: see `modalities`. A model with a chat template reads every pair through it,
-    as one message of the role ``query`` and one of the role ``document``; a model without one reads pairs of texts as
-    its tokenizer joins them, and other inputs alone. Format: sentence-transformers ``base.modules.Transformer``.
+    The checkpoint determines the inputs that it takes; see `modalities`. A model with a chat template reads every pair
+    through it, as a message with the role ``query`` and a message with the role ``document``. A model without one reads
+    pairs of texts as its tokenizer joins them, and other inputs one at a time. Format: sentence-transformers
+    ``base.modules.Transformer``.
 
     Args:
         model_name_or_path: Folder, or Hub repository as ``owner/name``.
@@ -60,19 +61,19 @@ class Transformer(InputModule):
         token: Hub token.
         cache_folder: Folder for downloads.
         local_files_only: Use only earlier downloads.
-        subfolder: Folder of the model inside that.
+        subfolder: Folder of the model inside the folder or repository.
         trust_remote_code: Whether code that comes with the checkpoint may run.
         model_kwargs: Arguments of the model's ``from_pretrained``: ``dtype``, ``attn_implementation``, ``device_map``.
         processor_kwargs: Arguments of the tokenizer's or processor's ``from_pretrained``.
         config_kwargs: Arguments of the configuration's ``from_pretrained``.
-        processing_kwargs: How inputs are processed, in groups ``common``, ``text``, ``image``, ``audio``, ``video`` and
-            ``chat_template``: ``{"text": {"max_length": 256}}``.
-        modality_config: For each modality, the model's method and the field of its output; None to find out.
+        processing_kwargs: Settings for processing inputs, in groups ``common``, ``text``, ``image``, ``audio``,
+            ``video`` and ``chat_template``, such as ``{"text": {"max_length": 256}}``.
+        modality_config: For each modality, the model's method and the field of its output; None to infer them.
         module_output_name: The feature that it writes; None for the task's.
         unpad_inputs: Kept and saved for other readers of the format.
         max_seq_length: Longest input in tokens; None for the limit of tokenizer and model.
         do_lower_case: Whether text is lowercased first.
-        tokenizer_name_or_path: Where the tokenizer is, if not with the model.
+        tokenizer_name_or_path: Folder or repository of the tokenizer, if not the model's.
         tokenizer: Which tokenizer to use if the installed transformers library replaces parts of the saved one:
             ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
             with a warning if they differ.
@@ -172,12 +173,12 @@ class Transformer(InputModule):
         Args:
             inputs: Pairs, conversations, or elements of pairs on their own.
             prompt: Put before the first text of a pair, or used as the system message of a chat template.
-            processing_kwargs: Settings for this call, over those of the instance, key by key.
-            max_length: Longest input in tokens for this call; ``processing_kwargs`` comes before it.
-            truncation: How longer inputs are cut; ``"document"`` cuts the second side only.
+            processing_kwargs: Settings for this call; each key overrides that of the instance.
+            max_length: Longest input in tokens for this call; a ``max_length`` in ``processing_kwargs`` overrides it.
+            truncation: How longer inputs are cut; ``"document"`` cuts only the second side.
             allow_urls: Whether to fetch media that inputs name by URL, for a model that takes such media.
-            allow_private_urls: Whether such a URL may lead to a private, link-local or loopback address, or through a
-                proxy of the environment.
+            allow_private_urls: Whether such a URL may lead to a private, link-local or loopback address, or go through
+                a proxy that the environment names.
             allow_paths: Whether to open media that inputs name by path.
 
         Raises:
@@ -208,7 +209,7 @@ class Transformer(InputModule):
             parts: For a feature that it writes, the only part that is read.
 
         Raises:
-            InputError: As `preprocess` does.
+            InputError: As for `preprocess`.
         """
         own = type(self).preprocess is Transformer.preprocess
         settings = self._processing().settings(**kwargs) if own else {}
@@ -234,7 +235,7 @@ class Transformer(InputModule):
 
     @property
     def batch_key(self) -> Callable[..., Hashable] | None:
-        """Returns a key for each input; inputs with one key can be preprocessed together. None if all can."""
+        """Returns a key for an input; inputs with equal keys can be preprocessed together. None if all inputs can."""
         return self._preprocessor.batch_key if self._preprocessor.takes_videos_in_pairs else None
 
     def forward(
@@ -246,8 +247,8 @@ class Transformer(InputModule):
         its dtype is the model's.
 
         Args:
-            features: What `preprocess` returned.
-            parts: For a feature that it writes, the only part that is read, which may be written alone.
+            features: The features that `preprocess` returned.
+            parts: For a feature that it writes, the only part that is read; it may write just that part.
             **kwargs: Arguments of the model.
         """
         prefix = features.pop("prefix", None)
@@ -257,7 +258,7 @@ class Transformer(InputModule):
 
     @property
     def offers_parts(self) -> frozenset[str]:
-        """Features that it can write in part; none if a subclass or a hook may read more."""
+        """Features that it can write in part; empty if a subclass or a hook may read more than the part."""
         return frozenset({self.module_output_name} if self._may_leave_out else ())
 
     @property
@@ -301,12 +302,12 @@ class Transformer(InputModule):
 
     @property
     def untrained(self) -> Untrained | None:
-        """What to tell about weights that the checkpoint lacks and that are still random; None if there are none."""
+        """The weights that the checkpoint lacks and that are still random; None if there are none."""
         return self.execution.untrained(self.model)
 
     @property
     def prefix_cache(self) -> int:
-        """Bytes for keeping what was computed of the beginnings of inputs for later calls; can be set."""
+        """Bytes in which to keep results on the beginnings of inputs for later calls; can be set."""
         store = self.savings.store if isinstance(self.execution, LibraryExecution) else None
         return 0 if store is None else store.most_bytes or 0
 
@@ -338,7 +339,7 @@ class Transformer(InputModule):
 
     @property
     def modalities(self) -> list[str | tuple[str, ...]]:
-        """What the elements of a pair may be."""
+        """The modalities that the elements of a pair may have."""
         return list(self.modality_config)
 
     @property
@@ -443,7 +444,7 @@ class Transformer(InputModule):
         backend: str = DEFAULT,
         **kwargs: Any,
     ) -> Self:
-        """Return the Transformer saved in a folder; these arguments come before the saved ones."""
+        """Return the Transformer saved in a folder or repository; these arguments override the saved ones."""
         where: dict[str, Any] = {
             "subfolder": subfolder,
             "token": token,
@@ -468,7 +469,7 @@ class Transformer(InputModule):
         self.save_config(output_path)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return its state for a copy, which may be in another process."""
+        """Return the state for a copy, which may be in another process."""
         state = dict(vars(self))
         modules = state["_modules"]
         state["_modules"] = type(modules)({**modules, "model": pickling.sendable(self.model)})
@@ -479,7 +480,7 @@ class Transformer(InputModule):
         pickling.received(self.model)
 
     def _processing(self) -> Processing:
-        """Its way to process inputs; during a call, the one at the beginning of the call."""
+        """Return the settings and processor for preprocessing; during a call, those at the beginning of the call."""
         return kept_for_the_call(
             self, lambda: Processing(self._preprocessor, self.processing_kwargs, self.config.model_type)
         )
@@ -489,5 +490,5 @@ class Transformer(InputModule):
         return shortened(f"{type(self).__name__}({shown})")
 
 
-# the original, in case the class is patched
+# the original method, in case the class is patched
 _FORWARD = Transformer.forward

@@ -1,3 +1,3 @@
-"""`pairchain view`: a page on your machine that shows a model's chain, scores pairs, and explains the scores."""
+"""`pairchain view`: serves a local page that shows a model's chain, scores pairs, and explains the scores."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""Explains a score by occlusion: how it changes when each word in turn is left out.
+"""Explains a score by occlusion: leaves out each word in turn, and shows how the score changes.
 
-This needs only scores, so it works for every chain. It shows what the score depends on, one word at a time; not what is
-true.
+This needs only scores, so it works for every chain. It shows which single words the score depends on, not whether the
+score is right.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from pairchain.errors import InputError
 
-# Each is a pair to score; more would take long and tell little.
+# Each piece is another pair to score; more pieces would take long and explain little.
 MOST_UNITS = 400
 # The number of pairs to score before the page is updated.
 _WINDOW = 16
@@ -35,7 +35,7 @@ Scores = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
 
 @dataclass(frozen=True)
 class Plan:
-    """The pieces of a pair to leave out, one after the other.
+    """The pieces of a pair to leave out one at a time.
 
     Attributes:
         texts: Both sides of the pair.
@@ -51,13 +51,13 @@ class Plan:
         return sum(map(len, self.spans))
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Yield the pair without each piece: first those of the first side, then those of the second."""
+        """Yield the pair without each piece of the first side in turn, then without each piece of the second."""
         first, second = self.texts
         yield from ((without(first, span), second) for span in self.spans[0])
         yield from ((first, without(second, span)) for span in self.spans[1])
 
     def pieces(self) -> list[list[list[Any]]]:
-        """Return both sides as pieces that make up the text, each with its number in `pairs` or None."""
+        """Return both sides split into consecutive pieces; each has its number in `pairs`, or None if it stays."""
         return [_pieces(self.texts[0], self.spans[0], 0), _pieces(self.texts[1], self.spans[1], len(self.spans[0]))]
 
 
@@ -67,10 +67,10 @@ def plan(texts: tuple[str, str], unit: str, tokenizer: Any = None) -> Plan:
     Args:
         texts: Both sides.
         unit: ``"words"``, ``"sentences"`` or ``"tokens"``.
-        tokenizer: The model's, for tokens.
+        tokenizer: The model's tokenizer, for tokens.
 
     Raises:
-        InputError: There are too many pieces or none, or the tokenizer does not report where its tokens are.
+        InputError: There are too many pieces or none, or the tokenizer does not report the positions of its tokens.
     """
     if unit not in UNITS:
         raise InputError(f"there is no unit {unit!r}.", next_step=f"choose {', '.join(UNITS)}.")
@@ -88,14 +88,14 @@ def plan(texts: tuple[str, str], unit: str, tokenizer: Any = None) -> Plan:
 
 
 def occluded(plan: Plan, score: Scores) -> Iterator[list[float]]:
-    """Yield the scores of `Plan.pairs`, in their order and some at a time."""
+    """Yield the scores of `Plan.pairs` in order, some at a time."""
     pairs = plan.pairs()
     while window := list(islice(pairs, _WINDOW)):
         yield list(score(window))
 
 
 def without(text: str, span: Span) -> str:
-    """Return ``text`` without a piece of it, and without one of two spaces that would then meet."""
+    """Return ``text`` without the piece ``span``, and without one of two spaces that would then be adjacent."""
     before, after = text[: span[0]], text[span[1] :]
     if after[:1].isspace() and (not before or before[-1].isspace()):
         after = after[1:]
@@ -103,7 +103,7 @@ def without(text: str, span: Span) -> str:
 
 
 def locates_tokens(tokenizer: Any) -> bool:
-    """Return whether a tokenizer reports which letters each token stands for."""
+    """Return whether a tokenizer reports the characters that each token stands for."""
     return bool(getattr(tokenizer, "is_fast", False))
 
 
@@ -124,7 +124,7 @@ def _token_spans(text: str, tokenizer: Any) -> Iterator[Span]:
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=False)["offset_mapping"]
     end_before = 0
     for start, end in offsets:
-        # a letter may be several tokens, and some tokens include the space before them
+        # one character may be several tokens, and some tokens include the space before them
         start = max(start + len(text[start:end]) - len(text[start:end].lstrip()), end_before)
         if start < end:
             yield start, end

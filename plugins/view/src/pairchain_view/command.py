@@ -35,7 +35,7 @@ def view(
         typer.echo(server.url)
         note("Press Ctrl-C to stop.")
         if opens and _has_screen():
-            # some browsers return only when they are closed
+            # in a thread, because opening some browsers blocks until they are closed
             threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
         server.serve_until_interrupted()
 

@@ -1,4 +1,4 @@
-"""Decides which requests to answer: only those of the served page that carry its key."""
+"""Decides which requests to answer: only requests of the served page that contain its key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
 
-# Only a script of the page can make a browser send it; forms and other sites cannot.
+# Only a script of the page can make a browser send this header; forms and other sites cannot.
 _KEY_HEADER = "X-Pairchain-Key"
 
 
@@ -27,7 +27,7 @@ class Guard:
     """The conditions for a request.
 
     Attributes:
-        port: The port of the server; a request must name its address as the host.
+        port: The server's port; a request must name the server's address as its host.
         key: The key in the page's address, new for each run.
     """
 
@@ -36,11 +36,11 @@ class Guard:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts that a request may name; another name that resolves to this machine is refused (DNS rebinding)."""
+        """The hosts that a request may name. Other names that resolve to this machine are refused (DNS rebinding)."""
         return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
 
     def refuses_host(self, headers: Message) -> Refusal | None:
-        """Return why a request is not for this page, or None."""
+        """Return why a request is not addressed to this page, or None if it is."""
         named = headers.get_all("Host") or []
         if len(named) != 1 or named[0].strip().lower() not in self.hosts:
             return Refusal(HTTPStatus.MISDIRECTED_REQUEST, f"this page is at {self.hosts[0]} only.")
@@ -50,7 +50,7 @@ class Guard:
         return None
 
     def refuses_question(self, headers: Message) -> Refusal | None:
-        """Return why a question about the model is not answered, or None; without the key nothing is answered."""
+        """Return why a question about the model is refused, or None; every question needs the key."""
         if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             return Refusal(HTTPStatus.FORBIDDEN, "the request comes from another site.")
         given = headers.get(_KEY_HEADER, "")
@@ -63,7 +63,7 @@ class Guard:
 
 
 def refuses_body(headers: Message, *, content_type: str, most_bytes: int) -> Refusal | None:
-    """Return why the body of a request is not read, or None."""
+    """Return why the body of a request is refused, or None."""
     if headers.get_content_type() != content_type or "Content-Type" not in headers:
         return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {content_type}.")
     if "Transfer-Encoding" in headers:
@@ -80,14 +80,14 @@ def refuses_body(headers: Message, *, content_type: str, most_bytes: int) -> Ref
 
 
 def headers_for(page: str) -> dict[str, str]:
-    """Return the headers of every answer. Only the page's own style and script may run, identified by their hashes."""
+    """Return the headers of every answer, which allow only the page's own style and script, by their hashes."""
     style, script = (_hashes(page, tag) for tag in ("style", "script"))
     policy = [
         "default-src 'none'",
         f"style-src {style}",
         f"script-src {script}",
         "connect-src 'self'",
-        # chosen images, and the page's icon
+        # images that the user chose, and the page's icon
         "img-src blob: data:",
         "base-uri 'none'",
         "form-action 'none'",

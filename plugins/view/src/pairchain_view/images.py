@@ -14,7 +14,7 @@ _MOST_KEPT = 16
 
 
 class Images:
-    """The last images that were sent, each under a key."""
+    """Keeps the images that were sent last, each under a key."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
@@ -24,7 +24,7 @@ class Images:
         """Keep the bytes of an image file, and return its key.
 
         Raises:
-            InputError: It is not an image that can be opened.
+            InputError: The bytes are not an image that can be opened.
         """
         open_image(content)
         key = hashlib.sha256(content).hexdigest()
@@ -36,7 +36,7 @@ class Images:
         return key
 
     def get(self, key: str) -> Any:
-        """Return the PIL image that the model would get from the file.
+        """Return the PIL image that the model would receive from the file.
 
         Raises:
             InputError: The key is unknown or too old.

@@ -1,4 +1,4 @@
-"""Describes a loaded model for the page: its modules, who provides each, why it may run, and its weights."""
+"""Describes a loaded model for the page: its modules with their providers and weights, and why each may run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of_model(model: CrossEncoder, report: Report | None, wanted: ModelOptions) -
     Args:
         model: The model.
         report: The report on its files; None if they cannot be read.
-        wanted: The options it was loaded with.
+        wanted: The options that it was loaded with.
     """
     source = model.source
     activation = model.activation_fn
@@ -68,7 +68,7 @@ def _module(name: str, module: nn.Module, report: ModuleReport | None, wanted: M
 
 
 def _routes(module: Any, report: ModuleReport | None, wanted: ModelOptions) -> list[JSON]:
-    """Return the chains inside a module that holds several, as a Router does."""
+    """Return the chains inside a module that contains several, such as a Router."""
     chains = getattr(module, "sub_modules", None)
     if not isinstance(chains, nn.ModuleDict):
         return []
@@ -88,7 +88,7 @@ def _routes(module: Any, report: ModuleReport | None, wanted: ModelOptions) -> l
 
 
 def _provider(cls: type, report: ModuleReport | None, wanted: ModelOptions) -> JSON:
-    """Return who provides a class, and why it was allowed to run."""
+    """Return the provider of a class, and why the class was allowed to run."""
     if (code := code_of(cls)) is not None:
         how = "you trust any code of this model" if wanted.allowed is True else f"approved: {code.approval}"
         return {
@@ -130,7 +130,7 @@ def _notes(report: Report | None) -> list[str]:
 
 
 def _label_names(model: CrossEncoder) -> list[str]:
-    """Return the names of a pair's scores from the configuration, or numbers."""
+    """Return the names of a pair's scores from the configuration; numbers if it has no names."""
     count = model.num_labels
     named: Any = getattr(model.config, "id2label", None)
     if isinstance(named, Mapping) and len(named) == count:
@@ -156,20 +156,20 @@ def _weights(module: nn.Module) -> JSON | None:
 
 
 def _names(module: Any, attribute: str) -> list[str] | None:
-    """Return the features that a module declares, or None if it declares none."""
+    """Return the features that a module declares under ``attribute``; None if it declares none."""
     try:
         declared = getattr(module, attribute, None)
         return None if declared is None else sorted(map(str, declared))
-    except Exception:  # code that comes with the model may fail; the page shows the rest
+    except Exception:  # code of the model may raise anything; the page shows the rest
         return None
 
 
 def _settings(module: Any) -> dict[str, str]:
-    """Return the settings that a module was built with, one line each."""
+    """Return the settings that a module was built with, each shortened to one line."""
     try:
         settings = module.get_config_dict()
         return {str(key): _short(value) for key, value in settings.items()}
-    except Exception:  # not every class has them, and code that comes with the model may fail
+    except Exception:  # not every class has settings, and code of the model may raise anything
         return {}
 
 

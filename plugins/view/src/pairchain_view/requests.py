@@ -1,4 +1,4 @@
-"""The requests of the page: JSON parsed and checked."""
+"""Parses and checks the page's JSON requests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from pairchain.errors import InputError
 
-# `pairchain rank` takes more, and keeps fewer of them in memory.
+# `pairchain rank` takes more documents, and keeps fewer of them in memory.
 MOST_DOCUMENTS = 500
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a pair: a text, the key of an image that was sent before, or both.
+    """One side of a pair: a text, an image that was sent before, or both.
 
     Attributes:
         text: The text, or an empty string.
@@ -28,13 +28,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Options:
-    """How to score.
+    """The options for scoring.
 
     Attributes:
         prompt_name: One of the model's prompts; None for its default.
         prompt: A prompt to use instead; empty for none.
         task: The task for a Router; None for its default.
-        is_raw: Whether to leave out the activation.
+        is_raw: Whether to skip the activation.
     """
 
     prompt_name: str | None
@@ -54,11 +54,11 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class ExplainRequest:
-    """A pair, and the score of it to explain.
+    """A pair, and the score to explain.
 
     Attributes:
-        unit: What to leave out one at a time: ``words``, ``tokens`` or ``sentences``.
-        label: The number of the score, for a model that gives several per pair.
+        unit: The pieces to leave out one at a time: ``words``, ``tokens`` or ``sentences``.
+        label: The index of the score, for a model that gives several per pair.
     """
 
     query: Side
@@ -69,7 +69,7 @@ class ExplainRequest:
 
 
 def parse_score(body: bytes) -> ScoreRequest:
-    """Return a parsed request for scores.
+    """Parse a request for scores.
 
     Raises:
         InputError: The request is invalid.
@@ -88,7 +88,7 @@ def parse_score(body: bytes) -> ScoreRequest:
 
 
 def parse_explain(body: bytes) -> ExplainRequest:
-    """Return a parsed request for an explanation.
+    """Parse a request for an explanation.
 
     Raises:
         InputError: The request is invalid.

@@ -27,7 +27,7 @@ _JSON, _BYTES = "application/json", "application/octet-stream"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the page of one model; use it in a ``with`` block, which frees the port.
+    """Serves the page of one model. Use it in a ``with`` block, which frees the port.
 
     Args:
         session: Answers the page's requests.
@@ -58,7 +58,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{HOST}:{self.guard.port}/#{self.guard.key}"
 
     def serve_until_interrupted(self) -> None:
-        """Answer requests until Ctrl-C; scoring in progress then gets a moment to finish."""
+        """Answer requests until Ctrl-C, then give scoring in progress a moment to finish."""
         try:
             self.serve_forever()
         except KeyboardInterrupt:
@@ -70,11 +70,11 @@ class Server(ThreadingHTTPServer):
         except KeyboardInterrupt:
             is_idle = False
         if not is_idle:
-            # torch aborts the process if one of its threads still runs when Python ends
+            # torch aborts the process if one of its threads still runs when Python exits
             os._exit(0)
 
     def server_bind(self) -> None:
-        """Bind without looking up the machine's name, as the base class does."""
+        """Bind without looking up the machine's name, which the base class would do."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
 
@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    # no connection keeps a thread for ever
+    # seconds; without it, a connection could keep a thread forever
     timeout = 60
 
     @property
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(refusal)
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
-        # a browser that closed early waits for no answer
+        # a browser that closed the connection early does not wait for an answer
         return answer(body) if len(body) == length else None
 
     def _reply(self, ask: Callable[[bytes], Any], body: bytes) -> None:
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(HTTPStatus.OK, answer)
 
     def _stream(self, ask: Callable[[bytes], Iterator[Any]], body: bytes) -> None:
-        """Answer with a line of JSON for each item; stop when the browser closes the connection."""
+        """Answer with a line of JSON per item; stop when the browser closes the connection."""
         lines = ask(body)
         try:
             first = next(lines)
@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer refusals of the base class, such as another method, as JSON too."""
+        """Send the base class's errors, such as one for an unknown method, as JSON too."""
         status = HTTPStatus(code)
         self._refuse(Refusal(status, f"{status.phrase}: this page answers GET and POST."))
 
@@ -188,7 +188,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _as_answer(error: Exception) -> tuple[HTTPStatus, Any]:
-    """Return the status and the JSON of an error."""
     if isinstance(error, PairchainError):
         where = f" ({error.where})" if error.where else ""
         return HTTPStatus.BAD_REQUEST, {"error": {"what": f"{error.what}{where}", "next": error.next_step}}

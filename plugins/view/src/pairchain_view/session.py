@@ -22,11 +22,11 @@ JSON = dict[str, Any]
 
 
 class Session:
-    """A loaded model and its page. Several threads may ask; the model scores for one at a time.
+    """A loaded model and its page. Several threads may call it; the model scores for one at a time.
 
     Args:
         model: The model.
-        summary: The page's description of it.
+        summary: The page's description of the model.
     """
 
     def __init__(self, model: CrossEncoder, summary: JSON) -> None:
@@ -50,7 +50,7 @@ class Session:
                 subfolder=wanted.subfolder,
                 code_revision=wanted.code_revisions,
             )
-        except PairchainError:  # the files are gone; the loaded model tells most of it
+        except PairchainError:  # the files are gone, but the page can describe the loaded model without them
             report = None
         return cls(model, model_summary.of_model(model, report, wanted))
 
@@ -62,12 +62,12 @@ class Session:
         """Keep an image, and return its key.
 
         Raises:
-            InputError: It is not an image that can be opened.
+            InputError: The body is not an image that can be opened.
         """
         return {"key": self._images.add(body)}
 
     def score(self, body: bytes) -> JSON:
-        """Return a list of scores for each document, and the seconds it took.
+        """Return a list of scores for each document, and the seconds that scoring took.
 
         NaN and infinite scores are strings such as ``"nan"``.
 
@@ -82,7 +82,7 @@ class Session:
         return {"scores": [list(map(_number, row)) for row in scores], "seconds": time.perf_counter() - start}
 
     def explain(self, body: bytes) -> Iterator[JSON]:
-        """Yield the score and the pieces of the pair, then the scores without each piece, some at a time.
+        """Yield the score and the pieces of the pair, then some at a time the scores without each piece.
 
         Raises:
             InputError: The request is invalid, the pair is too long, or the model cannot score it.
@@ -104,7 +104,7 @@ class Session:
             yield {"without": list(map(_number, scores))}
 
     def close(self, *, within: float) -> bool:
-        """Refuse further scoring, and return whether the current one ended within so many seconds."""
+        """Block further scoring, and return whether scoring in progress ended within ``within`` seconds."""
         return self._scoring.acquire(timeout=within)
 
     def _form(self) -> JSON:
@@ -130,7 +130,7 @@ class Session:
 
     def _joined(self, text: str, image: Any) -> Any:
         """Return one side of a pair: a text, an image, or both."""
-        # text from a page must not open a file or an address
+        # text from the page must not open a file or an address
         if (found := modality_of(text, self._taken())) != TEXT:
             raise InputError(
                 f"the text names a file or an address of {found}, and this page opens neither.",

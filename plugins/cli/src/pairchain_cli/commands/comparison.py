@@ -1,4 +1,4 @@
-"""`pairchain compare`: the same pairs, scored by pairchain and by sentence-transformers."""
+"""`pairchain compare`: scores the same pairs with pairchain and with sentence-transformers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pairchain_cli.scoring.model import load_model, loading_keywords, require_on
 from pairchain_cli.terminal import lines
 
 FAILED = 1
-# The options that sentence-transformers understands as pairchain does.
+# The options that mean the same to sentence-transformers as to pairchain.
 _KNOWN_TO_BOTH = {"device", "revision", "subfolder", "local_files_only", "trust_remote_code"}
-# Short and long, related and unrelated, another script, a single letter.
+# Short and long, related and unrelated pairs, another script, single letters.
 _BUILT_IN_PAIRS = [
     ("How many people live in Berlin?", "Berlin had a population of 3,520,031 registered inhabitants in 2016."),
     ("How many people live in Berlin?", "Berlin is well known for its museums."),

@@ -1,4 +1,4 @@
-"""`pairchain inspect`, `lock` and `verify`: a model's contents, recorded in a lock and checked against it."""
+"""`pairchain inspect`, `lock` and `verify`: show a model's contents, record them in a lock, and check them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def verify(
 
 
 def _contents(lock: Any) -> str:
-    """Return a summary of a lock."""
+    """Return a one-line summary of a lock."""
     parts = [f"{len(lock.files)} files", *([f"commit {lock.commit}"] if lock.commit else [])]
     parts += [f"code of {name} at {code.commit}" for name, code in lock.code.items()]
     parts.append(", ".join(f"{name} {version}" for name, version in lock.plugins.items()))

@@ -1,4 +1,4 @@
-"""`pairchain new`: something that works, to change into your own."""
+"""`pairchain new`: creates a working plugin, module, backend or command for you to change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pairchain plugins list`, `show` and `doctor`: what is installed, who provides it, and what is wrong with it."""
+"""`pairchain plugins list`, `show` and `doctor`: list installed plugins, describe one, and find the broken ones."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _names(plugin: Plugin) -> set[str]:
 
 
 def _provides(plugin: Plugin) -> str:
-    """Return the shortest name of each class, the commands and backends, and whether the plugin answers hooks."""
+    """List the shortest name of each class, the commands and backends, and "hooks" if the plugin has any."""
     names = [names[0] for names in plugin.classes.values()]
     names += [f"command {found.name}" for found in plugin.commands]
     names += [f"backend {found.name}" for found in plugin.backends]

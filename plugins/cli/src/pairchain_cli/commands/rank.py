@@ -1,4 +1,4 @@
-"""`pairchain rank`: documents from the best to the worst for a query."""
+"""`pairchain rank`: ranks documents for a query, best first."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rank(
             open_output(writing.output, output_format, table, writing.score_column, rows.schema)
         )
         best = _Best(top_k)
-        # the model is released before anything is printed, so that errors of the two do not mix
+        # release the model before printing anything, so that errors of the two do not mix
         with open_scorer(options) as scorer, Progress("ranking", rows) as progress:
             _require_one_label(scorer.model.declared_num_labels())
             for some in windows(rows.rows):
@@ -70,7 +70,7 @@ def rank(
 
 
 def _gather(documents: Sequence[str], layout: Layout, stack: ExitStack) -> Rows:
-    """Return the rows of all documents, in the order given: a text is one row, a file has several."""
+    """Return the rows of all documents in the order given: a text is one row, and a file may have many."""
     (column,) = layout.needed
     opened: list[Rows] = []
     for number, document in enumerate(documents, 1):
@@ -93,7 +93,7 @@ def _gather(documents: Sequence[str], layout: Layout, stack: ExitStack) -> Rows:
 
 
 class _Best:
-    """Keeps the ``count`` rows with the best scores, or all rows; of equal scores, the earlier row comes first."""
+    """Keeps the ``count`` rows with the best scores, or all rows; of two equal scores, the earlier row ranks first."""
 
     def __init__(self, count: int | None) -> None:
         self._count = count

@@ -1,4 +1,4 @@
-"""`pairchain score`: the rows of a file, each with its score, in their order."""
+"""`pairchain score`: writes the rows of a file in their order, each with its score."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def score(
     layout = reading.layout(query_column)
     with ExitStack() as stack:
         rows = stack.enter_context(_open(file, pair, layout))
-        # an error in the first row is reported before the model is loaded
+        # report an error in the first row before loading the model
         rows.rows = _peeked(rows.rows)
         output: Any
         if is_stream(writing.output):

@@ -1,4 +1,4 @@
-"""`pairchain trace`: what scoring a few pairs does, step by step."""
+"""`pairchain trace`: shows step by step what scoring a few pairs does."""
 
 from __future__ import annotations
 

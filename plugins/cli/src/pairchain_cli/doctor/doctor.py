@@ -1,4 +1,4 @@
-"""Finds out whether plugins work: imports each in a process of its own, which may fail, crash or hang."""
+"""Finds out whether plugins work by importing each in its own process, which may fail, crash or hang."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pairchain import Plugin, Problem
 from pairchain.authoring import unmet_requirements
 
 _MOST_AT_ONCE = 4
-# The process ends itself when its time is up, and says where it was; this is for one that cannot.
+# When its time is up, the process prints its stack and ends. If it cannot, it is killed after so many more seconds.
 _GRACE = 5
 _KEPT_BYTES = 8192
 _ASK = "report it to its authors, or uninstall it."
@@ -28,11 +28,11 @@ _STACK_LINE = re.compile(r'^  File "([^<].*)", line (\d+) in ', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Examined:
-    """A plugin after it was imported.
+    """A plugin after an attempt to import it.
 
     Attributes:
-        plugin: The plugin, with the faults that importing it showed.
-        seconds: The time that each of its objects took to import, by entry point value.
+        plugin: The plugin, with the problems that importing it showed.
+        seconds: The seconds that each of its objects took to import, by entry point value.
     """
 
     plugin: Plugin
@@ -45,12 +45,12 @@ class Examined:
 
 @dataclass
 class _Run:
-    """How the process that imports a plugin went.
+    """The outcome of the process that imports a plugin.
 
     Attributes:
-        answers: What the probe answered, before and after each import.
-        printed: The end of what the plugin printed.
-        status: The exit status, or a signal's number below 0; None if the process did not end.
+        answers: The probe's answers, one before and one after each import.
+        printed: The end of the plugin's own output.
+        status: The exit status, or the negative number of a signal; None if the process did not end.
     """
 
     answers: list[dict[str, Any]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class _Run:
 
 
 def examine(plugins: Sequence[Plugin], seconds: float, notify: Callable[[str], None]) -> list[Examined]:
-    """Import each of ``plugins`` that is not disabled or hidden, and return them in their order.
+    """Import all ``plugins`` except disabled and hidden ones, and return all of them in their order.
 
     Args:
         plugins: The plugins.
@@ -98,7 +98,7 @@ async def _import(plugin: Plugin, seconds: float) -> _Run:
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
-        # so that it can be ended with everything it starts
+        # a session of its own can be killed with every process that the plugin starts
         start_new_session=True,
     )
     assert process.stdout is not None
@@ -157,7 +157,7 @@ def _problems(run: _Run, seconds: float) -> Iterator[Problem]:
 
 
 def _interruption(run: _Run, begun: dict[str, Any], seconds: float) -> Problem:
-    """Return what ended the process early."""
+    """Return the problem of a process that ended early."""
     printed = run.printed.decode("utf-8", "replace")
     what = f"importing {begun['value']}" if begun else "the importing process"
     stack = _STACK_LINE.search(printed)

@@ -1,8 +1,8 @@
-"""Imports everything that one plugin announces; `pairchain plugins doctor` runs it in a process of its own.
+"""Imports everything that one plugin announces; `pairchain plugins doctor` runs it in its own process.
 
     python -m pairchain_cli.doctor.probe DISTRIBUTION SECONDS
 
-It answers on stdout with a line of JSON before and after each import. What the plugin itself prints goes to stderr.
+It writes a line of JSON to stdout before and after each import. The plugin's own output goes to stderr.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _LONGEST = 4000
 
 
 def main(distribution: str, seconds: str) -> None:
-    """Import everything that ``distribution`` announces; after so many seconds, print the stack and exit."""
+    """Import everything that ``distribution`` announces; after ``seconds``, print the stack and exit."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     faulthandler.dump_traceback_later(float(seconds), exit=True)
     installed = registry.default.installation.distributions()
     announced = (found for one in installed if one.name == distribution and not one.hidden_by for found in one.found)
-    # of several names for an object, people use the shortest
+    # if an object has several names, report it under the shortest, which people use
     once: dict[tuple[str, str], Found] = {}
     for found in sorted(announced, key=lambda found: (found.group, len(found.name), found.name)):
         once.setdefault((found.group, found.value), found)
@@ -39,7 +39,7 @@ def main(distribution: str, seconds: str) -> None:
         _answer(answers, name=found.name, value=found.value)
         _answer(answers, **_try(found))
     _answer(answers, is_done=True)
-    # ends threads that a plugin started
+    # a normal exit would wait for threads that the plugin started
     os._exit(0)
 
 
@@ -55,7 +55,7 @@ def _try(found: Found) -> dict[str, Any]:
 
 
 def _where(cause: BaseException | None) -> str:
-    """Return the line that raised ``cause``, in the plugin rather than in the import system."""
+    """Return the file and line that raised ``cause``, ignoring the import system's own frames."""
     frames = traceback.extract_tb(cause.__traceback__) if cause is not None else []
     if not frames or isinstance(cause, SyntaxError):
         return ""

@@ -1,4 +1,4 @@
-"""Options that several commands share: a dataclass of options stands for all of its fields in a command's signature."""
+"""Lets commands share options: a dataclass in a command's signature stands for all of its fields."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def expand_options(command: Callable[..., Any]) -> Callable[..., None]:
     taken.sort(key=lambda parameter: not _is_shared_argument(parameter, fields))
     expanded.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
-    # typer reads the signature of what is wrapped otherwise
+    # otherwise, typer reads the signature of the wrapped function
     del expanded.__wrapped__
     return expanded
 
@@ -69,12 +69,12 @@ def _is_shared_argument(parameter: inspect.Parameter, fields: dict[str, set[str]
 
 
 def _option_name(parameter: inspect.Parameter) -> str:
-    # typer keeps the first name that an option declares as its default
+    # typer stores the first declared name of an option as its default
     name = _info(parameter, OptionInfo).default
     return name if isinstance(name, str) else f"--{parameter.name.replace('_', '-')}"
 
 
 def _info(parameter: inspect.Parameter, kind: type) -> Any:
-    """Return typer's annotation of a parameter if it is of this kind, else None."""
+    """Return typer's annotation of this kind on a parameter, or None."""
     annotations = getattr(parameter.annotation, "__metadata__", ())
     return next((annotation for annotation in annotations if isinstance(annotation, kind)), None)

@@ -1,4 +1,4 @@
-"""The options that choose a model and say what loading it may do. Importing them does not import torch."""
+"""The options that choose a model and how it is loaded. Importing them does not import torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-# Approves whatever code a model brings.
+# The approval that allows any code that comes with a model.
 ANY_CODE = "any"
 
 
@@ -40,7 +40,7 @@ Model = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLocation:
-    """A model, and where its files come from; each field is an option, as for `pairchain.CrossEncoder`."""
+    """A model and the place of its files. Each field is an option, named as for `pairchain.CrossEncoder`."""
 
     model: Model
     revision: Annotated[str | None, _location("--revision", metavar="REF", help="Branch, tag or commit.")] = None
@@ -64,10 +64,10 @@ class ModelLocation:
 
     @property
     def place(self) -> dict[str, Any]:
-        """The keyword arguments that say where the files are, for `pairchain.inspect` and its like.
+        """The place of the files, as keyword arguments of `pairchain.inspect` and similar functions.
 
         Raises:
-            typer.BadParameter: ``--code-revision`` names one revision for all repositories, and others for some.
+            typer.BadParameter: ``--code-revision`` names one revision for all repositories and further revisions.
         """
         return {
             "revision": self.revision,
@@ -79,7 +79,7 @@ class ModelLocation:
 
     @property
     def code_revisions(self) -> str | Mapping[str, str] | None:
-        """What ``--code-revision`` says, as `pairchain.CrossEncoder` takes it; see `place`."""
+        """The values of ``--code-revision``, as the ``code_revision`` of `pairchain.CrossEncoder`; see `place`."""
         given = self.code_revision or ()
         named = dict(text.partition("=")[::2] for text in given if "=" in text)
         for_all = [text for text in given if "=" not in text]
@@ -92,7 +92,7 @@ class ModelLocation:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(ModelLocation):
-    """A model and how it is loaded; each field is an option, as for `pairchain.CrossEncoder`."""
+    """A model and how it is loaded. Each field is an option, named as for `pairchain.CrossEncoder`."""
 
     device: Annotated[
         list[str] | None,
@@ -138,6 +138,6 @@ class ModelOptions(ModelLocation):
 
     @property
     def allowed(self) -> bool | Sequence[str]:
-        """The code that may run, as the ``trust_remote_code`` of `pairchain.CrossEncoder`."""
+        """The code that may run, as ``trust_remote_code`` of `pairchain.CrossEncoder`."""
         given = self.trust_remote_code or []
         return True if ANY_CODE in given else given

@@ -43,7 +43,7 @@ class InputOptions:
     ] = ","
 
     def layout(self, *before: str) -> Layout:
-        """Return the layout of the input, with the columns ``before`` that of the documents.
+        """Return the layout of the input; the columns ``before`` precede that of the documents.
 
         Raises:
             typer.BadParameter: The delimiter is not one character.
@@ -58,7 +58,7 @@ class InputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """Where scores are written, and how."""
+    """Where and how scores are written."""
 
     output: Annotated[
         str,
@@ -93,7 +93,7 @@ class MediaOptions(ModelOptions):
 
     @property
     def media(self) -> dict[str, bool]:
-        """The keyword arguments of ``predict`` that say which media it may open."""
+        """The media that ``predict`` may open, as its keyword arguments."""
         return {
             "allow_urls": self.allow_urls or self.allow_private_urls,
             "allow_private_urls": self.allow_private_urls,
@@ -103,7 +103,7 @@ class MediaOptions(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringOptions(MediaOptions):
-    """A model, how it is loaded, and how it scores; each field is an option, as for ``predict``."""
+    """A model, how it is loaded, and how it scores. Each field is an option, named as for ``predict``."""
 
     tokens_per_batch: Annotated[
         int | None,

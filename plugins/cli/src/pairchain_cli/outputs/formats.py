@@ -1,4 +1,4 @@
-"""The formats of an output, and rows with their scores as jsonl or csv."""
+"""The formats of an output, and encoders of rows and scores as jsonl and csv."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class OutputFormat(StrEnum):
 
 
 def choose_format(output: str, wanted: OutputFormat | None) -> OutputFormat:
-    """Return the format of an output: ``wanted``, or its file's ending, or a table on a terminal and jsonl in a pipe.
+    """Return ``wanted``, or the format of a file's extension; for stdout, a table on a terminal and jsonl in a pipe.
 
     Raises:
-        PairchainError: The name has no known ending, or the format does not fit the output.
+        PairchainError: The name has no known extension, or the format does not fit the output.
     """
     is_stdout = output == STREAM
     is_terminal = is_stdout and sys.stdout.isatty()
@@ -52,7 +52,7 @@ class Encoder(Protocol):
     """Turns rows and scores into bytes of a text file.
 
     Attributes:
-        header: The columns in the file's first line; None if it has none, or they are not known yet.
+        header: The columns in the file's first line; None if there is no such line, or not yet.
     """
 
     header: list[str] | None
@@ -66,7 +66,7 @@ class Encoder(Protocol):
         ...
 
     def encode_empty(self, columns: Sequence[str]) -> bytes:
-        """Return the contents of a file without rows, for an input with these columns."""
+        """Return the content of a file without rows, for an input with these columns."""
         ...
 
     def counter(self) -> RecordCounter:
@@ -79,7 +79,7 @@ class Encoder(Protocol):
 
 
 class RecordCounter:
-    """Counts the rows of a file as its bytes come in.
+    """Counts the rows of a file while its bytes are read.
 
     Args:
         header: The number of records before the first row.
@@ -94,7 +94,7 @@ class RecordCounter:
     def count(self, data: bytes) -> None:
         """Count the records in the next bytes."""
         for place, part in enumerate(data.split(self._quote) if self._quote else [data]):
-            # one quote stands between two parts
+            # a quote separates two parts
             self._is_quoted ^= place > 0
             if not self._is_quoted:
                 self.records += part.count(b"\n")
@@ -176,10 +176,10 @@ def encoder_for(output_format: OutputFormat, score_column: str) -> Encoder:
 
 
 def refuse_taken(rows: Sequence[Row], score_column: str, score: Score) -> None:
-    """Refuse rows that already have a column of the score's name.
+    """Refuse rows that already have a column with the score's name.
 
     Raises:
-        PairchainError: One has.
+        PairchainError: A row has such a column.
     """
     names = {score_column, *_score_names(score_column, score)}
     for row in rows:
@@ -202,7 +202,7 @@ def _field(value: Any) -> Any:
 
 
 def _value(row: Row, column: str) -> Any:
-    """Return a row's value, refusing bytes: parquet holds them, text formats do not."""
+    """Return a row's value; refuse bytes, which text formats cannot contain."""
     value = row.values.get(column)
     if isinstance(value, bytes):
         raise row.refused("contains bytes, which only parquet can hold.", column=column, next_step="write parquet.")

@@ -34,7 +34,7 @@ class Output(Protocol):
     is_done: bool
 
     def begin(self, identify: Callable[[], str], rows: Rows) -> None:
-        """Prepare for the first row that is not written yet.
+        """Prepare for the first row that is not yet written.
 
         Args:
             identify: Returns the identity of the model.
@@ -47,7 +47,7 @@ class Output(Protocol):
         ...
 
     def finish(self, columns: Sequence[str]) -> None:
-        """Write the rest; ``columns`` are those of the input, for an output without rows."""
+        """Write the rest; an output without rows gets the input's ``columns``."""
         ...
 
 
@@ -83,7 +83,7 @@ class _Text(_Stream):
 
 
 class _Parquet(_Stream):
-    """Keeps the rows on disk until the last one: a parquet file cannot be written piece by piece into a pipe."""
+    """Keeps the rows on disk until the last one, because a parquet file cannot be written to a pipe bit by bit."""
 
     def __init__(self, folder: Path, score_column: str, schema: Any, file: BinaryIO) -> None:
         self._folder = folder
@@ -106,7 +106,7 @@ class _Parquet(_Stream):
 def open_output(
     output: str, output_format: OutputFormat, table: Table, score_column: str, schema: Any
 ) -> Iterator[Output]:
-    """Yield an output that is written in one run: a stream, or a file that appears once it is complete.
+    """Yield an output that one run writes: a stream, or a file that is created only once complete.
 
     Args:
         output: A file's name, or ``"-"``.
@@ -169,7 +169,7 @@ def open_resumable(
 
 @contextmanager
 def _naming_the_file(output: str) -> Iterator[None]:
-    """Turn a refusal of the disk into an error that names the file."""
+    """Turn an OSError of a full or protected disk into an error that names the file."""
     try:
         yield
     except PairchainError:
@@ -195,7 +195,7 @@ def _open_file(output: str) -> Iterator[BinaryIO]:
 
 
 def _resolve(output: str) -> Path:
-    """Return the file to write, following a link of this user's; refuse a folder or a missing parent."""
+    """Return the file to write, following this user's own links; refuse a folder or a missing parent."""
     refuse_planted_link(Path(output))
     path = Path(output).resolve()
     if path.is_dir() or not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""Opens files whose names others can predict: only this user's own files, and never through a link."""
+"""Opens files whose names other users can predict: only this user's own files, and never through a link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getatt
 
 
 def open_own(path: Path) -> int:
-    """Return a handle to read and write the file at ``path``, which is created if it does not exist.
+    """Open the file at ``path`` for reading and writing, or create it; return its handle.
 
     Raises:
         PairchainError: The path is a link, a pipe, a file with a second name, or another user's file.
@@ -32,20 +32,20 @@ def open_own(path: Path) -> int:
 
 
 def open_new(path: Path) -> int:
-    """Return a handle to write a new file at ``path``; a file or link there is replaced."""
+    """Create a new file at ``path``, replacing a file or link there; return its handle."""
     path.unlink(missing_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o666)
 
 
 def require_own(path: Path, is_kind: object) -> bool:
-    """Return whether ``path`` exists.
+    """Return whether ``path`` exists; refuse it if it is not this user's own.
 
     Args:
         path: The path.
-        is_kind: `stat.S_ISREG` or `stat.S_ISDIR`: the kind of file it may be.
+        is_kind: `stat.S_ISREG` or `stat.S_ISDIR`: the kind of file that it may be.
 
     Raises:
-        PairchainError: It is of another kind, or belongs to another user.
+        PairchainError: The file is of another kind, has a second name, or belongs to another user.
     """
     try:
         found = path.lstat()

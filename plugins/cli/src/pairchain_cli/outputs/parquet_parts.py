@@ -1,4 +1,4 @@
-"""Small parquet files, one for each window of rows, that are joined into one at the end."""
+"""Writes a small parquet file for each window of rows, and joins these files at the end."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class ParquetParts:
         self._schema = schema
 
     def write(self, number: int, values: Sequence[dict[str, Any]], scores: dict[str, list[Any]]) -> None:
-        """Write one part, or replace the one that an interrupted run left.
+        """Write one part, or replace the one that an interrupted run left behind.
 
         Args:
             number: The part's number, from 0.
             values: The rows.
-            scores: The columns to add, by name: a number or a list of numbers for each row.
+            scores: The columns to add, by name, with a number or a list of numbers for each row.
 
         Raises:
             PairchainError: A column mixes values of different types.
@@ -80,7 +80,7 @@ class ParquetParts:
         return self._folder / f"{number:06}.parquet"
 
     def _groups(self, count: int, schema: Any) -> Iterator[Any]:
-        """Yield tables with as many rows as are good to read at once."""
+        """Yield tables of many parts, large enough for a row group and small enough for memory."""
         arrow = self._arrow
         waiting: list[Any] = []
         for number in range(count):

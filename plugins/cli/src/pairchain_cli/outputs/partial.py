@@ -1,4 +1,4 @@
-"""Outputs that are not complete yet: a text file that grows, or a folder of small parquet files."""
+"""Outputs that are not yet complete: a growing text file, or a folder of small parquet files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pairchain_cli.rows.rows import Row, Score
 
 try:
     import fcntl
-except ImportError:  # Windows has no such module
+except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
 _CHUNK = 2**20
@@ -33,9 +33,9 @@ class Busy(Exception):
 
 
 class PartialOutput(Protocol):
-    """An output that is not complete yet.
+    """An output that is not yet complete.
 
-    A *state* is what `add` returns: JSON that tells, with the number of rows, how far the output is.
+    `add` returns a *state*: JSON that describes, together with the number of rows, everything written so far.
 
     Attributes:
         path: Its file or folder.
@@ -48,12 +48,12 @@ class PartialOutput(Protocol):
 
         Raises:
             Busy: Another process has the lock.
-            PairchainError: The path holds something that this command did not write.
+            PairchainError: Something at the path was not written by this command.
         """
         ...
 
     def fault(self, state: Mapping[str, Any], rows: int) -> str:
-        """Return why ``state`` cannot belong to so many rows, or an empty string."""
+        """Return why ``state`` cannot be that of ``rows`` rows, or an empty string."""
         ...
 
     def matches(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
@@ -77,11 +77,11 @@ class PartialOutput(Protocol):
         ...
 
     def complete(self, columns: Sequence[str]) -> None:
-        """Write what a complete file needs; ``columns`` are those of the input, for an output without rows."""
+        """Write the rest of a complete file; an output without rows gets the input's ``columns``."""
         ...
 
     def rename(self, path: Path) -> None:
-        """Give the complete output its name, in one step."""
+        """Rename the complete output to ``path``, in one step."""
         ...
 
     @property
@@ -90,16 +90,16 @@ class PartialOutput(Protocol):
         ...
 
     def release(self) -> None:
-        """Let other processes write it."""
+        """Release the lock."""
         ...
 
     def remove(self) -> None:
-        """Delete it."""
+        """Delete the output."""
         ...
 
 
 def partial_path(path: Path) -> Path:
-    """Return where the output of that name is kept until it is complete."""
+    """Return the path of the output ``path`` until it is complete."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -119,7 +119,7 @@ class PartialText:
         self._size = 0
 
     def lock(self) -> None:
-        # opened without truncating: another process may be writing it
+        # do not truncate it: another process may be writing it
         self._opened = os.fdopen(open_own(self.path), "r+b")
         _lock(self._file.fileno(), self.path)
 
@@ -193,7 +193,7 @@ class PartialText:
 
 
 class PartialParquet:
-    """A folder with a small parquet file for each window of rows, as parquet files cannot grow; see `PartialOutput`.
+    """A folder with a small parquet file for each window, because parquet files cannot grow; see `PartialOutput`.
 
     Args:
         path: The complete file's path.
@@ -263,7 +263,7 @@ class PartialParquet:
             self._lock = None
 
     def remove(self) -> None:
-        # a folder with files that others put into it stays
+        # keep a folder that contains files of others
         if not self.path.is_symlink() and self.path.is_dir():
             self._remove_files()
             with suppress(OSError):
@@ -282,7 +282,7 @@ def _lock(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise Busy from error
-    # between opening and locking, the other process may have finished: then this is its complete output
+    # if another process finished between opening and locking, this file is its complete output
     if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
         raise Busy
 

@@ -1,8 +1,8 @@
 """An output file that survives a kill: no row is lost, and none is written twice.
 
 Until ``scores.jsonl`` is complete, its rows are in ``scores.jsonl.part``, and ``scores.jsonl.part.json`` (the journal)
-records the number of rows and the options. Each window of rows is written to disk first and recorded second, so
-anything in the part beyond the journal was cut off and is written again. The last step renames the part.
+records the number of rows and the options. Each window of rows is first written to disk and then recorded, so anything
+in the part beyond the journal is incomplete and is written again. The last step renames the part.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Journal:
-    """How far an output is.
+    """The progress of an output.
 
     Attributes:
         options: The options that its scores depend on, by name.
         rows: The number of rows written.
-        digest: SHA-256 of those rows as they were read.
+        digest: SHA-256 of the input rows that were written.
         part: The state of the part; see `PartialOutput`.
-        is_whole: Whether these are all rows, so that the part only needs renaming.
+        is_whole: Whether all rows are written, so that the part only needs renaming.
     """
 
     options: Mapping[str, Any]
@@ -97,7 +97,7 @@ def _unreadable(path: Path, reason: str) -> PairchainError:
 
 
 def _aside(path: Path) -> Path:
-    # always the same name, so that kills leave at most one of them
+    # a fixed name, so that kills leave at most one such file
     return path.with_name(f"{path.name}.new")
 
 
@@ -106,7 +106,7 @@ class ResumableOutput:
 
     Args:
         path: The file.
-        part: Holds the rows until the file is complete.
+        part: Keeps the rows until the file is complete.
         options: The options that the scores depend on, by name.
         resumes: Whether to continue the output of an earlier run.
 
@@ -158,11 +158,11 @@ class ResumableOutput:
         return self._journal.rows
 
     def begin(self, identify: Callable[[], str], rows: Rows) -> None:
-        """Skip the rows that are written, and prepare for the next one.
+        """Skip the rows that are already written, and prepare for the next one.
 
         Args:
             identify: Returns the identity of the model.
-            rows: The input, at its start. The rows that are written are read again, to check that they are the same.
+            rows: The input, at its start. Rows that are already written are read again, to check that they are equal.
 
         Raises:
             PairchainError: The model, the input or the output has changed, or another process writes the output.
@@ -190,7 +190,7 @@ class ResumableOutput:
         self._journal.write(self._journal_path)
 
     def finish(self, columns: Sequence[str]) -> None:
-        """Give the output its name; ``columns`` are those of the input, for an output without rows."""
+        """Complete and rename the output; an output without rows gets the input's ``columns``."""
         self._part.complete(columns)
         self._journal = replace(self._journal, is_whole=True)
         self._journal.write(self._journal_path)
@@ -204,7 +204,7 @@ class ResumableOutput:
         _aside(self._journal_path).unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Let other processes write the output; a part without rows is removed."""
+        """Release the lock, and remove a part without rows."""
         if self._is_held and not self.rows:
             self.clean_up()
         self._part.release()
@@ -212,7 +212,7 @@ class ResumableOutput:
     def _acquire(self) -> None:
         try:
             self._part.lock()
-            # while the model was loading, another process may have written rows
+            # another process may have written rows while the model was loading
             if Journal.read(self._journal_path) != self._found:
                 self._part.release()
                 raise Busy

@@ -13,7 +13,7 @@ import typer
 from pairchain.errors import PairchainError
 from pairchain_cli.rows.rows import STREAM
 
-# A shell's status for a program that was ended by SIGPIPE: 128 and the signal's number.
+# A shell's status for a program that SIGPIPE ended: 128 plus the signal's number.
 _SIGPIPE_STATUS = 141
 
 
@@ -26,10 +26,10 @@ def is_stream(output: str) -> bool:
 
 @contextmanager
 def open_stream(output: str) -> Iterator[BinaryIO]:
-    """Yield stdout, or the pipe or device of that name, to write bytes to.
+    """Yield stdout, or the pipe or device ``output``, to write bytes to.
 
     Raises:
-        PairchainError: It cannot be written.
+        PairchainError: The stream cannot be opened.
     """
     if output != STREAM:
         try:
@@ -43,7 +43,7 @@ def open_stream(output: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     except PairchainError:
-        raise  # some are OSErrors too
+        raise  # some of these are OSErrors too
     except OSError as error:
         discard_stdout()
         if isinstance(error, BrokenPipeError):
@@ -52,5 +52,5 @@ def open_stream(output: str) -> Iterator[BinaryIO]:
 
 
 def discard_stdout() -> None:
-    """Send what is still buffered to nowhere, so that Python can end without another error."""
+    """Send buffered output to the null device, so that Python can exit without another error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

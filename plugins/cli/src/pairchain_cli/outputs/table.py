@@ -12,7 +12,7 @@ from pairchain_cli.terminal import consoles
 
 
 class Table:
-    """Prints rows and scores a window at a time, as wide as the terminal, under one header.
+    """Prints rows and scores a window at a time under one header, as wide as the terminal.
 
     Args:
         columns: The columns of the input to show.

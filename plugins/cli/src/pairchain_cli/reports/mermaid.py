@@ -1,4 +1,4 @@
-"""A chain as a Mermaid diagram, which many wikis and code hosts render."""
+"""Draws a chain as a Mermaid diagram, which many wikis and code hosts render."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def diagram_of(report: Report) -> str:
 
 
 def flow(before: Facts, after: Facts) -> str:
-    """Return the features that one module writes and the next one reads, where their files name them."""
+    """Return the features that one module writes and the next one reads, as far as their files name them."""
     return ", ".join(sorted((before.writes or frozenset()) & (after.reads or frozenset())))
 
 
@@ -69,7 +69,7 @@ def _provider(module: ModuleReport) -> str:
 
 
 def _text(*lines: str) -> str:
-    """Return ``lines`` as a quoted text that nothing in a model's files can end or format."""
+    """Return ``lines`` as a quoted text, escaped so that a model's files can neither end nor format it."""
     return '"' + "<br>".join("".join(map(_letter, shortened(line, _LONGEST))) for line in lines if line) + '"'
 
 

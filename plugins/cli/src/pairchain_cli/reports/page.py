@@ -1,4 +1,4 @@
-"""A report on a model as one HTML page. It loads nothing, and shows what a model's files say as plain text only."""
+"""Writes a report on a model as one HTML page, which loads nothing and shows text from the model only as text."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from pairchain import ModuleReport, Problem, Report
     from pairchain.authoring import CodeFile
 
-# Even if some text were taken for markup, a browser would neither run nor fetch anything.
+# Even if a text were parsed as markup, a browser would neither run nor fetch anything.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CAN_BE_ALLOWED = ("trust", "settings", "pickle")
 
-# Files of code are shown in full; other texts of a model are not worth that much of a page.
+# Code files are shown in full; other texts of a model are cut.
 _LONGEST_BLOCK = MOST_BYTES
 _LONGEST_TEXT = 4_000
 _MOST_ITEMS = 1_000
@@ -71,7 +71,7 @@ def page_of(report: Report) -> str:
 
 
 def _element(tag: str, *content: Element | str, class_: str = "", **attributes: str) -> Element:
-    """Return an element. Its texts and attributes are escaped when the page is written."""
+    """Return an element; its texts and attributes are escaped when the page is written."""
     most = _LONGEST_BLOCK if tag in ("pre", "style") else _LONGEST_TEXT
     given = {"class": class_, **{key.replace("_", "-"): value for key, value in attributes.items()}}
     element = Element(tag, {key: _shown(value, _LONGEST_TEXT) for key, value in given.items() if value})

@@ -1,4 +1,4 @@
-"""The lines of a UTF-8 file, counted; an error names the line that is not text."""
+"""Reads and counts the lines of a UTF-8 file; an error names the line that is not UTF-8."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from pairchain.errors import PairchainError
 
-# A longer line means that the file is not one of lines, and would fill the memory.
+# A longer line would fill the memory, and means that the file does not consist of lines.
 MOST_BYTES = 2**26
 
 _UTF_8_MARK = b"\xef\xbb\xbf"

@@ -14,10 +14,10 @@ _BATCH_ROWS = 1024
 
 
 def require_pyarrow() -> Any:
-    """Return pyarrow.
+    """Import pyarrow.
 
     Raises:
-        PairchainError: It is not installed.
+        PairchainError: pyarrow is not installed.
     """
     try:
         import pyarrow
@@ -34,7 +34,7 @@ def read(file: BinaryIO, name: str) -> Rows:
     """Return the rows of a parquet file.
 
     Raises:
-        PairchainError: It is not a parquet file, or pyarrow is not installed.
+        PairchainError: The file is not a parquet file, or pyarrow is not installed.
     """
     arrow = require_pyarrow()
     if not file.seekable():
@@ -78,7 +78,7 @@ def _rows(opened: Any, name: str, counter: _Counter) -> Iterator[Row]:
 
 
 def _spooled(file: BinaryIO) -> BinaryIO:
-    """Return a copy on disk: the index of a parquet file is at its end."""
+    """Copy a stream to disk, because the index of a parquet file is at its end."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - deleted with the last reference
     shutil.copyfileobj(file, copy)
     copy.seek(0)

@@ -27,7 +27,7 @@ def open_rows(path: str, layout: Layout) -> Iterator[Rows]:
     """Yield the rows of the file at ``path``, or of stdin for ``"-"``.
 
     Raises:
-        PairchainError: The file cannot be read, or lacks a needed column. Reading a bad row raises it too.
+        PairchainError: The file cannot be read, or lacks a needed column. Iterating raises it for a bad row.
     """
     with _open(path) as file:
         name = "stdin" if path == STREAM else path
@@ -44,13 +44,13 @@ def open_rows(path: str, layout: Layout) -> Iterator[Rows]:
 
 
 def looks_like_file(text: str) -> bool:
-    """Return whether ``text`` names a file of rows: it ends like one, and has no spaces or exists."""
+    """Return whether ``text`` names a file of rows: it has a known extension, and it has no spaces or exists."""
     has_spaces = any(letter.isspace() for letter in text)
     return Path(text).suffix.lower() in _ENDINGS and (not has_spaces or os.path.exists(text))
 
 
 def is_terminal_input(path: str) -> bool:
-    """Return whether the rows would have to be typed."""
+    """Return whether ``path`` is stdin and stdin is a terminal, where a person would have to type the rows."""
     return path == STREAM and sys.stdin.isatty()
 
 
@@ -68,7 +68,7 @@ def _open(path: str) -> Iterator[BinaryIO]:
 
 
 def _format_of(path: str, file: BinaryIO) -> InputFormat:
-    # a pipe of the shell, as in <(zcat pairs.jsonl.gz), has no ending either
+    # a shell's pipe, as in <(zcat pairs.jsonl.gz), has no extension either
     if path == STREAM or not os.path.isfile(path):
         start = file.peek(4).lstrip(b"\xef\xbb\xbf \t\r\n") if isinstance(file, io.BufferedReader) else b""
         if start.startswith(b"PAR1"):
@@ -105,7 +105,7 @@ def _txt_rows(lines: Lines, needed: tuple[str, ...]) -> Iterator[Row]:
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
-        # with a single column, a tab is part of the text
+        # if there is only one column, a tab is part of the text
         fields = text.split("\t") if len(needed) > 1 else [text]
         row = Row(dict(zip(needed, fields, strict=False)), lines.name, lines.number)
         if len(fields) != len(needed):
@@ -175,7 +175,7 @@ def _read_csv(lines: Lines, layout: Layout) -> Rows:
 
 
 def _records(lines: Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line number and the fields of each record that is not empty."""
+    """Yield the number of the first line and the fields of each record that is not empty."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         first = lines.number + 1

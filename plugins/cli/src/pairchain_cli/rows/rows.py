@@ -1,4 +1,4 @@
-"""A row of an input, the rows of one input, and the formats they are read from."""
+"""A row, the rows of one input, and the formats that they are read from."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from pairchain.errors import PairchainError
 
-# Stands for stdin among inputs, and for stdout among outputs.
+# The name of stdin as an input, and of stdout as an output.
 STREAM = "-"
 
-# A float32; a list of them if the model gives several; None for NaN and infinite ones.
+# A float32; a list of them if the model gives several scores; None for a NaN or infinite score.
 Score = float | list[float | None] | None
 
 
@@ -32,7 +32,7 @@ class Row:
     Attributes:
         values: Its values, by column.
         source: The name of the input.
-        number: The line it starts on, or its number in a format without lines; from 1.
+        number: The line that it starts on, or its number in a format without lines, from 1.
         unit: ``"line"`` or ``"row"``.
     """
 
@@ -59,7 +59,7 @@ class Rows:
     Attributes:
         name: The input's name in messages.
         rows: The rows; they can be read once.
-        columns: The columns its header names; None if each row names its own.
+        columns: The columns that the header names; None if each row names its own.
         size: The length of the input, in the units of `position`; None if unknown.
         position: Returns how much of the input has been read.
         schema: The Arrow schema of a parquet file, else None.
@@ -75,11 +75,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of a file are written.
+    """The format of a file and its columns.
 
     Attributes:
         needed: The columns that are scored.
-        format: The file's format; None to tell it from the file's name or first byte.
+        format: The file's format; None to infer it from the file's name or first bytes.
         delimiter: The field separator of a csv file.
     """
 

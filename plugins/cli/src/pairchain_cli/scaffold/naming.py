@@ -1,4 +1,4 @@
-"""The names of a new package and of what it provides, checked before anything is written."""
+"""Derives and checks the names of a new package, and of the class, command or backend in it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _DISTRIBUTION = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_.][A-Za-z0-9]+)*", re.ASCII
 _TYPE = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
 _WORDS = re.compile(r"[-_.]")
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-# Windows reserves these file names, with any ending.
+# Windows reserves these file names, with any extension.
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{kind}{number}" for kind in ("com", "lpt") for number in range(10))]
 )
-# The new file itself imports these.
+# Names that the new file imports.
 _IMPORTED = frozenset({"Any", "Module", "InputModule", "ModuleContract"})
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a new package; empty where it has none.
+    """The names of a new package; a name that it does not have is empty.
 
     Attributes:
-        type_name: The class, which is also its type, such as ``AcmeHead``.
+        type_name: The class, and also its type, such as ``AcmeHead``.
         distribution: The name to install, such as ``acme-head``.
         package: The name to import, such as ``acme_head``.
         entry: The command or backend, such as ``acme-head``.
@@ -71,7 +71,7 @@ def names_of_command(name: str, registry: Registry = commands) -> Names:
     """Return the names of a new command.
 
     Args:
-        name: The distribution; the command is called like it, without ``pairchain-``.
+        name: The distribution; the command has the same name without ``pairchain-``.
         registry: The installed commands.
 
     Raises:
@@ -106,13 +106,13 @@ def names_of_module(name: str, registry: Registry = default) -> Names:
 
 
 def class_name(name: str) -> str:
-    """Return a class name for ``name`` in any spelling, such as ``AcmeHead`` for ``acme-head``."""
+    """Return ``name`` as a class name, such as ``AcmeHead`` for ``acme-head``."""
     words = _WORDS.split(name.removeprefix("pairchain-"))
     return "".join(word[:1].upper() + word[1:] for word in words)
 
 
 def _package_names(name: str) -> tuple[str, str]:
-    """Return the canonical name of a distribution and of its package, or refuse them."""
+    """Return the canonical names of a distribution and its package; refuse invalid and taken ones."""
     if not _DISTRIBUTION.fullmatch(name) or len(name) > _LONGEST:
         raise InputError(
             f"{name!r} is not a valid name for a package.",

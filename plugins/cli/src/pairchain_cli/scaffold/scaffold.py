@@ -1,4 +1,4 @@
-"""Creates files from templates, aside first, and never over existing ones."""
+"""Creates files from templates: first in a temporary folder, and never over existing files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from pairchain.errors import InputError
 from pairchain_cli.scaffold.naming import Names
 
-# `package` holds the files that every new package has, the others those of one kind
+# `package` contains the files of every new package, the other folders those of one kind
 _TEMPLATES = files("pairchain_cli.scaffold").joinpath("templates")
-# Names that a package's own files cannot have.
+# Hidden files have other names in the template, because a package cannot contain them.
 _HIDDEN = {"github": ".github", "gitignore": ".gitignore"}
 
 
@@ -38,7 +38,7 @@ def create_package(kind: str, names: Names, parent: Path) -> Path:
             for path, text in _rendered(_TEMPLATES / template, names):
                 _write(staging / path, text)
         staging.chmod(0o777 & ~_umask())
-        # replaces a folder that appeared meanwhile only if that is empty
+        # this replaces a folder that appeared meanwhile only if it is empty
         staging.rename(_free(target))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -60,7 +60,7 @@ def create_module(names: Names, parent: Path) -> Path:
         try:
             os.link(made, target)
         except OSError:
-            # the target exists, or this file system has no links
+            # the target exists, or the file system has no hard links
             made.rename(_free(target))
     return target
 
@@ -77,7 +77,7 @@ def _free(target: Path) -> Path:
 
 
 def _rendered(template: Traversable, names: Names, inside: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the path and text of every file of a template, with the names in it replaced."""
+    """Yield the path and text of every file of a template, with its placeholders replaced."""
     for item in sorted(template.iterdir(), key=lambda item: item.name):
         if item.name == "__pycache__":
             continue
@@ -96,7 +96,7 @@ def _rename(text: str, names: Names) -> str:
         "NewTypeName": names.type_name,
         "new_type_name": names.file,
     }
-    # all at once, as a new name may contain one of the placeholders
+    # replace all at once, because a new name may contain a placeholder
     return re.sub("|".join(replacements), lambda found: replacements[found[0]], text)
 
 
@@ -106,7 +106,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _umask() -> int:
-    # it can only be read by setting it
+    # the umask can only be read by setting it
     current = os.umask(0)
     os.umask(current)
     return current

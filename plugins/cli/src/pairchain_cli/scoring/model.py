@@ -1,4 +1,4 @@
-"""Loads the model that the options of a command describe, and scores with it as they say."""
+"""Loads the model that a command's options describe, and scores with it according to these options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A loaded model that scores as the options say.
+    """A loaded model that scores according to the options.
 
     Attributes:
         model: The model.
@@ -77,18 +77,14 @@ def load_model(options: ModelOptions) -> CrossEncoder:
 
 
 def require_one_device(options: ModelOptions) -> None:
-    """Refuse several devices.
-
-    Raises:
-        PairchainError: ``options`` name several.
-    """
+    """Raise a PairchainError if ``options`` name several devices."""
     if len(options.device or ()) > 1:
         raise PairchainError("this command uses one device.", next_step="give --device once.")
 
 
 def _load(options: ModelOptions, **more: Any) -> CrossEncoder:
     keywords = loading_keywords(options)
-    # imported late: it takes seconds, and errors in the options need no model
+    # imported late, because it takes seconds and errors in the options need no model
     from pairchain import CrossEncoder
 
     return CrossEncoder(options.model, **keywords, **more)
@@ -118,7 +114,7 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
 
 
 def media_keywords(options: MediaOptions, model: CrossEncoder) -> dict[str, Any]:
-    """Return those of ``options.media`` that the model takes."""
+    """Return the keyword arguments in ``options.media`` that the model takes."""
     taken = model.keyword_names()
     return {name: value for name, value in options.media.items() if name in taken}
 

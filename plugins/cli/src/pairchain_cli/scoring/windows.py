@@ -1,4 +1,4 @@
-"""Scores rows a window at a time: enough rows to sort by length, and no more than seconds of work."""
+"""Scores rows a window at a time: a window is enough rows to sort by length, and at most seconds of work."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pairchain_cli.rows.rows import Row, Score
 MOST_ROWS = 4096
 _FIRST_ROWS = 32
 _SECONDS = 10.0
-# bounds the memory that a window of long texts takes
+# limits the memory of a window of long texts
 _MOST_LETTERS = 2**24
 
 
 def windows(rows: Iterator[Row], most: int = MOST_ROWS) -> Iterator[list[Row]]:
-    """Yield rows in lists of at most ``most``, each sized to take `_SECONDS` at the rate of the one before."""
+    """Yield lists of at most ``most`` rows, each sized to take `_SECONDS` at the previous one's rate."""
     size = min(_FIRST_ROWS, most)
     while window := _take(rows, size):
         began = time.monotonic()
@@ -70,7 +70,7 @@ def score_window(
 
 
 def _as_scores(scores: Any) -> list[Score]:
-    """Return an array of float32 as the shortest numbers that tell them apart."""
+    """Return float32 scores as the shortest decimal numbers that distinguish them."""
     return [[_shortest(one) for one in score] if score.ndim else _shortest(score) for score in scores]
 
 

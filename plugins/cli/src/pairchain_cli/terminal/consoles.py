@@ -1,4 +1,4 @@
-"""Writes results to stdout and everything else to stderr, in colour only where a person reads it."""
+"""Consoles for results on stdout and for everything else on stderr, in colour only on a terminal."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _has_color: bool | None = None
 
 
 def set_up(*, quiet: bool, color: bool | None) -> None:
-    """Choose what this process writes.
+    """Choose what this process writes, and whether in colour.
 
     Args:
-        quiet: Whether to write results and errors only.
+        quiet: Whether to write only results and errors.
         color: Whether to use colours; None to let the terminal and NO_COLOR decide.
     """
     global _is_quiet, _has_color
@@ -25,7 +25,7 @@ def set_up(*, quiet: bool, color: bool | None) -> None:
 
 
 def is_quiet() -> bool:
-    """Return whether to write results and errors only."""
+    """Return whether to write only results and errors."""
     return _is_quiet
 
 
@@ -35,7 +35,7 @@ def is_plain() -> bool:
 
 
 def is_watched() -> bool:
-    """Return whether a person reads stderr, and wants to see progress."""
+    """Return whether stderr is a terminal and the command is not quiet."""
     return sys.stderr.isatty() and not _is_quiet
 
 
@@ -50,7 +50,7 @@ def notes() -> Console:
 
 
 def errors() -> Console:
-    """Return the console for errors, which are never quiet."""
+    """Return the console for errors, which is never quiet."""
     return _console(stderr=True)
 
 

@@ -1,4 +1,4 @@
-"""Writes lines, notes, warnings and errors. No text in them can steer the terminal or pass for two lines."""
+"""Writes lines, notes, warnings and errors, escaped so that no text can steer the terminal or fake a second line."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pairchain.authoring import on_one_line, readable
 from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError
 from pairchain_cli.terminal import consoles
 
-# The options of the running command, by the argument of pairchain that they set.
+# The options of the running command, by the argument of pairchain that each sets.
 _options: Mapping[str, str] = {}
 
 
 def name_options(options: Mapping[str, str]) -> None:
-    """Have errors and warnings about an argument name its option, such as ``--batch-size`` for ``batch_size``."""
+    """Make errors and warnings about an argument name its option, such as ``--batch-size`` for ``batch_size``."""
     global _options
     _options = options
 
 
 def write(*parts: str | tuple[str, str]) -> None:
-    """Write a line of results, made of texts and of pairs of a text and its colour."""
+    """Write a line of results; each part is a text, or a text with its colour."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     line = "".join(typer.style(on_one_line(text), fg=color) if color else on_one_line(text) for text, color in pairs)
-    # not with rich, which takes longer to import than listing all plugins takes
+    # not with rich: importing it takes longer than listing all plugins
     typer.echo(line, color=False if consoles.is_plain() else None)
 
 
@@ -44,7 +44,7 @@ def report(error: PairchainError | str) -> None:
 
 
 def silence_progress_bars() -> None:
-    """Keep other libraries from drawing bars that no person watches; call it before they are imported."""
+    """Stop other libraries from drawing progress bars outside a terminal; call it before importing them."""
     if not consoles.is_watched():
         for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
             os.environ.setdefault(variable, "1")
@@ -58,7 +58,7 @@ def show_warning(
     file: TextIO | None = None,
     line: Any = None,
 ) -> None:
-    """Show a warning of pairchain without a line of code; a `warnings.showwarning`."""
+    """Replace `warnings.showwarning`: show pairchain's own warnings without the line of code."""
     if issubclass(category, PairchainWarning):
         first, *more = str(message).split("\n")
         option = _options.get(getattr(message, "argument", ""))
@@ -69,12 +69,12 @@ def show_warning(
         ):
             note(text)
     elif not consoles.is_quiet():
-        # warnings of other libraries may repeat what a model's files say
+        # warnings of other libraries may contain text from a model's files
         _show(readable(str(message)), category, filename, lineno, file, line)
 
 
 def _with_option(error: PairchainError) -> str:
-    """Return the text of an error, with the option of the running command that it is about."""
+    """Return the text of an error, with the option of the running command that it concerns."""
     if isinstance(error, TrustRequiredError) and error.approvals and (option := _options.get("trust_remote_code")):
         approvals = " ".join(f"{option} {approval}" for approval in error.approvals)
         step = f"read the code; if you trust it, add {approvals}"

@@ -1,4 +1,4 @@
-"""Shows on a watched stderr how far scoring is: rows, rows per second, and the time left."""
+"""Shows the progress of scoring on a terminal: rows, rows per second, and the time left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairchain_cli.terminal import consoles
 
 
 class Progress:
-    """A bar that fills as an input is read; it draws nothing where no person watches.
+    """A bar that fills as an input is read; it draws nothing if stderr is not a terminal or the command is quiet.
 
     Args:
         label: The text before the bar, such as ``"scoring"``.
@@ -51,7 +51,7 @@ class Progress:
             self._bar.stop()
 
     def restart(self) -> None:
-        """Count from now on: the rows before were only read."""
+        """Start counting now: rows before this were read but not scored."""
         self._done, self._began, self._before = 0, time.monotonic(), self._rows.position()
 
     def add(self, rows: int) -> None:
@@ -81,9 +81,9 @@ def describe_rate(rows: int, seconds: float, read: int, left: int | None) -> str
     """Return a text such as ``1,024 rows · 85 rows/s · 0:12:07 left``.
 
     Args:
-        rows: The rows that are scored.
-        seconds: How long that took.
-        read: How much of the input they were.
+        rows: The number of rows scored.
+        seconds: The time that scoring them took.
+        read: How much of the input they were, in units of `Rows.size`.
         left: How much of the input is left; None if unknown.
     """
     rate = rows / max(seconds, 1e-9)

@@ -23,11 +23,11 @@ from pairchain_transformer.settings.files import configuration_settings
 def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mapping[str, Any]) -> PretrainedConfig:
     """Return the model's configuration.
 
-    A checkpoint that was never a classifier gets one label. Scoring reads no cache, so none is kept.
+    A checkpoint that was never a classifier gets one label. ``use_cache`` is off, because scoring reads no cache.
 
     Raises:
         MissingFileError: There is no ``config.json``.
-        FormatError: The transformers library does not know such a model.
+        FormatError: The transformers library cannot use ``config.json``.
     """
     name, where = source.name, hub
     if (base := adapter_base(source)) is not None:
@@ -45,7 +45,7 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
             read: tuple[PretrainedConfig, dict[str, Any]] = transformers.AutoConfig.from_pretrained(name, **options)
     except PairchainError:
         raise
-    except Exception as error:  # what a value of the wrong type raises differs from model to model
+    except Exception as error:  # a value of the wrong type raises different errors in different models
         refuse_code(source, error)
         raise FormatError(f"config.json cannot be used: {error}", where=str(source)) from error
     config, unused = read
@@ -64,21 +64,21 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
 
 
 def place_of_base(source: Source) -> dict[str, Any]:
-    """Return where the model is that an adapter in ``source`` adapts, as keywords of ``from_pretrained``."""
+    """Return the revision and subfolder of the model that an adapter in ``source`` adapts."""
     base = adapted_model(source)
     return {"revision": None if base is None else base.commit, "subfolder": ""}
 
 
 def embedding_dimension(config: Any, *, pooled: bool, projected: bool) -> int:
-    """Return the size of the embeddings that a model of ``config`` writes.
+    """Return the size of the embeddings that a model with ``config`` writes.
 
     Args:
-        config: The model's configuration; its text part counts before its other parts.
-        pooled: Whether one embedding for the whole input is written, which a projection may have resized.
-        projected: Whether each token's embedding is written as a head for retrieval resized it.
+        config: The model's configuration; its text part is read before its other parts.
+        pooled: Whether the model writes one embedding per input, which a projection may have resized.
+        projected: Whether a retrieval head has resized each token's embedding.
 
     Raises:
-        ChainError: The configuration does not say.
+        ChainError: The configuration does not state the size.
     """
     if projected and isinstance(size := getattr(config, "embedding_dim", None), int):
         return size
@@ -94,7 +94,7 @@ def embedding_dimension(config: Any, *, pooled: bool, projected: bool) -> int:
 
 
 def _refuse_kernels(source: Source, config: PretrainedConfig, given: Any) -> None:
-    """Take out compiled kernels that only ``config.json`` names: they are code of another repository."""
+    """Remove compiled kernels that only ``config.json`` names, because they are code of another repository."""
     attention = getattr(config, "_attn_implementation", None)
     allowed = given.values() if isinstance(given, dict) else (given,)
     if attention not in allowed and may_need_kernels(attention):

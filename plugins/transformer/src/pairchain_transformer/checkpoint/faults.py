@@ -1,4 +1,4 @@
-"""The failures of a load that inspection foresees: one author for each, whichever of the two finds it."""
+"""Errors that both a load and inspection can find, each worded once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def no_vocabulary(source: Source, names: Iterable[str]) -> MissingFileError:
 
 
 def no_token(word: str) -> ChainError:
-    """Return the error for a causal model whose vocabulary lacks a word that scores are made from."""
+    """Return the error for a causal model whose vocabulary lacks a word that its score is computed from."""
     return ChainError(
         f"the vocabulary of this causal model has no token {word!r}, which its score would be computed from.",
         next_step="choose the tokens: CrossEncoder(modules=[Transformer(…, transformer_task='text-generation'), "
@@ -55,7 +55,7 @@ def no_class_for_task(source: Source, auto_class: str, reason: str, *, is_known:
 
 
 def other_sizes(source: Source, shown: str) -> FormatError:
-    """Return the error for weights of other sizes than the configuration asks for."""
+    """Return the error for weights whose sizes differ from the configuration's."""
     return FormatError(
         f"the weights do not have the sizes that the configuration asks for: {shown}.",
         where=str(source),
@@ -65,7 +65,7 @@ def other_sizes(source: Source, shown: str) -> FormatError:
 
 
 def other_model(shown: str, where: str) -> FormatError:
-    """Return the error for a configuration and weights that are not of one model."""
+    """Return the error for a configuration and weights of different models."""
     return FormatError(
         f"the configuration and the weights do not belong together: {shown}",
         where=where,

@@ -1,4 +1,4 @@
-"""What a checkpoint's files tell before it is loaded; imports neither torch nor the transformers library."""
+"""Inspects a checkpoint's files before a load; imports neither torch nor the transformers library."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pairchain_transformer.settings.files import configuration_settings, process
 
 
 def saved_facts(source: Source) -> Facts:
-    """Return what the files of a saved Transformer tell."""
+    """Return the facts in the files of a saved Transformer."""
     try:
         settings, _ = saving.read_config(source)
     except PairchainError as error:
@@ -36,7 +36,7 @@ def saved_facts(source: Source) -> Facts:
 
 
 def checkpoint_facts(source: Source, *, is_causal: bool) -> Facts:
-    """Return what the files of a checkpoint tell about the chain that is made for it."""
+    """Return the facts in a checkpoint's files about the default chain for it."""
     task = TASKS["text-generation" if is_causal else "sequence-classification"]
     return _Inspection(source, task, {}, compares_words=is_causal).facts(frozenset({SCORES}))
 
@@ -119,7 +119,7 @@ class _Inspection:
         return [found for found in (processing and processing.foreign, configuration) if found is not None]
 
     def _labels(self, config: Mapping[str, Any]) -> int | None:
-        """Return how many scores the head gives; a checkpoint that was never a classifier gets a head for one."""
+        """Return the head's number of scores; a checkpoint that was never a classifier gets a head for one."""
         if self._task.name != "sequence-classification":
             return None
         was_classifier = any(name.endswith("ForSequenceClassification") for name in architectures_of(config))
@@ -154,10 +154,10 @@ def _check_tokenizer(source: Source, config: Mapping[str, Any]) -> None:
 
 
 def _warn_of_replaced(source: Source, settings: Mapping[str, Any]) -> None:
-    """Warn of parts of the tokenizer that the installed library replaces, if its files are at hand."""
+    """Warn of tokenizer parts that the installed library replaces, if ``tokenizer.json`` is already downloaded."""
     if source.cached("tokenizer.json") is None or is_of_five(read_settings(source, "tokenizer_config.json")):
         return
-    # they import the tokenizers library, and only older files need that
+    # these import the tokenizers library, which only older files need
     from pairchain_transformer.published.library import replaced
     from pairchain_transformer.published.saved import read_saved
 
@@ -170,7 +170,7 @@ def _warn_of_replaced(source: Source, settings: Mapping[str, Any]) -> None:
     except BaseException as error:
         if not is_of_bad_file(error):
             raise
-        # the load will fail, or warn
+        # the load itself will fail or warn
         return
     if found:
         warn(
@@ -181,7 +181,7 @@ def _warn_of_replaced(source: Source, settings: Mapping[str, Any]) -> None:
 
 
 def _check_words(source: Source) -> None:
-    """Check that the vocabulary has the words that a causal model's scores are made from, if it is at hand."""
+    """Check that the vocabulary has the two words of a causal score, if ``tokenizer.json`` is already downloaded."""
     if (path := source.cached("tokenizer.json")) is None:
         return
     values = read_json_object(path, shown_as=f"tokenizer.json of {source.name}")

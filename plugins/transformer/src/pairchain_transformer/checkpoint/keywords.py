@@ -1,4 +1,4 @@
-"""Where a model's files are and whether its code may run, in the keywords of each class that is told."""
+"""Translates "where the files are" and "may its code run" into the keywords of each class that needs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pairchain.authoring import (
 from pairchain_transformer.checkpoint.saving import read_config
 from pairchain_transformer.libraries.messages import Said
 
-# Arguments of Transformer → what ``from_pretrained`` calls them.
+# Argument of Transformer → the keyword of ``from_pretrained``.
 _HUB_KEYWORDS = {
     "subfolder": "subfolder",
     "token": "token",
@@ -34,10 +34,10 @@ _Groups = Mapping[str, Mapping[str, Any]]
 
 
 def for_constructor(cls: type, where: Mapping[str, Any], groups: _Groups) -> dict[str, Any]:
-    """Return ``where`` and ``groups`` as the constructor of ``cls`` takes them.
+    """Return ``where`` and ``groups`` as keyword arguments for the constructor of ``cls``.
 
-    A class written for sentence-transformers may have no keywords for ``where``: that library passes it in each group.
-    `out_of_groups` finds it there.
+    A class written for sentence-transformers may have no keywords for ``where``, because that library puts its values
+    into each group. For such a class they go into the groups, and `out_of_groups` takes them out again.
     """
     parameters = inspect.signature(cls).parameters
     if where.keys() <= parameters.keys() or any(part.kind is part.VAR_KEYWORD for part in parameters.values()):
@@ -57,9 +57,9 @@ def arguments_for_load(
 
     Args:
         cls: `Transformer` or a subclass, whose constructor need not know ``tokenizer``.
-        source: Where it is.
+        source: The saved Transformer.
         where: The arguments that say where it is and whether its code may run.
-        given: The caller's groups, which come before the saved ones, key by key.
+        given: The caller's groups; each of their keys overrides the saved one.
         tokenizer: The caller's choice, if any.
     """
     saved, unknown = read_config(source)
@@ -69,7 +69,7 @@ def arguments_for_load(
 
 
 def out_of_groups(where: Mapping[str, Any], groups: _Groups) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Return ``where`` as ``config_kwargs`` completes it, and the groups without that; see `for_constructor`."""
+    """Return ``where``, completed from ``config_kwargs``, and the groups without these keys; see `for_constructor`."""
     said = groups["config_kwargs"]
     found = {name: value or said.get(_HUB_KEYWORDS[name], value) for name, value in where.items()}
     hub = {_HUB_KEYWORDS[name]: value for name, value in found.items()}
@@ -81,10 +81,10 @@ def out_of_groups(where: Mapping[str, Any], groups: _Groups) -> tuple[dict[str, 
 
 
 def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
-    """Return the keywords by which ``from_pretrained`` finds the files of ``source``, and the code that they name.
+    """Return the keywords with which ``from_pretrained`` finds the files of ``source`` and the code that they name.
 
     Raises:
-        FormatError: They take code from several repositories, which cannot be pinned one by one.
+        FormatError: The files name code of several repositories, and one keyword cannot pin them all.
     """
     pinned = {"code_revision": commit} if trust_remote_code and (commit := pinned_code(source)) else {}
     return {
@@ -100,11 +100,11 @@ def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
 
 @contextmanager
 def held_to_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
-    """Hold the library to the policy of the load in progress, or to ``trust_remote_code`` of a module built by hand.
+    """Apply the policy of the load in progress to the library; a module built by hand sets ``trust_remote_code``.
 
     Args:
-        source: What is loaded.
-        hub: What `hub_keywords` returned.
+        source: The files that are loaded.
+        hub: The result of `hub_keywords`.
     """
     with ExitStack() as stack:
         if not is_loading():
@@ -114,6 +114,6 @@ def held_to_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
 
 
 def refuse_code(source: Source, error: Exception) -> None:
-    """Raise a TrustRequiredError that says what would run, if ``error`` says that untrusted code is needed."""
+    """Raise a TrustRequiredError that names the code, if ``error`` means that the model needs untrusted code."""
     if Said.NEEDS_TRUST.by(error):
         require_trust(checkpoint_code(source))

@@ -1,4 +1,4 @@
-"""Finds out which modalities a model takes and which methods to call, from its processor or a table."""
+"""Infers which modalities a model takes and which methods to call, from its processor or from a table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def infer(task: Task, model: Any, processor: Any, style: str | None) -> tuple[Mo
         task: The task that the model was loaded for.
         model: The model.
         processor: Its tokenizer or processor.
-        style: The form of content that its chat template reads; None without a template.
+        style: The form of content that the chat template reads; None without a template.
     """
     config, output_name = _without_messages(task, model, processor)
     if style is not None and output_name != "sentence_embedding":
@@ -70,7 +70,7 @@ def _without_messages(task: Task, model: Any, processor: Any) -> tuple[ModalityC
 
 
 def modalities_of(processor: Any) -> list[str]:
-    """Return what a processor reads, judged by its parts or its class."""
+    """Return the modalities that a processor reads, judged by its parts or its class."""
     if isinstance(processor, ProcessorMixin):
         own = set(processor.get_attributes())
         return [modality for part, modality in _PROCESSOR_PARTS.items() if part in own]
@@ -83,7 +83,7 @@ def modalities_of(processor: Any) -> list[str]:
 
 
 def output_fields(method: Any) -> set[str] | None:
-    """Return the fields of the output class in a method's annotation; None without one."""
+    """Return the fields of the output class that a method is annotated with; None without an annotation."""
     try:
         annotation = typing.get_type_hints(method).get("return")
     except (NameError, TypeError, AttributeError):
@@ -129,6 +129,6 @@ def _is_way(output: Any) -> bool:
 
 
 def _check_method(name: str) -> None:
-    """Refuse methods that do not compute an output, because a model's file could name any method."""
+    """Refuse methods other than forward and get_…_features, because a model's file could name any method."""
     if name != "forward" and not (name.startswith("get_") and name.endswith("_features")):
         raise ChainError(f"modality_config names the method {name!r}; only forward and get_…_features may be called.")

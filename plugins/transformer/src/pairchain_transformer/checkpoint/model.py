@@ -27,7 +27,7 @@ from pairchain_transformer.files.adapters import adapter_base, check_adapter
 from pairchain_transformer.libraries.messages import Said
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts, require_peft
 
-# What building a model raises when its configuration or its weights are damaged; these have no common base.
+# Errors of building a model from a damaged configuration or damaged weights; they have no common base.
 _FROM_A_BAD_FILE = (
     TypeError,
     ValueError,
@@ -49,11 +49,11 @@ def load_model(
 
     Raises:
         MissingFileError: There are no weights.
-        PickleRefusedError: They are a pickle, and the load in progress does not allow one.
-        FormatError: They do not fit, or the architecture has no class for the task.
+        PickleRefusedError: The weights are a pickle, and the load in progress does not allow one.
+        FormatError: The weights do not fit, or the architecture has no class for the task.
     """
     model_class, config, more = _class_for(task, config)
-    # let the library load weights that do not fit, and report them here: it only logs their names
+    # the library only logs the names of weights that do not fit, so let it load them and report them here
     options = {**weights_format(source, given.keys()), **more, **hub, **given, "ignore_mismatched_sizes": True}
     check_adapter(source)
     if adapter_base(source) is not None:
@@ -97,7 +97,7 @@ def save_model(model: Any, output_path: str) -> None:
         require_peft("the model contains an adapter, and saving it needs the package peft.")
     renamed = {encoder.path.rpartition(".")[2] for encoder in ENCODERS.values() if encoder.keys is not None}
     with no_progress_unless_terminal():
-        # the library cannot turn the patterns back into the names they matched
+        # the library cannot undo renaming by patterns
         model.save_pretrained(output_path, save_original_format=type(model).__name__ not in renamed)
 
 
@@ -125,7 +125,7 @@ def _class_for(task: Task, config: PretrainedConfig) -> tuple[Any, PretrainedCon
 
 
 def _warn_of_unread_layers(source: Source, model: PreTrainedModel, unexpected: Iterable[str]) -> None:
-    """Warn of weights for more layers than the configuration has; weights of other heads are normal."""
+    """Warn if the weights have more layers than the configuration; unread weights of other heads are normal."""
     numbers = re.compile(r"\.\d+\.")
     shapes = {numbers.sub(".#.", name) for name in model.state_dict() if numbers.search(name)}
     if unread := sorted(name for name in unexpected if numbers.sub(".#.", name) in shapes):

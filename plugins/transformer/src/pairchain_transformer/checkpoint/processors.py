@@ -22,7 +22,7 @@ from pairchain_transformer.published.choosing import hold_to_published
 from pairchain_transformer.settings.files import processing_settings
 from pairchain_transformer.settings.holding import holding
 
-# Fetched first, because the library ignores a failed download, and scores would change.
+# Fetched first, because the library ignores a failed download of these, and scores would change.
 _TOKENIZER_SETTINGS = (
     "tokenizer_config.json",
     "tokenizer.json",
@@ -31,7 +31,7 @@ _TOKENIZER_SETTINGS = (
     "chat_template.jinja",
 )
 
-# A folder of further chat templates, all of which the library reads.
+# A folder of further chat templates; the library reads every file in it.
 _TEMPLATES = "additional_chat_templates"
 
 
@@ -48,16 +48,16 @@ def load_processor(
 ) -> Any:
     """Return the tokenizer, or the processor of a model that reads more than text.
 
-    Its longest input is limited to the model's positions, unless ``model_max_length`` is given.
+    The longest input is limited to the model's positions, unless ``model_max_length`` is given.
 
     Args:
-        source: Where its files are.
+        source: The place of the tokenizer's or processor's files.
         config: The model's configuration.
-        hub: What `hub_keywords` returned for that place.
+        hub: The result of `hub_keywords` for ``source``.
         given: Passed on to ``from_pretrained``.
-        is_elsewhere: Whether that is not where the model is; then its code never runs.
-        tokenizer_choice: Which tokenizer to use where the library replaces parts of it; see `published`.
-        lowers: Whether text is lowercased first in any case.
+        is_elsewhere: Whether ``source`` is not the model's own; then its code never runs.
+        tokenizer_choice: Which tokenizer to use if the library replaces parts of it; see `published`.
+        lowers: Whether all text is lowercased first.
         takes_types: Whether the model takes token types.
 
     Raises:
@@ -70,7 +70,7 @@ def load_processor(
     source.refuse_links_out([_TEMPLATES])
     for name in _TOKENIZER_SETTINGS:
         source.file(name)
-    # fetch all of them, as above
+    # a list, so that all of them are fetched, as above
     reads_more = bool([name for name in PROCESSOR_FILES if source.file(name) is not None])
     auto_class = transformers.AutoProcessor if reads_more else transformers.AutoTokenizer
     settings = processing_settings(source, given)
@@ -119,7 +119,7 @@ def load_processor(
 
 
 def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any], *, is_elsewhere: bool) -> None:
-    """Refuse a tokenizer or processor because of its settings, before the model is loaded; see `load_processor`.
+    """Refuse unsafe settings of a tokenizer or processor before the model is loaded; see `load_processor`.
 
     Raises:
         UnsafePathError: A setting leads out of the model.
@@ -137,7 +137,7 @@ def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
 
 
 def pad_left(processor: Any) -> None:
-    """Make the tokenizer that ``processor`` is or has, if any, pad on the left."""
+    """Make the tokenizer of ``processor``, if there is one, pad on the left."""
     if (tokenizer := tokenizer_of(processor)) is not None:
         tokenizer.padding_side = "left"
 
@@ -160,9 +160,9 @@ def _limit_length(
 
 
 def processor_source(source: Source, name: str | None) -> Source:
-    """Return where the tokenizer is: with the model, or at the place ``name``.
+    """Return the place of the tokenizer: the model's own, or ``name``.
 
-    A model's file may name that place, so the caller's token is not sent there.
+    A model's file may choose ``name``, so the caller's token is not sent there.
     """
     if name is None or name == source.name:
         return source
@@ -170,7 +170,7 @@ def processor_source(source: Source, name: str | None) -> Source:
 
 
 def lower_case(tokenizer: PreTrainedTokenizerBase | None) -> None:
-    """Make ``tokenizer`` lowercase its text first, unless it does so already."""
+    """Make ``tokenizer`` lowercase text first, unless it does so already."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f"do_lower_case needs a fast tokenizer, and this one is a {type(tokenizer).__name__}.")
@@ -182,6 +182,6 @@ def lower_case(tokenizer: PreTrainedTokenizerBase | None) -> None:
 
 def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> None:
     own = tokenizer.vocab_files_names.values()
-    # a tokenizer of bytes names no files
+    # a byte tokenizer names no files
     if own and not any(source.file(name) is not None for name in dict.fromkeys([*TOKENIZER_FILES, *own])):
         raise faults.no_vocabulary(source, sorted({*TOKENIZER_FILES, *own}))

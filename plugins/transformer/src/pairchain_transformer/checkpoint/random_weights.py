@@ -1,4 +1,4 @@
-"""Weights that a checkpoint lacks and that the library therefore drew at random, until they are trained."""
+"""Tracks weights that a checkpoint lacks: the library draws them at random, until they are trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pairchain.errors import warn
 from pairchain_transformer.architectures import COMPUTED
 from pairchain_transformer.files.adapters import adapter_base
 
-# The key of config.json for weights that were random when saved, with digests of their values, which training changes.
+# The key of config.json that names weights saved as random, with digests of their values, which training changes.
 SAVED_KEY = "pairchain_random_weights"
 
 _TRAIN = "train it first, with any loop or trainer"
@@ -32,9 +32,9 @@ class RandomWeights:
     Args:
         model: The model.
         names: The names of the weights.
-        reason: Why they are random, as the beginning of a sentence that ends in their names.
+        reason: Why they are random: the start of a sentence that ends with their names.
         kind: The kind of model, as a sentence.
-        next_step: How to load it properly.
+        next_step: How to load the model properly.
     """
 
     def __init__(self, model: nn.Module, names: Iterable[str], reason: str, kind: str, next_step: str) -> None:
@@ -43,9 +43,9 @@ class RandomWeights:
         self._reason, self._kind, self._next_step = reason, kind, next_step
 
     def of(self, model: nn.Module) -> Untrained | None:
-        """Return what to tell about weights that are still random, or None.
+        """Return the weights that are still random, with the reason and the next step; None if there are none.
 
-        A module in which one weight has changed counts as trained, loaded or set by hand.
+        If one weight of a module has changed, the module counts as trained.
         """
         if self._digests:
             still = _unchanged(model, self._digests)
@@ -62,7 +62,7 @@ class RandomWeights:
         return Untrained(names, f"{self._reason} {shown_weights(names)}", self._kind, self._next_step)
 
     def note(self, model: nn.Module, folder: str) -> None:
-        """Write into the configuration in ``folder`` which weights are still random."""
+        """Write the names of weights that are still random into ``config.json`` in ``folder``."""
         path = Path(folder) / "config.json"
         if (told := self.of(model)) is None or not path.exists():
             return
@@ -77,15 +77,15 @@ def found_at_load(
     """Return the weights of ``model`` that the load left random, and warn of them.
 
     Args:
-        source: Where the model is from.
+        source: The model's files.
         model: The model.
         config: The configuration that it was loaded with.
         info: The library's report on the load.
-        output: The field of its output that is read.
+        output: The field of the model's output that is read.
     """
     missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
     if adapter_base(source) is not None:
-        # the library reports what the adapter lacks, not what the adapted model lacks
+        # the library reports the weights that the adapter lacks, not those that the adapted model lacks
         missing |= _new_head(model, config)
     names = missing - COMPUTED.get(type(model).__name__, set())
     if output == "last_hidden_state":
@@ -110,7 +110,7 @@ def found_at_load(
 
 
 def _new_head(model: PreTrainedModel, config: PretrainedConfig) -> set[str]:
-    """Return the weights of a head that the model was saved without, except those of its adapter."""
+    """Return the weights of a head that the base model was saved without, except the adapter's own."""
     if not type(model).__name__.endswith("ForSequenceClassification") or _saved_as(config) == type(model).__name__:
         return set()
     inside = f"{model.base_model_prefix}."
@@ -126,7 +126,7 @@ def _saved_as(config: PretrainedConfig) -> str:
 
 
 def _saved_as_random(model: PreTrainedModel, config: PretrainedConfig) -> set[str]:
-    """Return the weights that config.json calls random and that have not changed; remove the note from it."""
+    """Return the unchanged weights that config.json calls random, and remove the note from the configuration."""
     saved = getattr(config, SAVED_KEY, None)
     for configuration in (config, model.config):
         vars(configuration).pop(SAVED_KEY, None)
@@ -135,13 +135,13 @@ def _saved_as_random(model: PreTrainedModel, config: PretrainedConfig) -> set[st
 
 
 def _unchanged(model: nn.Module, digests: Mapping[str, list[str]]) -> set[str]:
-    """Return the names of weights with these digests, in this precision or another."""
+    """Return the names of weights whose values still have one of their digests."""
     tensors = model.state_dict()
     return {name for name, known in digests.items() if name in tensors and _digest(tensors[name]) in known}
 
 
 def _digests(tensor: torch.Tensor) -> list[str]:
-    """Return digests of a tensor's values, and of the values after casts to half precision."""
+    """Return digests of a tensor's values as they are and after casts to half precision."""
     half, brain = torch.float16, torch.bfloat16
     casts: list[tuple[torch.dtype, ...]] = [(), (half,), (brain,), (half, brain), (brain, half)]
     found = []

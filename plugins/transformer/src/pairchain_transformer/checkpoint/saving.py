@@ -12,7 +12,7 @@ from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.files.adapters import repository_named
 from pairchain_transformer.settings.reaching import reached_by_configuration
 
-# Once the file was named after the architecture; the first one found counts.
+# Older versions named the file after the architecture; the first file found counts.
 CONFIG_FILES = (
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -32,7 +32,7 @@ RENAMED_ARGUMENTS = {
 
 _MODALITIES = frozenset({"text", "image", "audio", "video", "message"})
 
-# The keys of the file, which are arguments of Transformer.
+# The keys of the file; each is an argument of Transformer.
 CONFIG_KEYS = (
     "transformer_task",
     "modality_config",
@@ -47,7 +47,7 @@ CONFIG_KEYS = (
     "config_kwargs",
 )
 
-# Types of values that would cause errors far from the file.
+# The types of values, checked here because a wrong type would cause an error far from the file.
 _KINDS = {
     "transformer_task": str,
     "module_output_name": str,
@@ -58,8 +58,8 @@ _KINDS = {
     "tokenizer_name_or_path": str,
 }
 
-# What a model's file may pass on to the transformers library. The user decides the rest: trust, revision, kernels.
-# Unknown names are left out too, because a later version may give them any meaning.
+# Arguments that a model's file may pass to the transformers library. The user decides the rest: trust, revision,
+# kernels. Unknown names are left out too, because a later version of the library may give them any meaning.
 _FOR_MODELS = frozenset(
     """
     add_pooling_layer attn_implementation dtype low_cpu_mem_usage torch_dtype
@@ -76,7 +76,7 @@ _FOR_PROCESSORS = frozenset(
     tokenize_chinese_chars truncation_side unk_token use_fast use_thumbnail
     """.split()
 )
-# A configuration may have any other key, as config.json does; these are arguments of the library itself.
+# Arguments of the library itself; a configuration may have any other key, as config.json does.
 _NOT_FOR_CONFIGS = frozenset(
     """
     auto_map cache_dir code_revision force_download gguf_file local_files_only name_or_path proxies quantization_config
@@ -90,7 +90,7 @@ _ATTENTION_WITHOUT_KERNELS = frozenset({"eager", "flex_attention", "sdpa"})
 def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arguments of Transformer in ``source``, and the unknown keys of its file.
 
-    A file without ``modality_config`` is from before there was more than text.
+    A file without ``modality_config`` dates from when models read only text.
 
     Raises:
         FormatError: The file breaks the format.

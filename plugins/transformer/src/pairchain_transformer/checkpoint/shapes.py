@@ -1,4 +1,4 @@
-"""Compares the sizes in a configuration with those of the weights, before memory is allocated."""
+"""Compares the sizes in a configuration with those of the weights before the library allocates memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class _Load:
-    """A load; with ``fits_all``, weights that do not fit may be replaced by random ones."""
+    """A load; with ``fits_all``, random weights may replace those that do not fit."""
 
     source: Source
     fits_all: bool
@@ -37,7 +37,7 @@ _current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_shapes", 
 
 @contextmanager
 def comparing_shapes(source: Source, given: Mapping[str, Any]) -> Iterator[None]:
-    """Inside the block, compare each model with its files once the library has built it without memory.
+    """Inside the block, compare each model that the library has built without memory with its files.
 
     Args:
         source: The model.
@@ -58,7 +58,7 @@ def _stand_in(original: Any) -> Any:
     def _load_pretrained_model(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
         load, files = _current.get(), given.get("checkpoint_files")
-        # an adapter's tensors come as a state dict, or under names that the adapted model does not have
+        # the library passes an adapter's tensors as a state dict, or under names that the adapted model lacks
         of_adapter = given.get("expected_keys") is not None
         if load is not None and given.get("state_dict") is None and files and not of_adapter:
             _compare(given["model"], files, load, is_quantized=bool(given["load_config"].is_quantized))
@@ -71,7 +71,7 @@ _STAND_IN = StandIns((PreTrainedModel, "_load_pretrained_model", _stand_in))
 
 
 def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: bool) -> None:
-    """Raise a FormatError if the model's sizes are not those of its weights, or it needs far more memory."""
+    """Raise a FormatError if the model's sizes differ from its weights', or if it needs far more memory than they."""
     saved = _saved_shapes(files)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     unfit = [] if is_quantized else _unfit(saved, wanted, model.base_model_prefix)
@@ -91,7 +91,7 @@ def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: boo
 
 
 def _saved_shapes(files: Sequence[str]) -> dict[str, _Shape]:
-    """Return the shapes in the headers of ``files``; pickles have none."""
+    """Return the shapes in the headers of ``files``; pickles have no header."""
     found: dict[str, _Shape] = {}
     for path in files:
         if path.endswith(".safetensors"):
@@ -101,7 +101,7 @@ def _saved_shapes(files: Sequence[str]) -> dict[str, _Shape]:
 
 
 def _unfit(saved: Mapping[str, _Shape], wanted: Mapping[str, _Shape], prefix: str) -> list[tuple[str, _Shape, _Shape]]:
-    """Return the model's tensors that have another number of elements in the file, where names may have a prefix."""
+    """Return the tensors whose number of elements differs from the file's; names there may have or lack ``prefix``."""
     found = []
     for name, now in wanted.items():
         others = (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
@@ -113,7 +113,7 @@ def _unfit(saved: Mapping[str, _Shape], wanted: Mapping[str, _Shape], prefix: st
 
 
 def _bytes(model: Any) -> int:
-    """Return how much memory the model's tensors will take; tied ones take none."""
+    """Return how much memory the model's tensors will take; tied tensors take none."""
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
     tensors = dict((*model.named_parameters(), *model.named_buffers()))
     return sum(tensor.numel() * tensor.dtype.itemsize for name, tensor in tensors.items() if name not in tied)

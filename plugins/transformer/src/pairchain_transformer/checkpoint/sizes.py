@@ -1,4 +1,4 @@
-"""Estimates a model's size from its configuration, and compares it with the weights; imports no torch."""
+"""Estimates a model's size from its configuration and compares it with the weights, without importing torch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pairchain_transformer.libraries.packages import library_text
 _HAS_POSITIONS = re.compile(r"(^|\.)(position_embeddings|wpe)\.weight$")
 _DEFAULT = re.compile(r"^\s+(\w+)(?::[^=\n]*)?\s*=\s*(\d[\d_]*),?\s*$", re.MULTILINE)
 
-# The estimate is rough, and weights may be packed, so only very different sizes are refused.
+# The estimate is rough and weights may be packed, so only a very large difference is refused.
 _LARGE = 2**27
 _TIMES = 16
 
 
 def check_sizes(source: Source, config: Mapping[str, Any]) -> None:
-    """Refuse a configuration for a much larger model than the weights are, with a FormatError."""
+    """Raise a FormatError if the configuration describes a much larger model than the weights."""
     parts = _parts(config) or [config]
     if max(map(_parameters, parts)) < _LARGE or (weights := read_headers(source)) is None:
         return
@@ -37,7 +37,7 @@ def check_sizes(source: Source, config: Mapping[str, Any]) -> None:
 
 
 def _parts(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the configurations of the models inside a model."""
+    """Return the configurations of the models inside a model, such as its text and vision models."""
     return [part for part in config.values() if isinstance(part, Mapping) and "model_type" in part]
 
 

@@ -1,4 +1,4 @@
-"""Which architectures and tasks the installed transformers library has classes for, as its source text says."""
+"""Reads from the transformers library's source text which architectures and tasks it has classes for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pairchain_transformer.libraries.packages import library_text
 
 
 def config_of(source: Source) -> dict[str, Any]:
-    """Return what the ``config.json`` of a checkpoint, or of the model that its adapter adapts, holds."""
+    """Return the ``config.json`` of a checkpoint, or that of the base model of an adapter."""
     return read_settings(source, "config.json") or read_settings(adapted_model(source) or source, "config.json")
 
 
@@ -28,7 +28,7 @@ def architectures_of(config: Mapping[str, Any]) -> list[str]:
 
 
 def needs_code(config: Mapping[str, Any], task: Task) -> bool:
-    """Return whether the model needs classes that its ``auto_map`` names, because the library has none for it."""
+    """Return whether the model needs a class that its ``auto_map`` names, because the library has none for it."""
     named, kind, known = config.get("auto_map"), config.get("model_type"), _known("AutoConfig")
     if not isinstance(named, dict) or not isinstance(kind, str) or not known:
         return False
@@ -39,7 +39,7 @@ def needs_code(config: Mapping[str, Any], task: Task) -> bool:
 
 
 def unsupported(source: Source, config: Mapping[str, Any], task: Task) -> Iterator[PairchainError]:
-    """Yield why the installed library has no class for the model, if it has none."""
+    """Yield an error if the installed library has no class for the model."""
     kind = config.get("model_type")
     if "model_type" not in config or not (known := _known("AutoConfig")):
         return
@@ -55,7 +55,7 @@ def unsupported(source: Source, config: Mapping[str, Any], task: Task) -> Iterat
 
 @cache
 def _known(auto_class: str) -> frozenset[str]:
-    """Return the architectures that the library has a class for; none if its text does not say."""
+    """Return the architectures that ``auto_class`` loads; empty if the library's source text does not list them."""
     if not auto_class:
         return frozenset()
     if auto_class == "AutoConfig":

@@ -1,4 +1,4 @@
-"""Tasks of a Transformer: the class that loads it, the output that is read, and the feature that it becomes."""
+"""The tasks of a Transformer: for each, the class to load, the output to read, and the feature to write."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pairchain.authoring import Modality
 
 
-# The score of a causal model is the log-odds of these words as its next token, unless others are chosen.
+# By default, the score of a causal model is the log-odds of these words as its next token.
 TRUE_WORD, FALSE_WORD = "yes", "no"
 
 
-# Saves from before 5.4 do not name their task when it is this one.
+# Versions before 5.4 of sentence-transformers do not write this task into the file.
 DEFAULT_TASK = "feature-extraction"
 
 
@@ -25,11 +25,12 @@ class Task:
     """One way to load a checkpoint.
 
     Attributes:
-        name: As ``transformer_task`` names it.
-        auto_class: The class of the transformers library that loads it.
-        method_output_name: The field of its output that is read.
-        module_output_name: The feature that it becomes.
-        generates: Whether the model continues the input, so that the last position must be a token: pad on the left.
+        name: Its name in ``transformer_task``.
+        auto_class: The class of the transformers library that loads the model.
+        method_output_name: The field of the model's output to read.
+        module_output_name: The feature that this field becomes.
+        generates: Whether the model continues the input. Then padding goes on the left, so that the last position holds
+            a token.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Task:
     generates: bool = False
 
     def modality_config(self) -> dict[Modality, dict[str, Any]]:
-        """Return the ``modality_config`` of saves from before there was more than text."""
+        """Return the ``modality_config`` for files from when models read only text."""
         return {"text": {"method": "forward", "method_output_name": self.method_output_name}}
 
 

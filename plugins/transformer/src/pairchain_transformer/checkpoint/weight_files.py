@@ -1,4 +1,4 @@
-"""The files that a checkpoint's weights are in; checked and fetched without importing torch."""
+"""Finds, checks and fetches the files of a checkpoint's weights, without importing torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pairchain_transformer.settings.judging import check_counts_in_lock
 
 
 def pickle_of(source: Source) -> str | None:
-    """Return the pickle that a load would read; None for safetensors. Raise a MissingFileError without weights."""
+    """Return the pickle that a load would read, or None for safetensors; raise a MissingFileError without weights."""
     if any(source.has(name) for name in (*SAFETENSORS, SAFETENSORS_INDEX)):
         return None
     if (found := next(filter(source.has, PICKLES), None)) is None:
@@ -27,12 +27,12 @@ def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
 
     Raises:
         MissingFileError: There are no weights.
-        PickleRefusedError: They are a pickle, and the load in progress does not allow one.
-        FormatError: The index of weights in several files is damaged, or names a file that is not there.
+        PickleRefusedError: The weights are a pickle, and the load in progress does not allow one.
+        FormatError: The index of a checkpoint in several files is damaged, or names a file that does not exist.
     """
     if CHOOSES_WEIGHTS & set(given):
         return {}
-    # fetched here, so that a failed download is told as one
+    # fetched here, so that a failed download is reported as such
     if any(source.file(name) is not None for name in SAFETENSORS):
         return {"use_safetensors": True}
     if source.file(SAFETENSORS_INDEX) is not None:
@@ -50,7 +50,7 @@ def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
 
 
 def _parts(source: Source, name: str) -> list[str]:
-    """Return the files that the index ``name`` of weights names, each fetched."""
+    """Fetch the files that the index ``name`` lists, and return their names."""
     index = source.require(name)
     shown = f"{name} of {source.name}"
     files = read_json_object(index, shown_as=shown).get("weight_map")

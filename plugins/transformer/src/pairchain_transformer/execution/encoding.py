@@ -15,7 +15,7 @@ from pairchain_transformer.inputs.processing import Pads, Settings
 
 _MASK = "attention_mask"
 
-# Inputs that are tokenized together; more would only take memory.
+# How many inputs are tokenized together; more would only take memory.
 _AT_ONCE = 256
 
 # A shared prefix costs no time, but its keys and values cost memory for each row.
@@ -29,7 +29,7 @@ class Row:
     Attributes:
         tensors: Features of shape (positions,).
         shared: Features that are the same for every input.
-        prefix: The beginning that it shares with others, if any.
+        prefix: The beginning that it shares with other inputs, if any.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -41,14 +41,14 @@ class Row:
 
 
 def can_be_undone(settings: Settings) -> bool:
-    """Return whether these settings only pad to the longest input, so that the padding can be removed."""
+    """Return whether these settings pad only to the longest input, so that padding can be removed again."""
     options = {**settings["text"], **settings["common"]}
     padding = getattr(options.get("padding"), "value", options.get("padding"))
     return padding in (True, "longest") and not options.get("pad_to_multiple_of") and options["return_tensors"] == "pt"
 
 
 def are_many(rows: Sequence[Row]) -> bool:
-    """Return whether rows of several lengths may run in several batches."""
+    """Return whether rows differ in length and are too many for one batch."""
     lengths = [len(row) for row in rows]
     in_one_batch = len(rows) <= PAIRS_WITHOUT_LENGTHS and len(rows) * max(lengths) <= LEAST_TOKENS_ON_A_CPU
     return len(set(lengths)) > 1 and not in_one_batch
@@ -58,11 +58,11 @@ def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Seque
     """Return the features of each input, or None if the features of a batch cannot be split.
 
     Args:
-        preprocess: Makes features of inputs.
-        inputs: The inputs; errors count among all of them.
+        preprocess: Turns inputs into features.
+        inputs: The inputs; an error names the index of an input among all of them.
 
     Raises:
-        InputError: As ``preprocess`` does.
+        InputError: ``preprocess`` raised it.
     """
     order = longest_first([input_size(item) for item in inputs])
     rows: dict[int, Row] = {}
@@ -77,7 +77,7 @@ def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Seque
 
 
 def encoded(row: Row, prefix: Prefix | None) -> Encoded:
-    """Return a row, and its length behind the prefix, as the engine schedules it."""
+    """Return a row for the engine to schedule, with the length that is left to compute after the prefix."""
     if prefix is None:
         return Encoded(row, len(row))
     length = max(len(row) - len(prefix.tokens), len(row) // _TOKENS_OF_PREFIX_A_TOKEN)
@@ -85,7 +85,7 @@ def encoded(row: Row, prefix: Prefix | None) -> Encoded:
 
 
 def join(items: Sequence[Encoded], pads: Pads) -> dict[str, Any]:
-    """Return the features of encoded inputs, in tensors of shape (inputs, positions) padded to the longest."""
+    """Return the features of encoded inputs, padded to the longest, in tensors of shape (inputs, positions)."""
     rows: list[Row] = [item.values for item in items]
     features: dict[str, Any] = {
         name: _padded([row.tensors[name] for row in rows], pads.fill.get(name, 0), pads.side)

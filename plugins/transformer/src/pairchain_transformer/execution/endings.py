@@ -1,7 +1,7 @@
 """Finds the end of each input for classifiers built on decoders, which read their score at the last token.
 
-The library finds the end by the configuration's padding token. If the configuration names none, or not the one that the
-tokenizer pads with, the library refuses batches, or reads a score inside the padding.
+The library finds the end by the configuration's padding token. If the configuration names no padding token, or another
+one than the tokenizer pads with, the library refuses batches or reads a score inside the padding.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def are_clear(model: Any, features: Mapping[str, Any]) -> bool:
 
 
 def call(model: Any, features: Mapping[str, Any]) -> Any:
-    """Return the output of ``model`` for ``features``, in which each input scores as it does alone."""
+    """Return the output of ``model`` for ``features``; each input scores as it would alone."""
     ids = features[_IDS]
     mask = features.get(_MASK)
     mask = torch.ones_like(ids) if mask is None or mask.shape != ids.shape else mask
     if (padding := _padding_id(model)) is not None:
         return model(**_filled(features, mask, padding))
     if _inner(model) is not model or "forward" in vars(model):
-        # the wrapper calls the model that has the configuration
+        # a copy of the wrapper would still call the inner model, with the old configuration
         return _one_by_one(model, features, mask)
     padding = _other_than_last(model, ids, mask)
     return _with_padding(model, padding)(**_filled(features, mask, padding))
@@ -57,7 +57,7 @@ def call(model: Any, features: Mapping[str, Any]) -> Any:
 def features_of(
     preprocessor: Preprocessor, model: Any, inputs: Sequence[Any], prompt: str | None, settings: Any, limits: Limits
 ) -> dict[str, Any]:
-    """Return the features of a batch, made one by one and padded with zeros where the tokenizer cannot pad."""
+    """Return the features of a batch; if the tokenizer cannot pad, process inputs one by one and pad with zeros."""
     tokenizer = tokenizer_of(preprocessor.processor)
     if (
         tokenizer is None
@@ -75,7 +75,7 @@ def features_of(
 
 
 def _joined(inputs: Sequence[Mapping[str, Any]], *, pads_left: bool) -> dict[str, Any]:
-    """Return the features of inputs, each in tensors of shape (1, positions), padded to the longest with zeros."""
+    """Join the features of inputs, tensors of shape (1, positions), and pad them with zeros to the longest."""
     longest = max(features[_IDS].shape[1] for features in inputs)
 
     def padded(tensor: torch.Tensor) -> torch.Tensor:
@@ -118,7 +118,7 @@ def _other_than_last(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> int:
 
 
 def _with_padding(model: PreTrainedModel, padding: int) -> PreTrainedModel:
-    """Return the same model, sharing its weights, with another configuration."""
+    """Return a copy of the model that shares its weights and whose configuration names another padding token."""
     config = copy.deepcopy(model.config)
     config.pad_token_id = config.get_text_config().pad_token_id = padding
     same = type(model).__new__(type(model))

@@ -1,8 +1,8 @@
-"""Tells whether a model has changed since something was found out about it.
+"""Tells whether a model has changed since an answer about it was found.
 
-A fingerprint holds everything that the model's forward can depend on: modules with all attributes, tensors,
-configurations, hooks, and the code of classes. Comparing is cheap: the dicts that hold all this are compared with their
-copies, which happens in C and mostly ends at "the same object".
+A fingerprint covers everything that the model's forward can depend on: modules with all attributes, tensors,
+configurations, hooks, and the code of classes. Comparing is cheap: Python compares the dicts that hold all this with
+their copies in C, and mostly finds the identical object.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNCHANGING = (type, types.ModuleType, types.BuiltinFunctionType, torch.memory_f
 _TENSORS = (torch.Tensor, nn.Parameter, nn.Buffer)
 _FUNCTIONS = (types.FunctionType, types.MethodType, partial)
 
-# The library takes outputs other than the last by hooks, which do nothing unless these outputs are requested.
+# The library records hidden states and attentions by hooks, which do nothing unless these outputs are requested.
 _CAPTURING = "transformers.utils.output_capturing"
 
 _ONEDNN = "pairchain_transformer.execution.linear"
@@ -43,7 +43,7 @@ _GLOBAL_HOOKS = (torch_module._global_forward_hooks, torch_module._global_forwar
 
 
 class OwnHook:
-    """A hook that pairchain itself puts on a part of a model.
+    """A hook that pairchain itself registers on a part of a model.
 
     Args:
         listen: Called with the module, its arguments and its output; the return value is ignored.
@@ -62,10 +62,10 @@ class Fingerprint:
     """The state of a model at one moment.
 
     Attributes:
-        is_understood: Whether it covers everything that the output can depend on. A class, function or object of
-            another library, or of the user, may depend on anything.
-        watched: Modules whose output other code reads or changes: by a hook, by a method set on the instance, or by
-            compiling it.
+        is_understood: Whether it covers everything that the output can depend on. Classes, functions and objects of
+            other libraries, or of the user, may depend on anything.
+        watched: Modules whose output other code reads or changes: through a hook, a method set on the instance, or
+            compilation.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -109,11 +109,11 @@ class Fingerprint:
                 and all(list(children) == order for children, order in self._order)
                 and all(chosen(names) == functions for chosen, names, functions in self._functions)
             )
-        except (RuntimeError, ValueError, TypeError, KeyError):  # a tensor in another's place, or a function gone
+        except (RuntimeError, ValueError, TypeError, KeyError):  # a tensor was replaced, or a function is gone
             return False
 
     def expect_hooks(self, part: nn.Module) -> None:
-        """Count the gate that was put on ``part`` as unchanged state."""
+        """Treat the gate that was registered on ``part`` as part of the recorded state."""
         self._copies[self._place_of[id(vars(part))]]["_forward_hooks"] = dict(part._forward_hooks)
 
     @property
@@ -151,7 +151,7 @@ class Fingerprint:
     def _look_into(self, holder: Any) -> None:
         # another thread may be adding or removing a hook
         for key, value in list(holder.items()):
-            # backward hooks do not change the output, and forward hooks are judged apart
+            # backward hooks do not change the output, and `_add_module` judges forward hooks
             if not str(key).endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
                 self._look_at(value, holder, key)
 
@@ -190,12 +190,12 @@ class Fingerprint:
 
 def is_watched_globally() -> bool:
     """Return whether a hook on all modules of the process reads or changes outputs."""
-    # PyTorch's own, such as those that count operations, change nothing
+    # PyTorch's own hooks, such as those that count operations, change nothing
     return not all(_is_known(hook) for hooks in _GLOBAL_HOOKS for hook in list(hooks.values()))
 
 
 def surroundings() -> tuple[Any, ...]:
-    """Return what a model's output depends on besides the model: precision, and modes that see every operation."""
+    """Return the global state that a model's output depends on: precision, and modes that see every operation."""
     cuda = torch.backends.cuda
     attentions: list[Any] = [cuda.flash_sdp_enabled, cuda.mem_efficient_sdp_enabled, cuda.math_sdp_enabled]
     return (
@@ -204,7 +204,7 @@ def surroundings() -> tuple[Any, ...]:
         torch.are_deterministic_algorithms_enabled(),
         *((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in _AUTOCAST),
         *(is_enabled() for is_enabled in attentions),
-        # the mode that calls oneDNN is made anew for each batch, and changes rounding only
+        # each batch has a new instance of the oneDNN mode, which changes only rounding
         *(mode for mode in _get_current_function_mode_stack() if type(mode).__module__ != _ONEDNN),
         *_get_current_dispatch_mode_stack(),
     )
@@ -219,7 +219,7 @@ def _is_ours(module: str) -> bool:
 
 
 def _is_known(function: Any) -> bool:
-    """Return whether a known package defines the function: wrapping keeps a name, but not the globals."""
+    """Return whether a known package defines the function; its globals tell, because a wrapper may copy its name."""
     function = getattr(function, "func", function)
     function = getattr(function, "__func__", function)
     if not isinstance(function, types.FunctionType):
@@ -237,7 +237,7 @@ def _state(tensor: torch.Tensor) -> tuple[Any, ...]:
 
 
 def _copy(value: Any) -> Any:
-    """Return a copy of nested dicts, lists, tuples and sets that holds the same objects."""
+    """Return a copy of nested dicts, lists, tuples and sets that contains the same objects."""
     if isinstance(value, Mapping):
         return {key: _copy(inner) for key, inner in list(value.items())}
     if isinstance(value, list):

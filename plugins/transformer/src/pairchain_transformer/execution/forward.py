@@ -11,19 +11,19 @@ from pairchain.authoring import parameters_of
 from pairchain.errors import ChainError
 from pairchain_transformer.execution import endings
 
-# Features for other modules; a model gets them only if its forward names them.
+# Features for other modules; a model receives them only if its forward names them.
 _NOT_FOR_MODELS = frozenset(
     """
     modality num_images_per_sample num_videos_per_sample prompt_length task offset_mapping
     overflow_to_sample_mapping special_tokens_mask
     """.split()
 )
-# Wrappers hide these behind *args, and every model takes them.
+# Every model takes these, even if a wrapper hides them behind *args.
 _ALWAYS_TAKEN = frozenset({"input_ids", "attention_mask", "token_type_ids", "inputs_embeds", "return_dict"})
 
 
 def call(model: Any, method: str, features: Mapping[str, Any], output_path: Sequence[str]) -> Any:
-    """Return the output of ``model``'s ``method``, called with those features that it takes."""
+    """Call ``method`` of ``model`` with the features that it takes, and return its output."""
     function: Any = getattr(model, method, None)
     if function is None:
         raise ChainError(f"{type(model).__name__} has no method {method!r}, which modality_config names.")
@@ -45,9 +45,9 @@ def call(model: Any, method: str, features: Mapping[str, Any], output_path: Sequ
 
 
 def takes_types(model: Any) -> bool:
-    """Return whether ``model`` tells token types apart; wrappers do not count."""
+    """Return whether ``model``, or the model inside a wrapper, distinguishes token types."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    # RoBERTa and DeBERTa take them, and know one type or none
+    # RoBERTa and DeBERTa take token types, but have only one type or none
     if getattr(model.config, "type_vocab_size", 2) in (0, 1):
         return False
     return any(parameter.name == "token_type_ids" for parameter in parameters_of(inner.forward))

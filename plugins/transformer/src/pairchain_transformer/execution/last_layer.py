@@ -1,7 +1,7 @@
 """Computes the last layer of a model only at the one position of each input that is read.
 
-After attention has mixed the positions, each position is computed alone, so the unread ones can be dropped. Where that
-is in the layer differs between models, so it is found by trial, once until the model changes.
+After attention has mixed the positions, a layer computes each position alone, so the unread ones can be dropped. The
+place in the layer where this holds differs between models. It is found by trial, once until the model changes.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from pairchain_transformer.execution.proofs import Known, Question
 
 Position = Literal["first", "last"]
 
-# As a share of the largest value: how far equal outputs may be apart, and how far different ones must be.
+# Relative to the largest value: the most by which equal outputs may differ, and the least by which others must.
 _SAME_AND_OTHER = {torch.float64: (1e-9, 1e-6), torch.float32: (2e-6, 2e-4)}
 _IN_HALF_PRECISION = (1e-2, 1e-1)
 
 _GATE = "gate"
 
-# With more layers, the last is too small a part to be worth the search.
+# In a model with more layers, the last one is too small a part of the work to be worth the search.
 _MOST_LAYERS = 16
 
-# The gate that lets only one position of each input through, and which.
+# The gate that lets only one position of each input through, and the index of that position, shape (inputs,).
 _going_on: ContextVar[tuple[Gate, torch.Tensor] | None] = ContextVar("pairchain_going_on", default=None)
 
 
 class Gate(OwnHook):
-    """A hook on a part of the last layer that lets only the read position through, inside `only`."""
+    """A hook on a part of the last layer: inside `only`, it lets only the read position through."""
 
     def __call__(self, module: nn.Module, given: Any, output: Any) -> Any:
-        """Return the position to go on with, or None for all of them."""
+        """Return the output at the read position, or None to keep all positions."""
         going_on = _going_on.get()
         if going_on is None or going_on[0] is not self:
             return None
@@ -49,11 +49,11 @@ class Gate(OwnHook):
 
 @contextmanager
 def only(gate: Gate | None, places: torch.Tensor) -> Iterator[None]:
-    """Let only one position of each input through ``gate``; None changes nothing.
+    """Inside the block, let only one position of each input through ``gate``; None changes nothing.
 
     Args:
-        gate: What `gate` found.
-        places: Where the position is in each input, shape (inputs,).
+        gate: The result of `gate`.
+        places: The position in each input, shape (inputs,).
     """
     if gate is None:
         yield
@@ -68,13 +68,15 @@ def only(gate: Gate | None, places: torch.Tensor) -> Iterator[None]:
 def gate(
     known: Known, question: Question, example: Callable[[], tuple[Callable[[], torch.Tensor], torch.Tensor]]
 ) -> Gate | None:
-    """Return the gate of the last layer behind which one position is enough, found the first time; None without one.
+    """Return the gate of the last layer after which one position is enough; None if there is none.
+
+    The gate is searched for the first time and then remembered.
 
     Args:
-        known: What was found out about the model.
-        question: Which position is read, and of which output.
-        example: Returns a function that runs the model on examples and returns what is read, and the positions in
-            them, shape (inputs,).
+        known: The answers about the model.
+        question: The position that is read, and the output that it is read from.
+        example: Returns a function that runs the model on example inputs and returns the output that is read, and the
+            positions in these inputs, shape (inputs,).
     """
     if not known.is_open:
         return None
@@ -87,7 +89,7 @@ def is_known(known: Known, question: Question) -> bool:
 
 
 def at(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return one position of each input, shape (inputs, size); hidden states of one position are returned whole."""
+    """Return one position of each input, shape (inputs, size); if there is only one position, return that."""
     if hidden.shape[1] == 1:
         return hidden[:, 0]
     return hidden[torch.arange(len(hidden), device=hidden.device), places.to(hidden.device)]
@@ -107,10 +109,10 @@ def _search(known: Known, compute: Callable[[], torch.Tensor], places: torch.Ten
             try:
                 with _counting(layer) as counted, only(tried, places):
                     found = compute()
-                # another position must give another output, or the example does not show which one is read
+                # another position must give another output; otherwise the example does not show which one is read
                 with only(tried, (places - 1).abs()):
                     other = compute()
-            except (RuntimeError, IndexError, ValueError, AttributeError):  # the parts behind it need all positions
+            except (RuntimeError, IndexError, ValueError, AttributeError):  # the parts after it need all positions
                 continue
         if _is_shown(expected, found, other) and counted["rows"] < fewest:
             best, fewest = part, counted["rows"]
@@ -124,13 +126,13 @@ def _search(known: Known, compute: Callable[[], torch.Tensor], places: torch.Ten
 
 
 def _gate_of(part: nn.Module) -> Gate | None:
-    """Return the gate that a part has already, perhaps for another position, or copied with the model."""
+    """Return the gate that a part already has: one for another position, or one copied with the model."""
     return next((hook for hook in part._forward_hooks.values() if isinstance(hook, Gate)), None)
 
 
 @contextmanager
 def _gated(part: nn.Module) -> Iterator[Gate]:
-    """Yield the gate of a part; put one there for the block if it has none."""
+    """Yield the gate of a part; if it has none, register one for the block."""
     if (there := _gate_of(part)) is not None:
         yield there
         return
@@ -161,7 +163,7 @@ def _last_layer(model: PreTrainedModel) -> nn.Module | None:
 
 @contextmanager
 def _counting(layer: nn.Module) -> Iterator[dict[str, int]]:
-    """Count the rows that the linear maps of a layer compute."""
+    """Count the rows that the linear layers inside ``layer`` compute."""
     counted = {"rows": 0}
 
     def count(module: nn.Module, given: Any, output: torch.Tensor) -> None:

@@ -1,7 +1,8 @@
-"""Computes a causal model at the last position of each input, and skips what does not change the result.
+"""Computes a causal model at the last position of each input, and skips work that does not change the result.
 
-It skips padding, which stands after the last token so that no token attends to it; shared beginnings, which it computes
-once; and unread rows of the head. Only some models allow that, so each is tried on a few tokens, once until it changes.
+It puts padding after the last token, so that no token attends to it and no mask is needed. It computes shared
+beginnings once, and skips unread rows of the head. Only some models allow this, so each model is tried on a few tokens,
+once until it changes.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from pairchain_transformer.execution.proofs import Known, Question
 
 @dataclass(frozen=True)
 class Proven:
-    """Which shortcuts give a model's own output.
+    """The shortcuts that give a model's own output.
 
     Attributes:
-        without_padding: Padding after the last token, without a mask.
-        after_prefix: Going on after the keys and values of a prefix.
+        without_padding: Whether padding may stand after the last token, without a mask.
+        after_prefix: Whether computing may continue from the keys and values of a prefix.
     """
 
     without_padding: bool
@@ -41,15 +42,15 @@ NOTHING = Proven(without_padding=False, after_prefix=False)
 
 
 class ChangedEmbeddingsError(Exception):
-    """A hook changes the embeddings of tokens, so they may depend on all tokens of an input."""
+    """A hook changes the embeddings of tokens, which may then depend on all tokens of an input."""
 
 
 class LastPosition:
     """Computes a causal model at the last position of each input.
 
     Args:
-        known: What was found out about the model.
-        reads_logits: Whether its logits are read; otherwise its last hidden state.
+        known: The answers about the model.
+        reads_logits: Whether its logits are read; if not, its last hidden state is.
     """
 
     def __init__(self, known: Known, *, reads_logits: bool) -> None:
@@ -59,7 +60,7 @@ class LastPosition:
 
     @property
     def is_known(self) -> bool:
-        """Whether `proven` has its answer already."""
+        """Whether the answer for `proven` is already known."""
         return self.known.has(self._question)
 
     @property
@@ -71,20 +72,20 @@ class LastPosition:
 
     @property
     def proven(self) -> Proven:
-        """The shortcuts that give the model's own output, found out the first time."""
+        """The shortcuts that give the model's own output; tried the first time, then remembered."""
         if not self.can_be:
             return NOTHING
         return self.known.find(self._question, lambda: _prove(self), NOTHING)
 
     @property
     def can_be(self) -> bool:
-        """Whether shortcuts are worth trying; embeddings and head are called as usual, so these may have hooks."""
+        """Whether shortcuts may be tried. Embeddings and head may have hooks, because they are called as usual."""
         head = self.model.get_output_embeddings() if self.reads_logits else None
         if not self.known.is_open_but_for({self._watched_embeddings, head}):
             return False
         if self.model.config.is_encoder_decoder or not type(self.model).__module__.startswith("transformers."):
             return False
-        # a quantizer, for example, replaces the head, and accelerate may keep its weights elsewhere
+        # a quantizer may replace the head, and accelerate may keep the head's weights elsewhere
         return not self.reads_logits or (type(head) is nn.Linear and not hasattr(head, "_hf_hook"))
 
     @property
@@ -116,7 +117,7 @@ class LastPosition:
         return self._logits(last, columns) if self.reads_logits else last
 
     def _hidden(self, rows: Sequence[torch.Tensor], before: Layers) -> torch.Tensor:
-        """Return the hidden states of rows, padded on the right, after the keys and values that come before them."""
+        """Return the hidden states of rows, padded on the right, that follow the keys and values ``before``."""
         ids = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
         options: dict[str, Any] = {"use_cache": False}
         if before:
@@ -144,7 +145,7 @@ class LastPosition:
         return found if found in watched else None
 
     def _given(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return tokens as the backbone takes them, or raise a ChangedEmbeddingsError if a hook changes them."""
+        """Return the backbone's arguments for tokens; raise a ChangedEmbeddingsError if a hook changes embeddings."""
         embeddings: Any = self._watched_embeddings
         if embeddings is None:
             return {"input_ids": ids}
@@ -163,7 +164,7 @@ class LastPosition:
         return F.linear(hidden, head.weight[chosen], None if head.bias is None else head.bias[chosen])
 
     def _layers(self, prefix: Prefix) -> Layers:
-        """Return the keys and values of a prefix, of which the store may have the beginning."""
+        """Return the keys and values of a prefix; compute only those that the store does not have."""
         layers = prefix.store.longest(prefix.tokens, (self.known, surroundings()))
         known = layers[0][0].shape[2] if layers else 0
         if known < len(prefix.tokens):
@@ -181,7 +182,7 @@ class LastPosition:
 
 
 def _cache(layers: Layers, count: int) -> DynamicCache:
-    """Return keys and values as the library's cache, for ``count`` rows."""
+    """Return keys and values as a cache of the library, repeated for ``count`` rows."""
     cache = DynamicCache()
     for index, (keys, values) in enumerate(layers):
         cache.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index)
@@ -190,7 +191,7 @@ def _cache(layers: Layers, count: int) -> DynamicCache:
 
 @step("check", "what gives the model's own output")
 def _prove(computed: LastPosition) -> Proven:
-    """Compare with the model's own output for two short inputs of different lengths, padded on the left."""
+    """Compare the shortcuts with the model's own output for two short inputs, padded on the left."""
     model = computed.model
     tokens = example(model, 19)
     rows = [tokens[:12], torch.cat([tokens[:7], tokens[12:]])]
@@ -214,7 +215,7 @@ def _is_exact_after(
 
 
 def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
-    """Return the model's output at the last position, or None if it is not just the head of the hidden state."""
+    """Return the output at the last position; None if the logits are more than the head applied to the hidden state."""
     seen: dict[str, torch.Tensor] = {}
     head = computed.model.get_output_embeddings()
     listening = [OwnHook(lambda module, given, output: seen.update(hidden=output[0]))]

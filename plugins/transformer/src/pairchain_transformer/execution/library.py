@@ -1,4 +1,4 @@
-"""Runs a model through the transformers library's own classes, and computes no more than is read."""
+"""Runs a model through the transformers library's own classes, and skips outputs that no module reads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LibraryExecution(Execution):
         random_weights: The weights that its checkpoint lacks.
 
     Attributes:
-        savings: What it leaves out.
+        savings: The work that it skips.
         onednn: Whether oneDNN computes linear layers on a CPU; None to use it where it is faster.
     """
 
@@ -46,7 +46,7 @@ class LibraryExecution(Execution):
     def _run(self, model: Any, features: Mapping[str, Any], request: Request) -> dict[str, Any]:
         part: Part | None = request.part
         gate = None
-        # training changes the model at each step, so that nothing found out about it would hold
+        # training changes the model at each step, so no answer about it would stay valid
         if request.may_leave_out and not request.keywords and not torch.is_grad_enabled():
             known = self._proofs.of(model)
             last = self.savings.output(known, features, part, request.prefix, generates=request.generates)
@@ -58,7 +58,7 @@ class LibraryExecution(Execution):
         if gate is not None:
             note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
         with nullcontext() if gate is None else last_layer.only(gate[0], gate[2]):
-            # a copy of all features would hide from a trace which of them the model reads
+            # copying the features would hide from a trace which of them the model reads
             given = {**features, **request.keywords} if request.keywords else features
             output = forward.call(model, request.method, given, request.path)
         value = forward.read_output(output, request.path)
@@ -70,27 +70,27 @@ class LibraryExecution(Execution):
         return written
 
     def save(self, model: nn.Module, folder: str) -> None:
-        """Write configuration and weights, and which weights are still random."""
+        """Write configuration and weights, and note in the configuration which weights are still random."""
         save_model(model, folder)
         self._random_weights.note(model, folder)
 
     def untrained(self, model: nn.Module) -> Untrained | None:
-        """Return what to tell about weights that are still random, or None."""
+        """Return the weights that are still random; None if there are none."""
         return self._random_weights.of(model)
 
     def takes_types(self, model: Any) -> bool:
-        """Return whether the model tells token types apart."""
+        """Return whether the model distinguishes token types."""
         return forward.takes_types(model)
 
     def batches_matter(self, model: Any, request: Request, rows: Sequence[Row] | None) -> bool:
-        """Return whether scores depend on which rows run together, as with a model that counts padding as positions."""
+        """Return whether scores depend on the rows that run together, as in models that count padding as positions."""
         known = self._proofs.of(model)
         if rows is None:
             return padding.is_known_to_matter(known, request.tokenizer)
         return encoding.are_many(rows) and padding.matters(known, request.tokenizer, request.path)
 
     def prefixes(self, model: Any, request: Request, rows: Sequence[Row]) -> Sequence[Prefix | None]:
-        """Return for each row the prefix that it shares with others, if it is to be computed once."""
+        """Return for each row the prefix that it shares with others and that will be computed once, or None."""
         if not request.may_leave_out:
             return [None] * len(rows)
         return self.savings.prefixes_of(self._proofs.of(model), rows, request.part, generates=request.generates)

@@ -1,7 +1,7 @@
-"""Computes linear layers on a CPU by oneDNN instead of PyTorch's BLAS, where oneDNN is faster.
+"""Computes linear layers on a CPU with oneDNN instead of PyTorch's BLAS, where oneDNN is faster.
 
-That depends on the processor: on some, the BLAS is little more than half as fast as oneDNN with the few hundred tokens
-of a batch. The weights stay where and as they are.
+Which is faster depends on the processor: on some, BLAS is little more than half as fast as oneDNN for a batch of a few
+hundred tokens. The weights are neither moved nor converted.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch.overrides import TorchFunctionMode
 
 from pairchain.authoring import note, step
 
-# With fewer tokens neither is faster, and oneDNN prepares itself for every new number of tokens.
+# With fewer tokens neither is faster, and oneDNN prepares code for every new number of tokens.
 _LEAST_TOKENS = 64
 
-# For each shape, oneDNN keeps 0.6 MB until the process ends; PyTorch computes further shapes.
+# For each shape, oneDNN keeps 0.6 MB until the process ends, so PyTorch computes all further shapes.
 _MOST_SHAPES = 128
 _prepared: set[tuple[int, ...]] = set()
 
@@ -33,12 +33,12 @@ _measuring = threading.Lock()
 
 @contextmanager
 def by_onednn(wanted: bool | None, model: nn.Module, features: Mapping[str, Any]) -> Iterator[None]:
-    """Compute linear layers by oneDNN.
+    """Inside the block, compute linear layers with oneDNN if ``wanted``.
 
     Args:
-        wanted: Whether to do so; None to measure which is faster.
+        wanted: Whether to use oneDNN; None to measure which is faster.
         model: The model.
-        features: Its features; PyTorch computes fewer than 64 tokens.
+        features: Its features. PyTorch computes batches of fewer than 64 tokens.
     """
     if wanted is None:
         wanted = _is_on_cpu(model) and not _are_few(features) and _is_faster()
@@ -61,7 +61,7 @@ def _are_few(features: Mapping[str, Any]) -> bool:
 
 
 def _is_faster() -> bool:
-    """Return whether oneDNN is faster, measured once in a process so that equal calls are computed equally."""
+    """Return whether oneDNN is faster, measured once per process so that equal calls give equal results."""
     with _measuring:
         return _measured()
 
@@ -72,13 +72,13 @@ def _measured() -> bool:
 
 
 def is_available() -> bool:
-    """Return whether PyTorch was built with oneDNN, and offers its linear layer."""
+    """Return whether PyTorch was built with oneDNN and has an operator for its linear layer."""
     found = torch.backends.mkldnn
     return bool(found.is_available() and found.enabled) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class _ByOneDNN(TorchFunctionMode):
-    """Calls oneDNN for every linear layer that it computes as PyTorch does."""
+    """Sends linear layers to oneDNN if it takes their tensors; PyTorch computes the others."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -89,7 +89,7 @@ class _ByOneDNN(TorchFunctionMode):
 
 
 def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Return whether oneDNN takes these tensors: plain, of single precision, on a CPU, without gradients."""
+    """Return whether oneDNN takes these tensors: plain float32 tensors on a CPU, without gradients."""
     return (
         given.ndim > 1
         and given.numel() >= _LEAST_TOKENS * given.shape[-1]
@@ -108,7 +108,7 @@ def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
 
 
 def _is_prepared(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Return whether oneDNN is prepared for these sizes, or may prepare itself."""
+    """Return whether oneDNN has prepared code for these sizes, or may prepare it now."""
     shape = (given.numel() // given.shape[-1], *weight.shape)
     if shape not in _prepared and len(_prepared) < _MOST_SHAPES:
         _prepared.add(shape)
@@ -122,7 +122,7 @@ def _linear(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 
 @step("check", "whether oneDNN is the faster")
 def _gain() -> float:
-    """Return how many times as fast as PyTorch oneDNN is, for the sizes of a small model; takes 20 ms."""
+    """Return oneDNN's speed relative to PyTorch's, measured in 20 ms with the sizes of a small model."""
     with torch.inference_mode():
         given, weight, bias = torch.ones(256, 768), torch.ones(768, 768), torch.ones(768)
         sides = (F.linear, _linear)

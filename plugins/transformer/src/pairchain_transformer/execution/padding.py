@@ -1,4 +1,4 @@
-"""Tells whether padding changes a model's scores: some count it as positions, or mix it in."""
+"""Tells whether padding changes a model's scores: some models count it as positions, or mix it in."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pairchain.authoring import step
 from pairchain_transformer.execution import forward
 from pairchain_transformer.execution.proofs import Known, Question
 
-# How far equal outputs may be apart, as a share of the largest value; the effect of padding is much larger.
+# The most by which equal outputs may differ, relative to the largest value; the effect of padding is much larger.
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 _TOLERANCE_OF_HALF_PRECISION = 3e-2
 
 
 def matters(known: Known, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
-    """Return whether a model's output for an input depends on its padding; found out the first time.
+    """Return whether a model's output for an input depends on padding; tried the first time, then remembered.
 
     Args:
-        known: What was found out about the model.
-        tokenizer: Its tokenizer, which says where padding goes.
+        known: The answers about the model.
+        tokenizer: Its tokenizer, which determines the side of padding.
         output_path: The field of the output that is read.
     """
     question = _question(tokenizer, tuple(output_path))
@@ -31,7 +31,7 @@ def matters(known: Known, tokenizer: PreTrainedTokenizerBase, output_path: Seque
 
 
 def is_known_to_matter(known: Known, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether `matters` has said so before."""
+    """Return whether `matters` has returned True before, for any field of the output."""
     return any(known.answers(_question(tokenizer)))
 
 
@@ -58,7 +58,7 @@ def example_features(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
 
 
 def is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Return whether two outputs differ by rounding only."""
+    """Return whether two outputs differ only by rounding."""
     tolerance = _TOLERANCE.get(found.dtype, _TOLERANCE_OF_HALF_PRECISION)
     difference = (found.float() - expected.float()).abs().max()
     return bool(difference <= tolerance * expected.float().abs().max())

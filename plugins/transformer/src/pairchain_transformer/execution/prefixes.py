@@ -1,4 +1,4 @@
-"""Finds beginnings that inputs share, and keeps what a causal model computed of them."""
+"""Finds beginnings that inputs share, and keeps the keys and values that a causal model computed for them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Layers = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 class PrefixStore:
-    """Keys and values of token prefixes; drops those that were used longest ago.
+    """Keeps the keys and values of token prefixes, and drops the least recently used ones.
 
     Args:
-        most_bytes: How much is kept; None for no limit.
-        most_prefixes: How many are kept; None for no limit.
+        most_bytes: The most bytes to keep; None for no limit.
+        most_prefixes: The most prefixes to keep; None for no limit.
     """
 
     def __init__(self, most_bytes: int | None = None, most_prefixes: int | None = None) -> None:
@@ -40,7 +40,7 @@ class PrefixStore:
         self._changing = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a copy, perhaps in another process, begins empty
+        # a copy, perhaps in another process, starts empty
         return PrefixStore, (self.most_bytes, self.most_prefixes)
 
     @property
@@ -49,11 +49,11 @@ class PrefixStore:
         return self.most_bytes is not None
 
     def check(self, made_by: Any, weights: Sequence[torch.Tensor]) -> None:
-        """Drop what was computed with other weights.
+        """Drop keys and values that were computed with other weights.
 
         Args:
             made_by: As for `longest`.
-            weights: The weights; PyTorch does not count all writes to them.
+            weights: The weights, which are compared by value because PyTorch does not count all writes to them.
         """
         with self._changing:
             if made_by != self._made_by or self._sample is None or not self._sample.is_current:
@@ -61,16 +61,16 @@ class PrefixStore:
                 self._made_by, self._sample = made_by, Sample(weights)
 
     def known(self, tokens: Sequence[int]) -> int:
-        """Return how many of the first ``tokens`` it has."""
+        """Return how many of the first ``tokens`` are kept."""
         with self._changing:
             return max((common(tokens, kept) for kept in self._kept), default=0)
 
     def longest(self, tokens: tuple[int, ...], made_by: Any) -> Layers:
-        """Return the keys and values of as many of the first ``tokens`` as it has, which may be none.
+        """Return the keys and values of as many of the first ``tokens`` as are kept, perhaps none.
 
         Args:
             tokens: Token ids.
-            made_by: What keys and values depend on besides the tokens; if it changes, all others are dropped.
+            made_by: The model's state, on which keys and values depend; if it changes, all of them are dropped.
         """
         with self._changing:
             if made_by != self._made_by:
@@ -83,7 +83,7 @@ class PrefixStore:
             return [(keys[:, :, :count], values[:, :, :count]) for keys, values in self._kept[best]]
 
     def keep(self, tokens: tuple[int, ...], layers: Layers) -> None:
-        """Keep what was computed of ``tokens``, and drop what does not fit any more."""
+        """Keep the keys and values of ``tokens``, and drop the oldest ones that exceed the limits."""
         with self._changing:
             self._kept[tokens] = layers
             self._kept.move_to_end(tokens)
@@ -95,7 +95,7 @@ class PrefixStore:
 
     @property
     def size(self) -> int:
-        """How much it holds, in bytes."""
+        """The size of all keys and values, in bytes."""
         return sum(
             tensor.numel() * tensor.itemsize for layers in self._kept.values() for pair in layers for tensor in pair
         )
@@ -107,7 +107,7 @@ class Prefix:
 
     Attributes:
         tokens: Token ids.
-        store: Has, or will get, the keys and values.
+        store: Keeps the keys and values, once they are computed.
     """
 
     tokens: tuple[int, ...]
@@ -117,16 +117,16 @@ class Prefix:
 def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_beside: int) -> list[Prefix | None]:
     """Return for each row the prefix that it shares with others; None where sharing saves nothing.
 
-    All rows may share one, such as a template with its instruction, and some may share more, such as a query. At least
-    one token of every row is left to compute.
+    All rows may share a prefix, such as a template with its instruction, and some may share a longer one, such as a
+    query. At least one token of every row is left to compute.
 
     Args:
         rows: Token ids.
-        store: Where the prefixes will be kept; the prefixes in it are shared too.
-        least_beside: How many further tokens a group of rows must have to share a longer prefix of its own.
+        store: Keeps the prefixes. Rows may also share those that are already in it.
+        least_beside: How many further tokens a group of rows needs to share a longer prefix of its own.
     """
     arrays = [np.asarray(row, dtype=">u4") for row in rows]
-    # bytes of big-endian numbers sort as the numbers do
+    # the bytes of big-endian numbers sort like the numbers
     order = sorted(range(len(rows)), key=[array.tobytes() for array in arrays].__getitem__)
     overlaps = [common(arrays[one], arrays[other]) for one, other in pairwise(order)]
     all_share = min(overlaps, default=0)
@@ -149,14 +149,14 @@ def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_
 
 
 def common(one: Tokens, other: Tokens) -> int:
-    """Return how many tokens two rows have in common at their beginning."""
+    """Return how many tokens two rows share at their beginning."""
     length = min(len(one), len(other))
     differs = np.asarray(one[:length]) != np.asarray(other[:length])
     return int(differs.argmax()) if differs.any() else length
 
 
 def _runs(order: Sequence[int], overlaps: Sequence[int], least: int) -> list[tuple[list[int], int]]:
-    """Return the rows that stand together in ``order`` with at least ``least`` tokens in common, and how many."""
+    """Return runs of rows adjacent in ``order`` that share at least ``least`` tokens, each with the number shared."""
     runs: list[tuple[list[int], int]] = []
     current: list[int] = list(order[:1])
     count = 0

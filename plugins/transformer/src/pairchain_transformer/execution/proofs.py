@@ -1,4 +1,4 @@
-"""Answers that were found out about a model, valid until the model changes."""
+"""Remembers answers to questions about a model until the model changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 # The name of a question, and its details.
 Question = tuple[Hashable, ...]
 
-# A model that has changed after each of so many trials changes itself as it runs.
+# A model that changes during this many trials in a row changes itself whenever it runs.
 _MOST_TRIES = 2
 
 
@@ -24,7 +24,7 @@ class Known:
 
     Args:
         model: The model.
-        is_settled: Whether running it does not change it; nothing can be proven about a model that changes itself.
+        is_settled: Whether the model stays the same when it runs; nothing can be proven about one that changes itself.
     """
 
     def __init__(self, model: PreTrainedModel, *, is_settled: bool = True) -> None:
@@ -37,11 +37,11 @@ class Known:
 
     @property
     def is_open(self) -> bool:
-        """Whether parts may be left out: its state is understood, and no hook sees it."""
+        """Whether work may be skipped: the model's state is understood, and no hook watches it."""
         return self.is_open_but_for(set())
 
     def is_open_but_for(self, parts: Set[Any]) -> bool:
-        """Return whether its state is understood, and only ``parts`` have hooks."""
+        """Return whether the model's state is understood, and no parts but ``parts`` have hooks."""
         is_plain = self.fingerprint.is_understood and self.fingerprint.watched <= parts
         return is_plain and self.is_settled and not is_watched_globally()
 
@@ -56,12 +56,12 @@ class Known:
         return question in self._found
 
     def find(self, question: Question, prove: Callable[[], T], otherwise: T) -> T:
-        """Return the answer to a question, found out the first time.
+        """Return the answer to a question; find it the first time.
 
         Args:
             question: The question.
             prove: Finds the answer by running the model.
-            otherwise: The answer if that fails, or changes the model.
+            otherwise: The answer if ``prove`` fails or changes the model.
         """
         with self._proving:
             if question not in self._found:
@@ -76,20 +76,20 @@ class Known:
             return answer
 
     def answers(self, beginning: Question) -> list[Any]:
-        """Return the known answers to all questions that begin with ``beginning``."""
+        """Return the known answers to all questions that start with ``beginning``."""
         return [found for question, found in list(self._found.items()) if question[: len(beginning)] == beginning]
 
     def changed(self, *, is_settled: bool) -> Known:
-        """Return what is still known about the model after it has changed."""
+        """Return the answers that are still valid after the model has changed."""
         after = Known(self.model, is_settled=is_settled)
-        # hooks decide what may be left out, not how; and a new hook should see inputs, not our examples
+        # hooks do not change the answers, only whether they may be used; and a new hook should not see our examples
         if self.fingerprint.matches_but_for_hooks():
             after._found = self._found
         return after
 
 
 class Proofs:
-    """Answers about the model that a Transformer has now."""
+    """Keeps the answers about a Transformer's present model."""
 
     def __init__(self) -> None:
         self._known: Known | None = None
@@ -97,11 +97,11 @@ class Proofs:
         self._changing = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a copy, perhaps in another process, has another model
+        # a copy of the Transformer, perhaps in another process, has another model
         return Proofs, ()
 
     def of(self, model: PreTrainedModel) -> Known:
-        """Return what is known about ``model`` in its present state."""
+        """Return the answers about ``model`` in its present state."""
         with self._changing:
             known = self._known
             if known is None or known.model is not model:

@@ -1,4 +1,4 @@
-"""Tells whether tensors have changed, where PyTorch does not count the writes to them."""
+"""Tells whether tensors have changed, even by writes that PyTorch does not count."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import torch
 
-# Smaller tensors are compared whole.
+# All elements of smaller tensors are compared.
 _MOST_ELEMENTS = 2**16
 
 
 class Sample:
-    """Values of tensors at one moment: small tensors whole, and some elements of each row and column of large ones.
+    """The values of tensors at one moment: all of small tensors, and some of each row and column of large ones.
 
     Args:
         tensors: Dense tensors, not on the device ``meta``.
@@ -43,6 +43,6 @@ def _some(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _step(rows: int, columns: int) -> int:
-    """Return a stride that meets every row and every column."""
-    # shorter than a row, so that it skips no row, and coprime with it, so that it skips no column
+    """Return a stride that reaches every row and every column."""
+    # a stride shorter than a row skips no row, and one coprime with the row's length skips no column
     return next(step for step in range(max(1, min(rows, columns) - 1), 0, -1) if math.gcd(step, columns) == 1)

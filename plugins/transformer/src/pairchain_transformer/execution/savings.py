@@ -18,7 +18,7 @@ from pairchain_transformer.execution.last_position import ChangedEmbeddingsError
 from pairchain_transformer.execution.prefixes import Prefix, PrefixStore, shared_prefixes
 from pairchain_transformer.execution.proofs import Known
 
-# With fewer tokens, finding out whether a model allows it costs more than it saves.
+# With fewer tokens, trying a shortcut on a model costs more than it saves.
 _LEAST_TOKENS = 256
 
 # Fewer tokens do not keep an accelerator busy; more prefixes would make more and smaller batches.
@@ -30,14 +30,14 @@ _TEXT = frozenset({"input_ids", "attention_mask", "logits_to_keep", "modality", 
 
 
 class Savings:
-    """What a Transformer leaves out.
+    """The work that a Transformer skips.
 
     Attributes:
-        unread: Whether to skip what is not read: padding, rows of the head, positions of the last layer. None: where
-            it pays; True: wherever it is exact; False: never.
-        prefixes: Whether to compute the tokens that inputs share at their beginning once; likewise. Never if ``unread``
-            is False, because a prefix yields only the last position.
-        store: Prefixes of earlier calls; None keeps nothing from one call to the next.
+        unread: Whether to skip work that nothing reads: padding, rows of the head, positions of the last layer. None:
+            where it pays; True: wherever it is exact; False: never.
+        prefixes: Whether to compute the tokens that inputs share at their beginning only once, with the same values.
+            Never if ``unread`` is False, because a prefix yields only the last position.
+        store: Prefixes of earlier calls; None to keep nothing from one call to the next.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Savings:
     def prefixes_of(
         self, known: Known, rows: Sequence[Row], part: Part | None, *, generates: bool
     ) -> Sequence[Prefix | None]:
-        """Return for each row the prefix that it shares with others, if sharing it is exact and pays."""
+        """Return for each row the prefix that it shares with others; None where sharing is inexact or does not pay."""
         nothing: list[Prefix | None] = [None] * len(rows)
         keys = {key for row in rows for key in (*row.tensors, *row.shared)}
         if (
@@ -76,7 +76,7 @@ class Savings:
     def _store_for(self, known: Known) -> PrefixStore:
         """Return the store for this call, or the lasting one, emptied if the model or its surroundings changed."""
         weights = known.fingerprint.tensors
-        # changes of weights that accelerate keeps on a disk cannot be noticed
+        # weights that accelerate keeps on disk may change unnoticed
         if self.store is None or any(weight.is_meta for weight in weights):
             return PrefixStore(most_prefixes=2)
         self.store.check((known, surroundings()), weights)
@@ -122,14 +122,14 @@ class Savings:
         output_path: Sequence[Any],
         part: Part | None,
     ) -> tuple[Gate, Position, torch.Tensor] | None:
-        """Return a gate of the last layer, the position that it lets through, and where that is in each input.
+        """Return a gate of the last layer, the position that it lets through, and its index in each input.
 
         Args:
-            known: What was found out about the model.
+            known: The answers about the model.
             tokenizer: Its tokenizer.
             features: Its features.
             output_path: The field of the output that is read.
-            part: The part of it that is read; None for a field with one row for each input.
+            part: The part of that field that is read; None for a field with one row per input.
         """
         mask = features.get("attention_mask")
         if self.unread is False or mask is None or mask.ndim != 2:
@@ -154,7 +154,7 @@ def _example(
     part: Part | None,
     position: Position,
 ) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
-    """Return a function that runs the model on two inputs and reads its output, and the position in each of them."""
+    """Return a function that runs the model on two inputs and reads its output, and the position in each input."""
     features = padding.example_features(model, tokenizer)
     places = _places(features["attention_mask"], position)
 
@@ -166,14 +166,14 @@ def _example(
 
 
 def _places(mask: torch.Tensor, position: Position) -> torch.Tensor:
-    """Return where the first or last token of each input is, shape (inputs,)."""
+    """Return the index of the first or last token of each input, shape (inputs,)."""
     if position == "first":
         return mask.int().argmax(dim=1)
     return mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
 
 
 def _is_last(part: Part | None, features: Mapping[str, Any], *, generates: bool) -> bool:
-    """Return whether only the last position is read, or only its logits are requested."""
+    """Return whether only the last position is read, or, for a generating model, only its logits are requested."""
     if generates:
         # a caller may request the logits of more positions
         return features.get("logits_to_keep") == 1 and (part is None or part.position == "last")
@@ -181,6 +181,6 @@ def _is_last(part: Part | None, features: Mapping[str, Any], *, generates: bool)
 
 
 def _saved(prefixes: Sequence[Prefix | None]) -> int:
-    """Return how many tokens are saved."""
+    """Return the number of tokens that need not be computed thanks to ``prefixes``."""
     shared = [prefix for prefix in prefixes if prefix is not None]
     return sum(len(prefix.tokens) for prefix in shared) - sum(len(prefix.tokens) for prefix in set(shared))

@@ -1,4 +1,4 @@
-"""Models that a checkpoint takes from elsewhere: the one that an adapter adapts, and audio tokenizers."""
+"""Finds and checks models that a checkpoint takes from other repositories: base models and audio tokenizers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairchain.errors import FormatError, UnsafePathError
 from pairchain_transformer.files.names import read_settings
 from pairchain_transformer.libraries.packages import require_peft
 
-# Kinds of adapters that consist of weights; others load models that their files name, or prompts for generation.
+# Kinds of adapters that consist only of weights; others load models that their files name, or are prompts.
 _ADAPTERS = frozenset(
     """
     ADALORA BOFT C3A DELORA FOURIERFT GRALORA HIRA HRA IA3 LN_TUNING LOHA LOKR LORA MISS OFT RANDLORA ROAD SHIRA
@@ -24,11 +24,11 @@ _MOST_RANK = 1024
 
 
 def adapter_base(source: Source) -> str | None:
-    """Return the model that a PEFT adapter in ``source`` adapts; None if ``source`` has a model of its own.
+    """Return the name of the model that a PEFT adapter in ``source`` adapts; None if ``source`` is not an adapter.
 
     Raises:
         PluginError: The package peft is not installed, or does not fit the transformers library.
-        FormatError: The adapter does not name the model.
+        FormatError: The adapter does not name its model.
     """
     path = source.file("adapter_config.json")
     if path is None or source.file("config.json") is not None:
@@ -37,12 +37,12 @@ def adapter_base(source: Source) -> str | None:
     base = read_json_object(path, shown_as=f"adapter_config.json of {source.name}").get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise FormatError("adapter_config.json does not name the model that it adapts.", where=str(source))
-    # a local adapter may adapt a local folder; a downloaded one cannot know one
+    # a local adapter may name a local folder; a downloaded one may not
     return base if source.is_local else repository_named(base, shown_as="adapter_config.json: the model it adapts")
 
 
 def check_adapter(source: Source) -> None:
-    """Refuse an adapter for which peft would import what its file names, or load models, with a FormatError."""
+    """Raise a FormatError for an adapter whose file would make peft import modules or load other models."""
     path = source.file("adapter_config.json")
     if path is None:
         return
@@ -72,10 +72,10 @@ def _check_rank(source: Source, config: dict[str, Any], shown: str) -> None:
 
 
 def repository_named(name: str, *, shown_as: str) -> str:
-    """Return ``name``, from a model's file, if it names a repository.
+    """Return ``name``, which a model's file contains, if it names a repository.
 
     Raises:
-        UnsafePathError: It is a path, or also the name of a local folder, which the libraries would prefer.
+        UnsafePathError: ``name`` is a path, or also the name of a local folder, which the libraries would prefer.
     """
     if is_path(name) or "\0" in name or os.path.isdir(name):
         raise UnsafePathError(
@@ -86,7 +86,7 @@ def repository_named(name: str, *, shown_as: str) -> str:
 
 
 def audio_tokenizers(source: Source) -> list[str]:
-    """Return the audio tokenizers' repositories that a processor's files name; refuse paths."""
+    """Return the repositories of audio tokenizers that a processor's files name; refuse paths."""
     whole = read_settings(source, "processor_config.json").get("audio_tokenizer")
     alone = read_settings(source, "audio_tokenizer_config.json")
     named = [values.get("audio_tokenizer_name_or_path") for values in (whole, alone) if isinstance(values, dict)]

@@ -7,19 +7,19 @@ from typing import Any
 
 from pairchain.errors import FormatError
 
-# The library makes lists of these lengths; with more than any model has.
+# Patterns of settings whose values the library makes lists of that length from → more than any model has.
 _COUNTED = (
     (re.compile("labels$"), 2**18),
     (re.compile("(layers?|depths?|blocks)$"), 2**10),
     (re.compile("experts$"), 2**13),
     (re.compile("^num_|^n_"), 2**24),
 )
-# Experts in all layers together, each of which may be a module.
+# The number of experts in all layers together; each expert may be a module.
 _MOST_EXPERTS = 2**17
 
 
 def check_counts(config: Any, *, shown_as: str, key: str = "") -> None:
-    """Refuse larger counts than any model has, because the library makes lists that long, with a FormatError."""
+    """Raise a FormatError for a count larger than any model has, because the library makes lists of that length."""
     if isinstance(config, dict | list):
         for name, value in config.items() if isinstance(config, dict) else enumerate(config):
             check_counts(value, shown_as=shown_as, key=str(name) if isinstance(config, dict) else key)

@@ -1,4 +1,4 @@
-"""Tells public network addresses from others, and connects to public ones only."""
+"""Distinguishes public network addresses from others, and connects only to public ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from pairchain.errors import InputError
 
-# Networks in IANA's registries outside the public internet; the first one that contains an address names its kind.
+# Networks that IANA's registries keep out of the public internet; the first that contains an address names its kind.
 _NOT_PUBLIC = [
     (ip_network(network), kind)
     for kind, networks in {
@@ -31,7 +31,7 @@ _NOT_PUBLIC = [
 ]
 _PUBLIC_IPV6 = ip_network("2000::/3")
 
-# IPv6 networks whose addresses end in the IPv4 address that is meant: mapped, and translated by NAT64.
+# IPv6 networks whose addresses end in the IPv4 address that they stand for: mapped, and translated by NAT64.
 _ENDING_IN_IPV4: list[IPv6Network] = [IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")]
 
 
@@ -53,7 +53,7 @@ def why_not_public(address: str) -> str | None:
 def connected(host: str, port: int, timeout: float | None) -> socket.socket:
     """Return a connection to a public address of ``host``.
 
-    The name is resolved once, so that the address that was checked is the one that is connected to.
+    The name is resolved only once, so that the checked address is also the one that is connected to.
 
     Raises:
         InputError: The host has no public address.
@@ -112,7 +112,7 @@ class PublicHTTPHandler(urllib.request.HTTPHandler):
     """Opens http URLs of public hosts only."""
 
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        """Return the answer to a request."""
+        """Return the response to a request."""
         return self.do_open(_Connection, request)
 
 
@@ -120,6 +120,6 @@ class PublicHTTPSHandler(urllib.request.HTTPSHandler):
     """Opens https URLs of public hosts only."""
 
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        """Return the answer to a request."""
+        """Return the response to a request."""
         connect: Callable[..., Any] = partial(_SecureConnection, tls=ssl.create_default_context())
         return self.do_open(connect, request)

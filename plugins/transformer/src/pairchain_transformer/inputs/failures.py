@@ -1,4 +1,4 @@
-"""Finds out why a tokenizer or processor failed: one input, all of them together, the settings, or itself."""
+"""Finds out why a tokenizer or processor failed: an input, the batch, the settings, or the processor itself."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pairchain_transformer.inputs.templates import skeleton
 from pairchain_transformer.libraries.messages import Said, in_a_line
 from pairchain_transformer.libraries.packages import missing_package
 
-# If all inputs may be at fault, trying so many is enough.
+# How many inputs to try in order to tell whether all of them fail.
 _MOST_TRIED = 4
 
-# Makes features of inputs by settings.
+# Turns inputs into features according to settings.
 Process = Callable[[Sequence[Any], Settings], dict[str, Any]]
 
 
 def explained(process: Process, items: Sequence[Any], settings: Settings) -> dict[str, Any]:
-    """Return the result of ``process``, or raise an error that says what is at fault.
+    """Return the result of ``process``, or raise an error that names the cause of its failure.
 
     Raises:
-        InputError: One input, which the error names; all inputs together; or the settings.
-        PreprocessingError: None of these.
-        PluginError: It needs a package that is not installed.
+        InputError: The cause is one input, which the error names; all inputs together; or the settings.
+        PreprocessingError: The cause is none of these.
+        PluginError: ``process`` needs a package that is not installed.
     """
     try:
         return process(items, settings)
     except (PairchainError, Warning, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # the errors of processors have no common base
+    except Exception as error:  # errors of processors have no common base
         if isinstance(error, ImportError) or Said.PACKAGE_IS_MISSING.by(error):
             raise missing_package(error) from error
         # each attempt may repeat a warning
@@ -68,7 +68,7 @@ def _explanation(error: Exception, process: Process, items: Sequence[Any], setti
 
 
 def _of_all(reason: str, *, works_now: bool, count: int) -> PairchainError:
-    """Return the error for inputs that can be processed one by one."""
+    """Return the error for inputs that fail together although each works alone."""
     if works_now:
         return PreprocessingError(
             f"processing {count} inputs failed, but a second attempt worked, so the inputs are not at fault: {reason}",
@@ -82,7 +82,7 @@ def _of_all(reason: str, *, works_now: bool, count: int) -> PairchainError:
 
 
 def _of_none(reason: str, *, works_by_default: bool) -> PairchainError:
-    """Return the error for a processor that fails even on a plain text."""
+    """Return the error for a processor that fails even on plain text."""
     if works_by_default:
         return InputError(
             f"nothing can be processed with these settings, not even a plain text: {reason}",
@@ -103,7 +103,7 @@ def _works(process: Process, items: Sequence[Any], settings: Settings) -> bool:
 
 
 def _plain(item: Any) -> Any:
-    """Return a simple input of the same form; None for media."""
+    """Return a simple text input of the same form; None for media."""
     if isinstance(item, str):
         return "a"
     if isinstance(item, tuple) and all(isinstance(side, str) for side in item):

@@ -1,4 +1,4 @@
-"""Fetches files from the web, within limits of time and size."""
+"""Fetches files from the web within limits of time and size."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pairchain_transformer.inputs.addresses import PublicHTTPHandler, PublicHTTP
 
 _PIECE_BYTES = 64 * 1024
 
-# Keyword arguments that say which files inputs may name.
+# Keyword arguments that determine which files inputs may name.
 SWITCHES = ("allow_urls", "allow_private_urls", "allow_paths")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be opened and fetched.
+    """Limits on the files and URLs that inputs may name.
 
     Attributes:
-        allow_urls: Whether to fetch URLs that name media; if not, they are refused.
-        allow_private_urls: Whether to connect to any address, also through a proxy; if not, to public addresses only.
-        allow_paths: Whether to open files that name media; if not, they are refused.
-        timeout: Seconds to wait for each answer of a server.
-        total_timeout: Seconds to wait for a whole file.
+        allow_urls: Whether to fetch media by URL; if not, URLs are refused.
+        allow_private_urls: Whether to connect to any address, also through a proxy; if not, only to public addresses.
+        allow_paths: Whether to open media files by path; if not, paths are refused.
+        timeout: Seconds to wait for each response of a server.
+        total_timeout: Seconds to wait for a complete file.
         max_bytes: Size of the largest file to fetch.
     """
 
@@ -55,12 +55,12 @@ _MOST_OF_NAME = 200
 
 
 def short(name: str) -> str:
-    """Return a name as errors show it: quoted and shortened."""
+    """Return a name quoted and shortened for an error."""
     return repr(shortened(name, _MOST_OF_NAME))
 
 
 def fetched(url: str, limits: Limits) -> bytes:
-    """Return the content of ``url``, or raise an InputError if it is not allowed or exceeds the limits."""
+    """Return the content of ``url``; raise an InputError if it is not allowed, fails or exceeds the limits."""
     if not limits.allow_urls:
         raise InputError(
             f"it names the URL {short(url)}, and allow_urls is False.",
@@ -68,7 +68,7 @@ def fetched(url: str, limits: Limits) -> bytes:
             argument="allow_urls",
         )
     answers: SimpleQueue[bytes | Exception] = SimpleQueue()
-    # urllib limits each wait, not the total; only another thread can be abandoned to a server that never ends
+    # urllib limits each wait, not the total time; a thread of its own can be abandoned if the server never finishes
     threading.Thread(target=_answer, args=(url, limits, answers), daemon=True).start()
     try:
         answer = answers.get(timeout=limits.total_timeout)
@@ -96,14 +96,14 @@ def fetched(url: str, limits: Limits) -> bytes:
 def _answer(url: str, limits: Limits, answers: SimpleQueue[bytes | Exception]) -> None:
     try:
         answers.put(_read(url, limits))
-    except Exception as error:  # the caller waits for an answer
+    except Exception as error:  # the calling thread waits for a result
         answers.put(error)
 
 
 def _read(url: str, limits: Limits) -> bytes:
     """Return the content of ``url``, or one byte more than the limit."""
     ends = monotonic() + limits.total_timeout
-    # an address may be written in any script, but is sent in ASCII
+    # a URL may contain any script, but is sent in ASCII
     request = urllib.request.Request(quote(url, safe=string.punctuation), headers={"User-Agent": "pairchain"})
     content = bytearray()
     with _opener(limits).open(request, timeout=limits.timeout) as response:
@@ -115,7 +115,7 @@ def _read(url: str, limits: Limits) -> bytes:
             content += piece
             if monotonic() > ends:
                 raise _too_slow(limits)
-    # part of a recording may open like a whole one
+    # a decoder may accept a truncated recording
     if len(content) < min(announced, limits.max_bytes):
         raise OSError(f"the connection ended after {len(content):,} of {announced:,} bytes")
     return bytes(content)
@@ -132,7 +132,7 @@ def _about_proxies(limits: Limits) -> str:
 
 
 def _opener(limits: Limits) -> urllib.request.OpenerDirector:
-    # only the web: urllib's own opener also follows redirects to files and FTP servers
+    # urllib's default opener also follows redirects to files and FTP servers
     opener = urllib.request.OpenerDirector()
     ways: tuple[type[urllib.request.BaseHandler], ...] = (PublicHTTPHandler, PublicHTTPSHandler)
     if limits.allow_private_urls:

@@ -1,4 +1,4 @@
-"""Opens images, audio and video that inputs name, within limits, for the model's processor."""
+"""Opens images, audio and videos that inputs name, within limits, for the model's processor."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from pairchain.errors import InputError, MissingPackageError, PluginError
 from pairchain_transformer.inputs.fetching import Limits, fetched, is_url, short
 from pairchain_transformer.libraries.packages import missing_package
 
-# The largest local file that is read whole; videos are not.
+# The largest local file that is read into memory; videos are not read into memory.
 _MOST_LOCAL_BYTES = 2**30
 
-# In all channels: 100 minutes at 16,000 samples a second, 400 MB in memory.
+# Samples in all channels together: 100 minutes at 16,000 samples per second, 400 MB in memory.
 _MOST_SAMPLES = 100_000_000
 
-# How files begin that FFmpeg reads as lists of other files: HLS, concat, DASH, SMIL, SDP, and playlists.
+# The first bytes of files that FFmpeg reads as lists of other files: HLS, concat, DASH, SMIL, SDP, and playlists.
 _PLAYLISTS = (b"#ext", b"ffconcat", b"<?xml", b"<mpd", b"<smil", b"<asx", b"v=0", b"[playlist]", b"[reference]")
 
 
@@ -50,9 +50,9 @@ class Opener:
     """Opens media for one model, in a ``with`` block that lasts until the processor has read them.
 
     Args:
-        supported: What the model takes; for a model of text alone, a text that looks like a path stays a text.
+        supported: The modalities that the model takes. For a text-only model, a text that looks like a path stays text.
         sampling_rate: Samples per second that the model needs; None if it takes no audio.
-        limits: What may be opened and fetched.
+        limits: The files and URLs that may be opened.
     """
 
     def __init__(self, supported: Sequence[Modality], sampling_rate: int | None, limits: Limits) -> None:
@@ -70,15 +70,15 @@ class Opener:
         self._files.close()
 
     def open(self, items: Sequence[Any]) -> list[Any]:
-        """Return inputs with all media in them opened, each under its modality.
+        """Return inputs with all their media opened, each under its modality.
 
         Images become PIL images, audio becomes arrays, and videos become arrays, lists of frames or paths of files;
-        videos with metadata become a dict of ``array`` and ``video_metadata``. A text that only looks like the name of
-        a medium becomes a dict of ``text``, so that it is not checked again.
+        videos with metadata become a dict of ``array`` and ``video_metadata``. A text that merely looks like the name
+        of a medium becomes a dict of ``text``, so that it is not checked again.
 
         Raises:
             InputError: A file or URL cannot be opened, or audio has another sampling rate; the error names the input.
-            PluginError: Opening it needs a package that is not installed.
+            PluginError: Opening a file needs a package that is not installed.
         """
         return [self._item(item, index) for index, item in enumerate(items)]
 
@@ -112,7 +112,7 @@ class Opener:
         value = part[key]
         if key == "base64" and not value.startswith("data:"):
             value = f"data:{kind}/*;base64,{value}"
-        # under another name, the library would open it itself, without limits
+        # the library would open a medium under another name itself, without limits
         return {**{name: other for name, other in part.items() if name not in NAMES}, kind: self._several(value, kind)}
 
     def _several(self, value: Any, kind: Any) -> Any:
@@ -184,7 +184,7 @@ class Opener:
         return value
 
     def _video_file(self, name: str) -> str:
-        """Return the path of a local file, from which the library decodes only the frames it samples."""
+        """Return the path of a local file; from it, the library decodes only the frames that it samples."""
         with self._opened_file(name, VIDEO) as file:
             _refuse_playlist(file, name)
             if not isinstance(file, io.BytesIO):
@@ -194,7 +194,7 @@ class Opener:
         return str(path)
 
     def _opened_file(self, name: str, kind: str) -> BinaryIO:
-        """Return the file, URL or data URL ``name``, open; anything but a local file is in memory."""
+        """Open the file, URL or data URL ``name``; anything but a local file is read into memory."""
         if is_url(name):
             return io.BytesIO(fetched(name, self.limits))
         if _is_data(name):
@@ -212,7 +212,7 @@ class Opener:
 
 
 def without_marks(item: Any) -> Any:
-    """Return an input with the texts that `Opener.open` put into dicts as plain texts again."""
+    """Turn the dicts that `Opener.open` made of texts back into plain texts."""
     if is_pair(item):
         return tuple(map(without_marks, item))
     is_marked = isinstance(item, Mapping) and set(item) == {TEXT} and isinstance(item[TEXT], str)
@@ -220,7 +220,7 @@ def without_marks(item: Any) -> Any:
 
 
 def split_metadata(videos: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any]] | None]:
-    """Split videos into their frames and their metadata (None if none has any)."""
+    """Split videos into frames and metadata; the metadata is None if no video has any."""
     known = [video["video_metadata"] if isinstance(video, Mapping) else None for video in videos]
     frames = [video["array"] if isinstance(video, Mapping) else video for video in videos]
     if not any(known):
@@ -233,7 +233,7 @@ def split_metadata(videos: Sequence[Any]) -> tuple[list[Any], list[dict[str, Any
 
 @contextmanager
 def _about(index: int, element: int | None = None) -> Iterator[None]:
-    """Make errors name the input they are about."""
+    """Make InputErrors in the block name the input."""
     try:
         yield
     except InputError as error:
@@ -255,7 +255,7 @@ def _of_data_url(name: str) -> bytes:
 
 
 def _local_file(name: str, most_bytes: int | None) -> BinaryIO:
-    """Open a local file, or raise an OSError or ValueError; a device or a pipe might never end."""
+    """Open a regular local file, or raise an OSError or ValueError; a device or a pipe might never end."""
     if "://" in name:
         raise ValueError("only http and https addresses are fetched")
     if is_on_another_machine(name):
@@ -269,7 +269,7 @@ def _local_file(name: str, most_bytes: int | None) -> BinaryIO:
 
 
 def _refuse_playlist(file: BinaryIO, name: str) -> None:
-    """Refuse what a decoder would read as a list of files and addresses to open."""
+    """Refuse a file that a decoder would read as a list of further files and addresses to open."""
     start = file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(_PLAYLISTS):
         raise InputError(
@@ -285,7 +285,7 @@ def _unopened(kind: str, name: str, error: Exception) -> InputError:
 
 
 def _decoded_image(image: Any) -> Any:
-    """Return an image that was passed, decoded now, because PIL would decode it in each thread that reads it."""
+    """Decode an image now, because PIL would otherwise decode it in each thread that reads it."""
     check_lazy_image(image)
     if type(image).__module__.startswith("PIL."):
         try:

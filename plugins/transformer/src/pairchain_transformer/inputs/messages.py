@@ -20,13 +20,13 @@ def conversation(item: Any, *, style: str, supported: Sequence[Modality]) -> Con
     """Return an input as a list of messages.
 
     Args:
-        item: A pair, whose sides become messages of the roles query and document; a single input, which becomes a
-            message of the role user; or a conversation.
+        item: A pair, whose sides become messages with the roles query and document; a single input, which becomes a
+            message with the role user; or a conversation.
         style: ``"flat"`` if content is plain text, ``"structured"`` if it is a list of typed parts.
-        supported: What the model takes.
+        supported: The modalities that the model takes.
 
     Raises:
-        InputError: A flat template cannot carry what the message holds.
+        InputError: The style is flat, and a message contains more than text.
     """
     if is_pair(item):
         sides = zip((QUERY, DOCUMENT), item, strict=True)
@@ -38,7 +38,7 @@ def conversation(item: Any, *, style: str, supported: Sequence[Modality]) -> Con
 
 
 def with_system_prompt(messages: Conversation, prompt: str | None, *, style: str) -> Conversation:
-    """Return the conversation with ``prompt`` as its system message, unless it has one."""
+    """Return the conversation with ``prompt`` as its system message, unless it already has one."""
     if not prompt or any(message["role"] == "system" for message in messages):
         return messages
     return [{"role": "system", "content": _restyled(prompt, style)}, *messages]
@@ -53,7 +53,7 @@ def is_text_only(messages: Conversation) -> bool:
 
 
 def media_in(messages: Conversation, kind: str) -> int:
-    """Return how many parts of a kind, such as ``"image"``, the conversation contains."""
+    """Return the number of parts of a kind, such as ``"image"``, in the conversation."""
     contents = (message["content"] for message in messages if not isinstance(message["content"], str))
     return sum(part.get("type") == kind for content in contents for part in content)
 
@@ -64,7 +64,7 @@ def videos_in(messages: Conversation) -> list[Any]:
 
 
 def with_metadata_apart(chats: Sequence[Conversation]) -> tuple[list[Conversation], list[dict[str, Any]] | None]:
-    """Return the conversations with bare videos, and the metadata of each video (None if none has any)."""
+    """Return the conversations with videos as bare frames, and the videos' metadata; None if no video has any."""
     arrays, metadata = split_metadata([part[VIDEO] for part in _video_parts(chats)])
     rest = iter(arrays)
 
@@ -97,7 +97,7 @@ def _content(side: Any, style: str, supported: Sequence[Modality]) -> Any:
 
 
 def _each(kind: Any, given: Any) -> list[Any]:
-    """Return the media in ``given``: a list contains several, but a list of frames is one video."""
+    """Return the media in ``given`` as a list; a list of frames is one video."""
     if not isinstance(given, (list, tuple)) or (kind == VIDEO and is_frames(given)):
         return [given]
     return list(given)

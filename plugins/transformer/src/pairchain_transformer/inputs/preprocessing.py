@@ -45,7 +45,8 @@ class Preprocessor:
 
     Args:
         processor: The model's tokenizer or processor.
-        modality_config: What the model takes; if it contains ``"message"``, every input goes through the chat template.
+        modality_config: The modalities that the model takes. With ``"message"``, every input goes through the chat
+            template.
         model: The model's name in errors.
     """
 
@@ -71,22 +72,22 @@ class Preprocessor:
 
     @property
     def modality_config(self) -> ModalityConfig:
-        """What the model takes and the methods to call; includes messages once the user sets another chat template."""
+        """The modalities that the model takes, with their methods; setting a chat template adds messages."""
         return self._config_with(None)
 
     @property
     def supported(self) -> list[Modality]:
-        """What the model takes."""
+        """The modalities that the model takes."""
         return list(self.modality_config)
 
     def entry(self, modality: Modality) -> dict[str, Any]:
         """Return the method and output field for a modality."""
         known = self.modality_config
-        # a template of one call makes messages of texts
+        # a chat template given for one call turns texts into messages
         return known[TEXT if modality == MESSAGE and MESSAGE not in known else modality]
 
     def _config_with(self, template: str | None) -> ModalityConfig:
-        """Return what the model takes with this template, which a classifier that ignores its own one uses too."""
+        """Return the modalities with this template, which adds messages even to a classifier that ignores its own."""
         own = getattr(self.processor, "chat_template", None)
         template = template or (None if own == self._loaded_template else own)
         text = self._loaded_config.get(TEXT)
@@ -102,11 +103,11 @@ class Preprocessor:
         Args:
             inputs: Pairs, conversations, or elements of pairs on their own.
             prompt: Put before the first text of a pair, or used as the system message of a chat template.
-            settings: How to process them.
-            limits: What may be opened and fetched.
+            settings: The settings of this call.
+            limits: The files and URLs that may be opened.
 
         Raises:
-            InputError: The model does not take an input, or it cannot be processed as the settings ask.
+            InputError: The model does not take an input, or the settings do not fit an input.
         """
         config = self._config_with(settings["chat_template"].get("chat_template"))
         check_supported([item for item in inputs if is_pair(item)], list(config))
@@ -127,12 +128,12 @@ class Preprocessor:
         return MESSAGE in config and any(VIDEO in modality_parts(modality) for modality in config)
 
     def batch_key(self, item: Any, **kwargs: Any) -> bool:
-        """Return whether the videos of an input are files; only inputs of one kind can be processed together.
+        """Return whether the videos of an input are files; files and frames cannot be processed together.
 
-        The library checks the first of several videos only.
+        The library checks only the first of several videos.
 
         Raises:
-            InputError: One input holds both kinds.
+            InputError: One input contains both files and frames.
         """
         config = self.modality_config
         return _videos_are_files([conversation(item, style=_style(config), supported=list(config))])
@@ -147,7 +148,7 @@ class Preprocessor:
         features = explained(self.renderer.render, chats, settings)
         for kind, key, name in (("image", "pixel_values", "num_images"), ("video", "video_grid_thw", "num_videos")):
             if key in features:
-                # some processors put the patches of all inputs in one row; this says how many belong to each
+                # some processors put the patches of all inputs in one row; this counts the media of each input
                 features[f"{name}_per_sample"] = torch.tensor([media_in(chat, kind) for chat in chats])
         return {**features, "modality": MESSAGE}
 
@@ -175,7 +176,7 @@ class Preprocessor:
 
     def _tokens(self, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
         if isinstance(self.processor, ProcessorMixin):
-            # it may put words of its own around a text
+            # a processor may put words of its own around a text
             return explained(lambda some, by: self._processed(some, TEXT, by), texts, settings)
         return explained(lambda some, by: processing.tokenize(self.processor, some, by), texts, settings)
 
@@ -207,7 +208,7 @@ class Preprocessor:
 
     def _options(self, modality: Modality, settings: Settings) -> dict[str, Any]:
         if type(self.processor).__name__ in WITHOUT_GROUPS:
-            # settings of audio, such as its padding, win over those of its transcript
+            # settings of audio, such as its padding, override those of its transcript
             flat = {key: value for kind in reversed(modality_parts(modality)) for key, value in settings[kind].items()}
             return {**flat, **settings["common"]}
         return {
@@ -238,15 +239,15 @@ class Preprocessor:
 
 
 class Processing:
-    """How inputs were processed at one moment; several threads may process inputs by it.
+    """A snapshot of a preprocessor and its settings, which several threads may use.
 
     Args:
-        preprocessor: What processes them; it is copied, with its processor, for each use.
+        preprocessor: The preprocessor; each use gets a copy of it and of its processor.
         saved: Groups of settings saved with the model.
         model_type: The architecture.
 
     Attributes:
-        pads: What the processor's tokenizer pads with; None without a tokenizer.
+        pads: The padding values of the processor's tokenizer; None without a tokenizer.
     """
 
     def __init__(self, preprocessor: Preprocessor, saved: Mapping[str, Any], model_type: str) -> None:
@@ -264,7 +265,7 @@ class Processing:
         truncation: str | bool | None = None,
         **kwargs: Any,
     ) -> dict[str, dict[str, Any]]:
-        """Return the settings of a call with these keyword arguments, or raise an InputError."""
+        """Return the settings of a call with these keyword arguments; raise an InputError if they are invalid."""
         found = processing.settings_of(
             self._saved, processing_kwargs, max_length=max_length, model_type=self._model_type
         )
@@ -281,7 +282,7 @@ class Processing:
 
 
 def _videos_are_files(chats: Sequence[Conversation]) -> bool:
-    """Return whether the videos of conversations are files; raise an InputError if only some are."""
+    """Return whether the videos of conversations are files; raise an InputError if only some of them are."""
     kinds = {isinstance(video, str) for chat in chats for video in videos_in(chat)}
     if len(kinds) > 1:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Settings of one call, and the checks that tokenization needs."""
+"""The settings of one call, tokenization, and the checks around it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.inputs.messages import SIDES
 from pairchain_transformer.libraries.messages import Said
 
-# Settings in groups: common, for each modality, and for the chat template.
+# Settings in groups: common ones, those of each modality, and those of the chat template.
 Settings = Mapping[str, dict[str, Any]]
 
 PROCESSING_KEYS = ("common", "text", "audio", "image", "video", "chat_template")
 
-# Pairchain's own truncation: cuts only the document, and never the end of a chat template.
+# Pairchain's own truncation cuts only the document, never the end of a chat template.
 CUT_DOCUMENT = "document"
 
 DEFAULTS: Settings = {
@@ -36,10 +36,10 @@ DEFAULTS: Settings = {
 
 @dataclass(frozen=True, slots=True)
 class Pads:
-    """What a tokenizer pads with.
+    """The padding of a tokenizer.
 
     Attributes:
-        fill: The value for each feature that is not padded with zeros.
+        fill: The padding value of each feature that may not be padded with zeros.
         side: ``"left"`` or ``"right"``.
     """
 
@@ -48,7 +48,7 @@ class Pads:
 
     @classmethod
     def of(cls, tokenizer: Any) -> Self:
-        """Return what ``tokenizer`` pads with now; the tokenizer of a processor may be of any class."""
+        """Return the present padding of ``tokenizer``, which may be of any class if a processor contains it."""
         fill = {
             "input_ids": getattr(tokenizer, "pad_token_id", None) or 0,
             "token_type_ids": getattr(tokenizer, "pad_token_type_id", None) or 0,
@@ -59,16 +59,16 @@ class Pads:
 def settings_of(
     saved: Mapping[str, Any], given: Mapping[str, Any] | None, *, max_length: int | None, model_type: str
 ) -> dict[str, dict[str, Any]]:
-    """Return the settings of one call: the caller's over the saved ones over the defaults, key by key.
+    """Return the settings of one call; for each key, the caller's come before the saved ones and the defaults.
 
     Args:
         saved: Groups of settings saved with the model.
         given: Groups of settings of the call.
-        max_length: Longest input in tokens for the call, unless ``given`` names one.
+        max_length: Longest input in tokens for the call, unless ``given`` has its own.
         model_type: The architecture.
 
     Raises:
-        InputError: ``given`` has an unknown group, or the longest length is not a number of tokens.
+        InputError: ``given`` has an unknown group, or a ``max_length`` is not a number of tokens.
     """
     for key in given or {}:
         if key not in PROCESSING_KEYS:
@@ -96,7 +96,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
     """Return the tokens of texts or pairs of texts, padded to the longest, in tensors of shape (texts, positions).
 
     Raises:
-        InputError: A text cannot be cut or padded as the settings ask.
+        InputError: A text cannot be cut or padded according to the settings.
     """
     options = tokenizer_options({**settings["text"], **settings["common"]}, both_sides=True)
     check_can_pad(tokenizer, options["padding"])
@@ -118,17 +118,17 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
 
 
 def cuts(truncation: Any) -> bool:
-    """Return whether a setting of ``truncation`` cuts what is too long."""
+    """Return whether this value of ``truncation`` cuts long inputs."""
     return bool(truncation) and truncation != "do_not_truncate"
 
 
 def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
-    """Warn of pairs that lost a whole side, which then does not affect their scores.
+    """Warn of pairs that lost a whole side: their scores ignore that side.
 
     Args:
-        lost: For each side, how many pairs lost it.
+        lost: For each side, the number of pairs that lost it.
         count: The number of pairs.
-        limit: The longest length, in tokens.
+        limit: The longest input, in tokens.
     """
     if any(lost.values()):
         told = " and ".join(
@@ -142,7 +142,7 @@ def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
 
 
 def _check_room(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], max_length: int | None) -> None:
-    """Refuse a longest length that special tokens fill, because the tokenizer would not cut at all."""
+    """Refuse a ``max_length`` with no room for the special tokens, because the tokenizer would not cut at all."""
     limit = max_length or tokenizer.model_max_length
     own = tokenizer.num_special_tokens_to_add(pair=any(not isinstance(text, str) for text in texts))
     if limit < own:
@@ -165,11 +165,11 @@ def _lost_sides(tokens: BatchEncoding, texts: Sequence[Any], limit: int) -> dict
 
 
 def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[str, Any]:
-    """Return settings of text without those that no tokenizer knows.
+    """Translate settings of text into options that tokenizers know.
 
     Args:
         settings: Settings of text.
-        both_sides: Whether a pair is tokenized as two texts, so that one of them can be cut alone.
+        both_sides: Whether a pair is tokenized as two texts, so that the second one can be cut alone.
     """
     options = {key: value for key, value in settings.items() if key != "logits_to_keep"}
     if options.get("truncation") == CUT_DOCUMENT:
@@ -178,7 +178,7 @@ def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[
 
 
 def check_truncation(value: Any) -> None:
-    """Refuse an unknown truncation, with an InputError."""
+    """Raise an InputError for an unknown truncation."""
     ways = ("longest_first", "only_first", "only_second", CUT_DOCUMENT, "do_not_truncate")
     if value is not None and not isinstance(value, (bool, TruncationStrategy)) and value not in ways:
         raise InputError(
@@ -188,7 +188,7 @@ def check_truncation(value: Any) -> None:
 
 
 def check_can_pad(tokenizer: PreTrainedTokenizerBase, padding: Any) -> None:
-    """Refuse to pad with a tokenizer that has no padding token, with an InputError."""
+    """Raise an InputError if inputs need padding and the tokenizer has no padding token."""
     if tokenizer.pad_token is None and padding not in (False, None, "do_not_pad"):
         raise InputError(
             "the tokenizer has no padding token, which pairs of several lengths need to run together.",
@@ -204,13 +204,13 @@ def check_length(value: Any, name: str) -> int:
 
 
 def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
-    """Return how many of the tokens ``ids`` of a prompt stand before each text."""
+    """Return how many tokens of a prompt, tokenized alone into ``ids``, stand before each text."""
     ends_special = int(ids[-1]) in tokenizer.all_special_ids
     return len(ids) - int(ends_special)
 
 
 def logits_to_keep(settings: Settings) -> int:
-    """Return at how many last positions to compute the head, 0 meaning all; raise an InputError if invalid."""
+    """Return the number of last positions to compute the head at, 0 for all; raise an InputError if it is invalid."""
     value = settings["text"].get("logits_to_keep", 1)
     if not is_count(value, least=0):
         raise InputError(f"logits_to_keep is {value!r}.", next_step="pass a whole number; 0 keeps every position.")
@@ -218,7 +218,7 @@ def logits_to_keep(settings: Settings) -> int:
 
 
 def check_not_empty(features: Mapping[str, Any]) -> None:
-    """Refuse inputs without tokens, with an InputError."""
+    """Raise an InputError for an input without tokens."""
     mask = features.get("attention_mask")
     if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
         return
@@ -232,7 +232,7 @@ def check_not_empty(features: Mapping[str, Any]) -> None:
 
 
 def check_left_padding(features: Mapping[str, Any]) -> None:
-    """Refuse inputs that end in padding, for a model that is read at the last position, with an InputError."""
+    """Raise an InputError if an input ends in padding, for a model whose score is read at the last position."""
     mask = features.get("attention_mask")
     if isinstance(mask, torch.Tensor) and mask.ndim == 2 and not bool(mask[:, -1].all()):
         raise InputError(

@@ -14,7 +14,7 @@ from pairchain_transformer.inputs import templates
 from pairchain_transformer.inputs.messages import DOCUMENT, SIDES, Conversation, is_text_only, with_metadata_apart
 from pairchain_transformer.inputs.processing import CUT_DOCUMENT, Settings, cuts, warn_of_losses
 
-# Options of tokenization that apply_chat_template takes by name, not among the tokenizer's.
+# Options that apply_chat_template takes by name, and not among the tokenizer's options.
 _SIZE_OPTIONS = frozenset({"padding", "truncation", "max_length", "return_tensors"})
 _NO_SIZE = {"padding": False, "truncation": False}
 
@@ -22,12 +22,12 @@ _NO_SIZE = {"padding": False, "truncation": False}
 class Renderer:
     """Renders conversations with one processor's chat template.
 
-    It remembers facts about the processor, which must not change and which no other thread may use.
+    It remembers facts about the processor, so the processor must not change, and no other thread may use it.
 
     Args:
         processor: A tokenizer, or a processor of several modalities.
         model: The model's name in errors.
-        carrying: Collects the templates that are known to carry a pair.
+        carrying: Collects the templates that are known to render both sides of a pair.
     """
 
     def __init__(self, processor: Any, model: str, carrying: dict[str, None]) -> None:
@@ -42,7 +42,7 @@ class Renderer:
         return getattr(self.processor, "tokenizer", self.processor)
 
     def check_pairs(self, conversations: Sequence[Conversation], settings: Settings, style: str) -> None:
-        """Refuse a template that loses one side of a pair, with a ChainError; each template is checked once."""
+        """Raise a ChainError if the template loses one side of a pair; each template is checked once."""
         if not any({*SIDES} <= {message["role"] for message in chat} for chat in conversations):
             return
         options = _template_options(settings)
@@ -59,7 +59,7 @@ class Renderer:
     def render(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
         """Return the tensors of conversations, of shape (conversations, positions), cut to ``max_length``.
 
-        The template's tail, such as the start of an answer, is never cut, because a model's score is read there.
+        The template's tail, such as the start of an answer, is kept, because the model's score is read there.
         """
         text = {**settings["text"], **_among(settings["chat_template"], _SIZE_OPTIONS)}
         limit = text.get("max_length") or settings["common"].get("max_length") or self.tokenizer.model_max_length
@@ -75,7 +75,7 @@ class Renderer:
             text["truncation"] = "longest_first"
         features = self._apply(conversations, {**settings, "text": text})
         if cuts(truncation):
-            # a tokenizer that cuts on the left keeps the end
+            # a tokenizer that cuts on the left keeps the tail anyway
             cuts_end = self.tokenizer.truncation_side == "right"
             restores = cuts_end and settings["chat_template"].get("restore_suffix", True)
             unrestored = self._restore_tails(features, conversations, limit, settings) if restores else set()
@@ -100,7 +100,7 @@ class Renderer:
         text.pop("logits_to_keep", None)
         options = _template_options(settings)
         chats = list(conversations)
-        # some processors refuse a batch without images; the tokenizer renders the same
+        # some processors refuse a batch without images; their tokenizer renders the same text
         if isinstance(self.processor, ProcessorMixin) and not _needs_tokenizer(self.processor, chats):
             video = dict(settings["video"])
             options.setdefault("load_audio_from_video", video.pop("load_audio_from_video", False))
@@ -188,7 +188,7 @@ class Renderer:
         warn_of_losses(lost, len(whole), limit)
 
     def _tokens_beside(self, conversation: Conversation, role: str, settings: Settings) -> int:
-        """Return how many tokens separate the first text of a role from the end that is kept."""
+        """Return how many tokens stand between the end that is kept and the first text of a role."""
         probes = [self.token_ids(_with_text(conversation, role, text), settings) for text in ("0", "1 2 3 4")]
         if self.tokenizer.truncation_side == "left":
             probes = [ids[::-1] for ids in probes]
@@ -217,7 +217,7 @@ class Renderer:
 
 
 def _template_options(settings: Settings) -> dict[str, Any]:
-    # the assistant mask is for training, and making one changes state that all renderings share
+    # the assistant mask is for training, and computing it changes state that all renderings share
     own = {"restore_suffix", "return_assistant_tokens_mask"}
     return {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS | own}
 
@@ -240,7 +240,7 @@ def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.
 
 
 def _text_of(conversation: Conversation, role: str) -> str:
-    """Return the text of the first message of a role; an empty string if there is none, or if it contains media."""
+    """Return the text of the first text-only message of a role; an empty string if there is none."""
     for message in conversation:
         if message["role"] == role and is_text_only([message]):
             content = message["content"]

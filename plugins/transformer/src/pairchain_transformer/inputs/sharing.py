@@ -1,6 +1,6 @@
 """Gives each thread its own copy of a tokenizer or processor, because using one changes it.
 
-The transformers library sets truncation and padding of the tokenizer in every call, and some processors set their own
+In every call, the transformers library sets the tokenizer's truncation and padding, and some processors set their own
 attributes. Copies share large constant parts such as the vocabulary, so copying is faster than tokenizing a text.
 """
 
@@ -22,10 +22,10 @@ from pairchain_transformer.architectures import ONE_AT_A_TIME
 
 Kind = TypeVar("Kind")
 
-# Types of attributes that hold no parts of a processor.
+# Types of attributes that cannot contain parts of a processor.
 _PLAIN = frozenset({bool, dict, float, int, list, set, str, tuple, type(None)})
 
-# The only value that setting an attribute, such as pad_token, changes in place.
+# Setting an attribute such as pad_token changes this value in place, and no other one.
 _CHANGED_IN_PLACE = "_special_tokens_map"
 
 _COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
@@ -97,14 +97,14 @@ class Snapshot(Generic[Kind]):
             mine = _mapped(self._frozen, _Design.build, {}, [])
         with taking_turns(self._strangers):
             yield mine
-        # after an error, the copy may be in an unknown state and is dropped
+        # after an error, this line is skipped and the copy dropped, because its state is unknown
         self._free.append(mine)
 
 
 def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], found: list[Any]) -> Any:
     """Return a deep copy of a processor; ``convert`` turns tokenizers into designs or back.
 
-    ``done`` has the copies made so far, by the identity of the original, and ``found`` collects the originals.
+    ``done`` contains the copies made so far, by the identity of the original; ``found`` collects the originals.
     """
     if id(value) in done:
         return done[id(value)]
@@ -114,7 +114,7 @@ def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], fou
     if not isinstance(value, (PushToHubMixin, BaseTokenizer)) or isinstance(value, nn.Module):
         return value
     found.append(value)
-    # pickling, as some classes define it, would not copy the present state
+    # some classes define pickling in a way that would not copy the present state
     copied = done[id(value)] = object.__new__(type(value))
     attributes = dict(vars(value))
     for name, part in attributes.items():
@@ -129,5 +129,5 @@ def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], fou
 def _wants_no_company(part: Any) -> bool:
     """Return whether only one thread at a time may use a part of a processor, or any copy of it."""
     cls = type(part)
-    # other code may share and change anything
+    # code outside these libraries may share and change anything
     return cls.__name__ in ONE_AT_A_TIME or not cls.__module__.startswith(("transformers.", "tokenizers."))

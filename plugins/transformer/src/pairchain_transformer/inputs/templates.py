@@ -1,6 +1,6 @@
-"""Chat templates: the form of content they read, whether they carry a pair, and the tail that truncation cuts off.
+"""Finds out which form of content a chat template reads, whether it renders both sides of a pair, and its tail.
 
-All three are found by rendering probes, never by reading the template's source.
+It renders probes, and never reads a template's source.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FLAT, STRUCTURED = "flat", "structured"
 _MOST_REMEMBERED = 64
 
 _PROBE = "pairchain probe"
-# a pair, then the same with another query, then with another document
+# a pair, the same pair with another query, and the same pair with another document
 _PAIR_PROBES = (("alpha", "bravo"), ("charlie", "bravo"), ("alpha", "foxtrot"))
 
 _EXAMPLES = {
@@ -46,11 +46,11 @@ def remembered(known: dict[str, Value], key: str, find: Callable[[], Value]) -> 
 def message_format(processor: Any, template: str | None = None) -> str | None:
     """Return the form of content that a template reads, ``"flat"`` or ``"structured"``; None without a template.
 
-    A template reads a form if it renders a probe as itself, not as a printed list. If it reads both, text models use
-    the flat form, as other libraries do.
+    A template reads a form if it renders a probe as itself, not as a printed list. If it reads both forms, text models
+    use the flat one, as other libraries do.
 
     Args:
-        processor: What renders.
+        processor: The tokenizer or processor that renders.
         template: The template or its name; None for the processor's own.
     """
     if not template and not getattr(processor, "chat_template", None):
@@ -83,12 +83,12 @@ def check_carries_pair(render: Callable[[Conversation], str], *, style: str, mod
     """Refuse a template that loses a pair's query or document.
 
     Args:
-        render: Renders a conversation to text, as the real ones will be.
+        render: Renders a conversation to text, with the options of real ones.
         style: The form of content that the template reads.
         model: The model's name in the error.
 
     Raises:
-        ChainError: It does; the error shows a template that works.
+        ChainError: The template loses a side; the error shows a template that works.
     """
     try:
         base, other_query, other_document = (render(_pair(*texts, style=style)) for texts in _PAIR_PROBES)
@@ -127,7 +127,7 @@ def _styled(text: str, style: str) -> Any:
 
 
 def skeleton(conversation: Conversation, filler: str) -> Conversation:
-    """Return the conversation with ``filler`` as every content except the system's, which a tail may show."""
+    """Return the conversation with ``filler`` as every content except the system's, which the tail may depend on."""
     return [
         message
         if message["role"] == "system"
@@ -137,13 +137,13 @@ def skeleton(conversation: Conversation, filler: str) -> Conversation:
 
 
 def tail(token_ids: Callable[[Conversation], list[int]], conversation: Conversation) -> list[int]:
-    """Return the tokens at the end of every rendering of conversations of this shape.
+    """Return the tokens that end every rendering of a conversation of this shape.
 
-    Two renderings with different fillers have these tokens in common at their end.
+    They are the common end of two renderings with different fillers.
 
     Args:
         token_ids: Returns the tokens of a conversation, uncut and without padding.
-        conversation: Any conversation of this shape.
+        conversation: Any conversation of the shape.
     """
     first, second = (token_ids(skeleton(conversation, filler)) for filler in ("0", "1 2 3 4"))
     common = 0
@@ -151,7 +151,7 @@ def tail(token_ids: Callable[[Conversation], list[int]], conversation: Conversat
         if one != other:
             break
         common += 1
-    # renderings that do not differ show no content, so its end is unknown
+    # if the renderings are equal, the template shows no content, and the tail is unknown
     return first[len(first) - common :] if 0 < common < min(len(first), len(second)) else []
 
 

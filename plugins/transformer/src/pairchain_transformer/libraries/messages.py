@@ -1,4 +1,4 @@
-"""What the messages of other libraries say, where nothing but the message tells one failure from another."""
+"""Recognizes failures of other libraries by their messages, where nothing else distinguishes them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from enum import StrEnum
 
 
 class Said(StrEnum):
-    """Words in a message, by what the failure is."""
+    """For each failure, words that its message contains."""
 
     NEEDS_TRUST = "trust_remote_code"
     PACKAGE_IS_MISSING = "not installed"
     TOO_SHORT_TO_CUT = "Truncation error"
     NO_CLASS_FOR_TASK = "Unrecognized configuration class"
-    # of a sentence that goes on with every model that the library knows
+    # the start of a sentence that lists every model of the library
     ENDLESS_LIST = "Model type should be one of"
 
     def by(self, error: BaseException) -> bool:
-        """Return whether the message of ``error`` says so."""
+        """Return whether the message of ``error`` contains these words."""
         return self in str(error)
 
 
-# A word in a message about a missing package → the extra of this distribution that brings the package.
+# A word in a message about a missing package → the extra of this distribution that installs the package.
 EXTRAS = {
     "torchvision": "video",
     "torchcodec": "video",
@@ -37,6 +37,6 @@ def in_a_line(error: BaseException, most: int = 200) -> str:
 
 
 def is_of_bad_file(error: BaseException) -> bool:
-    """Return whether a damaged file may raise ``error``; a panic of the tokenizers library is not an Exception."""
+    """Return whether a damaged file may cause ``error``; a panic of the tokenizers library is not an Exception."""
     ordinary = isinstance(error, Exception) and not isinstance(error, (MemoryError, Warning))
     return ordinary or type(error).__name__ == "PanicException"

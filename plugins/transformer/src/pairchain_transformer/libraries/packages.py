@@ -1,4 +1,4 @@
-"""The optional packages that the transformers library works with, in versions that fit it."""
+"""Checks the optional packages that the transformers library works with, and their versions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LEAST_PEFT = re.compile(r"""^MIN_PEFT_VERSION = ["']([\w.]+)["']""", re.MULTILI
 
 
 def require_peft(reason: str) -> None:
-    """Check that peft is installed, in a version that the installed transformers library takes.
+    """Check that peft is installed in a version that fits the installed transformers library.
 
     Args:
-        reason: Why it is needed, a sentence.
+        reason: Why peft is needed, as a sentence.
 
     Raises:
-        PluginError: It is not installed.
-        LibraryConflictError: The two versions do not fit each other.
+        PluginError: peft is not installed.
+        LibraryConflictError: The versions of the two libraries do not fit each other.
     """
     if installed_version("peft") is None:
         raise PluginError(reason, distribution=_DISTRIBUTION, next_step="pip install 'pairchain-transformer[peft]'")
@@ -43,7 +43,7 @@ def require_peft(reason: str) -> None:
 
 
 def refuse_conflicts(reason: Exception) -> None:
-    """Raise the LibraryConflictError that ``reason`` comes from, if its message names a library that does not fit."""
+    """Raise a LibraryConflictError if the message of ``reason`` names a library whose version does not fit."""
     blamed = str(reason).lower().replace("_", "-")
     if found := [one for one in conflicts(_DISTRIBUTION) if canonicalize_name(Requirement(one.wanted).name) in blamed]:
         raise LibraryConflictError(
@@ -55,7 +55,7 @@ def refuse_conflicts(reason: Exception) -> None:
 
 
 def missing_package(error: Exception) -> PluginError:
-    """Return the error for an optional package that is not installed, with the extra that brings it."""
+    """Return the error for an optional package that is not installed, with the extra that installs it."""
     reason = in_a_line(error)
     extra = next((name for word, name in EXTRAS.items() if word in reason.lower()), None)
     return PluginError(
@@ -63,19 +63,19 @@ def missing_package(error: Exception) -> PluginError:
         distribution=_DISTRIBUTION,
         next_step=f"pip install 'pairchain-transformer[{extra}]'"
         if extra
-        # a model's code or template may have written it
+        # a model's code or template may have written this message
         else "check what the package named in this message is before you install it.",
     )
 
 
 def versions_tested() -> dict[str, str]:
-    """Return the versions of other libraries that this version of the plugin was tested with, by distribution."""
+    """Return the versions of other libraries that this plugin was tested with, by distribution."""
     lines = files("pairchain_transformer").joinpath("tested_versions.txt").read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
 def library_text(*path: str) -> str:
-    """Return a source file of the installed transformers library, which is not imported; empty if there is none."""
+    """Read a source file of the transformers library without importing it; return "" if there is no such file."""
     spec = find_spec("transformers")
     for folder in () if spec is None else spec.submodule_search_locations or ():
         file = Path(folder, *path)
@@ -84,7 +84,7 @@ def library_text(*path: str) -> str:
 
 
 def _peft_conflicts() -> list[Conflict]:
-    """Return where transformers and peft do not fit: what each requires of the other."""
+    """Return the conflicts between the versions of transformers and peft."""
     found = [one for one in conflicts("peft") if one.wanted.startswith("transformers")]
     # the library states the version in its code, not in its metadata
     said = _LEAST_PEFT.search(library_text("integrations", "peft.py"))

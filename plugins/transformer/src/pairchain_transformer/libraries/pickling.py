@@ -1,4 +1,4 @@
-"""Prepares models for pickle: the transformers library adds hooks to them and an entry to a registry."""
+"""Prepares models for pickle, which cannot handle the transformers library's hooks and registry."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-# The library takes outputs other than the last, such as hidden states, by hooks. It adds them on first use, and pickle
-# cannot import them. A registry, filled when a model is built, says what they take.
+# The library records outputs such as hidden states with hooks. It adds the hooks on first use, and pickle cannot import
+# them. A registry, filled when a model is built, lists the outputs to record.
 _HOOKS_FROM = "transformers.utils.output_capturing"
 _HOOKS_ARE_IN = "_output_capturing_hooks_installed"
 _REGISTRY = "_CAN_RECORD_REGISTRY"
 
 
 def sendable(model: nn.Module) -> nn.Module:
-    """Return a model that shares the weights of ``model``, without these hooks."""
+    """Return a copy of ``model`` that shares its weights and lacks these hooks."""
     return _sendable(model, {})
 
 
@@ -28,7 +28,7 @@ def received(model: nn.Module) -> None:
         return
     for part in model.modules():
         if isinstance(part, PreTrainedModel):
-            # its own way to set an item wants a model in some versions, and the name of its class in others
+            # the registry's own __setitem__ expects a model in some versions, and a class name in others
             dict.setdefault(registry, str(type(part)), getattr(part, "_can_record_outputs", None))
 
 

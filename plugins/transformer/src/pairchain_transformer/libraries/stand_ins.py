@@ -12,7 +12,7 @@ class StandIns:
     """Replaces class or static methods while at least one block runs, and restores them after the last.
 
     Args:
-        *doors: A class, the name of its method, and a function from the original descriptor to the replacement.
+        *doors: For each method: the class, the name, and a function that makes the replacement from the original.
     """
 
     def __init__(self, *doors: tuple[type, str, Callable[[Any], Any]]) -> None:
@@ -38,7 +38,7 @@ class StandIns:
             for cls, name, make in self._doors:
                 original = vars(cls)[name]
                 self._replaced.append((cls, name, original))
-                # some versions of the library have a class method where others have a static one
+                # the same method is a class method in some versions of the library, and static in others
                 setattr(cls, name, type(original)(make(original)))
 
     def _leave(self) -> None:

@@ -1,4 +1,4 @@
-"""Chooses a model's tokenizer: the one that its author published, or the one that the installed library builds."""
+"""Chooses between the tokenizer that a model's author published and the one that the installed library builds."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from pairchain_transformer.published.saved import Saved, read_saved
 AS_PUBLISHED, LIBRARY = "as-published", "library"
 CHOICES = (AS_PUBLISHED, LIBRARY)
 
-# The features of text, in the order in which tokenizers write them.
+# The features of text, in the order that tokenizers write them.
 INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")
 
-# Arguments by which the caller changes a tokenizer's parts.
+# Arguments with which a caller changes parts of a tokenizer.
 _CHANGING = frozenset(
     """
     add_bos_token add_eos_token add_prefix_space do_lower_case fix_mistral_regex keep_accents legacy legacy_behaviour
@@ -43,7 +43,7 @@ _RESTORED = "pairchain_restored"
 
 
 def check_choice(choice: str | None) -> str | None:
-    """Return ``choice`` if it is one of `CHOICES`, or None for the default; raise an InputError if not."""
+    """Return ``choice`` if it is one of `CHOICES` or None; raise an InputError otherwise."""
     if choice is not None and choice not in CHOICES:
         raise InputError(
             f"tokenizer is {choice!r}{nearest(str(choice), CHOICES)}.",
@@ -68,9 +68,9 @@ def hold_to_published(
     Args:
         tokenizer: The tokenizer that the installed library built.
         source: Its files.
-        given: What the caller passed to ``from_pretrained``; it wins over the files.
-        choice: One of `CHOICES`; None for the author's, with a warning if they differ.
-        lowers: Whether text is lowercased first in any case.
+        given: The caller's arguments of ``from_pretrained``, which override the files.
+        choice: One of `CHOICES`; None for the author's tokenizer, with a warning if the two differ.
+        lowers: Whether all text is lowercased first.
         takes_types: Whether the model takes token types; if not, its tokenizer need not write them.
         build: Builds the tokenizer with other arguments.
 
@@ -83,7 +83,7 @@ def hold_to_published(
         published = _published(tokenizer, source, given, build)
         found = [] if published is None else _restore(tokenizer, published, lowers, takes_types)
     except PairchainError:
-        raise  # a file that may not be read, or is not the locked one
+        raise  # a file may not be read, or differs from the locked one
     except BaseException as error:
         if not is_of_bad_file(error):
             raise
@@ -100,9 +100,9 @@ def hold_to_published(
 
 
 def save_class(tokenizer: Any, folder: str) -> None:
-    """Write the class that keeps ``tokenizer.json`` into a saved ``tokenizer_config.json``.
+    """Name the class that keeps ``tokenizer.json`` as it is in a saved ``tokenizer_config.json``.
 
-    The own class of a restored tokenizer would replace its parts again in sentence-transformers.
+    With a restored tokenizer's own class, sentence-transformers would replace its parts again.
     """
     path = Path(folder, "tokenizer_config.json")
     if not getattr(tokenizer, _RESTORED, ()) or not path.is_file():
@@ -118,12 +118,12 @@ def save_class(tokenizer: Any, folder: str) -> None:
 
 
 def listed(parts: list[str]) -> str:
-    """Return the names of parts joined as in a sentence."""
+    """Join the names of parts as in a sentence."""
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
 def _is_of_library(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether its class is the library's own, with a backend in Rust; a model's own class is left alone."""
+    """Return whether the class is the library's own and has a Rust backend; a model's own class is left alone."""
     own = type(tokenizer).__module__.partition(".")[0] == "transformers"
     return own and isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer)
 
@@ -151,7 +151,7 @@ def _published(
 def _of_five(
     tokenizer: Any, saved: Saved, given: Mapping[str, Any], build: Callable[[Mapping[str, Any]], Any] | None
 ) -> Published:
-    """Return a tokenizer that transformers 5 saved, with the caller's changes."""
+    """Return the tokenizer that transformers 5 saved, with the caller's changes."""
     backend = tokenizer.backend_tokenizer
     changed: dict[str, Any] = {}
     if build is not None and _CHANGING & given.keys():

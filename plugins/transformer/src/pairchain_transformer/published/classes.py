@@ -1,4 +1,4 @@
-"""The fast tokenizer classes of transformers 4.57: what each added to ``tokenizer.json`` and changed in it."""
+"""The fast tokenizer classes of transformers 4.57, with their additions and changes to ``tokenizer.json``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Classes that only transformers 5 has, and the key that only it writes.
+# Classes that only transformers 5 has, and a key that only transformers 5 writes.
 _OF_FIVE = frozenset({"TokenizersBackend", "PythonBackend", "SentencePieceBackend", "MistralCommonBackend"})
 _KEY_OF_FIVE = "backend"
 
@@ -19,8 +19,8 @@ class Special:
     """A special token of a class.
 
     Attributes:
-        content: The token, unless the settings name another; None for none.
-        flags: Flags of the token; None if it stays a plain string.
+        content: The token, unless the settings name another one; None if there is none.
+        flags: Flags of the token; None if it remains a plain string.
     """
 
     content: str | None
@@ -29,18 +29,18 @@ class Special:
 
 @dataclass(frozen=True)
 class FastClass:
-    """One class.
+    """A fast tokenizer class.
 
     Attributes:
         name: Its name without ``Fast``.
         specials: Its special tokens, by attribute.
-        overrides: Its changes to the file, as names of functions in `overrides`.
+        overrides: Its changes to the file, as names of the overrides in `overrides`.
         defaults: Its defaults for absent settings.
         input_names: The features that it writes.
-        padding_side: Where it pads.
+        padding_side: The side that it pads on.
         pad_type: The token type of padding.
-        extra: The name of the function in `specials` that makes its further special tokens.
-        converter: The class whose converter builds it from vocabulary files, if not its own.
+        extra: The key in `specials` of the function that makes its further special tokens; empty for none.
+        converter: The class, without ``Tokenizer``, whose converter builds it from vocabulary files; empty for its own.
         of_files: Special tokens that differ if it is built from vocabulary files.
     """
 
@@ -60,7 +60,7 @@ _FLAGS = {"l": ("lstrip", True), "n": ("normalized", True), "N": ("normalized", 
 
 
 def _specials(text: str) -> dict[str, Special]:
-    """Parse a line of tokens: ``mask=<mask>:lN`` has flags, ``unk=<unk>:w`` is a token without flags."""
+    """Parse a line of tokens. ``mask=<mask>:lN`` has flags; ``:w`` marks a token object without flags."""
     found = {}
     for word in text.split():
         name, _, rest = word.partition("=")
@@ -217,7 +217,7 @@ CLASSES = {
     for name, names, text, rest in _ROWS
 }
 
-# The class that 4.57 used for an architecture if no file named one.
+# For each architecture, the class that 4.57 used if no file named one.
 _DEFAULTS = """
 Albert: albert nystromformer yoso
 Bart: bart
@@ -292,11 +292,11 @@ _BY_ARCHITECTURE = {
 
 
 def is_of_five(config: Mapping[str, Any]) -> bool:
-    """Return whether transformers 5 wrote this ``tokenizer_config.json``; then ``tokenizer.json`` is complete."""
+    """Return whether transformers 5 wrote this ``tokenizer_config.json``; if so, ``tokenizer.json`` is complete."""
     return _KEY_OF_FIVE in config or config.get("tokenizer_class") in _OF_FIVE
 
 
 def fast_class(named: str | None, architecture: str | None) -> FastClass | None:
-    """Return the class that 4.57 used: the named one, else that of the architecture; None if it had no fast one."""
+    """Return the class that 4.57 used: the named one, or else the architecture's; None if it had no fast class."""
     name = named.removesuffix("Fast") if named else _BY_ARCHITECTURE.get(architecture or "")
     return CLASSES.get(name or "")

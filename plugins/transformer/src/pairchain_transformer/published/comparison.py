@@ -17,10 +17,10 @@ _OF_OFFSETS = frozenset({"trim_offsets"})
 
 @dataclass(frozen=True)
 class Use:
-    """How tokenizers are used, which makes some differences irrelevant.
+    """The use of a tokenizer, which makes some differences irrelevant.
 
     Attributes:
-        with_types: Whether they write token types; if not, types are not compared.
+        with_types: Whether token types are written; if not, they are not compared.
         lowers: Whether all text is lowercased first.
     """
 
@@ -35,10 +35,10 @@ def differences(
 
     Args:
         one, other: The tokenizers, as the content of ``tokenizer.json``.
-        use: How they are used.
+        use: The use of both.
         parts: The parts to compare.
     """
-    # most parts are equal, and a vocabulary is large
+    # compare the raw parts first: most are equal, and a vocabulary is large
     return [
         part
         for part in parts
@@ -114,7 +114,7 @@ def _token(token: Mapping[str, Any]) -> tuple[Any, ...]:
     return (token["id"], token["content"], *(bool(token.get(flag, False)) for flag in flags))
 
 
-# What each kind of model reads, with its defaults.
+# The settings that each kind of model reads, with their defaults.
 _OF_WORDS = {"vocab": None, "unk_token": None}
 _MODELS: dict[str, dict[str, Any]] = {
     "WordLevel": _OF_WORDS,
@@ -145,7 +145,7 @@ def _model(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kind(model: Mapping[str, Any]) -> str:
-    """Return the kind of a model for an older file, which does not name it."""
+    """Return the kind of model in an older file, which does not name it."""
     if "merges" in model:
         return "BPE"
     return "Unigram" if isinstance(model.get("vocab"), list) else "WordPiece"

@@ -1,7 +1,7 @@
 """Builds a tokenizer from vocabulary files as transformers 4.57 did without a ``tokenizer.json``.
 
-That version passed a tokenizer in Python to a converter. The installed library still has the converters; this module
-gives them the attributes that they read.
+That version passed a Python tokenizer to a converter. The installed library still has the converters; this module gives
+them the attributes that they read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VOCABULARIES = (
 )
 _MERGES = "merges.txt"
 
-# Defaults of the constructors in Python.
+# Defaults of the Python tokenizers' constructors.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     **{
         f"{name}Tokenizer": {"add_prefix_space": False}
@@ -48,12 +48,12 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "SplinterTokenizer": {"question_token": "[QUESTION]"},
     "XLNetTokenizer": {"do_lower_case": False, "keep_accents": False},
 }
-# Classes whose constructor in Python did not use the default of the fast class.
+# Classes whose Python constructor turned ``legacy=None`` into True.
 _LEGACY = frozenset({"LlamaTokenizer", "MT5Tokenizer", "T5Tokenizer"})
 
 
 def converted(source: Source, fast: FastClass, saved: Saved) -> Tokenizer | None:
-    """Return the tokenizer that 4.57 converted from vocabulary files, before it added tokens; None without files.
+    """Return the tokenizer that 4.57 converted from vocabulary files, without added tokens; None without files.
 
     Raises:
         ImportError: Reading a SentencePiece model needs a package that is not installed.
@@ -77,7 +77,7 @@ def converted(source: Source, fast: FastClass, saved: Saved) -> Tokenizer | None
 
 
 class _Merges:
-    """Gives a converter the merges of a SentencePiece model, which the library's own class no longer does."""
+    """Gives a converter the merges of a SentencePiece model, as the library's own class no longer does."""
 
     def __init__(self, with_tabs: bool, proto: Any, path: str) -> None:
         self._ids: dict[str, Any] = {piece.piece: index for index, piece in enumerate(proto.pieces)}
@@ -92,7 +92,7 @@ class _Merges:
 
 
 def _original(source: Source, path: Path, fast: FastClass, saved: Saved) -> SimpleNamespace:
-    """Return the attributes that a converter reads of the tokenizer in Python."""
+    """Return an object with the attributes of a Python tokenizer that a converter reads."""
     settings = saved.settings
     named = {name: str(token) for name, token in named_tokens(fast, saved).items()}
     known = {key: settings.get(key, default) for key, default in _DEFAULTS.get(fast.name, {}).items()}
@@ -105,7 +105,7 @@ def _original(source: Source, path: Path, fast: FastClass, saved: Saved) -> Simp
         original.legacy = False
     original._extra_ids = settings.get("extra_ids", 100)
     if path.name.endswith(".model"):
-        # any ids will do: the converters of SentencePiece models only ask for some
+        # the converters of SentencePiece models need ids, but their values do not matter
         for index, name in enumerate(("pad_token", "eos_token", "mask_token")):
             if name in named:
                 setattr(original, f"{name}_id", index)

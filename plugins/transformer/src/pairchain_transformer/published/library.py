@@ -1,6 +1,6 @@
-"""The parts of ``tokenizer.json`` that transformers 5 replaces, as a table for inspection, which must not import it.
+"""A table of the parts of ``tokenizer.json`` that transformers 5 replaces, for inspection, which may not import it.
 
-A load compares with the library itself. `nox -s tokenizers` checks that the table agrees with the installed library.
+A load asks the library itself. `nox -s tokenizers` checks that the table agrees with the installed library.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _Part = Callable[[Values, Values], Any]
 
 
 def replaced(saved: Saved, fast: FastClass) -> list[str] | None:
-    """Return which of the parts `TOLD` the library replaces; None for a class outside the table.
+    """Return the parts in `TOLD` that the library replaces; None for a class outside the table.
 
     Args:
-        saved: A tokenizer with a ``tokenizer.json`` that was saved before transformers 5.
+        saved: A tokenizer with a ``tokenizer.json``, saved by a version before transformers 5.
         fast: Its class.
     """
     row = _TABLE.get(fast.name)
@@ -134,7 +134,7 @@ def _qwen(settings: Values, content: Values) -> Any:
 
 _OF_BERT = "Bert DistilBert Electra LayoutLM LayoutLMv2 Lxmert MPNet MobileBert Splinter SqueezeBert"
 
-# Class → functions that make normalizer and pre-tokenizer; None where the library keeps the file's.
+# Class → functions that make its normalizer and pre-tokenizer; None where the library keeps the file's part.
 _TABLE: dict[str, tuple[_Part | None, _Part | None]] = {
     "AlbertTokenizer": (_albert, _spaces),
     "CamembertTokenizer": (_precompiled, _spaces),

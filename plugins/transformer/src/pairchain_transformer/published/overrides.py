@@ -1,4 +1,4 @@
-"""Changes that classes of transformers 4.57 made to a ``tokenizer.json`` after reading it."""
+"""Applies the changes that classes of transformers 4.57 made to a ``tokenizer.json`` after reading it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Tokens = Mapping[str, str]
 Settings = Mapping[str, Any]
 
 
-# Overrides that need the ids of tokens, and change only the post-processor.
+# Overrides that need the ids of tokens; they change only the post-processor.
 OF_TOKENS = frozenset({"bos_and_eos", "language_first", "language_last", "nllb_language", "seamless_language"})
 
 
@@ -31,9 +31,9 @@ def apply(backend: Tokenizer, fast: FastClass, settings: Settings, tokens: Token
     Args:
         backend: The tokenizer from the file; a skeleton without vocabulary is enough.
         fast: The class.
-        settings: Settings of the file and the caller.
+        settings: Settings of the file and of the caller.
         tokens: The special tokens by name.
-        id_of: Returns a token's id.
+        id_of: Returns a token's id; raises a KeyError for an unknown token.
     """
     changes = _Changes(backend, {**fast.defaults, **settings}, tokens, id_of)
     changes.prefix_space()
@@ -42,12 +42,12 @@ def apply(backend: Tokenizer, fast: FastClass, settings: Settings, tokens: Token
 
 
 def component_from(kind: str, value: Any) -> Any:
-    """Return a component of the tokenizers library from its JSON, which raises an Exception if it is invalid."""
+    """Build a component of the tokenizers library from its JSON; invalid JSON raises an Exception."""
     return getattr(skeleton({kind: value}), kind)
 
 
 def skeleton(content: Mapping[str, Any]) -> Tokenizer:
-    """Return a tokenizer with the components of a ``tokenizer.json``, but without its vocabulary."""
+    """Return a tokenizer with the components of a ``tokenizer.json`` and an empty vocabulary."""
     empty: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
@@ -68,13 +68,13 @@ def _state(component: Any) -> dict[str, Any]:
 
 
 class _Changes:
-    """The overrides of `FastClass`, as methods of their names."""
+    """The overrides that `FastClass` names, as methods."""
 
     def __init__(self, backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
         self._backend, self._settings, self._tokens, self._id_of = backend, settings, tokens, id_of
 
     def prefix_space(self) -> None:
-        """Set ``add_prefix_space`` of a pre-tokenizer that has it at the top level."""
+        """Set ``add_prefix_space`` of a pre-tokenizer that has this setting at its top level."""
         wanted = self._settings.get("add_prefix_space", False)
         if self._backend.pre_tokenizer is None:
             return

@@ -1,4 +1,4 @@
-"""Rebuilds a tokenizer from files as the library that saved it did."""
+"""Rebuilds a tokenizer from its files, as the library that saved it did."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from pairchain_transformer.published.specials import explicit, named_tokens, to_
 
 
 class Published:
-    """A saved tokenizer, and the class that it had.
+    """A tokenizer as its author published it.
 
     Args:
         saved: Its files.
-        fast: The class of transformers 4.57; None if 5 saved it, because ``tokenizer.json`` is complete then.
-        made: The tokenizer from vocabulary files, if there is no ``tokenizer.json``.
-        changed: Parts that the caller changed, as the content of ``tokenizer.json``.
-        added: Tokens to add in any case.
+        fast: Its class in transformers 4.57; None if transformers 5 saved it, because ``tokenizer.json`` is then
+            complete.
+        made: The tokenizer built from vocabulary files, if there is no ``tokenizer.json``.
+        changed: Parts that the caller changed, as in ``tokenizer.json``.
+        added: Tokens to add if ``fast`` is None.
     """
 
     def __init__(
@@ -42,11 +43,11 @@ class Published:
         self._added = added
         self.named = {} if fast is None else named_tokens(fast, saved)
         if made is not None:
-            # the tokenizer in Python kept copies with explicit flags
+            # Python tokenizers kept copies of tokens with explicit flags
             self.named = {name: explicit(token) for name, token in self.named.items()}
 
     def content(self) -> Mapping[str, Any]:
-        """Return it as the content of ``tokenizer.json``; reads the vocabulary only if tokens are added."""
+        """Return the content of its ``tokenizer.json``; build the tokenizer only if tokens are added."""
         if self._made is not None or self._to_add():
             return content_of(self.backend())
         skeleton = overrides.skeleton(self.saved.content)
@@ -55,7 +56,7 @@ class Published:
         return {**self.saved.content, **{key: parts[key] for key in ("normalizer", "pre_tokenizer", "post_processor")}}
 
     def components(self) -> Mapping[str, Any]:
-        """Return its normalizer and pre-tokenizer, which need no vocabulary."""
+        """Return a ``tokenizer.json`` with only its normalizer and pre-tokenizer, which need no vocabulary."""
         skeleton = overrides.skeleton({**self.saved.content, "post_processor": None})
         if self.fast is not None:
             only = tuple(name for name in self.fast.overrides if name not in overrides.OF_TOKENS)
@@ -64,7 +65,7 @@ class Published:
         return content_of(skeleton)
 
     def backend(self) -> Tokenizer:
-        """Return the whole tokenizer."""
+        """Build the complete tokenizer."""
         made = self._made
         backend = Tokenizer.from_file(str(self.saved.path)) if made is None else Tokenizer.from_str(made.to_str())
         if tokens := self._to_add():
@@ -75,11 +76,11 @@ class Published:
         return backend
 
     def input_names(self) -> Sequence[str] | None:
-        """Return the features that it writes; None for those of the installed class."""
+        """Return the features that it writes; None to keep those of the installed class."""
         return self.saved.settings.get("model_input_names") or (self.fast.input_names if self.fast else None)
 
     def padding_side(self) -> str | None:
-        """Return where it pads; None for the installed class's side."""
+        """Return the side that it pads on; None to keep that of the installed class."""
         if self.fast is None:
             return None
         if (side := self.saved.settings.get("padding_side")) is not None:
@@ -88,7 +89,7 @@ class Published:
         return str(padding["direction"]).lower() if padding else self.fast.padding_side
 
     def pad_type(self, present: int) -> int:
-        """Return the token type of padding; ``present`` if nothing else is set."""
+        """Return the token type of padding; ``present`` if the files do not set it."""
         if self.fast is not None:
             return self.fast.pad_type
         value = self.saved.settings.get("pad_token_type_id", present)

@@ -25,7 +25,7 @@ class Saved:
     """A saved tokenizer.
 
     Attributes:
-        settings: ``tokenizer_config.json`` and older files, with the caller's arguments over them.
+        settings: ``tokenizer_config.json`` and older files, overridden by the caller's arguments.
         decoder: The added tokens, by id.
         class_name: The class that the files name, if any.
         architecture: ``model_type`` of ``config.json``.
@@ -48,11 +48,11 @@ def read_saved(source: Source, given: Mapping[str, Any]) -> Saved:
 
     Args:
         source: Its files.
-        given: The caller's arguments, which come before saved ones.
+        given: The caller's arguments, which override saved ones.
 
     Raises:
         FormatError: A file is damaged.
-        TypeError, ValueError, KeyError: A token in it is invalid.
+        TypeError, ValueError, KeyError: A token in a file is invalid.
     """
     config = read_settings(source, "tokenizer_config.json")
     whole = read_settings(source, "config.json")
@@ -112,7 +112,7 @@ def _older_added_tokens(settings: Mapping[str, Any], saved: Mapping[str, Any]) -
 
 
 def _converted(value: Any) -> Any:
-    """Return ``value`` with tokens in the place of the objects that describe them."""
+    """Replace objects in ``value`` that describe tokens with these tokens."""
     if isinstance(value, dict):
         if value.get("__type") == "AddedToken":
             return AddedToken(**{key: part for key, part in value.items() if key != "__type"})

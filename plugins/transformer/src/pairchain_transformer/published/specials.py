@@ -1,4 +1,4 @@
-"""Collects a tokenizer's special tokens from files, arguments and classes as transformers 4.57 did."""
+"""Collects a tokenizer's special tokens from files, arguments and classes, as transformers 4.57 did."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def further_tokens(fast: FastClass, saved: Saved) -> list[Token]:
 def to_add(
     present: Collection[AddedToken], fast: FastClass, saved: Saved, named: Mapping[str, Token]
 ) -> list[AddedToken]:
-    """Return the tokens that 4.57 added to the ``present`` ones of ``tokenizer.json``, in order."""
+    """Return the tokens that 4.57 added to those ``present`` in ``tokenizer.json``, in order."""
     known = {repr(token) for token in present}
-    # a PegasusTokenizer ignored the added tokens of the settings
+    # PegasusTokenizer ignored the added tokens in the settings
     decoder = {} if fast.extra == "pegasus" else saved.decoder
     tokens: list[Token] = [token for _, token in sorted(decoder.items()) if repr(token) not in known]
     contents = {token.content for token in present} | {str(token) for token in tokens}
     specials = _distinct([*named.values(), *further_tokens(fast, saved)])
-    # it looked only for plain strings among the present tokens, so others were added again, for their flags
+    # 4.57 looked up only plain strings among the present tokens; token objects were added again, with their flags
     tokens += [
         token for token in specials if not (str(token) in contents if isinstance(token, str) else token in tokens)
     ]
@@ -60,7 +60,7 @@ def to_add(
 
 
 def explicit(token: Token) -> Token:
-    """Return ``token`` with all flags explicit; absent ones follow from the others."""
+    """Return ``token`` with all its flags made explicit."""
     return token if isinstance(token, str) else AddedToken(**token.__getstate__())
 
 
@@ -72,7 +72,7 @@ def _added(token: Token, before: AddedToken | None, *, is_special: bool) -> Adde
     if before is None:
         return token
     state = token.__getstate__()
-    # the older tokenizers library kept the normalization of the first time a token was added
+    # the older tokenizers library kept a token's normalization from when it was first added
     state["normalized"] = before.normalized and (before.special or state["normalized"])
     return AddedToken(**state)
 

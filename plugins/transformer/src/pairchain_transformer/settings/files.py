@@ -1,4 +1,4 @@
-"""Judges the settings files of a model before the transformers library reads them, without importing it."""
+"""Judges a model's settings files before the transformers library reads them, without importing the library."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Settings:
     """The verdict on the settings files of a model.
 
     Attributes:
-        foreign: The settings that reach other libraries, programs or repositories; None if none does.
-        left_out: Why a setting does not reach the library, by file and key; empty for one that no class reads.
-        vocabulary: Files of the model, by the tokenizer's settings that name their former paths.
+        foreign: The settings that reach other libraries, programs or repositories; None if there are none.
+        left_out: The reason why a setting does not reach the library, by file and key; empty if no class reads it.
+        vocabulary: Paths of the model's files, by the tokenizer's settings that name their former paths.
     """
 
     foreign: ForeignSettings | None = None
@@ -38,7 +38,7 @@ class Settings:
     vocabulary: Mapping[str, str] = field(default_factory=dict)
 
     def warn(self) -> None:
-        """Warn of settings that are left out and that a class might read."""
+        """Warn of left-out settings that a class might read."""
         for (file, key), why in self.left_out.items():
             warn_of_left_out(file, key, why)
 
@@ -61,7 +61,7 @@ def processing_settings(source: Source, given: Collection[str] = ()) -> Settings
     """Return the verdict on the files of a tokenizer or processor in ``source``.
 
     Args:
-        source: Where they are.
+        source: The place of the files.
         given: Keys that the caller sets instead.
 
     Raises:
@@ -87,7 +87,7 @@ def processing_settings(source: Source, given: Collection[str] = ()) -> Settings
 
 
 def configuration_settings(source: Source, given: Mapping[str, Any] | None = None) -> ForeignSettings | None:
-    """Return the settings of a configuration that reach other libraries, programs or repositories, if any do.
+    """Return the settings of a configuration that reach other libraries, programs or repositories, or None.
 
     Args:
         source: The checkpoint.
@@ -112,7 +112,7 @@ def _judged(source: Source, config: Mapping[str, Any], given: Collection[str]) -
     usual = class_of_model(config.get("model_type"))
     for file in (TOKENIZER, SPECIAL_TOKENS, *_tokenizers_in_folders(source)):
         if values := read_settings(source, file):
-            # a file of a tokenizer is not for the processor that the architecture usually has
+            # a tokenizer's file does not apply to the processor that the architecture usually has
             of_kind = usual if "Tokenizer" in usual else ""
             classes = [str(values.get("tokenizer_class") or config.get("tokenizer_class") or of_kind)]
             own_code = _names_code(values, config, ("AutoTokenizer",))
@@ -126,7 +126,7 @@ def _judged(source: Source, config: Mapping[str, Any], given: Collection[str]) -
 
 
 def _tokenizers_in_folders(source: Source) -> list[str]:
-    """Return the files of further tokenizers of a processor, in a local folder or a listed repository."""
+    """Return the files of a processor's further tokenizers, in a local folder or a listed repository."""
     if not source.is_local and source.listing is None:
         return []
     folder = Path(source.name, source.subfolder)
@@ -136,7 +136,7 @@ def _tokenizers_in_folders(source: Source) -> list[str]:
 
 
 def _names_code(values: Mapping[str, Any], config: Mapping[str, Any], classes: Collection[str]) -> bool:
-    """Return whether the file's class is code of the model, whose settings may have any names."""
+    """Return whether the file's class is the model's own code, whose settings may have any names."""
     named = config.get("auto_map")
     return bool(values.get("auto_map")) or (isinstance(named, Mapping) and not named.keys().isdisjoint(classes))
 

@@ -1,7 +1,7 @@
-"""Filters settings during a load, where the transformers library passes them to a class.
+"""Filters settings during a load, when the transformers library passes them to a class.
 
-Only the library knows the class for certain, so what `files` judged beforehand is judged here again for that class. The
-filters are in place during a load, and act on that load only.
+`files` judges settings before the load, but only the library knows the class for certain. So this module judges them
+again for that class. The filters are in place during a load, and affect only that load.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pairchain_transformer.settings.judging import Judgement, judge
 
 @dataclass(frozen=True)
 class _Load:
-    """A load of a tokenizer or processor; ``told`` has the settings that were warned of."""
+    """A load of a tokenizer or processor; ``told`` contains the settings that were already warned of."""
 
     source: Source
     given: Collection[str]
@@ -60,12 +60,12 @@ def _require(found: ForeignSettings | None, may_be_trusted: bool) -> None:
 
 @contextmanager
 def holding(source: Source, given: Collection[str], settings: Settings, *, may_be_trusted: bool) -> Iterator[None]:
-    """Inside the block, pass only those settings to tokenizers and processors that `judge` lets pass.
+    """Inside the block, pass to tokenizers and processors only the settings that `judge` lets pass.
 
     Args:
         source: The model.
         given: Keys that the caller sets.
-        settings: The verdict on its files.
+        settings: The verdict on the model's files.
         may_be_trusted: Whether trust in the model extends to these settings.
 
     Raises:
@@ -83,7 +83,7 @@ def holding(source: Source, given: Collection[str], settings: Settings, *, may_b
 
 
 def _tokenizer(original: Any) -> Callable[..., Any]:
-    """Return the replacement for the method that makes a tokenizer from its settings."""
+    """Return the replacement for the method that builds a tokenizer from its settings."""
 
     def _from_pretrained(
         cls: type, files: dict[str, Any], name: str, settings: Any, *inputs: Any, **kwargs: Any
@@ -94,7 +94,7 @@ def _tokenizer(original: Any) -> Callable[..., Any]:
         files = dict(files)
         if (path := files.pop("tokenizer_config_file", None)) is not None:
             found = load.judge(cls, read_file(path, load.source), TOKENIZER)
-            # a class finds files by its own names
+            # the library names a class's files by the class's own keys
             named = {key: file for key, file in found.files.items() if files.get(key) is None}
             settings = {key: value for key, value in found.passed.items() if key != "tokenizer_class"} | named
         with ExitStack() as stack:
@@ -114,7 +114,7 @@ def _written(stack: ExitStack, values: Mapping[str, Any]) -> str:
 
 
 def _part(original: Any) -> Callable[..., Any]:
-    """Return the replacement for the method that makes a part of a processor from its settings."""
+    """Return the replacement for the method that builds a part of a processor from its settings."""
 
     def from_dict(cls: type, values: dict[str, Any], **kwargs: Any) -> Any:
         if (load := _current.get()) is not None:
@@ -126,7 +126,7 @@ def _part(original: Any) -> Callable[..., Any]:
 
 
 def _processor(original: Any) -> Callable[..., Any]:
-    """Return the replacement for the method that makes a processor from its parts and settings."""
+    """Return the replacement for the method that builds a processor from its parts and settings."""
 
     def from_args_and_dict(cls: type, parts: Any, values: dict[str, Any], **kwargs: Any) -> Any:
         if (load := _current.get()) is not None:
@@ -139,7 +139,7 @@ def _processor(original: Any) -> Callable[..., Any]:
 
 
 def _parts(original: Any) -> Callable[..., Any]:
-    """Return the replacement for the method that makes the parts of a processor, some from its own settings."""
+    """Return the replacement for the method that builds a processor's parts, some from the processor's settings."""
 
     def _get_arguments_from_pretrained(cls: type, name: Any, values: Any = None, **kwargs: Any) -> Any:
         if values and (load := _current.get()) is not None:
@@ -152,7 +152,7 @@ def _parts(original: Any) -> Callable[..., Any]:
 
 _PROCESSOR = "processor_config.json"
 
-# without a package that it needs, a class of the library is an empty stand-in
+# if a package that a class needs is not installed, the library's class is an empty placeholder
 _STAND_INS = StandIns(
     *(
         (cls, name, make)

@@ -1,4 +1,4 @@
-"""Judges each setting of a tokenizer or processor: it passes, is left out, or reaches something else."""
+"""Judges each setting of a tokenizer or processor: it passes, is left out, or reaches beyond the library."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Judgement:
 
     Attributes:
         passed: Settings that may reach the file's class.
-        left_out: Why the others may not, by key; empty for one that no class reads.
+        left_out: The reason why another setting may not, by key; empty if no class reads it.
         reaching: Settings that reach another library, a program or a repository.
-        files: Local files of the model that settings name, by key.
+        files: Local paths of the model's files that settings name, by key.
     """
 
     passed: dict[str, Any] = field(default_factory=dict)
@@ -49,13 +49,13 @@ def judge(
     given: Collection[str] = (),
     is_own_code: bool = False,
 ) -> Judgement:
-    """Return the judgement on the settings in a file of a tokenizer, or of a processor or a part of one.
+    """Return the judgement on the settings in a file of a tokenizer, a processor or a part of a processor.
 
     Args:
         values: The settings.
         source: The model.
         file: The file's name in errors.
-        classes: Names of the class that they are for and of its base classes, as far as known.
+        classes: Names of the class that reads them and of its base classes, as far as known.
         given: Keys that the caller sets instead.
         is_own_code: Whether that class is trusted code of the model, which may have settings of its own.
 
@@ -108,7 +108,7 @@ def judge(
 
 
 def _inside(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the settings inside ``value`` that reach something."""
+    """Yield the settings inside ``value`` that reach something, each with what it reaches."""
     if isinstance(value, dict) and not _is_text(key):
         for name, item in value.items():
             if goes_to := reached(name, value):
@@ -135,7 +135,7 @@ def _take_in(found: Judgement, key: str, inner: Judgement) -> None:
 
 
 def _names_file(key: str, value: Any) -> bool:
-    # the value may also be the vocabulary itself
+    # a value that is not a string may be the vocabulary itself
     return (key in names.FILE or key.endswith(names.FILES)) and (value is None or isinstance(value, str))
 
 
@@ -144,7 +144,7 @@ def _may_pass(key: str, value: Any) -> bool:
         return True
     if key in names.PLAIN or key in names.CLASSES:
         return all(map(_is_word, _texts_inside(value)))
-    # a number names nothing, but a switch may start a program
+    # a number names nothing; a boolean may switch on a program
     return all(number is None or type(number) in (int, float) for number in _flat(value))
 
 
@@ -182,10 +182,10 @@ def _check_count(key: str, value: Any, shown: str) -> None:
 
 
 def _file(source: Source, key: str, value: str | None, shown: str) -> str | None:
-    """Return the local copy of the model's file that a setting names; None if it names none.
+    """Return the local path of the model's file that a setting names; None if it names none.
 
-    Older tokenizers were saved with the former paths of their files, of which only the name counts. A path to another
-    file of this machine, and a file that locks do not cover, raise an UnsafePathError.
+    Older tokenizers were saved with the former paths of their files; only the last part of such a path counts. A path
+    to another file on this machine, and a file that locks do not cover, raise an UnsafePathError.
     """
     if not value or not (base := PureWindowsPath(value).name):
         return None
@@ -203,7 +203,7 @@ def _file(source: Source, key: str, value: str | None, shown: str) -> str | None
 
 
 def check_counts_in_lock(source: Source, name: str, said: str) -> None:
-    """Refuse a file of the model that locks do not cover, because no load should read it (UnsafePathError)."""
+    """Raise an UnsafePathError for a file that locks do not cover, because no load should read it."""
     path = PurePosixPath(name).as_posix()
     # some file systems ignore case
     if not all(
@@ -231,10 +231,10 @@ def refuse_paths_out(values: Any, source: Source, shown: str, *, urls: bool = Tr
         values: The settings.
         source: The model.
         shown: The file's name in errors.
-        urls: Whether URLs are refused; in a configuration they are for people.
+        urls: Whether to refuse URLs; in a configuration, they are for people.
 
     Raises:
-        UnsafePathError: There is one.
+        UnsafePathError: A setting is such a path or URL.
     """
     for key, text in _texts(values):
         if _leads_out(text, source, key) or (urls and _URL.match(text) and not _is_text(key)):
@@ -245,7 +245,7 @@ def refuse_paths_out(values: Any, source: Source, shown: str, *, urls: bool = Tr
 
 
 def _texts(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each text with its key, at any depth; of tokens and templates only texts that may be paths."""
+    """Yield each text with its key, at any depth; skip texts of tokens and templates that cannot be paths."""
     if _is_text(key):
         # the key applies to everything inside, and a vocabulary may be very large
         yield from ((key, text) for text in _texts_inside(values) if _BEGINS_PATH.match(text))
@@ -284,7 +284,7 @@ def _leads_out(text: str, source: Source, key: str) -> bool:
     if not is_path or len(text) > _LONGEST_PATH or "\0" in text or "\n" in text:
         return False
     path = os.path.expanduser(text)
-    # a token may be "//", which is also a folder
+    # a token may be "//", which is also the name of a folder
     is_there = os.path.isfile(path) if _is_text(key) else os.path.exists(path) and not os.path.ismount(path)
     return is_there and not _is_under(path, source)
 
@@ -294,5 +294,5 @@ def _is_under(path: str, source: Source) -> bool:
 
 
 def short(value: Any) -> str:
-    """Return a value as errors show it."""
+    """Return a value shortened for an error."""
     return shortened(repr(value), _MOST_SHOWN)

@@ -1,6 +1,6 @@
-"""Settings whose effects were reviewed, for transformers up to 5.23.
+"""Tables of settings whose effects were reviewed, for transformers up to 5.23.
 
-Settings in none of these tables are unknown, and do not reach the library; see `judging`.
+A setting in none of these tables is unknown, and does not reach the library; see `judging`.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ PLAIN = frozenset(
     """.split()
 )
 
-# Text of any kind, such as templates and labels, for the model or for people; it names nothing. So are settings that
-# end in `TOKENS`.
+# Text of any kind for the model or for people, such as templates and labels; it names nothing. Settings that end in
+# `TOKENS` are text too.
 TEXT = frozenset(
     """
     added_tokens_decoder auto_map character_list chat_template custom_policies default_transcription_prompt
@@ -97,13 +97,13 @@ TEXT = frozenset(
 )
 TOKENS = ("_token", "_tokens")
 
-# Names of files that a tokenizer reads its vocabulary from, or that a processor draws with. So are settings that end in
-# `FILES`.
+# Names of files that a tokenizer reads its vocabulary from, or fonts that a processor draws with. Settings that end in
+# `FILES` are names of files too.
 FILE = frozenset("font merges source_spm target_spm vocab".split())
 FILES = ("_file", "_files", "_path", "_dir", "_folder")
 
-# Settings that the library sets itself or never reads. Published files contain them, often with paths of the machine
-# that the model was made on.
+# Settings that the library sets itself or never reads. Published files contain them, often with paths on the author's
+# machine.
 DEAD = frozenset(
     """
     _commit_hash _from_auto _from_pipeline _name_or_path _processor_class added_tokens_file architectures
@@ -121,7 +121,7 @@ LOADING = frozenset(
     """.split()
 )
 
-# Sizes of lists or matrices that a class builds, with more than any model has.
+# Sizes of lists or matrices that a class builds → more than any model has.
 COUNTS = {
     "extra_ids": 2**16,
     "num_madeup_words": 2**16,

@@ -1,4 +1,4 @@
-"""Settings that reach another library, program or repository: which one, and which values are harmless."""
+"""Tables of settings that reach another library, program or repository, and of their harmless values."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class _Rule:
     """A setting that reaches something.
 
     Attributes:
-        goes_to: What it reaches.
-        is_harmless: Tells whether a value reaches nothing.
-        default_of: Pattern of the names of classes that reach it by default.
-        is_idle: Tells whether the other settings make this one ineffective.
+        goes_to: The library, program or repository that it reaches.
+        is_harmless: Returns whether a value reaches nothing.
+        default_of: Pattern for the names of classes that reach it if the setting is absent.
+        is_idle: Returns whether other settings make this one ineffective.
     """
 
     goes_to: str
@@ -41,7 +41,7 @@ def _is_off(value: Any) -> bool:
 
 
 def _is_known_dictionary(value: Any) -> bool:
-    # the class maps these names to packages, and passes on nothing
+    # the class maps these names to packages, and passes nothing else on
     is_choice = isinstance(value, Mapping) and value.keys() <= {"mecab_dic"}
     return not value or (is_choice and value["mecab_dic"] in ("ipadic", "unidic", "unidic_lite"))
 
@@ -147,7 +147,7 @@ _CONFIGURATION = {
 
 
 def reached(key: str, values: Mapping[str, Any]) -> str:
-    """Return what the setting ``key`` reaches besides the transformers library; empty if nothing."""
+    """Return what the setting ``key`` reaches beyond the transformers library; empty if nothing."""
     value = values[key]
     if (rule := _PROCESSING.get(key)) is not None:
         return "" if rule.is_harmless(value) or rule.is_idle(values) else rule.goes_to
@@ -156,12 +156,12 @@ def reached(key: str, values: Mapping[str, Any]) -> str:
 
 
 def has_rule(key: str) -> bool:
-    """Return whether the setting ``key`` is known because it may reach something."""
+    """Return whether a table lists the setting ``key`` because some of its values reach something."""
     return key in _PROCESSING
 
 
 def reached_by_default(values: Mapping[str, Any], classes: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each setting that is absent and reaches something by its default in one of ``classes``.
+    """Yield each absent setting whose default in one of ``classes`` reaches something, and what it reaches.
 
     A class that always reaches something counts as such a setting.
     """
@@ -188,5 +188,5 @@ def reached_by_configuration(values: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def class_of_model(model_type: Any) -> str:
-    """Return the default class of an architecture if it reaches something; else an empty string."""
+    """Return an architecture's default class if that class reaches something; otherwise an empty string."""
     return _CLASS_OF_MODEL.get(str(model_type), "")

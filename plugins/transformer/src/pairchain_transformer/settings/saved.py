@@ -1,4 +1,4 @@
-"""Removes from saved settings what the library read from files or repositories outside the model."""
+"""Removes content from saved settings that the library read from files or repositories outside the model."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from pairchain.authoring import read_json_object, write_json
 from pairchain_transformer.files.names import PROCESSOR_FILES
 
-# Setting that names such a file → setting with its content, which the next load reads again.
+# Setting that names such a file → setting with the file's content; the next load reads the file again.
 _READ_BY = {"class_info_file": "metadata"}
 
 
 def forget_what_was_read(folder: str) -> None:
-    """Remove from the processor's files in ``folder`` what the library read from outside the model."""
+    """Remove content read from outside the model from the processor's files in ``folder``."""
     for name in PROCESSOR_FILES:
         path = Path(folder) / name
         if path.is_file():

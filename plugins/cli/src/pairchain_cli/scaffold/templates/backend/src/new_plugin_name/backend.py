@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NewTypeName(Backend):
-    """Loads what the backend transformers loads, in float32."""
+    """Loads the models that the backend transformers loads, in float32."""
 
     def supports(self, checkpoint: Checkpoint) -> Support:
         """Return whether it can load a checkpoint, judged by its files alone."""
@@ -24,7 +24,7 @@ class NewTypeName(Backend):
         return load_backend("transformers").supports(checkpoint)
 
     def load(self, checkpoint: Checkpoint, config: Any) -> tuple[nn.Module, Execution]:
-        """Return the model, and what runs it."""
+        """Return the model, and the object that runs it."""
         model, library = load_backend("transformers").load(checkpoint, config)
         return model, NewTypeNameExecution(library)
 
