@@ -28,7 +28,8 @@ from torch import nn
 import pairchain
 import pairchain.modules
 
-pytestmark = pytest.mark.peer
+# some architectures compile kernels, which starts a process
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 PAIRS = [
     ("how many people live in berlin ?", "berlin had a population of 3520031 registered inhabitants ."),
