@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-_LINE = re.compile(r"^from (\S+) import (\w+) as (\w+)$", re.MULTILINE)
+# `import pairchain` costs what this file imports, and typing alone would double it
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def lazy_names(module: str, file: str, namespace: dict[str, Any]) -> tuple[Callable[[str], Any], list[str]]:
@@ -16,7 +16,8 @@ def lazy_names(module: str, file: str, namespace: dict[str, Any]) -> tuple[Calla
 
     The stub stands beside ``file``. Loaded names are kept in ``namespace``, the globals of the module.
     """
-    homes = {name: (home, named) for home, named, name in _LINE.findall(Path(file).with_suffix(".pyi").read_text())}
+    with open(f"{file.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:
+        homes = {words[5]: (words[1], words[3]) for line in stub if (words := line.split())}
 
     def load(name: str) -> Any:
         if name not in homes:
