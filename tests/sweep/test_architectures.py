@@ -58,7 +58,7 @@ class Library(NamedTuple):
 
 
 OURS = Library(
-    # every model gets the same tokenizer, of which the library makes something else for some
+    # every model gets the same tokenizer; the library rebuilds it in another way for some of them
     partial(pairchain.modules.Transformer, tokenizer="library"),
     pairchain.modules.Pooling,
     pairchain.modules.Dense,

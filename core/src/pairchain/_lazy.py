@@ -17,7 +17,7 @@ def lazy_names(module: str, file: str, namespace: dict[str, Any]) -> tuple[Calla
     The stub stands beside ``file``. Loaded names are kept in ``namespace``, the globals of the module.
     """
     with open(f"{file.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:
-        homes = {words[5]: (words[1], words[3]) for line in stub if (words := line.split())}
+        homes = {words[5]: (words[1], words[3]) for line in stub if len(words := line.split()) == 6}
 
     def load(name: str) -> Any:
         if name not in homes:

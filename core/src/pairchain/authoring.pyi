@@ -1,3 +1,4 @@
+from pairchain._lazy import lazy_names as lazy_names
 from pairchain.chain.allocation import most_bytes as most_bytes
 from pairchain.chain.calling import collate_with as collate_with
 from pairchain.chain.calling import encode_with as encode_with

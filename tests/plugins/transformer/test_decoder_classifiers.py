@@ -102,7 +102,7 @@ def check(model: CrossEncoder, expected: Any) -> None:
 def test_every_decoder_scores_a_pair_as_it_does_alone(kind: str, tmp_path: Path) -> None:
     folder = save(tmp_path, kind, None, "<|endoftext|>")
 
-    # the file is GPT-2's, of which the library makes something else for some of these
+    # the file is GPT-2's; the library rebuilds it in another way for some of these
     check(load(folder, tokenizer="library"), alone(folder))
 
 

@@ -72,11 +72,9 @@ def wait_for_swap(folder: Path, *, patience: float = PATIENCE) -> None:
     with suppress(OSError, _NoLocks):
         handle = os.open(folder, os.O_RDONLY)
         try:
-            until = time.monotonic() + patience
-            pause = 0.001
-            while not _take(handle, fcntl.LOCK_SH) and time.monotonic() < until:
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            for _ in _attempts(patience):
+                if _take(handle, fcntl.LOCK_SH):
+                    break
         finally:
             os.close(handle)
 
@@ -85,14 +83,21 @@ def _acquired(
     attempt: Callable[[Path], int | None], folder: Path, holder: Callable[[], int | None], patience: float
 ) -> int:
     began = time.monotonic()
+    for _ in _attempts(patience):
+        if (handle := attempt(folder)) is not None:
+            return handle
+    raise FolderBusyError(str(folder), holder=holder(), waited=time.monotonic() - began)
+
+
+def _attempts(patience: float) -> Iterator[None]:
+    """Yield at once, and then after ever longer pauses for ``patience`` seconds."""
+    until = time.monotonic() + patience
     pause = 0.001
-    while (handle := attempt(folder)) is None:
-        waited = time.monotonic() - began
-        if waited >= patience:
-            raise FolderBusyError(str(folder), holder=holder(), waited=waited)
+    yield
+    while time.monotonic() < until:
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
-    return handle
+        yield
 
 
 def _lock_folder(folder: Path) -> int | None:

@@ -153,12 +153,8 @@ def _replace_inside(target: Path, staging: Path) -> None:
 
 def _swapping_process(target: Path) -> int | None:
     """Return the process of this machine that is swapping files in ``target``, or None."""
-    prefix = _prefix(target, "replaced")
-    for name in os.listdir(target):
-        owner = name.removeprefix(prefix).partition("-")[0] if name.startswith(prefix) else ""
-        if owner.isdecimal() and _runs(int(owner)):
-            return int(owner)
-    return None
+    owners = _owners(_prefix(target, "replaced"), target).values()
+    return next((owner for owner in owners if _runs(owner)), None)
 
 
 def _prefix(target: Path, purpose: str) -> str:
@@ -182,10 +178,19 @@ def _made_aside(prefix: str, parent: Path) -> Path:
 def _remove_abandoned(prefix: str, parent: Path) -> None:
     """Remove the folders with this prefix whose process has ended."""
     with suppress(OSError):
-        for name in os.listdir(parent):
-            owner = name.removeprefix(prefix).partition("-")[0] if name.startswith(prefix) else ""
-            if owner.isdecimal() and not _runs(int(owner)):
+        for name, owner in _owners(prefix, parent).items():
+            if not _runs(owner):
                 shutil.rmtree(parent / name, ignore_errors=True)
+
+
+def _owners(prefix: str, parent: Path) -> dict[str, int]:
+    """Return the process of each temporary folder in ``parent`` with this prefix."""
+    found = {}
+    for name in os.listdir(parent):
+        owner = name.removeprefix(prefix).partition("-")[0] if name.startswith(prefix) else ""
+        if owner.isdecimal():
+            found[name] = int(owner)
+    return found
 
 
 def _runs(process: int) -> bool:

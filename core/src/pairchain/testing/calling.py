@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pairchain.chain.keywords import named_keywords, takes_any
 from pairchain.testing import chains
 from pairchain.testing.author import Author
 from pairchain.testing.features import ROUNDING, difference
-from pairchain.testing.subject import FROM_THE_CHAIN, keyword_names, takes_any
+from pairchain.testing.subject import FROM_THE_CHAIN
 from pairchain.testing.words import broken, listed
 
 
@@ -18,7 +19,7 @@ class CallingChecks(Author):
         """`forward_kwargs` and the signature of forward agree, and strange keyword arguments change nothing."""
         subject = self._subject()
         forward = subject.module.forward
-        asked, named = set(getattr(subject.module, "forward_kwargs", ())), keyword_names(forward) - FROM_THE_CHAIN
+        asked, named = set(getattr(subject.module, "forward_kwargs", ())), named_keywords(forward) - FROM_THE_CHAIN
         if not takes_any(forward) and (refused := asked - named):
             broken(
                 f"{subject.name}.forward_kwargs names {listed(refused)}, which its forward does not take.",

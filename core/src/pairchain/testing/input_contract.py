@@ -10,6 +10,7 @@ from torch import nn
 
 from pairchain.chain.calling import encode_with, preprocess_with
 from pairchain.chain.keywords import keyword_names as chain_keywords
+from pairchain.chain.keywords import named_keywords, takes_any
 from pairchain.chain.module import Features, InputModule
 from pairchain.errors import InputError
 from pairchain.inputs.kinds import CONTENT, MESSAGE
@@ -18,7 +19,7 @@ from pairchain.inputs.supported import check_supported
 from pairchain.testing import chains
 from pairchain.testing.features import MASK, ROUNDING, difference
 from pairchain.testing.module_contract import ModuleContract
-from pairchain.testing.subject import FROM_THE_CHAIN, Subject, keyword_names, reloaded, takes_any
+from pairchain.testing.subject import FROM_THE_CHAIN, Subject, reloaded
 from pairchain.testing.words import broken, described, explaining, listed, quiet
 
 # Features that say how many tokens there are.
@@ -228,7 +229,7 @@ class InputModuleContract(ModuleContract):
         if takes_any(module.encode):
             return
         taken = chain_keywords({"0": module}) - set(getattr(module, "forward_kwargs", ()))
-        if lost := taken - keyword_names(module.encode) - FROM_THE_CHAIN:
+        if lost := taken - named_keywords(module.encode) - FROM_THE_CHAIN:
             broken(
                 f"{type(module).__name__}.preprocess takes {listed(lost)}, and its encode does not.",
                 expected="the engine calls encode instead of preprocess, with the same keyword arguments.",

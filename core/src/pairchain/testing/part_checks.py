@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from pairchain.chain.keywords import named_keywords, takes_any
 from pairchain.chain.parts import Part
 from pairchain.testing.features import MASK, difference
-from pairchain.testing.subject import Subject, keyword_names, takes_any
+from pairchain.testing.subject import Subject
 from pairchain.testing.words import broken
 
 
@@ -45,7 +46,7 @@ def check_offers_parts(subject: Subject, tolerance: float) -> None:
     if not offered:
         return
     forward = subject.module.forward
-    if "parts" not in keyword_names(forward) and not takes_any(forward):
+    if "parts" not in named_keywords(forward) and not takes_any(forward):
         broken(
             f"{subject.name} offers parts of {', '.join(offered)}, but its forward takes no `parts`.",
             expected="the chain passes `parts` to forward, which says what is read.",

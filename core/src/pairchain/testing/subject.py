@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pairchain.chain.keywords import parameters_of
+from pairchain.chain.keywords import named_keywords, parameters_of
 from pairchain.chain.module import Features
 from pairchain.files.source import Source
 from pairchain.persistence.load import load_module
@@ -141,25 +140,14 @@ def what_is_lost(module: Any, again: Any) -> str:
     return "; ".join([*lost, *settings])
 
 
-def keyword_names(method: Any) -> set[str]:
-    """Return the keyword arguments that a method names besides its first parameter."""
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {parameter.name for parameter in parameters_of(method)[1:] if parameter.kind in kinds}
-
-
 def required_names(method: Any) -> set[str]:
     """Return the required keyword arguments of a method."""
-    named = keyword_names(method)
+    named = named_keywords(method)
     return {
         parameter.name
         for parameter in parameters_of(method)[1:]
         if parameter.name in named and parameter.default is parameter.empty
     }
-
-
-def takes_any(method: Any) -> bool:
-    """Return whether a method takes ``**kwargs``."""
-    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters_of(method))
 
 
 def _as_json(value: Any) -> str:

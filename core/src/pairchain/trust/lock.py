@@ -22,11 +22,11 @@ _FORMAT = 1
 
 _TEXT = re.compile("(?s).*")
 _SHA256 = re.compile("[0-9a-f]{64}")
-_COMMIT = re.compile("[0-9a-f]{40}")
+COMMIT = re.compile("[0-9a-f]{40}")
 _FORMS = {
     _TEXT: "a string",
     _SHA256: "a SHA-256 of 64 lowercase hex digits",
-    _COMMIT: "a commit of 40 lowercase hex digits",
+    COMMIT: "a commit of 40 lowercase hex digits",
 }
 _MAKE_ANEW = "make a new one with pairchain.lock(…)."
 
@@ -95,10 +95,10 @@ class Lock:
             model = values["model"]
             read = cls(
                 _text(model["name"]),
-                _text(model["commit"], _COMMIT) if model["name"] else "",
+                _text(model["commit"], COMMIT) if model["name"] else "",
                 _texts(values["files"], _SHA256),
                 {
-                    _text(name): LockedCode(_text(one["commit"], _COMMIT), _texts(one["files"], _SHA256))
+                    _text(name): LockedCode(_text(one["commit"], COMMIT), _texts(one["files"], _SHA256))
                     for name, one in values["code"].items()
                 },
                 _texts(values["plugins"]),

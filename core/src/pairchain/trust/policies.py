@@ -14,10 +14,9 @@ from pairchain.errors import InputError, PickleRefusedError, TrustRequiredError,
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
 from pairchain.text.nearest import nearest
-from pairchain.trust.lock import Lock, as_lock
+from pairchain.trust.lock import COMMIT, Lock, as_lock
 
 _APPROVAL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}|sha256:[0-9a-f]{64}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Policy:
         commits = [approval.partition("@")[2] for approval in approved if approval.startswith(f"{repository}@")]
         locked = self.lock.code_commit(repository) if self.lock is not None else None
         given = self.code_revisions.get(repository) or self.code_revisions.get("")
-        pinned = saved if _COMMIT.fullmatch(saved) else None
+        pinned = saved if COMMIT.fullmatch(saved) else None
         return given or pinned or locked or next(iter(commits), None) or saved or None
 
     def warn_of_idle_revisions(self) -> None:

@@ -20,10 +20,7 @@ from pairchain_cli.commands.score import score
 from pairchain_cli.commands.trace import trace
 from pairchain_cli.outputs.streams import discard_stdout
 from pairchain_cli.terminal import consoles, lines
-
-# The statuses that shells expect. Typer exits with 2 for wrong usage.
-FAILED, INTERRUPTED = 1, 130
-
+from pairchain_cli.terminal.statuses import FAILED, INTERRUPTED
 
 app = typer.Typer(
     name="pairchain",

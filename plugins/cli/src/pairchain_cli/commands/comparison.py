@@ -14,8 +14,8 @@ from pairchain_cli.rows.reading import open_rows
 from pairchain_cli.rows.rows import Layout
 from pairchain_cli.scoring.model import load_model, loading_keywords, require_one_device
 from pairchain_cli.terminal import lines
+from pairchain_cli.terminal.statuses import FAILED
 
-FAILED = 1
 # The options that mean the same to sentence-transformers as to pairchain.
 _KNOWN_TO_BOTH = {"device", "revision", "subfolder", "local_files_only", "trust_remote_code"}
 # Short and long, related and unrelated pairs, another script, single letters.

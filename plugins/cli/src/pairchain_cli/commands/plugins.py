@@ -10,11 +10,11 @@ import typer
 
 from pairchain_cli.catalogue import PlainGroup
 from pairchain_cli.terminal import lines
+from pairchain_cli.terminal.statuses import FAILED
 
 if TYPE_CHECKING:
     from pairchain import Plugin
 
-FAILED = 1
 _COLORS = {"ok": "green", "odd": "yellow", "broken": "red", "disabled": "yellow", "hidden": "yellow"}
 
 app = typer.Typer(cls=PlainGroup, help="List installed plugins and find the broken ones.", no_args_is_help=True)

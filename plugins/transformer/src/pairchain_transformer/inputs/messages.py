@@ -89,10 +89,7 @@ def _content(side: Any, style: str, supported: Sequence[Modality]) -> Any:
     if set(values) == {"text"} and isinstance(values["text"], str):
         return _restyled(values["text"], style)
     if style == "flat":
-        raise InputError(
-            f"the chat template takes plain text, and one side is {'+'.join(map(str, values))}.",
-            next_step="set a chat template that reads typed parts, such as {'type': 'image', …}.",
-        )
+        raise _takes_plain_text(f"one side is {'+'.join(map(str, values))}")
     return [{"type": kind, kind: value} for kind, given in values.items() for value in _each(kind, given)]
 
 
@@ -111,7 +108,11 @@ def _restyled(content: Any, style: str) -> Any:
         return content
     if all(part.get("type", "text") == "text" for part in content):
         return "".join(part["text"] for part in content)
-    raise InputError(
-        "the chat template takes plain text, and a message holds other parts.",
+    raise _takes_plain_text("a message holds other parts")
+
+
+def _takes_plain_text(but: str) -> InputError:
+    return InputError(
+        f"the chat template takes plain text, and {but}.",
         next_step="set a chat template that reads typed parts, such as {'type': 'image', …}.",
     )

@@ -1,0 +1,3 @@
+from pairchain_logit_score.logit_score import LogitScore as LogitScore
+
+__version__: str

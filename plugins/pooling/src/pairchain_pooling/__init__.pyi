@@ -1,0 +1,3 @@
+from pairchain_pooling.pooling import Pooling as Pooling
+
+__version__: str

@@ -1,0 +1,3 @@
+from pairchain_router.router import Router as Router
+
+__version__: str

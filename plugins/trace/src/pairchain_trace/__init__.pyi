@@ -1,0 +1,3 @@
+from pairchain_trace.trace import Trace as Trace
+
+__version__: str

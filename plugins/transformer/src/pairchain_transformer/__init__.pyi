@@ -1,0 +1,3 @@
+from pairchain_transformer.transformer import Transformer as Transformer
+
+__version__: str
