@@ -10,7 +10,7 @@ import torch
 from tiny_models import GOLDEN, load, save_tiny
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pairchain import CrossEncoder
+from pairchain import CrossEncoder, Module
 from pairchain_logit_score import LogitScore
 from pairchain_transformer import Transformer
 
@@ -27,6 +27,23 @@ PAIRS = [(query, document) for query in QUERIES for document in DOCUMENTS]
 
 
 EXACT = {"rtol": 1e-5, "atol": 1e-6}
+
+
+class LogitReader(Module):
+    """Scores by the logits of a token, and says no more than it must."""
+
+    def __init__(self, reads: frozenset[str] | None = None) -> None:
+        super().__init__()
+        self.reads = reads
+        self.shapes: list[tuple[int, ...]] = []
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        self.shapes.append(tuple(features["causal_logits"].shape))
+        features["scores"] = features["causal_logits"][:, -1, 7]
+        return features
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        raise NotImplementedError
 
 
 class Watched:

@@ -7,30 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from route_models import model_of
-from saving_models import Widths
+from saving_models import LogitReader, Widths
 from tiny_models import GOLDEN, load
 
-from pairchain import CrossEncoder, Module
+from pairchain import CrossEncoder
 from pairchain.modules import Router
 
 EXACT = {"rtol": 1e-5, "atol": 1e-6}
 PAIRS = [("how many people live in berlin ?", "berlin " * count) for count in (3, 20, 1, 7)]
-
-
-class LogitReader(Module):
-    """Scores by the logits of a token, and says nothing of what it reads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shapes: list[tuple[int, ...]] = []
-
-    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        self.shapes.append(tuple(features["causal_logits"].shape))
-        features["scores"] = features["causal_logits"][:, -1, 7]
-        return features
-
-    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
-        raise NotImplementedError
 
 
 def golden(name: str) -> CrossEncoder:

@@ -151,9 +151,7 @@ OFF: dict[str, Callable[[Path], CrossEncoder]] = {
 }
 
 
-@pytest.mark.parametrize("reason", OFF)
-def test_no_prefix_is_shared_where_that_is_not_exact(reason: str, tmp_path: Path) -> None:
-    model = OFF[reason](tmp_path)
+def assert_no_prefix_is_shared(model: CrossEncoder) -> None:
     pairs = [(QUERIES[0], document) for document in DOCUMENTS]
     expected = plain_scores(model, pairs)
     model.predict(pairs)  # which asks the model once what it allows
@@ -163,20 +161,17 @@ def test_no_prefix_is_shared_where_that_is_not_exact(reason: str, tmp_path: Path
 
     assert watched.tokens >= tokens_of(model, pairs)
     np.testing.assert_allclose(scores, expected, **EXACT)
+
+
+@pytest.mark.parametrize("reason", OFF)
+def test_no_prefix_is_shared_where_that_is_not_exact(reason: str, tmp_path: Path) -> None:
+    assert_no_prefix_is_shared(OFF[reason](tmp_path))
 
 
 def test_no_prefix_is_shared_by_a_model_of_images() -> None:
     model = load(GOLDEN / "vlm_llava" / "model")
     set_savings(model, unread=True, prefixes=True)
-    pairs = [(QUERIES[0], document) for document in DOCUMENTS]
-    expected = plain_scores(model, pairs)
-    model.predict(pairs)  # which asks the model once what it allows
-    watched = Watched(model)
-
-    scores = model.predict(pairs)
-
-    assert watched.tokens >= tokens_of(model, pairs)
-    np.testing.assert_allclose(scores, expected, **EXACT)
+    assert_no_prefix_is_shared(model)
 
 
 def test_a_router_hands_a_prefix_cache_to_its_routes() -> None:

@@ -15,6 +15,7 @@ from saving_models import (
     EXACT,
     PAIRS,
     QUERIES,
+    LogitReader,
     Watched,
     Widths,
     plain_scores,
@@ -24,27 +25,10 @@ from saving_models import (
 )
 from tiny_models import GOLDEN, load
 
-from pairchain import CrossEncoder, Module
+from pairchain import CrossEncoder
 from pairchain_logit_score import LogitScore
 from pairchain_pooling import Pooling
 from pairchain_transformer import Transformer
-
-
-class LogitReader(Module):
-    """Scores by the logits of a token, and says no more than it must."""
-
-    def __init__(self, reads: frozenset[str] | None = None) -> None:
-        super().__init__()
-        self.reads = reads
-        self.shapes: list[tuple[int, ...]] = []
-
-    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        self.shapes.append(tuple(features["causal_logits"].shape))
-        features["scores"] = features["causal_logits"][:, -1, 7]
-        return features
-
-    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
-        raise NotImplementedError
 
 
 def test_of_the_head_only_the_rows_that_are_read_are_computed() -> None:

@@ -15,7 +15,7 @@ from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
 from pairchain.code.admitted import code_of, noting_origin
 from pairchain.errors import ChainError, FormatError, PairchainError, warn
-from pairchain.files.names import MODULES_FILE, PICKLE_FILE, SAFETENSORS_FILE
+from pairchain.files.names import INDEX_FILE, MODULES_FILE, PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.source import Source
 from pairchain.format import activation
@@ -155,8 +155,7 @@ def _guarded_by_plugins(cls: Any, request: LoadRequest, path: str) -> Iterator[N
 
 def _refuse_pickle(source: Source) -> None:
     """Refuse pickled weights for a class that is not a `Module`: it would read them without asking."""
-    safe = (SAFETENSORS_FILE, f"{SAFETENSORS_FILE}.index.json")
-    if source.has(PICKLE_FILE) and not any(map(source.has, safe)):
+    if source.has(PICKLE_FILE) and not any(map(source.has, (SAFETENSORS_FILE, INDEX_FILE))):
         policies.refuse_pickle(source, PICKLE_FILE)
 
 
