@@ -57,7 +57,7 @@ def _refused(place: Path, number: int, needs: int, free: int | None) -> SaveErro
         said = f"The weights alone take {bytes_in_words(needs)}, and " if needs else ""
         room = f" {said}{bytes_in_words(free)} is free."
     return SaveError(
-        f"cannot save to {str(place)!r}: {_REASONS[number]}.{room} What was there before is unchanged.",
+        f"cannot save to {str(place)!r}: {_REASONS[number]}.{room} Existing files are unchanged.",
         place=str(place),
         errno=number,
         free=free,

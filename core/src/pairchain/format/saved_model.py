@@ -7,7 +7,7 @@ ignores, so that each library loads what the other saved.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,6 @@ MOST_MODULES = 1_000
 
 _MOST_UNMET = 20
 _LONGEST_REASON = 200
-
-_ENTRY_KEYS = ("idx", "name", "path", "type", "kwargs", "distribution", "version", "code_revision")
-_CONFIG_KEYS = (
-    "model_type",
-    "__version__",
-    "prompts",
-    "default_prompt_name",
-    "activation_fn",
-    "activation_arguments",
-    "keep_in_fp32_modules",
-    "requirements",
-    # written for embedding models, and without effect on a model that scores pairs
-    "similarity_fn_name",
-)
 
 # The keys of the activation in config.json, before a CrossEncoder had a modules.json; the newest comes first.
 _LEGACY_ACTIVATION_KEYS = (("sentence_transformers", "activation_fn"), ("sbert_ce_default_activation_function",))
@@ -120,6 +106,14 @@ class ModelConfig:
             "activation_fn": self.activation_fn,
             **{key: value for key, value in optional.items() if value},
         }
+
+
+_ENTRY_KEYS = {"idx", *(field.name for field in fields(ModuleEntry))} - {"extra"}
+# the last key is written for embedding models, and has no effect on a model that scores pairs
+_CONFIG_KEYS = {*(field.name for field in fields(ModelConfig)), "__version__", "similarity_fn_name"} - {
+    "is_ours",
+    "extra",
+}
 
 
 def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
@@ -214,11 +208,9 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
     """
     unmet = []
     for package, wanted in config.requirements.items():
-        specifier, reason = (
-            (wanted.get("specifier"), wanted.get("reason")) if isinstance(wanted, dict) else (wanted, "")
-        )
+        said = wanted if isinstance(wanted, dict) else {"specifier": wanted}
         try:
-            requirement = Requirement(f"{package} {specifier or ''}")
+            requirement = Requirement(f"{package} {said.get('specifier') or ''}")
         except (InvalidRequirement, RecursionError) as error:
             raise FormatError(
                 f"{shown_as}: the requirement {short_repr(package)}: {short_repr(wanted)} is not well-formed: "
@@ -226,7 +218,7 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
             ) from error
         installed = installed_version(requirement.name)
         if installed is None or not requirement.specifier.contains(installed, prereleases=True):
-            why = f"; {on_one_line(str(reason), _LONGEST_REASON)}" if reason else ""
+            why = f"; {on_one_line(str(said['reason']), _LONGEST_REASON)}" if said.get("reason") else ""
             unmet.append(f"{on_one_line(str(requirement), _LONGEST_REASON)} ({installed or 'not installed'}{why})")
     if unmet:
         more = f", and {len(unmet) - _MOST_UNMET} more" if len(unmet) > _MOST_UNMET else ""
@@ -255,18 +247,16 @@ def _read_entry(value: Any, shown: str) -> ModuleEntry:
     if not value["name"] or "." in value["name"]:
         raise FormatError(f"{shown}: the name {value['name']!r} is empty or has a dot, which a module's name must not.")
     kwargs = _typed(value, "kwargs", list, shown) or []
+    recorded = {key: _typed(value, key, str, shown) or "" for key in ("distribution", "version", "code_revision")}
     if not all(isinstance(name, str) for name in kwargs):
         raise FormatError(f"{shown}: 'kwargs' must be a list of names, got {short_repr(kwargs)}.")
-    extra = unknown_keys(value, _ENTRY_KEYS, shown_as=shown)
     return ModuleEntry(
         name=value["name"],
         path=check_inside(value["path"], shown_as=f"{shown}: the path").strip("/"),
         type=value["type"],
         kwargs=tuple(kwargs),
-        distribution=_typed(value, "distribution", str, shown) or "",
-        version=_typed(value, "version", str, shown) or "",
-        code_revision=_typed(value, "code_revision", str, shown) or "",
-        extra=extra,
+        extra=unknown_keys(value, _ENTRY_KEYS, shown_as=shown),
+        **recorded,
     )
 
 
