@@ -10,11 +10,10 @@ import builtins
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import decode_source, find_spec, resolve_name
-from pathlib import PurePosixPath
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -61,12 +60,6 @@ def admit(code: Code) -> str:
     if _FINDER not in sys.meta_path:
         sys.meta_path.append(_FINDER)
     return f"{PACKAGE}.{key}"
-
-
-def admit_all(codes: Iterable[Code]) -> None:
-    """Let this process import all ``codes``, which the process that started it admitted."""
-    for code in codes:
-        admit(code)
 
 
 class _Finder(MetaPathFinder):
@@ -137,7 +130,7 @@ class _Importer:
 
     def __init__(self, code: Code, package: str) -> None:
         self._paths = [file.path for file in code.files]
-        self._places = around(PurePosixPath(code.entry.path).parent)
+        self._places = around(code.entry.path)
         self._package = package
 
     def __call__(

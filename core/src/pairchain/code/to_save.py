@@ -45,8 +45,11 @@ class CodeToSave:
             return None
         # next to a different file of the same name, the code goes into a folder of its own
         folders = chain([""], (f"code_{number}/" for number in count(2)))
-        folder = next(folder for folder in folders if self._has_room(folder, found))
-        self.files.update({f"{folder}{file.path}": file.content for file in found.files})
+        for folder in folders:
+            placed = {f"{folder}{file.path}": file.content for file in found.files}
+            if all(self.files.get(path, content) == content for path, content in placed.items()):
+                break
+        self.files.update(placed)
         name = f"{folder}{found.module}.{cls.__qualname__}".replace("/", ".")
         self.places[name] = f"`{folder}{found.entry.path}` beside this file"
         return name
@@ -57,10 +60,6 @@ class CodeToSave:
         self.places[name] = f"`{code.entry.path}` of `{code.source.name}`, commit `{code.source.commit}`"
         return name
 
-    def _has_room(self, folder: str, code: Code) -> bool:
-        paths = {f"{folder}{file.path}": file.content for file in code.files}
-        return all(self.files.get(path, content) == content for path, content in paths.items())
-
     def write(self, folder: Path) -> None:
         for path, content in self.files.items():
             target = folder / path
@@ -68,21 +67,18 @@ class CodeToSave:
             target.write_bytes(content)
 
 
-_current: ContextVar[CodeToSave | None] = ContextVar("pairchain_code_to_save", default=None)
-
-
-def current() -> CodeToSave | None:
-    return _current.get()
+# The code of the save in progress.
+being_saved: ContextVar[CodeToSave | None] = ContextVar("pairchain_code_to_save", default=None)
 
 
 @contextmanager
 def saving(code: CodeToSave) -> Iterator[None]:
     """Let saves inside the block add to ``code``."""
-    token = _current.set(code)
+    token = being_saved.set(code)
     try:
         yield
     finally:
-        _current.reset(token)
+        being_saved.reset(token)
 
 
 def _code_of_this_process(cls: type) -> Code | None:

@@ -248,7 +248,8 @@ def _start_worker(model: Path, waiting: Any, threads: int) -> None:
         torch.set_num_threads(threads)
         _name, device = waiting.get()
         with model.open("rb") as file, _noting(_early):
-            importing.admit_all(pickle.load(file))
+            for code in pickle.load(file):
+                importing.admit(code)
             _model = pickle.load(file).to(device)
     except Exception as error:  # the executor would only log it; the first chunk raises it to the caller
         _failure = error
