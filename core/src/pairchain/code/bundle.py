@@ -142,12 +142,7 @@ class Code:
 
 
 def parse(type_name: str) -> Reference | None:
-    """Return the place of code that a type names, or None if it cannot name one.
-
-    Raises:
-        FormatError: It names a repository, but not a class in a file.
-        UnsafePathError: It leaves the folder.
-    """
+    """Return the place of code that a type names, or None if it cannot name one."""
     repository, dashes, dotted = type_name.partition("--")
     if not dashes:
         repository, dotted = "", type_name
@@ -169,12 +164,7 @@ def parse(type_name: str) -> Reference | None:
 
 
 def gather(source: Source, reference: Reference, follows: Callable[[str], bool] = is_not_standard) -> Code | None:
-    """Return the code that ``reference`` names in the folder of ``source``, or None if there is no such file.
-
-    Raises:
-        FormatError: A file is larger than `MOST_BYTES`.
-        SourceError: The files cannot be read.
-    """
+    """Return the code that ``reference`` names in the folder of ``source``, or None if there is no such file."""
     entry = next((file for path in reference.paths if (file := _read(source, path)) is not None), None)
     if entry is None:
         return None
@@ -190,9 +180,6 @@ def with_imports(
     It follows relative imports, and absolute imports of modules beside the entry or in a folder around it, as Python
     finds modules beside a script. ``follows`` returns whether to follow an absolute import, by the first part of the
     module's name.
-
-    Raises:
-        FormatError, SourceError: As for `gather`.
     """
     found = {entry.path: entry}
     waiting = [entry]
@@ -227,11 +214,7 @@ def too_much_code(source: Source) -> FormatError:
 
 
 def auto_map(source: Source) -> list[Reference]:
-    """Return the code that the transformers library would run for the checkpoint in ``source`` if you allowed it.
-
-    Raises:
-        FormatError: A settings file is not a JSON object, or names code in a way that cannot be read.
-    """
+    """Return the code that the transformers library would run for the checkpoint in ``source`` if you allowed it."""
     found: dict[Reference, None] = {}
     for name in AUTO_MAP_FILES:
         if (path := source.file(name)) is None:

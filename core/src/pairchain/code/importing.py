@@ -30,13 +30,7 @@ after_import: list[Callable[[], None]] = []
 
 
 def load_class(code: Code, name: str) -> type:
-    """Run ``code`` and return its class ``name``; the caller must have checked that the code may run.
-
-    Errors of the code get a note about where it came from.
-
-    Raises:
-        FormatError: It defines no such class.
-    """
+    """Run ``code`` and return its class ``name``; the caller must have checked that the code may run."""
     package = admit(code)
     try:
         module = importlib.import_module(f"{package}.{code.module}")

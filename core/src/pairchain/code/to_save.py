@@ -36,9 +36,6 @@ class CodeToSave:
         """Add the code of ``cls``, and return the type to save it as; None if the code cannot be copied.
 
         ``code`` is its code if it came with a model.
-
-        Raises:
-            FormatError: A script or notebook defines it, and its source cannot be copied.
         """
         found = code or _code_of_this_process(cls)
         if found is None:

@@ -44,10 +44,7 @@ def locked(folder: Path, *, holder: Callable[[], int | None], patience: float = 
     """Hold the lock of ``folder`` inside the block; other threads and processes wait for it.
 
     All names of the folder, and links to it, share the lock. If its file system has no locks, a warning says so.
-    ``holder`` returns the process that holds the lock, or None, for the error.
-
-    Raises:
-        FolderBusyError: Another save still holds the lock after ``patience`` seconds.
+    ``holder`` returns the process that holds the lock, or None, for the error after ``patience`` seconds.
     """
     began = time.monotonic()
     places = {folder / LOCK_FILE: _FLAGS} if fcntl is None else {folder: os.O_RDONLY, folder / LOCK_FILE: _FLAGS}

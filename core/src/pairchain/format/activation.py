@@ -68,11 +68,7 @@ def describe_activation(activation: Activation) -> tuple[str, dict[str, Any]]:
 
 
 def settings_of(activation: Activation | None) -> dict[str, Any]:
-    """Return the settings that name ``activation`` in a saved model; an empty dict for None, the default.
-
-    Raises:
-        FormatError: It is not a torch activation, or has trained weights, which settings cannot hold.
-    """
+    """Return the settings that name ``activation`` in a saved model; an empty dict for None, the default."""
     if activation is None:
         return {}
     path, arguments = describe_activation(activation)

@@ -6,6 +6,7 @@ ignores, so that each library loads what the other saved.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -32,9 +33,6 @@ MOST_MODULES = 1_000
 
 _MOST_UNMET = 20
 _LONGEST_REASON = 200
-
-# The keys of the activation in config.json, before a CrossEncoder had a modules.json; the newest comes first.
-_LEGACY_ACTIVATION_KEYS = (("sentence_transformers", "activation_fn"), ("sbert_ce_default_activation_function",))
 
 
 @dataclass(frozen=True)
@@ -117,12 +115,7 @@ _CONFIG_KEYS = {*(field.name for field in fields(ModelConfig)), "__version__", "
 
 
 def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
-    """Return the entries of ``modules.json`` in chain order, or None if the source has no such file.
-
-    Raises:
-        FormatError: The file or an entry does not follow the format; the message names the entry and the key.
-        UnsafePathError: An entry's path leaves the model's folder.
-    """
+    """Return the entries of ``modules.json`` in chain order, or None if the source has no such file."""
     path = source.file(MODULES_FILE)
     if path is None:
         return None
@@ -139,15 +132,10 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
     if len(values) > MOST_MODULES:
         raise FormatError(f"{shown} lists {len(values):,} modules, more than {MOST_MODULES:,}.", where=str(path))
     entries = tuple(_read_entry(value, f"{shown}, entry {position}") for position, value in enumerate(values))
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.name in seen:
-            raise FormatError(
-                f"{shown} has two modules named {entry.name!r}.",
-                where=str(path),
-                next_step="give each module its own name.",
-            )
-        seen.add(entry.name)
+    name, most = Counter(entry.name for entry in entries).most_common(1)[0]
+    if most > 1:
+        named = f"{shown} has {'two' if most == 2 else most} modules named {name!r}."
+        raise FormatError(named, where=str(path), next_step="give each module its own name.")
     numbers = [value["idx"] for value in values if isinstance(value.get("idx"), int)]
     if numbers != sorted(numbers):
         warn(f"{shown} numbers its modules {', '.join(map(str, numbers))}; only their order in the list counts.")
@@ -155,11 +143,7 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
 
 
 def read_config(source: Source) -> ModelConfig | None:
-    """Return ``config_sentence_transformers.json``, or None if the source has no such file.
-
-    Raises:
-        FormatError: The file does not follow the format; the message names the key.
-    """
+    """Return the settings in ``config_sentence_transformers.json``, or None if the source has no such file."""
     path = source.file(CONFIG_FILE)
     if path is None:
         return None
@@ -191,21 +175,15 @@ def read_legacy_activation(source: Source) -> str | None:
     path = source.file(CHECKPOINT_FILE)
     if path is None:
         return None
-    for keys in _LEGACY_ACTIVATION_KEYS:
-        value: Any = read_json_object(path, shown_as=f"{CHECKPOINT_FILE} of {source.name}")
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, str):
-            return value
-    return None
+    values = read_json_object(path, shown_as=f"{CHECKPOINT_FILE} of {source.name}")
+    own = values.get("sentence_transformers")
+    newest = own.get("activation_fn") if isinstance(own, dict) else None
+    found = newest if isinstance(newest, str) else values.get("sbert_ce_default_activation_function")
+    return found if isinstance(found, str) else None
 
 
 def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
-    """Check that the installed packages meet the model's requirements.
-
-    Raises:
-        FormatError: They do not, and the message names every unmet one; or a requirement is not well-formed.
-    """
+    """Raise a `FormatError` that names each requirement of the model that the installed packages do not meet."""
     unmet = []
     for package, wanted in config.requirements.items():
         said = wanted if isinstance(wanted, dict) else {"specifier": wanted}
