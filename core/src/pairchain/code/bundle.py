@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import PurePosixPath
@@ -205,12 +205,14 @@ def with_imports(
     return tuple(found[path] for path in sorted(found))
 
 
-def too_much_code(source: Source) -> FormatError:
-    return FormatError(
-        f"the model's types together have more than {MOST_FILES_OF_MODEL:,} files of code.",
-        where=str(source),
-        next_step="if the model is yours, install its code as a package; if not, do not load it.",
-    )
+def check_amount(codes: Iterable[Code], source: Source) -> None:
+    """Raise a `FormatError` if the ``codes`` of the model in ``source`` have too many files together."""
+    if sum(len(code.files) for code in codes) > MOST_FILES_OF_MODEL:
+        raise FormatError(
+            f"the model's types together have more than {MOST_FILES_OF_MODEL:,} files of code.",
+            where=str(source),
+            next_step="if the model is yours, install its code as a package; if not, do not load it.",
+        )
 
 
 def auto_map(source: Source) -> list[Reference]:

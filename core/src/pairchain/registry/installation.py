@@ -48,10 +48,7 @@ class Installation:
         self._warned: set[str] = set()
 
     def find(self, group: str) -> tuple[Found, ...]:
-        """Return every entry point of ``group``, sorted by name, even if the environment disables it.
-
-        The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
-        """
+        """Return every entry point of ``group``; see `Registry.find`."""
         return self._read()[group]
 
     def distributions(self) -> tuple[Installed, ...]:
@@ -60,19 +57,14 @@ class Installation:
         return self._installed
 
     def refresh(self) -> None:
-        """Read metadata again at the next use, to notice plugins that you installed or removed."""
+        """See `Registry.refresh`."""
         importlib.invalidate_caches()
         self._found = None
         self.loaded.clear()
         self._warned.clear()
 
     def load(self, found: Found) -> Any:
-        """Import and return the object of ``found``, after checking that it is for this core.
-
-        Raises:
-            PluginVersionError: Its distribution needs another version of the core.
-            PluginImportError: Importing it failed.
-        """
+        """Import and return the object of ``found``, after checking that it is for this core."""
         if found not in self.loaded:
             self.check_core_version(found)
             try:
