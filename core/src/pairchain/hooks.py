@@ -165,13 +165,13 @@ def _add(found: Found, hooks: pluggy.PluginManager, installation: Installation) 
         hooks.register(plugin, name=name)
         hooks.check_pending()
         if not hooks.get_hookcallers(plugin):
-            raise PluginError("it has no function marked with pairchain.hookimpl.", **found.described)
+            raise PluginError("it has no function marked with pairchain.hookimpl.", **found.error_fields)
     except (PluginError, ValueError, pluggy.PluginValidationError) as error:
         if hooks.has_plugin(name):
             hooks.unregister(name=name)
         if isinstance(error, PluginError):
             raise
-        raise PluginError(str(error), **found.described) from error
+        raise PluginError(str(error), **found.error_fields) from error
 
 
 def _plugin_name(found: Found) -> str:

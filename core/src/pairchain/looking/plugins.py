@@ -110,7 +110,7 @@ def check_plugin(found: Found, registry: Registry = default) -> None:
         return
     if absent := missing_methods(loaded):
         lacking = f"the class for type {found.name!r} is not a module: it lacks {', '.join(absent)}."
-        raise PluginError(lacking, **found.described)
+        raise PluginError(lacking, **found.error_fields)
 
 
 def unmet_requirements(plugin: Plugin) -> list[Problem]:

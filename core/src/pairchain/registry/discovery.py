@@ -127,7 +127,7 @@ class Found:
         return self.installed.version
 
     @property
-    def described(self) -> dict[str, str]:
+    def error_fields(self) -> dict[str, str]:
         """The arguments by which a `PluginError` names it."""
         entry_point = f"{self.name} = {self.value}"
         return {"distribution": self.distribution, "version": self.version, "entry_point": entry_point}

@@ -88,7 +88,7 @@ class Installation:
             if is_core and not requirement.specifier.contains(self._core_version, prereleases=True):
                 raise PluginVersionError(
                     f"the plugin {found.name!r} needs {requirement}, but {CORE_DISTRIBUTION} is {self._core_version}.",
-                    **found.described,
+                    **found.error_fields,
                     next_step=f"pip install --upgrade {found.distribution} {CORE_DISTRIBUTION}",
                 )
 
@@ -139,4 +139,4 @@ def _import_error(found: Found, error: BaseException) -> PluginImportError:
         why, next_step = f"{why}\n{'; '.join(map(str, known))}.", conflict_advice(known)
     else:
         next_step = f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}."
-    return PluginImportError(why, **found.described, next_step=next_step)
+    return PluginImportError(why, **found.error_fields, next_step=next_step)

@@ -132,7 +132,7 @@ class Registry:
         """Return the object that ``found`` points to; see `load`."""
         loaded = self.installation.load(found)
         if fault := self.group.fault(loaded):
-            raise PluginError(f"the plugin for the {self.group.noun} {found.name!r} {fault}.", **found.described)
+            raise PluginError(f"the plugin for the {self.group.noun} {found.name!r} {fault}.", **found.error_fields)
         return loaded
 
     def blocked(self, found: Found) -> str | None:
@@ -205,7 +205,7 @@ class Registry:
                 why = f"{variable} disables that" if variable else f"no installed {owner} provides it"
                 raise PluginConflictError(
                     f"{claim}, and {why}.",
-                    **stranger.described,
+                    **stranger.error_fields,
                     next_step=f"change {variable}." if variable else f"pip install --upgrade {owner}",
                 )
             self.installation.warn_once(f"{claim}; {owner} is used.")
