@@ -187,12 +187,12 @@ class _Inspection:
         return provider, self._foreseen(entry) if provider is None else None
 
     def _foreseen(self, entry: ModuleEntry) -> hooks.Answer | None:
-        answers = self._asked("pairchain_foresee_type", about="type", type_name=entry.type)
+        hook, load_hook = "pairchain_foresee_type", "pairchain_resolve_type"
+        answers = self._asked(hook, ranked_by=load_hook, about="type", type_name=entry.type)
         if answers or answers is None:
             return answers[0] if answers else None
-        silent = hooks.who_answers("pairchain_resolve_type") - hooks.who_answers("pairchain_foresee_type")
-        if silent:
-            self._note(f"only a load shows whether {', '.join(sorted(silent))} provides the type {entry.type!r}.")
+        if silent := hooks.unforeseen(load_hook, hook, None):
+            self._note(f"only a load shows whether {', '.join(silent)} provides the type {entry.type!r}.")
         else:
             self._add(self._resolver.registry.unknown(entry.type, distribution=entry.distribution))
         return None
@@ -223,16 +223,23 @@ class _Inspection:
 
     def _checkpoint(self) -> tuple[str, Facts]:
         """Return the plugin that makes a chain for a checkpoint without a saved one, and the facts about that chain."""
-        for answer in self._asked("pairchain_inspect_checkpoint", source=self._source) or ():
-            self._add_faults(answer.value)
-            self._add_checkpoint_code(self._source, answer.value)
-            return answer.distribution, answer.value
-        silent = hooks.who_answers("pairchain_default_chain") - hooks.who_answers("pairchain_inspect_checkpoint")
-        if silent and self._source.has("config.json"):
-            self._note(f"only a load shows whether {', '.join(sorted(silent))} knows such a checkpoint.")
-        else:
-            self._add(no_chain(self._source, self._resolver.registry))
-        return "", UNKNOWN
+        hook, load_hook = "pairchain_inspect_checkpoint", "pairchain_default_chain"
+        answers = self._asked(hook, ranked_by=load_hook, source=self._source)
+        if answers is None:
+            return "", UNKNOWN
+        answer = answers[0] if answers else None
+        silent = ", ".join(hooks.unforeseen(load_hook, hook, answer))
+        if answer is None:
+            if silent and self._source.has("config.json"):
+                self._note(f"only a load shows whether {silent} knows such a checkpoint.")
+            else:
+                self._add(no_chain(self._source, self._resolver.registry))
+            return "", UNKNOWN
+        if silent:
+            self._note(f"only a load shows whether {silent} makes its chain instead of {answer.distribution}.")
+        self._add_faults(answer.value)
+        self._add_checkpoint_code(self._source, answer.value)
+        return answer.distribution, answer.value
 
     def _inside(self, home: Source, facts: Facts, depth: int) -> tuple[ModuleReport, ...]:
         children = []
@@ -312,14 +319,22 @@ class _Inspection:
             refusal = policies.settings_refused(found, what, [] if approval is None else [approval])
             self._problems.append(Problem(refusal.what, refusal.next_step, "settings"))
 
-    def _asked(self, hook: str, *, about: About | None = None, **arguments: Any) -> list[hooks.Answer] | None:
-        """Return the plugins' answers to ``hook``; None, and a problem, if one of them failed."""
+    def _asked(
+        self, hook: str, *, about: About | None = None, ranked_by: str = "", **arguments: Any
+    ) -> list[hooks.Answer] | None:
+        """Return the plugins' answers to ``hook``; None, and a problem, if one of them failed.
+
+        With ``ranked_by``, the hook that a load asks, return the one answer that counts then.
+        """
         try:
-            return hooks.ask(hook, **arguments)
+            if not ranked_by:
+                return hooks.ask(hook, **arguments)
+            answer = hooks.first_answer(hook, object, ranked_by=ranked_by, **arguments)
+            return [] if answer is None else [answer]
         except PairchainError as error:
             self._add(error, about=about)
         except Exception as error:  # a plugin's fault must not prevent the report
-            self._note(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
+            self._note(f"{'; '.join(error.__notes__)}: {type(error).__name__}: {error}")
         return None
 
     def _attempt(self, read: Callable[..., Any], *arguments: Any, about: About | None = None, **keywords: Any) -> Any:

@@ -12,7 +12,7 @@ from pairchain.facts import Facts
 LIBRARY = "sentence_transformers"
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def pairchain_resolve_type(type_name: str) -> type | None:
     """Return the library's class for a type that no plugin provides."""
     if not type_name.startswith(f"{LIBRARY}."):
@@ -48,7 +48,7 @@ def pairchain_inspect_module(type_name: str) -> Facts | None:
     return Facts(faults=[offered.not_trusted(type_name)])
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def pairchain_offer_import(name: str) -> ModuleType | None:
     """Return a substitute for a module of the library, for a model's own code to import."""
     if name.partition(".")[0] != LIBRARY:
@@ -58,7 +58,7 @@ def pairchain_offer_import(name: str) -> ModuleType | None:
     return stand_in(name)
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def pairchain_compare(model: Any, pairs: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """Return the scores of the library and of pairchain for ``pairs``."""
     from pairchain_sentence_transformers.comparison import compare
