@@ -51,10 +51,6 @@ class _Limit(TorchDispatchMode):
 
 @contextmanager
 def allocating_for(weights: Path | None, *, shown_as: str) -> Iterator[None]:
-    """Refuse to allocate far more memory in the block than the weights file takes; errors blame the file ``shown_as``.
-
-    Raises:
-        FormatError: A tensor would be too large.
-    """
+    """Refuse to allocate far more memory in the block than the weights file takes; ``shown_as`` is named in errors."""
     with _Limit(most_bytes(weights.stat().st_size if weights is not None else 0), shown_as):
         yield

@@ -14,7 +14,7 @@ from pairchain.chain.parts import hints_for
 from pairchain.chain.threads import is_thread_safe, kept_for_the_call, taking_turns
 from pairchain.code.admitted import noting_origin
 from pairchain.errors import ChainError, InputError
-from pairchain.inputs.modality import described
+from pairchain.inputs.modality import description_of
 from pairchain.inputs.named_media import opens_by_itself, refuse_named_media
 from pairchain.inputs.pairs import input_size
 
@@ -64,7 +64,7 @@ def encode_with(
         return None
     if len(encoded) != len(inputs) or not all(isinstance(item, Encoded) for item in encoded):
         raise ChainError(
-            f"{module_label(name, module)}: encode returned {described(encoded)} for {len(inputs)} inputs.",
+            f"{module_label(name, module)}: encode returned {description_of(encoded)} for {len(inputs)} inputs.",
             next_step="return an Encoded for each input, or None.",
         )
     return encoded

@@ -12,7 +12,7 @@ from torch import nn
 
 from pairchain.chain.calling import forward_through, preprocess_with
 from pairchain.chain.device import device_of, is_dispatched, settle
-from pairchain.chain.flow import check_flow, labels_of
+from pairchain.chain.flow import flow_of, labels_of
 from pairchain.chain.keywords import keyword_names
 from pairchain.chain.module import Features, InputModule, module_label
 from pairchain.chain.parts import is_watched
@@ -226,14 +226,7 @@ _FORWARD = ModuleChain.forward
 
 
 def check_modules(modules: Mapping[str, Any]) -> None:
-    """Check that ``modules`` make a chain.
-
-    What a module declares to read is checked against what the modules before it declare to write, up to the first that
-    does not declare what it writes.
-
-    Raises:
-        ChainError: They do not; the message names the module and what is missing.
-    """
+    """Raise a `ChainError` unless ``modules`` make a chain, by their methods and by the features that they declare."""
     if not modules:
         raise ChainError("a chain needs modules.", next_step="pass at least an input module that writes 'scores'.")
     for position, (name, module) in enumerate(modules.items()):
@@ -246,7 +239,8 @@ def check_modules(modules: Mapping[str, Any]) -> None:
             absent = ["preprocess, which the first module needs to read the inputs"]
         if absent:
             raise ChainError(f"{module_label(name, module)} is not a module: it lacks {', '.join(absent)}.")
-    check_flow(modules)
+    if faults := flow_of(modules).faults:
+        raise faults[0]
 
 
 def _check_names(cls: type, names: Iterable[str]) -> None:

@@ -19,21 +19,12 @@ def flow_of(modules: NamedModules) -> Flow:
     )
 
 
-def check_flow(modules: NamedModules) -> None:
-    """Check that every feature is written before it is read, and that a module writes the scores.
-
-    Raises:
-        ChainError: It names the module and the missing feature.
-    """
-    if faults := flow_of(modules).faults:
-        raise faults[0]
-
-
 def labels_of(modules: NamedModules) -> int | None:
     """Return the number of scores for a pair if the last module that writes scores declares it, else None."""
     for module in reversed(list(modules.values())):
-        writes = getattr(module, "writes", None)
-        if writes is None or SCORES in writes:
-            labels: int | None = None if writes is None else getattr(module, "num_labels", None)
+        if (writes := getattr(module, "writes", None)) is None:
+            return None
+        if SCORES in writes:
+            labels: int | None = getattr(module, "num_labels", None)
             return labels
     return None

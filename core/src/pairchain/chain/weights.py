@@ -17,13 +17,7 @@ from pairchain.trust import policies
 
 
 def read_weights(source: Source) -> dict[str, torch.Tensor]:
-    """Return the state dict of the module saved in ``source``, on the CPU.
-
-    Raises:
-        MissingFileError: Neither file exists.
-        PickleRefusedError: Only the pickle exists, and the load in progress does not allow pickles.
-        FormatError: The file is damaged.
-    """
+    """Return the state dict of the module saved in ``source``, on the CPU; see `Module.load_torch_weights`."""
     if (path := source.file(SAFETENSORS_FILE)) is not None:
         try:
             return safetensors.torch.load_file(path)
@@ -47,11 +41,7 @@ def weights_file(source: Source) -> Path | None:
 
 
 def read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a pickled state dict, read through torch's restricted loader, on the CPU.
-
-    Raises:
-        FormatError: It is damaged, or holds anything but tensors.
-    """
+    """Return the tensors of a pickled state dict, read through torch's restricted loader, on the CPU."""
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the errors of a bad pickle have no common base
@@ -69,11 +59,7 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
 
 
 def fill(model: nn.Module, weights: dict[str, torch.Tensor], source: Source) -> None:
-    """Fill ``model`` with ``weights``.
-
-    Raises:
-        FormatError: A tensor is missing, unexpected, or of another shape.
-    """
+    """Fill ``model`` with ``weights``; refuse tensors that are missing, unexpected or of another shape."""
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -84,8 +70,8 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], source: Source) -> 
     filled = {state[name].data_ptr() for name in weights if name in state}
     missing = [name for name in missing if state[name].data_ptr() not in filled]
     if missing or unexpected:
-        found = [f"missing {', '.join(sorted(missing))}"] if missing else []
-        found += [f"unexpected {', '.join(sorted(unexpected))}"] if unexpected else []
+        named = {"missing": missing, "unexpected": unexpected}
+        found = [f"{problem} {', '.join(sorted(names))}" for problem, names in named.items() if names]
         raise FormatError(
             f"the weights do not fit {type(model).__name__}: {'; '.join(found)}.",
             where=str(source),

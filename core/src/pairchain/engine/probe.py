@@ -13,10 +13,7 @@ _ROUNDS = 3
 
 
 def fastest(run: Callable[[int], object], candidates: Sequence[int]) -> int:
-    """Return the candidate with the smallest median time over some rounds, after one round to warm up.
-
-    A candidate that does not fit into memory is not tried again.
-    """
+    """Return the candidate with the smallest median time over some rounds, after one round to warm up."""
     seconds: dict[int, list[float]] = {candidate: [] for candidate in candidates}
     for number in range(_ROUNDS + 1):
         for candidate in list(seconds):

@@ -21,11 +21,7 @@ def labels_in(scores: torch.Tensor) -> int:
 def finish(
     scores: torch.Tensor, activation: Activation, *, apply_softmax: bool, allow_non_finite: bool
 ) -> torch.Tensor:
-    """Return scores after the activation, without the axis of a single label.
-
-    Raises:
-        NonFiniteScoresError: Scores are NaN or infinite, before or after the activation, and that is not allowed.
-    """
+    """Return scores after the activation, without the axis of a single label; check them before and after it."""
     if not allow_non_finite:
         _refuse_non_finite(scores)
     if isinstance(activation, nn.Module):

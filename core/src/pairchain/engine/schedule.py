@@ -39,23 +39,14 @@ def default_tokens(chain: nn.Module, device: torch.device) -> int:
 
 @dataclass
 class Budget:
-    """The size of a batch, halved when a batch does not fit into memory.
-
-    Attributes:
-        tokens: Most tokens in a batch, padding included.
-        pairs: Most inputs in a batch; None for no limit.
-    """
+    """The most tokens in a batch, padding included, and the most inputs; halved when a batch does not fit in memory."""
 
     tokens: int
     pairs: int | None = None
     _is_warned: bool = False
 
     def halve(self, batch: Sequence[Encoded], error: torch.OutOfMemoryError) -> None:
-        """Limit batches to half of ``batch``, which did not fit into memory, and warn the first time.
-
-        Raises:
-            torch.OutOfMemoryError: The batch is a single input; ``error`` again.
-        """
+        """Limit batches to half of ``batch``, which did not fit into memory, and warn the first time."""
         if len(batch) == 1:
             raise error
         self.tokens = max(1, len(batch) * max(item.length for item in batch) // 2)
@@ -85,11 +76,10 @@ def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget) -> 
         start = 0
         while start < len(group):
             longest = items[group[start]]
+            room = budget.pairs or PAIRS_WITHOUT_LENGTHS
             if longest.is_counted:
-                room = max(1, budget.tokens // max(1, longest.length))
-                room = min(room, budget.pairs or room)
-            else:
-                room = budget.pairs or PAIRS_WITHOUT_LENGTHS
+                fitting = max(1, budget.tokens // max(1, longest.length))
+                room = min(fitting, budget.pairs or fitting)
             batches.append(group[start : start + room])
             start += len(batches[-1])
     return batches

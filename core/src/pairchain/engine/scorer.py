@@ -372,7 +372,8 @@ class Scorer(ModuleChain):
         """
         if self._known_num_labels is None:
             with torch.inference_mode():
-                self._num_labels = results.labels_in(scoring.score_batch(self, [("query", "document")], None, {}))
+                features = self.preprocess([("query", "document")])
+                self._num_labels = results.labels_in(scoring.score_features(self, features, 1, {}))
         assert self._known_num_labels is not None
         return self._known_num_labels
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pairchain.code.bundle import Code
-from pairchain.facts import UNKNOWN, Facts
+from pairchain.facts import NO_FACTS, Facts
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
 from pairchain.format.headers import NONE, Weights
@@ -46,7 +46,7 @@ class ModuleReport:
     kwargs: tuple[str, ...] = ()
     weights: Weights | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
-    facts: Facts = UNKNOWN
+    facts: Facts = NO_FACTS
     modules: tuple[ModuleReport, ...] = ()
 
     @property
@@ -97,7 +97,7 @@ class Findings:
     config: ModelConfig | None = None
     activation: str = ""
     weights: Weights | None = None
-    facts: Facts = UNKNOWN
+    facts: Facts = NO_FACTS
     proposed_by: str = ""
     code: Mapping[str, Code] = field(default_factory=dict)
     files: tuple[str, ...] = ()

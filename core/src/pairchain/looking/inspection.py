@@ -13,7 +13,7 @@ from pairchain import hooks
 from pairchain.code.bundle import MOST_FILES_OF_MODEL, Code, too_much_code
 from pairchain.code.faults import code_faults
 from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
-from pairchain.facts import UNKNOWN, Facts, facts_of_chain, facts_of_routes
+from pairchain.facts import NO_FACTS, Facts, facts_of_chain, facts_of_routes
 from pairchain.files.json_files import read_json_object
 from pairchain.files.names import PICKLE_FILE
 from pairchain.files.one_save import of_one_save
@@ -109,7 +109,7 @@ class _Inspection:
                 proposed_by, facts = self._checkpoint()
             else:
                 proposed_by, facts = "", facts_of_chain((f"module {module.name}", module.facts) for module in modules)
-                self._add_faults(facts if modules else UNKNOWN)
+                self._add_faults(facts if modules else NO_FACTS)
             weights = self._weights(self._source, facts) if entries is None else None
             activation = self._activation(config)
             self._attempt(self._source.refuse_links_out, [entry.path for entry in entries or ()])
@@ -151,7 +151,7 @@ class _Inspection:
             self._attempt(self._resolver.registry.installation.check_core_version, plugin)
         owner = plugin or foreseen
         distribution = owner.distribution if owner is not None else ""
-        facts = self._attempt(self._facts, entry, home, distribution, provider) or UNKNOWN
+        facts = self._attempt(self._facts, entry, home, distribution, provider) or NO_FACTS
         inside = self._inside(home, facts, depth) if depth < _DEEPEST else ()
         if facts.routes and distribution:
             facts = facts_of_routes(facts, {module.path: module.facts for module in inside})
@@ -200,10 +200,10 @@ class _Inspection:
     def _facts(self, entry: ModuleEntry, home: Source, distribution: str, provider: Provider | None) -> Facts:
         """Return the facts that the module's plugin reads from its files; for code, ask all plugins."""
         hook = "pairchain_inspect_module"
-        facts = UNKNOWN
+        facts = NO_FACTS
         if distribution:
             answers = self._asked(hook, distribution=distribution, type_name=entry.type, source=home)
-            facts = answers[0].value if answers else UNKNOWN
+            facts = answers[0].value if answers else NO_FACTS
             if distribution not in hooks.who_answers(hook):
                 self._note(
                     f"{distribution} does not describe its saved modules, so the files of "
@@ -211,7 +211,7 @@ class _Inspection:
                 )
         elif provider is not None:
             told = [answer.value for answer in self._asked(hook, type_name=entry.type, source=home) or ()]
-            outer = next((found for found in told if found.entries), UNKNOWN)
+            outer = next((found for found in told if found.entries), NO_FACTS)
             facts = Facts(
                 settings=[setting for found in told for setting in found.settings],
                 config_file=next((found.config_file for found in told if found.config_file), ""),
@@ -232,7 +232,7 @@ class _Inspection:
             self._note(f"only a load shows whether {', '.join(sorted(silent))} knows such a checkpoint.")
         else:
             self._add(no_chain(self._source, self._resolver.registry))
-        return "", UNKNOWN
+        return "", NO_FACTS
 
     def _inside(self, home: Source, facts: Facts, depth: int) -> tuple[ModuleReport, ...]:
         children = []
@@ -261,7 +261,7 @@ class _Inspection:
 
     def _weights(self, home: Source, facts: Facts) -> headers.Weights | None:
         weights: headers.Weights | None = self._attempt(headers.read_headers, home)
-        if weights is None and facts is UNKNOWN and self._attempt(home.has, PICKLE_FILE):
+        if weights is None and facts is NO_FACTS and self._attempt(home.has, PICKLE_FILE):
             self._add(policies.pickle_refused(home, PICKLE_FILE))
         return weights
 
