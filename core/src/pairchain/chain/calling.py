@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pairchain.chain.device import brought_to, device_of
-from pairchain.chain.encoded import Encoded
 from pairchain.chain.keywords import forward_names, named_keywords, parameter_names, reading_method, takes_any
 from pairchain.chain.module import Features, NamedModules, module_label, with_prompt
 from pairchain.chain.observing import step, watched
@@ -17,6 +17,23 @@ from pairchain.errors import ChainError, InputError
 from pairchain.inputs.modality import description_of
 from pairchain.inputs.named_media import opens_by_itself, refuse_named_media
 from pairchain.inputs.pairs import input_size
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One input, encoded and not padded.
+
+    Attributes:
+        values: The values from which the module's ``collate`` makes features.
+        length: The length in tokens.
+        key: Inputs run together only if their keys are equal.
+        is_counted: Whether ``length`` counts tokens. Otherwise it is a rough size, to sort inputs by.
+    """
+
+    values: Any
+    length: int
+    key: Hashable = None
+    is_counted: bool = True
 
 
 def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Features:

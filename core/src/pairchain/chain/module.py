@@ -19,9 +19,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from pairchain.chain.allocation import allocating_for
 from pairchain.chain.parts import Part
-from pairchain.chain.weights import fill, read_weights, weights_file
+from pairchain.chain.weights import allocating_for, fill, read_weights, weights_file
 from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object, unknown_keys, write_json

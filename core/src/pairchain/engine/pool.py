@@ -27,7 +27,7 @@ from pairchain.code.admitted import admitted
 from pairchain.engine import scoring
 from pairchain.engine.scoring import Progress
 from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
-from pairchain.inputs.counts import checked_count
+from pairchain.inputs.arguments import checked_count
 
 # Several chunks for each worker, so that a slow chunk does not leave the other workers idle.
 _CHUNKS_PER_WORKER = 4

@@ -86,10 +86,7 @@ def as_stream(inputs: Any) -> Iterator[Any]:
         raise InputError(
             f"{description_of(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}."
         )
-    items = iter(inputs)
-    first = list(islice(items, 1))
-    rest = chain(first, items)
-    return pairs_of_rows(rest) if tables.are_rows(first, can_be_pair=False) else rest
+    return _pairs_in_stream(iter(inputs))
 
 
 def as_documents(documents: Any, name: str = "documents") -> list[Any]:
@@ -149,6 +146,12 @@ def _from_column(column: Any) -> Inputs:
             next_step="pass a table with a query and a document column, or pairs: zip(queries, documents).",
         )
     return numbered_inputs(values, 0)
+
+
+def _pairs_in_stream(items: Iterator[Any]) -> Iterator[Any]:
+    first = list(islice(items, 1))
+    rest = chain(first, items)
+    yield from pairs_of_rows(rest) if tables.are_rows(first, can_be_pair=False) else rest
 
 
 def _is_row(value: Any) -> bool:

@@ -36,20 +36,15 @@ class Choice:
     def pair(self, sides: tuple[Any, Any], row: int) -> tuple[Any, Any]:
         """Return both sides of a row as a pair; refuse a side that is missing, or that must be a text but is not."""
         for element, (name, side) in enumerate(zip(self.names, sides, strict=True)):
+            column = f"the column {name!r} of {self.title}"
             if _is_missing(side):
-                raise InputError(
-                    f"is missing: the column {name!r} of {self.title} holds {side!r} there.",
-                    next_step="leave such rows out, or fill them.",
-                    index=row,
-                    element=element,
-                )
-            if not self.by_name and not isinstance(side, str):
-                raise InputError(
-                    f"is {description_of(side)}: the column {name!r} of {self.title} does not hold texts.",
-                    next_step=f"name the columns to score {QUERY} and {DOCUMENT}.",
-                    index=row,
-                    element=element,
-                )
+                what, step = f"is missing: {column} holds {side!r} there.", "leave such rows out, or fill them."
+            elif not self.by_name and not isinstance(side, str):
+                what = f"is {description_of(side)}: {column} does not hold texts."
+                step = f"name the columns to score {QUERY} and {DOCUMENT}."
+            else:
+                continue
+            raise InputError(what, next_step=step, index=row, element=element)
         return sides
 
     def pair_in(self, row: Mapping[str, Any], index: int | None) -> tuple[Any, Any]:
@@ -65,7 +60,7 @@ class Choice:
         return self.pair((row[query], row[document]), index or 0)
 
 
-def choose(title: str, names: Sequence[Any]) -> Choice:
+def choose_columns(title: str, names: Sequence[Any]) -> Choice:
     """Return the columns to score: those named query and document in any case, else the only two."""
     query, document = (_places(names, name) for name in SIDES)
     if len(query) == len(document) == 1:
@@ -89,7 +84,7 @@ def pairs_of_table(table: Table) -> Iterator[tuple[Any, Any]]:
     """Return an iterator over the rows of a table as pairs; refuse a table whose columns to score are unclear."""
     if not table.names and not table.length:
         return iter(())
-    choice = choose(table.title, table.names)
+    choice = choose_columns(table.title, table.names)
 
     def pairs() -> Iterator[tuple[Any, Any]]:
         for start in range(0, table.length, _ROWS):
@@ -107,7 +102,7 @@ def pairs_of_rows(rows: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     first = next(rows, None)
     if first is None:
         return
-    choice = choose("the first row", list(as_row(first) or ()))
+    choice = choose_columns("the first row", list(as_row(first) or ()))
     for index, item in enumerate(chain([first], rows)):
         if (row := as_row(item)) is None:
             raise InputError(
@@ -123,7 +118,7 @@ def pair_of_row(row: Mapping[str, Any], index: int | None = None) -> tuple[Any, 
     names = list(row)
     if any(len(_places(names, name)) != 1 for name in SIDES):
         return None
-    return choose("the row", names).pair_in(row, index)
+    return choose_columns("the row", names).pair_in(row, index)
 
 
 def only_column(table: Table, name: str) -> list[Any]:

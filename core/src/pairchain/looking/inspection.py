@@ -29,7 +29,7 @@ from pairchain.format.saved_model import (
     read_entries,
     read_legacy_activation,
 )
-from pairchain.inputs.prompts import check_prompt_name
+from pairchain.inputs.arguments import check_prompt_name
 from pairchain.looking.findings import ModuleReport
 from pairchain.looking.problem import About, Problem, problem_of
 from pairchain.looking.report import Report
@@ -89,7 +89,6 @@ class _Inspection:
         if resolver.found is not None:
             # files may have been replaced since the last attempt
             resolver.found.clear()
-        self._files = self._source.files()
         self._problems: list[Problem] = []
         self._code: dict[str, Code] = {}
         # the purposes of code that a load needs
@@ -117,17 +116,8 @@ class _Inspection:
             if warning.category is PairchainWarning:
                 self._note(str(warning.message))
         self._add_trust()
-        found = Report(
-            self._source,
-            modules,
-            config,
-            activation,
-            weights,
-            facts,
-            proposed_by,
-            self._code,
-            tuple(sorted(self._files)),
-        )
+        files = tuple(sorted(self._source.files()))
+        found = Report(self._source, modules, config, activation, weights, facts, proposed_by, self._code, files)
         self._add_settings(found)
         return replace(found, problems=tuple(dict.fromkeys(self._problems)))
 
@@ -149,8 +139,7 @@ class _Inspection:
                 self._add(fault, about="code")
         if plugin is not None:
             self._attempt(self._resolver.registry.installation.check_core_version, plugin)
-        owner = plugin or foreseen
-        distribution = owner.distribution if owner is not None else ""
+        distribution = plugin.distribution if plugin else foreseen.distribution if foreseen else ""
         facts = self._attempt(self._facts, entry, home, distribution, provider) or NO_FACTS
         inside = self._inside(home, facts, depth) if depth < _DEEPEST else ()
         if facts.routes and distribution:
@@ -235,25 +224,13 @@ class _Inspection:
         return "", NO_FACTS
 
     def _inside(self, home: Source, facts: Facts, depth: int) -> tuple[ModuleReport, ...]:
-        children = []
-        seen: set[PurePosixPath] = set()
+        inside: dict[PurePosixPath, ModuleReport] = {}
         for entry in facts.entries:
-            inside = self._attempt(check_inside, entry.path, shown_as="a module's folder")
-            place = PurePosixPath(inside or "")
+            place = self._attempt(_checked_place, home, entry.path)
             # a folder with several names, or a link to one, could multiply modules without end
-            if not place.parts or place in seen or self._leads_out(home, entry.path):
-                continue
-            seen.add(place)
-            children.append(self._module(entry, home, depth + 1))
-        return tuple(children)
-
-    def _leads_out(self, home: Source, folder: str) -> bool:
-        try:
-            home.refuse_links_out([folder])
-        except PairchainError as error:
-            self._add(error)
-            return True
-        return False
+            if place is not None and place.parts and place not in inside:
+                inside[place] = self._module(entry, home, depth + 1)
+        return tuple(inside.values())
 
     def _config(self, home: Source, name: str) -> dict[str, Any]:
         path = self._attempt(home.file, name)
@@ -338,3 +315,9 @@ class _Inspection:
 
     def _add(self, error: PairchainError, about: About | None = None) -> None:
         self._problems.append(problem_of(error, about))
+
+
+def _checked_place(home: Source, path: str) -> PurePosixPath:
+    place = PurePosixPath(check_inside(path, shown_as="a module's folder"))
+    home.refuse_links_out([path])
+    return place

@@ -69,12 +69,16 @@ def _plain(value: Any, depth: int = 0) -> Any:
 def _module_json(module: ModuleReport) -> dict[str, Any]:
     provider = module.provider
     plugin = provider.plugin if provider else None
+    if provider is None:
+        kind = "library" if module.library else "none"
+    else:
+        kind = "plugin" if plugin is not None else "code" if provider.code is not None else "caller"
     return {
         "name": module.name,
         "path": module.path,
         "type": module.type,
         "provider": {
-            "kind": _kind(module),
+            "kind": kind,
             "distribution": plugin.distribution if plugin else module.library,
             "version": plugin.version if plugin else installed_version(module.library) if module.library else "",
             "code": _code_json(provider.code) if provider and provider.code else None,
@@ -86,13 +90,6 @@ def _module_json(module: ModuleReport) -> dict[str, Any]:
         "config": dict(module.config),
         "modules": [_module_json(inner) for inner in module.modules],
     }
-
-
-def _kind(module: ModuleReport) -> str:
-    provider = module.provider
-    if provider is None:
-        return "library" if module.library else "nobody"
-    return "plugin" if provider.plugin is not None else "code" if provider.code is not None else "caller"
 
 
 def _code_json(code: Code) -> dict[str, Any]:

@@ -45,9 +45,9 @@ def to_text(report: Findings) -> str:
         "code that comes with it": list(code_lines(report.code)),
         "code that no load runs": report.other_code,
         "pickles, judging by their names": report.pickles,
-        "what you would have to allow": list(_problems(report, lambda problem: problem.about in _ALLOWED)),
-        "what will fail": list(_problems(report, lambda problem: problem.fails and problem.about not in _ALLOWED)),
-        "good to know": list(_problems(report, lambda problem: not problem.fails)),
+        "needs your permission": list(_problems(report, lambda problem: problem.about in _ALLOWED)),
+        "errors": list(_problems(report, lambda problem: problem.fails and problem.about not in _ALLOWED)),
+        "notes": list(_problems(report, lambda problem: not problem.fails)),
     }
     lines: list[str] = []
     for heading, content in sections.items():

@@ -27,7 +27,7 @@ import torch
 from pairchain.code import importing
 from pairchain.code.admitted import PACKAGE
 from pairchain.code.bundle import Code, Reference
-from pairchain.errors import FormatError
+from pairchain.errors import FormatError, PickleRefusedError
 from pairchain.files.hub_names import is_path
 from pairchain.files.source import Source
 from pairchain.format.activation_table import PATHS, is_known
@@ -142,7 +142,12 @@ def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def torch_load(f: Any, *args: Any, **kwargs: Any) -> Any:
         if (load := _load.get()) is not None:
-            policies.refuse_pickle(load.place, f)
+            if not policies.current_policy().allow_pickle:
+                raise PickleRefusedError(
+                    f"loading the model reads the pickle {f}, which can run code.",
+                    where=str(load.place),
+                    next_step=policies.HOW_TO_ALLOW_PICKLES,
+                )
             if not _is_called_by_allowed_code():
                 kwargs["weights_only"] = True
         return original(f, *args, **kwargs)

@@ -18,6 +18,8 @@ from pairchain.trust.lock import COMMIT, Lock, as_lock
 
 _APPROVAL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}|sha256:[0-9a-f]{64}")
 
+HOW_TO_ALLOW_PICKLES = "ask for safetensors, or pass allow_pickle=True to read it through torch's restricted loader."
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -191,18 +193,18 @@ def settings_refused(settings: ForeignSettings, what: str, approvals: Sequence[s
     )
 
 
-def refuse_pickle(source: Source, path: object) -> None:
+def refuse_pickle(source: Source, path: str) -> None:
     """Raise a `PickleRefusedError` unless the load in progress allows weights from a pickle."""
     if not current_policy().allow_pickle:
         raise pickle_refused(source, path)
 
 
-def pickle_refused(source: Source, path: object) -> PickleRefusedError:
-    """Return the error that refuses the pickle at ``path`` and says how to allow it."""
+def pickle_refused(source: Source, path: str) -> PickleRefusedError:
+    """Return the error that refuses the pickled weights at ``path`` and says how to allow them."""
     return PickleRefusedError(
-        f"the weights are a pickle, {path}, and reading a pickle can run code.",
+        f"the weights are a pickle, {source.path_of(path)}, and reading a pickle can run code.",
         where=str(source),
-        next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted loader.",
+        next_step=HOW_TO_ALLOW_PICKLES,
     )
 
 
