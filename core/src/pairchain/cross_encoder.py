@@ -150,14 +150,8 @@ class CrossEncoder(OlderNames, Scorer):
         else:
             code_revision = code_revision or (model_kwargs or {}).get("code_revision")
             policy = policies.policy_of(trust_remote_code, allow_pickle, code_revision, lock)
-            source = open_source(
-                model_name_or_path,
-                revision=revision or policy.locked_revision(model_name_or_path),
-                token=token,
-                cache_folder=cache_folder,
-                local_files_only=local_files_only,
-                subfolder=subfolder,
-            )
+            pinned = revision or policy.locked_revision(model_name_or_path)
+            source = open_source(model_name_or_path, subfolder, token, cache_folder, pinned, local_files_only)
             request = LoadRequest(
                 source,
                 Resolver(source, module_classes or {}),

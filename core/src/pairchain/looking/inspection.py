@@ -65,14 +65,7 @@ def inspect(
     Raises:
         SourceError: The model cannot be fetched. The report lists every other problem.
     """
-    source = open_source(
-        model_name_or_path,
-        revision=revision,
-        token=token,
-        cache_folder=cache_folder,
-        local_files_only=local_files_only,
-        subfolder=subfolder,
-    )
+    source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
     with policies.allowing(policies.policy_of(False, False, code_revision, None)):
         return report_on(Resolver(source, module_classes or {}))
 

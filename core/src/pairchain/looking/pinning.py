@@ -59,14 +59,7 @@ def lock(
     """
     source = getattr(model, "source", None)
     if isinstance(model, str | os.PathLike):
-        source = open_source(
-            model,
-            revision=revision,
-            token=token,
-            cache_folder=cache_folder,
-            local_files_only=local_files_only,
-            subfolder=subfolder,
-        )
+        source = open_source(model, subfolder, token, cache_folder, revision, local_files_only)
     elif isinstance(source, Source):
         named = {"": code_revision} if isinstance(code_revision, str) else code_revision or {}
         codes = [code_of(type(module)) for module in model.modules()]
@@ -121,14 +114,8 @@ def verify(
     """
     locked = as_lock(lock)
     policy = policies.policy_of(False, False, code_revision, locked)
-    source = open_source(
-        model_name_or_path,
-        revision=revision or policy.locked_revision(model_name_or_path),
-        token=token,
-        cache_folder=cache_folder,
-        local_files_only=local_files_only,
-        subfolder=subfolder,
-    )
+    pinned = revision or policy.locked_revision(model_name_or_path)
+    source = open_source(model_name_or_path, subfolder, token, cache_folder, pinned, local_files_only)
     with policies.allowing(policy):
         check_locked(locked, Resolver(source))
     return locked
