@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,10 +30,10 @@ from pairchain.inputs.arguments import BYTES, check_prompt_name, checked_count
 from pairchain.inputs.pairs import as_inputs
 from pairchain.opening import open_source
 from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
-from pairchain.persistence.model_card import model_card
+from pairchain.persistence.model_card import ModelCard
 from pairchain.persistence.publish import push_folder
 from pairchain.persistence.request import LoadRequest
-from pairchain.persistence.save import CardWriter, save_chain
+from pairchain.persistence.save import save_chain
 from pairchain.trust import policies
 from pairchain.trust.lock import Lock
 from pairchain.trust.resolve import Resolver
@@ -235,7 +234,7 @@ class CrossEncoder(OlderNames, Scorer):
         """
         has_card = os.path.exists(os.path.join(path, "README.md"))
         is_free = create_model_card and (overwrite_model_card or not has_card)
-        card = self._card_writer(model_name or os.fspath(path), card_examples) if is_free else None
+        card = self._card(model_name or os.fspath(path), card_examples) if is_free else None
         config = ModelConfig(
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
@@ -300,21 +299,13 @@ class CrossEncoder(OlderNames, Scorer):
             replace_model_card=replace_model_card,
         )
 
-    def _card_writer(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> CardWriter:
+    def _card(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> ModelCard:
         examples = as_inputs(pairs)
         if examples.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
         scores = self.predict(examples.items).tolist() if examples.items else []
-        return partial(
-            model_card,
-            self,
-            name=name,
-            num_labels=self._known_num_labels,
-            source=self.source,
-            prompts=self.prompts,
-            metadata=self.model_card_data,
-            examples=list(zip(examples.items, scores, strict=True)),
-        )
+        scored = list(zip(examples.items, scores, strict=True))
+        return ModelCard(name, self._known_num_labels, self.source, self.prompts, self.model_card_data, scored)
 
     @property
     def _activation_to_save(self) -> Activation | None:

@@ -23,7 +23,7 @@ import torch
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import is_dispatched
 from pairchain.code import importing
-from pairchain.code.admitted import admitted
+from pairchain.code.admitted import CODES
 from pairchain.engine import scoring
 from pairchain.engine.scoring import Progress
 from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
@@ -231,7 +231,7 @@ def _pickle(model: ModuleChain, path: Path) -> None:
     with path.open("wb") as file:
         try:
             # workers may run the custom code that was admitted here, and no other
-            pickle.dump(admitted(), file)
+            pickle.dump(tuple(CODES.values()), file)
             _CpuPickler(file, pickle.HIGHEST_PROTOCOL).dump(model)
         except OSError:  # such as a full disk
             raise
@@ -246,7 +246,8 @@ def _start_worker(model: Path, waiting: Any, threads: int) -> None:
         torch.set_num_threads(threads)
         _name, device = waiting.get()
         with model.open("rb") as file, _noting(_early):
-            importing.admit_all(pickle.load(file))
+            for code in pickle.load(file):
+                importing.admit(code)
             _model = pickle.load(file).to(device)
     except Exception as error:  # the executor would only log it; the first chunk raises it to the caller
         _failure = error

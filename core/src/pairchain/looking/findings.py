@@ -10,7 +10,7 @@ from pairchain.code.bundle import Code
 from pairchain.facts import NO_FACTS, Facts
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
-from pairchain.format.headers import NONE, Weights
+from pairchain.format.headers import NO_WEIGHTS, Weights
 from pairchain.format.saved_model import ModelConfig
 from pairchain.looking.problem import Problem
 from pairchain.trust.resolve import Provider
@@ -117,7 +117,7 @@ class Findings:
     def total(self) -> Weights:
         """The size and dtypes of all its weights together."""
         parts = [self.weights, *(module.weights for module in self.walk())]
-        return sum(filter(None, parts), NONE)
+        return sum(filter(None, parts), NO_WEIGHTS)
 
     @property
     def elsewhere(self) -> dict[str, str]:

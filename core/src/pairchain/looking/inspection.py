@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pairchain import hooks
-from pairchain.code.bundle import MOST_FILES_OF_MODEL, Code, too_much_code
+from pairchain.code.bundle import Code, check_amount
 from pairchain.code.faults import code_faults
 from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
 from pairchain.facts import NO_FACTS, Facts, facts_of_chain, facts_of_routes
@@ -246,10 +246,12 @@ class _Inspection:
     @property
     def _is_full(self) -> bool:
         """Whether too much code was found already to look for more."""
-        if sum(len(code.files) for code in self._code.values()) <= MOST_FILES_OF_MODEL:
-            return False
-        self._add(too_much_code(self._source))
-        return True
+        try:
+            check_amount(self._code.values(), self._source)
+        except PairchainError as error:
+            self._add(error)
+            return True
+        return False
 
     def _add_code(self, purpose: str, code: Code) -> str:
         """Add ``code``, and return its purpose, made unique."""

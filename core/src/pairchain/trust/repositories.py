@@ -37,13 +37,8 @@ def repository_named_by(model: Source, name: str, revision: str | None) -> Sourc
     policy = policies.current_policy()
     if (opened := policy.repositories.get((name, revision))) is not None:
         return opened
-    source = open_repository(
-        name,
-        revision=revision,
-        cache_folder=model.cache_folder,
-        local_files_only=model.local_files_only,
-        token=model.token,
-    )
+    named = replace(model, name=name, commit=None, revision=revision, subfolder="", listing=None)
+    source = open_repository(named)
     if policies.is_loading():
         policy.repositories[name, revision] = source
     return source
