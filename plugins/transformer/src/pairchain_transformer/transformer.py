@@ -31,7 +31,7 @@ from pairchain_transformer.checkpoint.modalities import ModalityConfig
 from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
 from pairchain_transformer.checkpoint.saving import RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
-from pairchain_transformer.execution import encoding, endings
+from pairchain_transformer.execution import encoding
 from pairchain_transformer.execution.library import LibraryExecution
 from pairchain_transformer.execution.prefixes import PrefixStore
 from pairchain_transformer.execution.savings import Savings
@@ -188,7 +188,7 @@ class Transformer(InputModule):
         settings = how.settings(processing_kwargs, max_length, truncation)
         limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
         with how.preprocessor() as preprocessor:
-            features = endings.features_of(preprocessor, self.model, inputs, prompt, settings, limits)
+            features = encoding.features_of(preprocessor, self.model, inputs, prompt, settings, limits)
         processing.check_not_empty(features)
         if self.task.generates:
             processing.check_left_padding(features)

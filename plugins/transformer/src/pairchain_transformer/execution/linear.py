@@ -33,31 +33,18 @@ _measuring = threading.Lock()
 
 @contextmanager
 def by_onednn(wanted: bool | None, model: nn.Module, features: Mapping[str, Any]) -> Iterator[None]:
-    """Inside the block, compute linear layers with oneDNN if ``wanted``.
-
-    Args:
-        wanted: Whether to use oneDNN; None to measure which is faster.
-        model: The model.
-        features: Its features. PyTorch computes batches of fewer than 64 tokens.
-    """
+    """Inside the block, compute linear layers with oneDNN if ``wanted``, or, if that is None, where it is faster."""
     if wanted is None:
-        wanted = _is_on_cpu(model) and not _are_few(features) and _is_faster()
+        weight, ids = next(model.parameters(), None), features.get("input_ids")
+        is_on_cpu = weight is not None and weight.device.type == "cpu" and weight.dtype is torch.float32
+        is_small = isinstance(ids, torch.Tensor) and ids.numel() < _LEAST_TOKENS
+        wanted = is_on_cpu and not is_small and _is_faster()
     if not wanted or not is_available():
         yield
         return
     note("linear layers by oneDNN")
     with _ByOneDNN():
         yield
-
-
-def _is_on_cpu(model: nn.Module) -> bool:
-    weight = next(model.parameters(), None)
-    return weight is not None and weight.device.type == "cpu" and weight.dtype is torch.float32
-
-
-def _are_few(features: Mapping[str, Any]) -> bool:
-    ids = features.get("input_ids")
-    return isinstance(ids, torch.Tensor) and ids.numel() < _LEAST_TOKENS
 
 
 def _is_faster() -> bool:
