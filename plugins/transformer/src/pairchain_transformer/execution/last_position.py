@@ -118,11 +118,14 @@ class LastPosition:
     def _hidden(self, rows: Sequence[torch.Tensor], before: Layers) -> torch.Tensor:
         """Return the hidden states of rows, padded on the right, that follow the keys and values ``before``."""
         ids = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
-        options: dict[str, Any] = {"use_cache": False}
-        if before:
-            options = {"use_cache": True, "past_key_values": _cache(before, len(rows))}
-        hidden: torch.Tensor = self.backbone(**self._given(ids), **options).last_hidden_state
+        cache = _cache(before, len(rows)) if before else None
+        hidden: torch.Tensor = self._output(ids, cache).last_hidden_state
         return hidden
+
+    def _output(self, ids: torch.Tensor, cache: DynamicCache | None) -> Any:
+        # a model without cache does not take the second argument
+        options = {} if cache is None else {"past_key_values": cache}
+        return self.backbone(**self._given(ids), use_cache=cache is not None, **options)
 
     def _example(self) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
         tokens = example(self.model, 14)
@@ -167,8 +170,7 @@ class LastPosition:
     def _compute(self, tokens: Sequence[int], before: Layers) -> Layers:
         embeddings: Any = self.model.get_input_embeddings()
         ids = torch.tensor([tokens], device=embeddings.weight.device)
-        options: dict[str, Any] = {"use_cache": True, "past_key_values": _cache(before, 1)}
-        cache = self.backbone(**self._given(ids), **options).past_key_values
+        cache = self._output(ids, _cache(before, 1)).past_key_values
         return [(layer.keys, layer.values) for layer in cache.layers]
 
 

@@ -70,14 +70,14 @@ class _ByOneDNN(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is F.linear and not kwargs and _suits(*args) and _is_prepared(*args):
+        if func is F.linear and not kwargs and _suits(*args):
             return _linear(*args)
         return func(*args, **(kwargs or {}))
 
 
 def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Return whether oneDNN takes these tensors: plain float32 tensors on a CPU, without gradients."""
-    return (
+    """Return whether oneDNN takes these tensors, plain float32 ones on a CPU, and may prepare code for their sizes."""
+    is_taken = (
         given.ndim > 1
         and given.numel() >= _LEAST_TOKENS * given.shape[-1]
         and not torch.is_grad_enabled()
@@ -92,12 +92,10 @@ def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
             for tensor in (given, weight, *(() if bias is None else (bias,)))
         )
     )
-
-
-def _is_prepared(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Return whether oneDNN has prepared code for these sizes, or may prepare it now."""
+    if not is_taken:
+        return False
     shape = (given.numel() // given.shape[-1], *weight.shape)
-    if shape not in _prepared and len(_prepared) < _MOST_SHAPES:
+    if len(_prepared) < _MOST_SHAPES:
         _prepared.add(shape)
     return shape in _prepared
 

@@ -22,9 +22,7 @@ _MOST_TRIES = 2
 class Known:
     """Answers about a model in its present state.
 
-    Args:
-        model: The model.
-        is_settled: Whether the model stays the same when it runs; nothing can be proven about one that changes itself.
+    Nothing can be proven about a model that is not ``is_settled``, because it changes itself when it runs.
     """
 
     def __init__(self, model: PreTrainedModel, *, is_settled: bool = True) -> None:
