@@ -89,12 +89,7 @@ def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
 
 @contextmanager
 def applying_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
-    """Apply the policy of the load in progress to the library; a module built by hand sets ``trust_remote_code``.
-
-    Args:
-        source: The files that are loaded.
-        hub: The result of `hub_keywords`.
-    """
+    """Apply the policy of the load in progress to the library; a module built by hand sets ``trust_remote_code``."""
     with nullcontext() if is_loading() else allowing(Policy(bool(hub["trust_remote_code"]))), guarding(source):
         yield
 

@@ -103,12 +103,7 @@ def load_processor(
 
 
 def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any], *, is_elsewhere: bool) -> None:
-    """Refuse unsafe settings of a tokenizer or processor before the model is loaded; see `load_processor`.
-
-    Raises:
-        UnsafePathError: A setting leads out of the model.
-        TrustRequiredError: A setting reaches another library, program or repository.
-    """
+    """Refuse unsafe settings of a tokenizer or processor before the model is loaded; see `load_processor`."""
     with applying_policy(source, hub):
         if (foreign := processing_settings(source, given).foreign) is not None:
             require_settings(foreign, may_be_trusted=not is_elsewhere)

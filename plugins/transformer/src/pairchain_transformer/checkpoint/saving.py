@@ -76,9 +76,6 @@ def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arguments of Transformer in ``source``, and the unknown keys of its file.
 
     A file without ``modality_config`` dates from when models read only text.
-
-    Raises:
-        FormatError: The file breaks the format.
     """
     name, config = _first_config(source)
     shown = f"{name} of {source.name}"

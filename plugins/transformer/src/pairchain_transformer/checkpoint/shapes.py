@@ -30,12 +30,7 @@ class _Load:
 
 
 def comparing_shapes(source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """Return a block in which each model that the library has built without memory is compared with its files.
-
-    Args:
-        source: The model.
-        given: The caller's ``model_kwargs``.
-    """
+    """Return a block in which each model that the library has built without memory is compared with its files."""
     return _REPLACEMENTS.during(_Load(source, bool(given.get("ignore_mismatched_sizes"))))
 
 

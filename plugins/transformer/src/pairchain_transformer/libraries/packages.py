@@ -22,10 +22,7 @@ _LEAST_PEFT = re.compile(r"""^MIN_PEFT_VERSION = ["']([\w.]+)["']""", re.MULTILI
 
 
 def require_peft(reason: str) -> None:
-    """Check that peft is installed in a version that fits the installed transformers library.
-
-    Args:
-        reason: Why peft is needed, as a sentence.
+    """Check that peft, which is needed for ``reason``, is installed and fits the installed transformers library.
 
     Raises:
         PluginError: peft is not installed.

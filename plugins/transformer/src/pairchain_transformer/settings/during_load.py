@@ -67,9 +67,7 @@ def filtering_settings(
     """Inside the block, pass to tokenizers and processors only the settings that may reach them.
 
     Args:
-        source: The model.
-        given: Keys that the caller sets.
-        settings: The settings in the model's files.
+        source, given, settings: The arguments and the result of `processing_settings`.
         may_be_trusted: Whether trust in the model extends to these settings.
 
     Raises:

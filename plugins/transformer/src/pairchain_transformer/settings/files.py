@@ -95,13 +95,7 @@ def processing_settings(source: Source, given: Collection[str] = ()) -> Processi
 def configuration_settings(source: Source, given: Collection[str] = ()) -> ForeignSettings | None:
     """Return the settings of a configuration that reach other libraries, programs or repositories, or None.
 
-    Args:
-        source: The checkpoint.
-        given: Keys that the caller sets instead.
-
-    Raises:
-        UnsafePathError: A setting leads out of the model.
-        FormatError: A file is damaged.
+    The arguments and errors are those of `processing_settings`.
     """
     found: list[Setting] = []
     # an adapter's base model is another model
