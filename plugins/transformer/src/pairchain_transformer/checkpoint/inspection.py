@@ -22,7 +22,7 @@ from pairchain_transformer.checkpoint.support import (
 )
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, FALSE_WORD, TASKS, TRUE_WORD, Task
 from pairchain_transformer.checkpoint.weight_files import pickle_of
-from pairchain_transformer.files.adapters import adapter_base, audio_tokenizers, check_adapter
+from pairchain_transformer.files.adapters import adapter_base, audio_tokenizers, check_adapter, tokenizer_place
 from pairchain_transformer.files.counts import check_counts
 from pairchain_transformer.files.names import CHOOSES_WEIGHTS, PROCESSOR_FILES, TOKENIZER_FILES, read_settings
 from pairchain_transformer.libraries.messages import is_of_bad_file
@@ -77,6 +77,8 @@ class _Inspection:
         elif base is None and config:
             attempt(_check_tokenizer, source, config)
             attempt(_warn_of_replaced, source, self._settings)
+        elif base is not None and attempt(tokenizer_place, source) not in (None, source):
+            elsewhere[TOKENIZER] = base
         if audio := attempt(audio_tokenizers, source):
             elsewhere[AUDIO_TOKENIZER] = ", ".join(audio)
         foreign = self._foreign(place or source, reads_tokenizer=TOKENIZER not in elsewhere)

@@ -15,6 +15,7 @@ from pairchain.errors import FormatError, InputError, PairchainError
 from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
 from pairchain_transformer.checkpoint import faults
 from pairchain_transformer.checkpoint.keywords import applying_policy, refuse_code
+from pairchain_transformer.files.adapters import tokenizer_place
 from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES
 from pairchain_transformer.libraries.messages import Said
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
@@ -156,12 +157,12 @@ def _limit_length(
 
 
 def processor_source(source: Source, name: str | None) -> Source:
-    """Return the place of the tokenizer: the model's own, or ``name``.
+    """Return the place of the tokenizer: ``name`` if given, or the model's own; see `tokenizer_place`.
 
     A model's file may choose ``name``, so the caller's token is not sent there.
     """
     if name is None or name == source.name:
-        return source
+        return tokenizer_place(source)
     return open_source(name, token=False, cache_folder=source.cache_folder, local_files_only=source.local_files_only)
 
 
