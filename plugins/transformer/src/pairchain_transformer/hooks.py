@@ -59,9 +59,9 @@ def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractCo
         require_settings(found)
     if not has_settings(source):
         return None
-    from pairchain_transformer.settings.holding import holding
+    from pairchain_transformer.settings.during_load import filtering_settings
 
-    return holding(source, given, processing_settings(source, given), may_be_trusted=True)
+    return filtering_settings(source, given, processing_settings(source, given), may_be_trusted=True)
 
 
 @hookimpl

@@ -41,7 +41,7 @@ from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
 from pairchain_transformer.libraries import pickling
 from pairchain_transformer.published.choosing import save_class
-from pairchain_transformer.settings.saved import forget_what_was_read
+from pairchain_transformer.settings.files import remove_content_read_elsewhere
 
 
 class Transformer(InputModule):
@@ -439,7 +439,7 @@ class Transformer(InputModule):
         """Write model, tokenizer and configuration; the weights are always safetensors."""
         self.execution.save(self.model, output_path)
         self.processor.save_pretrained(output_path)
-        forget_what_was_read(output_path)
+        remove_content_read_elsewhere(output_path)
         save_class(self.tokenizer, output_path)
         self.save_config(output_path)
 
