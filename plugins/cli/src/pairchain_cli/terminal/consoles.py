@@ -1,4 +1,4 @@
-"""Consoles for results on stdout and for everything else on stderr, in colour only on a terminal."""
+"""Decides what the command writes besides results, and whether in colour."""
 
 from __future__ import annotations
 
@@ -39,22 +39,8 @@ def is_watched() -> bool:
     return sys.stderr.isatty() and not _is_quiet
 
 
-def results() -> Console:
-    """Return the console for results."""
-    return _console(stderr=False)
-
-
-def notes() -> Console:
-    """Return the console for progress, hints and warnings."""
-    return _console(stderr=True, quiet=_is_quiet)
-
-
-def errors() -> Console:
-    """Return the console for errors, which is never quiet."""
-    return _console(stderr=True)
-
-
-def _console(*, stderr: bool, quiet: bool = False) -> Console:
+def console(*, stderr: bool) -> Console:
+    """Return a console for stdout, which gets results, or for stderr, which gets everything else."""
     from rich.console import Console
 
-    return Console(stderr=stderr, quiet=quiet, no_color=None if _has_color is None else not _has_color)
+    return Console(stderr=stderr, no_color=None if _has_color is None else not _has_color)

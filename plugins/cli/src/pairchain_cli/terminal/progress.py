@@ -35,7 +35,7 @@ class Progress:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.fields[rate]}"),
-                console=consoles.notes(),
+                console=consoles.console(stderr=True),
                 transient=True,
                 # rich would send stdout to stderr
                 redirect_stdout=False,
