@@ -14,12 +14,7 @@ _has_color: bool | None = None
 
 
 def set_up(*, quiet: bool, color: bool | None) -> None:
-    """Choose what this process writes, and whether in colour.
-
-    Args:
-        quiet: Whether to write only results and errors.
-        color: Whether to use colours; None to let the terminal and NO_COLOR decide.
-    """
+    """Write only results and errors if ``quiet``; if ``color`` is None, the terminal and NO_COLOR decide."""
     global _is_quiet, _has_color
     _is_quiet, _has_color = quiet, color
 
