@@ -11,10 +11,7 @@ from pairchain.trust import policies
 
 
 def repository_of_code(name: str, saved_revision: str, model: Source) -> Source:
-    """Return the repository ``name`` that holds code of ``model``, at its pinned revision or else at its newest commit.
-
-    Opening it grants no trust: `policies.require_trust` decides once the code is known.
-    """
+    """Return the repository ``name`` that holds code of ``model``, at its pinned revision or its newest commit."""
     if name == model.name and not model.is_local:
         return replace(model, subfolder="")
     policy = policies.current_policy()
