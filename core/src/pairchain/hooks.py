@@ -242,7 +242,12 @@ def ask_one(hook: str, *kinds: type, registry: Registry = default, **arguments: 
 
 
 def first_answer(
-    hook: str, *kinds: type, registry: Registry = default, ranked_by: str = "", **arguments: Any
+    hook: str,
+    *kinds: type,
+    registry: Registry = default,
+    ranked_by: str = "",
+    preferred: str = "",
+    **arguments: Any,
 ) -> Answer | None:
     """Return the answer to ``hook``, or None if no plugin answered.
 
@@ -255,6 +260,7 @@ def first_answer(
         kinds: What an answer may be; any other one counts as a failure.
         registry: The installed plugins.
         ranked_by: The hook whose marks count, for a plugin that implements both; by default ``hook``.
+        preferred: The distribution whose answer counts if several plugins answer that are equally early.
         arguments: The arguments of the hook.
 
     Raises:
@@ -271,6 +277,8 @@ def first_answer(
                 failed[name] = error
             else:
                 answers += [] if value is None else [Answer(name, value)]
+        if len(answers) > 1:
+            answers = [answer for answer in answers if answer.distribution == preferred] or answers
         if len(answers) > 1:
             raise PluginConflictError(
                 f"{len(answers)} plugins answer {hook}: {', '.join(answer.plugin for answer in answers)}.",

@@ -12,7 +12,15 @@ from typing import Any
 from pairchain import hooks
 from pairchain.code.bundle import Code, check_amount
 from pairchain.code.faults import code_faults
-from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
+from pairchain.errors import (
+    AccessDeniedError,
+    InputError,
+    PairchainError,
+    PairchainWarning,
+    PluginError,
+    advising,
+    current_advice,
+)
 from pairchain.facts import NO_FACTS, Facts, facts_of_chain, facts_of_routes
 from pairchain.files.json_files import read_json_object
 from pairchain.files.names import PICKLE_FILE
@@ -37,6 +45,7 @@ from pairchain.opening import open_source
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code, no_chain
 from pairchain.trust.resolve import Provider, Resolver
+from pairchain.trust.saved_by import check_provider, version_advice
 
 # The most levels of modules inside modules; a model's files could name any number.
 _DEEPEST = 8
@@ -123,6 +132,13 @@ class _Inspection:
             return ()
 
     def _module(self, entry: ModuleEntry, around: Source, depth: int = 0) -> ModuleReport:
+        advice = version_advice(entry, self._resolver.registry)
+        with advising(advice):
+            if advice:
+                self._note(f"the module {entry.name!r} was {advice}.")
+            return self._report_on(entry, around, depth)
+
+    def _report_on(self, entry: ModuleEntry, around: Source, depth: int) -> ModuleReport:
         home = around.within(entry.path)
         provider, foreseen = self._providers(entry, home, around)
         plugin = provider.plugin if provider is not None else None
@@ -133,6 +149,7 @@ class _Inspection:
         if plugin is not None:
             self._attempt(self._resolver.registry.installation.check_core_version, plugin)
         distribution = plugin.distribution if plugin else foreseen.distribution if foreseen else ""
+        self._attempt(check_provider, entry, distribution, self._resolver.registry)
         facts = self._attempt(self._facts, entry, home, distribution, provider) or NO_FACTS
         inside = self._inside(home, facts, depth) if depth < _DEEPEST else ()
         if facts.routes and distribution:
@@ -160,7 +177,7 @@ class _Inspection:
             return None, None
         beside = (home, around, self._resolver.source)
         try:
-            provider = self._resolver.provider(entry.type, code_revision=entry.code_revision, beside=beside)
+            provider = self._resolver.provider(entry, beside)
         except InputError:
             raise  # the caller passed something wrong
         except PairchainError as error:
@@ -170,13 +187,17 @@ class _Inspection:
 
     def _foreseen(self, entry: ModuleEntry) -> hooks.Answer | None:
         hook, load_hook = "pairchain_foresee_type", "pairchain_resolve_type"
-        answers = self._asked(hook, ranked_by=load_hook, about="type", type_name=entry.type)
+        answers = self._asked(
+            hook, ranked_by=load_hook, preferred=entry.distribution, about="type", type_name=entry.type
+        )
         if answers or answers is None:
             return answers[0] if answers else None
         if silent := hooks.unforeseen(load_hook, hook, None):
             self._note(f"only a load shows whether {', '.join(silent)} provides the type {entry.type!r}.")
         else:
-            self._add(self._resolver.registry.unknown(entry.type, distribution=entry.distribution))
+            self._add(
+                self._resolver.registry.unknown(entry.type, distribution=entry.distribution, version=entry.version)
+            )
         return None
 
     def _facts(self, entry: ModuleEntry, home: Source, distribution: str, provider: Provider | None) -> Facts:
@@ -324,6 +345,7 @@ class _Inspection:
             self._add(error)
 
     def _add(self, error: PairchainError, about: About | None = None) -> None:
+        error.advise(current_advice())
         self._problems.append(problem_of(error, about))
 
 

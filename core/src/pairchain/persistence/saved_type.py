@@ -36,17 +36,24 @@ class SavedType:
         type: Its type string.
         origin: Who provides it.
         code_revision: The commit of the other repository that holds its code; empty if none does.
+        reads_saved_by: The oldest version of its distribution that reads what it saves; empty if it does not say.
     """
 
     type: str
     origin: Origin
     code_revision: str = ""
+    reads_saved_by: str = ""
 
     @property
     def recorded(self) -> dict[str, str]:
         """The other keys of its entry in ``modules.json``."""
-        origin = {"distribution": self.origin.distribution, "version": self.origin.version}
-        return {key: value for key, value in {**origin, "code_revision": self.code_revision}.items() if value}
+        recorded = {
+            "distribution": self.origin.distribution,
+            "version": self.origin.version,
+            "reads_saved_by": self.reads_saved_by,
+            "code_revision": self.code_revision,
+        }
+        return {key: value for key, value in recorded.items() if value}
 
 
 def saved_type(cls: type, registry: Registry = default) -> SavedType:
@@ -63,11 +70,12 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
     origin = registry.origin(cls)
     name = type_of(cls, registry)
     is_named = code is None and name == vars(cls).get("module_type")
-    is_registered = is_named and registry.lookup(name) is not None
+    is_registered = is_named and registry.lookup(name, origin.distribution) is not None
     if code is None and not origin.distribution and not is_registered:
         origin = _origin_by_hook(cls, name, registry) or origin
     if code is None and (origin.distribution or registry.registered(name) is cls):
-        return SavedType(name, origin)
+        oldest = getattr(cls, "reads_saved_by", "") if origin.distribution else ""
+        return SavedType(name, origin, reads_saved_by=oldest)
     if is_named and (is_registered or ((reference := parse(name)) is not None and reference.repository)):
         return SavedType(name, origin)
     bundle = being_saved.get()

@@ -56,6 +56,10 @@ class Installation:
         self._read()
         return self._installed
 
+    def distribution(self, name: str) -> Installed | None:
+        """Return the installed plugin of this canonical name, or None."""
+        return next((one for one in self.distributions() if one.name == name and not one.hidden_by), None)
+
     def refresh(self) -> None:
         """See `Registry.refresh`."""
         importlib.invalidate_caches()
