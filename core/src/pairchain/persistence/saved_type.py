@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from packaging.version import InvalidVersion, Version
+
 from pairchain import hooks
 from pairchain.code.admitted import code_of
 from pairchain.code.bundle import parse
 from pairchain.code.to_save import CodeToSave, being_saved
-from pairchain.errors import UnknownTypeError, warn
+from pairchain.errors import FormatError, UnknownTypeError, warn
 from pairchain.registry import Origin, Registry, default
 from pairchain.registry.discovery import installed_version
 from pairchain.registry.structure import import_path
@@ -63,8 +65,8 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
     a class that sets ``module_type``, and so names its provider; a warning says if no plugin knows that type.
 
     Raises:
-        FormatError: Its code cannot be read, and a load of the saved model could not find it either; or its
-            ``module_type`` cannot be loaded.
+        FormatError: Its code cannot be read, and a load of the saved model could not find it either; its
+            ``module_type`` cannot be loaded; or its ``reads_saved_by`` is not a version up to that of its plugin.
     """
     code = code_of(cls)
     origin = registry.origin(cls)
@@ -74,8 +76,7 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
     if code is None and not origin.distribution and not is_registered:
         origin = _origin_by_hook(cls, name, registry) or origin
     if code is None and (origin.distribution or registry.registered(name) is cls):
-        oldest = getattr(cls, "reads_saved_by", "") if origin.distribution else ""
-        return SavedType(name, origin, reads_saved_by=oldest)
+        return SavedType(name, origin, reads_saved_by=_oldest_reader(cls, origin))
     if is_named and (is_registered or ((reference := parse(name)) is not None and reference.repository)):
         return SavedType(name, origin)
     bundle = being_saved.get()
@@ -89,6 +90,19 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
         f"the model, pass module_classes={{{name!r}: {cls.__name__}}}."
     )
     return SavedType(name, origin)
+
+
+def _oldest_reader(cls: type, origin: Origin) -> str:
+    oldest = getattr(cls, "reads_saved_by", "") if origin.distribution else ""
+    try:
+        if oldest and Version(oldest) > Version(origin.version):
+            raise InvalidVersion(f"{origin} is older")
+    except (InvalidVersion, TypeError) as error:
+        raise FormatError(
+            f"{cls.__name__}.reads_saved_by is {oldest!r}: {error}.",
+            next_step="set the oldest version of the plugin that reads what this version saves.",
+        ) from error
+    return str(oldest)
 
 
 def _origin_by_hook(cls: type, name: str, registry: Registry) -> Origin | None:
