@@ -59,6 +59,7 @@ def inspect(
     cache_folder: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
     subfolder: str = "",
+    allow_links: bool = False,
     code_revision: str | Mapping[str, str] | None = None,
     module_classes: Mapping[str, type] | None = None,
 ) -> Report:
@@ -69,12 +70,12 @@ def inspect(
 
     Args:
         model_name_or_path, revision, token, cache_folder, local_files_only, subfolder: As for `CrossEncoder`.
-        code_revision, module_classes: As for `CrossEncoder`.
+        allow_links, code_revision, module_classes: As for `CrossEncoder`.
 
     Raises:
         SourceError: The model cannot be fetched. The report lists every other problem.
     """
-    source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
+    source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only, allow_links)
     with policies.allowing(policies.policy_of(False, False, code_revision, None)):
         return report_on(Resolver(source, module_classes or {}))
 
@@ -113,7 +114,7 @@ class _Inspection:
                 self._add_faults(facts if modules else NO_FACTS)
             weights = self._weights(self._source, facts) if entries is None else None
             activation = self._activation(config)
-            self._attempt(self._source.refuse_links_out, [entry.path for entry in entries or ()])
+            self._add_links([entry.path for entry in entries or ()])
         for warning in caught:
             if warning.category is PairchainWarning:
                 self._note(str(warning.message))
@@ -252,6 +253,12 @@ class _Inspection:
             if place is not None and place.parts and place not in inside:
                 inside[place] = self._module(entry, home, depth + 1)
         return tuple(inside.values())
+
+    def _add_links(self, folders: list[str]) -> None:
+        self._attempt(self._source.refuse_links_out, folders)
+        if self._source.allow_links and (links := self._source.links_out(folders)):
+            targets = "".join(f"\n  {path} -> {target}" for path, target in links.items())
+            self._note(f"these links lead out of the model's folder, or stand for a module's folder:{targets}")
 
     def _config(self, home: Source, name: str) -> dict[str, Any]:
         path = self._attempt(home.file, name)
