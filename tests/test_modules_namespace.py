@@ -79,9 +79,17 @@ def test_a_misspelled_name_gets_the_nearest() -> None:
         from pairchain.modules import Dence  # type: ignore[attr-defined]  # noqa: F401
 
 
-@pytest.mark.parametrize("name", ["add", "pytestmark", "_repr_html_", "__wrapped__", "__path__"])
+@pytest.mark.parametrize("name", ["add", "pytestmark", "_repr_html_", "__wrapped__", "__path__", "Foo", "Dence"])
 def test_tools_that_probe_the_namespace_get_an_attribute_error(name: str) -> None:
     assert not hasattr(pairchain.modules, name)
+    assert getattr(pairchain.modules, name, None) is None
+
+
+def test_an_attribute_that_no_plugin_provides_is_told_as_an_import_of_it() -> None:
+    with pytest.raises(UnknownTypeError, match=r"'Dence' \(did you mean 'Dense'\?\)") as caught:
+        _ = pairchain.modules.Dence
+    assert isinstance(caught.value, AttributeError)
+    assert caught.value.next_step.startswith("install the plugin")
 
 
 def test_a_class_registered_by_hand_is_in_the_namespace_until_undone() -> None:

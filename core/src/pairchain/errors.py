@@ -4,6 +4,7 @@
     ├─ InputError                   (ValueError)
     ├─ PreprocessingError           (RuntimeError)
     ├─ UnknownKeywordError          (TypeError)
+    ├─ UnknownAttributeError        (AttributeError)
     ├─ ChainError                   (ValueError)
     │  └─ RandomWeightsError
     ├─ NonFiniteScoresError         (ArithmeticError)
@@ -217,6 +218,10 @@ class PreprocessingError(PairchainError, RuntimeError):
 
 class UnknownKeywordError(PairchainError, TypeError):
     """A keyword argument is not known."""
+
+
+class UnknownAttributeError(PairchainError, AttributeError):
+    """A model has no such attribute or method, though those of other libraries have; ``next_step`` names another."""
 
 
 class ChainError(PairchainError, ValueError):
