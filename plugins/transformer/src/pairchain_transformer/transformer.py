@@ -26,7 +26,7 @@ from pairchain.authoring import (
 from pairchain.backends import DEFAULT, Request
 from pairchain.errors import InputError
 from pairchain_transformer.build import build, modalities_of
-from pairchain_transformer.checkpoint import keywords, modalities, saving
+from pairchain_transformer.checkpoint import keywords, modalities, positions, saving
 from pairchain_transformer.checkpoint.configuration import embedding_dimension
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
 from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
@@ -146,7 +146,7 @@ class Transformer(InputModule):
         )
         self.model, self.execution = built.model, built.execution
         self.do_lower_case = do_lower_case
-        self.processing_kwargs = dict(processing_kwargs or {})
+        self.processing_kwargs = processing.with_checked_lengths(processing_kwargs or {}, self.model)
         unknown_keys(self.processing_kwargs, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
         self.unpad_inputs = unpad_inputs
         known, self.module_output_name = modalities_of(built, self.task, modality_config, module_output_name)
@@ -185,7 +185,8 @@ class Transformer(InputModule):
         limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
         with how.preprocessor() as preprocessor:
             features = encoding.features_of(preprocessor, self.model, inputs, prompt, settings, limits)
-        processing.check_positions(features, pads_left=self.task.generates)
+        processing.check_mask(features, pads_left=self.task.generates)
+        positions.check_fits(features, self.model)
         if self.task.generates:
             features["logits_to_keep"] = processing.logits_to_keep(settings)
         return features
@@ -342,6 +343,9 @@ class Transformer(InputModule):
     def processor(self, value: Any) -> None:
         if self.task.generates:
             pad_left(value)
+        if (tokenizer := tokenizer_of(value)) is not None:
+            limit = positions.limit_exceeded_by(tokenizer.model_max_length, self.model)
+            tokenizer.model_max_length = limit or tokenizer.model_max_length
         self._preprocessor = Preprocessor(value, self.modality_config, self._preprocessor.model)
 
     @property
@@ -373,7 +377,7 @@ class Transformer(InputModule):
     def max_seq_length(self, value: int) -> None:
         if self.tokenizer is None:
             raise InputError("max_seq_length counts tokens, but this model has no tokenizer.")
-        self.tokenizer.model_max_length = processing.check_length(value, "max_seq_length")
+        self.tokenizer.model_max_length = positions.checked_length(value, "max_seq_length", self.model)
 
     def get_embedding_dimension(self) -> int:
         """Return the size of a token's embedding."""
@@ -456,9 +460,7 @@ class Transformer(InputModule):
 
     def _processing(self) -> Processing:
         """Return the settings and processor for preprocessing; during a call, those at the beginning of the call."""
-        return kept_for_the_call(
-            self, lambda: Processing(self._preprocessor, self.processing_kwargs, self.config.model_type)
-        )
+        return kept_for_the_call(self, lambda: Processing(self._preprocessor, self.processing_kwargs, self.model))
 
     def __repr__(self) -> str:
         shown = dict(self.get_config_dict(), architecture=type(self.model).__name__)
