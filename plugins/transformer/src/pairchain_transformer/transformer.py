@@ -72,7 +72,8 @@ class Transformer(InputModule):
         modality_config: For each modality, the model's method and the field of its output; None to infer them.
         module_output_name: The feature that it writes; None for the task's.
         unpad_inputs: Kept and saved for other readers of the format.
-        max_seq_length: Longest input in tokens; None for the limit of tokenizer and model.
+        max_seq_length: Longest input in tokens; None for the limit of tokenizer and model. A model with a table of
+            positions reads no more than it has; a longer length in its own files is lowered with a warning.
         do_lower_case: Whether text is lowercased first.
         tokenizer_name_or_path: Folder or repository of the tokenizer, if not the model's.
         tokenizer: Which tokenizer to use if the installed transformers library replaces parts of the saved one:
@@ -171,7 +172,8 @@ class Transformer(InputModule):
             prompt: Put before the first text of a pair, or used as the system message of a chat template.
             processing_kwargs: Settings for this call; each key overrides that of the instance.
             max_length: Longest input in tokens for this call; a ``max_length`` in ``processing_kwargs`` overrides it.
-            truncation: How longer inputs are cut; ``"document"`` cuts only the second side.
+            truncation: How longer inputs are cut; ``"document"`` cuts only the second side. With False, an input that
+                is longer than the model's positions is refused.
             allow_urls: Whether to fetch media that inputs name by URL, for a model that takes such media.
             allow_private_urls: Whether such a URL may lead to a private, link-local or loopback address, or go through
                 a proxy that the environment names.

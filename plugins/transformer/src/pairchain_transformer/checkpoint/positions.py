@@ -37,7 +37,7 @@ def limit_exceeded_by(length: float, model: Any) -> int | None:
     limit = positions_in(model.config)
     if limit is None and hasattr(model.config, "get_text_config"):
         limit = positions_in(model.config.get_text_config())
-    return limit if limit is not None and length > limit and _has_table(model) else None
+    return limit if limit is not None and length > limit and _has_table(model, limit) else None
 
 
 def checked_length(value: Any, name: str, model: Any) -> Any:
@@ -51,7 +51,11 @@ def checked_length(value: Any, name: str, model: Any) -> Any:
     """
     is_unlimited = isinstance(value, (int, float)) and value >= LARGE_INTEGER
     is_saved = isinstance(value, SavedLength)
-    length = value if is_unlimited or is_saved else checked_count(value, name, next_step="pass a number such as 256.")
+    length = (
+        value
+        if is_unlimited or is_saved
+        else checked_count(value, name, next_step="pass a number of tokens such as 256.")
+    )
     if (limit := limit_exceeded_by(length, model)) is None:
         return length
     if is_saved and not is_unlimited:
@@ -98,15 +102,28 @@ def _starts_after_padding(config: Any) -> bool:
     return config.model_type in POSITIONS_AFTER_PADDING and config.pad_token_id is not None
 
 
-def _has_table(model: Any) -> bool:
-    """Return whether a table of positions stands beside a table of tokens."""
-    try:
-        tokens = getattr(model.get_input_embeddings(), "weight", None)
-    except (AttributeError, NotImplementedError):  # a model of another backend, or one that reads no tokens
-        return False
-    return tokens is not None and any(
-        isinstance(table, nn.Embedding) and _TABLE.search(name) and _RELATIVE not in name
-        for part in model.modules()
-        if any(getattr(child, "weight", None) is tokens for child in part.children())
-        for name, table in part.named_children()
+def _has_table(model: Any, limit: int) -> bool:
+    """Return whether a model looks up positions of text in a table."""
+    find_text = getattr(model.config, "get_text_config", lambda: model.config)
+    # in a model of text and images, the vision tower has a table of its own
+    parts = model.modules() if find_text() is model.config else _beside_tokens(model)
+    return any(
+        any(_is_table(name, child) for name, child in part.named_children())
+        or any(_TABLE.search(name) and values.shape[0] == limit for name, values in part.named_buffers(recurse=False))
+        for part in parts
     )
+
+
+def _is_table(name: str, part: nn.Module) -> bool:
+    is_positions = _TABLE.search(name) is not None and _RELATIVE not in name
+    return is_positions and "Embedding" in type(part).__name__ and getattr(part, "weight", None) is not None
+
+
+def _beside_tokens(model: Any) -> list[nn.Module]:
+    """Return the parts of a model that contain its table of tokens."""
+    tokens = getattr(model.get_input_embeddings(), "weight", None) if hasattr(model, "get_input_embeddings") else None
+    return [
+        part
+        for part in model.modules()
+        if tokens is not None and any(getattr(child, "weight", None) is tokens for child in part.children())
+    ]
