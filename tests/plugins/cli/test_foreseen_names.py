@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from pairchain.errors import PairchainError
 from pairchain_cli.outputs.formats import OutputFormat
 from pairchain_cli.outputs.outputs import open_resumable
+from pairchain_cli.outputs.resumable import Journal
 from pairchain_cli.rows.reading import open_rows
 from pairchain_cli.rows.rows import Layout
 from pairchain_cli.scoring.windows import windows
@@ -296,14 +298,15 @@ def test_fewer_rows_than_are_written_are_not_believed(tmp_path: Path, ending: st
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_an_output_is_not_said_to_be_whole_because_a_journal_says_so(tmp_path: Path, ending: str) -> None:
     output, given = cut_off(tmp_path / "kept", ending)
-    left = json.loads(journal_of(output).read_text())
+    left = Journal.read(journal_of(output))
+    assert left is not None
     if part_of(output).is_dir():
         shutil.copy(part_of(output) / "000000.parquet", output)
     else:
         part_of(output).rename(output)
         output.write_bytes(output.read_bytes()[:-5])
     before = output.read_bytes()
-    journal_of(output).write_text(json.dumps({**left, "is_whole": True}))
+    replace(left, is_complete=True).write(journal_of(output))
     with pytest.raises(PairchainError, match="is not the file that"):
         keep(output, given)
     assert output.read_bytes() == before

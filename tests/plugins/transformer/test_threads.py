@@ -505,7 +505,9 @@ def test_an_input_that_is_refused_is_named() -> None:
     def is_bad(texts: list[Any]) -> bool:
         return any("bad" in side for pair in texts for side in pair)
 
-    with pytest.raises(InputError, match=r"^input 1: it cannot be processed: ValueError: Unable") as caught:
+    with pytest.raises(
+        InputError, match=r"^input 1: the model's tokenizer or processor fails on it: ValueError: Unable"
+    ) as caught:
         broken(99, is_bad).predict([("a", "b"), ("c", "bad"), ("e", "f")])
     assert caught.value.index == 1
 

@@ -185,7 +185,7 @@ def test_too_many_documents_are_sent_to_the_command_for_files(page: Page) -> Non
 
 
 def test_the_words_of_a_pair_are_left_out_one_by_one(page: Page) -> None:
-    answer = page.ask("/api/attribution", query={"text": "how many"}, document={"text": "no , yes"}, unit="words")
+    answer = page.ask("/api/attribution", query={"text": "how many"}, documents=[{"text": "no , yes"}], unit="words")
     assert answer.headers["Content-Type"] == "application/x-ndjson"
     first, *more = map(json.loads, answer.body.splitlines())
     pairs = [("how many", "no , yes"), ("many", "no , yes"), ("how ", "no , yes")]

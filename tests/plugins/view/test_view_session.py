@@ -49,7 +49,7 @@ def score(asked: Session, query: dict[str, str], *documents: dict[str, str], **o
 
 
 def explain(asked: Session, query: dict[str, str], document: dict[str, str], **options: Any) -> list[dict[str, Any]]:
-    return list(asked.explain(json.dumps({"query": query, "document": document, **options}).encode()))
+    return list(asked.explain(json.dumps({"query": query, "documents": [document], **options}).encode()))
 
 
 def test_a_router_is_told_as_branches_with_the_modules_of_each() -> None:

@@ -20,7 +20,6 @@ from pairchain_cli.commands.score import score
 from pairchain_cli.commands.trace import trace
 from pairchain_cli.outputs.streams import discard_stdout
 from pairchain_cli.terminal import consoles, lines
-from pairchain_cli.terminal.statuses import FAILED, INTERRUPTED
 
 app = typer.Typer(
     name="pairchain",
@@ -66,13 +65,13 @@ def main() -> None:
         app(prog_name="pairchain")
     except PairchainError as error:
         lines.report(error)
-        sys.exit(FAILED)
+        sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(130)
     except BrokenPipeError:
         discard_stdout()
-        sys.exit(FAILED)
+        sys.exit(1)
     except OSError as error:
         # such as a full disk, or a folder that this user may not write to
         lines.report(readable(f"{error.strerror}: {error.filename}" if error.filename else str(error)))
-        sys.exit(FAILED)
+        sys.exit(1)

@@ -6,8 +6,7 @@ from pairchain import Source, hookimpl
 from pairchain.authoring import standard_distribution
 from pairchain.errors import PairchainError
 from pairchain.facts import Facts
-from pairchain_router.legacy import CONFIG_FILES
-from pairchain_router.saved import read_router
+from pairchain_router.saved import CONFIG_FILES, read_router
 
 
 @hookimpl

@@ -277,10 +277,8 @@ class Router(InputModule):
     @property
     def max_seq_length(self) -> int | None:
         """The longest input in tokens that any route takes; setting it sets it for all routes."""
-        found = [
-            length for route in self._chains() if (length := getattr(route[0], "max_seq_length", None)) is not None
-        ]
-        return max(found, default=None)
+        found = (getattr(route[0], "max_seq_length", None) for route in self._chains())
+        return max((length for length in found if length is not None), default=None)
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
@@ -367,7 +365,9 @@ class Router(InputModule):
         """
         source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
         # a caller that does not know requests passes the arguments of one
-        request = request or LoadRequest(source, Resolver(source), **_named_like(LoadRequest, kwargs))
+        if request is None:
+            names = {field.name for field in fields(LoadRequest)} & kwargs.keys()
+            request = LoadRequest(source, Resolver(source), **{name: kwargs[name] for name in names})
         inside = request.within(source)
         saved = read_router(source)
         # loading a module may take minutes, so resolve every class first
@@ -469,7 +469,3 @@ def _given(keywords: Mapping[str, Any], task: str | None, modality: Modality | N
     """Return the keyword arguments of ``predict``, with ``task`` and ``modality`` unless they are None."""
     own = {"task": task, "modality": modality}
     return {**keywords, **{key: value for key, value in own.items() if value is not None}}
-
-
-def _named_like(cls: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: keywords[field.name] for field in fields(cls) if field.name in keywords}

@@ -10,9 +10,10 @@ from typing import Any
 from pairchain import Source
 from pairchain.authoring import ModuleEntry, check_inside, read_json_object, unknown_keys
 from pairchain.errors import FormatError, InputError
-from pairchain_router.legacy import CONFIG_FILES
 from pairchain_router.routes import check_routes, mappings_from_json
 
+# the present file first; a Router saved under its former name, Asym, has the same content in the second
+CONFIG_FILES = ("router_config.json", "config.json")
 _SECTIONS = ("types", "structure", "parameters", "distributions")
 _PARAMETERS = ("default_route", "allow_empty_key", "route_mappings")
 

@@ -8,14 +8,13 @@ from typing import Any
 
 from pairchain import hookimpl
 from pairchain.facts import Facts
-
-LIBRARY = "sentence_transformers"
+from pairchain_sentence_transformers import offered
 
 
 @hookimpl
 def pairchain_resolve_type(type_name: str) -> type | None:
     """Return the library's class for a type that no plugin provides."""
-    if not type_name.startswith(f"{LIBRARY}."):
+    if not offered.is_type(type_name):
         return None
     from pairchain_sentence_transformers.library import class_of
 
@@ -29,8 +28,6 @@ def pairchain_foresee_type(type_name: str) -> str | None:
     Raises:
         UnknownTypeError: The library is not installed.
     """
-    from pairchain_sentence_transformers import offered
-
     if not offered.is_type(type_name):
         return None
     if not offered.is_installed():
@@ -41,8 +38,6 @@ def pairchain_foresee_type(type_name: str) -> str | None:
 @hookimpl
 def pairchain_inspect_module(type_name: str) -> Facts | None:
     """Report a type of the library that needs trust."""
-    from pairchain_sentence_transformers import offered
-
     if not offered.is_type(type_name) or not offered.loads_what_files_say(type_name):
         return None
     return Facts(faults=[offered.not_trusted(type_name)])
@@ -51,11 +46,11 @@ def pairchain_inspect_module(type_name: str) -> Facts | None:
 @hookimpl
 def pairchain_offer_import(name: str) -> ModuleType | None:
     """Return a substitute for a module of the library, for a model's own code to import."""
-    if name.partition(".")[0] != LIBRARY:
+    if name.partition(".")[0] != offered.LIBRARY:
         return None
-    from pairchain_sentence_transformers.stand_in import stand_in
+    from pairchain_sentence_transformers.substitutes import substitute
 
-    return stand_in(name)
+    return substitute(name)
 
 
 @hookimpl

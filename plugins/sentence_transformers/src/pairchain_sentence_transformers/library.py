@@ -12,22 +12,19 @@ from pairchain_sentence_transformers.offered import (
     LOAD_WHAT_FILES_SAY,
     PACKAGES,
     is_installed,
-    is_type,
     not_installed,
     not_trusted,
 )
 
 
 def class_of(type_name: str) -> type | None:
-    """Return the library's class for ``type_name``, or None if it has none.
+    """Return the library's class for a type in one of its packages, or None if it has none.
 
     Raises:
         UnknownTypeError: The library, which may have the type, is not installed.
         PluginError: The library cannot be imported.
         TrustRequiredError: The class obeys the model's files, and you did not trust the model.
     """
-    if not is_type(type_name):
-        return None
     if not is_installed():
         raise not_installed(type_name)
     name = type_name.rpartition(".")[2]

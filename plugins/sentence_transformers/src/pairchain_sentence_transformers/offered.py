@@ -12,17 +12,20 @@ from pairchain.errors import TrustRequiredError, UnknownTypeError
 
 LIBRARY = "sentence_transformers"
 
-# The packages with the library's module types. A type string can make pairchain import only these.
-PACKAGES = (
-    "sentence_transformers.sentence_transformer.modules",
-    "sentence_transformers.cross_encoder.modules",
-    "sentence_transformers.base.modules",
-    "sentence_transformers.sparse_encoder.modules",
-    "sentence_transformers.multi_vector_encoder.modules",
+_BASE = ("Module", "InputModule", "Transformer", "Dense", "Router", "Asym")
+
+# The packages with the library's module types, and their classes that pairchain has too. A type string can make
+# pairchain import only these packages.
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "sentence_transformers.sentence_transformer.modules": (*_BASE, "Pooling", "Normalize", "LayerNorm"),
+    "sentence_transformers.cross_encoder.modules": (*_BASE, "LogitScore"),
+    "sentence_transformers.base.modules": (*_BASE, "Normalize"),
+    "sentence_transformers.sparse_encoder.modules": _BASE,
+    "sentence_transformers.multi_vector_encoder.modules": (),
     # up to 5.3
-    "sentence_transformers.models",
-    "sentence_transformers.sparse_encoder.models",
-)
+    "sentence_transformers.models": (*_BASE, "Pooling", "Normalize", "LayerNorm"),
+    "sentence_transformers.sparse_encoder.models": _BASE,
+}
 
 # Classes of the library that import classes named in a model's files, or pass settings on to the transformers library.
 LOAD_WHAT_FILES_SAY = frozenset({"Transformer", "Router", "Dense", "SparseStaticEmbedding"})

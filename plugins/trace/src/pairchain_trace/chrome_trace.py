@@ -65,11 +65,11 @@ def _arguments(step: Step) -> dict[str, Any]:
 
 
 def _features(features: Mapping[str, Feature]) -> dict[str, str]:
-    def described(feature: Feature) -> str:
+    def text_of(feature: Feature) -> str:
         shape = "" if feature.shape is None else str(list(feature.shape))
         return " ".join(part for part in (feature.kind, shape, feature.device) if part)
 
-    return {name: described(feature) for name, feature in features.items()}
+    return {name: text_of(feature) for name, feature in features.items()}
 
 
 def _counters(steps: list[Step], process: int) -> Iterator[dict[str, Any]]:

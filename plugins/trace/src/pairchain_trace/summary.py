@@ -49,28 +49,24 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class ModuleSummary:
+class ModuleSummary(Summary):
     """A module in all batches that it ran on.
 
     Attributes:
         path: The names of the modules and routes around it, from the outside in, and its own name.
-        runs: Its runs, one for each batch.
-        notes: The notes on them, with the number of times that each was made.
     """
 
     path: tuple[str, ...]
-    runs: list[ModuleRun]
-    notes: Mapping[str, int]
+
+    @property
+    def runs(self) -> list[ModuleRun]:
+        """Its runs, one for each batch."""
+        return [step for step in self.all if isinstance(step, ModuleRun)]
 
     @property
     def type(self) -> str:
         """Its class."""
         return self.runs[0].type
-
-    @property
-    def title(self) -> str:
-        """Its path and class."""
-        return f"{' › '.join(self.path)} {self.type}"
 
     @property
     def read(self) -> dict[str, list[Feature]]:
@@ -101,11 +97,6 @@ class ModuleSummary:
     def reads_are_known(self) -> bool:
         """Whether its reads could be recorded."""
         return all(run.reads_are_known for run in self.runs)
-
-    @property
-    def duration(self) -> int:
-        """Its time in nanoseconds."""
-        return sum(run.duration for run in self.runs)
 
     @property
     def bytes_written(self) -> int:
@@ -212,9 +203,8 @@ def summaries(steps: Iterable[Step]) -> list[Summary]:
 def _modules(found: Iterable[Summary], around: tuple[str, ...]) -> Iterator[ModuleSummary]:
     for summary in found:
         path = (*around, summary.all[0].name) if summary.kind in ("module", "route") else around
-        runs = [step for step in summary.all if isinstance(step, ModuleRun)]
-        if runs:
-            yield ModuleSummary(path, runs, summary.notes)
+        if runs := [step for step in summary.all if isinstance(step, ModuleRun)]:
+            yield ModuleSummary(f"{' › '.join(path)} {runs[0].type}", summary.all, summary.steps, path)
         yield from _modules(summary.steps, path)
 
 

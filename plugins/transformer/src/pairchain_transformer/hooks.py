@@ -29,7 +29,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     """
     from pairchain_transformer import Transformer
     from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
-    from pairchain_transformer.inputs.templates import carries_pair
+    from pairchain_transformer.inputs.templates import why_no_pair
 
     if (is_causal := _is_causal(request.source)) is None:
         return None
@@ -40,7 +40,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
         transformer = Transformer(**options, transformer_task="sequence-classification")
         style = transformer.modality_config.get(MESSAGE, {}).get("format")
         # a template that loses a side may come from the base model; then training joined pairs as text
-        if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
+        if style and "chat_template" not in request.processor_kwargs and why_no_pair(transformer.processor, style, {}):
             del transformer.modality_config[MESSAGE]
         return [transformer]
     logit_score = request.resolve("LogitScore")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
 from torch import nn
 
 from pairchain import CrossEncoder, ModuleReport, Report, registry
-from pairchain.authoring import code_of, installed_version, policy_of
+from pairchain.authoring import code_of, installed_version, policy_of, shortened
 from pairchain_cli.authoring import ModelOptions
 
 JSON = dict[str, Any]
@@ -29,6 +29,7 @@ def of_model(model: CrossEncoder, report: Report | None, wanted: ModelOptions) -
     """
     source = model.source
     activation = model.activation_fn
+    reports = {module.name: module for module in report.modules} if report else {}
     return {
         "name": wanted.model if source is None else source.name,
         "commit": None if source is None else source.commit,
@@ -38,17 +39,14 @@ def of_model(model: CrossEncoder, report: Report | None, wanted: ModelOptions) -
         "activation": type(activation).__name__ if isinstance(activation, nn.Module) else str(activation),
         "max_length": model.max_seq_length,
         "weights": _weights(model),
-        "modules": _chain(model._modules.items(), report.modules if report else (), wanted),
-        "code": [] if report is None else _code_beside(report, wanted),
-        "notes": _notes(report),
+        "modules": [
+            _module(name, module, reports.get(name), wanted)
+            for name, module in model._modules.items()
+            if module is not None
+        ],
+        "code": _code_beside(report, wanted) if report else [],
+        "notes": [problem.text for problem in report.problems if not problem.fails] if report else [_NO_REPORT],
     }
-
-
-def _chain(
-    modules: Iterable[tuple[str, nn.Module | None]], reports: Sequence[ModuleReport], wanted: ModelOptions
-) -> list[JSON]:
-    by_name = {report.name: report for report in reports}
-    return [_module(name, module, by_name.get(name), wanted) for name, module in modules if module is not None]
 
 
 def _module(name: str, module: nn.Module, report: ModuleReport | None, wanted: ModelOptions) -> JSON:
@@ -125,10 +123,6 @@ def _code_beside(report: Report, wanted: ModelOptions) -> list[JSON]:
     ]
 
 
-def _notes(report: Report | None) -> list[str]:
-    return [_NO_REPORT] if report is None else [problem.text for problem in report.problems if not problem.fails]
-
-
 def _label_names(model: CrossEncoder) -> list[str]:
     """Return the names of a pair's scores from the configuration; numbers if it has no names."""
     count = model.num_labels
@@ -168,11 +162,10 @@ def _settings(module: Any) -> dict[str, str]:
     """Return the settings that a module was built with, each shortened to one line."""
     try:
         settings = module.get_config_dict()
-        return {str(key): _short(value) for key, value in settings.items()}
+        return {str(key): shortened(_text_of(value), _LONGEST_SETTING) for key, value in settings.items()}
     except Exception:  # not every class has settings, and code of the model may raise anything
         return {}
 
 
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_SETTING else f"{text[:_LONGEST_SETTING]}…"
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

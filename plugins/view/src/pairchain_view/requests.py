@@ -44,32 +44,26 @@ class Options:
 
 
 @dataclass(frozen=True)
-class ScoreRequest:
-    """A query, and the documents to score with it."""
-
-    query: Side
-    documents: tuple[Side, ...]
-    options: Options
-
-
-@dataclass(frozen=True)
-class ExplainRequest:
-    """A pair, and the score to explain.
+class Request:
+    """A query, its documents, and how to score them.
 
     Attributes:
+        query: The query.
+        documents: The documents; one, to explain its score.
+        options: The options for scoring.
         unit: The pieces to leave out one at a time: ``words``, ``tokens`` or ``sentences``.
-        label: The index of the score, for a model that gives several per pair.
+        label: The index of the score to explain, for a model that gives several per pair.
     """
 
     query: Side
-    document: Side
+    documents: tuple[Side, ...]
     options: Options
     unit: str
     label: int
 
 
-def parse_score(body: bytes) -> ScoreRequest:
-    """Parse a request for scores.
+def parse(body: bytes) -> Request:
+    """Parse a request for scores, or for the explanation of one.
 
     Raises:
         InputError: The request is invalid.
@@ -83,22 +77,18 @@ def parse_score(body: bytes) -> ScoreRequest:
             f"there are {len(documents):,} documents, but this page takes at most {MOST_DOCUMENTS:,}.",
             next_step="use fewer, or rank a file with `pairchain rank`.",
         )
-    sides = tuple(_side(document, f"document {number}") for number, document in enumerate(documents, 1))
-    return ScoreRequest(_side(values.get("query"), "the query"), sides, _options(values))
-
-
-def parse_explain(body: bytes) -> ExplainRequest:
-    """Parse a request for an explanation.
-
-    Raises:
-        InputError: The request is invalid.
-    """
-    values = _object(body)
-    sides = (_side(values.get("query"), "the query"), _side(values.get("document"), "the document"))
     label = values.get("label", 0)
     if not isinstance(label, int) or isinstance(label, bool):
         raise InputError(f"the label is {label!r}, not a number.")
-    return ExplainRequest(*sides, _options(values), _text(values, "unit") or "words", label)
+    query = _side(values.get("query"), "the query")
+    sides = tuple(_side(document, f"document {number}") for number, document in enumerate(documents, 1))
+    options = Options(
+        prompt_name=_text(values, "prompt_name"),
+        prompt=_text(values, "prompt"),
+        task=_text(values, "task"),
+        is_raw=values.get("raw") is True,
+    )
+    return Request(query, sides, options, _text(values, "unit") or "words", label)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
@@ -122,15 +112,6 @@ def _side(value: Any, name: str) -> Side:
     if not side.text.strip() and not side.image:
         raise InputError(f"{name} is empty.", next_step="enter a text, or choose an image if the model takes one.")
     return side
-
-
-def _options(values: Mapping[str, Any]) -> Options:
-    return Options(
-        prompt_name=_text(values, "prompt_name"),
-        prompt=_text(values, "prompt"),
-        task=_text(values, "task"),
-        is_raw=values.get("raw") is True,
-    )
 
 
 def _text(values: Mapping[str, Any], key: str) -> str | None:

@@ -74,7 +74,7 @@ class Session:
         Raises:
             InputError: The request is invalid, or the model cannot score it.
         """
-        request = requests.parse_score(body)
+        request = requests.parse(body)
         query = self._value(request.query)
         pairs = [(query, self._value(document)) for document in request.documents]
         start = time.perf_counter()
@@ -87,14 +87,17 @@ class Session:
         Raises:
             InputError: The request is invalid, the pair is too long, or the model cannot score it.
         """
-        request = requests.parse_explain(body)
-        sides = (request.query, request.document)
+        request = requests.parse(body)
+        sides = (request.query, request.documents[0])
         plan = attribution.plan((sides[0].text, sides[1].text), request.unit, self._model.tokenizer)
-        images = [self._images.get(side.image) if side.image else None for side in sides]
+        images = [self._image(side) for side in sides]
 
         def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
             inputs = [tuple(map(self._joined, texts, images)) for texts in pairs]
-            return [row[self._checked_label(request.label, row)] for row in self._scores(inputs, request.options)]
+            rows = self._scores(inputs, request.options)
+            if not 0 <= request.label < len(rows[0]):
+                raise InputError(f"there is no score {request.label}; this model gives {len(rows[0])} per pair.")
+            return [row[request.label] for row in rows]
 
         (complete,) = score([plan.texts])
         if not math.isfinite(complete):
@@ -109,24 +112,25 @@ class Session:
 
     def _form(self) -> JSON:
         model = self._model
+        locates_tokens = attribution.locates_tokens(model.tokenizer)
         return {
             "takes_images": IMAGE in self._taken(),
             "prompts": dict(model.prompts),
             "default_prompt": model.default_prompt_name,
             "tasks": sorted(getattr(model.input_module, "tasks", ())),
-            "units": [unit for unit in attribution.UNITS if unit != "tokens" or self._locates_tokens()],
+            "units": [unit for unit in attribution.UNITS if unit != "tokens" or locates_tokens],
             "most_documents": requests.MOST_DOCUMENTS,
         }
-
-    def _locates_tokens(self) -> bool:
-        return attribution.locates_tokens(self._model.tokenizer)
 
     def _taken(self) -> set[str]:
         modalities = getattr(self._model.input_module, "modalities", [TEXT])
         return {part for modality in modalities for part in modality_parts(modality)}
 
+    def _image(self, side: Side) -> Any:
+        return self._images.get(side.image) if side.image else None
+
     def _value(self, side: Side) -> Any:
-        return self._joined(side.text, self._images.get(side.image) if side.image else None)
+        return self._joined(side.text, self._image(side))
 
     def _joined(self, text: str, image: Any) -> Any:
         """Return one side of a pair: a text, an image, or both."""
@@ -155,11 +159,6 @@ class Session:
             )
         rows: list[list[float]] = scores.reshape(len(pairs), -1).tolist()
         return rows
-
-    def _checked_label(self, label: int, row: Sequence[float]) -> int:
-        if not 0 <= label < len(row):
-            raise InputError(f"there is no score {label}; this model gives {len(row)} per pair.")
-        return label
 
 
 def _number(value: float) -> float | str:

@@ -14,7 +14,6 @@ from pairchain_cli.rows.reading import open_rows
 from pairchain_cli.rows.rows import Layout
 from pairchain_cli.scoring.model import load_model, loading_keywords, require_one_device
 from pairchain_cli.terminal import lines
-from pairchain_cli.terminal.statuses import FAILED
 
 # The options that mean the same to sentence-transformers as to pairchain.
 _KNOWN_TO_BOTH = {"device", "revision", "subfolder", "local_files_only", "trust_remote_code"}
@@ -65,7 +64,7 @@ def compare(
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else str(found))
     if tolerance is not None and not found.largest <= tolerance:
         lines.note(f"two scores differ by {found.largest:.2e}, which is more than {tolerance:g}")
-        raise typer.Exit(FAILED)
+        raise typer.Exit(1)
 
 
 def _compare(options: ModelOptions, pairs: list[Any], batch_size: int) -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pairchain_cli.catalogue import PlainGroup
 from pairchain_cli.terminal import lines
+
+if TYPE_CHECKING:
+    from pairchain_cli.scaffold.naming import Names
 
 app = typer.Typer(
     cls=PlainGroup, help="Start a plugin, a module, a backend or a command of your own.", no_args_is_help=True
@@ -30,11 +33,9 @@ def plugin(
     It has a module that scores, tests, a README and CI, and works at once. Existing files are never overwritten.
     """
     from pairchain_cli.scaffold.naming import names_of_plugin
-    from pairchain_cli.scaffold.scaffold import create_package
 
     names = names_of_plugin(name, type_name)
-    made = create_package("plugin", names, folder)
-    _finish(made, made / "src" / names.package / f"{names.file}.py")
+    _create("plugin", names, folder, f"{names.file}.py")
 
 
 @app.command()
@@ -45,11 +46,8 @@ def backend(name: Name, folder: Folder = Path()) -> None:
     overwritten.
     """
     from pairchain_cli.scaffold.naming import names_of_backend
-    from pairchain_cli.scaffold.scaffold import create_package
 
-    names = names_of_backend(name)
-    made = create_package("backend", names, folder)
-    _finish(made, made / "src" / names.package / "backend.py")
+    _create("backend", names_of_backend(name), folder, "backend.py")
 
 
 @app.command()
@@ -60,11 +58,8 @@ def command(name: Name, folder: Folder = Path()) -> None:
     overwritten.
     """
     from pairchain_cli.scaffold.naming import names_of_command
-    from pairchain_cli.scaffold.scaffold import create_package
 
-    names = names_of_command(name)
-    made = create_package("command", names, folder)
-    _finish(made, made / "src" / names.package / "command.py")
+    _create("command", names_of_command(name), folder, "command.py")
 
 
 @app.command()
@@ -86,7 +81,10 @@ def module(
     lines.note("then: save_pretrained saves the file with the model; to publish it, use pairchain new plugin instead")
 
 
-def _finish(made: Path, file: Path) -> None:
+def _create(kind: str, names: Names, folder: Path, file: str) -> None:
+    from pairchain_cli.scaffold.scaffold import create_package
+
+    made = create_package(kind, names, folder)
     typer.echo(made)
     lines.note(f"next: cd {made} && pip install -e '.[test]' && pytest")
-    lines.note(f"then: edit {file}")
+    lines.note(f"then: edit {made / 'src' / names.package / file}")

@@ -10,7 +10,6 @@ import typer
 
 from pairchain_cli.catalogue import PlainGroup
 from pairchain_cli.terminal import lines
-from pairchain_cli.terminal.statuses import FAILED
 
 if TYPE_CHECKING:
     from pairchain import Plugin
@@ -103,7 +102,7 @@ def doctor(
             _write_problems(plugin)
         lines.write(_verdict([one.plugin.status for one in found]))
     if broken:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(1)
 
 
 def _verdict(statuses: Sequence[str]) -> str:

@@ -51,7 +51,7 @@ def rank(
         rows = _gather(documents or [STREAM], layout, stack)
         table = Table(layout.needed, numbered=True)
         output = stack.enter_context(
-            open_output(writing.output, output_format, table, writing.score_column, rows.schema)
+            open_output(writing.output, output_format, writing.score_column, rows.schema, table)
         )
         best = _Best(top_k)
         # release the model before printing anything, so that errors of the two do not mix

@@ -12,7 +12,8 @@ import typer
 from pairchain_cli.options.expansion import expand_options
 from pairchain_cli.options.scoring import InputOptions, OutputOptions, ScoringOptions, input_option, output_option
 from pairchain_cli.outputs.formats import OutputFormat, choose_format, refuse_taken
-from pairchain_cli.outputs.outputs import open_output, open_resumable
+from pairchain_cli.outputs.outputs import Output, open_output, open_resumable
+from pairchain_cli.outputs.resumable import ResumableOutput
 from pairchain_cli.outputs.streams import is_stream
 from pairchain_cli.outputs.table import Table
 from pairchain_cli.rows.reading import is_terminal_input, open_rows
@@ -59,24 +60,22 @@ def score(
         rows = stack.enter_context(_open(file, pair, layout))
         # report an error in the first row before loading the model
         rows.rows = _peeked(rows.rows)
-        output: Any
+        wanted = (writing.output, output_format, writing.score_column, rows.schema)
+        output: Output | ResumableOutput
         if is_stream(writing.output):
-            table = Table(layout.needed)
-            output = open_output(writing.output, output_format, table, writing.score_column, rows.schema)
+            output = stack.enter_context(open_output(*wanted, Table(layout.needed)))
         else:
             deciding = {**options.deciding, **_deciding(layout, output_format, writing.score_column)}
-            output = open_resumable(
-                writing.output, output_format, writing.score_column, rows.schema, deciding, resumes=resume
-            )
-        output = stack.enter_context(output)
-        if output.is_done:
-            output.clean_up()
-            lines.note(f"{writing.output} is already complete: {output.rows:,} rows.")
-            return
+            output = stack.enter_context(open_resumable(*wanted, deciding, resumes=resume))
+            if output.is_done:
+                output.clean_up()
+                lines.note(f"{writing.output} is already complete: {output.rows:,} rows.")
+                return
         scorer = stack.enter_context(open_scorer(options))
         progress = stack.enter_context(Progress("scoring", rows))
-        output.begin(scorer.identity, rows)
-        progress.restart()
+        if isinstance(output, ResumableOutput):
+            output.begin(scorer.identity, rows)
+            progress.restart()
         for some in windows(rows.rows, window or MOST_ROWS):
             scores = score_window(
                 some, scorer.predict, lambda row: (row.values[query_column], row.values[reading.document_column])

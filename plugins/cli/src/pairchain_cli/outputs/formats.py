@@ -6,10 +6,10 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pairchain.errors import PairchainError
 from pairchain_cli.rows.rows import STREAM, Row, Score
@@ -48,14 +48,15 @@ def choose_format(output: str, wanted: OutputFormat | None) -> OutputFormat:
     return found
 
 
-class Encoder(Protocol):
+class Encoder:
     """Turns rows and scores into bytes of a text file.
 
-    Attributes:
-        header: The columns in the file's first line; None if there is no such line, or not yet.
+    Args:
+        score_column: The name of the score.
     """
 
-    header: list[str] | None
+    def __init__(self, score_column: str) -> None:
+        self._score_column = score_column
 
     def encode(self, rows: Sequence[Row], scores: Sequence[Score]) -> bytes:
         """Return the lines for some rows.
@@ -63,91 +64,39 @@ class Encoder(Protocol):
         Raises:
             PairchainError: A row does not fit.
         """
-        ...
+        raise NotImplementedError
 
     def encode_empty(self, columns: Sequence[str]) -> bytes:
         """Return the content of a file without rows, for an input with these columns."""
-        ...
+        return b""
 
-    def counter(self) -> RecordCounter:
-        """Return a counter of the rows in an encoded file."""
-        ...
-
-    def has_header(self, data: bytes) -> bool:
-        """Return whether ``data``, the start of a file, agrees with `header`."""
-        ...
+    def resume(self, lines: Iterable[bytes]) -> None:
+        """Take from the lines of an unfinished file what the next lines depend on."""
 
 
-class RecordCounter:
-    """Counts the rows of a file while its bytes are read.
-
-    Args:
-        header: The number of records before the first row.
-        quote: The quote around fields that may contain line ends; empty if there is none.
-    """
-
-    def __init__(self, *, header: int = 0, quote: bytes = b"") -> None:
-        self.records = -header
-        self._quote = quote
-        self._is_quoted = False
-
-    def count(self, data: bytes) -> None:
-        """Count the records in the next bytes."""
-        for place, part in enumerate(data.split(self._quote) if self._quote else [data]):
-            # a quote separates two parts
-            self._is_quoted ^= place > 0
-            if not self._is_quoted:
-                self.records += part.count(b"\n")
-
-
-class JsonLines:
-    """One JSON object per line: the row and its score.
-
-    Args:
-        score_column: The key of the score.
-    """
-
-    header: list[str] | None = None
-
-    def __init__(self, score_column: str) -> None:
-        self._score_column = score_column
+class JsonLines(Encoder):
+    """One JSON object per line: the row and its score."""
 
     def encode(self, rows: Sequence[Row], scores: Sequence[Score]) -> bytes:
         return b"".join(map(self._line, rows, scores))
-
-    def encode_empty(self, columns: Sequence[str]) -> bytes:
-        return b""
-
-    def counter(self) -> RecordCounter:
-        return RecordCounter()
-
-    def has_header(self, data: bytes) -> bool:
-        return self.header is None
 
     def _line(self, row: Row, score: Score) -> bytes:
         values = {column: _value(row, column) for column in row.values}
         return json.dumps({**values, self._score_column: score}, ensure_ascii=False, default=_as_text).encode() + b"\n"
 
 
-class Csv:
-    """Comma-separated fields under a header: the row, and a column for each score.
+class Csv(Encoder):
+    """Comma-separated fields under a header: the row, and a column for each score."""
 
-    Args:
-        score_column: The name of the score's column; several are ``score_0``, ``score_1`` and so on.
-    """
-
-    def __init__(self, score_column: str) -> None:
-        self.header: list[str] | None = None
-        self._score_column = score_column
+    _header: Sequence[str] = ()
 
     def encode(self, rows: Sequence[Row], scores: Sequence[Score]) -> bytes:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         names = _score_names(self._score_column, scores[0])
-        if self.header is None:
-            self.header = [*dict.fromkeys(column for row in rows for column in row.values), *names]
-            writer.writerow(self.header)
-        columns = self.header[: -len(names)]
+        records: list[Sequence[Any]] = []
+        if not self._header:
+            self._header = [*dict.fromkeys(column for row in rows for column in row.values), *names]
+            records.append(self._header)
+        columns = self._header[: -len(names)]
         known = set(columns)
         for row, score in zip(rows, scores, strict=True):
             for column in row.values.keys() - known:
@@ -157,17 +106,14 @@ class Csv:
                     next_step="write jsonl, which needs no header.",
                 )
             fields = [_field(_value(row, column)) for column in columns]
-            writer.writerow([*fields, *(score if isinstance(score, list) else [score])])
-        return text.getvalue().encode()
+            records.append([*fields, *(score if isinstance(score, list) else [score])])
+        return _csv_lines(records)
 
     def encode_empty(self, columns: Sequence[str]) -> bytes:
-        return _header_line([*columns, self._score_column])
+        return _csv_lines([[*columns, self._score_column]])
 
-    def counter(self) -> RecordCounter:
-        return RecordCounter(header=1, quote=b'"')
-
-    def has_header(self, data: bytes) -> bool:
-        return self.header is not None and (line := _header_line(self.header))[: len(data)] == data[: len(line)]
+    def resume(self, lines: Iterable[bytes]) -> None:
+        self._header = next(csv.reader(line.decode() for line in lines))
 
 
 def encoder_for(output_format: OutputFormat, score_column: str) -> Encoder:
@@ -176,11 +122,7 @@ def encoder_for(output_format: OutputFormat, score_column: str) -> Encoder:
 
 
 def refuse_taken(rows: Sequence[Row], score_column: str, score: Score) -> None:
-    """Refuse rows that already have a column with the score's name.
-
-    Raises:
-        PairchainError: A row has such a column.
-    """
+    """Raise a PairchainError if a row already has a column with the score's name."""
     names = {score_column, *_score_names(score_column, score)}
     for row in rows:
         if taken := names & row.values.keys():
@@ -189,9 +131,9 @@ def refuse_taken(rows: Sequence[Row], score_column: str, score: Score) -> None:
             )
 
 
-def _header_line(names: Sequence[str]) -> bytes:
+def _csv_lines(records: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(names)
+    csv.writer(text, lineterminator="\n").writerows(records)
     return text.getvalue().encode()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from pairchain.authoring import refuse_planted_link, write_aside
 from pairchain.errors import PairchainError
@@ -18,55 +18,32 @@ from pairchain_cli.outputs.partial import PartialOutput, PartialParquet, Partial
 from pairchain_cli.outputs.resumable import ResumableOutput
 from pairchain_cli.outputs.streams import is_stream, open_stream
 from pairchain_cli.outputs.table import Table
-from pairchain_cli.rows.rows import Row, Rows, Score
+from pairchain_cli.rows.rows import Row, Score
 from pairchain_cli.terminal import lines
 
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG}
 
 
-class Output(Protocol):
-    """Takes rows and scores, a window at a time.
-
-    Attributes:
-        is_done: Whether an earlier run completed it.
-    """
-
-    is_done: bool
-
-    def begin(self, identify: Callable[[], str], rows: Rows) -> None:
-        """Prepare for the first row that is not yet written.
-
-        Args:
-            identify: Returns the identity of the model.
-            rows: The input, at its start.
-        """
-        ...
+class Output:
+    """Takes rows and scores, a window at a time."""
 
     def write(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
         """Write some rows."""
-        ...
+        raise NotImplementedError
 
     def finish(self, columns: Sequence[str]) -> None:
         """Write the rest; an output without rows gets the input's ``columns``."""
-        ...
 
 
-class _Stream:
-    is_done = False
-
-    def begin(self, identify: Callable[[], str], rows: Rows) -> None:
-        """Do nothing: a stream has no earlier rows."""
-
-    def finish(self, columns: Sequence[str]) -> None:
-        """Do nothing."""
-
-
-class _Printed(_Stream):
+class _Printed(Output):
     def __init__(self, table: Table) -> None:
-        self.write = table.print
+        self._table = table
+
+    def write(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
+        self._table.print(rows, scores)
 
 
-class _Text(_Stream):
+class _Text(Output):
     def __init__(self, encoder: Encoder, file: BinaryIO) -> None:
         self._encoder = encoder
         self._file = file
@@ -82,38 +59,35 @@ class _Text(_Stream):
             self._file.write(self._encoder.encode_empty(columns))
 
 
-class _Parquet(_Stream):
+class _Parquet(Output):
     """Keeps the rows on disk until the last one, because a parquet file cannot be written to a pipe bit by bit."""
 
-    def __init__(self, folder: Path, score_column: str, schema: Any, file: BinaryIO) -> None:
-        self._folder = folder
-        self._parts = ParquetParts(folder, schema)
-        self._score_column = score_column
+    def __init__(self, parts: ParquetParts, file: BinaryIO) -> None:
+        self._parts = parts
         self._file = file
         self._count = 0
 
     def write(self, rows: Sequence[Row], scores: Sequence[Score]) -> None:
-        self._parts.write(self._count, [row.values for row in rows], {self._score_column: list(scores)})
+        self._parts.write(self._count, rows, scores)
         self._count += 1
 
     def finish(self, columns: Sequence[str]) -> None:
-        self._parts.join(self._count, self._folder / "joined")
-        with (self._folder / "joined").open("rb") as joined:
+        with self._parts.join(self._count).open("rb") as joined:
             shutil.copyfileobj(joined, self._file)
 
 
 @contextmanager
 def open_output(
-    output: str, output_format: OutputFormat, table: Table, score_column: str, schema: Any
+    output: str, output_format: OutputFormat, score_column: str, schema: Any, table: Table
 ) -> Iterator[Output]:
     """Yield an output that one run writes: a stream, or a file that is created only once complete.
 
     Args:
         output: A file's name, or ``"-"``.
         output_format: Its format.
-        table: Prints the rows if the format is a table.
         score_column: The name of the score's column.
         schema: The Arrow schema of the input, if it has one.
+        table: Prints the rows if the format is a table.
     """
     if output_format == OutputFormat.TABLE:
         yield _Printed(table)
@@ -121,7 +95,7 @@ def open_output(
     with _open_file(output) as file:
         if output_format == OutputFormat.PARQUET:
             with tempfile.TemporaryDirectory(prefix="pairchain-") as folder:
-                yield _Parquet(Path(folder), score_column, schema, file)
+                yield _Parquet(ParquetParts(Path(folder), score_column, schema), file)
         else:
             yield _Text(encoder_for(output_format, score_column), file)
 
@@ -139,10 +113,7 @@ def open_resumable(
     """Yield an output file that a later run can complete if this one is killed.
 
     Args:
-        output: The file's name.
-        output_format: Its format.
-        score_column: The name of the score's column.
-        schema: The Arrow schema of the input, if it has one.
+        output, output_format, score_column, schema: As for `open_output`.
         options: The options that the scores depend on, by name.
         resumes: Whether to continue the output of an earlier run.
 
@@ -185,13 +156,13 @@ def _naming_the_file(output: str) -> Iterator[None]:
 
 @contextmanager
 def _open_file(output: str) -> Iterator[BinaryIO]:
-    if is_stream(output):
-        with _naming_the_file(output), open_stream(output) as stream:
-            yield stream
-        return
-    path = _resolve(output)
-    with _naming_the_file(output), write_aside(path) as aside, aside.open("wb") as file:
-        yield file
+    with _naming_the_file(output):
+        if is_stream(output):
+            with open_stream(output) as stream:
+                yield stream
+        else:
+            with write_aside(_resolve(output)) as aside, aside.open("wb") as file:
+                yield file
 
 
 def _resolve(output: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 from pairchain.errors import PairchainError
 from pairchain_cli.outputs.own_files import open_new
 from pairchain_cli.rows.parquet import first_line, require_pyarrow
+from pairchain_cli.rows.rows import Row, Score
 
 _GROUP_ROWS = 2**16
 _GROUP_BYTES = 2**26
@@ -20,28 +21,27 @@ class ParquetParts:
 
     Args:
         folder: The folder.
+        score_column: The name of the score's column.
         schema: The Arrow schema of the input; None to infer one from the values of each part.
     """
 
-    def __init__(self, folder: Path, schema: Any = None) -> None:
+    def __init__(self, folder: Path, score_column: str, schema: Any = None) -> None:
         self._arrow = require_pyarrow()
         self._folder = folder
-        self._schema = schema
+        self._score_column = score_column
+        self._types = {} if schema is None else {field.name: field.type for field in schema}
+        self._empty = schema or self._arrow.schema([])
+        self.joined = folder / "joined"
 
-    def write(self, number: int, values: Sequence[dict[str, Any]], scores: dict[str, list[Any]]) -> None:
-        """Write one part, or replace the one that an interrupted run left behind.
-
-        Args:
-            number: The part's number, from 0.
-            values: The rows.
-            scores: The columns to add, by name, with a number or a list of numbers for each row.
+    def write(self, number: int, rows: Sequence[Row], scores: Sequence[Score]) -> None:
+        """Write part ``number``, from 0, or replace the one that an interrupted run left behind.
 
         Raises:
             PairchainError: A column mixes values of different types.
         """
         aside = self._folder / "writing"
         with os.fdopen(open_new(aside), "wb") as file:
-            self._arrow.parquet.write_table(self._table(values, scores), file)
+            self._arrow.parquet.write_table(self._table(rows, list(scores)), file)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.path(number))
@@ -57,23 +57,22 @@ class ParquetParts:
         except (self._arrow.ArrowException, OSError) as error:
             raise PairchainError(f"{path} was changed by another program: {first_line(error)}.") from error
 
-    def join(self, count: int, path: Path) -> None:
-        """Write the first ``count`` parts as one file, a few at a time.
+    def join(self, count: int) -> Path:
+        """Write the first ``count`` parts to `joined`, a few at a time, and return it.
 
         Raises:
             PairchainError: A column has different types in different parts.
         """
         arrow = self._arrow
         schemas = [arrow.parquet.read_schema(self.path(number)) for number in range(count)]
-        if not schemas:
-            schemas = [self._schema or arrow.schema([])]
         try:
-            schema = arrow.unify_schemas(schemas, promote_options="permissive")
+            schema = arrow.unify_schemas(schemas or [self._empty], promote_options="permissive")
         except arrow.ArrowException as error:
             raise _mixed_types("the rows do not fit into one parquet file", error) from error
-        with os.fdopen(open_new(path), "wb") as file, arrow.parquet.ParquetWriter(file, schema) as writer:
+        with os.fdopen(open_new(self.joined), "wb") as file, arrow.parquet.ParquetWriter(file, schema) as writer:
             for group in self._groups(count, schema):
                 writer.write_table(group)
+        return self.joined
 
     def path(self, number: int) -> Path:
         """Return the file of a part."""
@@ -92,19 +91,16 @@ class ParquetParts:
                 yield arrow.concat_tables(waiting).combine_chunks()
                 waiting = []
 
-    def _table(self, values: Sequence[dict[str, Any]], scores: dict[str, list[Any]]) -> Any:
+    def _table(self, rows: Sequence[Row], scores: list[Score]) -> Any:
         arrow = self._arrow
-        columns = list(dict.fromkeys(column for row in values for column in row))
-        types = {} if self._schema is None else {field.name: field.type for field in self._schema}
         table: dict[str, Any] = {}
-        for column in columns:
+        for column in dict.fromkeys(column for row in rows for column in row.values):
             try:
-                table[column] = arrow.array([row.get(column) for row in values], type=types.get(column))
+                table[column] = arrow.array([row.values.get(column) for row in rows], type=self._types.get(column))
             except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
                 raise _mixed_types(f"column {column!r} does not fit into parquet", error) from error
-        for name, column_scores in scores.items():
-            is_several = bool(column_scores) and isinstance(column_scores[0], list)
-            table[name] = arrow.array(column_scores, arrow.list_(arrow.float32()) if is_several else arrow.float32())
+        is_several = bool(scores) and isinstance(scores[0], list)
+        table[self._score_column] = arrow.array(scores, arrow.list_(arrow.float32()) if is_several else arrow.float32())
         return arrow.table(table)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -23,7 +23,6 @@ except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
 _CHUNK = 2**20
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 # The files in the folder of a partial parquet output.
 _PART_FILES = re.compile(r"[0-9]{6,}\.parquet|writing|joined")
 
@@ -35,7 +34,7 @@ class Busy(Exception):
 class PartialOutput(Protocol):
     """An output that is not yet complete.
 
-    `add` returns a *state*: JSON that describes, together with the number of rows, everything written so far.
+    `add` returns a *state*: JSON that describes everything written so far. Before the first row, it is empty.
 
     Attributes:
         path: Its file or folder.
@@ -52,19 +51,11 @@ class PartialOutput(Protocol):
         """
         ...
 
-    def fault(self, state: Mapping[str, Any], rows: int) -> str:
-        """Return why ``state`` cannot be that of ``rows`` rows, or an empty string."""
-        ...
-
-    def matches(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
+    def matches(self, path: Path, state: Mapping[str, Any]) -> bool:
         """Return whether the file at ``path`` is this output, completed in this state."""
         ...
 
-    def begin(self) -> None:
-        """Prepare for the first row."""
-        ...
-
-    def resume(self, state: Mapping[str, Any], rows: int) -> None:
+    def resume(self, state: Mapping[str, Any]) -> None:
         """Drop everything written after ``state``, and prepare for the next row.
 
         Raises:
@@ -98,11 +89,6 @@ class PartialOutput(Protocol):
         ...
 
 
-def partial_path(path: Path) -> Path:
-    """Return the path of the output ``path`` until it is complete."""
-    return path.with_name(f"{path.name}.part")
-
-
 class PartialText:
     """A growing text file; see `PartialOutput`.
 
@@ -111,54 +97,38 @@ class PartialText:
         encoder: Turns rows into lines.
     """
 
+    _file: BinaryIO | None = None
+
     def __init__(self, path: Path, encoder: Encoder) -> None:
-        self.path = partial_path(path)
+        self.path = _partial_path(path)
         self._encoder = encoder
-        self._opened: BinaryIO | None = None
         self._digest = hashlib.sha256()
         self._size = 0
 
     def lock(self) -> None:
         # do not truncate it: another process may be writing it
-        self._opened = os.fdopen(open_own(self.path), "r+b")
+        self._file = os.fdopen(open_own(self.path), "r+b")
         _lock(self._file.fileno(), self.path)
 
-    def fault(self, state: Mapping[str, Any], rows: int) -> str:
-        header = state.get("head")
-        if type(state.get("bytes")) is not int or state["bytes"] < 1:
-            return "it has no number of bytes"
-        if not isinstance(state.get("digest"), str) or not _SHA256.fullmatch(state["digest"]):
-            return "it has no hash of the bytes"
-        if header is not None and not (isinstance(header, list) and all(isinstance(name, str) for name in header)):
-            return "its head is not a list of names"
-        return ""
-
-    def matches(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
+    def matches(self, path: Path, state: Mapping[str, Any]) -> bool:
         with path.open("rb") as file:
-            return bool(path.stat().st_size == state["bytes"] and _read(file, state["bytes"]) == state["digest"])
+            is_equal = _digest_of(file, state["bytes"]).hexdigest() == state["digest"]
+            return is_equal and not file.read(1)
 
-    def begin(self) -> None:
-        self._file.truncate(0)
-
-    def resume(self, state: Mapping[str, Any], rows: int) -> None:
-        file = self._file
-        file.seek(0)
-        counter = self._encoder.counter()
-        digest = hashlib.sha256()
-        found = _read(file, state["bytes"], digest, counter.count)
-        self._encoder.header = state.get("head")
-        file.seek(0)
-        has_header = self._encoder.has_header(file.read(_CHUNK))
-        if found != state["digest"] or counter.records != rows or not has_header:
-            raise _changed(self.path)
-        self._digest = digest
-        self._size = state["bytes"]
+    def resume(self, state: Mapping[str, Any]) -> None:
+        file = self._locked
+        if state:
+            self._size, self._digest = state["bytes"], _digest_of(file, state["bytes"])
+            if self._digest.hexdigest() != state["digest"]:
+                raise _changed(self.path)
+            file.seek(0)
+            self._encoder.resume(file)
         file.truncate(self._size)
         file.seek(self._size)
 
     def add(self, rows: Sequence[Row], scores: Sequence[Score]) -> dict[str, Any]:
         self._append(self._encoder.encode(rows, scores))
-        return {"bytes": self._size, "digest": self._digest.hexdigest(), "head": self._encoder.header}
+        return {"bytes": self._size, "digest": self._digest.hexdigest()}
 
     def complete(self, columns: Sequence[str]) -> None:
         if self._size == 0:
@@ -172,19 +142,19 @@ class PartialText:
         return not self.path.exists()
 
     def release(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
+        if self._file is not None:
+            self._file.close()
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
 
     @property
-    def _file(self) -> BinaryIO:
-        assert self._opened is not None
-        return self._opened
+    def _locked(self) -> BinaryIO:
+        assert self._file is not None
+        return self._file
 
     def _append(self, data: bytes) -> None:
-        file = self._file
+        file = self._locked
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -201,13 +171,12 @@ class PartialParquet:
         schema: The Arrow schema of the input, if it has one.
     """
 
+    _lock: int | None = None
+
     def __init__(self, path: Path, score_column: str, schema: Any = None) -> None:
-        self.path = partial_path(path)
-        self._joined = self.path / "joined"
-        self._score_column = score_column
-        self._parts = ParquetParts(self.path, schema)
+        self.path = _partial_path(path)
+        self._parts = ParquetParts(self.path, score_column, schema)
         self._sizes: list[int] = []
-        self._lock: int | None = None
 
     def lock(self) -> None:
         if not require_own(self.path, stat.S_ISDIR):
@@ -223,39 +192,30 @@ class PartialParquet:
                     next_step=f"move {self.path} away, or choose another name for the output.",
                 )
 
-    def fault(self, state: Mapping[str, Any], rows: int) -> str:
-        sizes = state.get("parts")
-        if not isinstance(sizes, list) or any(type(size) is not int or size < 1 for size in sizes):
-            return "it has no number of rows for each part"
-        return "" if sum(sizes) == rows else "its parts add up to another number of rows"
+    def matches(self, path: Path, state: Mapping[str, Any]) -> bool:
+        return bool(self._parts.count_rows(path) == sum(state["parts"]))
 
-    def matches(self, path: Path, state: Mapping[str, Any], rows: int) -> bool:
-        return self._parts.count_rows(path) == rows
-
-    def begin(self) -> None:
-        self._remove_files()
-
-    def resume(self, state: Mapping[str, Any], rows: int) -> None:
-        self._sizes = list(state["parts"])
+    def resume(self, state: Mapping[str, Any]) -> None:
+        self._sizes = list(state.get("parts", ()))
         for number, size in enumerate(self._sizes):
             if self._parts.count_rows(self._parts.path(number)) != size:
                 raise _changed(self.path)
 
     def add(self, rows: Sequence[Row], scores: Sequence[Score]) -> dict[str, Any]:
-        self._parts.write(len(self._sizes), [row.values for row in rows], {self._score_column: list(scores)})
+        self._parts.write(len(self._sizes), rows, scores)
         self._sizes.append(len(rows))
         return {"parts": self._sizes}
 
     def complete(self, columns: Sequence[str]) -> None:
-        self._parts.join(len(self._sizes), self._joined)
+        self._parts.join(len(self._sizes))
 
     def rename(self, path: Path) -> None:
-        self._joined.replace(path)
+        self._parts.joined.replace(path)
         self.remove()
 
     @property
     def is_renamed(self) -> bool:
-        return not self._joined.exists()
+        return not self._parts.joined.exists()
 
     def release(self) -> None:
         if self._lock is not None:
@@ -265,14 +225,15 @@ class PartialParquet:
     def remove(self) -> None:
         # keep a folder that contains files of others
         if not self.path.is_symlink() and self.path.is_dir():
-            self._remove_files()
+            for entry in self.path.iterdir():
+                if _PART_FILES.fullmatch(entry.name):
+                    entry.unlink()
             with suppress(OSError):
                 self.path.rmdir()
 
-    def _remove_files(self) -> None:
-        for entry in self.path.iterdir():
-            if _PART_FILES.fullmatch(entry.name):
-                entry.unlink()
+
+def _partial_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -287,15 +248,13 @@ def _lock(descriptor: int, path: Path) -> None:
         raise Busy
 
 
-def _read(file: BinaryIO, left: int, digest: Any = None, look_at: Callable[[bytes], None] | None = None) -> str:
-    """Return the hash of the next ``left`` bytes of ``file``, or an empty string if there are fewer."""
-    digest = digest or hashlib.sha256()
+def _digest_of(file: BinaryIO, left: int) -> Any:
+    """Return the SHA-256 of the next ``left`` bytes of ``file``, or of all bytes if there are fewer."""
+    digest = hashlib.sha256()
     while left and (chunk := file.read(min(left, _CHUNK))):
         digest.update(chunk)
-        if look_at is not None:
-            look_at(chunk)
         left -= len(chunk)
-    return "" if left else str(digest.hexdigest())
+    return digest
 
 
 def _changed(path: Path) -> PairchainError:

@@ -23,7 +23,7 @@ from pairchain_cli.outputs.own_files import open_new, require_own
 from pairchain_cli.outputs.partial import Busy, PartialOutput
 from pairchain_cli.rows.rows import Row, Rows, Score
 
-_FORMAT = 1
+_HEAD = {"journal_version": 2, "written_by": f"pairchain-cli {__version__}"}
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,21 @@ class Journal:
         rows: The number of rows written.
         digest: SHA-256 of the input rows that were written.
         part: The state of the part; see `PartialOutput`.
-        is_whole: Whether all rows are written, so that the part only needs renaming.
+        is_complete: Whether all rows are written, so that the part only needs renaming.
     """
 
     options: Mapping[str, Any]
     rows: int = 0
     digest: str = ""
     part: Mapping[str, Any] = field(default_factory=dict)
-    is_whole: bool = False
+    is_complete: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Journal | None:
         """Return the journal in a file, or None if there is no such file.
 
         Raises:
-            PairchainError: The file is not a journal.
+            PairchainError: The file is not a journal, or was changed.
         """
         if not require_own(path, stat.S_ISREG):
             return None
@@ -57,36 +57,24 @@ class Journal:
             values = read_json_object(path, shown_as=path.name)
         except FormatError as error:
             raise _unreadable(path, error.what) from error
-        version = values.pop("journal_version", None)
-        if version != _FORMAT:
-            raise _unreadable(path, f"its version is {version!r}")
-        values.pop("written_by", None)
-        if fault := _fault(values):
-            raise _unreadable(path, fault)
+        head, checksum = {key: values.pop(key, None) for key in _HEAD}, values.pop("checksum", None)
+        if head["journal_version"] != _HEAD["journal_version"] or checksum != _checksum(values):
+            raise _unreadable(path, "another program, or another version of pairchain-cli, wrote it")
         return cls(**values)
 
     def write(self, path: Path) -> None:
         """Write the journal to disk, in one step."""
-        values = {"journal_version": _FORMAT, "written_by": f"pairchain-cli {__version__}", **asdict(self)}
+        values = asdict(self)
         aside = _aside(path)
         with os.fdopen(open_new(aside), "w", encoding="utf-8") as file:
-            json.dump(values, file, indent=2)
+            json.dump({**_HEAD, **values, "checksum": _checksum(values)}, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
 
 
-def _fault(values: Mapping[str, Any]) -> str:
-    """Return why ``values`` are not a journal, or an empty string."""
-    types: dict[str, type] = {"options": dict, "rows": int, "digest": str, "part": dict, "is_whole": bool}
-    if missing := types.keys() - values.keys():
-        return f"{min(missing)!r} is missing"
-    if unknown := values.keys() - types.keys():
-        return f"{min(unknown)!r} is unknown"
-    for name, wanted in types.items():
-        if type(values[name]) is not wanted:
-            return f"{name!r} is {values[name]!r}"
-    return f"'rows' is {values['rows']}" if values["rows"] < 0 else ""
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _unreadable(path: Path, reason: str) -> PairchainError:
@@ -117,39 +105,40 @@ class ResumableOutput:
     def __init__(self, path: Path, part: PartialOutput, options: Mapping[str, Any], *, resumes: bool) -> None:
         self._path = path
         self._part = part
-        self._journal_path = part.path.with_name(f"{part.path.name}.json")
-        self._digest = hashlib.sha256()
         self._options = dict(options)
-        self._is_held = False
-        self._found = found = Journal.read(self._journal_path)
+        self._digest = hashlib.sha256()
+        self._is_locked = False
+        self._journal_path = part.path.with_name(f"{part.path.name}.json")
         self._restart = f"remove {self._journal_path} to start from the beginning."
-        if found is not None and found.rows and (fault := part.fault(found.part, found.rows)):
-            raise _unreadable(self._journal_path, fault)
-        is_renamed = found is not None and found.is_whole and part.is_renamed and path.exists()
-        self.is_done = resumes and is_renamed
-        if self.is_done and found is not None and found.rows and not part.matches(path, found.part, found.rows):
-            raise PairchainError(
-                f"{path} is not the file that {self._journal_path} describes.",
-                next_step=f"keep {path} if you need it, and {self._restart}",
-            )
         self._journal = Journal(self._options)
+        self._found = found = Journal.read(self._journal_path)
+        is_renamed = found is not None and found.is_complete and part.is_renamed and path.exists()
+        self.is_done = resumes and is_renamed
         if found is None:
             if resumes and path.exists():
                 raise PairchainError(
                     f"{path} already exists and looks complete: there is nothing to resume.",
                     next_step="drop --resume to overwrite it.",
                 )
-        elif resumes and found.rows:
-            self._journal = replace(found, is_whole=False)
-            self._require_same(self._options)
-            if not is_renamed and not part.path.exists():
-                raise PairchainError(
-                    f"{part.path} is gone, and with it {found.rows:,} scored rows.", next_step=self._restart
-                )
+        elif found.rows and resumes:
+            self._resume(found, is_renamed)
         elif found.rows and not is_renamed and part.path.exists():
             raise PairchainError(
                 f"an earlier run left {found.rows:,} scored rows in {part.path}.",
                 next_step=f"add --resume to continue, or {self._restart}",
+            )
+
+    def _resume(self, found: Journal, is_renamed: bool) -> None:
+        if is_renamed and not self._part.matches(self._path, found.part):
+            raise PairchainError(
+                f"{self._path} is not the file that {self._journal_path} describes.",
+                next_step=f"keep {self._path} if you need it, and {self._restart}",
+            )
+        self._journal = replace(found, is_complete=False)
+        self._require_same(self._options)
+        if not is_renamed and not self._part.path.exists():
+            raise PairchainError(
+                f"{self._part.path} is gone, and with it {found.rows:,} scored rows.", next_step=self._restart
             )
 
     @property
@@ -172,10 +161,8 @@ class ResumableOutput:
             self._require_same(self._options)
         self._acquire()
         self._skip(rows)
-        if self.rows:
-            self._part.resume(self._journal.part, self.rows)
-        else:
-            self._part.begin()
+        self._part.resume(self._journal.part)
+        if not self.rows:
             self._journal = Journal(self._options)
             self._journal.write(self._journal_path)
 
@@ -192,7 +179,7 @@ class ResumableOutput:
     def finish(self, columns: Sequence[str]) -> None:
         """Complete and rename the output; an output without rows gets the input's ``columns``."""
         self._part.complete(columns)
-        self._journal = replace(self._journal, is_whole=True)
+        self._journal = replace(self._journal, is_complete=True)
         self._journal.write(self._journal_path)
         self._part.rename(self._path)
         self.clean_up()
@@ -205,7 +192,7 @@ class ResumableOutput:
 
     def release(self) -> None:
         """Release the lock, and remove a part without rows."""
-        if self._is_held and not self.rows:
+        if self._is_locked and not self.rows:
             self.clean_up()
         self._part.release()
 
@@ -220,7 +207,7 @@ class ResumableOutput:
             raise PairchainError(
                 f"another process is writing {self._path}.", next_step="wait for it, or write to another file."
             ) from error
-        self._is_held = True
+        self._is_locked = True
 
     def _require_same(self, options: Mapping[str, Any]) -> None:
         before = self._journal.options

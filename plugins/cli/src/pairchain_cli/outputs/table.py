@@ -29,7 +29,7 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        console = consoles.results()
+        console = consoles.console(stderr=False)
         several = len(scores[0]) if scores and isinstance(scores[0], list) else 1
         taken = 8 * several + (6 if self._numbered else 0)
         each = max(10, (console.width - taken) // len(self._columns) - 2)

@@ -38,48 +38,33 @@ def read(file: BinaryIO, name: str) -> Rows:
     """
     arrow = require_pyarrow()
     if not file.seekable():
-        file = _spooled(file)
+        # the index of a parquet file is at its end
+        stream, file = file, tempfile.TemporaryFile()  # noqa: SIM115 - deleted with the last reference
+        shutil.copyfileobj(stream, file)
+        file.seek(0)
+    number = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal number
+        try:
+            for batch in opened.iter_batches(batch_size=_BATCH_ROWS):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(values, name, number, unit="row")
+        except (arrow.ArrowException, OSError, ValueError) as error:
+            raise PairchainError(
+                f"{name} cannot be read after row {number}: {first_line(error)}.",
+                next_step="write the file again: it is damaged, or holds values that Python cannot represent.",
+            ) from error
+
     try:
         opened = arrow.parquet.ParquetFile(file)
     except (arrow.ArrowException, OSError) as error:
         raise PairchainError(f"{name} cannot be read as parquet: {first_line(error)}.") from error
-    counter = _Counter()
-    return Rows(
-        name,
-        _rows(opened, name, counter),
-        columns=tuple(opened.schema_arrow.names),
-        size=opened.metadata.num_rows,
-        position=lambda: counter.read,
-        schema=opened.schema_arrow,
-    )
+    schema = opened.schema_arrow
+    return Rows(name, rows(), tuple(schema.names), opened.metadata.num_rows, lambda: number, schema)
 
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text, without a full stop."""
     return str(error).partition("\n")[0].rstrip(".")
-
-
-class _Counter:
-    read = 0
-
-
-def _rows(opened: Any, name: str, counter: _Counter) -> Iterator[Row]:
-    arrow = require_pyarrow()
-    try:
-        for batch in opened.iter_batches(batch_size=_BATCH_ROWS):
-            for values in batch.to_pylist():
-                counter.read += 1
-                yield Row(values, name, counter.read, unit="row")
-    except (arrow.ArrowException, OSError, ValueError) as error:
-        raise PairchainError(
-            f"{name} cannot be read after row {counter.read}: {first_line(error)}.",
-            next_step="write the file again: it is damaged, or holds values that Python cannot represent.",
-        ) from error
-
-
-def _spooled(file: BinaryIO) -> BinaryIO:
-    """Copy a stream to disk, because the index of a parquet file is at its end."""
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - deleted with the last reference
-    shutil.copyfileobj(file, copy)
-    copy.seek(0)
-    return copy

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,7 +37,7 @@ def open_rows(path: str, layout: Layout) -> Iterator[Rows]:
             _require(layout.needed, rows)
         else:
             lines = Lines(file, name)
-            rows = _READERS[found](lines, layout)
+            rows = _rows_of(lines, layout, found)
             rows.size, rows.position = _size_of(file), lambda: lines.position
         rows.rows = _check(rows.rows, layout.needed)
         yield rows
@@ -93,11 +93,12 @@ def _size_of(file: BinaryIO) -> int | None:
     return found.st_size if file.seekable() else None
 
 
-# -- txt --
-
-
-def _read_txt(lines: Lines, layout: Layout) -> Rows:
-    return Rows(lines.name, _txt_rows(lines, layout.needed), columns=layout.needed)
+def _rows_of(lines: Lines, layout: Layout, input_format: InputFormat) -> Rows:
+    if input_format == InputFormat.TXT:
+        return Rows(lines.name, _txt_rows(lines, layout.needed), columns=layout.needed)
+    if input_format == InputFormat.JSONL:
+        return Rows(lines.name, _jsonl_rows(lines))
+    return _read_csv(lines, layout)
 
 
 def _txt_rows(lines: Lines, needed: tuple[str, ...]) -> Iterator[Row]:
@@ -114,13 +115,6 @@ def _txt_rows(lines: Lines, needed: tuple[str, ...]) -> Iterator[Row]:
                 next_step=f"write {', a tab, '.join(needed)} on each line; for other formats add --input-format.",
             )
         yield row
-
-
-# -- jsonl --
-
-
-def _read_jsonl(lines: Lines, layout: Layout) -> Rows:
-    return Rows(lines.name, _jsonl_rows(lines))
 
 
 def _jsonl_rows(lines: Lines) -> Iterator[Row]:
@@ -154,9 +148,6 @@ def _refuse_surrogates(row: Row, values: dict[str, Any]) -> None:
             json.dumps([column, value], ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise row.refused("contains an unpaired surrogate (invalid Unicode).", column=column) from error
-
-
-# -- csv --
 
 
 def _read_csv(lines: Lines, layout: Layout) -> Rows:
@@ -211,9 +202,6 @@ def _delimiter_hint(columns: Sequence[str]) -> str:
     return ""
 
 
-# -- every format --
-
-
 def _require(needed: Sequence[str], rows: Rows, hint: str = "") -> None:
     for column in needed:
         if column not in (rows.columns or ()):
@@ -243,10 +231,3 @@ def _check(rows: Iterable[Row], needed: Sequence[str]) -> Iterator[Row]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-_READERS: dict[InputFormat, Callable[[Lines, Layout], Rows]] = {
-    InputFormat.TXT: _read_txt,
-    InputFormat.JSONL: _read_jsonl,
-    InputFormat.CSV: _read_csv,
-}

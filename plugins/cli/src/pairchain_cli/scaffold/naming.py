@@ -50,57 +50,36 @@ class Names:
         return _HUMPS.sub("_", self.type_name).lower()
 
 
-def names_of_plugin(name: str, type_name: str | None, registry: Registry = default) -> Names:
-    """Return the names of a new plugin.
-
-    Args:
-        name: The distribution.
-        type_name: The class; None to derive it from ``name``.
-        registry: The installed types.
+def names_of_plugin(name: str, type_name: str | None) -> Names:
+    """Return the names of a plugin; ``name`` is its distribution, and its class if ``type_name`` is None.
 
     Raises:
-        InputError: A name is invalid or taken.
+        InputError: A name is invalid or taken; also for the functions below.
     """
     distribution, package = _package_names(name)
     names = Names(type_name or class_name(distribution), distribution, package)
-    _check_type(names, registry)
+    _check_type(names)
     return names
 
 
 def names_of_command(name: str, registry: Registry = commands) -> Names:
-    """Return the names of a new command.
-
-    Args:
-        name: The distribution; the command has the same name without ``pairchain-``.
-        registry: The installed commands.
-
-    Raises:
-        InputError: A name is invalid or taken.
-    """
+    """Return the names of a command; ``name`` is its distribution, and the command without ``pairchain-``."""
     distribution, package = _package_names(name)
     entry = distribution.removeprefix("pairchain-")
     _refuse_claimed(entry, registry)
     return Names(distribution=distribution, package=package, entry=entry)
 
 
-def names_of_backend(name: str, registry: Registry = backends) -> Names:
-    """Return the names of a new backend; see `names_of_command`."""
-    names = names_of_command(name, registry)
+def names_of_backend(name: str) -> Names:
+    """Return the names of a backend; see `names_of_command`."""
+    names = names_of_command(name, backends)
     return replace(names, type_name=class_name(names.distribution))
 
 
-def names_of_module(name: str, registry: Registry = default) -> Names:
-    """Return the names of a new file with a module.
-
-    Args:
-        name: The class, or a name to derive it from.
-        registry: The installed types.
-
-    Raises:
-        InputError: The name is invalid or taken.
-    """
+def names_of_module(name: str) -> Names:
+    """Return the names of a file with a module; ``name`` is its class, or similar to it."""
     names = Names(class_name(name))
-    _check_type(names, registry)
+    _check_type(names)
     _refuse_taken(names.file, name)
     return names
 
@@ -126,7 +105,7 @@ def _package_names(name: str) -> tuple[str, str]:
     return distribution, package
 
 
-def _check_type(names: Names, registry: Registry) -> None:
+def _check_type(names: Names) -> None:
     type_name = names.type_name
     if not _TYPE.fullmatch(type_name) or len(type_name) > _LONGEST:
         raise InputError(
@@ -136,7 +115,7 @@ def _check_type(names: Names, registry: Registry) -> None:
     has_meaning = keyword.iskeyword(type_name) or hasattr(builtins, type_name) or type_name in _IMPORTED
     if has_meaning or keyword.iskeyword(names.file) or names.file in _DEVICES:
         raise InputError(f"{type_name!r} already has a meaning.", next_step="choose another name for the type.")
-    _refuse_claimed(type_name, registry)
+    _refuse_claimed(type_name, default)
 
 
 def _refuse_claimed(name: str, registry: Registry) -> None:

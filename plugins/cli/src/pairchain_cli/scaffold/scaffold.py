@@ -21,12 +21,7 @@ _HIDDEN = {"github": ".github", "gitignore": ".gitignore"}
 
 
 def create_package(kind: str, names: Names, parent: Path) -> Path:
-    """Create a package in ``parent``, and return its folder.
-
-    Args:
-        kind: ``"plugin"``, ``"backend"`` or ``"command"``.
-        names: Its names.
-        parent: Where to create it.
+    """Create a package in ``parent``, and return its folder; ``kind`` names the folder of its template.
 
     Raises:
         InputError: Something in ``parent`` has that name, or ``parent`` is not a folder.

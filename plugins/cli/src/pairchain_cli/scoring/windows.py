@@ -40,12 +40,7 @@ def _take(rows: Iterator[Row], size: int) -> list[Row]:
 def score_window(
     window: Sequence[Row], predict: Callable[[Sequence[tuple[Any, Any]]], Any], pair: Callable[[Row], tuple[Any, Any]]
 ) -> list[Score]:
-    """Return the scores of some rows.
-
-    Args:
-        window: The rows.
-        predict: Scores pairs.
-        pair: Returns the pair of a row.
+    """Return the scores of some rows; ``pair`` returns the pair of a row, and ``predict`` scores pairs.
 
     Raises:
         PairchainError: A row cannot be scored; the message names its place.

@@ -1,4 +1,4 @@
-"""Consoles for results on stdout and for everything else on stderr, in colour only on a terminal."""
+"""Decides what the command writes besides results, and whether in colour."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ _has_color: bool | None = None
 
 
 def set_up(*, quiet: bool, color: bool | None) -> None:
-    """Choose what this process writes, and whether in colour.
-
-    Args:
-        quiet: Whether to write only results and errors.
-        color: Whether to use colours; None to let the terminal and NO_COLOR decide.
-    """
+    """Write only results and errors if ``quiet``; if ``color`` is None, the terminal and NO_COLOR decide."""
     global _is_quiet, _has_color
     _is_quiet, _has_color = quiet, color
 
@@ -39,22 +34,8 @@ def is_watched() -> bool:
     return sys.stderr.isatty() and not _is_quiet
 
 
-def results() -> Console:
-    """Return the console for results."""
-    return _console(stderr=False)
-
-
-def notes() -> Console:
-    """Return the console for progress, hints and warnings."""
-    return _console(stderr=True, quiet=_is_quiet)
-
-
-def errors() -> Console:
-    """Return the console for errors, which is never quiet."""
-    return _console(stderr=True)
-
-
-def _console(*, stderr: bool, quiet: bool = False) -> Console:
+def console(*, stderr: bool) -> Console:
+    """Return a console for stdout, which gets results, or for stderr, which gets everything else."""
     from rich.console import Console
 
-    return Console(stderr=stderr, quiet=quiet, no_color=None if _has_color is None else not _has_color)
+    return Console(stderr=stderr, no_color=None if _has_color is None else not _has_color)

@@ -40,7 +40,7 @@ def note(text: str) -> None:
 def report(error: PairchainError | str) -> None:
     """Write an error, even if the command is quiet."""
     text = error if isinstance(error, str) else _with_option(error)
-    consoles.errors().print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    typer.secho(f"error: {text}", fg="red", err=True, color=False if consoles.is_plain() else None)
 
 
 def silence_progress_bars() -> None:
@@ -61,12 +61,9 @@ def show_warning(
     """Replace `warnings.showwarning`: show pairchain's own warnings without the line of code."""
     if issubclass(category, PairchainWarning):
         first, *more = str(message).split("\n")
-        option = _options.get(getattr(message, "argument", ""))
-        for text in (
-            f"warning: {first}",
-            *(f"  {line}" for line in more),
-            *([f"  option: {option}"] if option else []),
-        ):
+        if option := _options.get(getattr(message, "argument", "")):
+            more.append(f"option: {option}")
+        for text in (f"warning: {first}", *(f"  {line}" for line in more)):
             note(text)
     elif not consoles.is_quiet():
         # warnings of other libraries may contain text from a model's files

@@ -35,7 +35,7 @@ class Progress:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.fields[rate]}"),
-                console=consoles.notes(),
+                console=consoles.console(stderr=True),
                 transient=True,
                 # rich would send stdout to stderr
                 redirect_stdout=False,
@@ -61,7 +61,7 @@ class Progress:
             return
         size, position = self._rows.size, self._rows.position()
         left = None if size is None else max(0, size - position)
-        rate = describe_rate(self._done, time.monotonic() - self._began, position - self._before, left)
+        rate = _rate_text(self._done, time.monotonic() - self._began, position - self._before, left)
         self._bar.update(self._task, total=size or None, completed=position, rate=rate)
 
     @contextmanager
@@ -77,15 +77,8 @@ class Progress:
             self._bar.start()
 
 
-def describe_rate(rows: int, seconds: float, read: int, left: int | None) -> str:
-    """Return a text such as ``1,024 rows · 85 rows/s · 0:12:07 left``.
-
-    Args:
-        rows: The number of rows scored.
-        seconds: The time that scoring them took.
-        read: How much of the input they were, in units of `Rows.size`.
-        left: How much of the input is left; None if unknown.
-    """
+def _rate_text(rows: int, seconds: float, read: int, left: int | None) -> str:
+    """Return a text such as ``1,024 rows · 85 rows/s · 0:12:07 left``; ``read`` and ``left`` are parts of the input."""
     rate = rows / max(seconds, 1e-9)
     words = [f"{rows:,} rows", f"{rate:,.0f} rows/s" if rate >= 10 else f"{rate:.1f} rows/s"]
     if left is not None and read > 0:

@@ -6,67 +6,47 @@ They contain pairchain's classes. Only import statements in a model's trusted co
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
 import pairchain
 from pairchain import modules
-
-# class → its file in each package; up to 5.3, a file had the name of its class
-_FILES = {
-    "Module": "module",
-    "InputModule": "input_module",
-    "Transformer": "transformer",
-    "Dense": "dense",
-    "Router": "router",
-    "Asym": "router",
-    "LogitScore": "logit_score",
-    "Pooling": "pooling",
-    "Normalize": "normalize",
-    "LayerNorm": "layer_norm",
-}
-_BASE = ("Module", "InputModule", "Transformer", "Dense", "Router", "Asym")
-# package → its classes
-_PACKAGES: dict[str, tuple[str, ...]] = {
-    "sentence_transformers.base.modules": (*_BASE, "Normalize"),
-    "sentence_transformers.cross_encoder.modules": (*_BASE, "LogitScore"),
-    "sentence_transformers.sentence_transformer.modules": (*_BASE, "Pooling", "Normalize", "LayerNorm"),
-    "sentence_transformers.sparse_encoder.modules": _BASE,
-}
-# up to 5.3
-_OLD_PACKAGES: dict[str, tuple[str, ...]] = {
-    "sentence_transformers.models": (*_BASE, "Pooling", "Normalize", "LayerNorm"),
-    "sentence_transformers.sparse_encoder.models": _BASE,
-}
+from pairchain_sentence_transformers.offered import LIBRARY, PACKAGES
 
 
 def _offered() -> dict[str, tuple[str, ...]]:
     """Return all substitute modules, each with its classes."""
-    found: dict[str, tuple[str, ...]] = {**_PACKAGES, **_OLD_PACKAGES}
-    for package, names in _PACKAGES.items():
+    found: dict[str, tuple[str, ...]] = {}
+    for package, names in PACKAGES.items():
         for name in names:
-            file = f"{package}.{_FILES[name]}"
-            found[file] = (*found.get(file, ()), name)
-    for package, names in _OLD_PACKAGES.items():
-        found |= {f"{package}.{name}": (name,) for name in names}
+            # up to 5.3, a file had the name of its class
+            file = name if package.endswith(".models") else _file_of(name)
+            for module in (package, f"{package}.{file}"):
+                found[module] = (*found.get(module, ()), name)
     for name in list(found):
         while name := name.rpartition(".")[0]:
             found.setdefault(name, ())
-    for name in ("sentence_transformers", "sentence_transformers.cross_encoder"):
+    for name in (LIBRARY, f"{LIBRARY}.cross_encoder"):
         found[name] = ("CrossEncoder",)
     return found
+
+
+def _file_of(name: str) -> str:
+    return "router" if name == "Asym" else re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 _OFFERED = _offered()
 _NOT_INSTALLED = (
     "sentence-transformers is not installed, and pairchain has substitutes for its module classes only "
-    f"({', '.join(_FILES)}); pip install sentence-transformers"
+    f"({', '.join(dict.fromkeys(chain.from_iterable(PACKAGES.values())))}); pip install sentence-transformers"
 )
 
 
 @cache
-def stand_in(name: str) -> ModuleType:
+def substitute(name: str) -> ModuleType:
     """Return the substitute for the module ``name`` of sentence-transformers.
 
     Raises:
@@ -74,10 +54,10 @@ def stand_in(name: str) -> ModuleType:
     """
     if name not in _OFFERED:
         raise ModuleNotFoundError(f"No module named {name!r}: {_NOT_INSTALLED}", name=name)
-    return _StandIn(name, __doc__)
+    return _Substitute(name, __doc__)
 
 
-class _StandIn(ModuleType):
+class _Substitute(ModuleType):
     __path__: list[str] = []
 
     def __getattr__(self, attribute: str) -> Any:
@@ -87,7 +67,7 @@ class _StandIn(ModuleType):
         if attribute in offered:
             return _class_named(attribute)
         if f"{self.__name__}.{attribute}" in _OFFERED:
-            return stand_in(f"{self.__name__}.{attribute}")
+            return substitute(f"{self.__name__}.{attribute}")
         raise AttributeError(f"module {self.__name__!r} has no attribute {attribute!r}: {_NOT_INSTALLED}")
 
 
