@@ -12,7 +12,4 @@ from pairchain_pooling import Pooling as Pooling
 from pairchain_router import Router as Router
 from pairchain_transformer import Transformer as Transformer
 
-# a Router's earlier name
-Asym = Router
-
 def __getattr__(name: str) -> Any: ...
