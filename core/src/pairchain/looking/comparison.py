@@ -19,7 +19,8 @@ def compare(model: Any, pairs: Sequence[Any], **options: Any) -> Any:
     Args:
         model: A model's name or path, or a `CrossEncoder`.
         pairs: A list of pairs.
-        **options: ``batch_size``, and for a name or path the options with which both load it, such as ``revision``.
+        **options: ``batch_size``, ``prompt``, ``prompt_name``, ``activation_fn`` and ``apply_softmax``, as for
+            ``predict``; and for a name or path the options with which both load it, such as ``revision``.
 
     Returns:
         The bridge's result, which prints as a table and has ``ours``, ``theirs``, ``differences``, ``largest``,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -12,6 +13,9 @@ import typer
 from pairchain.authoring import on_one_line, readable
 from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError
 from pairchain_cli.terminal import consoles
+
+# An argument in an error's next step, such as allow_pickle=True.
+_ARGUMENT = re.compile(r"\b([a-z_]+)=('[^']*'|[\w-]*)")
 
 # The options of the running command, by the argument of pairchain that each sets.
 _options: Mapping[str, str] = {}
@@ -71,13 +75,25 @@ def show_warning(
 
 
 def _with_option(error: PairchainError) -> str:
-    """Return the text of an error, with the option of the running command that it concerns."""
+    """Return the text of an error, with the running command's options instead of the arguments that it names."""
     if isinstance(error, TrustRequiredError) and error.approvals and (option := _options.get("trust_remote_code")):
         approvals = " ".join(f"{option} {approval}" for approval in error.approvals)
         step = f"read the code; if you trust it, add {approvals}"
         return str(PairchainError(error.what, where=error.where, next_step=step))
+    step = _ARGUMENT.sub(_as_option, error.next_step)
+    text = str(PairchainError(error.what, where=error.where, next_step=step))
     option = _options.get(error.argument, "")
-    return f"{error}\n  option: {option}" if option else str(error)
+    return f"{text}\n  option: {option}" if option else text
+
+
+def _as_option(argument: re.Match[str]) -> str:
+    name, value = argument[1], argument[2].strip("'")
+    option = _options.get(name)
+    if option is None:
+        return argument[0]
+    if name == "trust_remote_code":
+        value = "any"
+    return option if value in ("", "True") else f"{option} {value}"
 
 
 _show = warnings.showwarning
