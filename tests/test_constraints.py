@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from pairchain_transformer.libraries.packages import versions_tested
 
@@ -26,6 +28,13 @@ def test_what_a_package_publishes_admits_the_tested_versions(project: Path) -> N
         name = canonicalize_name(requirement.name)
         if not name.startswith("pairchain-") and name not in UNTESTED:
             assert requirement.specifier.contains(PINNED[name]), requirement
+
+
+def test_the_extra_for_adapters_brings_a_peft_that_the_tested_transformers_library_takes() -> None:
+    project = tomllib.loads((ROOT / "plugins/transformer/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (bound,) = Requirement(project["optional-dependencies"]["peft"][0]).specifier
+    assert bound.operator == ">="
+    assert Version(bound.version) >= Version(MIN_PEFT_VERSION)
 
 
 def test_errors_recommend_the_versions_tested() -> None:

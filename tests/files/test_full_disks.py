@@ -67,7 +67,7 @@ def test_a_full_disk_names_the_folder_and_leaves_the_model_there(disk: Path, roo
             str(place),
             "the disk is full",
             "weights alone take 99.4 KiB",
-            "What was there before is unchanged",
+            "Existing files are unchanged",
         ):
             assert said in str(caught.value)
         assert contents(disk) == before

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from pairchain.errors import InputError
-from pairchain.inputs.modality import described, is_message, is_pair, modality_of, modality_of_pair, modality_parts
+from pairchain.inputs.modality import description_of, is_message, is_pair, modality_of, modality_of_pair, modality_parts
 from pairchain.inputs.supported import check_supported
 
 ALL = ["text", "image", "audio", "video", "message"]
@@ -133,8 +133,8 @@ def test_what_no_model_could_take_is_refused_with_what_to_pass(value: Any, words
 
 
 def test_a_long_value_is_shortened_in_the_error() -> None:
-    assert len(described(["word"] * 1000)) < 80
-    assert described("word") == "the str 'word'"
+    assert len(description_of(["word"] * 1000)) < 80
+    assert description_of("word") == "the str 'word'"
 
 
 # -- texts that name media --

@@ -245,7 +245,7 @@ def test_a_long_line_of_a_model_s_author_looks_like_none_of_the_report(tmp_path:
 
     shown = str(inspect(folder)).split("\n")
 
-    steps = [line for line in shown[shown.index("what will fail") :] if "next: " in line]
+    steps = [line for line in shown[shown.index("errors") :] if "next: " in line]
     assert not [line for line in shown if forged[0] in line]
     assert f"      {forged[1]}'." in steps
     assert [line for line in steps if line.startswith("    next: ")] == [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from broken_models import entry, keys, text
@@ -288,9 +287,9 @@ def test_a_load_opens_the_repository_once_for_all_its_modules(
     made = pairchain.lock(name, None) if is_locked else None
     opened: list[str] = []
 
-    def open_repository(name: str, **options: Any) -> Source:
-        opened.append(name)
-        return really_open(name, **options)
+    def open_repository(named: Source) -> Source:
+        opened.append(named.name)
+        return really_open(named)
 
     really_open = opening.open_repository
     monkeypatch.setattr(opening, "open_repository", open_repository)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -172,13 +174,23 @@ def test_a_process_that_is_killed_while_it_swaps_keeps_nobody_out(tmp_path: Path
     assert texts(target) == {"new"}
 
 
-def test_where_a_folder_cannot_be_locked_a_file_in_it_is_and_goes_again(tmp_path: Path) -> None:
-    import pairchain.files.folder_lock as folder_lock
+def test_where_a_folder_cannot_be_locked_a_file_in_it_is_and_goes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
 
-    first = folder_lock._lock_file(tmp_path)
-    assert first is not None
-    assert folder_lock._lock_file(tmp_path) is None
-    folder_lock._release(first, tmp_path)
+    flock = fcntl.flock
+
+    def flock_files_only(handle: int, kind: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.ENOLCK, "no locks for folders")
+        flock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", flock_files_only)
+    with locked(tmp_path, holder=lambda: None):
+        assert (tmp_path / LOCK_FILE).exists()
+        with pytest.raises(FolderBusyError), locked(tmp_path, holder=lambda: None, patience=0):
+            pytest.fail("two have it")
     assert not (tmp_path / LOCK_FILE).exists()
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from PIL import Image
 from tiny_models import GOLDEN
 from torch import nn
 
 from pairchain.modules import Dense, LogitScore, Pooling, Router, Transformer
 from pairchain.testing import InputModuleContract
+
+pytestmark = pytest.mark.slow
 
 BLUE, RED = (Image.new("RGB", (24, 24), color) for color in ("blue", "red"))
 

@@ -27,10 +27,9 @@ import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, PairchainError, PairchainWarning, TrustRequiredError, UnsafePathError
 from pairchain_transformer.settings import names
-from pairchain_transformer.settings.files import Settings, processing_settings
-from pairchain_transformer.settings.holding import holding
-from pairchain_transformer.settings.judging import judge
-from pairchain_transformer.settings.saved import forget_what_was_read
+from pairchain_transformer.settings.during_load import filtering_settings
+from pairchain_transformer.settings.files import ProcessingSettings, processing_settings, remove_content_read_elsewhere
+from pairchain_transformer.settings.filtering import filter_settings
 
 JAPANESE = {"tokenizer_class": "BertJapaneseTokenizer"}
 OCR = {"image_processor_type": "LayoutLMv3ImageProcessor", "processor_class": "LayoutLMv3Processor"}
@@ -401,7 +400,7 @@ def test_the_class_itself_is_held_to_its_settings(classifier: Path) -> None:
     source = pairchain.Source(str(classifier))
 
     with (
-        holding(source, (), Settings(), may_be_trusted=True),
+        filtering_settings(source, (), ProcessingSettings(), may_be_trusted=True),
         pytest.raises(TrustRequiredError, match="sudachi_kwargs"),
     ):
         transformers.BertJapaneseTokenizer.from_pretrained(classifier)
@@ -443,7 +442,7 @@ def test_what_the_classes_of_the_library_save_passes_whole() -> None:
         except (ImportError, TypeError, ValueError, KeyError):
             continue  # a package is missing, or a class has no defaults
         tried += 1
-        found = judge(saved, source, name, [name])
+        found = filter_settings(saved, source, name, [name])
         assert not [why for why in found.left_out.values() if why], name
         assert {setting.key for setting in found.reaching} <= {"apply_ocr"}, name
     assert tried > 100
@@ -463,7 +462,7 @@ def test_no_argument_of_any_tokenizer_takes_a_path_out_of_the_model(classifier: 
         for key in parameters - {"self", "args", "kwargs"}:
             for value in (secret, [secret], {"deep": [secret]}):
                 try:
-                    found = judge({key: value}, source, "tokenizer_config.json", [cls.__name__])
+                    found = filter_settings({key: value}, source, "tokenizer_config.json", [cls.__name__])
                 except UnsafePathError:
                     continue
                 assert found.reaching or secret not in json.dumps(found.passed), (cls, key, value)
@@ -486,7 +485,7 @@ def test_wherever_a_path_out_of_the_model_stands_it_reaches_no_class(values: dic
     source = pairchain.Source(str(GOLDEN / "bert_seqcls_1label" / "model"))
 
     try:
-        found = judge(values, source, "processor_config.json")
+        found = filter_settings(values, source, "processor_config.json")
     except FormatError:
         return
     assert SECRET not in json.dumps(found.passed) + json.dumps(found.files)
@@ -499,7 +498,7 @@ def test_what_was_read_for_a_setting_from_outside_is_not_saved(tmp_path: Path) -
     processor.save_pretrained(tmp_path / "saved")
     assert "the-secret" in (tmp_path / "saved" / "preprocessor_config.json").read_text()
 
-    forget_what_was_read(str(tmp_path / "saved"))
+    remove_content_read_elsewhere(str(tmp_path / "saved"))
 
     saved = (tmp_path / "saved" / "preprocessor_config.json").read_text()
     assert "the-secret" not in saved

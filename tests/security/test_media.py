@@ -408,7 +408,9 @@ def test_a_path_is_opened_unless_paths_are_not_allowed(tmp_path: Path) -> None:
         if way in ("data URL", "base64 in a message"):
             assert np.isfinite(seeing().predict([item], allow_paths=False)).all()
             continue
-        with pytest.raises(InputError, match=r"input 1.*: it names the file .*a.png', and allow_paths is False") as e:
+        with pytest.raises(
+            InputError, match=r"input 1.*: the file .*a.png' is not opened, because allow_paths is False"
+        ) as e:
             seeing().predict([(QUERY, "a"), item], allow_paths=False)
         assert "allow_paths=True" in e.value.next_step
         with pytest.raises(InputError, match="allow_paths is False"):

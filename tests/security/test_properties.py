@@ -20,6 +20,8 @@ import pairchain
 from pairchain import CrossEncoder, Lock, PairchainError
 from pairchain.code.bundle import Reference, parse
 
+pytestmark = pytest.mark.slow
+
 # The same examples every time, so that a failure is the fault of a change. Fixtures are folders, in which each example
 # writes the one file that it is about.
 MANY = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -125,7 +127,6 @@ SETTINGS = {
 }
 
 
-@pytest.mark.slow
 @MANY
 @given(content=st.binary(max_size=200))
 @pytest.mark.parametrize(
@@ -145,7 +146,6 @@ def test_any_bytes(content: bytes, file: str, pooled: Path) -> None:
     opened(pooled)
 
 
-@pytest.mark.slow
 @FEW
 @given(value=ANY_JSON)
 @pytest.mark.parametrize(
@@ -158,7 +158,6 @@ def test_any_json(value: Any, file: str, pooled: Path) -> None:
     opened(pooled)
 
 
-@pytest.mark.slow
 @MANY
 @given(text=mutated(MODULES))
 def test_modules_that_are_almost_right(text: str, pooled: Path) -> None:
@@ -166,7 +165,6 @@ def test_modules_that_are_almost_right(text: str, pooled: Path) -> None:
     opened(pooled)
 
 
-@pytest.mark.slow
 @MANY
 @given(text=mutated(SETTINGS))
 def test_settings_that_are_almost_right(text: str, pooled: Path) -> None:
@@ -186,7 +184,6 @@ def test_a_router_that_is_almost_right(text: str, routed: Path) -> None:
     opened(write(routed, {"router_config.json": text}))
 
 
-@pytest.mark.slow
 @FEW
 @given(data=st.data())
 @pytest.mark.parametrize("file", ["sentence_bert_config.json", "1_Pooling/config.json", "2_Dense/config.json"])

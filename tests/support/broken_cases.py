@@ -81,7 +81,7 @@ BROKEN = [
         _CLASSIFIER,
         keys("config.json", model_type="berty"),
         "files",
-        ("no architecture 'berty'",),
+        ("the architecture 'berty'",),
     ),
     Case(
         "its architecture does not do its task",

@@ -2,8 +2,8 @@ from pairchain import errors as errors
 from pairchain import hooks as hooks
 from pairchain import modules as modules
 from pairchain import registry as registry
+from pairchain.chain.calling import Encoded as Encoded
 from pairchain.chain.chain import ModuleChain as ModuleChain
-from pairchain.chain.encoded import Encoded as Encoded
 from pairchain.chain.module import InputModule as InputModule
 from pairchain.chain.module import Module as Module
 from pairchain.chain.parts import Part as Part

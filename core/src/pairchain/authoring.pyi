@@ -1,13 +1,12 @@
 from pairchain._lazy import lazy_names as lazy_names
-from pairchain.chain.allocation import most_bytes as most_bytes
 from pairchain.chain.calling import collate_with as collate_with
 from pairchain.chain.calling import encode_with as encode_with
 from pairchain.chain.calling import forward_through as forward_through
 from pairchain.chain.calling import not_encoded as not_encoded
 from pairchain.chain.calling import preprocess_with as preprocess_with
+from pairchain.chain.chain import flow_of as flow_of
+from pairchain.chain.chain import labels_of as labels_of
 from pairchain.chain.device import Float32Linear as Float32Linear
-from pairchain.chain.flow import flow_of as flow_of
-from pairchain.chain.flow import labels_of as labels_of
 from pairchain.chain.keywords import accepted_names as accepted_names
 from pairchain.chain.keywords import keyword_names as keyword_names
 from pairchain.chain.keywords import parameters_of as parameters_of
@@ -24,6 +23,7 @@ from pairchain.chain.threads import kept_for_the_call as kept_for_the_call
 from pairchain.chain.threads import taking_turns as taking_turns
 from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights
+from pairchain.chain.weights import most_bytes as most_bytes
 from pairchain.code.admitted import code_of as code_of
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
@@ -55,9 +55,9 @@ from pairchain.format.headers import read_headers as read_headers
 from pairchain.format.incomplete import keys_missing as keys_missing
 from pairchain.format.incomplete import weights_missing as weights_missing
 from pairchain.format.saved_model import ModuleEntry as ModuleEntry
-from pairchain.inputs.counts import BYTES as BYTES
-from pairchain.inputs.counts import checked_count as checked_count
-from pairchain.inputs.counts import is_count as is_count
+from pairchain.inputs.arguments import BYTES as BYTES
+from pairchain.inputs.arguments import checked_count as checked_count
+from pairchain.inputs.arguments import is_count as is_count
 from pairchain.inputs.images import check_lazy_image as check_lazy_image
 from pairchain.inputs.images import open_image as open_image
 from pairchain.inputs.kinds import AUDIO as AUDIO

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,15 +26,14 @@ from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.format.saved_model import ModelConfig
-from pairchain.inputs.counts import BYTES, checked_count
+from pairchain.inputs.arguments import BYTES, check_prompt_name, checked_count
 from pairchain.inputs.pairs import as_inputs
-from pairchain.inputs.prompts import check_prompt_name
 from pairchain.opening import open_source
 from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
-from pairchain.persistence.model_card import model_card
+from pairchain.persistence.model_card import ModelCard
 from pairchain.persistence.publish import push_folder
 from pairchain.persistence.request import LoadRequest
-from pairchain.persistence.save import CardWriter, save_chain
+from pairchain.persistence.save import save_chain
 from pairchain.trust import policies
 from pairchain.trust.lock import Lock
 from pairchain.trust.resolve import Resolver
@@ -128,11 +126,8 @@ class CrossEncoder(OlderNames, Scorer):
         allow_random_head: bool = False,
     ) -> None:
         check_backend(backend)
-        for name, value in (
-            ("max_length", max_length),
-            ("num_labels", num_labels),
-            ("tokens_per_batch", tokens_per_batch),
-        ):
+        counts = {"max_length": max_length, "num_labels": num_labels, "tokens_per_batch": tokens_per_batch}
+        for name, value in counts.items():
             if value is not None:
                 checked_count(value, name)
         prefix_cache = checked_count(prefix_cache, "prefix_cache", least=0, next_step=BYTES)
@@ -154,14 +149,8 @@ class CrossEncoder(OlderNames, Scorer):
         else:
             code_revision = code_revision or (model_kwargs or {}).get("code_revision")
             policy = policies.policy_of(trust_remote_code, allow_pickle, code_revision, lock)
-            source = open_source(
-                model_name_or_path,
-                revision=revision or policy.locked_revision(model_name_or_path),
-                token=token,
-                cache_folder=cache_folder,
-                local_files_only=local_files_only,
-                subfolder=subfolder,
-            )
+            pinned = revision or policy.locked_revision(model_name_or_path)
+            source = open_source(model_name_or_path, subfolder, token, cache_folder, pinned, local_files_only)
             request = LoadRequest(
                 source,
                 Resolver(source, module_classes or {}),
@@ -198,7 +187,11 @@ class CrossEncoder(OlderNames, Scorer):
         )
         if self.default_prompt_name is not None:
             check_prompt_name(self.default_prompt_name, self.prompts, title="default prompt")
-        self._check_num_labels(num_labels)
+        written = self.declared_num_labels()
+        if None not in (num_labels, written) and num_labels != written:
+            raise ChainError(
+                f"you passed num_labels={num_labels}, but this chain writes {written} scores for each pair."
+            )
         if self.source is None and max_length is not None:
             self.max_seq_length = max_length
         place(self, device, has_device_map=(model_kwargs or {}).get("device_map") is not None)
@@ -241,7 +234,7 @@ class CrossEncoder(OlderNames, Scorer):
         """
         has_card = os.path.exists(os.path.join(path, "README.md"))
         is_free = create_model_card and (overwrite_model_card or not has_card)
-        card = self._card_writer(model_name or os.fspath(path), card_examples) if is_free else None
+        card = self._card(model_name or os.fspath(path), card_examples) if is_free else None
         config = ModelConfig(
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
@@ -306,32 +299,19 @@ class CrossEncoder(OlderNames, Scorer):
             replace_model_card=replace_model_card,
         )
 
-    def _card_writer(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> CardWriter:
+    def _card(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> ModelCard:
         examples = as_inputs(pairs)
         if examples.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
         scores = self.predict(examples.items).tolist() if examples.items else []
-        return partial(
-            model_card,
-            self,
-            name=name,
-            num_labels=self._known_num_labels,
-            source=self.source,
-            prompts=self.prompts,
-            metadata=self.model_card_data,
-            examples=list(zip(examples.items, scores, strict=True)),
-        )
+        scored = list(zip(examples.items, scores, strict=True))
+        return ModelCard(name, self._known_num_labels, self.source, self.prompts, self.model_card_data, scored)
 
     @property
     def _activation_to_save(self) -> Activation | None:
         # the default depends only on the number of labels, so a load of this chain chooses the same one
         chosen: Activation | None = self.__dict__["_activation"]
         return self.activation_fn if chosen is not None or self._known_num_labels is not None else None
-
-    def _check_num_labels(self, asked: int | None) -> None:
-        written = self.declared_num_labels()
-        if asked is not None and written is not None and asked != written:
-            raise ChainError(f"you passed num_labels={asked}, but this chain writes {written} scores for each pair.")
 
 
 def _with(values: Mapping[str, Any] | None, key: str, value: Any) -> dict[str, Any]:

@@ -155,17 +155,8 @@ class InputError(PairchainError, ValueError):
     index: int | None = None
     element: int | None = None
 
-    def __init__(
-        self,
-        what: str,
-        *,
-        where: str = "",
-        next_step: str = "",
-        argument: str = "",
-        index: int | None = None,
-        element: int | None = None,
-    ) -> None:
-        super().__init__(what, where=where, next_step=next_step, argument=argument)
+    def __init__(self, what: str, *, index: int | None = None, element: int | None = None, **more: str) -> None:
+        super().__init__(what, **more)
         self.fault = self.what
         if index is not None:
             self.place(index, element)
@@ -205,8 +196,8 @@ class RandomWeightsError(ChainError):
 
     argument = "allow_random_head"
 
-    def __init__(self, what: str, *, weights: tuple[str, ...], next_step: str = "") -> None:
-        super().__init__(what, next_step=next_step)
+    def __init__(self, what: str, *, weights: tuple[str, ...], **more: str) -> None:
+        super().__init__(what, **more)
         self.weights = weights
 
 
@@ -219,8 +210,8 @@ class NonFiniteScoresError(PairchainError, ArithmeticError):
 
     argument = "allow_non_finite"
 
-    def __init__(self, what: str, *, indices: tuple[int, ...], next_step: str = "") -> None:
-        super().__init__(what, next_step=next_step)
+    def __init__(self, what: str, *, indices: tuple[int, ...], **more: str) -> None:
+        super().__init__(what, **more)
         self.indices = indices
 
 
@@ -247,7 +238,7 @@ class PickleRefusedError(FormatError):
 
 
 class SaveError(PairchainError, OSError):
-    """A file or folder cannot be written, for example because the disk is full. What was there before is unchanged.
+    """A file or folder cannot be written, for example because the disk is full. Existing files are unchanged.
 
     Attributes:
         place: The file or folder.
@@ -256,12 +247,10 @@ class SaveError(PairchainError, OSError):
     """
 
     def __init__(
-        self, what: str, *, place: str, errno: int | None = None, free: int | None = None, next_step: str = ""
+        self, what: str, *, place: str, errno: int | None = None, free: int | None = None, **more: str
     ) -> None:
-        super().__init__(what, next_step=next_step)
-        self.place = place
-        self.errno = errno
-        self.free = free
+        super().__init__(what, **more)
+        self.place, self.errno, self.free = place, errno, free
 
 
 class FolderBusyError(SaveError, TimeoutError):
@@ -280,8 +269,7 @@ class FolderBusyError(SaveError, TimeoutError):
             place=place,
             next_step="check whether that process has stopped, end it if so, and save again.",
         )
-        self.holder = holder
-        self.waited = waited
+        self.holder, self.waited = holder, waited
 
 
 class SourceError(PairchainError, OSError):
@@ -314,8 +302,8 @@ class UnknownNameError(PairchainError, LookupError):
             distribution; else empty.
     """
 
-    def __init__(self, what: str, *, where: str = "", next_step: str = "", claimed: str = "") -> None:
-        super().__init__(what, where=where, next_step=next_step)
+    def __init__(self, what: str, *, claimed: str = "", **more: str) -> None:
+        super().__init__(what, **more)
         self.claimed = claimed
 
 
@@ -330,8 +318,8 @@ class TrustRequiredError(PairchainError, PermissionError):
         approvals: What to pass as ``trust_remote_code`` to allow exactly that.
     """
 
-    def __init__(self, what: str, *, where: str = "", next_step: str = "", approvals: tuple[str, ...] = ()) -> None:
-        super().__init__(what, where=where, next_step=next_step)
+    def __init__(self, what: str, *, approvals: tuple[str, ...] = (), **more: str) -> None:
+        super().__init__(what, **more)
         self.approvals = approvals
 
 
@@ -342,8 +330,8 @@ class LockError(PairchainError):
         mismatches: The differences, a line each.
     """
 
-    def __init__(self, what: str, *, where: str = "", next_step: str = "", mismatches: tuple[str, ...] = ()) -> None:
-        super().__init__(what, where=where, next_step=next_step)
+    def __init__(self, what: str, *, mismatches: tuple[str, ...] = (), **more: str) -> None:
+        super().__init__(what, **more)
         self.mismatches = mismatches
 
 
@@ -357,20 +345,12 @@ class PluginError(PairchainError):
     """
 
     def __init__(
-        self,
-        what: str,
-        *,
-        distribution: str = "",
-        version: str = "",
-        entry_point: str = "",
-        next_step: str = "",
+        self, what: str, *, distribution: str = "", version: str = "", entry_point: str = "", **more: str
     ) -> None:
         named = " ".join(filter(None, (distribution, version)))
         where = ", ".join(filter(None, (named, f"entry point {entry_point}" if entry_point else "")))
-        super().__init__(what, where=where, next_step=next_step)
-        self.distribution = distribution
-        self.version = version
-        self.entry_point = entry_point
+        super().__init__(what, where=where, **more)
+        self.distribution, self.version, self.entry_point = distribution, version, entry_point
 
 
 class PluginImportError(PluginError, ImportError):
@@ -392,6 +372,6 @@ class LibraryConflictError(PluginError):
         conflicts: The unmet requirements, a sentence each.
     """
 
-    def __init__(self, what: str, *, distribution: str, next_step: str, conflicts: tuple[str, ...]) -> None:
-        super().__init__(what, distribution=distribution, next_step=next_step)
+    def __init__(self, what: str, *, conflicts: tuple[str, ...], **more: str) -> None:
+        super().__init__(what, **more)
         self.conflicts = conflicts

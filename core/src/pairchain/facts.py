@@ -50,7 +50,7 @@ class Facts:
     routes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-UNKNOWN = Facts()
+NO_FACTS = Facts()
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def facts_of_chain(modules: Iterable[tuple[str, Facts]]) -> Facts:
 
 def facts_of_routes(module: Facts, inside: Mapping[str, Facts]) -> Facts:
     """Return the facts of a module that sends each input through one of its routes, given those of `Facts.entries`."""
-    rows = {name: [inside.get(path, UNKNOWN) for path in paths] for name, paths in module.routes.items()}
+    rows = {name: [inside.get(path, NO_FACTS) for path in paths] for name, paths in module.routes.items()}
     flows = [flow_of(("", facts.reads, facts.writes) for facts in row) for row in rows.values()]
     written = [flow.writes for flow in flows if flow.writes is not None]
     labels, faults = None, [*module.faults]
@@ -148,5 +148,5 @@ def labels_of_routes(labels: Mapping[str, int | None]) -> int | None:
 
 
 def _labels_of_row(row: Sequence[Facts]) -> int | None:
-    last = next((facts for facts in reversed(row) if facts.writes is None or SCORES in facts.writes), UNKNOWN)
-    return last.labels
+    writers = (facts for facts in reversed(row) if facts.writes is None or SCORES in facts.writes)
+    return next(writers, NO_FACTS).labels

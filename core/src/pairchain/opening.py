@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pairchain import hooks
 from pairchain.errors import InputError, SourceNotFoundError
@@ -58,41 +58,25 @@ def open_source(
     if whole and place == (whole.name, whole.commit, whole.token, whole.cache_folder, whole.local_files_only):
         return replace(whole, subfolder=subfolder)
     # files in a folder may still name something on the Hub, such as the repository of its code
-    local = partial(Source, subfolder=subfolder, token=token, cache_folder=cache, local_files_only=local_files_only)
+    folder = Source(text, subfolder=subfolder, token=token, cache_folder=cache, local_files_only=local_files_only)
     if os.path.isdir(text):
-        return local(text)
+        return folder
     if "://" in text:
-        return local(_opened_by_plugin(text, revision, cache))
+        return replace(folder, name=_opened_by_plugin(text, revision, cache))
     _refuse_paths(text)
-    return open_repository(
-        full_name(text),
-        revision=revision,
-        token=token,
-        cache_folder=cache,
-        local_files_only=local_files_only,
-        subfolder=subfolder,
-    )
+    return open_repository(replace(folder, name=full_name(text), revision=revision))
 
 
-def open_repository(
-    name: str,
-    *,
-    revision: str | None = None,
-    token: bool | str | None = None,
-    cache_folder: str | None = None,
-    local_files_only: bool = False,
-    subfolder: str = "",
-) -> Source:
-    """Return the source of the Hub repository ``name``, never of a folder of that name; see `open_source`."""
-    cache = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+def open_repository(named: Source) -> Source:
+    """Return the Hub repository ``named``, never a folder of that name, at the commit of its revision."""
+    cache = named.cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     api = HubApi()
-    with hub_failures(name, revision, cache_folder=cache):
-        resolved = api.resolve_revision(
-            name, revision=revision, cache_dir=cache, local_files_only=local_files_only, token=token
-        )
+    with hub_failures(named.name, named.revision, cache_folder=cache):
+        where: dict[str, Any] = {"cache_dir": cache, "local_files_only": named.local_files_only}
+        found = api.resolve_revision(named.name, revision=named.revision, token=named.token, **where)
     # if the Hub does not answer, read from the cache only: each request for a file would wait through its retries
-    from_cache = local_files_only or api.is_unreachable
-    return Source(name, resolved.resolved, revision, subfolder, token, cache, from_cache)
+    from_cache = named.local_files_only or api.is_unreachable
+    return replace(named, commit=found.resolved, cache_folder=cache, local_files_only=from_cache)
 
 
 @contextmanager

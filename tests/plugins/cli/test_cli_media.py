@@ -35,7 +35,7 @@ def test_a_row_that_names_a_url_is_refused_until_an_option_allows_it(web: Web) -
         refused = run("score", SEEING, stdin=rows("a text", document))
         assert refused.code == 1
         assert "stdin, line 2: " in refused.err
-        assert f"it names the URL '{url}', and allow_urls is False" in refused.err
+        assert f"the URL '{url}' is not fetched, because allow_urls is False" in refused.err
         assert refused.err.endswith("option: --allow-urls\n")
 
         private = run("score", SEEING, "--allow-urls", stdin=rows(document))
@@ -52,7 +52,7 @@ def test_a_row_that_names_a_file_is_refused_until_an_option_allows_it() -> None:
         refused = run("score", SEEING, stdin=rows(document))
         assert refused.code == 1
         assert "stdin, line 1: " in refused.err
-        assert "it names the file '" in refused.err
+        assert "the file '" in refused.err
         assert refused.err.endswith("option: --allow-paths\n")
         assert len(run("score", SEEING, "--allow-paths", stdin=rows(document)).rows) == 1
 

@@ -99,6 +99,6 @@ def test_an_address_that_is_none_is_told_shortened(url: str) -> None:
 def test_nothing_is_asked_for_when_urls_are_not_allowed(web: Web) -> None:
     error = refused(f"{web.at}/a.bin", allow_urls=False)
 
-    assert f"it names the URL '{web.at}/a.bin', and allow_urls is False" in str(error)
+    assert f"the URL '{web.at}/a.bin' is not fetched, because allow_urls is False" in str(error)
     assert "fetch it yourself" in error.next_step
     assert web.requests == []

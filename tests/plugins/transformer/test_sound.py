@@ -82,7 +82,9 @@ def test_a_sound_file_scores_as_its_samples_wherever_it_is(tmp_path: Path) -> No
             chat = [{"role": "query", "content": QUERY}, document]
             assert model.predict(chat, **ANYWHERE) == pytest.approx(expected, abs=1e-5)
         web.requests.clear()
-        with pytest.raises(InputError, match=r"input 1, element 1: it names the URL .*, and allow_urls is False"):
+        with pytest.raises(
+            InputError, match=r"input 1, element 1: the URL .* is not fetched, because allow_urls is False"
+        ):
             model.predict([(QUERY, str(path)), (QUERY, f"{web.at}/bee.wav")], allow_urls=False)
         assert web.requests == []
 

@@ -203,7 +203,7 @@ def test_settings_of_the_template_reach_it_and_the_check(tmp_path: Path) -> None
     assert cut.startswith("a|1")
     assert cut.endswith("<answer>")
     assert "4" not in cut
-    with pytest.raises(InputError, match="max_length is 0"):
+    with pytest.raises(InputError, match="max_length must be a positive integer, got 0"):
         rendered(model, as_pair=True, max_length=0)
 
 

@@ -26,6 +26,8 @@ from pairchain.errors import InputError, PairchainWarning, PreprocessingError, c
 from pairchain.modules import Router, Transformer
 from pairchain_transformer.inputs.sharing import Snapshot
 
+pytestmark = pytest.mark.slow
+
 THREADS = 16
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 WORDS = "how many people live in berlin had a population of the red planet mars man is eating yes no x y".split()
@@ -112,7 +114,6 @@ def golden(name: str) -> CrossEncoder:
 # -- equal to what each gets alone --
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_threads_that_share_a_model_of_any_kind_get_their_own_scores(kind: str) -> None:
     assert kind in CASES
@@ -123,7 +124,6 @@ def test_threads_that_share_a_model_of_any_kind_get_their_own_scores(kind: str) 
     check_each_alone(calls)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert_seqcls_1label", "roberta_seqcls"])
 def test_each_thread_has_its_own_way_to_cut_pairs(kind: str) -> None:
     model = golden(kind)
@@ -141,7 +141,6 @@ def test_each_thread_has_its_own_way_to_cut_pairs(kind: str) -> None:
     check_each_alone([lambda some=some: model.predict(pairs, **some) for some in settings])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen3_causal_logitscore", "qwen3_seqcls_chat_template"])
 def test_each_thread_cuts_documents_around_max_length_through_a_chat_template(kind: str) -> None:
     model = golden(kind)
@@ -165,7 +164,6 @@ def test_each_thread_cuts_documents_around_max_length_through_a_chat_template(ki
     check_each_alone([lambda some=some: model.predict(pairs, **some) for some in settings])
 
 
-@pytest.mark.slow
 def test_threads_get_exactly_their_own_tokens() -> None:
     model = golden("qwen3_causal_logitscore")
     pairs = pairs_of((1, 30, 60), seed=3)
@@ -210,7 +208,6 @@ def test_routes_that_share_a_tokenizer_do_not_get_in_each_others_way() -> None:
     check_each_alone(calls * 4)
 
 
-@pytest.mark.slow
 def test_a_model_that_was_never_called_is_called_by_all_threads_first(tmp_path: Any) -> None:
     pairs = pairs_of((3, 60, 100), seed=6)
     for kind, head in (("bert", "ForSequenceClassification"), ("qwen3", "ForSequenceClassification")):
@@ -449,7 +446,6 @@ def test_a_copy_is_made_of_the_same_as_its_original(kind: str) -> None:
         assert vars(copied).keys() == vars(tokenizer).keys()
 
 
-@pytest.mark.slow
 def test_copies_are_let_go_of() -> None:
     import gc
 
@@ -509,7 +505,9 @@ def test_an_input_that_is_refused_is_named() -> None:
     def is_bad(texts: list[Any]) -> bool:
         return any("bad" in side for pair in texts for side in pair)
 
-    with pytest.raises(InputError, match=r"^input 1: it cannot be processed: ValueError: Unable") as caught:
+    with pytest.raises(
+        InputError, match=r"^input 1: the model's tokenizer or processor fails on it: ValueError: Unable"
+    ) as caught:
         broken(99, is_bad).predict([("a", "b"), ("c", "bad"), ("e", "f")])
     assert caught.value.index == 1
 

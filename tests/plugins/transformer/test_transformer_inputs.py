@@ -111,11 +111,11 @@ def test_the_longest_length_can_be_set_and_is_saved_with_the_tokenizer(tmp_path:
 def test_a_longest_length_that_is_no_number_of_tokens_is_refused(length: Any) -> None:
     module = classifier()
 
-    with pytest.raises(InputError, match="max_seq_length is") as caught:
+    with pytest.raises(InputError, match="max_seq_length must be") as caught:
         module.max_seq_length = length
-    assert "whole number of tokens" in str(caught.value)
+    assert "pass a number of tokens" in str(caught.value)
     if length is not None:
-        with pytest.raises(InputError, match="max_length is"):
+        with pytest.raises(InputError, match="max_length must be"):
             module.preprocess(PAIRS, max_length=length)
     assert module.max_seq_length == 64
 
@@ -214,7 +214,7 @@ def test_the_head_is_computed_at_as_many_last_positions_as_asked_for(kept: int) 
 
 @pytest.mark.parametrize("value", [-1, True, "1", None, 1.0])
 def test_a_number_of_positions_that_is_none_is_refused(value: Any) -> None:
-    with pytest.raises(InputError, match="logits_to_keep is") as caught:
+    with pytest.raises(InputError, match="logits_to_keep must be") as caught:
         generator().preprocess(PAIRS, processing_kwargs={"text": {"logits_to_keep": value}})
 
     assert "0 keeps every position" in str(caught.value)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pairchain.chain.device import brought_to, device_of
-from pairchain.chain.encoded import Encoded
 from pairchain.chain.keywords import forward_names, named_keywords, parameter_names, reading_method, takes_any
 from pairchain.chain.module import Features, NamedModules, module_label, with_prompt
 from pairchain.chain.observing import step, watched
@@ -14,9 +14,26 @@ from pairchain.chain.parts import hints_for
 from pairchain.chain.threads import is_thread_safe, kept_for_the_call, taking_turns
 from pairchain.code.admitted import noting_origin
 from pairchain.errors import ChainError, InputError
-from pairchain.inputs.modality import described
+from pairchain.inputs.modality import description_of
 from pairchain.inputs.named_media import opens_by_itself, refuse_named_media
 from pairchain.inputs.pairs import input_size
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One input, encoded and not padded.
+
+    Attributes:
+        values: The values from which the module's ``collate`` makes features.
+        length: The length in tokens.
+        key: Inputs run together only if their keys are equal.
+        is_counted: Whether ``length`` counts tokens. Otherwise it is a rough size, to sort inputs by.
+    """
+
+    values: Any
+    length: int
+    key: Hashable = None
+    is_counted: bool = True
 
 
 def preprocess_with(module: Any, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]) -> Features:
@@ -64,7 +81,7 @@ def encode_with(
         return None
     if len(encoded) != len(inputs) or not all(isinstance(item, Encoded) for item in encoded):
         raise ChainError(
-            f"{module_label(name, module)}: encode returned {described(encoded)} for {len(inputs)} inputs.",
+            f"{module_label(name, module)}: encode returned {description_of(encoded)} for {len(inputs)} inputs.",
             next_step="return an Encoded for each input, or None.",
         )
     return encoded

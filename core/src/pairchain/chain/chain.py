@@ -10,16 +10,17 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from pairchain import facts
 from pairchain.chain.calling import forward_through, preprocess_with
 from pairchain.chain.device import device_of, is_dispatched, settle
-from pairchain.chain.flow import check_flow, labels_of
 from pairchain.chain.keywords import keyword_names
-from pairchain.chain.module import Features, InputModule, module_label
+from pairchain.chain.module import Features, InputModule, NamedModules, module_label
 from pairchain.chain.parts import is_watched
 from pairchain.chain.tree import tree_of
 from pairchain.code.admitted import code_of, noting_origin
 from pairchain.errors import ChainError, InputError, UnknownKeywordError, warn
-from pairchain.inputs.counts import BYTES, checked_count
+from pairchain.facts import SCORES, Flow
+from pairchain.inputs.arguments import BYTES, checked_count
 from pairchain.inputs.table_pairs import pairs_of_table
 from pairchain.inputs.tables import table_of
 from pairchain.registry import Origin, default
@@ -226,14 +227,7 @@ _FORWARD = ModuleChain.forward
 
 
 def check_modules(modules: Mapping[str, Any]) -> None:
-    """Check that ``modules`` make a chain.
-
-    What a module declares to read is checked against what the modules before it declare to write, up to the first that
-    does not declare what it writes.
-
-    Raises:
-        ChainError: They do not; the message names the module and what is missing.
-    """
+    """Raise a `ChainError` unless ``modules`` make a chain, by their methods and by the features that they declare."""
     if not modules:
         raise ChainError("a chain needs modules.", next_step="pass at least an input module that writes 'scores'.")
     for position, (name, module) in enumerate(modules.items()):
@@ -246,7 +240,31 @@ def check_modules(modules: Mapping[str, Any]) -> None:
             absent = ["preprocess, which the first module needs to read the inputs"]
         if absent:
             raise ChainError(f"{module_label(name, module)} is not a module: it lacks {', '.join(absent)}.")
-    check_flow(modules)
+    if faults := flow_of(modules).faults:
+        raise faults[0]
+
+
+def flow_of(modules: NamedModules) -> Flow:
+    """Return the features that ``modules`` take and add.
+
+    Raises:
+        ChainError: A module declares that it writes something that cannot name a feature.
+    """
+    return facts.flow_of(
+        (module_label(name, module), getattr(module, "reads", None), getattr(module, "writes", None))
+        for name, module in modules.items()
+    )
+
+
+def labels_of(modules: NamedModules) -> int | None:
+    """Return the number of scores for a pair if the last module that writes scores declares it, else None."""
+    for module in reversed(list(modules.values())):
+        if (writes := getattr(module, "writes", None)) is None:
+            return None
+        if SCORES in writes:
+            labels: int | None = getattr(module, "num_labels", None)
+            return labels
+    return None
 
 
 def _check_names(cls: type, names: Iterable[str]) -> None:

@@ -63,13 +63,10 @@ def is_dispatched(module: nn.Module) -> bool:
 
 
 def device_of(module: nn.Module) -> torch.device | None:
-    """Return the device of the module's first tensor, where its inputs belong; None without tensors.
-
-    Tensors that accelerate keeps elsewhere until they are needed do not count.
-    """
+    """Return the device of the module's first tensor, where its inputs belong; None without tensors."""
     somewhere = None
     for tensor in chain_of(module.parameters(), module.buffers()):
-        if tensor.device.type != "meta":
+        if tensor.device.type != "meta":  # accelerate keeps such tensors elsewhere until they are needed
             return tensor.device
         somewhere = somewhere or tensor.device
     return None if any(map(is_dispatched, module.modules())) else somewhere
@@ -90,11 +87,7 @@ def settle(module: nn.Module, device: torch.device, staying: Set[nn.Module]) -> 
 
 
 def keep_in_float32(chain: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
-    """Make the linear layers at ``paths``, such as ``"2.linear"``, compute in float32, and return the distinct paths.
-
-    Raises:
-        InputError: A path does not name a plain `nn.Linear`.
-    """
+    """Make the linear layers at ``paths``, such as ``"2.linear"``, compute in float32; return the distinct paths."""
     layers = dict(chain.named_modules())
     kept = tuple(dict.fromkeys(paths))
     for path in kept:

@@ -34,21 +34,17 @@ def accepted_names(modules: NamedModules, names: Iterable[str]) -> dict[str, lis
 
 
 def reading_method(module: Any) -> Any:
-    """Return the method that reads inputs: ``preprocess``, or ``tokenize`` of older input modules.
-
-    Raises:
-        ChainError: The module has neither.
-    """
+    """Return the method that reads inputs: ``preprocess``, or ``tokenize`` of older input modules."""
     cls = type(module)
-    if not hasattr(module, "preprocess"):
-        if not hasattr(module, "tokenize"):
-            raise ChainError(
-                f"{cls.__name__} reads no inputs: it has neither preprocess nor tokenize.",
-                next_step="put an input module before it.",
-            )
-        return module.tokenize
-    inherited = getattr(cls, "preprocess", None) is InputModule.preprocess
-    return module.tokenize if inherited and cls.tokenize is not InputModule.tokenize else module.preprocess
+    for name in ("preprocess", "tokenize"):
+        if hasattr(module, name) and getattr(cls, name, None) is not getattr(InputModule, name):
+            return getattr(module, name)
+    if isinstance(module, InputModule):
+        return module.preprocess  # says that neither is implemented
+    raise ChainError(
+        f"{cls.__name__} reads no inputs: it has neither preprocess nor tokenize.",
+        next_step="put an input module before it.",
+    )
 
 
 def takes_any(method: Any) -> bool:

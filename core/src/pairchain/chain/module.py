@@ -19,9 +19,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from pairchain.chain.allocation import allocating_for
 from pairchain.chain.parts import Part
-from pairchain.chain.weights import fill, read_weights, weights_file
+from pairchain.chain.weights import allocating_for, fill, read_weights, weights_file
 from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object, unknown_keys, write_json
@@ -156,7 +155,8 @@ class Module(nn.Module, ABC):
         # torch's own __init__ declares **kwargs but accepts none
         parameters = {} if cls.__init__ is nn.Module.__init__ else inspect.signature(cls).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-        required = [name for name, parameter in parameters.items() if _is_required(parameter)]
+        variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        required = [p.name for p in parameters.values() if p.default is p.empty and p.kind not in variadic]
         if absent := [name for name in required if name not in config]:
             raise keys_missing(cls.__name__, absent, shown_as=shown_as, is_empty=not config)
         if takes_any:
@@ -343,13 +343,6 @@ def with_prompt(inputs: Sequence[Any], prompt: str | None) -> list[Any]:
         else element
         for element in inputs
     ]
-
-
-def _is_required(parameter: inspect.Parameter) -> bool:
-    return parameter.default is parameter.empty and parameter.kind not in (
-        parameter.VAR_KEYWORD,
-        parameter.VAR_POSITIONAL,
-    )
 
 
 def _shown(model_name_or_path: str, subfolder: str, filename: str) -> str:

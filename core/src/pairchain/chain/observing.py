@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import partial, wraps
-from types import TracebackType
-from typing import Any, ParamSpec, Protocol, TypeVar
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from functools import partial
+from typing import Any, Protocol
 
 
 class Observer(Protocol):
@@ -52,39 +48,17 @@ def observed_by(observer: Observer) -> Iterator[None]:
         _observer.reset(token)
 
 
-class step:
-    """A ``with`` block, or a decorated function, that an observer sees as one step.
+@contextmanager
+def step(kind: str, name: str = "") -> Iterator[None]:
+    """Let an observer see a ``with`` block, or a decorated function, as one step.
 
     Args:
         kind: The action, in a word.
         name: The object of the action, or the class that performs it.
     """
-
-    __slots__ = ("_block", "kind", "name")
-
-    def __init__(self, kind: str, name: str = "") -> None:
-        self.kind = kind
-        self.name = name
-
-    def __enter__(self) -> None:
-        observer = _observer.get()
-        self._block = None if observer is None else observer.step(self.kind, self.name)
-        if self._block is not None:
-            self._block.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._block is not None:
-            self._block.__exit__(kind, error, traceback)
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            with step(self.kind, self.name):
-                return function(*args, **kwargs)
-
-        return run
+    observer = _observer.get()
+    with nullcontext() if observer is None else observer.step(kind, name):
+        yield
 
 
 def note(text: str) -> None:

@@ -35,10 +35,7 @@ def hints_for(modules: Sequence[Any], read_after: frozenset[str] | None) -> list
     readers share, if there is one. A module that holds other modules, and whose ``may_read_more`` is False, gets
     ``read_after``: the features that are read after it, so that it can pass hints to the modules inside.
 
-    Args:
-        modules: Modules in a row. A module may read everything if its class does not declare what its ``forward``
-            reads, or if it has a hook.
-        read_after: Features that are read after the last module; None if any may be read.
+    ``read_after`` names the features that are read after the last module; None if any may be read.
     """
     hints: list[dict[str, Any]] = [{} for _ in modules]
     if read_after is None:
@@ -86,17 +83,16 @@ def says_what_it_reads(module: Any) -> bool:
 
 def is_watched(module: Any) -> bool:
     """Return whether a hook sees what a module gets or returns, or its instance has a ``forward`` of its own."""
-    hooks = [getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks")]
-    return any(hooks) or _is_every_module_watched() or "forward" in vars(module)
+    for name in ("forward_hooks", "forward_pre_hooks"):
+        of_all = list(getattr(torch_module, f"_global_{name}").values())
+        if getattr(module, f"_{name}", None) or any(map(_is_foreign, of_all)):
+            return True
+    return "forward" in vars(module)
 
 
-def _is_every_module_watched() -> bool:
+def _is_foreign(hook: Any) -> bool:
     # PyTorch's own global hooks, which count operations for example, read no features
-    return any(
-        not str(getattr(hook, "__module__", None)).startswith("torch.")
-        for hooks in (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks)
-        for hook in list(hooks.values())
-    )
+    return not str(getattr(hook, "__module__", None)).startswith("torch.")
 
 
 def _speaks_for_forward(module: Any, name: str) -> bool:

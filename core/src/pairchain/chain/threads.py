@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -50,25 +50,18 @@ def kept_for_the_call(owner: Any, make: Callable[[], Value], key: Hashable = Non
     return value
 
 
-def taking_turns(things: Sequence[Any]) -> AbstractContextManager[Any]:
-    """Return a block that only one thread at a time enters with any of ``things``; such blocks can be nested."""
-    if not things:
-        return nullcontext()
-    if len(things) == 1:
-        return _lock_of(things[0])
+@contextmanager
+def taking_turns(things: Sequence[Any]) -> Iterator[None]:
+    """Let only one thread at a time enter a block with any of ``things``; such blocks can be nested."""
     with ExitStack() as stack:
         # one order for all threads: in different orders, they could deadlock
         for thing in sorted(things, key=id):
             stack.enter_context(_lock_of(thing))
-        return stack.pop_all()
+        yield
 
 
 def is_thread_safe(module: Any, method: str) -> bool:
-    """Return whether a module declares that several threads may call its ``method`` at once.
-
-    A class declares it with ``is_thread_safe = True`` for its own methods and those it inherits. A subclass that
-    overrides a method has to declare it again.
-    """
+    """Return whether a module declares that several threads may call its ``method``; see `InputModule`."""
     if method in vars(module):
         return False
     for cls in type(module).__mro__:

@@ -30,11 +30,7 @@ class Untrained:
 
 
 def refuse_random_weights(modules: Iterable[Any]) -> None:
-    """Refuse to score with random weights of ``modules``, which include those inside others: scores would mean nothing.
-
-    Raises:
-        RandomWeightsError: It names the weights and the kind of model, and says how to load it.
-    """
+    """Refuse to score with random weights of ``modules``, which include those inside others: scores mean nothing."""
     for module in modules:
         found = module.untrained if hasattr(type(module), "untrained") else None
         if isinstance(found, Untrained):

@@ -1,29 +1,33 @@
-"""Reads the weights of a module, from safetensors or an allowed pickle, and fills the module with them."""
+"""Reads the weights of a module, fills the module with them, and limits the memory that it takes by their size."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pairchain.errors import FormatError
 from pairchain.files.names import PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.source import Source
 from pairchain.format.incomplete import weights_missing
+from pairchain.text.units import bytes_in_words
 from pairchain.trust import policies
+
+# A file may hold weights in an eighth of the bytes that they take in memory, and a module may hold further tensors.
+_TIMES = 8
+_BESIDES = 2**28
 
 
 def read_weights(source: Source) -> dict[str, torch.Tensor]:
-    """Return the state dict of the module saved in ``source``, on the CPU.
-
-    Raises:
-        MissingFileError: Neither file exists.
-        PickleRefusedError: Only the pickle exists, and the load in progress does not allow pickles.
-        FormatError: The file is damaged.
-    """
+    """Return the state dict of the module saved in ``source``, on the CPU; see `Module.load_torch_weights`."""
     if (path := source.file(SAFETENSORS_FILE)) is not None:
         try:
             return safetensors.torch.load_file(path)
@@ -47,11 +51,7 @@ def weights_file(source: Source) -> Path | None:
 
 
 def read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a pickled state dict, read through torch's restricted loader, on the CPU.
-
-    Raises:
-        FormatError: It is damaged, or holds anything but tensors.
-    """
+    """Return the tensors of a pickled state dict, read through torch's restricted loader, on the CPU."""
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the errors of a bad pickle have no common base
@@ -69,11 +69,7 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
 
 
 def fill(model: nn.Module, weights: dict[str, torch.Tensor], source: Source) -> None:
-    """Fill ``model`` with ``weights``.
-
-    Raises:
-        FormatError: A tensor is missing, unexpected, or of another shape.
-    """
+    """Fill ``model`` with ``weights``; refuse tensors that are missing, unexpected or of another shape."""
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -84,10 +80,47 @@ def fill(model: nn.Module, weights: dict[str, torch.Tensor], source: Source) -> 
     filled = {state[name].data_ptr() for name in weights if name in state}
     missing = [name for name in missing if state[name].data_ptr() not in filled]
     if missing or unexpected:
-        found = [f"missing {', '.join(sorted(missing))}"] if missing else []
-        found += [f"unexpected {', '.join(sorted(unexpected))}"] if unexpected else []
+        named = {"missing": missing, "unexpected": unexpected}
+        found = [f"{problem} {', '.join(sorted(names))}" for problem, names in named.items() if names]
         raise FormatError(
             f"the weights do not fit {type(model).__name__}: {'; '.join(found)}.",
             where=str(source),
             next_step="the configuration and the weights come from different models; fetch both again.",
         )
+
+
+def most_bytes(weights: int) -> int:
+    """Return the memory that a model may take, for weights of this many bytes."""
+    return _TIMES * weights + _BESIDES
+
+
+class _Limit(TorchDispatchMode):
+    """Counts the bytes of tensors from their shapes, before they are allocated."""
+
+    def __init__(self, most: int, shown_as: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._left = self._most = most
+        self._shown = shown_as
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        keywords = kwargs or {}
+        shape = args[0] if args else keywords.get("size")
+        if isinstance(shape, list | tuple) and all(isinstance(length, int) for length in shape):
+            dtype = keywords.get("dtype") or torch.get_default_dtype()
+            self._left -= math.prod(shape) * dtype.itemsize
+            if self._left < 0:
+                raise FormatError(
+                    f"{self._shown} asks for a tensor of shape {tuple(shape[:8])}; going by its weights file, the "
+                    f"module should take {bytes_in_words(self._most)} at most.",
+                    next_step="the configuration and the weights come from different models; fetch both again.",
+                )
+        return func(*args, **keywords)
+
+
+@contextmanager
+def allocating_for(weights: Path | None, *, shown_as: str) -> Iterator[None]:
+    """Refuse to allocate far more memory in the block than the weights file takes; ``shown_as`` is named in errors."""
+    with _Limit(most_bytes(weights.stat().st_size if weights is not None else 0), shown_as):
+        yield

@@ -14,10 +14,6 @@ PACKAGE = "pairchain_custom_code"
 CODES: dict[str, Code] = {}
 
 
-def admitted() -> tuple[Code, ...]:
-    return tuple(CODES.values())
-
-
 def code_of(cls: type) -> Code | None:
     """Return the code that defines ``cls``, or None if it did not come with a model."""
     package, _, rest = cls.__module__.partition(".")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import PurePosixPath
@@ -15,7 +13,7 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from pairchain.code.imports import ImportStatement, import_statements, imported_paths
+from pairchain.code.imports import ImportStatement, import_statements, imported_paths, is_not_standard
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object
 from pairchain.files.names import AUTO_MAP_FILES
@@ -144,12 +142,7 @@ class Code:
 
 
 def parse(type_name: str) -> Reference | None:
-    """Return the place of code that a type names, or None if it cannot name one.
-
-    Raises:
-        FormatError: It names a repository, but not a class in a file.
-        UnsafePathError: It leaves the folder.
-    """
+    """Return the place of code that a type names, or None if it cannot name one."""
     repository, dashes, dotted = type_name.partition("--")
     if not dashes:
         repository, dotted = "", type_name
@@ -170,13 +163,8 @@ def parse(type_name: str) -> Reference | None:
     return Reference(repository, module, name)
 
 
-def gather(source: Source, reference: Reference, follows: Callable[[str], bool] | None = None) -> Code | None:
-    """Return the code that ``reference`` names in the folder of ``source``, or None if there is no such file.
-
-    Raises:
-        FormatError: A file is larger than `MOST_BYTES`.
-        SourceError: The files cannot be read.
-    """
+def gather(source: Source, reference: Reference, follows: Callable[[str], bool] = is_not_standard) -> Code | None:
+    """Return the code that ``reference`` names in the folder of ``source``, or None if there is no such file."""
     entry = next((file for path in reference.paths if (file := _read(source, path)) is not None), None)
     if entry is None:
         return None
@@ -184,31 +172,31 @@ def gather(source: Source, reference: Reference, follows: Callable[[str], bool] 
     return Code(source, reference.module, files, is_elsewhere=bool(reference.repository))
 
 
-def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool] | None = None) -> tuple[CodeFile, ...]:
+def with_imports(
+    source: Source, entry: CodeFile, follows: Callable[[str], bool] = is_not_standard
+) -> tuple[CodeFile, ...]:
     """Return ``entry`` and the files of ``source`` that it imports, directly or through others, sorted.
 
     It follows relative imports, and absolute imports of modules beside the entry or in a folder around it, as Python
     finds modules beside a script. ``follows`` returns whether to follow an absolute import, by the first part of the
-    module's name; None follows all but the standard library's.
-
-    Raises:
-        FormatError, SourceError: As for `gather`.
+    module's name.
     """
     found = {entry.path: entry}
     waiting = [entry]
-    is_there = cache(_presence(source))
+    is_there = cache(source.listed().has)
     size, imports = len(entry.content), 0
     while waiting:
         looked_at = waiting.pop()
         imports += sum(1 + len(statement.names) for statement in looked_at.statements)
         if len(found) > MOST_FILES or size > MOST_BYTES_OF_CODE or imports > MOST_IMPORTS:
-            raise _too_much(source, entry)
+            raise FormatError(
+                f"{entry.path} and what it imports from its folder have more than {MOST_FILES} files, "
+                f"{MOST_BYTES_OF_CODE:,} bytes or {MOST_IMPORTS:,} imports.",
+                where=source.shown(entry.path),
+                next_step="if the model is yours, install what it imports as a package; if not, do not load it.",
+            )
         for path in imported_paths(
-            _folder(looked_at.path),
-            looked_at.statements,
-            home=_folder(entry.path),
-            is_there=is_there,
-            follows=follows or _is_not_standard,
+            looked_at.path, looked_at.statements, entry.path, is_there=is_there, follows=follows
         ):
             if path not in found and len(found) <= MOST_FILES and (file := _read(source, path)) is not None:
                 found[path] = file
@@ -217,35 +205,24 @@ def with_imports(source: Source, entry: CodeFile, follows: Callable[[str], bool]
     return tuple(found[path] for path in sorted(found))
 
 
-def too_much_code(source: Source) -> FormatError:
-    return FormatError(
-        f"the model's types together have more than {MOST_FILES_OF_MODEL:,} files of code.",
-        where=str(source),
-        next_step="if the model is yours, install its code as a package; if not, do not load it.",
-    )
-
-
-def _too_much(source: Source, entry: CodeFile) -> FormatError:
-    return FormatError(
-        f"{entry.path} and what it imports from its folder have more than {MOST_FILES} files, "
-        f"{MOST_BYTES_OF_CODE:,} bytes or {MOST_IMPORTS:,} imports.",
-        where=source.shown(entry.path),
-        next_step="if the model is yours, install what it imports as a package; if not, do not load it.",
-    )
+def check_amount(codes: Iterable[Code], source: Source) -> None:
+    """Raise a `FormatError` if the ``codes`` of the model in ``source`` have too many files together."""
+    if sum(len(code.files) for code in codes) > MOST_FILES_OF_MODEL:
+        raise FormatError(
+            f"the model's types together have more than {MOST_FILES_OF_MODEL:,} files of code.",
+            where=str(source),
+            next_step="if the model is yours, install its code as a package; if not, do not load it.",
+        )
 
 
 def auto_map(source: Source) -> list[Reference]:
-    """Return the code that the transformers library would run for the checkpoint in ``source`` if you allowed it.
-
-    Raises:
-        FormatError: A settings file is not a JSON object, or names code in a way that cannot be read.
-    """
+    """Return the code that the transformers library would run for the checkpoint in ``source`` if you allowed it."""
     found: dict[Reference, None] = {}
     for name in AUTO_MAP_FILES:
         if (path := source.file(name)) is None:
             continue
         values = read_json_object(path, shown_as=f"{name} of {source.name}")
-        for text in _strings(_auto_maps(values)):
+        for text in _named_code(values):
             reference = parse(text)
             if reference is None:
                 raise FormatError(f"{name} of {source.name}: auto_map names {text!r}, which is not a class in a file.")
@@ -253,35 +230,13 @@ def auto_map(source: Source) -> list[Reference]:
     return list(found)
 
 
-def _auto_maps(value: Any) -> list[Any]:
-    """Return the values of ``auto_map`` at any depth: a processor's settings contain those of its parts."""
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    own = [value["auto_map"]] if isinstance(value, dict) and "auto_map" in value else []
-    return [*own, *(found for part in inside for found in _auto_maps(part))]
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
+def _named_code(value: Any, *, is_inside: bool = False) -> Iterator[str]:
+    """Yield the texts in each ``auto_map``, at any depth: a processor's settings contain those of its parts."""
+    if isinstance(value, str) and is_inside:
         yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
-
-
-def _presence(source: Source) -> Callable[[str], bool]:
-    """Return a function that tells whether a file exists; it lists a repository once, at its first call."""
-    if source.is_local:
-        # a module's name cannot lead out of the folder; links are checked when the file is read
-        root = os.path.join(source.name, source.subfolder)
-        return lambda path: os.path.isfile(os.path.join(root, path))
-    listing: list[frozenset[str]] = []
-
-    def is_listed(path: str) -> bool:
-        if not listing:
-            listing.append(source.files())
-        return path in listing[0]
-
-    return is_listed
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from _named_code(part, is_inside=is_inside or key == "auto_map")
 
 
 def _read(source: Source, path: str) -> CodeFile | None:
@@ -295,11 +250,3 @@ def _read(source: Source, path: str) -> CodeFile | None:
             f"{path} is larger than {MOST_BYTES:,} bytes, the most for a file of code.", where=source.shown(path)
         )
     return CodeFile(path, content, str(local), source.shown(path))
-
-
-def _is_not_standard(top: str) -> bool:
-    return top not in sys.stdlib_module_names
-
-
-def _folder(path: str) -> PurePosixPath:
-    return PurePosixPath(path).parent

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from pairchain import hooks
 from pairchain.code.bundle import Code
-from pairchain.code.imports import around
+from pairchain.code.imports import ImportStatement, around, statements_among
 from pairchain.errors import FormatError
 from pairchain.registry.discovery import find_module
 from pairchain.text.nearest import nearest
@@ -38,20 +38,16 @@ def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
         yield FormatError(
             f"{entry.path} defines no class {class_name!r}{nearest(class_name, names)}.", where=entry.shown_at
         )
-    for module in _worth_looking_for(sorted(set(_imported_at_once(tree.body))), code):
+    # an import inside a function may never run
+    for module in _worth_looking_for(statements_among(tree.body), code):
         if not _can_be_imported(module):
+            top = module.partition(".")[0]
+            needs = f"the model's code needs {top!r}: find out which package provides it"
             yield FormatError(
                 f"{entry.path} imports {module}, which is neither installed nor in its folder.",
                 where=entry.shown_at,
-                next_step="" if module[0] == "." else _look_first(module.partition(".")[0]),
+                next_step=f"{needs}, and look at that package before you install it." if top else "",
             )
-
-
-def _look_first(package: str) -> str:
-    return (
-        f"the model's code needs {package!r}: find out which package provides it, and look at that package before "
-        "you install it."
-    )
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
@@ -69,25 +65,17 @@ def _bound_names(tree: ast.Module) -> Iterator[str]:
             waiting.append(node)
 
 
-def _imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    """Yield the modules that the top level of a module imports; relative ones start with a dot."""
-    for statement in statements:
-        if isinstance(statement, ast.Import):
-            yield from (alias.name for alias in statement.names)
-        elif isinstance(statement, ast.ImportFrom) and statement.module and statement.level < 2:
-            yield "." * statement.level + statement.module
-
-
-def _worth_looking_for(modules: Iterable[str], code: Code) -> Iterator[str]:
-    """Yield the ``modules`` that are not beside the code, up to a limit."""
-    home = PurePosixPath(code.entry.path).parent
+def _worth_looking_for(statements: Iterable[ImportStatement], code: Code) -> Iterator[str]:
+    """Yield the modules of ``statements`` that are not beside the code, up to a limit."""
+    places = around(code.entry.path)
     there = {str(PurePosixPath(file.path).with_suffix("")) for file in code.files}
     there |= {str(folder) for file in code.files for folder in PurePosixPath(file.path).parents}
+    wanted = sorted({"." * one.level + one.module for one in statements if one.module and one.level < 2})
     looked_for = 0
-    for module in modules:
-        name = module.lstrip(".") if module.startswith(".") else module.partition(".")[0]
-        places = [home] if module.startswith(".") else around(home)
-        if not any(str(place.joinpath(*name.split("."))) in there for place in places):
+    for module in wanted:
+        is_relative = module.startswith(".")
+        name = module[1:] if is_relative else module.partition(".")[0]
+        if not any(str(place.joinpath(*name.split("."))) in there for place in (places[:1] if is_relative else places)):
             looked_for += 1
             if looked_for > _MOST_LOOKED_FOR:
                 return

@@ -10,11 +10,11 @@ import builtins
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import decode_source, find_spec, resolve_name
-from pathlib import PurePosixPath
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -31,13 +31,7 @@ after_import: list[Callable[[], None]] = []
 
 
 def load_class(code: Code, name: str) -> type:
-    """Run ``code`` and return its class ``name``; the caller must have checked that the code may run.
-
-    Errors of the code get a note about where it came from.
-
-    Raises:
-        FormatError: It defines no such class.
-    """
+    """Run ``code`` and return its class ``name``; the caller must have checked that the code may run."""
     package = admit(code)
     try:
         module = importlib.import_module(f"{package}.{code.module}")
@@ -63,68 +57,48 @@ def admit(code: Code) -> str:
     return f"{PACKAGE}.{key}"
 
 
-def admit_all(codes: Iterable[Code]) -> None:
-    """Let this process import all ``codes``, which the process that started it admitted."""
-    for code in codes:
-        admit(code)
-
-
 class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        package, *rest = fullname.split(".")
+        package, *inside = fullname.split(".", 2)
         if package != PACKAGE:
             return None
-        if not rest:
-            return ModuleSpec(fullname, _Loader(None, None), is_package=True)
-        if (code := CODES.get(rest[0])) is None:
+        if inside and inside[0] not in CODES:
             raise ModuleNotFoundError(
                 f"{fullname} is code that came with a model, and this process has not loaded such a model.",
                 name=fullname,
             )
-        if not rest[1:]:
-            return ModuleSpec(fullname, _Loader(code, None), is_package=True)
-        return _spec(fullname, code, "/".join(rest[1:]))
+        if len(inside) < 2:
+            return ModuleSpec(fullname, None, is_package=True)
+        code, place = CODES[inside[0]], inside[1].replace(".", "/")
+        files = {file.path: file for file in code.files}
+        if (file := files.get(f"{place}.py") or files.get(f"{place}/__init__.py")) is None:
+            is_folder = any(path.startswith(f"{place}/") for path in files)
+            return ModuleSpec(fullname, None, is_package=True) if is_folder else None
+        is_package = file.path != f"{place}.py"
+        spec = ModuleSpec(fullname, _Loader(code, file), origin=file.location, is_package=is_package)
+        spec.has_location = True
+        return spec
 
 
-def _spec(fullname: str, code: Code, path: str) -> ModuleSpec | None:
-    by_path = {file.path: file for file in code.files}
-    file = by_path.get(f"{path}.py")
-    package = by_path.get(f"{path}/__init__.py")
-    if file is None and package is None and not any(name.startswith(f"{path}/") for name in by_path):
-        return None
-    origin = file or package
-    spec = ModuleSpec(
-        fullname,
-        _Loader(code, origin),
-        origin=origin.location if origin else None,
-        is_package=file is None,
-    )
-    spec.has_location = origin is not None
-    return spec
-
-
+@dataclass
 class _Loader(InspectLoader):
     """Runs a file's bytes as they were read, even if the file changed since."""
 
-    def __init__(self, code: Code | None, file: CodeFile | None) -> None:
-        self._code = code
-        self._file = file
+    code: Code
+    file: CodeFile
 
     def get_source(self, fullname: str) -> str:
-        return "" if self._file is None else decode_source(self._file.content)
+        return decode_source(self.file.content)
 
     def get_code(self, fullname: str) -> CodeType:
-        if self._file is None:
-            return compile("", fullname, "exec")
-        return compile(self._file.content, self._file.location, "exec", dont_inherit=True)
+        return compile(self.file.content, self.file.location, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
         # functions keep the builtins of their module, so imports inside them use the same importer
-        if self._code is not None and self._file is not None:
-            importer = _Importer(self._code, ".".join(module.__name__.split(".")[:2]))
-            module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}
+        importer = _Importer(self.code, ".".join(module.__name__.split(".")[:2]))
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}
         super().exec_module(module)
 
 
@@ -137,16 +111,11 @@ class _Importer:
 
     def __init__(self, code: Code, package: str) -> None:
         self._paths = [file.path for file in code.files]
-        self._places = around(PurePosixPath(code.entry.path).parent)
+        self._places = around(code.entry.path)
         self._package = package
 
     def __call__(
-        self,
-        name: str,
-        globals: Any = None,
-        locals: Any = None,
-        fromlist: Sequence[str] | None = (),
-        level: int = 0,
+        self, name: str, globals: Any = None, locals: Any = None, fromlist: Sequence[str] | None = (), level: int = 0
     ) -> ModuleType:
         if level:
             asked = "." * level + name
@@ -176,8 +145,8 @@ class _Importer:
     def _home_of(self, top: str) -> str | None:
         """Return the package that holds the module ``top`` of the code, or None if none does."""
         for place in self._places:
-            inside = (str(place / f"{top}.py"), f"{place / top}/")
-            if any(path == inside[0] or path.startswith(inside[1]) for path in self._paths):
+            file, folder = str(place / f"{top}.py"), f"{place / top}/"
+            if any(path == file or path.startswith(folder) for path in self._paths):
                 return ".".join([self._package, *place.parts])
         return None
 

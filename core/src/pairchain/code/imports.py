@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -23,11 +24,15 @@ class ImportStatement:
 def import_statements(content: bytes) -> list[ImportStatement]:
     """Return all import statements in the text of a file, including those inside functions."""
     try:
-        tree = ast.parse(content)
+        return statements_among(ast.walk(ast.parse(content)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # such code cannot run; importing it says why
         return []
+
+
+def statements_among(nodes: Iterable[ast.AST]) -> list[ImportStatement]:
+    """Return the import statements among ``nodes``."""
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found += [ImportStatement(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -35,29 +40,30 @@ def import_statements(content: bytes) -> list[ImportStatement]:
     return found
 
 
+def is_not_standard(top: str) -> bool:
+    """Return whether the top-level module ``top`` is not in the standard library."""
+    return top not in sys.stdlib_module_names
+
+
 def imported_paths(
-    folder: PurePosixPath,
+    file: str,
     statements: Iterable[ImportStatement],
+    entry: str,
     *,
-    home: PurePosixPath,
     is_there: Callable[[str], bool],
     follows: Callable[[str], bool],
 ) -> Iterator[str]:
-    """Yield the files that a file in ``folder`` imports by ``statements``.
+    """Yield the files that ``file`` imports by its ``statements``.
 
-    Args:
-        folder: The folder of the file.
-        statements: Its import statements.
-        home: The folder of the code's entry, where the search for absolute imports begins.
-        is_there: Returns whether the source has a file of this path.
-        follows: As for `with_imports`.
+    Absolute imports are looked for from the folder of ``entry``, if ``follows`` allows it; ``is_there`` returns whether
+    a file exists.
     """
-    places = around(folder)
+    places = around(file)
     for statement in statements:
         if statement.level:
             bases = places[statement.level - 1 : statement.level]
         else:
-            bases = around(home) if follows(statement.module.partition(".")[0]) else ()
+            bases = around(entry) if follows(statement.module.partition(".")[0]) else ()
         paths = ([path for path in _paths_of(statement, base) if is_there(path)] for base in bases)
         yield from next(filter(None, paths), ())
     # importing a module runs the packages it is in
@@ -80,6 +86,6 @@ def _module_paths(base: PurePosixPath, parts: Sequence[str]) -> tuple[str, str]:
     return f"{path}.py", f"{path}/__init__.py"
 
 
-def around(folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
-    """Return ``folder`` and the folders around it, in the order in which absolute imports search them."""
-    return folder, *folder.parents
+def around(file: str) -> tuple[PurePosixPath, ...]:
+    """Return the folders around ``file``, in the order in which absolute imports search them."""
+    return tuple(PurePosixPath(file).parents)

@@ -1,7 +1,8 @@
 """Copies a class that a script or notebook defines into a file of its own, with only the code that the class needs.
 
 A name has the value that the last statement at the left margin gave it; statements inside a block, such as an ``if``
-or a loop, are ignored.
+or a loop, are ignored. The parts are long because imports, definitions and values are each copied in their own way, and
+share what was read.
 """
 
 from __future__ import annotations
@@ -57,9 +58,8 @@ class _Script:
         self.postpones_annotations = False
         self._namespace = namespace
         self._begun: set[str] = set()
-        # the statement that defined each name, and its text
-        self._given: dict[str, tuple[ast.stmt, str]] = {}
-        self._import_lines: dict[str, list[str]] = {}
+        # the statement that gave each name its value, and its text; several only for `import xml.sax`, `import xml.dom`
+        self._given: dict[str, list[tuple[ast.stmt, str]]] = {}
         # a notebook keeps its cells, in the order in which they ran
         cells = [str(cell).splitlines(keepends=True) for cell in namespace.get("In", ())]
         for lines in cells or [linecache.getlines(str(namespace.get("__file__", "")))]:
@@ -71,24 +71,23 @@ class _Script:
         except (SyntaxError, ValueError):  # a cell that failed, or that is not Python
             return
         for node in statements:
-            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-                self.postpones_annotations = True
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                for alias in node.names:
-                    self._read_import(node, alias)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self._read_import(node)
             for name in _names_given(node):
                 first = min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", ()))])
-                self._given[name] = node, "".join(lines[first - 1 : node.end_lineno]).rstrip() + "\n"
-                self._import_lines.pop(name, None)
+                self._given[name] = [(node, "".join(lines[first - 1 : node.end_lineno]).rstrip() + "\n")]
 
-    def _read_import(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> None:
-        name = alias.asname or alias.name.partition(".")[0]
-        self._given.pop(name, None)
-        if isinstance(node, ast.Import):
-            # `import xml.sax` and `import xml.dom` both give xml
-            self._import_lines.setdefault(name, []).append(ast.unparse(ast.Import([alias])))
-        elif not node.level:
-            self._import_lines[name] = [ast.unparse(ast.ImportFrom(node.module, [alias], 0))]
+    def _read_import(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            self.postpones_annotations = True
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            before = self._given.pop(name, [])
+            if isinstance(node, ast.Import):
+                imports = [given for given in before if isinstance(given[0], ast.Import)]
+                self._given[name] = [*imports, (node, ast.unparse(ast.Import([alias])))]
+            elif not node.level:
+                self._given[name] = [(node, ast.unparse(ast.ImportFrom(node.module, [alias], 0)))]
 
     def add(self, name: str, needed_by: str) -> None:
         """Add the definition of ``name``, and the definitions that it needs."""
@@ -98,9 +97,10 @@ class _Script:
         value = self._namespace[name]
         home = str(getattr(value, "__module__", ""))
         own = str(getattr(value, "__qualname__", ""))
-        node, text = self._given.get(name, (None, ""))
-        if lines := self._import_lines.get(name):
-            self.imports.update(dict.fromkeys(lines))
+        given = self._given.get(name, [])
+        node, text = given[-1] if given else (None, "")
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self.imports.update(dict.fromkeys(line for _, line in given))
         elif isinstance(value, ModuleType):
             self.imports[f"import {value.__name__}" + ("" if value.__name__ == name else f" as {name}")] = None
         elif isinstance(node, _Definition):

@@ -36,17 +36,17 @@ class CodeToSave:
         """Add the code of ``cls``, and return the type to save it as; None if the code cannot be copied.
 
         ``code`` is its code if it came with a model.
-
-        Raises:
-            FormatError: A script or notebook defines it, and its source cannot be copied.
         """
         found = code or _code_of_this_process(cls)
         if found is None:
             return None
         # next to a different file of the same name, the code goes into a folder of its own
         folders = chain([""], (f"code_{number}/" for number in count(2)))
-        folder = next(folder for folder in folders if self._has_room(folder, found))
-        self.files.update({f"{folder}{file.path}": file.content for file in found.files})
+        for folder in folders:
+            placed = {f"{folder}{file.path}": file.content for file in found.files}
+            if all(self.files.get(path, content) == content for path, content in placed.items()):
+                break
+        self.files.update(placed)
         name = f"{folder}{found.module}.{cls.__qualname__}".replace("/", ".")
         self.places[name] = f"`{folder}{found.entry.path}` beside this file"
         return name
@@ -57,10 +57,6 @@ class CodeToSave:
         self.places[name] = f"`{code.entry.path}` of `{code.source.name}`, commit `{code.source.commit}`"
         return name
 
-    def _has_room(self, folder: str, code: Code) -> bool:
-        paths = {f"{folder}{file.path}": file.content for file in code.files}
-        return all(self.files.get(path, content) == content for path, content in paths.items())
-
     def write(self, folder: Path) -> None:
         for path, content in self.files.items():
             target = folder / path
@@ -68,21 +64,18 @@ class CodeToSave:
             target.write_bytes(content)
 
 
-_current: ContextVar[CodeToSave | None] = ContextVar("pairchain_code_to_save", default=None)
-
-
-def current() -> CodeToSave | None:
-    return _current.get()
+# The code of the save in progress.
+being_saved: ContextVar[CodeToSave | None] = ContextVar("pairchain_code_to_save", default=None)
 
 
 @contextmanager
 def saving(code: CodeToSave) -> Iterator[None]:
     """Let saves inside the block add to ``code``."""
-    token = _current.set(code)
+    token = being_saved.set(code)
     try:
         yield
     finally:
-        _current.reset(token)
+        being_saved.reset(token)
 
 
 def _code_of_this_process(cls: type) -> Code | None:
@@ -104,11 +97,17 @@ def _imported_code(cls: type) -> Code | None:
     file, parts = Path(path), cls.__module__.split(".")
     if file.name == "__init__.py":
         file = file.parent
-    alone = _gathered(file.parent, file.stem, cls, own=parts[0])
-    if alone is None or len(parts) == 1 or not (alone.needs_its_package or parts[0] in _tops(alone)):
+
+    def gathered(folder: Path, name: str) -> Code | None:
+        # if the class is in an installed package that is not a plugin, copy that package, but no other installed one
+        reference = Reference("", name, cls.__qualname__)
+        return gather(Source(str(folder)), reference, lambda top: top == parts[0] or not is_installed(top))
+
+    alone = gathered(file.parent, file.stem)
+    if alone is None or len(parts) == 1 or not (alone.needs_its_package or parts[0] in _packages(*alone.files)):
         return alone
     # it needs the package around it
-    return _gathered(file.parents[len(parts) - 1], cls.__module__, cls, own=parts[0])
+    return gathered(file.parents[len(parts) - 1], cls.__module__)
 
 
 def _script_code(cls: type) -> Code:
@@ -120,51 +119,40 @@ def _script_code(cls: type) -> Code:
             next_step="keep large values in the module, and let its save and load write and read them.",
         )
     entry = CodeFile(f"{name}.py", text, "", "")
-    tops = {module.partition(".")[0] for module in entry.imports}
-    if name in tops:
+    packages = _packages(entry)
+    if name in packages:
         entry = replace(entry, path=f"{name}_module.py")
+    # the script's own folder, and others outside installed projects
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    own = Path(script).parent if script else Path.cwd()
+    folders = {folder for package in packages if (folder := _folder_of(package)) is not None}
     found = {entry.path: entry}
-    for folder in _folders_to_copy_from(tops):
-        found |= {file.path: file for file in with_imports(Source(str(folder)), entry, _is_copied)}
+    for folder in sorted(folder for folder in folders if folder == own or not _is_of_project(folder)):
+        files = with_imports(Source(str(folder)), entry, lambda top: not is_installed(top))
+        found |= {file.path: file for file in files}
     return Code(Source(""), entry.path.removesuffix(".py"), tuple(found[path] for path in sorted(found)))
 
 
-def _folders_to_copy_from(tops: set[str]) -> list[Path]:
-    """Return the folders that a script imports from: its own, and others outside installed projects."""
-    script = getattr(sys.modules["__main__"], "__file__", None)
-    own = Path(script).parent if script else Path.cwd()
-    found = [folder for top in sorted(tops) if (folder := _folder_of(top)) is not None]
-    return [folder for folder in dict.fromkeys(found) if folder == own or not _is_of_project(folder)]
-
-
-def _gathered(folder: Path, module: str, cls: type, *, own: str) -> Code | None:
-    # if the class is in an installed package that is not a plugin, copy that package, but no other installed one
-    source, reference = Source(str(folder)), Reference("", module, cls.__qualname__)
-    return gather(source, reference, lambda top: top == own or _is_copied(top))
-
-
-def _is_copied(top: str) -> bool:
-    return not is_installed(top)
-
-
-def _tops(code: Code) -> set[str]:
-    return {module.partition(".")[0] for file in code.files for module in file.imports}
+def _packages(*files: CodeFile) -> set[str]:
+    """Return the top-level modules and packages that the ``files`` import."""
+    return {module.partition(".")[0] for file in files for module in file.imports}
 
 
 def _imports_of_elsewhere(code: Code) -> list[Path]:
     """Return the files that ``code`` imports, but that neither ``code`` nor an installed package contains."""
     held = {file.path.partition("/")[0].removesuffix(".py") for file in code.files}
-    found = [(top, folder) for top in sorted(_tops(code) - held) if (folder := _folder_of(top)) is not None]
-    return [Path(str(sys.modules[top].__file__)) for top, folder in found if not _is_of_project(folder)]
+    packages = sorted(_packages(*code.files) - held)
+    folders = {package: folder for package in packages if (folder := _folder_of(package)) is not None}
+    return [Path(str(sys.modules[name].__file__)) for name, folder in folders.items() if not _is_of_project(folder)]
 
 
 def _is_of_project(folder: Path) -> bool:
     return any(folder.is_relative_to(project) for project in editable_projects())
 
 
-def _folder_of(top: str) -> Path | None:
+def _folder_of(package: str) -> Path | None:
     """Return the folder of a module that this process imported, or None if the module is installed."""
-    path = getattr(sys.modules.get(top), "__file__", None)
-    if path is None or is_installed(top):
+    path = getattr(sys.modules.get(package), "__file__", None)
+    if path is None or is_installed(package):
         return None
     return Path(path).parents[1] if Path(path).name == "__init__.py" else Path(path).parent

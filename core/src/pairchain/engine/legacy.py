@@ -6,6 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from pairchain.errors import UnknownKeywordError
@@ -39,7 +40,7 @@ def accepts_older_arguments(
     *,
     renamed: Mapping[str, str],
     positional: Sequence[str] = (),
-    nested: Mapping[str, str] | None = None,
+    nested: Mapping[str, str] = MappingProxyType({}),
     ignored: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator for a method that also takes its arguments under earlier names.
@@ -56,38 +57,34 @@ def accepts_older_arguments(
 
     def decorate(method: Callable[P, R]) -> Callable[P, R]:
         known = inspect.signature(method).parameters
-        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-        keyword_only = {name for name, parameter in known.items() if parameter.kind is parameter.KEYWORD_ONLY}
+        kinds = {name: parameter.kind for name, parameter in known.items()}
+        owner = method.__qualname__.removesuffix(".__init__")
 
         @functools.wraps(method)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             given: dict[str, Any] = dict(kwargs)
-            plain: list[Any] = list(args)
-            # args[0] is self
-            for name, value in zip(positional, args[1:], strict=False):
-                if name in keyword_only:
-                    given.setdefault(name, value)
+            plain: list[Any] = []
+            # after self
+            for place, value in enumerate(args, -1):
+                name = positional[place] if 0 <= place < len(positional) else ""
+                if kinds.get(name) is inspect.Parameter.KEYWORD_ONLY:
                     _warn(f"pass {name} as a keyword: {name}=…")
-            if positional:
-                plain = [
-                    value for name, value in zip(("self", *positional), args, strict=False) if name not in keyword_only
-                ]
-                plain += args[len(positional) + 1 :]
+                    given.setdefault(name, value)
+                else:
+                    plain.append(value)
             for old in [name for name in given if name in renamed]:
                 _warn(f"{old} is called {renamed[old]} today.")
-                given.setdefault(renamed[old], given[old])
-                del given[old]
-            for name in [name for name in given if name in (nested or {})]:
-                inside = (nested or {})[name]
+                given = {renamed[old]: given.pop(old), **given}
+            for name in [name for name in given if name in nested]:
+                inside = nested[name]
                 _warn(f"pass {name} in {inside}={{{name!r}: …}}.")
                 given[inside] = {name: given.pop(name), **(given.get(inside) or {})}
             for name in [name for name in given if name in ignored]:
                 _warn(f"{name} has no effect.")
                 del given[name]
-            for name in given:
-                if name not in known and not takes_any:
-                    owner = method.__qualname__.removesuffix(".__init__")
-                    raise UnknownKeywordError(f"{owner} takes no argument {name!r}{nearest(name, known)}.")
+            unknown = [name for name in given if name not in known]
+            if unknown and inspect.Parameter.VAR_KEYWORD not in kinds.values():
+                raise UnknownKeywordError(f"{owner} takes no argument {unknown[0]!r}{nearest(unknown[0], known)}.")
             return method(*plain, **given)
 
         return wrapper
@@ -100,15 +97,12 @@ def _warn(message: str) -> None:
 
 
 def _older_name(old: str, new: str) -> Any:
-    def warn() -> None:
-        warnings.warn(f"{old} is called {new} today.", FutureWarning, stacklevel=3)
-
     def read(model: Any) -> Any:
-        warn()
+        _warn(f"{old} is called {new} today.")
         return getattr(model, new)
 
     def write(model: Any, value: Any) -> None:
-        warn()
+        _warn(f"{old} is called {new} today.")
         setattr(model, new, value)
 
     return property(read, write, doc=f"Earlier name of `{new}`.")

@@ -23,11 +23,11 @@ import torch
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import is_dispatched
 from pairchain.code import importing
-from pairchain.code.admitted import admitted
+from pairchain.code.admitted import CODES
 from pairchain.engine import scoring
 from pairchain.engine.scoring import Progress
 from pairchain.errors import InputError, PairchainWarning, WorkerError, warn
-from pairchain.inputs.counts import checked_count
+from pairchain.inputs.arguments import checked_count
 
 # Several chunks for each worker, so that a slow chunk does not leave the other workers idle.
 _CHUNKS_PER_WORKER = 4
@@ -131,25 +131,15 @@ class WorkerPool:
         """
         if chunk_size is not None:
             checked_count(chunk_size, "chunk_size")
-        if self._closed:
-            raise InputError("the pool is closed.", next_step="start another with start_multi_process_pool.")
-        if self._model() is not model:
-            raise InputError(
-                "the pool holds another model.", next_step="start one with this model's start_multi_process_pool."
-            )
-        if _stamp(model) != self._weights:
-            raise InputError(
-                "the model's weights have changed since the workers got their copies.",
-                next_step="start another pool with start_multi_process_pool.",
-            )
+        if fault := self._fault(model):
+            raise InputError(fault, next_step="start another with the model's start_multi_process_pool.")
         if not items:
             return torch.empty(0)
         size = chunk_size or min(math.ceil(len(items) / (len(self) * _CHUNKS_PER_WORKER)), _MOST_IN_A_CHUNK)
         starts = range(0, len(items), size)
         try:
             work = [
-                pickle.dumps((list(items[start : start + size]), {**arguments, "first_index": start}))
-                for start in starts
+                pickle.dumps((items[start : start + size], {**arguments, "first_index": start})) for start in starts
             ]
         except Exception as error:  # pickle raises whatever an object's own reduction raises
             raise InputError(
@@ -157,16 +147,18 @@ class WorkerPool:
                 next_step="pass what other processes can import and unpickle: no lambdas, no open files.",
             ) from error
         futures: list[Future[tuple[np.ndarray[Any, Any], list[WorkerWarning]]]] = []
+        scores = []
         known: set[tuple[type[Warning], str]] = set()
         try:
             # this raises BrokenProcessPool if a worker died earlier
             futures += [self._executor.submit(_score_chunk, chunk) for chunk in work]
             with Progress(len(items), show_progress_bar) as progress:
                 for future in futures:
-                    scores, warned = future.result()
+                    written, warned = future.result()
+                    scores.append(written)
                     _warn_again(warned, known)
-                    progress.add(len(scores), 0)
-            return torch.from_numpy(np.concatenate([future.result()[0] for future in futures]))
+                    progress.add(len(written), 0)
+            return torch.from_numpy(np.concatenate(scores))
         except BrokenProcessPool as error:
             # exit codes are known only after the shutdown
             self._executor.shutdown(wait=True)
@@ -178,6 +170,14 @@ class WorkerPool:
         finally:
             for future in futures:
                 future.cancel()
+
+    def _fault(self, model: ModuleChain) -> str:
+        if self._closed:
+            return "the pool is closed."
+        if self._model() is not model:
+            return "the pool holds another model."
+        changed = _stamp(model) != self._weights
+        return "the model's weights have changed since the workers got their copies." if changed else ""
 
 
 def _stamp(model: torch.nn.Module) -> list[tuple[int, int | None]]:
@@ -222,24 +222,22 @@ class _CpuPickler(pickle.Pickler):
 
 
 def _pickle(model: ModuleChain, path: Path) -> None:
+    cannot = "the model cannot be sent to worker processes"
     if any(map(is_dispatched, model.modules())):
         raise InputError(
-            "the model cannot be sent to worker processes: its device_map spread it over several devices, and each "
-            "worker needs all of it on one.",
+            f"{cannot}: its device_map spread it over several devices, and each worker needs all of it on one.",
             next_step="load it without a device_map, or predict without worker processes.",
         )
     with path.open("wb") as file:
         try:
             # workers may run the custom code that was admitted here, and no other
-            pickle.dump(admitted(), file)
+            pickle.dump(tuple(CODES.values()), file)
             _CpuPickler(file, pickle.HIGHEST_PROTOCOL).dump(model)
         except OSError:  # such as a full disk
             raise
         except Exception as error:  # as above
-            raise InputError(
-                f"the model cannot be sent to worker processes: {error}",
-                next_step="define its classes and functions in a module that other processes can import.",
-            ) from error
+            step = "define its classes and functions in a module that other processes can import."
+            raise InputError(f"{cannot}: {error}", next_step=step) from error
 
 
 def _start_worker(model: Path, waiting: Any, threads: int) -> None:
@@ -248,7 +246,8 @@ def _start_worker(model: Path, waiting: Any, threads: int) -> None:
         torch.set_num_threads(threads)
         _name, device = waiting.get()
         with model.open("rb") as file, _noting(_early):
-            importing.admit_all(pickle.load(file))
+            for code in pickle.load(file):
+                importing.admit(code)
             _model = pickle.load(file).to(device)
     except Exception as error:  # the executor would only log it; the first chunk raises it to the caller
         _failure = error
@@ -303,8 +302,8 @@ def _warn_again(warned: Iterable[WorkerWarning], known: set[tuple[type[Warning],
             text = f"{found.text} [{found.worker}]"
             if issubclass(found.category, PairchainWarning):
                 warn(text, found.category)
-                continue
-            warnings.warn_explicit(text, found.category, found.filename, found.line, registry=_registry)
+            else:
+                warnings.warn_explicit(text, found.category, found.filename, found.line, registry=_registry)
 
 
 def _portable(category: type[Warning]) -> type[Warning]:

@@ -21,11 +21,7 @@ def labels_in(scores: torch.Tensor) -> int:
 def finish(
     scores: torch.Tensor, activation: Activation, *, apply_softmax: bool, allow_non_finite: bool
 ) -> torch.Tensor:
-    """Return scores after the activation, without the axis of a single label.
-
-    Raises:
-        NonFiniteScoresError: Scores are NaN or infinite, before or after the activation, and that is not allowed.
-    """
+    """Return scores after the activation, without the axis of a single label; check them before and after it."""
     if not allow_non_finite:
         _refuse_non_finite(scores)
     if isinstance(activation, nn.Module):
@@ -44,13 +40,11 @@ def finish(
 
 def as_output(scores: torch.Tensor, *, single: bool, to_numpy: bool, to_tensor: bool) -> Any:
     """Return scores as a tensor, an array or a list of tensors; only the first if ``single``."""
-    if to_tensor:
-        return scores[0] if single else scores
-    if to_numpy:
+    values: Any = scores if to_tensor else list(scores)
+    if to_numpy and not to_tensor:
         # an empty batch is float64, as sentence-transformers returns it
         values = scores.float().cpu().numpy() if len(scores) else np.array([])
-        return values[0] if single else values
-    return scores[0] if single else list(scores)
+    return values[0] if single else values
 
 
 def refuse_several_labels(num_labels: int | None) -> None:

@@ -1,17 +1,19 @@
-"""Plans batches: inputs of one key and similar length, longest first, up to a number of tokens."""
+"""Plans batches: inputs of one key and similar length, longest first, up to a number of tokens; finds that number."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+import statistics
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from pairchain.chain.encoded import Encoded
+from pairchain.chain.calling import Encoded
 from pairchain.chain.observing import step
-from pairchain.errors import OutOfMemoryWarning, warn
+from pairchain.errors import OutOfMemoryWarning, collected_warnings, warn
 
 # Most inputs in a batch if their lengths in tokens are unknown.
 PAIRS_WITHOUT_LENGTHS = 32
@@ -23,6 +25,9 @@ _TOKENS_ON_ACCELERATORS = 16384
 # A call of a small model costs more than such a batch, so a small model gets more tokens, up to this number.
 _LEAST_WORK = 10**10
 _MOST_TOKENS_ON_A_CPU = 8192
+
+# Rounds over all candidates: a machine that is slow for a while slows all of them.
+_ROUNDS = 3
 
 
 def default_tokens(chain: nn.Module, device: torch.device) -> int:
@@ -39,23 +44,14 @@ def default_tokens(chain: nn.Module, device: torch.device) -> int:
 
 @dataclass
 class Budget:
-    """The size of a batch, halved when a batch does not fit into memory.
-
-    Attributes:
-        tokens: Most tokens in a batch, padding included.
-        pairs: Most inputs in a batch; None for no limit.
-    """
+    """The most tokens in a batch, padding included, and the most inputs; halved when a batch does not fit in memory."""
 
     tokens: int
     pairs: int | None = None
     _is_warned: bool = False
 
     def halve(self, batch: Sequence[Encoded], error: torch.OutOfMemoryError) -> None:
-        """Limit batches to half of ``batch``, which did not fit into memory, and warn the first time.
-
-        Raises:
-            torch.OutOfMemoryError: The batch is a single input; ``error`` again.
-        """
+        """Limit batches to half of ``batch``, which did not fit into memory, and warn the first time."""
         if len(batch) == 1:
             raise error
         self.tokens = max(1, len(batch) * max(item.length for item in batch) // 2)
@@ -85,11 +81,10 @@ def plan(items: Sequence[Encoded], positions: Iterable[int], budget: Budget) -> 
         start = 0
         while start < len(group):
             longest = items[group[start]]
+            room = budget.pairs or PAIRS_WITHOUT_LENGTHS
             if longest.is_counted:
-                room = max(1, budget.tokens // max(1, longest.length))
-                room = min(room, budget.pairs or room)
-            else:
-                room = budget.pairs or PAIRS_WITHOUT_LENGTHS
+                fitting = max(1, budget.tokens // max(1, longest.length))
+                room = min(fitting, budget.pairs or fitting)
             batches.append(group[start : start + room])
             start += len(batches[-1])
     return batches
@@ -99,3 +94,18 @@ def longest_first(lengths: Sequence[int]) -> list[int]:
     """Return the positions of ``lengths`` from the largest to the smallest; equal lengths keep their order."""
     order: list[int] = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable").tolist()
     return order
+
+
+def fastest(run: Callable[[int], object], candidates: Sequence[int]) -> int:
+    """Return the candidate with the smallest median time over some rounds, after one round to warm up."""
+    seconds: dict[int, list[float]] = {candidate: [] for candidate in candidates}
+    for number in range(_ROUNDS + 1):
+        for candidate in list(seconds):
+            start = time.perf_counter()
+            with collected_warnings() as warned:
+                run(candidate)
+            if number:
+                seconds[candidate].append(time.perf_counter() - start)
+            if len(seconds) > 1 and any(isinstance(warning, OutOfMemoryWarning) for warning in warned):
+                del seconds[candidate]
+    return min(seconds, key=lambda candidate: statistics.median(seconds[candidate]))

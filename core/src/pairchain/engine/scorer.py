@@ -23,14 +23,13 @@ from pairchain.engine.legacy import (
     accepts_older_arguments,
 )
 from pairchain.engine.pool import WorkerPool, default_devices
-from pairchain.engine.probe import fastest
+from pairchain.engine.schedule import fastest
 from pairchain.errors import InputError, MissingPackageError
 from pairchain.format import activation
 from pairchain.format.activation import Activation
-from pairchain.inputs.counts import checked_count
+from pairchain.inputs.arguments import checked_count, chosen_prompt
 from pairchain.inputs.modality import plain_texts
 from pairchain.inputs.pairs import as_documents, as_inputs, as_stream, numbered_inputs, placing_errors
-from pairchain.inputs.prompts import choose
 from pairchain.inputs.supported import check_supported
 
 
@@ -103,7 +102,7 @@ class Scorer(ModuleChain):
         passed = as_inputs(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
         self._refuse_random_weights(allow_random_head)
-        prompt = choose(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
+        prompt = chosen_prompt(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
         taken = getattr(self.input_module, "modalities", ["text"])
         check_supported(passed.items, taken)
         items = plain_texts(passed.items, taken)
@@ -372,7 +371,8 @@ class Scorer(ModuleChain):
         """
         if self._known_num_labels is None:
             with torch.inference_mode():
-                self._num_labels = results.labels_in(scoring.score_batch(self, [("query", "document")], None, {}))
+                features = self.preprocess([("query", "document")])
+                self._num_labels = results.labels_in(scoring.score_features(self, features, 1, {}))
         assert self._known_num_labels is not None
         return self._known_num_labels
 

@@ -14,7 +14,6 @@ from pairchain.chain import observing
 from pairchain.chain.calling import collate_with, encode_with, not_encoded
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import to_device
-from pairchain.chain.encoded import Encoded
 from pairchain.chain.threads import one_call
 from pairchain.engine.schedule import Budget, default_tokens, plan
 from pairchain.errors import ChainError
@@ -100,7 +99,8 @@ def _in_batches(
         positions = batches.popleft()
         batch = [items[position] for position in positions]
         try:
-            with placing_errors(positions), observing.batch(places, positions, _lengths(batch)):
+            lengths = [item.length for item in batch] if all(item.is_counted for item in batch) else None
+            with placing_errors(positions), observing.batch(places, positions, lengths):
                 if encoded is None:
                     features = chain.preprocess([item.values for item in batch], prompt=prompt, **keywords)
                 else:
@@ -118,19 +118,8 @@ def _read_after(chain: ModuleChain) -> frozenset[str] | None:
     return None if chain.may_read_more else frozenset({SCORES})
 
 
-def _lengths(batch: Sequence[Encoded]) -> list[int] | None:
-    return [item.length for item in batch] if all(item.is_counted for item in batch) else None
-
-
-def score_batch(
-    chain: ModuleChain, items: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]
-) -> torch.Tensor:
-    """Return the scores that the chain writes for one batch, never in half precision; see `score`."""
-    return score_features(chain, chain.preprocess(items, prompt=prompt, **keywords), len(items), keywords)
-
-
 def score_features(chain: ModuleChain, features: Any, count: int, keywords: Mapping[str, Any]) -> torch.Tensor:
-    """Return the scores of ``count`` pairs from the features that the input module made; see `score_batch`."""
+    """Return the scores that the chain writes for the features of ``count`` pairs, never in half precision."""
     # a chain that overrides forward may not take the argument
     hints = {} if (read_after := _read_after(chain)) is None else {"read_after": read_after}
     features = chain(to_device(features, chain.device), **hints, **keywords)

@@ -32,11 +32,7 @@ _TORCH_FAILED = re.compile(r"inline_container\.cc|PytorchStreamWriter")
 
 @contextmanager
 def telling_refusals(place: Path, *, needs: int = 0) -> Iterator[None]:
-    """Turn errors of the disk inside the block into one that names ``place``, whose weights need ``needs`` bytes.
-
-    Raises:
-        SaveError: The disk is full or read-only, or refuses for another reason.
-    """
+    """Turn errors of the disk inside the block into a `SaveError` about ``place``, which needs ``needs`` bytes."""
     try:
         yield
     except SaveError:
@@ -57,7 +53,7 @@ def _refused(place: Path, number: int, needs: int, free: int | None) -> SaveErro
         said = f"The weights alone take {bytes_in_words(needs)}, and " if needs else ""
         room = f" {said}{bytes_in_words(free)} is free."
     return SaveError(
-        f"cannot save to {str(place)!r}: {_REASONS[number]}.{room} What was there before is unchanged.",
+        f"cannot save to {str(place)!r}: {_REASONS[number]}.{room} Existing files are unchanged.",
         place=str(place),
         errno=number,
         free=free,
@@ -89,11 +85,8 @@ def _is_about(error: OSError, place: Path) -> bool:
 
 
 def _free(place: Path) -> int | None:
-    for folder in (place, *place.absolute().parents):
-        try:
-            return shutil.disk_usage(folder).free
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None
-    return None
+    existing = next(folder for folder in (place, *place.absolute().parents) if os.path.exists(folder))
+    try:
+        return shutil.disk_usage(existing).free
+    except OSError:
+        return None

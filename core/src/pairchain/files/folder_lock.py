@@ -31,6 +31,8 @@ LOCK_FILE = ".pairchain-saving.lock"
 _UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL, errno.ENOSYS}
 _TAKEN = {errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _LONGEST_PAUSE = 0.05
+# Windows removes the file with its last handle, however that is closed.
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_TEMPORARY", 0)
 
 
 class _NoLocks(Exception):
@@ -42,14 +44,13 @@ def locked(folder: Path, *, holder: Callable[[], int | None], patience: float = 
     """Hold the lock of ``folder`` inside the block; other threads and processes wait for it.
 
     All names of the folder, and links to it, share the lock. If its file system has no locks, a warning says so.
-    ``holder`` returns the process that holds the lock, or None, for the error.
-
-    Raises:
-        FolderBusyError: Another save still holds the lock after ``patience`` seconds.
+    ``holder`` returns the process that holds the lock, or None, for the error after ``patience`` seconds.
     """
-    for attempt in (_lock_folder, _lock_file):
+    began = time.monotonic()
+    places = {folder / LOCK_FILE: _FLAGS} if fcntl is None else {folder: os.O_RDONLY, folder / LOCK_FILE: _FLAGS}
+    for path, flags in places.items():
         with suppress(_NoLocks):
-            handle = _acquired(attempt, folder, holder, patience)
+            handle = _acquired(path, flags, patience)
             break
     else:
         warn(
@@ -58,6 +59,8 @@ def locked(folder: Path, *, holder: Callable[[], int | None], patience: float = 
         )
         yield
         return
+    if handle is None:
+        raise FolderBusyError(str(folder), holder=holder(), waited=time.monotonic() - began)
     try:
         yield
     finally:
@@ -73,20 +76,25 @@ def wait_for_swap(folder: Path, *, patience: float = PATIENCE) -> None:
         handle = os.open(folder, os.O_RDONLY)
         try:
             for _ in _attempts(patience):
-                if _take(handle, fcntl.LOCK_SH):
+                if _take(handle, shared=True):
                     break
         finally:
             os.close(handle)
 
 
-def _acquired(
-    attempt: Callable[[Path], int | None], folder: Path, holder: Callable[[], int | None], patience: float
-) -> int:
-    began = time.monotonic()
+def _acquired(path: Path, flags: int, patience: float) -> int | None:
+    """Return a handle that holds the lock of the folder or file at ``path``, or None if it stays taken."""
     for _ in _attempts(patience):
-        if (handle := attempt(folder)) is not None:
+        handle = os.open(path, flags, 0o666)
+        is_held = False
+        try:
+            is_held = _take(handle) and _is_same(path, handle)
+        finally:
+            if not is_held:
+                os.close(handle)
+        if is_held:
             return handle
-    raise FolderBusyError(str(folder), holder=holder(), waited=time.monotonic() - began)
+    return None
 
 
 def _attempts(patience: float) -> Iterator[None]:
@@ -100,37 +108,11 @@ def _attempts(patience: float) -> Iterator[None]:
         yield
 
 
-def _lock_folder(folder: Path) -> int | None:
-    """Return a handle that holds the lock of the folder itself, or None if it is taken."""
-    if fcntl is None:
-        raise _NoLocks
-    return _checked(folder, os.open(folder, os.O_RDONLY))
-
-
-def _lock_file(folder: Path) -> int | None:
-    """Return a handle that holds the lock of a file in the folder, or None if it is taken."""
-    path = folder / LOCK_FILE
-    # Windows removes it with the last handle, however that is closed
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_TEMPORARY", 0)
-    return _checked(path, os.open(path, flags, 0o666))
-
-
-def _checked(path: Path, handle: int) -> int | None:
-    """Return ``handle`` if it got its lock and is still open on ``path``; else close it and return None."""
-    is_held = False
-    try:
-        is_held = _take(handle, None if fcntl is None else fcntl.LOCK_EX) and _is_same(path, handle)
-    finally:
-        if not is_held:
-            os.close(handle)
-    return handle if is_held else None
-
-
-def _take(handle: int, kind: Any) -> bool:
+def _take(handle: int, *, shared: bool = False) -> bool:
     """Try to take the lock of ``handle``, and return whether it was free."""
     try:
         if fcntl is not None:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_NB | (fcntl.LOCK_SH if shared else fcntl.LOCK_EX))
         elif msvcrt is not None:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         else:

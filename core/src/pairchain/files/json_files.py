@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,7 @@ def write_json(path: Path, value: Any, *, indent: int, sort_keys: bool = False) 
     path.write_text(text, encoding="utf-8")
 
 
-def unknown_keys(
-    values: Mapping[str, Any], known: Mapping[str, Any] | Sequence[str], *, shown_as: str
-) -> dict[str, Any]:
+def unknown_keys(values: Mapping[str, Any], known: Collection[str], *, shown_as: str) -> dict[str, Any]:
     """Return the ``values`` whose keys are not ``known``, to be saved again, and warn about each."""
     unknown = {key: value for key, value in values.items() if key not in known}
     for key in unknown:

@@ -22,11 +22,7 @@ _SECONDS = 30.0
 
 
 def of_one_save(source: Source, read: Callable[[], _Read]) -> _Read:
-    """Call ``read``, which reads the model in ``source``; call it again if a save replaced files meanwhile.
-
-    Raises:
-        FormatError: Files were replaced during each attempt.
-    """
+    """Call ``read``, which reads the model in ``source``; call it again if a save replaced files meanwhile."""
     if not source.is_local:
         return read()
     root = Path(source.name) / source.subfolder
@@ -38,13 +34,12 @@ def of_one_save(source: Source, read: Callable[[], _Read]) -> _Read:
         before = _identities(root)
         try:
             found = read()
+            if _identities(root) == before:
+                return found
         except Exception:
             # a mix of two saves explains any failure
             if _identities(root) == before:
                 raise
-        else:
-            if _identities(root) == before:
-                return found
     raise FormatError(
         f"another process saved the model during each of {attempts} attempts to read it, so its files never matched.",
         where=str(source),

@@ -82,16 +82,7 @@ class Source:
             return None
         try:
             with self._hub_failures(inside):
-                return Path(
-                    huggingface_hub.hf_hub_download(
-                        self.name,
-                        inside,
-                        revision=self.commit,
-                        token=self.token,
-                        cache_dir=self.cache_folder,
-                        local_files_only=self.local_files_only,
-                    )
-                )
+                return Path(huggingface_hub.hf_hub_download(self.name, inside, **self._hub_keywords))
         except hub_errors.EntryNotFoundError:
             return None
 
@@ -135,14 +126,8 @@ class Source:
         if self.is_local:
             return Path(self.name) / inside
         with self._hub_failures():
-            root = huggingface_hub.snapshot_download(
-                self.name,
-                revision=self.commit,
-                token=self.token,
-                cache_dir=self.cache_folder,
-                local_files_only=self.local_files_only,
-                allow_patterns=f"{inside}/*" if inside else None,
-            )
+            patterns = f"{inside}/*" if inside else None
+            root = huggingface_hub.snapshot_download(self.name, allow_patterns=patterns, **self._hub_keywords)
         return Path(root) / inside
 
     def files(self) -> frozenset[str]:
@@ -166,14 +151,22 @@ class Source:
         except hub_errors.LocalEntryNotFoundError:
             return listed
 
+    @property
+    def _hub_keywords(self) -> dict[str, Any]:
+        """The keywords for downloads with the Hub library."""
+        return {
+            "revision": self.commit,
+            "token": self.token,
+            "cache_dir": self.cache_folder,
+            "local_files_only": self.local_files_only,
+        }
+
     def _hub_failures(self, path: str = "") -> AbstractContextManager[None]:
         revision = self.revision or self.commit
         return hub_failures(self.name, revision, path=path, is_offline=self.is_offline, cache_folder=self.cache_folder)
 
     def _cached_files(self) -> frozenset[str]:
-        root = huggingface_hub.snapshot_download(
-            self.name, revision=self.commit, cache_dir=self.cache_folder, local_files_only=True
-        )
+        root = huggingface_hub.snapshot_download(self.name, **{**self._hub_keywords, "local_files_only": True})
         return _files_in(Path(root) / self.subfolder)
 
     def listed(self) -> Source:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 from pairchain.errors import FormatError
 from pairchain.files.disk import telling_refusals
@@ -45,18 +46,16 @@ def write_aside(path: Path) -> Iterator[Path]:
                 with aside.open("rb") as written, path.open("wb") as device:
                     shutil.copyfileobj(written, device)
             return
-        handle, name = tempfile.mkstemp(prefix=f".{short_name(path.name)}.", dir=path.parent)
-        os.close(handle)
-        aside = Path(name)
+        # not mkstemp, whose files only their owner can read
+        aside = path.with_name(f".{_short_name(path.name)}.{uuid4().hex}")
         try:
             yield aside
-            aside.chmod(0o666 & ~_umask())
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
 
 
-def short_name(name: str) -> str:
+def _short_name(name: str) -> str:
     """Return ``name``, or a digest of it if it is too long to take a suffix."""
     return name if len(os.fsencode(name)) <= _LONGEST_NAME else sha256(os.fsencode(name)).hexdigest()[:16]
 
@@ -84,18 +83,19 @@ def staged(target: Path, *, needs: int = 0, patience: float = PATIENCE) -> Itera
             )
         for folder in {existing, target.parent}:
             _remove_abandoned(_prefix(target, "saving"), folder)
-        staging = _made_aside(_prefix(target, "saving"), existing)
+        private = _made_aside(_prefix(target, "saving"), existing)
+        # mkdtemp makes private folders; a saved model should be as readable as any new folder
+        staging = private / "model"
         try:
+            staging.mkdir()
             yield staging
             _put_in_place(staging, target, patience)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(private, ignore_errors=True)
 
 
 def _put_in_place(staging: Path, target: Path, patience: float) -> None:
     if not target.is_dir():
-        # mkdtemp makes private folders; a saved model should be as readable as any new folder
-        staging.chmod(0o777 & ~_umask())
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             staging.rename(target)
@@ -153,13 +153,12 @@ def _replace_inside(target: Path, staging: Path) -> None:
 
 def _swapping_process(target: Path) -> int | None:
     """Return the process of this machine that is swapping files in ``target``, or None."""
-    owners = _owners(_prefix(target, "replaced"), target).values()
-    return next((owner for owner in owners if _runs(owner)), None)
+    return next(filter(_runs, _owners(_prefix(target, "replaced"), target).values()), None)
 
 
 def _prefix(target: Path, purpose: str) -> str:
     """Return the prefix of this machine's temporary folders for ``target``; the process number follows it."""
-    return f".{short_name(target.resolve().name)}.{purpose}-{_machine()}-"
+    return f".{_short_name(target.resolve().name)}.{purpose}-{_machine()}-"
 
 
 def _machine() -> str:
@@ -185,28 +184,18 @@ def _remove_abandoned(prefix: str, parent: Path) -> None:
 
 def _owners(prefix: str, parent: Path) -> dict[str, int]:
     """Return the process of each temporary folder in ``parent`` with this prefix."""
-    found = {}
-    for name in os.listdir(parent):
-        owner = name.removeprefix(prefix).partition("-")[0] if name.startswith(prefix) else ""
-        if owner.isdecimal():
-            found[name] = int(owner)
-    return found
+    names = (name for name in os.listdir(parent) if name.startswith(prefix))
+    owners = {name: name.removeprefix(prefix).partition("-")[0] for name in names}
+    return {name: int(owner) for name, owner in owners.items() if owner.isdecimal()}
 
 
 def _runs(process: int) -> bool:
     """Return whether the process may be running."""
-    if os.name != "posix":  # elsewhere, os.kill ends it
-        return True
     try:
-        os.kill(process, 0)
+        if os.name == "posix":  # elsewhere, os.kill ends it
+            os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        return True
+        pass
     return True
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

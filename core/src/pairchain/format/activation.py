@@ -68,11 +68,7 @@ def describe_activation(activation: Activation) -> tuple[str, dict[str, Any]]:
 
 
 def settings_of(activation: Activation | None) -> dict[str, Any]:
-    """Return the settings that name ``activation`` in a saved model; an empty dict for None, the default.
-
-    Raises:
-        FormatError: It is not a torch activation, or has trained weights, which settings cannot hold.
-    """
+    """Return the settings that name ``activation`` in a saved model; an empty dict for None, the default."""
     if activation is None:
         return {}
     path, arguments = describe_activation(activation)
@@ -101,33 +97,27 @@ def build_activation(
     if (fault := activation_fault(path, shown_as=shown_as)) is not None:
         raise fault
     cls = _BY_PATH[path]
-    known = ARGUMENTS[cls.__name__]
-    if not isinstance(arguments, Mapping | None):
+    known, given = ARGUMENTS[cls.__name__], {} if arguments is None else arguments
+    if not isinstance(given, Mapping):
         raise FormatError(f"{shown_as}: its arguments are {arguments!r}, not an object.")
-    for key in arguments or {}:
+    for key, value in given.items():
         if key not in known:
             raise FormatError(f"{shown_as}: {cls.__name__} takes no argument {key!r}{nearest(key, known)}.")
-    for key, value in (arguments or {}).items():
-        if not (_is_count(key, value) if key in _COUNTS else _fits(value, _DEFAULTS[cls.__name__].get(key))):
+        if not _fits(cls.__name__, key, value):
             raise FormatError(f"{shown_as}: {cls.__name__} takes no {key}={short_repr(value)}.")
     try:
-        return cls(**(arguments or {}))
+        return cls(**given)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise FormatError(
-            f"{shown_as}: {cls.__name__} cannot be built with {dict(arguments or {})}: {reason}"
-        ) from error
+        raise FormatError(f"{shown_as}: {cls.__name__} cannot be built with {dict(given)}: {reason}") from error
 
 
-def _fits(value: Any, default: Any) -> bool:
-    """Return whether ``value`` is of the kind of ``default``, and fits into float32 if it is a number."""
-    if isinstance(default, str):
+def _fits(class_name: str, key: str, value: Any) -> bool:
+    """Return whether ``value`` is of the kind of the default, and fits into float32 if it is a number."""
+    if key in _COUNTS:
+        return (type(value) is int and value in _COUNTS[key]) or (value is None and key == "dim")
+    if isinstance(_DEFAULTS[class_name].get(key), str):
         return isinstance(value, str)
     if type(value) is int:
         return abs(value) < 2**63
     return type(value) is float and (abs(value) <= _LARGEST or math.isinf(value))
-
-
-def _is_count(key: str, value: Any) -> bool:
-    """Return whether ``value`` is a sensible number for ``key``; an axis may be None."""
-    return (type(value) is int and value in _COUNTS[key]) or (value is None and key == "dim")

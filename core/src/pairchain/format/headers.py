@@ -64,8 +64,7 @@ class Weights:
         return sum(self.parameters.values())
 
 
-NONE = Weights({}, 0, 0)
-_PICKLE = " It looks like a pickle."
+NO_WEIGHTS = Weights({}, 0, 0)
 
 
 def read_headers(source: Source) -> Weights | None:
@@ -77,17 +76,16 @@ def read_headers(source: Source) -> Weights | None:
         FormatError: A file is not a safetensors file, or is incomplete.
         MissingFileError: The index names a missing file.
     """
-    name = next((name for name in (SAFETENSORS_FILE, ADAPTER_FILE) if source.has(name)), None)
-    names = [name] if name else []
-    if name is None and (index := source.file(INDEX_FILE)) is not None:
-        shown = f"{INDEX_FILE} of {source.name}"
-        files = read_json_object(index, shown_as=shown).get("weight_map")
-        if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
-            raise FormatError(f"{shown} must have a weight_map that names files.", where=str(index))
-        names = sorted(set(files.values()))
-    elif name is None:
+    for name in (SAFETENSORS_FILE, ADAPTER_FILE):
+        if source.has(name):
+            return _weights(source, name)
+    if (index := source.file(INDEX_FILE)) is None:
         return None
-    return sum((_weights(source, name) for name in names), NONE)
+    shown = f"{INDEX_FILE} of {source.name}"
+    files = read_json_object(index, shown_as=shown).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise FormatError(f"{shown} must have a weight_map that names files.", where=str(index))
+    return sum((_weights(source, name) for name in sorted(set(files.values()))), NO_WEIGHTS)
 
 
 def _weights(source: Source, name: str) -> Weights:
@@ -95,19 +93,16 @@ def _weights(source: Source, name: str) -> Weights:
     if (local := source.cached(name)) is None:
         if source.is_local or not source.has(name):
             source.require(name, because=f"{INDEX_FILE} names it.")
-        text = _fetched_header(source, name, shown)
-        return _described(text, shown)
-    size = local.stat().st_size
+        return _parsed(_fetched_header(source, name, shown), shown)
     with local.open("rb") as file:
-        length = _length(file.read(8), shown)
-        if length > size - 8:
-            raise _damaged(shown, f"its header does not fit into it.{_PICKLE if is_pickle(local) else ''}")
-        described = _described(file.read(length), shown)
-    if described.bytes != size - 8 - length:
-        raise _damaged(
-            shown, f"its header lists {described.bytes:,} bytes of tensors, and it has {size - 8 - length:,}."
-        )
-    return described
+        length = _length(start := file.read(8), shown)
+        room = local.stat().st_size - 8 - length
+        if room < 0:
+            raise _damaged(shown, _no_room(start))
+        weights = _parsed(file.read(length), shown)
+    if weights.bytes != room:
+        raise _damaged(shown, f"its header lists {weights.bytes:,} bytes of tensors, and it has {room:,}.")
+    return weights
 
 
 def _fetched_header(source: Source, name: str, shown: str) -> bytes:
@@ -118,39 +113,42 @@ def _fetched_header(source: Source, name: str, shown: str) -> bytes:
     if len(header) < length and len(start) == _FIRST_PART:
         header += source.part(name, _FIRST_PART, 8 + length)
     if len(header) < length:
-        raise _damaged(shown, "its header does not fit into it.")
+        raise _damaged(shown, _no_room(start))
     return header
 
 
 def _length(start: bytes, shown: str) -> int:
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > _LONGEST_HEADER:
-        raise _damaged(shown, f"its header does not fit into it.{_PICKLE if _begins_like_pickle(start) else ''}")
+        raise _damaged(shown, _no_room(start))
     return length
 
 
-def _described(text: bytes, shown: str) -> Weights:
+def _parsed(text: bytes, shown: str) -> Weights:
     try:
         header = json.loads(text)
         named = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        tensors = list(named.values())
         total: dict[str, int] = {}
-        for entry in tensors:
-            dtype, shape = entry["dtype"], entry["shape"]
-            if not isinstance(dtype, str) or len(shape) > _MOST_DIMENSIONS or not all(map(_is_count, shape)):
+        ends = [0]
+        for entry in named.values():
+            dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+            is_short = isinstance(dtype, str) and len(shape) <= _MOST_DIMENSIONS
+            if not is_short or not all(map(_is_size, (*shape, *offsets))):
                 raise ValueError
             total[dtype] = total.get(dtype, 0) + math.prod(shape)
-        ends = [end for entry in tensors for end in entry["data_offsets"]]
-        if not all(map(_is_count, ends)):
-            raise ValueError
+            ends += offsets
     except (ValueError, RecursionError, TypeError, LookupError, AttributeError) as error:
         raise _damaged(shown, "its header cannot be read.") from error
     shapes = {name: tuple(entry["shape"]) for name, entry in named.items()}
-    return Weights(dict(sorted(total.items())), max(ends, default=0), len(tensors), shapes)
+    return Weights(dict(sorted(total.items())), max(ends), len(named), shapes)
 
 
-def _is_count(value: Any) -> bool:
+def _is_size(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
+
+
+def _no_room(start: bytes) -> str:
+    return f"its header does not fit into it.{' It looks like a pickle.' if _begins_like_pickle(start) else ''}"
 
 
 def _damaged(shown: str, why: str) -> FormatError:

@@ -6,8 +6,9 @@ ignores, so that each library loads what the other saved.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +33,6 @@ MOST_MODULES = 1_000
 
 _MOST_UNMET = 20
 _LONGEST_REASON = 200
-
-_ENTRY_KEYS = ("idx", "name", "path", "type", "kwargs", "distribution", "version", "code_revision")
-_CONFIG_KEYS = (
-    "model_type",
-    "__version__",
-    "prompts",
-    "default_prompt_name",
-    "activation_fn",
-    "activation_arguments",
-    "keep_in_fp32_modules",
-    "requirements",
-    # written for embedding models, and without effect on a model that scores pairs
-    "similarity_fn_name",
-)
-
-# The keys of the activation in config.json, before a CrossEncoder had a modules.json; the newest comes first.
-_LEGACY_ACTIVATION_KEYS = (("sentence_transformers", "activation_fn"), ("sbert_ce_default_activation_function",))
 
 
 @dataclass(frozen=True)
@@ -122,13 +106,16 @@ class ModelConfig:
         }
 
 
-def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
-    """Return the entries of ``modules.json`` in chain order, or None if the source has no such file.
+_ENTRY_KEYS = {"idx", *(field.name for field in fields(ModuleEntry))} - {"extra"}
+# the last key is written for embedding models, and has no effect on a model that scores pairs
+_CONFIG_KEYS = {*(field.name for field in fields(ModelConfig)), "__version__", "similarity_fn_name"} - {
+    "is_ours",
+    "extra",
+}
 
-    Raises:
-        FormatError: The file or an entry does not follow the format; the message names the entry and the key.
-        UnsafePathError: An entry's path leaves the model's folder.
-    """
+
+def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
+    """Return the entries of ``modules.json`` in chain order, or None if the source has no such file."""
     path = source.file(MODULES_FILE)
     if path is None:
         return None
@@ -145,15 +132,10 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
     if len(values) > MOST_MODULES:
         raise FormatError(f"{shown} lists {len(values):,} modules, more than {MOST_MODULES:,}.", where=str(path))
     entries = tuple(_read_entry(value, f"{shown}, entry {position}") for position, value in enumerate(values))
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.name in seen:
-            raise FormatError(
-                f"{shown} has two modules named {entry.name!r}.",
-                where=str(path),
-                next_step="give each module its own name.",
-            )
-        seen.add(entry.name)
+    name, most = Counter(entry.name for entry in entries).most_common(1)[0]
+    if most > 1:
+        named = f"{shown} has {'two' if most == 2 else most} modules named {name!r}."
+        raise FormatError(named, where=str(path), next_step="give each module its own name.")
     numbers = [value["idx"] for value in values if isinstance(value.get("idx"), int)]
     if numbers != sorted(numbers):
         warn(f"{shown} numbers its modules {', '.join(map(str, numbers))}; only their order in the list counts.")
@@ -161,11 +143,7 @@ def read_entries(source: Source) -> tuple[ModuleEntry, ...] | None:
 
 
 def read_config(source: Source) -> ModelConfig | None:
-    """Return ``config_sentence_transformers.json``, or None if the source has no such file.
-
-    Raises:
-        FormatError: The file does not follow the format; the message names the key.
-    """
+    """Return the settings in ``config_sentence_transformers.json``, or None if the source has no such file."""
     path = source.file(CONFIG_FILE)
     if path is None:
         return None
@@ -197,28 +175,20 @@ def read_legacy_activation(source: Source) -> str | None:
     path = source.file(CHECKPOINT_FILE)
     if path is None:
         return None
-    for keys in _LEGACY_ACTIVATION_KEYS:
-        value: Any = read_json_object(path, shown_as=f"{CHECKPOINT_FILE} of {source.name}")
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, str):
-            return value
-    return None
+    values = read_json_object(path, shown_as=f"{CHECKPOINT_FILE} of {source.name}")
+    own = values.get("sentence_transformers")
+    newest = own.get("activation_fn") if isinstance(own, dict) else None
+    found = newest if isinstance(newest, str) else values.get("sbert_ce_default_activation_function")
+    return found if isinstance(found, str) else None
 
 
 def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
-    """Check that the installed packages meet the model's requirements.
-
-    Raises:
-        FormatError: They do not, and the message names every unmet one; or a requirement is not well-formed.
-    """
+    """Raise a `FormatError` that names each requirement of the model that the installed packages do not meet."""
     unmet = []
     for package, wanted in config.requirements.items():
-        specifier, reason = (
-            (wanted.get("specifier"), wanted.get("reason")) if isinstance(wanted, dict) else (wanted, "")
-        )
+        said = wanted if isinstance(wanted, dict) else {"specifier": wanted}
         try:
-            requirement = Requirement(f"{package} {specifier or ''}")
+            requirement = Requirement(f"{package} {said.get('specifier') or ''}")
         except (InvalidRequirement, RecursionError) as error:
             raise FormatError(
                 f"{shown_as}: the requirement {short_repr(package)}: {short_repr(wanted)} is not well-formed: "
@@ -226,7 +196,7 @@ def check_requirements(config: ModelConfig, *, shown_as: str) -> None:
             ) from error
         installed = installed_version(requirement.name)
         if installed is None or not requirement.specifier.contains(installed, prereleases=True):
-            why = f"; {on_one_line(str(reason), _LONGEST_REASON)}" if reason else ""
+            why = f"; {on_one_line(str(said['reason']), _LONGEST_REASON)}" if said.get("reason") else ""
             unmet.append(f"{on_one_line(str(requirement), _LONGEST_REASON)} ({installed or 'not installed'}{why})")
     if unmet:
         more = f", and {len(unmet) - _MOST_UNMET} more" if len(unmet) > _MOST_UNMET else ""
@@ -255,18 +225,16 @@ def _read_entry(value: Any, shown: str) -> ModuleEntry:
     if not value["name"] or "." in value["name"]:
         raise FormatError(f"{shown}: the name {value['name']!r} is empty or has a dot, which a module's name must not.")
     kwargs = _typed(value, "kwargs", list, shown) or []
+    recorded = {key: _typed(value, key, str, shown) or "" for key in ("distribution", "version", "code_revision")}
     if not all(isinstance(name, str) for name in kwargs):
         raise FormatError(f"{shown}: 'kwargs' must be a list of names, got {short_repr(kwargs)}.")
-    extra = unknown_keys(value, _ENTRY_KEYS, shown_as=shown)
     return ModuleEntry(
         name=value["name"],
         path=check_inside(value["path"], shown_as=f"{shown}: the path").strip("/"),
         type=value["type"],
         kwargs=tuple(kwargs),
-        distribution=_typed(value, "distribution", str, shown) or "",
-        version=_typed(value, "version", str, shown) or "",
-        code_revision=_typed(value, "code_revision", str, shown) or "",
-        extra=extra,
+        extra=unknown_keys(value, _ENTRY_KEYS, shown_as=shown),
+        **recorded,
     )
 
 

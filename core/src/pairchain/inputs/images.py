@@ -13,11 +13,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 # A photograph of this size takes half a gigabyte, decoded and converted.
 MOST_PIXELS = 64_000_000
 
-# Tags of TIFF.
-_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+# The tags of TIFF for a tile's width and height.
+_TILE = (322, 323)
 
-# Pillow's name for a JPEG with several views.
-_ALSO = ("MPO",)
+_SMALLER = "make it smaller; models scale it down anyway."
 
 
 def open_image(file: BinaryIO | bytes, title: str = "the image") -> Any:
@@ -62,27 +61,21 @@ def check_lazy_image(image: Any) -> None:
     if getattr(image, "fp", None) is None or getattr(image, "format", None) is None:
         return
     _check_pixels(image, "the image")
-    if image.format not in (*FORMATS, *_ALSO):
+    if image.format not in (*FORMATS, "MPO"):  # a JPEG with several views
         raise InputError(
             f"the image is an open file in the format {image.format}, which pairchain does not decode.",
             next_step=f"if you trust its origin, pass image.convert('RGB'); pairchain decodes {', '.join(FORMATS)}.",
         )
 
 
-_SMALLER = "make it smaller; models scale it down anyway."
-
-
 def _check_pixels(image: Any, title: str) -> None:
-    for what, width, height in (("", image.width, image.height), (" in a tile", *_tile_of(image))):
+    tags = getattr(image, "tag_v2", {})
+    # a TIFF's tiles may be larger than the image
+    tile = [int(tags.get(tag, 0)) for tag in _TILE]
+    for what, (width, height) in {"": image.size, " in a tile": tile}.items():
         if width * height > MOST_PIXELS:
             raise InputError(
                 f"{title} has {width:,} × {height:,} pixels{what}; at most {MOST_PIXELS // 1_000_000} million are "
                 "decoded.",
                 next_step=_SMALLER,
             )
-
-
-def _tile_of(image: Any) -> tuple[int, int]:
-    """Return the size of a TIFF's tiles, which may be larger than the image."""
-    tags = getattr(image, "tag_v2", {})
-    return int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_HEIGHT, 0))

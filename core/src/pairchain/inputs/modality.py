@@ -14,6 +14,8 @@ from pairchain.text.nearest import nearest
 
 Modality = str | tuple[str, ...]
 
+_KEYS = f"the keys are {', '.join(CONTENT)}."
+
 
 def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality:
     """Return the modality of ``value``, one side of a pair, or a sorted tuple of several modalities.
@@ -39,7 +41,7 @@ def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality
         if dimensions in kind.dimensions or any(_is_a(type(value), *cls) for cls in kind.classes):
             return kind.name
     raise InputError(
-        f"is {described(value)}, which is neither text, image, audio nor video.",
+        f"is {description_of(value)}, which is neither text, image, audio nor video.",
         next_step="pass a string, a PIL image, an array or tensor, or a dict of these by modality.",
     )
 
@@ -78,7 +80,13 @@ def is_pair(item: Any) -> bool:
 
 def is_frames(value: Any) -> bool:
     """Return whether ``value`` is a video as a list of its frames."""
-    return isinstance(value, (list, tuple)) and len(value) > 0 and all(map(_is_frame, value))
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(
+            _of_text(frame, (IMAGE,)) == IMAGE if isinstance(frame, str) else could_be(IMAGE, frame) for frame in value
+        )
+    )
 
 
 def could_be(name: str, value: Any) -> bool:
@@ -123,7 +131,7 @@ def is_on_another_machine(path: str) -> bool:
     return path.startswith("\\\\") or (os.name == "nt" and path.replace("/", "\\").startswith("\\\\"))
 
 
-def described(value: Any) -> str:
+def description_of(value: Any) -> str:
     """Return a short description of a value for errors: its type, and its content if that is simple."""
     if value is None:
         return "None"
@@ -131,10 +139,6 @@ def described(value: Any) -> str:
     if not isinstance(value, (str, list, tuple, dict, int, float)):
         return f"an object of type {kind}"
     return f"the {kind} {short_repr(value)}"
-
-
-def _is_frame(value: Any) -> bool:
-    return _of_text(value, (IMAGE,)) == IMAGE if isinstance(value, str) else could_be(IMAGE, value)
 
 
 def _of_text(value: str, supported: Iterable[Modality]) -> str:
@@ -176,22 +180,18 @@ def _of_mapping(value: Mapping[Any, Any]) -> Modality:
     if "array" in value:
         if isinstance(value["array"], str):
             raise InputError(
-                f"is a dict with {described(value['array'])} under 'array'.", next_step="pass the name alone."
+                f"is a dict with {description_of(value['array'])} under 'array'.", next_step="pass the name alone."
             )
-        for key, name in keys.items():
-            if key in value:
-                return name
+        if named := [name for key, name in keys.items() if key in value]:
+            return named[0]
         raise InputError(
             "is a dict with 'array' but neither 'sampling_rate' nor 'video_metadata', so its modality is unclear.",
             next_step="add {'sampling_rate': 16000} for audio, or {'video_metadata': {…}} for video.",
         )
     if not value:
         raise InputError("is an empty dict.", next_step="pass a dict such as {'text': …, 'image': …}.")
-    for key in value:
-        if key not in CONTENT:
-            nested = keys.get(key)
-            hint = (
-                f"pass {{'{nested}': {{'array': …, '{key}': …}}}}." if nested else f"the keys are {', '.join(CONTENT)}."
-            )
-            raise InputError(f"is a dict with the key {key!r}{nearest(str(key), CONTENT)}.", next_step=hint)
+    if foreign := [key for key in value if key not in CONTENT]:
+        key = foreign[0]
+        hint = f"pass {{'{keys[key]}': {{'array': …, '{key}': …}}}}." if key in keys else _KEYS
+        raise InputError(f"is a dict with the key {key!r}{nearest(str(key), CONTENT)}.", next_step=hint)
     return next(iter(value)) if len(value) == 1 else tuple(sorted(value))

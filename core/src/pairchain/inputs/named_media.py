@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pairchain.errors import InputError
 from pairchain.inputs.kinds import CONTENT, NAMES, TEXT
-from pairchain.inputs.modality import described, is_message, is_pair, modality_of
+from pairchain.inputs.modality import description_of, is_message, is_pair, modality_of
 
 # sentence-transformers treats texts with these addresses as videos.
 _FILMS = ("youtube.com/", "youtu.be/")
@@ -34,7 +34,7 @@ def refuse_named_media(items: Sequence[Any], library: str) -> None:
         for element, side in enumerate(item) if is_pair(item) else ((None, item),):
             for name in _names_in(side):
                 raise InputError(
-                    f"names a medium, {described(name)}, which {library} would open or fetch itself, without "
+                    f"names a medium, {description_of(name)}, which {library} would open or fetch itself, without "
                     "pairchain's limits.",
                     next_step="open it and pass the medium, such as a PIL image; or change the text.",
                     index=index,
@@ -49,25 +49,18 @@ def _names_in(value: Any) -> Iterator[str]:
         if is_film or modality_of(value, CONTENT) != TEXT:
             yield value
     elif is_message(value):
-        yield from _in_parts(value["content"])
+        for part in value["content"] if isinstance(value["content"], (list, tuple)) else ():
+            if isinstance(part, Mapping):
+                yield from _strings({key: part.get(key) for key in (*CONTENT, *NAMES)})
     elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key != TEXT:
-                yield from _strings(inner)
+        yield from _strings(value)
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _names_in(inner)
 
 
-def _in_parts(content: Any) -> Iterator[str]:
-    for part in content if isinstance(content, (list, tuple)) else ():
-        if isinstance(part, Mapping):
-            for key in (*CONTENT, *NAMES):
-                if key != TEXT:
-                    yield from _strings(part.get(key))
-
-
-def _strings(value: Any) -> Iterable[str]:
-    if isinstance(value, (list, tuple)):
-        return [inner for inner in value if isinstance(inner, str)]
-    return [value] if isinstance(value, str) else []
+def _strings(media: Mapping[Any, Any]) -> Iterator[str]:
+    for key, value in media.items():
+        if key != TEXT:
+            several = value if isinstance(value, (list, tuple)) else [value]
+            yield from (inner for inner in several if isinstance(inner, str))

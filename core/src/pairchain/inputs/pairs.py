@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from pairchain.errors import InputError
 from pairchain.inputs import tables
 from pairchain.inputs.kinds import CONTENT, TEXT
-from pairchain.inputs.modality import described, is_marked_text, is_message, may_name_medium
+from pairchain.inputs.modality import description_of, is_marked_text, is_message, may_name_medium
 from pairchain.inputs.table_pairs import only_column, pair_of_row, pairs_of_rows, pairs_of_table
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
@@ -61,7 +61,7 @@ def as_inputs(inputs: Any) -> Inputs:
     if not _is_list_like(inputs):
         hint = f" {_A_DICT}" if isinstance(inputs, Mapping) else ""
         raise InputError(
-            f"{described(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.{hint}"
+            f"{description_of(inputs)} is not a pair.", next_step=f"pass a pair or a list of pairs; {_A_PAIR}.{hint}"
         )
     items = inputs if isinstance(inputs, (list, tuple)) else list(inputs)
     if tables.are_rows(items, can_be_pair=not is_stream):
@@ -77,32 +77,28 @@ def numbered_inputs(items: Iterable[Any], first: int) -> Inputs:
 
 
 def as_stream(inputs: Any) -> Iterator[Any]:
-    """Return an iterator over inputs; rows of a table, and rows that name their columns, become pairs.
-
-    Raises:
-        InputError: ``inputs`` holds no pairs. The iterator raises it too, at a wrong row.
-    """
+    """Return an iterator over inputs; rows of a table, and rows that name their columns, become pairs."""
     if (table := tables.table_of(inputs)) is not None:
         return pairs_of_table(table)
     if tables.is_column(inputs):
         return iter(_from_column(inputs).items)
     if not _is_list_like(inputs):
-        raise InputError(f"{described(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}.")
+        raise InputError(
+            f"{description_of(inputs)} holds no pairs.", next_step=f"pass an iterable of pairs; {_A_PAIR}."
+        )
     return _pairs_in_stream(iter(inputs))
 
 
 def as_documents(documents: Any, name: str = "documents") -> list[Any]:
-    """Return an iterable, a column of a table, or a table of one column as a list; ``name`` is its name in errors.
-
-    Raises:
-        InputError: It is a single document, such as a string, or a table of several columns.
-    """
+    """Return an iterable, a column of a table, or a table of one column as a list; ``name`` is its name in errors."""
     if (table := tables.table_of(documents)) is not None:
         return only_column(table, name)
     if tables.is_column(documents):
         return tables.values_of(documents)
     if not _is_list_like(documents):
-        raise InputError(f"{name} is {described(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}.")
+        raise InputError(
+            f"{name} is {description_of(documents)}.", next_step=f"pass a list of {name.partition('_')[0]}."
+        )
     return list(documents)
 
 
@@ -153,9 +149,9 @@ def _from_column(column: Any) -> Inputs:
 
 
 def _pairs_in_stream(items: Iterator[Any]) -> Iterator[Any]:
-    first = next(items, None)
-    rest = items if first is None else chain([first], items)
-    yield from pairs_of_rows(rest) if tables.are_rows([first], can_be_pair=False) else rest
+    first = list(islice(items, 1))
+    rest = chain(first, items)
+    yield from pairs_of_rows(rest) if tables.are_rows(first, can_be_pair=False) else rest
 
 
 def _is_row(value: Any) -> bool:
@@ -171,7 +167,7 @@ def _as_item(item: Any, index: int | None = None) -> Any:
     if isinstance(item, np.ndarray):
         item = item.tolist()
     if not isinstance(item, (list, tuple)):
-        raise InputError(f"{subject}is {described(item)}, not a pair.", next_step=f"{_A_PAIR}.", index=index)
+        raise InputError(f"{subject}is {description_of(item)}, not a pair.", next_step=f"{_A_PAIR}.", index=index)
     if len(item) and all(is_message(element) for element in item):
         return list(item)
     for side, element in enumerate(item):
@@ -186,7 +182,7 @@ def _as_item(item: Any, index: int | None = None) -> Any:
         item = pair
     if len(item) != 2:
         raise InputError(
-            f"{subject}has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {described(item)}.",
+            f"{subject}has {len(item)} element{'' if len(item) == 1 else 's'}, not 2: {description_of(item)}.",
             next_step=f"{_A_PAIR}.",
             index=index,
         )

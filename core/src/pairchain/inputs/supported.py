@@ -10,7 +10,7 @@ from pairchain.inputs.kinds import AUDIO, CONTENT, IMAGE, MESSAGE, NAMES, TEXT, 
 from pairchain.inputs.modality import (
     Modality,
     could_be,
-    described,
+    description_of,
     is_frames,
     is_message,
     is_pair,
@@ -34,24 +34,17 @@ def check_supported(items: Sequence[Any], supported: Sequence[Modality]) -> None
     taken = single_modalities(supported) | {TEXT}
     listed = ", ".join("+".join(modality_parts(modality)) for modality in supported)
     for index, item in enumerate(items):
+        element = None
         try:
             if is_pair(item):
-                _check_pair(item, supported, taken, listed)
+                for element in (0, 1):
+                    _check_side(item[element], supported, taken, listed)
             elif MESSAGE in taken:
                 _check_parts(_parts_of_messages(item), taken, listed)
             else:
                 raise _refusal("is a conversation", listed)
         except InputError as error:
-            error.place(index)
-            raise
-
-
-def _check_pair(pair: Sequence[Any], supported: Sequence[Modality], taken: set[str], listed: str) -> None:
-    for element, side in enumerate(pair):
-        try:
-            _check_side(side, supported, taken, listed)
-        except InputError as error:
-            error.element = element
+            error.place(index, element)
             raise
 
 
@@ -86,7 +79,7 @@ def _check_values(values: Mapping[Any, Any], holder: str = "") -> None:
         wrong = [value for value in (given if several else [given]) if not could_be(key, value)]
         if wrong or (several and not given):
             found = wrong[0] if wrong else given
-            what = f"an array of shape {tuple(found.shape)}" if hasattr(found, "ndim") else described(found)
+            what = f"an array of shape {tuple(found.shape)}" if hasattr(found, "ndim") else description_of(found)
             raise InputError(f"{holder}holds {what} under {key!r}.", next_step=f"pass {kind_of(key).expected}.")
 
 
@@ -95,7 +88,7 @@ def _parts_of_messages(conversation: Any) -> set[str]:
     for message in conversation:
         if not is_message(message):
             raise InputError(
-                f"holds a chat message beside {described(message)}.",
+                f"holds a chat message beside {description_of(message)}.",
                 next_step="pass a pair, or a list of messages and nothing else.",
             )
         content = message["content"]
@@ -105,7 +98,7 @@ def _parts_of_messages(conversation: Any) -> set[str]:
             found |= {_kind_of_part(part) for part in content}
         else:
             raise InputError(
-                f"the content of a message is {described(content)}.",
+                f"the content of a message is {description_of(content)}.",
                 next_step="pass a string, or a list of parts such as {'type': 'text', 'text': …}.",
             )
     return found
@@ -117,7 +110,9 @@ def _kind_of_part(part: Mapping[Any, Any]) -> str:
     if kind == TEXT:
         # a part holds one text, but a dict by modality may hold several
         if not isinstance(part.get(TEXT), str):
-            raise InputError(f"{holder}holds {described(part.get(TEXT))} under 'text'.", next_step="pass a string.")
+            raise InputError(
+                f"{holder}holds {description_of(part.get(TEXT))} under 'text'.", next_step="pass a string."
+            )
     elif kind in CONTENT:
         _check_values({kind: next((part[key] for key in (kind, *NAMES) if key in part), None)}, holder)
     return kind

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from pairchain.errors import InputError
-from pairchain.inputs.modality import described
+from pairchain.inputs.modality import description_of
 from pairchain.inputs.tables import DOCUMENT, QUERY, SIDES, Table, as_row
 from pairchain.text.escaping import short_repr
 
@@ -23,13 +23,9 @@ _MOST_NAMED = 20
 
 @dataclass(frozen=True)
 class Choice:
-    """The columns that hold the two sides.
+    """The names and positions of the columns that hold the two sides, in the table called ``title`` in errors.
 
-    Attributes:
-        title: The table's name in errors.
-        names: The names of the two columns.
-        positions: The positions of the columns.
-        by_name: Whether their names tell the sides apart; otherwise both columns must hold texts.
+    If ``by_name``, their names tell the sides apart; otherwise both columns must hold texts.
     """
 
     title: str
@@ -40,20 +36,15 @@ class Choice:
     def pair(self, sides: tuple[Any, Any], row: int) -> tuple[Any, Any]:
         """Return both sides of a row as a pair; refuse a side that is missing, or that must be a text but is not."""
         for element, (name, side) in enumerate(zip(self.names, sides, strict=True)):
-            if is_missing(side):
-                raise InputError(
-                    f"is missing: the column {name!r} of {self.title} holds {side!r} there.",
-                    next_step="leave such rows out, or fill them.",
-                    index=row,
-                    element=element,
-                )
-            if not self.by_name and not isinstance(side, str):
-                raise InputError(
-                    f"is {described(side)}: the column {name!r} of {self.title} does not hold texts.",
-                    next_step=f"name the columns to score {QUERY} and {DOCUMENT}.",
-                    index=row,
-                    element=element,
-                )
+            column = f"the column {name!r} of {self.title}"
+            if _is_missing(side):
+                what, step = f"is missing: {column} holds {side!r} there.", "leave such rows out, or fill them."
+            elif not self.by_name and not isinstance(side, str):
+                what = f"is {description_of(side)}: {column} does not hold texts."
+                step = f"name the columns to score {QUERY} and {DOCUMENT}."
+            else:
+                continue
+            raise InputError(what, next_step=step, index=row, element=element)
         return sides
 
     def pair_in(self, row: Mapping[str, Any], index: int | None) -> tuple[Any, Any]:
@@ -69,16 +60,12 @@ class Choice:
         return self.pair((row[query], row[document]), index or 0)
 
 
-def choose(title: str, names: Sequence[Any]) -> Choice:
-    """Return the columns to score: those named query and document in any case, else the only two.
-
-    Raises:
-        InputError: The columns to score are unclear.
-    """
-    named = [_place(names, name) for name in SIDES]
-    if named[0] is not None and named[1] is not None:
-        return Choice(title, (names[named[0]], names[named[1]]), (named[0], named[1]), by_name=True)
-    if len(names) != 2 or any(len(_places(names, name)) > 1 for name in SIDES):
+def choose_columns(title: str, names: Sequence[Any]) -> Choice:
+    """Return the columns to score: those named query and document in any case, else the only two."""
+    query, document = (_places(names, name) for name in SIDES)
+    if len(query) == len(document) == 1:
+        return Choice(title, (names[query[0]], names[document[0]]), (query[0], document[0]), by_name=True)
+    if len(names) != 2 or len(query) > 1 or len(document) > 1:
         raise InputError(
             f"{title} has {_columns(names)}; which of them to score is unclear.",
             next_step=f"name two of them {QUERY!r} and {DOCUMENT!r}, or pass pairs, such as "
@@ -94,14 +81,10 @@ def choose(title: str, names: Sequence[Any]) -> Choice:
 
 
 def pairs_of_table(table: Table) -> Iterator[tuple[Any, Any]]:
-    """Return an iterator over the rows of a table as pairs.
-
-    Raises:
-        InputError: The columns to score are unclear. The iterator raises it too, at a wrong row.
-    """
+    """Return an iterator over the rows of a table as pairs; refuse a table whose columns to score are unclear."""
     if not table.names and not table.length:
         return iter(())
-    choice = choose(table.title, table.names)
+    choice = choose_columns(table.title, table.names)
 
     def pairs() -> Iterator[tuple[Any, Any]]:
         for start in range(0, table.length, _ROWS):
@@ -114,20 +97,16 @@ def pairs_of_table(table: Table) -> Iterator[tuple[Any, Any]]:
 
 
 def pairs_of_rows(rows: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield rows that name their columns as pairs; the names in the first row decide which columns are scored.
-
-    Raises:
-        InputError: The columns to score are unclear, or a row lacks one.
-    """
+    """Yield rows that name their columns as pairs; the names in the first row decide which columns are scored."""
     rows = iter(rows)
     first = next(rows, None)
     if first is None:
         return
-    choice = choose("the first row", list(as_row(first) or ()))
+    choice = choose_columns("the first row", list(as_row(first) or ()))
     for index, item in enumerate(chain([first], rows)):
         if (row := as_row(item)) is None:
             raise InputError(
-                f"is {described(item)}, and the rows before it name columns.",
+                f"is {description_of(item)}, and the rows before it name columns.",
                 next_step="pass rows of one kind.",
                 index=index,
             )
@@ -137,44 +116,34 @@ def pairs_of_rows(rows: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
 def pair_of_row(row: Mapping[str, Any], index: int | None = None) -> tuple[Any, Any] | None:
     """Return the pair in a row with a query and a document, or None if the row has no such columns."""
     names = list(row)
-    if any(_place(names, name) is None for name in SIDES):
+    if any(len(_places(names, name)) != 1 for name in SIDES):
         return None
-    return choose("the row", names).pair_in(row, index)
+    return choose_columns("the row", names).pair_in(row, index)
 
 
 def only_column(table: Table, name: str) -> list[Any]:
-    """Return the values of a table's only column; ``name`` is the table's name in errors.
-
-    Raises:
-        InputError: It has several.
-    """
+    """Return the values of a table's only column; ``name`` is the table's name in errors."""
     if not table.names and not table.length:
         return []
     if len(table.names) != 1:
-        place = _place(table.names, DOCUMENT)
+        place = next(iter(_places(table.names, DOCUMENT)), 0)
         raise InputError(
             f"{name} is {table.title} with {_columns(table.names)}.",
-            next_step=f"pass one of its columns, such as {_example(table.names, place or 0)}.",
+            next_step=f"pass one of its columns, such as {_example(table.names, place)}.",
         )
     return table.read(0, slice(0, table.length))
 
 
-def is_missing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     """Return whether ``value`` is a table's mark for a missing value: None, NaN, pandas' NA or NaT."""
-    return (
-        value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
-    )
-
-
-def _place(names: Sequence[Any], wanted: str) -> int | None:
-    """Return the place of the column named ``wanted``, or None if there is none or several."""
-    found = [place for place, name in enumerate(names) if isinstance(name, str) and name == wanted]
-    found = found or _places(names, wanted)
-    return found[0] if len(found) == 1 else None
+    is_nan = isinstance(value, float) and value != value
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _places(names: Sequence[Any], wanted: str) -> list[int]:
-    return [place for place, name in enumerate(names) if _plain(name) == wanted]
+    """Return the places of the columns named ``wanted`` or, if there is none, of those named so in another case."""
+    exact = [place for place, name in enumerate(names) if isinstance(name, str) and name == wanted]
+    return exact or [place for place, name in enumerate(names) if _plain(name) == wanted]
 
 
 def _plain(name: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from pairchain.errors import InputError
 from pairchain.inputs.kinds import CONTENT
-from pairchain.inputs.modality import described, is_message
+from pairchain.inputs.modality import description_of, is_message
 
 # The columns of a query and a document.
 SIDES = QUERY, DOCUMENT = "query", "document"
@@ -48,14 +48,10 @@ _UNREADABLE = (
 
 
 def table_of(value: Any) -> Table | None:
-    """Return ``value`` as a table, or None if it is not a table.
+    """Return ``value`` as a table, or None if it is not a table; refuse one that cannot be read row by row.
 
     Tables are frames of pandas, polars and similar libraries, pyarrow's tables and batches, a Dataset, numpy's
     structured arrays, and dicts of columns.
-
-    Raises:
-        InputError: It is a table that cannot be read row by row: it is lazy, a dict of several tables, or its columns
-            differ in length.
     """
     if isinstance(value, (str, bytes, list, tuple, torch.Tensor)) or is_column(value):
         return None
@@ -64,12 +60,12 @@ def table_of(value: Any) -> Table | None:
     if isinstance(value, np.ndarray):
         return _of_structured(value)
     cls = type(value)
-    kind = next((kind for kind in _KINDS if _offers(cls, *kind.attributes)), None)
+    opened_by = next((opened_by for attributes, opened_by in _KINDS if _offers(cls, *attributes)), None)
     # a frame of Dask looks like one of pandas
-    if kind is not None and not hasattr(cls, "compute"):
-        names, length = tuple(kind.names(value)), int(kind.length(value))
-        return Table(class_name(value), names, length, lambda column, rows: values_of(kind.read(value, column, rows)))
-    if kind is not None or any(_offers(cls, *attributes) for attributes in _UNREADABLE):
+    if opened_by is not None and not hasattr(cls, "compute"):
+        names, length, read = opened_by(value)
+        return _table(class_name(value), names, int(length), read)
+    if opened_by is not None or any(_offers(cls, *attributes) for attributes in _UNREADABLE):
         method = next((name for name in _EVALUATED_BY if hasattr(cls, name)), None)
         raise InputError(
             f"{class_name(value)} cannot be read row by row.",
@@ -154,52 +150,48 @@ def class_name(value: Any) -> str:
 
 
 def is_table_class(cls: type) -> bool:
-    return any(_offers(cls, *kind.attributes) for kind in _KINDS)
+    return any(_offers(cls, *attributes) for attributes, _ in _KINDS)
 
 
 def _offers(cls: type, *names: str) -> bool:
     return all(hasattr(cls, name) for name in names)
 
 
-def _of_dataset(dataset: Any, column: int, rows: slice) -> Any:
-    name = dataset.column_names[column]
-    # without select_columns, other columns would be decoded as well, such as images
-    return dataset.select_columns([name])[rows][name]
+def _table(title: str, names: Iterable[Any], length: int, read: Callable[[int, slice], Any]) -> Table:
+    return Table(title, tuple(names), length, lambda column, rows: values_of(read(column, rows)))
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of table: the attributes of its class, and how to get the names, the number of rows, and a column."""
-
-    attributes: tuple[str, ...]
-    names: Callable[[Any], Sequence[Any]]
-    length: Callable[[Any], int]
-    read: Callable[[Any, int, slice], Any]
+# The names of a table's columns, the number of its rows, and how to read a column.
+_Opened = tuple[Iterable[Any], int, Callable[[int, slice], Any]]
 
 
-# The first kind that fits counts.
-_KINDS = (
-    _Kind(
-        ("iloc", "columns"), lambda pandas: pandas.columns, len, lambda pandas, column, rows: pandas.iloc[rows, column]
-    ),
-    _Kind(
-        ("get_column", "to_series", "height"),
-        lambda polars: polars.columns,
-        lambda polars: polars.height,
-        lambda polars, column, rows: polars.to_series(column)[rows],
-    ),
-    _Kind(
-        ("column_names", "num_rows", "select_columns"),
-        lambda dataset: dataset.column_names,
-        lambda dataset: dataset.num_rows,
-        _of_dataset,
-    ),
-    _Kind(
-        ("column", "num_rows", "schema"),
-        lambda arrow: arrow.schema.names,
-        lambda arrow: arrow.num_rows,
-        lambda arrow, column, rows: arrow.column(column)[rows],
-    ),
+def _pandas(frame: Any) -> _Opened:
+    return frame.columns, len(frame), lambda column, rows: frame.iloc[rows, column]
+
+
+def _polars(frame: Any) -> _Opened:
+    return frame.columns, frame.height, lambda column, rows: frame.to_series(column)[rows]
+
+
+def _dataset(dataset: Any) -> _Opened:
+    def read(column: int, rows: slice) -> Any:
+        name = dataset.column_names[column]
+        # without select_columns, other columns would be decoded as well, such as images
+        return dataset.select_columns([name])[rows][name]
+
+    return dataset.column_names, dataset.num_rows, read
+
+
+def _arrow(table: Any) -> _Opened:
+    return table.schema.names, table.num_rows, lambda column, rows: table.column(column)[rows]
+
+
+# Attributes of the classes of a kind of table. The first kind that fits counts.
+_KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], _Opened]], ...] = (
+    (("iloc", "columns"), _pandas),
+    (("get_column", "to_series", "height"), _polars),
+    (("column_names", "num_rows", "select_columns"), _dataset),
+    (("column", "num_rows", "schema"), _arrow),
 )
 
 
@@ -207,7 +199,7 @@ def _of_structured(array: np.ndarray[Any, Any]) -> Table | None:
     names = array.dtype.names
     if not names or array.ndim != 1:
         return None
-    return Table("a structured array", names, len(array), lambda column, rows: values_of(array[names[column]][rows]))
+    return _table("a structured array", names, len(array), lambda column, rows: array[names[column]][rows])
 
 
 def _of_mapping(value: Mapping[Any, Any]) -> Table | None:
@@ -220,7 +212,7 @@ def _of_mapping(value: Mapping[Any, Any]) -> Table | None:
     for name, column in value.items():
         if not _is_list(column):
             raise InputError(
-                f"a dict of columns holds {described(column)} under {name!r}, which is not a column.",
+                f"a dict of columns holds {description_of(column)} under {name!r}, which is not a column.",
                 next_step="pass a list for each column, all of one length; for one query, use rank.",
             )
     columns = list(value.values())
@@ -228,9 +220,7 @@ def _of_mapping(value: Mapping[Any, Any]) -> Table | None:
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
         raise InputError(f"the columns of a dict differ in length: {found}.", next_step="give them one length.")
-    return Table(
-        "a dict of columns", tuple(value), len(columns[0]), lambda column, rows: values_of(columns[column][rows])
-    )
+    return _table("a dict of columns", value, len(columns[0]), lambda column, rows: columns[column][rows])
 
 
 def _is_list(value: Any) -> bool:

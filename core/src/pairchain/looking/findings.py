@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pairchain.code.bundle import Code
-from pairchain.facts import UNKNOWN, Facts
+from pairchain.facts import NO_FACTS, Facts
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
-from pairchain.format.headers import NONE, Weights
+from pairchain.format.headers import NO_WEIGHTS, Weights
 from pairchain.format.saved_model import ModelConfig
 from pairchain.looking.problem import Problem
 from pairchain.trust.resolve import Provider
@@ -46,7 +46,7 @@ class ModuleReport:
     kwargs: tuple[str, ...] = ()
     weights: Weights | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
-    facts: Facts = UNKNOWN
+    facts: Facts = NO_FACTS
     modules: tuple[ModuleReport, ...] = ()
 
     @property
@@ -97,7 +97,7 @@ class Findings:
     config: ModelConfig | None = None
     activation: str = ""
     weights: Weights | None = None
-    facts: Facts = UNKNOWN
+    facts: Facts = NO_FACTS
     proposed_by: str = ""
     code: Mapping[str, Code] = field(default_factory=dict)
     files: tuple[str, ...] = ()
@@ -117,21 +117,18 @@ class Findings:
     def total(self) -> Weights:
         """The size and dtypes of all its weights together."""
         parts = [self.weights, *(module.weights for module in self.walk())]
-        return sum(filter(None, parts), NONE)
+        return sum(filter(None, parts), NO_WEIGHTS)
 
     @property
     def elsewhere(self) -> dict[str, str]:
         """Other folders or repositories that it takes files from, by their purpose; for code see `code`."""
-        found = dict(self.facts.elsewhere)
-        for module in self.walk():
-            found |= module.facts.elsewhere
-        return found
+        return {purpose: place for facts in self._all_facts() for purpose, place in facts.elsewhere.items()}
 
     @property
     def backends(self) -> dict[str, str]:
         """The reason why each installed backend, by name, cannot load a part of the model; empty if it can."""
         found: dict[str, str] = {}
-        for facts in (self.facts, *(module.facts for module in self.walk())):
+        for facts in self._all_facts():
             for name, reason in facts.backends.items():
                 found[name] = found.get(name) or reason
         return found
@@ -139,8 +136,7 @@ class Findings:
     @property
     def foreign_settings(self) -> list[ForeignSettings]:
         """Settings that reach other libraries, programs or repositories; those of one module are one item."""
-        facts = [self.facts, *(module.facts for module in self.walk())]
-        return list(dict.fromkeys(found for fact in facts for found in fact.settings))
+        return list(dict.fromkeys(found for facts in self._all_facts() for found in facts.settings))
 
     @property
     def pickles(self) -> list[str]:
@@ -165,6 +161,9 @@ class Findings:
     def module_folders(self) -> frozenset[str]:
         """The folders of all its modules, relative to the model's."""
         return frozenset(path for module in self.modules for path in module.folders())
+
+    def _all_facts(self) -> list[Facts]:
+        return [self.facts, *(module.facts for module in self.walk())]
 
     def walk(self) -> Iterator[ModuleReport]:
         """Yield every module, those inside others included."""

@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pairchain import hooks
-from pairchain.code.bundle import MOST_FILES_OF_MODEL, Code, too_much_code
+from pairchain.code.bundle import Code, check_amount
 from pairchain.code.faults import code_faults
 from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
-from pairchain.facts import UNKNOWN, Facts, facts_of_chain, facts_of_routes
+from pairchain.facts import NO_FACTS, Facts, facts_of_chain, facts_of_routes
 from pairchain.files.json_files import read_json_object
 from pairchain.files.names import PICKLE_FILE
 from pairchain.files.one_save import of_one_save
@@ -29,7 +29,7 @@ from pairchain.format.saved_model import (
     read_entries,
     read_legacy_activation,
 )
-from pairchain.inputs.prompts import check_prompt_name
+from pairchain.inputs.arguments import check_prompt_name
 from pairchain.looking.findings import ModuleReport
 from pairchain.looking.problem import About, Problem, problem_of
 from pairchain.looking.report import Report
@@ -65,14 +65,7 @@ def inspect(
     Raises:
         SourceError: The model cannot be fetched. The report lists every other problem.
     """
-    source = open_source(
-        model_name_or_path,
-        revision=revision,
-        token=token,
-        cache_folder=cache_folder,
-        local_files_only=local_files_only,
-        subfolder=subfolder,
-    )
+    source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
     with policies.allowing(policies.policy_of(False, False, code_revision, None)):
         return report_on(Resolver(source, module_classes or {}))
 
@@ -89,7 +82,6 @@ class _Inspection:
         if resolver.found is not None:
             # files may have been replaced since the last attempt
             resolver.found.clear()
-        self._files = self._source.files()
         self._problems: list[Problem] = []
         self._code: dict[str, Code] = {}
         # the purposes of code that a load needs
@@ -109,7 +101,7 @@ class _Inspection:
                 proposed_by, facts = self._checkpoint()
             else:
                 proposed_by, facts = "", facts_of_chain((f"module {module.name}", module.facts) for module in modules)
-                self._add_faults(facts if modules else UNKNOWN)
+                self._add_faults(facts if modules else NO_FACTS)
             weights = self._weights(self._source, facts) if entries is None else None
             activation = self._activation(config)
             self._attempt(self._source.refuse_links_out, [entry.path for entry in entries or ()])
@@ -117,17 +109,8 @@ class _Inspection:
             if warning.category is PairchainWarning:
                 self._note(str(warning.message))
         self._add_trust()
-        found = Report(
-            self._source,
-            modules,
-            config,
-            activation,
-            weights,
-            facts,
-            proposed_by,
-            self._code,
-            tuple(sorted(self._files)),
-        )
+        files = tuple(sorted(self._source.files()))
+        found = Report(self._source, modules, config, activation, weights, facts, proposed_by, self._code, files)
         self._add_settings(found)
         return replace(found, problems=tuple(dict.fromkeys(self._problems)))
 
@@ -149,9 +132,8 @@ class _Inspection:
                 self._add(fault, about="code")
         if plugin is not None:
             self._attempt(self._resolver.registry.installation.check_core_version, plugin)
-        owner = plugin or foreseen
-        distribution = owner.distribution if owner is not None else ""
-        facts = self._attempt(self._facts, entry, home, distribution, provider) or UNKNOWN
+        distribution = plugin.distribution if plugin else foreseen.distribution if foreseen else ""
+        facts = self._attempt(self._facts, entry, home, distribution, provider) or NO_FACTS
         inside = self._inside(home, facts, depth) if depth < _DEEPEST else ()
         if facts.routes and distribution:
             facts = facts_of_routes(facts, {module.path: module.facts for module in inside})
@@ -200,10 +182,10 @@ class _Inspection:
     def _facts(self, entry: ModuleEntry, home: Source, distribution: str, provider: Provider | None) -> Facts:
         """Return the facts that the module's plugin reads from its files; for code, ask all plugins."""
         hook = "pairchain_inspect_module"
-        facts = UNKNOWN
+        facts = NO_FACTS
         if distribution:
             answers = self._asked(hook, distribution=distribution, type_name=entry.type, source=home)
-            facts = answers[0].value if answers else UNKNOWN
+            facts = answers[0].value if answers else NO_FACTS
             if distribution not in hooks.who_answers(hook):
                 self._note(
                     f"{distribution} does not describe its saved modules, so the files of "
@@ -211,7 +193,7 @@ class _Inspection:
                 )
         elif provider is not None:
             told = [answer.value for answer in self._asked(hook, type_name=entry.type, source=home) or ()]
-            outer = next((found for found in told if found.entries), UNKNOWN)
+            outer = next((found for found in told if found.entries), NO_FACTS)
             facts = Facts(
                 settings=[setting for found in told for setting in found.settings],
                 config_file=next((found.config_file for found in told if found.config_file), ""),
@@ -232,28 +214,16 @@ class _Inspection:
             self._note(f"only a load shows whether {', '.join(sorted(silent))} knows such a checkpoint.")
         else:
             self._add(no_chain(self._source, self._resolver.registry))
-        return "", UNKNOWN
+        return "", NO_FACTS
 
     def _inside(self, home: Source, facts: Facts, depth: int) -> tuple[ModuleReport, ...]:
-        children = []
-        seen: set[PurePosixPath] = set()
+        inside: dict[PurePosixPath, ModuleReport] = {}
         for entry in facts.entries:
-            inside = self._attempt(check_inside, entry.path, shown_as="a module's folder")
-            place = PurePosixPath(inside or "")
+            place = self._attempt(_checked_place, home, entry.path)
             # a folder with several names, or a link to one, could multiply modules without end
-            if not place.parts or place in seen or self._leads_out(home, entry.path):
-                continue
-            seen.add(place)
-            children.append(self._module(entry, home, depth + 1))
-        return tuple(children)
-
-    def _leads_out(self, home: Source, folder: str) -> bool:
-        try:
-            home.refuse_links_out([folder])
-        except PairchainError as error:
-            self._add(error)
-            return True
-        return False
+            if place is not None and place.parts and place not in inside:
+                inside[place] = self._module(entry, home, depth + 1)
+        return tuple(inside.values())
 
     def _config(self, home: Source, name: str) -> dict[str, Any]:
         path = self._attempt(home.file, name)
@@ -261,7 +231,7 @@ class _Inspection:
 
     def _weights(self, home: Source, facts: Facts) -> headers.Weights | None:
         weights: headers.Weights | None = self._attempt(headers.read_headers, home)
-        if weights is None and facts is UNKNOWN and self._attempt(home.has, PICKLE_FILE):
+        if weights is None and facts is NO_FACTS and self._attempt(home.has, PICKLE_FILE):
             self._add(policies.pickle_refused(home, PICKLE_FILE))
         return weights
 
@@ -276,10 +246,12 @@ class _Inspection:
     @property
     def _is_full(self) -> bool:
         """Whether too much code was found already to look for more."""
-        if sum(len(code.files) for code in self._code.values()) <= MOST_FILES_OF_MODEL:
-            return False
-        self._add(too_much_code(self._source))
-        return True
+        try:
+            check_amount(self._code.values(), self._source)
+        except PairchainError as error:
+            self._add(error)
+            return True
+        return False
 
     def _add_code(self, purpose: str, code: Code) -> str:
         """Add ``code``, and return its purpose, made unique."""
@@ -338,3 +310,9 @@ class _Inspection:
 
     def _add(self, error: PairchainError, about: About | None = None) -> None:
         self._problems.append(problem_of(error, about))
+
+
+def _checked_place(home: Source, path: str) -> PurePosixPath:
+    place = PurePosixPath(check_inside(path, shown_as="a module's folder"))
+    home.refuse_links_out([path])
+    return place

@@ -59,16 +59,12 @@ def lock(
     """
     source = getattr(model, "source", None)
     if isinstance(model, str | os.PathLike):
-        source = open_source(
-            model,
-            revision=revision,
-            token=token,
-            cache_folder=cache_folder,
-            local_files_only=local_files_only,
-            subfolder=subfolder,
-        )
+        source = open_source(model, subfolder, token, cache_folder, revision, local_files_only)
     elif isinstance(source, Source):
-        code_revision = {**_revisions_in(model), **_by_name(code_revision)}
+        named = {"": code_revision} if isinstance(code_revision, str) else code_revision or {}
+        codes = [code_of(type(module)) for module in model.modules()]
+        loaded = {code.source.name: str(code.source.commit) for code in codes if code and code.is_elsewhere}
+        code_revision = {**loaded, **named}
     elif not hasattr(model, "source"):
         raise InputError(f"lock takes a model, not {type(model).__name__}.", next_step="pass its name or path.")
     if not isinstance(source, Source):
@@ -79,7 +75,12 @@ def lock(
         report = report_on(Resolver(source))
         _refuse_unlockable(report)
         hashes = file_hashes(report.source, report.module_folders, read=False)
-        _refuse_unreadable(hashes, source)
+        if unreadable := [f"{file!r}: {why}" for file, why in sorted(hashes.unreadable.items())]:
+            raise FormatError(
+                f"some files of the model cannot be read: {'; '.join(unreadable)}.",
+                where=str(source),
+                next_step="replace each link by the file itself, and remove what is not a readable file.",
+            )
         made = _lock_of(report, hashes)
     if path is not None:
         made.write(path)
@@ -113,14 +114,8 @@ def verify(
     """
     locked = as_lock(lock)
     policy = policies.policy_of(False, False, code_revision, locked)
-    source = open_source(
-        model_name_or_path,
-        revision=revision or policy.locked_revision(model_name_or_path),
-        token=token,
-        cache_folder=cache_folder,
-        local_files_only=local_files_only,
-        subfolder=subfolder,
-    )
+    pinned = revision or policy.locked_revision(model_name_or_path)
+    source = open_source(model_name_or_path, subfolder, token, cache_folder, pinned, local_files_only)
     with policies.allowing(policy):
         check_locked(locked, Resolver(source))
     return locked
@@ -130,9 +125,6 @@ def check_locked(locked: Lock, resolver: Resolver) -> FileHashes:
     """Check the model of ``resolver`` against its lock, and return the hashes of the files that were read.
 
     If ``resolver`` remembers providers, it now has the checked ones, so that a load runs the code that was checked.
-
-    Raises:
-        LockError: The model differs from the lock; the message names every difference.
     """
     # a class that the caller passes in is not part of the lock
     report = report_on(replace(resolver, module_classes={}))
@@ -170,11 +162,7 @@ def check_locked(locked: Lock, resolver: Resolver) -> FileHashes:
 
 
 def check_unchanged(hashes: FileHashes) -> None:
-    """Check that the files that were hashed are still the same.
-
-    Raises:
-        LockError: Some are not; the message names them.
-    """
+    """Raise a `LockError` if files changed since they were hashed."""
     if changed := [on_one_line(path) for path in hashes.changed()]:
         raise LockError(
             f"files changed while the model was loaded: {', '.join(changed)}.",
@@ -182,16 +170,6 @@ def check_unchanged(hashes: FileHashes) -> None:
             next_step="find out what changes them, and load the model again once nothing does.",
             mismatches=tuple(f"the file {path} changed" for path in changed),
         )
-
-
-def _revisions_in(model: Any) -> dict[str, str]:
-    """Return the commits of other repositories whose code a loaded model runs."""
-    codes = [code_of(type(module)) for module in model.modules()]
-    return {code.source.name: str(code.source.commit) for code in codes if code is not None and code.is_elsewhere}
-
-
-def _by_name(code_revision: str | Mapping[str, str] | None) -> Mapping[str, str]:
-    return {"": code_revision} if isinstance(code_revision, str) else code_revision or {}
 
 
 def _refuse_unlockable(report: Findings) -> None:
@@ -210,29 +188,16 @@ def _refuse_unlockable(report: Findings) -> None:
         )
 
 
-def _refuse_unreadable(hashes: FileHashes, source: Source) -> None:
-    if found := [f"{path!r}: {why}" for path, why in sorted(hashes.unreadable.items())]:
-        raise FormatError(
-            f"some files of the model cannot be read: {'; '.join(found)}.",
-            where=str(source),
-            next_step="replace each link by the file itself, and remove what is not a readable file.",
-        )
-
-
 def _lock_of(report: Findings, hashes: FileHashes) -> Lock:
     source = report.source
     name = "" if source.is_local else source.name
-    return Lock(name, source.commit or "", hashes.digests, _code_elsewhere(report), _plugins(report))
-
-
-def _code_elsewhere(report: Findings) -> dict[str, LockedCode]:
-    found: dict[str, LockedCode] = {}
+    elsewhere: dict[str, LockedCode] = {}
     for code in report.code.values():
         if code.is_elsewhere:
             files = {code.source.path_of(file.path): file.sha256 for file in code.files}
-            before = found.get(code.source.name, LockedCode(str(code.source.commit), {}))
-            found[code.source.name] = replace(before, files={**before.files, **files})
-    return found
+            before = elsewhere.get(code.source.name, LockedCode(str(code.source.commit), {}))
+            elsewhere[code.source.name] = replace(before, files={**before.files, **files})
+    return Lock(name, source.commit or "", hashes.digests, elsewhere, _plugins(report))
 
 
 def _plugins(report: Findings) -> dict[str, str]:

@@ -75,14 +75,18 @@ class Plugin:
             "version": self.version,
             "status": self.status,
             "place": self.installed.place,
-            "types": {found.name: found.value for found in self.types},
-            "hooks": {found.name: found.value for found in self.hooks},
-            "commands": {found.name: found.value for found in self.commands},
-            "backends": {found.name: found.value for found in self.backends},
+            "types": _by_name(self.types),
+            "hooks": _by_name(self.hooks),
+            "commands": _by_name(self.commands),
+            "backends": _by_name(self.backends),
             "disabled_by": self.disabled_by,
             "hidden_by": self.installed.hidden_by,
             "problems": [problem.to_json() for problem in self.problems],
         }
+
+
+def _by_name(announced: tuple[Found, ...]) -> dict[str, str]:
+    return {found.name: found.value for found in announced}
 
 
 def plugins(registry: Registry = default) -> tuple[Plugin, ...]:
@@ -106,9 +110,7 @@ def check_plugin(found: Found, registry: Registry = default) -> None:
         return
     group = next(group for group in _GROUPS if group.name == found.group)
     loaded = Registry(group, registry.installation).load_found(found)
-    if group is not MODULES:
-        return
-    if absent := missing_methods(loaded):
+    if group is MODULES and (absent := missing_methods(loaded)):
         lacking = f"the class for type {found.name!r} is not a module: it lacks {', '.join(absent)}."
         raise PluginError(lacking, **found.described)
 

@@ -14,23 +14,9 @@ from pairchain.errors import (
     UnknownTypeError,
 )
 
-# Models have the problems up to "note", and plugins the rest; both have problems with code and requirements.
-About = Literal[
-    "files",
-    "code",
-    "type",
-    "trust",
-    "settings",
-    "pickle",
-    "plugin",
-    "requirement",
-    "chain",
-    "note",
-    "metadata",
-    "version",
-    "name",
-    "hidden",
-]
+# Plugins have problems with code and requirements too.
+_OfModel = Literal["files", "code", "type", "trust", "settings", "pickle", "plugin", "requirement", "chain", "note"]
+About = _OfModel | Literal["metadata", "version", "name", "hidden"]
 _ABOUT: dict[type[PairchainError], About] = {
     UnknownTypeError: "type",
     PluginError: "plugin",

@@ -14,7 +14,7 @@ from pairchain.looking.problem import Problem
 from pairchain.registry.discovery import installed_version
 from pairchain.text.escaping import on_one_line
 from pairchain.text.units import bytes_in_words
-from pairchain.trust.policies import described
+from pairchain.trust.policies import code_lines
 
 # What a caller can allow, and the condition in words.
 _ALLOWED = {
@@ -42,12 +42,12 @@ def to_text(report: Findings) -> str:
         "settings": list(settings_text(report)),
         "files from elsewhere": [f"{purpose}: {place}" for purpose, place in report.elsewhere.items()],
         "settings that reach other libraries or programs": [f"- {line}" for line in foreign_settings_text(report)],
-        "code that comes with it": list(_code(report)),
+        "code that comes with it": list(code_lines(report.code)),
         "code that no load runs": report.other_code,
         "pickles, judging by their names": report.pickles,
-        "what you would have to allow": list(_problems(report, lambda problem: problem.about in _ALLOWED)),
-        "what will fail": list(_problems(report, lambda problem: problem.fails and problem.about not in _ALLOWED)),
-        "good to know": list(_problems(report, lambda problem: not problem.fails)),
+        "needs your permission": list(_problems(report, lambda problem: problem.about in _ALLOWED)),
+        "errors": list(_problems(report, lambda problem: problem.fails and problem.about not in _ALLOWED)),
+        "notes": list(_problems(report, lambda problem: not problem.fails)),
     }
     lines: list[str] = []
     for heading, content in sections.items():
@@ -160,12 +160,6 @@ def settings_text(report: Findings) -> Iterator[str]:
         yield f"default prompt: {config.default_prompt_name!r}"
     if config.requirements:
         yield f"requirements: {_short(config.requirements)}"
-
-
-def _code(report: Findings) -> Iterator[str]:
-    for purpose, code in report.code.items():
-        yield f"for {purpose}:"
-        yield from (f"  {described(file)}" for file in code.files)
 
 
 def foreign_settings_text(report: Findings) -> Iterator[str]:

@@ -46,9 +46,8 @@ def read_form(
         shown = "/".join(filter(None, (source.name, source.subfolder, "config.json")))
         faults.append(keys_missing(name, absent, shown_as=shown, is_empty=not config))
     if has_weights and not source.has(SAFETENSORS_FILE):
-        is_pickle = source.has(PICKLE_FILE)
-        names = (SAFETENSORS_FILE, PICKLE_FILE)
-        faults.append(pickle_refused(source, PICKLE_FILE) if is_pickle else weights_missing(source, *names))
+        missing = weights_missing(source, SAFETENSORS_FILE, PICKLE_FILE)
+        faults.append(pickle_refused(source, PICKLE_FILE) if source.has(PICKLE_FILE) else missing)
     return config, faults
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,15 +117,21 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
         FormatError: ``cls.load`` raised an error that is not pairchain's. An error of code that came with the model is
             raised unchanged, with a note on the origin of that code.
     """
-    if Module not in cls.__mro__:
-        _refuse_pickle(request.source.within(path))
-    place = request.source.path_of(path) or "the root"
+    source = request.source.within(path)
+    place = source.subfolder or "the root"
+    is_module = Module in cls.__mro__
     try:
         with (
             noting_origin(cls, called=f"{cls.__name__}.load for {place}"),
-            guard.guarding(request.source.within(path), request.resolver.source),
-            _guarded_by_plugins(cls, request, path),
+            guard.guarding(source, request.resolver.source),
+            ExitStack() as guards,
         ):
+            if not is_module:
+                _refuse_pickle(source)
+            if not is_module or code_of(cls) is not None:
+                # plugins hold their libraries to the policy while a class of another author loads
+                for answer in hooks.ask("pairchain_guard_load", source=source, given=request.processor_kwargs):
+                    guards.enter_context(answer.value)
             module = _call(cls.load, request, path)
     except (PairchainError, Warning, MemoryError):
         raise
@@ -142,17 +148,6 @@ def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     return module
 
 
-@contextmanager
-def _guarded_by_plugins(cls: Any, request: LoadRequest, path: str) -> Iterator[None]:
-    """Let plugins hold their libraries to the policy while a class of another author loads."""
-    with ExitStack() as stack:
-        if Module not in cls.__mro__ or code_of(cls) is not None:
-            source = request.source.within(path)
-            for answer in hooks.ask("pairchain_guard_load", source=source, given=request.processor_kwargs):
-                stack.enter_context(answer.value)
-        yield
-
-
 def _refuse_pickle(source: Source) -> None:
     """Refuse pickled weights for a class that is not a `Module`: it would read them without asking."""
     if source.has(PICKLE_FILE) and not any(map(source.has, (SAFETENSORS_FILE, INDEX_FILE))):
@@ -164,11 +159,10 @@ def _call(load: Any, request: LoadRequest, path: str) -> Any:
     if len(names) == 1 and not takes_any(load):
         return load(str(request.source.folder(path)))
     keywords = {name: value for name, value in request.keywords(path).items() if takes_any(load) or name in names}
-    if "request" in names:
-        # a module made of modules names it, to load those in the same way; many others pass **kwargs on to elsewhere
-        keywords["request"] = request
-    if "tokenizer" in names and request.tokenizer is not None:
-        keywords["tokenizer"] = request.tokenizer
+    # a module made of modules names the request, to load those in the same way; many pass **kwargs on to elsewhere
+    for name, value in (("request", request), ("tokenizer", request.tokenizer)):
+        if name in names and value is not None:
+            keywords[name] = value
     return load(request.source.name, **keywords)
 
 
@@ -193,20 +187,23 @@ def saved_activation(loaded: LoadedModel, num_labels: int | None) -> Activation 
             "default is used. Pass activation_fn= to choose one."
         )
         return None
-    if _is_mistaken(path, settings, loaded.entries, num_labels):
+    several = path.endswith(".Sigmoid") and not settings.is_ours and (num_labels or 1) > 1
+    if several and (outer := _module_made_of_modules(loaded)) is not None:
+        # as up to sentence-transformers 6.2
         warn(
-            f"{source} names the activation Sigmoid, because sentence-transformers saves every Router as if it gave "
-            f"one score; this Router gives {num_labels}, so Identity, the default for several, is used. Pass "
-            "activation_fn= to choose one."
+            f"{source} names the activation Sigmoid, because sentence-transformers saves every module made of modules "
+            f"as if it gave one score; this {type(outer).__name__} gives {num_labels}, so Identity, the default for "
+            "several, is used. Pass activation_fn= to choose one."
         )
         return None
     return activation.build_activation(path, settings.activation_arguments, shown_as=f"activation_fn of {source.name}")
 
 
-def _is_mistaken(path: str, settings: ModelConfig, entries: Sequence[ModuleEntry], num_labels: int | None) -> bool:
-    """Return whether sentence-transformers, up to 6.2, saved a Router as if it gave one score."""
-    routers = [entry.type.rpartition(".")[2] in ("Router", "Asym") for entry in entries]
-    return routers == [True] and not settings.is_ours and path.endswith(".Sigmoid") and (num_labels or 1) > 1
+def _module_made_of_modules(loaded: LoadedModel) -> nn.Module | None:
+    """Return the chain's module if there is one only, and it has other modules of chains inside."""
+    outer, *others = loaded.modules.values() if isinstance(loaded.modules, Mapping) else loaded.modules
+    inside = (inner for inner in outer.modules() if inner is not outer and isinstance(inner, Module))
+    return outer if not others and next(inside, None) is not None else None
 
 
 def warn_of_idle(**arguments: Any) -> None:
@@ -217,9 +214,9 @@ def warn_of_idle(**arguments: Any) -> None:
 
 def _propose(request: LoadRequest) -> Sequence[nn.Module]:
     registry = request.resolver.registry
+    proposal: Sequence[nn.Module] | None
     with guard.guarding(request.source):
         proposal = hooks.ask_one("pairchain_default_chain", list, tuple, registry=registry, request=request)
     if proposal is None:
         raise no_chain(request.source, registry)
-    modules: Sequence[nn.Module] = proposal
-    return modules
+    return proposal

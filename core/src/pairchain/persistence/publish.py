@@ -47,8 +47,8 @@ def push_folder(
                 card.write_text(renamed(card.read_text(encoding="utf-8"), asked, repo_id), encoding="utf-8")
             written = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
             kept = () if replace_model_card else (_CARD,)
-            message = {"create_pr": create_pr, "commit_message": commit_message}
-            commit = _committed(api, repo_id, revision, written, kept, message)
+            options = {"revision": revision, "create_pr": create_pr, "commit_message": commit_message}
+            commit = _committed(api, repo_id, written, kept, options)
         except Exception as error:  # the HTTP client's own errors differ between versions of the Hub library
             raise SourceError(
                 f"the model cannot be pushed to {repo_id!r}: {type(error).__name__}: {' '.join(str(error).split())}",
@@ -60,27 +60,20 @@ def push_folder(
 def _committed(
     api: huggingface_hub.HfApi,
     repo_id: str,
-    revision: str | None,
     written: Mapping[str, Path],
     kept: Collection[str],
-    message: Mapping[str, Any],
+    options: dict[str, Any],
 ) -> huggingface_hub.CommitInfo:
     """Commit ``written`` on top of the newest commit; try again if another commit came between."""
     for attempt in range(1, _ATTEMPTS + 1):
-        parent = api.repo_info(repo_id, revision=revision).sha
+        parent = api.repo_info(repo_id, revision=options["revision"]).sha
         there = api.list_repo_files(repo_id, revision=parent)
-        added = {path: local for path, local in written.items() if path not in kept or path not in there}
+        deleted = [CommitOperationDelete(path) for path in _outdated(there, written)]
+        added = [CommitOperationAdd(path, written[path]) for path in sorted(written.keys() - ({*kept} & {*there}))]
         try:
             # not upload_folder, which may make several commits; between two of them the repository holds half a model
             commit: huggingface_hub.CommitInfo = api.create_commit(
-                repo_id,
-                [
-                    *(CommitOperationDelete(path) for path in _outdated(there, written)),
-                    *(CommitOperationAdd(path, local) for path, local in sorted(added.items())),
-                ],
-                revision=revision,
-                parent_commit=parent,
-                **message,
+                repo_id, [*deleted, *added], parent_commit=parent, **options
             )
             return commit
         except HfHubHTTPError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pairchain.backends import DEFAULT
-from pairchain.code.bundle import MOST_FILES_OF_MODEL, Code, too_much_code
+from pairchain.code.bundle import Code, check_amount
 from pairchain.files.source import Source
 from pairchain.format.saved_model import ModuleEntry
 from pairchain.trust import policies
@@ -64,20 +64,16 @@ class LoadRequest:
         # the load checked the folders of its own modules; these may be folders inside one, such as a Router's
         self.source.refuse_links_out([entry.path for entry in entries])
         providers = []
-        files = 0
+        codes: dict[str, Code] = {}
         for entry in entries:
             beside = (self.source.within(entry.path), self.source, self.resolver.source)
             provider = self.resolver.provider(entry.type, code_revision=entry.code_revision, beside=beside)
             providers.append(provider)
-            files += len(provider.code.files) if provider is not None and provider.code is not None else 0
-            if files > MOST_FILES_OF_MODEL:
-                raise too_much_code(self.source)
-        codes: dict[str, Code] = {}
-        for entry, provider in zip(entries, providers, strict=True):
             if provider is not None and (code := provider.code) is not None:
                 purpose = f"the type {entry.type!r}"
                 # in two module folders, one type may name different files
                 codes[purpose if codes.get(purpose, code) == code else f"{purpose} in {entry.path}"] = code
+                check_amount(codes.values(), self.source)
         policies.require_trust(codes)
         return [
             self.resolver.load(entry.type, provider, distribution=entry.distribution)

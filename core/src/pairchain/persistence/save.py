@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
-from pairchain.code import to_save
 from pairchain.code.admitted import noting_origin
-from pairchain.code.to_save import CodeToSave
+from pairchain.code.to_save import CodeToSave, saving
 from pairchain.errors import InputError
 from pairchain.files.staging import staged
 from pairchain.format.saved_model import ModelConfig, ModuleEntry, write_config, write_entries
+from pairchain.persistence.model_card import ModelCard
 from pairchain.persistence.saved_type import saved_type
-
-
-class CardWriter(Protocol):
-    """Returns the text of a model card, from the entries of ``modules.json`` and the code that is saved with them."""
-
-    def __call__(self, *, entries: Sequence[ModuleEntry], code: CodeToSave) -> str: ...
 
 
 def save_chain(
@@ -30,7 +24,7 @@ def save_chain(
     config: ModelConfig,
     *,
     extra_entries: Mapping[str, Mapping[str, Any]],
-    card: CardWriter | None,
+    card: ModelCard | None,
     safe_serialization: bool,
     copy_code: bool = False,
 ) -> None:
@@ -48,7 +42,8 @@ def save_chain(
         raise InputError("the path to save to is empty.")
     modules: Mapping[str, Any] = chain._modules
     code = CodeToSave(copies_all=copy_code)
-    with to_save.saving(code), staged(Path(path), needs=_size(chain)) as folder:
+    size = sum(tensor.nbytes for tensor in (*chain.parameters(), *chain.buffers()))
+    with saving(code), staged(Path(path), needs=size) as folder:
         entries = tuple(_entry(chain, index, name, extra_entries.get(name, {})) for index, name in enumerate(modules))
         for entry in entries:
             home = folder / entry.path
@@ -57,16 +52,11 @@ def save_chain(
             with noting_origin(type(module), called=f"{type(module).__name__}.save"):
                 module.save(str(home), safe_serialization=safe_serialization)
         if card is not None:
-            (folder / "README.md").write_text(card(entries=entries, code=code), encoding="utf-8")
+            (folder / "README.md").write_text(card.text(chain, entries, code), encoding="utf-8")
         code.write(folder)
         write_config(folder, config)
         write_entries(folder, entries)
     hooks.tell("pairchain_chain_saved", chain=chain, path=Path(path))
-
-
-def _size(chain: ModuleChain) -> int:
-    """Return the size of the chain's weights in bytes."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in (*chain.parameters(), *chain.buffers()))
 
 
 def _entry(chain: ModuleChain, index: int, name: str, extra: Mapping[str, Any]) -> ModuleEntry:

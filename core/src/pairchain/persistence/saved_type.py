@@ -6,10 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pairchain import hooks
-from pairchain.code import to_save
 from pairchain.code.admitted import code_of
 from pairchain.code.bundle import parse
-from pairchain.code.to_save import CodeToSave
+from pairchain.code.to_save import CodeToSave, being_saved
 from pairchain.errors import UnknownTypeError, warn
 from pairchain.registry import Origin, Registry, default
 from pairchain.registry.discovery import installed_version
@@ -71,7 +70,7 @@ def saved_type(cls: type, registry: Registry = default) -> SavedType:
         return SavedType(name, origin)
     if is_named and (is_registered or ((reference := parse(name)) is not None and reference.repository)):
         return SavedType(name, origin)
-    bundle = to_save.current()
+    bundle = being_saved.get()
     if code is not None and code.is_elsewhere and not (bundle and bundle.copies_all):
         return SavedType((bundle or CodeToSave()).leave(cls, code), origin, str(code.source.commit))
     if bundle is not None and not is_named and (copied := bundle.add(cls, code)) is not None:

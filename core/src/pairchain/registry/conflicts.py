@@ -53,7 +53,7 @@ def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Confl
         known = metadata if name == root and metadata is not None else installed_metadata(name)
         if known is None:
             continue
-        for requirement in _requirements(known, every_extra=name == root):
+        for requirement in requirements(known, every_extra=name == root):
             version = installed_version(requirement.name)
             if version is None or not requirement.specifier.contains(version, prereleases=True):
                 wanted = f"{requirement.name}{requirement.specifier}"
@@ -72,7 +72,7 @@ def conflict_advice(found: Iterable[Conflict]) -> str:
     return "pip install " + " ".join(f"'{name}{specifiers}'" for name, specifiers in sorted(wanted.items()))
 
 
-def _requirements(metadata: Message, *, every_extra: bool) -> Iterator[Requirement]:
+def requirements(metadata: Message, *, every_extra: bool = False) -> Iterator[Requirement]:
     """Yield the requirements that apply to this Python, and the optional ones that are installed."""
     extras = metadata.get_all("Provides-Extra") or [] if every_extra else []
     for line in metadata.get_all("Requires-Dist") or ():

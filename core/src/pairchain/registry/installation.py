@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import importlib_metadata
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from pairchain.errors import PluginImportError, PluginVersionError, warn
-from pairchain.registry.conflicts import conflict_advice, conflicts
+from pairchain.registry.conflicts import conflict_advice, conflicts, requirements
 from pairchain.registry.discovery import Found, Installed, installed
 from pairchain.registry.groups import CORE_DISTRIBUTION, GROUPS
 from pairchain.text.nearest import nearest
@@ -44,14 +43,12 @@ class Installation:
         self._core_version = core_version
         self._found: dict[str, tuple[Found, ...]] | None = None
         self._installed: tuple[Installed, ...] = ()
-        self._loaded: dict[Found, Any] = {}
+        # the objects that were imported
+        self.loaded: dict[Found, Any] = {}
         self._warned: set[str] = set()
 
     def find(self, group: str) -> tuple[Found, ...]:
-        """Return every entry point of ``group``, sorted by name, even if the environment disables it.
-
-        The first call reads metadata, and so does the first one after `refresh`; nothing is imported.
-        """
+        """Return every entry point of ``group``; see `Registry.find`."""
         return self._read()[group]
 
     def distributions(self) -> tuple[Installed, ...]:
@@ -60,29 +57,21 @@ class Installation:
         return self._installed
 
     def refresh(self) -> None:
-        """Read metadata again at the next use, to notice plugins that you installed or removed."""
+        """See `Registry.refresh`."""
         importlib.invalidate_caches()
         self._found = None
-        self._loaded.clear()
+        self.loaded.clear()
         self._warned.clear()
 
     def load(self, found: Found) -> Any:
-        """Import and return the object of ``found``, after checking that it is for this core.
-
-        Raises:
-            PluginVersionError: Its distribution needs another version of the core.
-            PluginImportError: Importing it failed.
-        """
-        if found not in self._loaded:
+        """Import and return the object of ``found``, after checking that it is for this core."""
+        if found not in self.loaded:
             self.check_core_version(found)
             try:
-                self._loaded[found] = found.entry_point.load()
+                self.loaded[found] = found.entry_point.load()
             except (Exception, SystemExit) as error:
                 raise _import_error(found, error) from error
-        return self._loaded[found]
-
-    def has_loaded(self, found: Found, value: Any) -> bool:
-        return self._loaded.get(found) is value
+        return self.loaded[found]
 
     def disabled_by(self, distribution: str) -> str | None:
         """Return the environment variable that disables the plugins of ``distribution``, or None."""
@@ -94,16 +83,9 @@ class Installation:
 
     def check_core_version(self, found: Found) -> None:
         """Raise a `PluginVersionError` if the distribution of ``found`` needs another version of the core."""
-        for line in found.installed.requires:
-            try:
-                requirement = Requirement(line)
-            except InvalidRequirement:
-                continue
-            if canonicalize_name(requirement.name) != CORE_DISTRIBUTION:
-                continue
-            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-                continue
-            if not requirement.specifier.contains(self._core_version, prereleases=True):
+        for requirement in requirements(found.installed.metadata):
+            is_core = canonicalize_name(requirement.name) == CORE_DISTRIBUTION
+            if is_core and not requirement.specifier.contains(self._core_version, prereleases=True):
                 raise PluginVersionError(
                     f"the plugin {found.name!r} needs {requirement}, but {CORE_DISTRIBUTION} is {self._core_version}.",
                     **found.described,

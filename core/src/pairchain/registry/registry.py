@@ -13,6 +13,7 @@ from pairchain.errors import InputError, PluginConflictError, PluginError, Unkno
 from pairchain.registry.discovery import Found
 from pairchain.registry.groups import MODULES, OWN_DISTRIBUTIONS, Group
 from pairchain.registry.installation import DISABLE_VARIABLE, Installation
+from pairchain.registry.structure import import_path
 from pairchain.text.nearest import nearest
 
 # No index has packages with longer names.
@@ -74,7 +75,7 @@ class Registry:
         before = self._registered.get(name)
         if before is not None and before is not value:
             raise PluginConflictError(
-                f"the {noun} {name!r} is already registered, for {_full_name(before)}.",
+                f"the {noun} {name!r} is already registered, for {import_path(before)}.",
                 next_step="undo that registration first, or choose another name.",
             )
         self._registered[name] = value
@@ -123,8 +124,7 @@ class Registry:
         """
         if (value := self.registered(name)) is not None:
             return value
-        found = self.lookup(name)
-        if found is None:
+        if (found := self.lookup(name)) is None:
             raise self.unknown(name)
         return self.load_found(found)
 
@@ -164,7 +164,7 @@ class Registry:
             return kind(f"{what}, and the model has no file {file}." if file else f"{what}.", next_step=self._choices())
         if wanted in OWN_DISTRIBUTIONS:
             return kind(f"{what}.", next_step=f"pip install {wanted}")
-        return kind(f"{what}.", next_step=_look_first(wanted), claimed=wanted)
+        return kind(f"{what}.", next_step=_advice_about(wanted), claimed=wanted)
 
     def _choices(self) -> str:
         install = "install the plugin that provides it"
@@ -181,29 +181,23 @@ class Registry:
         """Return the provider of ``cls``: the distribution that registers it, or else the module that defines it."""
         # another distribution may register a standard class under a name of its own, and is not its provider
         announcing = sorted(self._announcing(cls), key=lambda one: self.group.owner(one.name) != one.distribution)
-        for found in announcing:
-            return Origin(cls.__module__, found.distribution, found.version)
-        return Origin(cls.__module__)
+        named = {"distribution": announcing[0].distribution, "version": announcing[0].version} if announcing else {}
+        return Origin(cls.__module__, **named)
 
     def _announcing(self, cls: type) -> Iterable[Found]:
         package = cls.__module__.partition(".")[0]
         for found in self.find():
-            if self.installation.has_loaded(found, cls):
-                yield found
-                continue
             # a class in memory was imported already, and an entry point to it names its own package
             module, _, attribute = found.value.partition(":")
-            if module.partition(".")[0] != package or attribute != cls.__qualname__:
-                continue
-            home = sys.modules.get(module)
-            if home is not None and getattr(home, cls.__qualname__, None) is cls:
+            is_of_package = module.partition(".")[0] == package and attribute == cls.__qualname__
+            if self.installation.loaded.get(found) is cls or (
+                is_of_package and getattr(sys.modules.get(module), attribute, None) is cls
+            ):
                 yield found
 
     def _owned(self, owner: str, candidates: list[Found]) -> list[Found]:
         mine = [found for found in candidates if found.distribution == owner]
-        for stranger in candidates:
-            if stranger.distribution == owner:
-                continue
+        for stranger in (found for found in candidates if found.distribution != owner):
             claim = f"{stranger.distribution} {stranger.version} registers {stranger.name!r}, reserved for {owner}"
             if not mine:
                 is_there = any(found.distribution == owner for found in self.find())
@@ -218,10 +212,6 @@ class Registry:
         return mine
 
 
-def _full_name(value: Any) -> str:
-    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else repr(value)
-
-
 def _name_of_distribution(recorded: str) -> str:
     """Return ``recorded``, from a model's files, if it can be a distribution's name, else "": you may type it."""
     if len(recorded) > _LONGEST_NAME:
@@ -232,7 +222,7 @@ def _name_of_distribution(recorded: str) -> str:
         return ""
 
 
-def _look_first(distribution: str) -> str:
+def _advice_about(distribution: str) -> str:
     # anybody can publish a package of this name
     return (
         f"the model's files claim that the package {distribution!r} provides it; pairchain does not know it. Look at "

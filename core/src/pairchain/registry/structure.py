@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def missing_methods(candidate: type) -> list[str]:
     """Return what ``candidate`` lacks to be a module: the names of methods, or its base class."""
@@ -15,5 +17,6 @@ def missing_methods(candidate: type) -> list[str]:
     return absent
 
 
-def import_path(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+def import_path(value: Any) -> str:
+    """Return ``package.module.Name`` of a class or function, or the ``repr`` of another object."""
+    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else repr(value)

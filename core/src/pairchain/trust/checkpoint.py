@@ -30,8 +30,9 @@ def checkpoint_code(source: Source) -> dict[str, Code]:
     for owner, place in places.items():
         for reference in auto_map(place):
             code = _code(place, reference)
+            name = f"{owner} {reference.name}"
             # several files may define a class of this name
-            name = f"{owner} {reference.name}" if f"{owner} {reference.name}" not in found else f"{owner} {reference}"
+            name = f"{owner} {reference}" if name in found else name
             found[name] = code if place is source else replace(code, is_elsewhere=True)
     is_moving = base is not None and not base.is_local and base.revision is None
     if base is not None and is_moving and base in [code.source for code in found.values()]:

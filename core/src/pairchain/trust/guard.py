@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -97,12 +97,8 @@ def _hold() -> None:
         _patch(torch, "load", _guarded_torch_load)
         _patch(logging, "_logRecordFactory", _escaped_log_records)
         for module in _libraries():
-            _patch(module, "get_cached_module_file", _guarded_lookup_of_code)
-            _patch(module, "get_class_in_module", _guarded_import_of_code)
-            # without this the library would ask for trust at the terminal
-            _patch(module, "TIME_OUT_REMOTE_CODE", lambda _: 0)
-            _patch(module, "import_module_class", _guarded_import_by_path)
-            _patch(module, "import_from_string", _guarded_import_by_path)
+            for name, wrap in _WRAPPERS.items():
+                _patch(module, name, wrap)
 
 
 def _leave() -> None:
@@ -150,8 +146,7 @@ def _guarded_torch_load(original: Callable[..., Any]) -> Callable[..., Any]:
                 raise PickleRefusedError(
                     f"loading the model reads the pickle {f}, which can run code.",
                     where=str(load.place),
-                    next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted "
-                    "loader.",
+                    next_step=policies.HOW_TO_ALLOW_PICKLES,
                 )
             if not _is_called_by_allowed_code():
                 kwargs["weights_only"] = True
@@ -211,7 +206,9 @@ def _guarded_import_by_path(original: Callable[..., Any]) -> Callable[..., Any]:
         if is_known(path):
             return getattr(torch.nn, PATHS[path])
         if path.startswith(f"{_LIBRARY}."):
-            found = copy_context().run(_outside_a_load, original, path, *args, **kwargs)
+            outside = copy_context()
+            outside.run(_load.set, None)
+            found = outside.run(original, path, *args, **kwargs)
         else:
             found = Resolver(load.model).class_of(path, beside=(load.place, load.model))
         # WordEmbeddings imports a tokenizer by its path; everything else imports a module
@@ -227,9 +224,14 @@ def _guarded_import_by_path(original: Callable[..., Any]) -> Callable[..., Any]:
     return import_named
 
 
-def _outside_a_load(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    _load.set(None)
-    return function(*args, **kwargs)
+_WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    "get_cached_module_file": _guarded_lookup_of_code,
+    "get_class_in_module": _guarded_import_of_code,
+    # without this the library would ask for trust at the terminal
+    "TIME_OUT_REMOTE_CODE": lambda _: 0,
+    "import_module_class": _guarded_import_by_path,
+    "import_from_string": _guarded_import_by_path,
+}
 
 
 def _is_called_by_allowed_code() -> bool:
@@ -239,37 +241,26 @@ def _is_called_by_allowed_code() -> bool:
 
 
 def _allowed_code(load: _Load, name: str, file: str, revision: str | None) -> Code:
-    """Return the code that the library asks for.
-
-    Raises:
-        TrustRequiredError: The policy does not allow it.
-        LockError: It differs from the lock.
-        MissingFileError: It does not exist.
-    """
+    """Return the code that the library asks for, if the policy and the lock allow it."""
     if file.startswith("custom_generate/"):
         # it would replace a method that scoring never calls; the library continues without it
         raise FileNotFoundError(f"{file} is not for scoring")
-    reference = Reference("", ".".join(PurePosixPath(file).with_suffix("").parts), "")
     place = load.place
-    if name != place.name:
-        reference = replace(reference, repository=name)
-        place = _elsewhere(name, revision, load.place)
-    code = code_in(place, reference)
+    is_elsewhere = name != place.name
+    # a name that could be a repository's never means a local folder
+    if is_elsewhere and is_path(name):
+        place = open_source(name, cache_folder=place.cache_folder, local_files_only=place.local_files_only)
+    elif is_elsewhere:
+        # the library passes an object that holds the commit it resolved a branch to
+        place = repository_of_code(name, getattr(revision, "resolved", revision) or "", place)
+    module = ".".join(PurePosixPath(file).with_suffix("").parts)
+    code = code_in(place, Reference(name if is_elsewhere else "", module, ""))
     if code is None:
         raise code_missing(place, file)
     policies.require_trust({f"the checkpoint's {file}": code})
     if (lock := policies.current_policy().lock) is not None:
         lock.check(code, load.model)
     return code
-
-
-def _elsewhere(name: str, revision: str | None, place: Source) -> Source:
-    # a name that could be a repository's never means a local folder
-    if is_path(name):
-        return open_source(name, cache_folder=place.cache_folder, local_files_only=place.local_files_only)
-    # the library passes an object that holds the commit it resolved a branch to
-    commit = getattr(revision, "resolved", revision)
-    return repository_of_code(name, commit or "", place)
 
 
 importing.after_import.append(_hold)

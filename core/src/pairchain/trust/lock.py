@@ -33,12 +33,7 @@ _MAKE_ANEW = "make a new one with pairchain.lock(…)."
 
 @dataclass(frozen=True)
 class LockedCode:
-    """Code of another repository.
-
-    Attributes:
-        commit: The commit that it comes from.
-        files: SHA-256 of each file, by path in the repository.
-    """
+    """Code of another repository: its commit, and the SHA-256 of each file by path in the repository."""
 
     commit: str
     files: Mapping[str, str]
@@ -134,10 +129,6 @@ class Lock:
         """Return the locked commit if ``model`` is the locked repository, else None."""
         return self.commit or None if self.name and full_name(os.fspath(model)) == self.name else None
 
-    def code_commit(self, repository: str) -> str | None:
-        """Return the locked commit of another repository that holds code, or None if it is not in the lock."""
-        return self.code[repository].commit if repository in self.code else None
-
     def check(self, code: Code, model: Source) -> None:
         """Check that ``code`` of ``model``, which is about to run, matches the lock.
 
@@ -162,12 +153,7 @@ class Lock:
 
 
 def as_lock(value: str | os.PathLike[str] | Lock) -> Lock:
-    """Return ``value``, or the lock in the file that it names.
-
-    Raises:
-        InputError: ``value`` is neither a lock nor a path.
-        FormatError: The file does not hold a lock.
-    """
+    """Return ``value``, or the lock in the file that it names."""
     if isinstance(value, Lock):
         return value
     if not isinstance(value, str | os.PathLike):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from pairchain.code.bundle import Code, CodeFile
+from pairchain.code.bundle import Code
 from pairchain.errors import InputError, PickleRefusedError, TrustRequiredError, warn
 from pairchain.files.source import Source
 from pairchain.format.foreign_settings import ForeignSettings
@@ -17,6 +17,8 @@ from pairchain.text.nearest import nearest
 from pairchain.trust.lock import COMMIT, Lock, as_lock
 
 _APPROVAL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}|sha256:[0-9a-f]{64}")
+
+HOW_TO_ALLOW_PICKLES = "ask for safetensors, or pass allow_pickle=True to read it through torch's restricted loader."
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Policy:
         self._asked.add(repository)
         approved = [] if isinstance(self.trust_remote_code, bool) else self.trust_remote_code
         commits = [approval.partition("@")[2] for approval in approved if approval.startswith(f"{repository}@")]
-        locked = self.lock.code_commit(repository) if self.lock is not None else None
+        code = self.lock.code.get(repository) if self.lock is not None else None
+        locked = code.commit if code is not None else None
         given = self.code_revisions.get(repository) or self.code_revisions.get("")
         pinned = saved if COMMIT.fullmatch(saved) else None
         return given or pinned or locked or next(iter(commits), None) or saved or None
@@ -145,11 +148,7 @@ def require_trust(codes: Mapping[str, Code]) -> None:
     """
     policy = current_policy()
     if refused := {purpose: code for purpose, code in codes.items() if not policy.approves(code)}:
-        listing = "\n".join(
-            line
-            for purpose, code in refused.items()
-            for line in (f"  for {purpose}:", *(f"    {described(file)}" for file in code.files))
-        )
+        listing = "\n".join(f"  {line}" for line in code_lines(refused))
         what = f"this model comes with its own code, and none of it was run. It would run:\n{listing}"
         raise trust_required(refused, what)
 
@@ -195,11 +194,7 @@ def settings_refused(settings: ForeignSettings, what: str, approvals: Sequence[s
 
 
 def refuse_pickle(source: Source, path: str) -> None:
-    """Raise unless the load in progress allows weights from a pickle.
-
-    Raises:
-        PickleRefusedError: It does not.
-    """
+    """Raise a `PickleRefusedError` unless the load in progress allows weights from a pickle."""
     if not current_policy().allow_pickle:
         raise pickle_refused(source, path)
 
@@ -209,11 +204,14 @@ def pickle_refused(source: Source, path: str) -> PickleRefusedError:
     return PickleRefusedError(
         f"the weights are a pickle, {source.path_of(path)}, and reading a pickle can run code.",
         where=str(source),
-        next_step="ask for safetensors, or pass allow_pickle=True to read it through torch's restricted loader.",
+        next_step=HOW_TO_ALLOW_PICKLES,
     )
 
 
-def described(file: CodeFile) -> str:
-    """Return one line about a file of code: where to read it, its size, its imports."""
-    imports = f", imports {', '.join(file.imports)}" if file.imports else ", imports nothing"
-    return f"{file.shown_at} ({len(file.content):,} bytes{imports})"
+def code_lines(codes: Mapping[str, Code]) -> Iterator[str]:
+    """Yield lines about code by its purpose: for each file, where to read it, its size, its imports."""
+    for purpose, code in codes.items():
+        yield f"for {purpose}:"
+        for file in code.files:
+            imports = ", ".join(file.imports) or "nothing"
+            yield f"  {file.shown_at} ({len(file.content):,} bytes, imports {imports})"

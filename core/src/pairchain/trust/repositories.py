@@ -11,10 +11,7 @@ from pairchain.trust import policies
 
 
 def repository_of_code(name: str, saved_revision: str, model: Source) -> Source:
-    """Return the repository ``name`` that holds code of ``model``, at its pinned revision or else at its newest commit.
-
-    Opening it grants no trust: `policies.require_trust` decides once the code is known.
-    """
+    """Return the repository ``name`` that holds code of ``model``, at its pinned revision or its newest commit."""
     if name == model.name and not model.is_local:
         return replace(model, subfolder="")
     policy = policies.current_policy()
@@ -40,13 +37,8 @@ def repository_named_by(model: Source, name: str, revision: str | None) -> Sourc
     policy = policies.current_policy()
     if (opened := policy.repositories.get((name, revision))) is not None:
         return opened
-    source = open_repository(
-        name,
-        revision=revision,
-        cache_folder=model.cache_folder,
-        local_files_only=model.local_files_only,
-        token=model.token,
-    )
+    named = replace(model, name=name, commit=None, revision=revision, subfolder="", listing=None)
+    source = open_repository(named)
     if policies.is_loading():
         policy.repositories[name, revision] = source
     return source

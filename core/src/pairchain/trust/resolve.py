@@ -21,13 +21,7 @@ _Key = tuple[str, str, tuple[Source, ...]]
 
 @dataclass(frozen=True)
 class Provider:
-    """The provider of a type; exactly one attribute is set.
-
-    Attributes:
-        given: The class, passed in by the caller or registered by hand.
-        plugin: The entry point of an installed plugin.
-        code: Code that comes with the model or from another repository.
-    """
+    """The provider of a type: a given class, an installed plugin or code; exactly one attribute is set."""
 
     given: type | None = None
     plugin: Found | None = None

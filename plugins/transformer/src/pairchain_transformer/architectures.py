@@ -36,10 +36,7 @@ class Encoder:
 
 _INSIDE = {r"^(model\.)?encoder\.": ""}
 _INSIDE_WITH_SHARED_TOKENS = {**_INSIDE, r"^(model\.)?shared\.": "embed_tokens."}
-_INSIDE_PROPHETNET = {
-    r"^(prophetnet\.)?encoder\.": "",
-    r"^(prophetnet\.)?word_embeddings\.": "word_embeddings.",
-}
+_INSIDE_PROPHETNET = {r"^(prophetnet\.)?encoder\.": "", r"^(prophetnet\.)?word_embeddings\.": "word_embeddings."}
 
 # model_type → the encoder that feature extraction loads without the decoder
 ENCODERS = {
@@ -103,15 +100,14 @@ def _methods(output_name: str, output: str | None, **methods: str) -> Calls:
     return Calls({modality: Call(method, output) for modality, method in methods.items()}, output_name)
 
 
-_SPEECH = ("hubert", "moonshine", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer")
+_SPEECH = """
+    hubert moonshine sew sew-d unispeech unispeech-sat voxtral_realtime wav2vec2 wav2vec2-conformer wavlm whisper
+""".split()
 
 # (task, model_type) → the modalities and the methods to call
 EXCEPTIONS: dict[tuple[str, str], Calls] = {
     # speech encoders take no text; their processor has a tokenizer for transcripts
     **{("feature-extraction", name): _tokens("audio", _AUDIO_TEXT) for name in _SPEECH},
-    ("feature-extraction", "voxtral_realtime"): _tokens("audio", _AUDIO_TEXT),
-    ("feature-extraction", "wavlm"): _tokens("audio", _AUDIO_TEXT),
-    ("feature-extraction", "whisper"): _tokens("audio", _AUDIO_TEXT),
     ("fill-mask", "wav2vec2"): _tokens("audio", call=_LOGITS),
     # image and text only together
     ("feature-extraction", "grounding-dino"): _tokens(_IMAGE_TEXT),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -30,16 +29,8 @@ from pairchain_transformer.inputs.templates import message_format
 from pairchain_transformer.published.choosing import check_choice
 
 
-@dataclass(frozen=True)
-class Built:
-    """The parts of a Transformer.
-
-    Attributes:
-        model: The model.
-        execution: Runs the model.
-        processor: The model's tokenizer or processor.
-        source_name: The model's name in errors.
-    """
+class Built(NamedTuple):
+    """The parts of a Transformer, and the model's name in errors."""
 
     model: nn.Module
     execution: Execution
@@ -67,22 +58,17 @@ def build(
     """
     loader = load_backend(backend)
     check_choice(tokenizer)
-    place_keywords = dict(where)
-    trusted = place_keywords.pop("trust_remote_code")
-    source = open_source(model_name_or_path, **place_keywords)
+    where = dict(where)
+    trusted = where.pop("trust_remote_code")
+    source = open_source(model_name_or_path, **where)
     hub = hub_keywords(source, trust_remote_code=trusted)
     place = processor_source(source, tokenizer_name_or_path)
     is_elsewhere = place is not source
     processor_kwargs = dict(groups["processor_kwargs"])
     check_settings(place, hub, processor_kwargs, is_elsewhere=is_elsewhere)
     config = load_config(source, task, hub, groups["config_kwargs"])
-    checkpoint = Checkpoint(
-        source,
-        task.name,
-        {**config_of(source), **groups["config_kwargs"]},
-        groups["model_kwargs"],
-        trusted,
-    )
+    settings = {**config_of(source), **groups["config_kwargs"]}
+    checkpoint = Checkpoint(source, task.name, settings, groups["model_kwargs"], trusted)
     # `supports` reads the library's files, and users may have registered further classes with the library
     if not isinstance(loader, TransformersBackend) and not (support := loader.supports(checkpoint)):
         raise refused(backend, checkpoint, support)
@@ -110,14 +96,7 @@ def build(
 def modalities_of(
     built: Built, task: Task, given: Mapping[Any, dict[str, Any]] | None, output_name: str | None
 ) -> tuple[ModalityConfig, str]:
-    """Return the method to call for each modality, and the feature that the output becomes.
-
-    Both are as given; a missing ``modality_config`` is inferred from the model and its processor.
-
-    Raises:
-        InputError: ``modality_config`` is given without ``module_output_name``.
-        ChainError: ``modality_config`` lacks a key, or names a method that may not be called.
-    """
+    """Return the method to call for each modality, and the feature that the output becomes, as given or inferred."""
     if given is None:
         found, named = modalities.infer(task, built.model, built.processor, message_format(built.processor))
         return found, output_name or named

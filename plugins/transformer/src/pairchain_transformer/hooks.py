@@ -29,7 +29,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     """
     from pairchain_transformer import Transformer
     from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
-    from pairchain_transformer.inputs.templates import carries_pair
+    from pairchain_transformer.inputs.templates import why_no_pair
 
     if (is_causal := _is_causal(request.source)) is None:
         return None
@@ -40,7 +40,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
         transformer = Transformer(**options, transformer_task="sequence-classification")
         style = transformer.modality_config.get(MESSAGE, {}).get("format")
         # a template that loses a side may come from the base model; then training joined pairs as text
-        if style and "chat_template" not in request.processor_kwargs and not carries_pair(transformer.processor, style):
+        if style and "chat_template" not in request.processor_kwargs and why_no_pair(transformer.processor, style, {}):
             del transformer.modality_config[MESSAGE]
         return [transformer]
     logit_score = request.resolve("LogitScore")
@@ -59,9 +59,9 @@ def pairchain_guard_load(source: Source, given: Mapping[str, Any]) -> AbstractCo
         require_settings(found)
     if not has_settings(source):
         return None
-    from pairchain_transformer.settings.holding import holding
+    from pairchain_transformer.settings.during_load import filtering_settings
 
-    return holding(source, given, processing_settings(source, given), may_be_trusted=True)
+    return filtering_settings(source, given, processing_settings(source, given), may_be_trusted=True)
 
 
 @hookimpl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +32,7 @@ from pairchain_transformer.checkpoint.modalities import ModalityConfig
 from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
 from pairchain_transformer.checkpoint.saving import RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
-from pairchain_transformer.execution import encoding, endings
+from pairchain_transformer.execution import encoding
 from pairchain_transformer.execution.library import LibraryExecution
 from pairchain_transformer.execution.prefixes import PrefixStore
 from pairchain_transformer.execution.savings import Savings
@@ -40,7 +41,7 @@ from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
 from pairchain_transformer.libraries import pickling
 from pairchain_transformer.published.choosing import save_class
-from pairchain_transformer.settings.saved import forget_what_was_read
+from pairchain_transformer.settings.files import remove_content_read_elsewhere
 
 
 class Transformer(InputModule):
@@ -118,21 +119,16 @@ class Transformer(InputModule):
         backend: str = DEFAULT,
     ) -> None:
         super().__init__()
-        where, groups = keywords.out_of_groups(
-            {
-                "subfolder": subfolder,
-                "token": token,
-                "cache_folder": cache_folder,
-                "revision": revision,
-                "local_files_only": local_files_only,
-                "trust_remote_code": trust_remote_code,
-            },
-            {
-                "model_kwargs": model_kwargs or {},
-                "processor_kwargs": processor_kwargs or {},
-                "config_kwargs": config_kwargs or {},
-            },
-        )
+        where = {
+            "subfolder": subfolder,
+            "token": token,
+            "cache_folder": cache_folder,
+            "revision": revision,
+            "local_files_only": local_files_only,
+            "trust_remote_code": trust_remote_code,
+        }
+        given = {"model_kwargs": model_kwargs, "processor_kwargs": processor_kwargs, "config_kwargs": config_kwargs}
+        where, groups = keywords.out_of_groups(where, {name: group or {} for name, group in given.items()})
         self.has_device_map = groups["model_kwargs"].get("device_map") is not None
         self.task = task_named(transformer_task)
         self.transformer_task = transformer_task
@@ -188,10 +184,9 @@ class Transformer(InputModule):
         settings = how.settings(processing_kwargs, max_length, truncation)
         limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
         with how.preprocessor() as preprocessor:
-            features = endings.features_of(preprocessor, self.model, inputs, prompt, settings, limits)
-        processing.check_not_empty(features)
+            features = encoding.features_of(preprocessor, self.model, inputs, prompt, settings, limits)
+        processing.check_positions(features, pads_left=self.task.generates)
         if self.task.generates:
-            processing.check_left_padding(features)
             features["logits_to_keep"] = processing.logits_to_keep(settings)
         return features
 
@@ -229,9 +224,7 @@ class Transformer(InputModule):
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
         """Return the features of encoded inputs, padded to the longest, as `preprocess` returns them for inputs."""
-        pads = self._processing().pads
-        assert pads is not None
-        return encoding.join(items, pads)
+        return encoding.join(items, self._processing().pads)
 
     @property
     def batch_key(self) -> Callable[..., Hashable] | None:
@@ -252,7 +245,7 @@ class Transformer(InputModule):
             **kwargs: Arguments of the model.
         """
         prefix = features.pop("prefix", None)
-        request = self._request(features.get("modality", TEXT), parts, prefix, kwargs)
+        request = replace(self._request(features.get("modality", TEXT), parts), prefix=prefix, keywords=kwargs)
         features.update(self.execution.run(self.model, features, request))
         return features
 
@@ -265,13 +258,7 @@ class Transformer(InputModule):
     def _may_leave_out(self) -> bool:
         return type(self).forward is _FORWARD and not is_watched(self)
 
-    def _request(
-        self,
-        modality: str | tuple[str, ...],
-        parts: Mapping[str, Part] | None,
-        prefix: Any = None,
-        further: Mapping[str, Any] | None = None,
-    ) -> Request:
+    def _request(self, modality: str | tuple[str, ...], parts: Mapping[str, Part] | None) -> Request:
         entry = self._preprocessor.entry(modality)
         field = entry["method_output_name"]
         return Request(
@@ -285,8 +272,6 @@ class Transformer(InputModule):
             and field in ("logits", "last_hidden_state")
             and not getattr(self.config, "output_hidden_states", False),
             tokenizer=self.tokenizer,
-            prefix=prefix,
-            keywords=further or {},
         )
 
     @property
@@ -366,12 +351,11 @@ class Transformer(InputModule):
 
     @tokenizer.setter
     def tokenizer(self, value: Any) -> None:
-        processor = self.processor
-        if processor is self.tokenizer:
-            processor = value
+        if self.processor is self.tokenizer:
+            self.processor = value
         else:
-            processor.tokenizer = value
-        self.processor = processor
+            self.processor.tokenizer = value
+            self.processor = self.processor
 
     @property
     def auto_model(self) -> nn.Module:
@@ -382,12 +366,8 @@ class Transformer(InputModule):
     def max_seq_length(self) -> int | None:
         """Longest input in tokens; longer inputs are cut. None for a model without tokenizer and positions."""
         text = self.config.get_text_config()
-        longest: int | None = (
-            getattr(text, "max_position_embeddings", None)
-            if self.tokenizer is None
-            else self.tokenizer.model_max_length
-        )
-        return longest
+        positions: int | None = getattr(text, "max_position_embeddings", None)
+        return positions if self.tokenizer is None else self.tokenizer.model_max_length
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
@@ -407,19 +387,14 @@ class Transformer(InputModule):
         """Return the content of ``sentence_bert_config.json``."""
         config = super().get_config_dict()
         config["modality_config"] = saving.modality_config_as_saved(self.modality_config)
-        if self.processing_kwargs:
-            config["processing_kwargs"] = self.processing_kwargs
-        if self.unpad_inputs is not None:
-            config["unpad_inputs"] = self.unpad_inputs
-        return config
+        optional = {"processing_kwargs": self.processing_kwargs or None, "unpad_inputs": self.unpad_inputs}
+        return config | {name: value for name, value in optional.items() if value is not None}
 
     def save_config(self, output_path: str, filename: str | None = None) -> None:
         """Write the configuration; see `Module.save_config`."""
         # a BertTokenizer does not keep the normalizer that lowercases
-        lowered = {"do_lower_case": True} if self.do_lower_case else {}
-        write_json(
-            Path(output_path) / (filename or self.config_file_name), {**self.get_config_dict(), **lowered}, indent=4
-        )
+        config = self.get_config_dict() | ({"do_lower_case": True} if self.do_lower_case else {})
+        write_json(Path(output_path) / (filename or self.config_file_name), config, indent=4)
 
     @classmethod
     def load_config(cls, model_name_or_path: str, subfolder: str = "", *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -464,7 +439,7 @@ class Transformer(InputModule):
         """Write model, tokenizer and configuration; the weights are always safetensors."""
         self.execution.save(self.model, output_path)
         self.processor.save_pretrained(output_path)
-        forget_what_was_read(output_path)
+        remove_content_read_elsewhere(output_path)
         save_class(self.tokenizer, output_path)
         self.save_config(output_path)
 

@@ -52,8 +52,8 @@ def page_of(report: Report) -> str:
         *_section("Code that no load runs", _lines(report.other_code)),
         *_section("Pickles, judging by their names", _lines(report.pickles)),
         *_section("Needs your permission", _problems(report, "ask")),
-        *_section("Fails", _problems(report, "bad")),
-        *_section("Good to know", _problems(report, "note")),
+        *_section("Errors", _problems(report, "bad")),
+        *_section("Notes", _problems(report, "note")),
         *_section("Files", [_folded(f"{len(report.files)} files", _element("pre", "\n".join(report.files)))]),
         _element("footer", f"Written by pairchain {__version__} from the model's files. None of its code was run."),
     ]

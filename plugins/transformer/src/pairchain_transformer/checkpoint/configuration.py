@@ -9,11 +9,12 @@ import transformers
 from transformers import PretrainedConfig
 
 from pairchain import Source
-from pairchain.authoring import adapted_model, nearest, read_json_object, require_settings
+from pairchain.authoring import adapted_model, nearest, require_settings
 from pairchain.errors import ChainError, FormatError, PairchainError, warn
 from pairchain_transformer.architectures import OUTPUT_SIZE
-from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
+from pairchain_transformer.checkpoint.keywords import applying_policy, refuse_code
 from pairchain_transformer.checkpoint.saving import may_need_kernels
+from pairchain_transformer.checkpoint.support import require_config, was_classifier
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.files.adapters import adapter_base
 from pairchain_transformer.files.counts import check_counts
@@ -33,12 +34,10 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
     if (base := adapter_base(source)) is not None:
         name, where = base, {**hub, **place_of_base(source)}
     else:
-        path = source.require("config.json", because="It says which architecture the weights are for.")
-        shown = f"config.json of {source.name}"
-        check_counts({**read_json_object(path, shown_as=shown), **given}, shown_as=shown)
+        check_counts({**require_config(source), **given}, f"config.json of {source.name}")
     foreign = configuration_settings(source if base is None else adapted_model(source) or source, given)
     try:
-        with held_to_policy(source, hub):
+        with applying_policy(source, hub):
             if foreign is not None:
                 require_settings(foreign)
             options = {**where, **given, "return_unused_kwargs": True}
@@ -47,7 +46,7 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         raise
     except Exception as error:  # a value of the wrong type raises different errors in different models
         refuse_code(source, error)
-        raise FormatError(f"config.json cannot be used: {error}", where=str(source)) from error
+        raise FormatError(f"the transformers library cannot use config.json: {error}", where=str(source)) from error
     config, unused = read
     for key in unused.keys() & given.keys():
         warn(f"config_kwargs sets {key!r}, which {type(config).__name__} does not have{nearest(key, dir(config))}.")
@@ -56,9 +55,8 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
     if getattr(config, "transformers_weights", None) is not None and "transformers_weights" not in given:
         _warn_of_refused(source, "transformers_weights", config.transformers_weights)
         config.transformers_weights = None
-    architectures = config.architectures if isinstance(config.architectures, list) else []
-    was_classifier = any(str(name).endswith("ForSequenceClassification") for name in architectures)
-    if task.name == "sequence-classification" and not was_classifier and "num_labels" not in given:
+    is_classifier = task.name == "sequence-classification"
+    if is_classifier and not was_classifier(config.architectures) and "num_labels" not in given:
         config.num_labels = 1
     return config
 
@@ -90,7 +88,7 @@ def embedding_dimension(config: Any, *, pooled: bool, projected: bool) -> int:
             size = value[-1] if isinstance(value, (list, tuple)) and value else value
             if isinstance(size, int):
                 return size
-    raise ChainError(f"the configuration {type(config).__name__} does not say how large the model's embeddings are.")
+    raise ChainError(f"the configuration {type(config).__name__} does not state the size of the model's embeddings.")
 
 
 def _refuse_kernels(source: Source, config: PretrainedConfig, given: Any) -> None:

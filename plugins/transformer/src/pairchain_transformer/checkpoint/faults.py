@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pairchain import Source
 from pairchain.errors import ChainError, FormatError, MissingFileError
-
-
-def no_weights(source: Source) -> MissingFileError:
-    """Return the error for a checkpoint without weights."""
-    return MissingFileError(
-        "there are no weights: no model.safetensors.",
-        where=str(source),
-        next_step="save or fetch the model again; it is incomplete.",
-    )
 
 
 def no_vocabulary(source: Source, names: Iterable[str]) -> MissingFileError:
@@ -36,15 +27,6 @@ def no_token(word: str) -> ChainError:
     )
 
 
-def unknown_architecture(source: Source, kind: Any) -> FormatError:
-    """Return the error for a ``model_type`` that the installed library does not know."""
-    return FormatError(
-        f"the installed transformers knows no architecture {kind!r}.",
-        where=f"config.json of {source}",
-        next_step="pip install --upgrade transformers, if the architecture is new.",
-    )
-
-
 def no_class_for_task(source: Source, auto_class: str, reason: str, *, is_known: bool = True) -> FormatError:
     """Return the error for a model that ``auto_class`` does not load; another class may, if the model ``is_known``."""
     return FormatError(
@@ -54,10 +36,12 @@ def no_class_for_task(source: Source, auto_class: str, reason: str, *, is_known:
     )
 
 
-def other_sizes(source: Source, shown: str) -> FormatError:
-    """Return the error for weights whose sizes differ from the configuration's."""
+def other_sizes(source: Source, unfit: Sequence[tuple[str, Any, Any]]) -> FormatError:
+    """Return the error for weights whose sizes differ from the configuration's: names, saved and wanted shapes."""
+    shown = ", ".join(f"{name} is {tuple(saved)}, not {tuple(wanted)}" for name, saved, wanted in unfit[:4])
+    more = f" and {len(unfit) - 4} more" if len(unfit) > 4 else ""
     return FormatError(
-        f"the weights do not have the sizes that the configuration asks for: {shown}.",
+        f"the weights do not have the sizes that the configuration asks for: {shown}{more}.",
         where=str(source),
         next_step="leave out num_labels, or whatever else you changed; to get random weights in their place, pass "
         "model_kwargs={'ignore_mismatched_sizes': True}.",

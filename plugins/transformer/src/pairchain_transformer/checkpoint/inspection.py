@@ -13,10 +13,16 @@ from pairchain.facts import ADAPTED, AUDIO_TOKENIZER, SCORES, TOKENIZER, Facts
 from pairchain_transformer.architectures import VOCABULARIES, WITHOUT_VOCABULARY
 from pairchain_transformer.checkpoint import faults, saving
 from pairchain_transformer.checkpoint.sizes import check_sizes
-from pairchain_transformer.checkpoint.support import architectures_of, needs_code, unsupported
+from pairchain_transformer.checkpoint.support import (
+    class_names,
+    needs_code,
+    require_config,
+    unsupported,
+    was_classifier,
+)
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, FALSE_WORD, TASKS, TRUE_WORD, Task
 from pairchain_transformer.checkpoint.weight_files import pickle_of
-from pairchain_transformer.files.adapters import adapter_base, audio_tokenizers, check_adapter
+from pairchain_transformer.files.adapters import adapter_base, audio_tokenizers, check_adapter, tokenizer_place
 from pairchain_transformer.files.counts import check_counts
 from pairchain_transformer.files.names import CHOOSES_WEIGHTS, PROCESSOR_FILES, TOKENIZER_FILES, read_settings
 from pairchain_transformer.libraries.messages import is_of_bad_file
@@ -50,6 +56,7 @@ class _Inspection:
         self._settings = settings
         self._compares_words = compares_words
         self._config_kwargs: Mapping[str, Any] = settings.get("config_kwargs", {})
+        self._model_kwargs: Mapping[str, Any] = settings.get("model_kwargs", {})
         self._faults: list[PairchainError] = []
 
     def facts(self, writes: frozenset[str]) -> Facts:
@@ -57,7 +64,7 @@ class _Inspection:
         base = attempt(adapter_base, source)
         attempt(check_adapter, source)
         place = source if base is None else attempt(adapted_model, source)
-        config: dict[str, Any] = {} if self._faults else attempt(_config, place) or {}
+        config: dict[str, Any] = {} if self._faults else attempt(require_config, place) or {}
         runs_code = bool(config) and needs_code(config, self._task)
         if runs_code:
             attempt(checkpoint_code, source)
@@ -70,6 +77,8 @@ class _Inspection:
         elif base is None and config:
             attempt(_check_tokenizer, source, config)
             attempt(_warn_of_replaced, source, self._settings)
+        elif base is not None and attempt(tokenizer_place, source) not in (None, source):
+            elsewhere[TOKENIZER] = base
         if audio := attempt(audio_tokenizers, source):
             elsewhere[AUDIO_TOKENIZER] = ", ".join(audio)
         foreign = self._foreign(place or source, reads_tokenizer=TOKENIZER not in elsewhere)
@@ -89,11 +98,6 @@ class _Inspection:
             backends={name: support.reason for name, support in supports_of(checkpoint).items()},
         )
 
-    @property
-    def _model_kwargs(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self._settings.get("model_kwargs", {})
-        return found
-
     def _attempt(self, read: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return read(*arguments)
@@ -107,7 +111,7 @@ class _Inspection:
         if name := self._attempt(pickle_of, self._source):
             self._faults.append(pickle_refused(self._source, name))
         if config and not is_adapter and not self._faults:
-            self._attempt(_check_counts, self._source, config)
+            self._attempt(check_counts, dict(config), f"config.json of {self._source.name}")
             self._attempt(check_sizes, self._source, {**config, **self._config_kwargs})
 
     def _foreign(self, place: Source, *, reads_tokenizer: bool) -> list[Any]:
@@ -122,8 +126,7 @@ class _Inspection:
         """Return the head's number of scores; a checkpoint that was never a classifier gets a head for one."""
         if self._task.name != "sequence-classification":
             return None
-        was_classifier = any(name.endswith("ForSequenceClassification") for name in architectures_of(config))
-        if not was_classifier and "num_labels" not in self._config_kwargs:
+        if not was_classifier(config.get("architectures")) and "num_labels" not in self._config_kwargs:
             return 1
         values = {**config, **self._config_kwargs}
         named = values.get("id2label")
@@ -131,18 +134,9 @@ class _Inspection:
         return number if isinstance(number, int) else None
 
 
-def _config(source: Source) -> dict[str, Any]:
-    path = source.require("config.json", because="It says which architecture the weights are for.")
-    return read_json_object(path, shown_as=f"config.json of {source.name}")
-
-
 def _summary(config: Mapping[str, Any]) -> str:
-    names, kind = architectures_of(config), config.get("model_type")
+    names, kind = class_names(config.get("architectures")), config.get("model_type")
     return f"{', '.join(names)} ({kind})" if names else str(kind or "")
-
-
-def _check_counts(source: Source, config: Mapping[str, Any]) -> None:
-    check_counts(dict(config), shown_as=f"config.json of {source.name}")
 
 
 def _check_tokenizer(source: Source, config: Mapping[str, Any]) -> None:

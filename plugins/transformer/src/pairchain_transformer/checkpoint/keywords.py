@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from pairchain import Source
-from pairchain.authoring import (
-    Policy,
-    allowing,
-    checkpoint_code,
-    guarding,
-    is_loading,
-    pinned_code,
-    require_trust,
-)
+from pairchain.authoring import Policy, allowing, checkpoint_code, guarding, is_loading, pinned_code, require_trust
 from pairchain_transformer.checkpoint.saving import read_config
 from pairchain_transformer.libraries.messages import Said
 
-# Argument of Transformer → the keyword of ``from_pretrained``.
-_HUB_KEYWORDS = {
-    "subfolder": "subfolder",
-    "token": "token",
-    "cache_folder": "cache_dir",
-    "revision": "revision",
-    "local_files_only": "local_files_only",
-    "trust_remote_code": "trust_remote_code",
-}
+# Arguments of Transformer with another name in ``from_pretrained``.
+_RENAMED = {"cache_folder": "cache_dir"}
 
 _Groups = Mapping[str, Mapping[str, Any]]
 
@@ -42,7 +27,7 @@ def for_constructor(cls: type, where: Mapping[str, Any], groups: _Groups) -> dic
     parameters = inspect.signature(cls).parameters
     if where.keys() <= parameters.keys() or any(part.kind is part.VAR_KEYWORD for part in parameters.values()):
         return {**where, **groups}
-    hub = {_HUB_KEYWORDS[name]: value for name, value in where.items()}
+    hub = _for_library(where)
     return {name: {**hub, **group} for name, group in groups.items()}
 
 
@@ -71,13 +56,17 @@ def arguments_for_load(
 def out_of_groups(where: Mapping[str, Any], groups: _Groups) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return ``where``, completed from ``config_kwargs``, and the groups without these keys; see `for_constructor`."""
     said = groups["config_kwargs"]
-    found = {name: value or said.get(_HUB_KEYWORDS[name], value) for name, value in where.items()}
-    hub = {_HUB_KEYWORDS[name]: value for name, value in found.items()}
+    found = {name: value or said.get(_RENAMED.get(name, name), value) for name, value in where.items()}
+    hub = _for_library(found)
     rest = {
         name: {key: value for key, value in group.items() if key not in hub or value != hub[key]}
         for name, group in groups.items()
     }
     return found, rest
+
+
+def _for_library(where: Mapping[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(name, name): value for name, value in where.items()}
 
 
 def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
@@ -99,17 +88,9 @@ def hub_keywords(source: Source, *, trust_remote_code: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def held_to_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
-    """Apply the policy of the load in progress to the library; a module built by hand sets ``trust_remote_code``.
-
-    Args:
-        source: The files that are loaded.
-        hub: The result of `hub_keywords`.
-    """
-    with ExitStack() as stack:
-        if not is_loading():
-            stack.enter_context(allowing(Policy(bool(hub["trust_remote_code"]))))
-        stack.enter_context(guarding(source))
+def applying_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
+    """Apply the policy of the load in progress to the library; a module built by hand sets ``trust_remote_code``."""
+    with nullcontext() if is_loading() else allowing(Policy(bool(hub["trust_remote_code"]))), guarding(source):
         yield
 
 

@@ -14,7 +14,7 @@ from transformers.utils.generic import ModelOutput
 
 from pairchain.authoring import Modality
 from pairchain.errors import ChainError
-from pairchain_transformer.architectures import EXCEPTIONS
+from pairchain_transformer.architectures import EXCEPTIONS, Call
 from pairchain_transformer.checkpoint.tasks import Task
 
 ModalityConfig = dict[Modality, dict[str, Any]]
@@ -31,11 +31,7 @@ _PROCESSOR_PARTS = {
 def infer(task: Task, model: Any, processor: Any, style: str | None) -> tuple[ModalityConfig, str]:
     """Return the method and output field for each modality, and the feature that the output becomes.
 
-    Args:
-        task: The task that the model was loaded for.
-        model: The model.
-        processor: Its tokenizer or processor.
-        style: The form of content that the chat template reads; None without a template.
+    ``style`` is the form of content that the chat template reads; None without a template.
     """
     config, output_name = _without_messages(task, model, processor)
     if style is not None and output_name != "sentence_embedding":
@@ -44,29 +40,22 @@ def infer(task: Task, model: Any, processor: Any, style: str | None) -> tuple[Mo
 
 
 def _without_messages(task: Task, model: Any, processor: Any) -> tuple[ModalityConfig, str]:
-    exception = EXCEPTIONS.get((task.name, model.config.model_type))
-    if exception is not None:
-        rows = {modality: row for modality, row in exception.modalities.items() if hasattr(model, row.method)}
-        return (
-            {
-                modality: _entry(row.method, row.output or _pooled_field(getattr(model, row.method)))
-                for modality, row in rows.items()
-            },
-            exception.module_output_name,
-        )
-    modalities = modalities_of(processor)
-    fields = output_fields(model.forward)
-    if fields is None or task.method_output_name in fields or task.name != "feature-extraction":
-        return {
-            modality: _entry("forward", task.method_output_name) for modality in modalities
-        }, task.module_output_name
-    # a model of two towers, such as CLIP, has a method for each modality
-    methods = {modality: f"get_{modality}_features" for modality in modalities}
+    if (exception := EXCEPTIONS.get((task.name, model.config.model_type))) is not None:
+        calls, output_name = exception.modalities, exception.module_output_name
+    else:
+        modalities = modalities_of(processor)
+        fields = output_fields(model.forward)
+        if fields is None or task.method_output_name in fields or task.name != "feature-extraction":
+            entry = _entry("forward", task.method_output_name)
+            return {modality: dict(entry) for modality in modalities}, task.module_output_name
+        # a model of two towers, such as CLIP, has a method for each modality
+        calls = {modality: Call(f"get_{modality}_features", None) for modality in modalities}
+        output_name = "sentence_embedding"
     return {
-        modality: _entry(method, _pooled_field(getattr(model, method)))
-        for modality, method in methods.items()
-        if hasattr(model, method)
-    }, "sentence_embedding"
+        modality: _entry(call.method, call.output or _pooled_field(getattr(model, call.method)))
+        for modality, call in calls.items()
+        if hasattr(model, call.method)
+    }, output_name
 
 
 def modalities_of(processor: Any) -> list[str]:
@@ -112,23 +101,14 @@ def _entry(method: str, output: str | None) -> dict[str, Any]:
 def checked(config: Mapping[Modality, Any]) -> ModalityConfig:
     """Return a copy of a ``modality_config``; raise a ChainError if it lacks a key or names a forbidden method."""
     for modality, entry in config.items():
+        shown = f"modality_config for {modality!r}"
         if not isinstance(entry, dict) or not {"method", "method_output_name"} <= entry.keys():
-            raise ChainError(f"modality_config for {modality!r} is {entry!r}; it needs method and method_output_name.")
-        _check_method(entry["method"])
-        if not _is_way(output := entry["method_output_name"]):
-            raise ChainError(
-                f"modality_config for {modality!r}: method_output_name is {output!r}, which is not a path in an output."
-            )
+            raise ChainError(f"{shown} is {entry!r}; it needs method and method_output_name.")
+        name, output = entry["method"], entry["method_output_name"]
+        # a model's file could name any method
+        if name != "forward" and not (name.startswith("get_") and name.endswith("_features")):
+            raise ChainError(f"{shown} names the method {name!r}; only forward and get_…_features may be called.")
+        steps = output if isinstance(output, list | tuple) else [] if output is None else [output]
+        if not all(isinstance(step, str | int) and not isinstance(step, bool) for step in steps):
+            raise ChainError(f"{shown}: method_output_name is {output!r}, which is not a path in an output.")
     return {modality: dict(entry) for modality, entry in config.items()}
-
-
-def _is_way(output: Any) -> bool:
-    """Return whether ``output`` is a field, a path of fields, or None for the output itself."""
-    steps = output if isinstance(output, list | tuple) else [] if output is None else [output]
-    return all(isinstance(step, str | int) and not isinstance(step, bool) for step in steps)
-
-
-def _check_method(name: str) -> None:
-    """Refuse methods other than forward and get_…_features, because a model's file could name any method."""
-    if name != "forward" and not (name.startswith("get_") and name.endswith("_features")):
-        raise ChainError(f"modality_config names the method {name!r}; only forward and get_…_features may be called.")

@@ -18,7 +18,7 @@ from pairchain.errors import ChainError, FormatError, PairchainError, warn
 from pairchain_transformer.architectures import ENCODERS
 from pairchain_transformer.checkpoint import faults
 from pairchain_transformer.checkpoint.configuration import place_of_base
-from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
+from pairchain_transformer.checkpoint.keywords import applying_policy, refuse_code
 from pairchain_transformer.checkpoint.random_weights import RandomWeights, found_at_load
 from pairchain_transformer.checkpoint.shapes import comparing_shapes
 from pairchain_transformer.checkpoint.tasks import Task
@@ -59,7 +59,7 @@ def load_model(
     if adapter_base(source) is not None:
         options = {**options, **place_of_base(source), "adapter_kwargs": {key: hub[key] for key in _PLACE}}
     try:
-        with no_progress_unless_terminal(), held_to_policy(source, hub), comparing_shapes(source, given):
+        with no_progress_unless_terminal(), applying_policy(source, hub), comparing_shapes(source, given):
             model, info = model_class.from_pretrained(source.name, config=config, output_loading_info=True, **options)
     except PairchainError:
         raise
@@ -81,8 +81,7 @@ def load_model(
         ) from error
     unfit = sorted(info["mismatched_keys"])
     if unfit and not given.get("ignore_mismatched_sizes"):
-        shown = ", ".join(f"{name} is {tuple(saved)}, not {tuple(wanted)}" for name, saved, wanted in unfit[:4])
-        raise faults.other_sizes(source, shown)
+        raise faults.other_sizes(source, unfit)
     _warn_of_unread_layers(source, model, info["unexpected_keys"])
     return model, found_at_load(source, model, config, info, task.method_output_name)
 

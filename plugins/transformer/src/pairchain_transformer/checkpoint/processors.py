@@ -14,22 +14,19 @@ from pairchain.authoring import open_source, require_settings
 from pairchain.errors import FormatError, InputError, PairchainError
 from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
 from pairchain_transformer.checkpoint import faults
-from pairchain_transformer.checkpoint.keywords import held_to_policy, refuse_code
+from pairchain_transformer.checkpoint.keywords import applying_policy, refuse_code
+from pairchain_transformer.files.adapters import tokenizer_place
 from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES
 from pairchain_transformer.libraries.messages import Said
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
-from pairchain_transformer.published.choosing import hold_to_published
+from pairchain_transformer.published.choosing import restore_published
+from pairchain_transformer.settings.during_load import filtering_settings
 from pairchain_transformer.settings.files import processing_settings
-from pairchain_transformer.settings.holding import holding
 
 # Fetched first, because the library ignores a failed download of these, and scores would change.
-_TOKENIZER_SETTINGS = (
-    "tokenizer_config.json",
-    "tokenizer.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-)
+_TOKENIZER_SETTINGS = """
+    tokenizer_config.json tokenizer.json special_tokens_map.json added_tokens.json chat_template.jinja
+""".split()
 
 # A folder of further chat templates; the library reads every file in it.
 _TEMPLATES = "additional_chat_templates"
@@ -76,7 +73,7 @@ def load_processor(
     settings = processing_settings(source, given)
 
     def build(arguments: Mapping[str, Any]) -> Any:
-        with held_to_policy(source, hub), holding(source, given, settings, may_be_trusted=not is_elsewhere):
+        with applying_policy(source, hub), filtering_settings(source, given, settings, may_be_trusted=not is_elsewhere):
             return auto_class.from_pretrained(source.name, **{**hub, **settings.vocabulary, **arguments})
 
     try:
@@ -87,52 +84,34 @@ def load_processor(
         refuse_conflicts(error)
         raise missing_package(error) from error
     except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
-        if is_elsewhere and Said.NEEDS_TRUST.by(error):
-            raise FormatError(
-                "the tokenizer is not in the model's folder, and needs code of its own.",
-                where=str(source),
-                next_step="put the tokenizer's files and its code beside the model; code from other places never runs.",
-            ) from error
-        refuse_code(source, error)
-        has_file = any(source.file(name) is not None for name in TOKENIZER_FILES)
-        absent = "" if has_file else f"it has none of {', '.join(TOKENIZER_FILES)}: save or fetch the model again."
-        raise FormatError(
-            f"the tokenizer cannot be loaded: {error}",
-            where=str(source),
-            next_step=absent,
-        ) from error
-    tokenizer = tokenizer_of(processor)
-    if tokenizer is not None:
-        # a processor decides about token types itself
-        takes_types = takes_types and processor is tokenizer
-        hold_to_published(
+        if not (is_elsewhere and Said.NEEDS_TRUST.by(error)):
+            refuse_code(source, error)
+        raise _unusable(source, error, is_elsewhere=is_elsewhere) from error
+    if (tokenizer := tokenizer_of(processor)) is not None:
+        restore_published(
             tokenizer,
             source,
             given,
             tokenizer_choice,
             lowers=lowers,
-            takes_types=takes_types,
+            # a processor decides about token types itself
+            takes_types=takes_types and processor is tokenizer,
             build=lambda arguments: tokenizer_of(build(arguments)),
         )
+        _check_vocabulary(source, tokenizer)
         _limit_length(source, config, tokenizer, given)
     return processor
 
 
 def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any], *, is_elsewhere: bool) -> None:
-    """Refuse unsafe settings of a tokenizer or processor before the model is loaded; see `load_processor`.
-
-    Raises:
-        UnsafePathError: A setting leads out of the model.
-        TrustRequiredError: A setting reaches another library, program or repository.
-    """
-    with held_to_policy(source, hub):
-        foreign = processing_settings(source, given).foreign
-        if foreign is not None:
+    """Refuse unsafe settings of a tokenizer or processor before the model is loaded; see `load_processor`."""
+    with applying_policy(source, hub):
+        if (foreign := processing_settings(source, given).foreign) is not None:
             require_settings(foreign, may_be_trusted=not is_elsewhere)
 
 
 def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
-    """Return the tokenizer that ``processor`` is or has, or None."""
+    """Return the tokenizer that ``processor`` is or contains, or None."""
     return processor if isinstance(processor, PreTrainedTokenizerBase) else getattr(processor, "tokenizer", None)
 
 
@@ -140,6 +119,25 @@ def pad_left(processor: Any) -> None:
     """Make the tokenizer of ``processor``, if there is one, pad on the left."""
     if (tokenizer := tokenizer_of(processor)) is not None:
         tokenizer.padding_side = "left"
+
+
+def _unusable(source: Source, error: Exception, *, is_elsewhere: bool) -> FormatError:
+    if is_elsewhere and Said.NEEDS_TRUST.by(error):
+        return FormatError(
+            "the tokenizer is not in the model's folder, and needs code of its own.",
+            where=str(source),
+            next_step="put the tokenizer's files and its code beside the model; code from other places never runs.",
+        )
+    has_file = any(source.file(name) is not None for name in TOKENIZER_FILES)
+    again = "" if has_file else f"save or fetch the model again: it has none of {', '.join(TOKENIZER_FILES)}."
+    return FormatError(f"the tokenizer cannot be loaded: {error}", where=str(source), next_step=again)
+
+
+def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> None:
+    own = tokenizer.vocab_files_names.values()
+    # a byte tokenizer names no files
+    if own and not any(source.file(name) is not None for name in dict.fromkeys([*TOKENIZER_FILES, *own])):
+        raise faults.no_vocabulary(source, sorted({*TOKENIZER_FILES, *own}))
 
 
 def _limit_length(
@@ -150,7 +148,6 @@ def _limit_length(
             f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, not a number of tokens.",
             where=str(source),
         )
-    _check_vocabulary(source, tokenizer)
     positions = getattr(config, "max_position_embeddings", -1)
     # XLNet writes -1 for "no limit"
     if "model_max_length" not in given and isinstance(positions, int) and positions > 0:
@@ -160,12 +157,12 @@ def _limit_length(
 
 
 def processor_source(source: Source, name: str | None) -> Source:
-    """Return the place of the tokenizer: the model's own, or ``name``.
+    """Return the place of the tokenizer: ``name`` if given, or the model's own; see `tokenizer_place`.
 
     A model's file may choose ``name``, so the caller's token is not sent there.
     """
     if name is None or name == source.name:
-        return source
+        return tokenizer_place(source)
     return open_source(name, token=False, cache_folder=source.cache_folder, local_files_only=source.local_files_only)
 
 
@@ -178,10 +175,3 @@ def lower_case(tokenizer: PreTrainedTokenizerBase | None) -> None:
         return
     present = [] if backend.normalizer is None else [backend.normalizer]
     backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
-
-
-def _check_vocabulary(source: Source, tokenizer: PreTrainedTokenizerBase) -> None:
-    own = tokenizer.vocab_files_names.values()
-    # a byte tokenizer names no files
-    if own and not any(source.file(name) is not None for name in dict.fromkeys([*TOKENIZER_FILES, *own])):
-        raise faults.no_vocabulary(source, sorted({*TOKENIZER_FILES, *own}))

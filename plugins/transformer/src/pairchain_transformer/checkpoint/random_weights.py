@@ -16,6 +16,7 @@ from pairchain import Source, Untrained
 from pairchain.authoring import read_json_object, shown_weights
 from pairchain.errors import warn
 from pairchain_transformer.architectures import COMPUTED
+from pairchain_transformer.checkpoint.support import class_names
 from pairchain_transformer.files.adapters import adapter_base
 
 # The key of config.json that names weights saved as random, with digests of their values, which training changes.
@@ -77,9 +78,7 @@ def found_at_load(
     """Return the weights of ``model`` that the load left random, and warn of them.
 
     Args:
-        source: The model's files.
-        model: The model.
-        config: The configuration that it was loaded with.
+        config: The configuration that ``model`` was loaded with.
         info: The library's report on the load.
         output: The field of the model's output that is read.
     """
@@ -95,7 +94,7 @@ def found_at_load(
     names &= model.state_dict().keys()
     saved = _saved_as_random(model, config) - names
     reason = f"{source} holds no weights for"
-    kind, next_step = _described(model, config, names)
+    kind, next_step = _explained(model, config, names)
     if saved and not names:
         reason = f"{source} was saved without training"
         kind, next_step = f"It is a {type(model).__name__} with a new head.", f"{_TRAIN}."
@@ -121,8 +120,7 @@ def _new_head(model: PreTrainedModel, config: PretrainedConfig) -> set[str]:
 
 
 def _saved_as(config: PretrainedConfig) -> str:
-    named = config.architectures if isinstance(config.architectures, list) and config.architectures else [""]
-    return str(named[0])
+    return next(iter(class_names(config.architectures)), "")
 
 
 def _saved_as_random(model: PreTrainedModel, config: PretrainedConfig) -> set[str]:
@@ -143,14 +141,9 @@ def _unchanged(model: nn.Module, digests: Mapping[str, list[str]]) -> set[str]:
 def _digests(tensor: torch.Tensor) -> list[str]:
     """Return digests of a tensor's values as they are and after casts to half precision."""
     half, brain = torch.float16, torch.bfloat16
-    casts: list[tuple[torch.dtype, ...]] = [(), (half,), (brain,), (half, brain), (brain, half)]
-    found = []
-    for dtypes in casts:
-        values = tensor.detach()
-        for dtype in dtypes:
-            values = values.to(dtype)
-        found.append(_digest(values))
-    return list(dict.fromkeys(found))
+    as_half, as_brain = tensor.detach().to(half), tensor.detach().to(brain)
+    casts = (tensor, as_half, as_brain, as_half.to(brain), as_brain.to(half))
+    return list(dict.fromkeys(map(_digest, casts)))
 
 
 def _digest(tensor: torch.Tensor) -> str:
@@ -165,7 +158,7 @@ def _owner(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _described(model: PreTrainedModel, config: PretrainedConfig, names: Iterable[str]) -> tuple[str, str]:
+def _explained(model: PreTrainedModel, config: PretrainedConfig, names: Iterable[str]) -> tuple[str, str]:
     """Return the kind of model, as a sentence, and how to load it properly."""
     saved_as = _saved_as(config)
     loaded_as = type(model).__name__

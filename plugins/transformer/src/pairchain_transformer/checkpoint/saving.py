@@ -32,21 +32,6 @@ RENAMED_ARGUMENTS = {
 
 _MODALITIES = frozenset({"text", "image", "audio", "video", "message"})
 
-# The keys of the file; each is an argument of Transformer.
-CONFIG_KEYS = (
-    "transformer_task",
-    "modality_config",
-    "module_output_name",
-    "processing_kwargs",
-    "unpad_inputs",
-    "max_seq_length",
-    "do_lower_case",
-    "tokenizer_name_or_path",
-    "model_kwargs",
-    "processor_kwargs",
-    "config_kwargs",
-)
-
 # The types of values, checked here because a wrong type would cause an error far from the file.
 _KINDS = {
     "transformer_task": str,
@@ -57,14 +42,14 @@ _KINDS = {
     "do_lower_case": bool,
     "tokenizer_name_or_path": str,
 }
+_GROUPS = ("model_kwargs", "processor_kwargs", "config_kwargs")
+
+# The keys of the file; each is an argument of Transformer.
+CONFIG_KEYS = (*_KINDS, "modality_config", *_GROUPS)
 
 # Arguments that a model's file may pass to the transformers library. The user decides the rest: trust, revision,
 # kernels. Unknown names are left out too, because a later version of the library may give them any meaning.
-_FOR_MODELS = frozenset(
-    """
-    add_pooling_layer attn_implementation dtype low_cpu_mem_usage torch_dtype
-    """.split()
-)
+_FOR_MODELS = frozenset({"add_pooling_layer", "dtype", "low_cpu_mem_usage", "torch_dtype"})
 _FOR_PROCESSORS = frozenset(
     """
     add_bos_token add_eos_token add_prefix_space additional_special_tokens bos_token chat_template
@@ -91,16 +76,13 @@ def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arguments of Transformer in ``source``, and the unknown keys of its file.
 
     A file without ``modality_config`` dates from when models read only text.
-
-    Raises:
-        FormatError: The file breaks the format.
     """
     name, config = _first_config(source)
     shown = f"{name} of {source.name}"
     for old, new in RENAMED_ARGUMENTS.items():
         if old in config:
             config.setdefault(new, config.pop(old))
-    for key in ("model_kwargs", "processor_kwargs", "config_kwargs"):
+    for key in _GROUPS:
         if key in config:
             config[key] = _allowed(config[key], key, f"{shown}: {key}")
     for key, kind in _KINDS.items():
@@ -118,7 +100,7 @@ def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
         config["modality_config"] = _modality_config(config["modality_config"], shown)
         config.setdefault("module_output_name", task.module_output_name)
     else:
-        config["modality_config"] = task.modality_config()
+        config["modality_config"] = {"text": {"method": "forward", "method_output_name": task.method_output_name}}
         config["module_output_name"] = task.module_output_name
     unknown = unknown_keys(config, CONFIG_KEYS, shown_as=shown)
     return {key: value for key, value in config.items() if key not in unknown}, unknown

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,9 +16,7 @@ from transformers import PreTrainedModel
 from pairchain import Source
 from pairchain.authoring import bytes_in_words, most_bytes
 from pairchain_transformer.checkpoint import faults
-from pairchain_transformer.libraries.stand_ins import StandIns
-
-_MOST_SHOWN = 4
+from pairchain_transformer.libraries.replacements import Replacements
 
 _Shape = tuple[int, ...]
 
@@ -32,42 +29,21 @@ class _Load:
     fits_all: bool
 
 
-_current: ContextVar[_Load | None] = ContextVar("pairchain_transformer_shapes", default=None)
+def comparing_shapes(source: Source, given: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Return a block in which each model that the library has built without memory is compared with its files."""
+    return _REPLACEMENTS.during(_Load(source, bool(given.get("ignore_mismatched_sizes"))))
 
 
-@contextmanager
-def comparing_shapes(source: Source, given: Mapping[str, Any]) -> Iterator[None]:
-    """Inside the block, compare each model that the library has built without memory with its files.
-
-    Args:
-        source: The model.
-        given: The caller's ``model_kwargs``.
-    """
-    token = _current.set(_Load(source, bool(given.get("ignore_mismatched_sizes"))))
-    try:
-        with _STAND_IN.in_place():
-            yield
-    finally:
-        _current.reset(token)
+def _load_weights(load: _Load, load_weights: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    given = inspect.signature(load_weights).bind(*args, **kwargs).arguments
+    # the library passes an adapter's tensors as a state dict, or under names that the adapted model lacks
+    is_of_adapter = given.get("state_dict") is not None or given.get("expected_keys") is not None
+    if (files := given.get("checkpoint_files")) and not is_of_adapter:
+        _compare(given["model"], files, load, is_quantized=bool(given["load_config"].is_quantized))
+    return load_weights(*args, **kwargs)
 
 
-def _stand_in(original: Any) -> Any:
-    function = original.__func__
-    signature = inspect.signature(function)
-
-    def _load_pretrained_model(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        load, files = _current.get(), given.get("checkpoint_files")
-        # the library passes an adapter's tensors as a state dict, or under names that the adapted model lacks
-        of_adapter = given.get("expected_keys") is not None
-        if load is not None and given.get("state_dict") is None and files and not of_adapter:
-            _compare(given["model"], files, load, is_quantized=bool(given["load_config"].is_quantized))
-        return function(*args, **kwargs)
-
-    return _load_pretrained_model
-
-
-_STAND_IN = StandIns((PreTrainedModel, "_load_pretrained_model", _stand_in))
+_REPLACEMENTS: Replacements[_Load] = Replacements({(PreTrainedModel, "_load_pretrained_model"): _load_weights})
 
 
 def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: bool) -> None:
@@ -76,16 +52,13 @@ def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: boo
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     unfit = [] if is_quantized else _unfit(saved, wanted, model.base_model_prefix)
     if unfit and not load.fits_all:
-        shown = ", ".join(f"{name} is {before}, not {now}" for name, before, now in unfit[:_MOST_SHOWN])
-        more = f" and {len(unfit) - _MOST_SHOWN} more" if len(unfit) > _MOST_SHOWN else ""
-        raise faults.other_sizes(load.source, f"{shown}{more}")
+        raise faults.other_sizes(load.source, unfit)
     held, needed = sum(Path(file).stat().st_size for file in files), _bytes(model)
     if needed > most_bytes(held):
-        largest = sorted(wanted.items(), key=lambda item: prod(item[1]), reverse=True)[:_MOST_SHOWN]
-        shown = ", ".join(f"{name} {shape}" for name, shape in largest)
+        largest = sorted(wanted.items(), key=lambda item: prod(item[1]), reverse=True)[:4]
         raise faults.other_model(
             f"the configuration asks for {bytes_in_words(needed)}, and the weights are {bytes_in_words(held)}. The "
-            f"largest tensors that it asks for: {shown}.",
+            f"largest tensors that it asks for: {', '.join(f'{name} {shape}' for name, shape in largest)}.",
             str(load.source),
         )
 

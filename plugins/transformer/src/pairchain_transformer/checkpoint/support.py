@@ -9,11 +9,17 @@ from typing import Any
 
 from pairchain import Source
 from pairchain.authoring import adapted_model
-from pairchain.errors import PairchainError
+from pairchain.errors import FormatError, PairchainError
 from pairchain_transformer.checkpoint import faults
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.files.names import read_settings
 from pairchain_transformer.libraries.packages import library_text
+
+
+def require_config(source: Source) -> dict[str, Any]:
+    """Return ``config.json``; raise a MissingFileError if there is none."""
+    source.require("config.json", because="It says which architecture the weights are for.")
+    return read_settings(source, "config.json")
 
 
 def config_of(source: Source) -> dict[str, Any]:
@@ -21,10 +27,14 @@ def config_of(source: Source) -> dict[str, Any]:
     return read_settings(source, "config.json") or read_settings(adapted_model(source) or source, "config.json")
 
 
-def architectures_of(config: Mapping[str, Any]) -> list[str]:
-    """Return the classes that ``config.json`` names."""
-    names = config.get("architectures")
-    return [str(name) for name in names] if isinstance(names, list) else []
+def class_names(architectures: Any) -> list[str]:
+    """Return the classes that ``architectures`` in a configuration names; a damaged value names none."""
+    return [str(name) for name in architectures] if isinstance(architectures, list) else []
+
+
+def was_classifier(architectures: Any) -> bool:
+    """Return whether ``architectures`` in a configuration names a classifier."""
+    return any(name.endswith("ForSequenceClassification") for name in class_names(architectures))
 
 
 def needs_code(config: Mapping[str, Any], task: Task) -> bool:
@@ -44,13 +54,16 @@ def unsupported(source: Source, config: Mapping[str, Any], task: Task) -> Iterat
     if "model_type" not in config or not (known := _known("AutoConfig")):
         return
     if not isinstance(kind, str) or kind not in known:
-        yield faults.unknown_architecture(source, kind)
+        yield FormatError(
+            f"the installed transformers library does not know the architecture {kind!r}.",
+            where=f"config.json of {source}",
+            next_step="pip install --upgrade transformers, if the architecture is new.",
+        )
     elif task.name in ("sequence-classification", "text-generation", "fill-mask"):
         supported = _known(task.auto_class)
         if supported and kind not in supported:
-            yield faults.no_class_for_task(
-                source, task.auto_class, f"the installed transformers has none for {kind!r}."
-            )
+            reason = f"the installed transformers library has none for {kind!r}."
+            yield faults.no_class_for_task(source, task.auto_class, reason)
 
 
 @cache

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from pairchain.authoring import nearest
 from pairchain.errors import InputError
-
-if TYPE_CHECKING:
-    from pairchain.authoring import Modality
-
 
 # By default, the score of a causal model is the log-odds of these words as its next token.
 TRUE_WORD, FALSE_WORD = "yes", "no"
@@ -38,10 +33,6 @@ class Task:
     method_output_name: str
     module_output_name: str
     generates: bool = False
-
-    def modality_config(self) -> dict[Modality, dict[str, Any]]:
-        """Return the ``modality_config`` for files from when models read only text."""
-        return {"text": {"method": "forward", "method_output_name": self.method_output_name}}
 
 
 TASKS = {

@@ -7,19 +7,16 @@ from typing import Any
 
 from pairchain import Source
 from pairchain.authoring import read_json_object, refuse_pickle
-from pairchain.errors import FormatError
-from pairchain_transformer.checkpoint.faults import no_weights
+from pairchain.errors import FormatError, MissingFileError
 from pairchain_transformer.files.names import CHOOSES_WEIGHTS, PICKLES, SAFETENSORS, SAFETENSORS_INDEX
-from pairchain_transformer.settings.judging import check_counts_in_lock
+from pairchain_transformer.settings.filtering import check_covered_by_locks
 
 
 def pickle_of(source: Source) -> str | None:
     """Return the pickle that a load would read, or None for safetensors; raise a MissingFileError without weights."""
     if any(source.has(name) for name in (*SAFETENSORS, SAFETENSORS_INDEX)):
         return None
-    if (found := next(filter(source.has, PICKLES), None)) is None:
-        raise no_weights(source)
-    return found
+    return _pickle(source)
 
 
 def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
@@ -42,11 +39,20 @@ def weights_format(source: Source, given: Collection[str]) -> dict[str, Any]:
                     f"{SAFETENSORS_INDEX} of {source.name} names {name!r}, which is not a safetensors file."
                 )
         return {"use_safetensors": True}
-    if (pickle := next(filter(source.has, PICKLES), None)) is None:
-        raise no_weights(source)
+    pickle = _pickle(source)
     refuse_pickle(source, pickle)
     _parts(source, pickle) if pickle.endswith(".json") else source.require(pickle)
     return {"use_safetensors": False}
+
+
+def _pickle(source: Source) -> str:
+    if (found := next(filter(source.has, PICKLES), None)) is None:
+        raise MissingFileError(
+            "the model has no weights: no model.safetensors.",
+            where=str(source),
+            next_step="save or fetch the model again; it is incomplete.",
+        )
+    return found
 
 
 def _parts(source: Source, name: str) -> list[str]:
@@ -57,6 +63,6 @@ def _parts(source: Source, name: str) -> list[str]:
     if not isinstance(files, dict) or not all(isinstance(part, str) for part in files.values()):
         raise FormatError(f"{shown} has no weight_map that names files.", where=str(index))
     for part in (parts := sorted(set(files.values()))):
-        check_counts_in_lock(source, part, f"{shown} names {part!r}")
+        check_covered_by_locks(source, part, f"{shown} names {part!r}")
         source.require(part, because=f"{name} names it.")
     return parts

@@ -10,7 +10,11 @@ import torch
 
 from pairchain import Encoded
 from pairchain.authoring import LEAST_TOKENS_ON_A_CPU, PAIRS_WITHOUT_LENGTHS, input_size, longest_first, placing_errors
+from pairchain_transformer.checkpoint.processors import tokenizer_of
+from pairchain_transformer.execution import endings
 from pairchain_transformer.execution.prefixes import Prefix
+from pairchain_transformer.inputs.fetching import Limits
+from pairchain_transformer.inputs.preprocessing import Preprocessor
 from pairchain_transformer.inputs.processing import Pads, Settings
 
 _MASK = "attention_mask"
@@ -40,6 +44,31 @@ class Row:
         return len(self.tensors[_MASK])
 
 
+def features_of(
+    preprocessor: Preprocessor, model: Any, inputs: Sequence[Any], prompt: str | None, settings: Any, limits: Limits
+) -> dict[str, Any]:
+    """Return the features of a batch; if the tokenizer cannot pad, process inputs one by one and pad with zeros."""
+    tokenizer = tokenizer_of(preprocessor.processor)
+    if (
+        tokenizer is None
+        or tokenizer.pad_token is not None
+        or preprocessor.takes_media
+        or not endings.are_found_by_padding(model)
+    ):
+        return preprocessor(inputs, prompt, settings, limits)
+    unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
+    alone = []
+    for place, item in enumerate(inputs):
+        with placing_errors([place]):
+            alone.append(preprocessor([item], prompt, unpadded, limits))
+    return {
+        key: _padded([features[key][0] for features in alone], 0, tokenizer.padding_side)
+        if isinstance(value, torch.Tensor)
+        else value
+        for key, value in alone[0].items()
+    }
+
+
 def can_be_undone(settings: Settings) -> bool:
     """Return whether these settings pad only to the longest input, so that padding can be removed again."""
     options = {**settings["text"], **settings["common"]}
@@ -57,12 +86,7 @@ def are_many(rows: Sequence[Row]) -> bool:
 def rows_of(preprocess: Callable[[Sequence[Any]], dict[str, Any]], inputs: Sequence[Any]) -> list[Row] | None:
     """Return the features of each input, or None if the features of a batch cannot be split.
 
-    Args:
-        preprocess: Turns inputs into features.
-        inputs: The inputs; an error names the index of an input among all of them.
-
-    Raises:
-        InputError: ``preprocess`` raised it.
+    An InputError of ``preprocess`` names the index of an input among all ``inputs``.
     """
     order = longest_first([input_size(item) for item in inputs])
     rows: dict[int, Row] = {}
@@ -100,21 +124,18 @@ def join(items: Sequence[Encoded], pads: Pads) -> dict[str, Any]:
 def _split(features: Mapping[str, Any], count: int) -> list[Row] | None:
     mask = features.get(_MASK)
     tensors = {key: value for key, value in features.items() if isinstance(value, torch.Tensor)}
-    shared = {key: value for key, value in features.items() if key not in tensors}
     if mask is None or any(value.shape != mask.shape for value in tensors.values()) or len(mask) != count:
         return None
     longest = mask.shape[1]
     lengths = mask.sum(dim=1)
     pads_left = not bool(mask[:, 0].all())
     places = torch.arange(longest).flip(0) if pads_left else torch.arange(longest)
-    if not torch.equal(mask.bool(), places < lengths.unsqueeze(1)):
+    is_token = places < lengths.unsqueeze(1)
+    if not torch.equal(mask.bool(), is_token):
         return None
-    rows = []
-    for row, length in enumerate(lengths.tolist()):
-        place = slice(longest - length, longest) if pads_left else slice(0, length)
-        # a view would keep the whole batch in memory
-        rows.append(Row({key: value[row, place].clone() for key, value in tensors.items()}, shared))
-    return rows
+    shared = {key: value for key, value in features.items() if key not in tensors}
+    # indexing with a mask copies; a view would keep the whole batch in memory
+    return [Row({key: value[row][here] for key, value in tensors.items()}, shared) for row, here in enumerate(is_token)]
 
 
 def _padded(values: Sequence[torch.Tensor], fill: int, side: str) -> torch.Tensor:

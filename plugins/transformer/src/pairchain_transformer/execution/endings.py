@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+import itertools
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from pairchain.authoring import placing_errors
-from pairchain_transformer.checkpoint.processors import tokenizer_of
-from pairchain_transformer.inputs.fetching import Limits
-from pairchain_transformer.inputs.preprocessing import Preprocessor
+Position = Literal["first", "last"]
 
 _IDS, _MASK = "input_ids", "attention_mask"
 
 
+def places_of(mask: torch.Tensor, position: Position) -> torch.Tensor:
+    """Return the index of the first or last token of each input, shape (inputs,)."""
+    if position == "first":
+        return mask.int().argmax(dim=1)
+    return mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
+
+
 def are_found_by_padding(model: Any) -> bool:
     """Return whether the model's forward looks for the last token that is not padding."""
-    inner = _inner(model)
-    function = inspect.unwrap(type(inner).forward)
+    function = inspect.unwrap(type(unwrapped(model)).forward)
     return "pad_token_id" in getattr(getattr(function, "__code__", None), "co_names", ())
 
 
@@ -47,48 +50,14 @@ def call(model: Any, features: Mapping[str, Any]) -> Any:
     mask = torch.ones_like(ids) if mask is None or mask.shape != ids.shape else mask
     if (padding := _padding_id(model)) is not None:
         return model(**_filled(features, mask, padding))
-    if _inner(model) is not model or "forward" in vars(model):
+    if unwrapped(model) is not model or "forward" in vars(model):
         # a copy of the wrapper would still call the inner model, with the old configuration
         return _one_by_one(model, features, mask)
-    padding = _other_than_last(model, ids, mask)
-    return _with_padding(model, padding)(**_filled(features, mask, padding))
+    unused = _other_than_last(ids, mask)
+    return _with_padding(model, unused)(**_filled(features, mask, unused))
 
 
-def features_of(
-    preprocessor: Preprocessor, model: Any, inputs: Sequence[Any], prompt: str | None, settings: Any, limits: Limits
-) -> dict[str, Any]:
-    """Return the features of a batch; if the tokenizer cannot pad, process inputs one by one and pad with zeros."""
-    tokenizer = tokenizer_of(preprocessor.processor)
-    if (
-        tokenizer is None
-        or tokenizer.pad_token is not None
-        or preprocessor.takes_media
-        or not are_found_by_padding(model)
-    ):
-        return preprocessor(inputs, prompt, settings, limits)
-    unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
-    alone = []
-    for place, item in enumerate(inputs):
-        with placing_errors([place]):
-            alone.append(preprocessor([item], prompt, unpadded, limits))
-    return _joined(alone, pads_left=tokenizer.padding_side == "left")
-
-
-def _joined(inputs: Sequence[Mapping[str, Any]], *, pads_left: bool) -> dict[str, Any]:
-    """Join the features of inputs, tensors of shape (1, positions), and pad them with zeros to the longest."""
-    longest = max(features[_IDS].shape[1] for features in inputs)
-
-    def padded(tensor: torch.Tensor) -> torch.Tensor:
-        missing = longest - tensor.shape[1]
-        return F.pad(tensor, (missing, 0) if pads_left else (0, missing))
-
-    return {
-        key: torch.cat([padded(features[key]) for features in inputs]) if isinstance(value, torch.Tensor) else value
-        for key, value in inputs[0].items()
-    }
-
-
-def _inner(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
     """Return the model inside an adapter's wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
@@ -98,23 +67,17 @@ def _padding_id(model: Any) -> int | None:
     config = model.config
     found = {getattr(config, "pad_token_id", None), getattr(config.get_text_config(), "pad_token_id", None)}
     padding = found.pop() if len(found) == 1 else None
-    return padding if isinstance(padding, int) and 0 <= padding < _vocabulary(model) else None
-
-
-def _vocabulary(model: Any) -> int:
-    size: int = model.get_input_embeddings().weight.shape[0]
-    return size
+    return padding if isinstance(padding, int) and 0 <= padding < len(model.get_input_embeddings().weight) else None
 
 
 def _filled(features: Mapping[str, Any], mask: torch.Tensor, padding: int) -> dict[str, Any]:
     return {**features, _IDS: features[_IDS].masked_fill(mask == 0, padding)}
 
 
-def _other_than_last(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> int:
-    """Return a token that no input ends with."""
-    places = mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
-    last = set(ids.gather(1, places.unsqueeze(1)).flatten().tolist())
-    return next(token for token in range(_vocabulary(model)) if token not in last)
+def _other_than_last(ids: torch.Tensor, mask: torch.Tensor) -> int:
+    """Return the first token of the vocabulary that no input ends with."""
+    last = set(ids.gather(1, places_of(mask, "last").unsqueeze(1)).flatten().tolist())
+    return next(token for token in itertools.count() if token not in last)
 
 
 def _with_padding(model: PreTrainedModel, padding: int) -> PreTrainedModel:
@@ -128,9 +91,9 @@ def _with_padding(model: PreTrainedModel, padding: int) -> PreTrainedModel:
 
 def _one_by_one(model: Any, features: Mapping[str, Any], mask: torch.Tensor) -> SequenceClassifierOutput:
     logits = []
-    for row, here in enumerate(mask.bool()):
+    for row, is_token in enumerate(mask.bool()):
         own = {
-            key: value[row : row + 1][:, here]
+            key: value[row : row + 1][:, is_token]
             if isinstance(value, torch.Tensor) and value.shape == mask.shape
             else value
             for key, value in features.items()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from operator import itemgetter
@@ -21,6 +22,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pairchain.authoring import Float32Linear
@@ -43,19 +45,26 @@ _GLOBAL_HOOKS = (torch_module._global_forward_hooks, torch_module._global_forwar
 
 
 class OwnHook:
-    """A hook that pairchain itself registers on a part of a model.
-
-    Args:
-        listen: Called with the module, its arguments and its output; the return value is ignored.
-    """
+    """A hook that pairchain itself registers on a part of a model; ``listen`` receives what the hook receives."""
 
     def __init__(self, listen: Callable[[nn.Module, Any, Any], object] | None = None) -> None:
         self._listen = listen
 
     def __call__(self, module: nn.Module, given: Any, output: Any) -> Any:
-        """Pass a module's output on to ``listen``."""
+        """Call ``listen``, and keep the output."""
         if self._listen is not None:
             self._listen(module, given, output)
+
+
+@contextmanager
+def hooked(*hooks: tuple[nn.Module, OwnHook]) -> Iterator[None]:
+    """Keep hooks of pairchain's own on modules during the block."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class Fingerprint:
@@ -82,10 +91,12 @@ class Fingerprint:
         for part in list(model.modules()):
             self._add_module(part)
         self._types = list(map(type, self._parts))
-        for interface in (ALL_ATTENTION_FUNCTIONS, *_mask_functions()):
+        configs = [getattr(part, "config", None) for part in model.modules()]
+        attentions = {str(getattr(config, "_attn_implementation", None)) for config in configs}
+        for interface in (ALL_ATTENTION_FUNCTIONS, ALL_MASK_ATTENTION_FUNCTIONS):
             for mapping in (interface._local_mapping, type(interface)._global_mapping):
                 self._compare(mapping)
-                self.is_understood &= all(_is_known(mapping[name]) for name in _attention_of(model) if name in mapping)
+                self.is_understood &= all(_is_known(mapping[name]) for name in attentions if name in mapping)
         for cls in {cls for kind in set(self._types) for cls in kind.__mro__} - {object}:
             self._add_class(cls)
 
@@ -95,7 +106,11 @@ class Fingerprint:
 
     def matches_but_for_hooks(self) -> bool:
         """Return whether nothing about the model has changed except its hooks."""
-        return self._agrees(lambda: [*map(_without_hooks, self._live)] == [*map(_without_hooks, self._copies)])
+
+        def without_hooks(attributes: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in attributes.items() if not name.startswith("_forward_")}
+
+        return self._agrees(lambda: [*map(without_hooks, self._live)] == [*map(without_hooks, self._copies)])
 
     def _agrees(self, compare: Callable[[], bool]) -> bool:
         try:
@@ -122,8 +137,9 @@ class Fingerprint:
         return [tensor for _, _, tensor, _ in self._tensors]
 
     def _add_module(self, part: nn.Module) -> None:
-        if not self._add(vars(part)):
+        if id(vars(part)) in self._place_of:
             return
+        self._add(vars(part))
         self._parts.append(part)
         cls = type(part)
         # a parametrization makes a subclass for this one module, in its own Python module
@@ -136,12 +152,10 @@ class Fingerprint:
             if is_patch and callable(value) and not isinstance(value, nn.Module) and not is_dispatched:
                 self.watched.add(part)
 
-    def _add(self, holder: Mapping[str, Any]) -> bool:
-        if id(holder) in self._place_of:
-            return False
-        self._compare(holder)
-        self._look_into(holder)
-        return True
+    def _add(self, holder: Mapping[str, Any]) -> None:
+        if id(holder) not in self._place_of:
+            self._compare(holder)
+            self._look_into(holder)
 
     def _compare(self, holder: Mapping[str, Any]) -> None:
         self._place_of[id(holder)] = len(self._live)
@@ -227,10 +241,6 @@ def _is_known(function: Any) -> bool:
     return _is_ours(str(function.__globals__.get("__name__")))
 
 
-def _without_hooks(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in attributes.items() if not name.startswith("_forward_")}
-
-
 def _state(tensor: torch.Tensor) -> tuple[Any, ...]:
     version = None if tensor.is_inference() else tensor._version
     return version, tensor.data_ptr(), tensor.dtype, tensor.device, tensor.shape
@@ -245,17 +255,3 @@ def _copy(value: Any) -> Any:
     if type(value) is tuple:
         return tuple(_copy(inner) for inner in value)
     return set(value) if isinstance(value, set) else value
-
-
-def _attention_of(model: nn.Module) -> set[str]:
-    """Return the names of the attention implementations of the model's parts."""
-    configs = (getattr(part, "config", None) for part in model.modules())
-    return {str(getattr(config, "_attn_implementation", None)) for config in configs}
-
-
-def _mask_functions() -> Iterable[Any]:
-    try:
-        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
-    except ImportError:  # a version that has none
-        return ()
-    return (ALL_MASK_ATTENTION_FUNCTIONS,)

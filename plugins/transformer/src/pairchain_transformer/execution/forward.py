@@ -27,40 +27,34 @@ def call(model: Any, method: str, features: Mapping[str, Any], output_path: Sequ
     function: Any = getattr(model, method, None)
     if function is None:
         raise ChainError(f"{type(model).__name__} has no method {method!r}, which modality_config names.")
+    is_forward = method == "forward"
     named = parameters_of(function)
-    parameters = {parameter.name for parameter in named}
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named)
-    if takes_any and method == "forward":
-        taken = {key: features[key] for key in features if key not in _NOT_FOR_MODELS or key in parameters}
-    else:
-        known = {*parameters, *(_ALWAYS_TAKEN if method == "forward" else ())}
-        taken = {key: features[key] for key in features if key in known}
-    if "return_dict" in parameters or method == "forward":
+    known = {parameter.name for parameter in named} | (_ALWAYS_TAKEN if is_forward else set())
+    if is_forward and any(parameter.kind is parameter.VAR_KEYWORD for parameter in named):
+        known |= features.keys() - _NOT_FOR_MODELS
+    # one by one, so that a trace sees which features the model reads
+    taken = {key: features[key] for key in features if key in known}
+    if "return_dict" in known:
         taken["return_dict"] = True
     if "hidden_states" in output_path:
         taken["output_hidden_states"] = True
-    if method != "forward":
+    if not is_forward:
         return function(**taken)
     return model(**taken) if endings.are_clear(model, taken) else endings.call(model, taken)
 
 
 def takes_types(model: Any) -> bool:
     """Return whether ``model``, or the model inside a wrapper, distinguishes token types."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     # RoBERTa and DeBERTa take token types, but have only one type or none
     if getattr(model.config, "type_vocab_size", 2) in (0, 1):
         return False
-    return any(parameter.name == "token_type_ids" for parameter in parameters_of(inner.forward))
+    return any(parameter.name == "token_type_ids" for parameter in parameters_of(endings.unwrapped(model).forward))
 
 
 def read_output(output: Any, path: Sequence[Any]) -> torch.Tensor:
-    """Return the part of a model's output at ``path``; image maps become sequences of patches.
+    """Return the tensor at ``path`` in a model's output, or raise a ChainError if there is none.
 
-    Returns:
-        The tensor there; (pairs, channels, height, width) is returned as (pairs, height × width, channels).
-
-    Raises:
-        ChainError: The output has no such part.
+    An image map of shape (pairs, channels, height, width) becomes (pairs, height × width, channels).
     """
     value = output
     for key in path:

@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicLayer
 
 from pairchain.authoring import note, step
 from pairchain_transformer.execution import last_layer
-from pairchain_transformer.execution.fingerprint import OwnHook, surroundings
+from pairchain_transformer.execution.fingerprint import OwnHook, hooked, surroundings
 from pairchain_transformer.execution.padding import example, is_close
 from pairchain_transformer.execution.prefixes import Layers, Prefix, PrefixStore
 from pairchain_transformer.execution.proofs import Known, Question
@@ -27,18 +27,10 @@ from pairchain_transformer.execution.proofs import Known, Question
 
 @dataclass(frozen=True)
 class Proven:
-    """The shortcuts that give a model's own output.
+    """Which shortcuts give a model's own output: padding after the last token without a mask, and shared prefixes."""
 
-    Attributes:
-        without_padding: Whether padding may stand after the last token, without a mask.
-        after_prefix: Whether computing may continue from the keys and values of a prefix.
-    """
-
-    without_padding: bool
-    after_prefix: bool
-
-
-NOTHING = Proven(without_padding=False, after_prefix=False)
+    without_padding: bool = False
+    after_prefix: bool = False
 
 
 class ChangedEmbeddingsError(Exception):
@@ -66,27 +58,33 @@ class LastPosition:
     @property
     def width(self) -> int:
         """The number of columns of its output."""
-        head: Any = self.model.get_output_embeddings() if self.reads_logits else None
-        width: int = self.model.config.get_text_config().hidden_size if head is None else head.weight.shape[0]
+        width: int = len(self.head.weight) if self.reads_logits else self.model.config.get_text_config().hidden_size
         return width
 
     @property
     def proven(self) -> Proven:
         """The shortcuts that give the model's own output; tried the first time, then remembered."""
-        if not self.can_be:
-            return NOTHING
-        return self.known.find(self._question, lambda: _prove(self), NOTHING)
+        return self.known.find(self._question, lambda: _prove(self), Proven()) if self.can_be else Proven()
 
     @property
     def can_be(self) -> bool:
         """Whether shortcuts may be tried. Embeddings and head may have hooks, because they are called as usual."""
-        head = self.model.get_output_embeddings() if self.reads_logits else None
-        if not self.known.is_open_but_for({self._watched_embeddings, head}):
+        if not self.known.is_open({self._watched_embeddings, self.head}):
             return False
         if self.model.config.is_encoder_decoder or not type(self.model).__module__.startswith("transformers."):
             return False
         # a quantizer may replace the head, and accelerate may keep the head's weights elsewhere
-        return not self.reads_logits or (type(head) is nn.Linear and not hasattr(head, "_hf_hook"))
+        return not self.reads_logits or (type(self.head) is nn.Linear and not hasattr(self.head, "_hf_hook"))
+
+    @property
+    def head(self) -> Any:
+        """The layer that computes the logits; None if they are not read."""
+        return self.model.get_output_embeddings() if self.reads_logits else None
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The model without its head."""
+        return self.model.base_model if self.reads_logits else self.model
 
     @property
     def _question(self) -> Question:
@@ -110,8 +108,9 @@ class LastPosition:
         places = torch.tensor([len(row) - 1 for row in rest], device=rows[0].device)
         before = [] if prefix is None else self._layers(prefix)
         if prefix is not None:
-            note(f"went on after {skipped} tokens that were computed before")
-        with last_layer.only(self._gate, places):
+            note(f"continued after {skipped} tokens that were computed before")
+        gate = last_layer.gate_for(self.known, ("last layer", *self._question), self._example)
+        with last_layer.only(None if gate is None else (gate, places)):
             hidden = self._hidden(rest, before)
         last = last_layer.at(hidden, places)
         return self._logits(last, columns) if self.reads_logits else last
@@ -119,24 +118,19 @@ class LastPosition:
     def _hidden(self, rows: Sequence[torch.Tensor], before: Layers) -> torch.Tensor:
         """Return the hidden states of rows, padded on the right, that follow the keys and values ``before``."""
         ids = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
-        options: dict[str, Any] = {"use_cache": False}
-        if before:
-            options = {"use_cache": True, "past_key_values": _cache(before, len(rows))}
-        hidden: torch.Tensor = self._backbone(**self._given(ids), **options).last_hidden_state
+        cache = _cache(before, len(rows)) if before else None
+        hidden: torch.Tensor = self._output(ids, cache).last_hidden_state
         return hidden
 
-    @property
-    def _gate(self) -> last_layer.Gate | None:
-        return last_layer.gate(self.known, self._question, self._example)
+    def _output(self, ids: torch.Tensor, cache: DynamicCache | None) -> Any:
+        # a model without cache does not take the second argument
+        options = {} if cache is None else {"past_key_values": cache}
+        return self.backbone(**self._given(ids), use_cache=cache is not None, **options)
 
     def _example(self) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
         tokens = example(self.model, 14)
         rows, places = [tokens[:11], tokens], torch.tensor([10, 13])
         return lambda: last_layer.at(self._hidden(rows, []), places), places
-
-    @property
-    def _backbone(self) -> nn.Module:
-        return self.model.base_model if self.reads_logits else self.model
 
     @property
     def _watched_embeddings(self) -> nn.Module | None:
@@ -155,7 +149,7 @@ class LastPosition:
         return {"inputs_embeds": values}
 
     def _logits(self, hidden: torch.Tensor, columns: Sequence[int] | None) -> torch.Tensor:
-        head = self.model.get_output_embeddings()
+        head = self.head
         hidden = hidden.to(head.weight.device)
         if columns is None or head in self.known.fingerprint.watched:
             logits: torch.Tensor = head(hidden.unsqueeze(1)).squeeze(1)
@@ -176,8 +170,7 @@ class LastPosition:
     def _compute(self, tokens: Sequence[int], before: Layers) -> Layers:
         embeddings: Any = self.model.get_input_embeddings()
         ids = torch.tensor([tokens], device=embeddings.weight.device)
-        options: dict[str, Any] = {"use_cache": True, "past_key_values": _cache(before, 1)}
-        cache = self._backbone(**self._given(ids), **options).past_key_values
+        cache = self._output(ids, _cache(before, 1)).past_key_values
         return [(layer.keys, layer.values) for layer in cache.layers]
 
 
@@ -201,33 +194,22 @@ def _prove(computed: LastPosition) -> Proven:
     prefix = Prefix(tuple(rows[0][:7].tolist()), PrefixStore())
     expected = _own_output(computed, padded, mask)
     if expected is None or not is_close(computed(rows), expected):
-        return NOTHING
-    return Proven(True, _keeps_all(model) and _is_exact_after(prefix, computed, rows, expected))
-
-
-def _is_exact_after(
-    prefix: Prefix, computed: LastPosition, rows: Sequence[torch.Tensor], expected: torch.Tensor
-) -> bool:
+        return Proven()
     try:
-        return is_close(computed(rows, prefix), expected)
+        return Proven(True, _keeps_all(model) and is_close(computed(rows, prefix), expected))
     except Exception:  # a model may raise anything when it is called in an unusual way
-        return False
+        return Proven(True)
 
 
 def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
     """Return the output at the last position; None if the logits are more than the head applied to the hidden state."""
     seen: dict[str, torch.Tensor] = {}
-    head = computed.model.get_output_embeddings()
-    listening = [OwnHook(lambda module, given, output: seen.update(hidden=output[0]))]
-    watching = [computed._backbone.register_forward_hook(listening[0])]
+    listening = [(computed.backbone, OwnHook(lambda module, given, output: seen.update(hidden=output[0])))]
     if computed.reads_logits:
-        listening.append(OwnHook(lambda module, given, output: seen.update(read=given[0], logits=output)))
-        watching.append(head.register_forward_hook(listening[1]))
-    try:
+        of_head = OwnHook(lambda module, given, output: seen.update(read=given[0], logits=output))
+        listening.append((computed.head, of_head))
+    with hooked(*listening):
         output = computed.model(input_ids=ids, attention_mask=mask, return_dict=True)
-    finally:
-        for hook in watching:
-            hook.remove()
     if not computed.reads_logits:
         last: torch.Tensor = output.last_hidden_state[:, -1]
         return last
@@ -241,12 +223,8 @@ def _own_output(computed: LastPosition, ids: torch.Tensor, mask: torch.Tensor) -
 
 def _keeps_all(model: PreTrainedModel) -> bool:
     """Return whether every layer keeps all keys and values, and they do not depend on the tokens that follow."""
-    keeps = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-    return keeps and not _rotates_by_length(model)
-
-
-def _rotates_by_length(model: PreTrainedModel) -> bool:
-    """Return whether rotary angles depend on the length of the input."""
     settings = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
-    kinds = [settings, *(value for value in settings.values() if isinstance(value, dict))]
-    return any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds)
+    by_layer = [settings, *(value for value in settings.values() if isinstance(value, dict))]
+    rotates_by_length = any(rope.get("rope_type") in ("dynamic", "longrope") for rope in by_layer)
+    layers = DynamicCache(config=model.config).layers
+    return not rotates_by_length and all(type(layer) is DynamicLayer for layer in layers)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
-from pairchain import Part, Untrained
+from pairchain import Untrained
 from pairchain.authoring import note
 from pairchain.backends import Execution, Request
 from pairchain_transformer.checkpoint.model import save_model
@@ -44,26 +43,23 @@ class LibraryExecution(Execution):
             return self._run(model, features, request)
 
     def _run(self, model: Any, features: Mapping[str, Any], request: Request) -> dict[str, Any]:
-        part: Part | None = request.part
-        gate = None
+        part = request.part
+        cut = None
         # training changes the model at each step, so no answer about it would stay valid
         if request.may_leave_out and not request.keywords and not torch.is_grad_enabled():
             known = self._proofs.of(model)
-            last = self.savings.output(known, features, part, request.prefix, generates=request.generates)
+            last = self.savings.output(known, features, request)
             if last is not None:
                 note("the output at the last token of each input only, without padding")
                 return {request.feature: last.unsqueeze(1)} if part is None else {part.of(request.feature): last}
-            if request.tokenizer is not None and (part is not None or request.feature == "scores"):
-                gate = self.savings.gate(known, request.tokenizer, features, request.path, part)
-        if gate is not None:
-            note(f"in the last layer, after its attention, only the {gate[1]} token of each input")
-        with nullcontext() if gate is None else last_layer.only(gate[0], gate[2]):
+            cut = self.savings.cut(known, features, request)
+        with last_layer.only(cut):
             # copying the features would hide from a trace which of them the model reads
             given = {**features, **request.keywords} if request.keywords else features
             output = forward.call(model, request.method, given, request.path)
         value = forward.read_output(output, request.path)
-        if gate is not None and part is not None:
-            return {part.of(request.feature): last_layer.at(value, gate[2])}
+        if cut is not None and part is not None:
+            return {part.of(request.feature): last_layer.at(value, cut[1])}
         written: dict[str, Any] = {request.feature: value}
         if getattr(model.config, "output_hidden_states", False) and "hidden_states" in output:
             written["all_layer_embeddings"] = output["hidden_states"]
@@ -93,4 +89,4 @@ class LibraryExecution(Execution):
         """Return for each row the prefix that it shares with others and that will be computed once, or None."""
         if not request.may_leave_out:
             return [None] * len(rows)
-        return self.savings.prefixes_of(self._proofs.of(model), rows, request.part, generates=request.generates)
+        return self.savings.prefixes_of(self._proofs.of(model), rows, request)

@@ -33,31 +33,18 @@ _measuring = threading.Lock()
 
 @contextmanager
 def by_onednn(wanted: bool | None, model: nn.Module, features: Mapping[str, Any]) -> Iterator[None]:
-    """Inside the block, compute linear layers with oneDNN if ``wanted``.
-
-    Args:
-        wanted: Whether to use oneDNN; None to measure which is faster.
-        model: The model.
-        features: Its features. PyTorch computes batches of fewer than 64 tokens.
-    """
+    """Inside the block, compute linear layers with oneDNN if ``wanted``, or, if that is None, where it is faster."""
     if wanted is None:
-        wanted = _is_on_cpu(model) and not _are_few(features) and _is_faster()
+        weight, ids = next(model.parameters(), None), features.get("input_ids")
+        is_on_cpu = weight is not None and weight.device.type == "cpu" and weight.dtype is torch.float32
+        is_small = isinstance(ids, torch.Tensor) and ids.numel() < _LEAST_TOKENS
+        wanted = is_on_cpu and not is_small and _is_faster()
     if not wanted or not is_available():
         yield
         return
     note("linear layers by oneDNN")
     with _ByOneDNN():
         yield
-
-
-def _is_on_cpu(model: nn.Module) -> bool:
-    weight = next(model.parameters(), None)
-    return weight is not None and weight.device.type == "cpu" and weight.dtype is torch.float32
-
-
-def _are_few(features: Mapping[str, Any]) -> bool:
-    ids = features.get("input_ids")
-    return isinstance(ids, torch.Tensor) and ids.numel() < _LEAST_TOKENS
 
 
 def _is_faster() -> bool:
@@ -83,14 +70,14 @@ class _ByOneDNN(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is F.linear and not kwargs and _suits(*args) and _is_prepared(*args):
+        if func is F.linear and not kwargs and _suits(*args):
             return _linear(*args)
         return func(*args, **(kwargs or {}))
 
 
 def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Return whether oneDNN takes these tensors: plain float32 tensors on a CPU, without gradients."""
-    return (
+    """Return whether oneDNN takes these tensors, plain float32 ones on a CPU, and may prepare code for their sizes."""
+    is_taken = (
         given.ndim > 1
         and given.numel() >= _LEAST_TOKENS * given.shape[-1]
         and not torch.is_grad_enabled()
@@ -105,12 +92,10 @@ def _suits(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
             for tensor in (given, weight, *(() if bias is None else (bias,)))
         )
     )
-
-
-def _is_prepared(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Return whether oneDNN has prepared code for these sizes, or may prepare it now."""
+    if not is_taken:
+        return False
     shape = (given.numel() // given.shape[-1], *weight.shape)
-    if shape not in _prepared and len(_prepared) < _MOST_SHAPES:
+    if len(_prepared) < _MOST_SHAPES:
         _prepared.add(shape)
     return shape in _prepared
 

@@ -19,13 +19,7 @@ _TOLERANCE_OF_HALF_PRECISION = 3e-2
 
 
 def matters(known: Known, tokenizer: PreTrainedTokenizerBase, output_path: Sequence[Any]) -> bool:
-    """Return whether a model's output for an input depends on padding; tried the first time, then remembered.
-
-    Args:
-        known: The answers about the model.
-        tokenizer: Its tokenizer, which determines the side of padding.
-        output_path: The field of the output that is read.
-    """
+    """Return whether a model's output for an input depends on padding; tried the first time, then remembered."""
     question = _question(tokenizer, tuple(output_path))
     return known.find(question, lambda: not _is_alike(known.model, tokenizer, output_path), True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -24,12 +25,7 @@ Layers = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 class PrefixStore:
-    """Keeps the keys and values of token prefixes, and drops the least recently used ones.
-
-    Args:
-        most_bytes: The most bytes to keep; None for no limit.
-        most_prefixes: The most prefixes to keep; None for no limit.
-    """
+    """Keeps the keys and values of token prefixes, and drops the least recently used ones above its limits."""
 
     def __init__(self, most_bytes: int | None = None, most_prefixes: int | None = None) -> None:
         self.most_bytes = most_bytes
@@ -49,13 +45,9 @@ class PrefixStore:
         return self.most_bytes is not None
 
     def check(self, made_by: Any, weights: Sequence[torch.Tensor]) -> None:
-        """Drop keys and values that were computed with other weights.
-
-        Args:
-            made_by: As for `longest`.
-            weights: The weights, which are compared by value because PyTorch does not count all writes to them.
-        """
+        """Drop keys and values that the model computed in another state than ``made_by`` or with other ``weights``."""
         with self._changing:
+            # by value, because PyTorch does not count all writes to weights
             if made_by != self._made_by or self._sample is None or not self._sample.is_current:
                 self._kept.clear()
                 self._made_by, self._sample = made_by, Sample(weights)
@@ -66,12 +58,7 @@ class PrefixStore:
             return max((common(tokens, kept) for kept in self._kept), default=0)
 
     def longest(self, tokens: tuple[int, ...], made_by: Any) -> Layers:
-        """Return the keys and values of as many of the first ``tokens`` as are kept, perhaps none.
-
-        Args:
-            tokens: Token ids.
-            made_by: The model's state, on which keys and values depend; if it changes, all of them are dropped.
-        """
+        """Return the keys and values of as many of the first ``tokens`` as the store has from the state ``made_by``."""
         with self._changing:
             if made_by != self._made_by:
                 self._kept.clear()
@@ -88,8 +75,7 @@ class PrefixStore:
             self._kept[tokens] = layers
             self._kept.move_to_end(tokens)
             while self._kept and (
-                (self.most_bytes is not None and self.size > self.most_bytes)
-                or (self.most_prefixes is not None and len(self._kept) > self.most_prefixes)
+                self.size > (self.most_bytes or math.inf) or len(self._kept) > (self.most_prefixes or math.inf)
             ):
                 self._kept.popitem(last=False)
 
@@ -103,12 +89,7 @@ class PrefixStore:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prefix:
-    """The first tokens that some inputs share.
-
-    Attributes:
-        tokens: Token ids.
-        store: Keeps the keys and values, once they are computed.
-    """
+    """The first tokens that some inputs share, and the store of their keys and values."""
 
     tokens: tuple[int, ...]
     store: PrefixStore
@@ -118,12 +99,8 @@ def shared_prefixes(rows: Sequence[Sequence[int]], store: PrefixStore, *, least_
     """Return for each row the prefix that it shares with others; None where sharing saves nothing.
 
     All rows may share a prefix, such as a template with its instruction, and some may share a longer one, such as a
-    query. At least one token of every row is left to compute.
-
-    Args:
-        rows: Token ids.
-        store: Keeps the prefixes. Rows may also share those that are already in it.
-        least_beside: How many further tokens a group of rows needs to share a longer prefix of its own.
+    query, if it leaves them ``least_beside`` tokens to compute. Rows may also share prefixes that are in the store.
+    At least one token of every row is left to compute.
     """
     arrays = [np.asarray(row, dtype=">u4") for row in rows]
     # the bytes of big-endian numbers sort like the numbers
@@ -157,17 +134,11 @@ def common(one: Tokens, other: Tokens) -> int:
 
 def _runs(order: Sequence[int], overlaps: Sequence[int], least: int) -> list[tuple[list[int], int]]:
     """Return runs of rows adjacent in ``order`` that share at least ``least`` tokens, each with the number shared."""
-    runs: list[tuple[list[int], int]] = []
-    current: list[int] = list(order[:1])
-    count = 0
-    for row, overlap in zip(order[1:], overlaps, strict=True):
-        if overlap >= least:
-            count = min(count, overlap) if len(current) > 1 else overlap
-            current.append(row)
-            continue
-        if len(current) > 1:
-            runs.append((current, count))
-        current = [row]
-    if len(current) > 1:
-        runs.append((current, count))
+    runs = []
+    start = 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or overlaps[end - 1] < least:
+            if end - start > 1:
+                runs.append((list(order[start:end]), min(overlaps[start : end - 1])))
+            start = end
     return runs

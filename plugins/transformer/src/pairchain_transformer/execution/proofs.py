@@ -22,9 +22,7 @@ _MOST_TRIES = 2
 class Known:
     """Answers about a model in its present state.
 
-    Args:
-        model: The model.
-        is_settled: Whether the model stays the same when it runs; nothing can be proven about one that changes itself.
+    Nothing can be proven about a model that is not ``is_settled``, because it changes itself when it runs.
     """
 
     def __init__(self, model: PreTrainedModel, *, is_settled: bool = True) -> None:
@@ -35,14 +33,9 @@ class Known:
         self._found: dict[Question, Any] = {}
         self._proving = threading.RLock()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether work may be skipped: the model's state is understood, and no hook watches it."""
-        return self.is_open_but_for(set())
-
-    def is_open_but_for(self, parts: Set[Any]) -> bool:
-        """Return whether the model's state is understood, and no parts but ``parts`` have hooks."""
-        is_plain = self.fingerprint.is_understood and self.fingerprint.watched <= parts
+    def is_open(self, but_for: Set[Any] = frozenset()) -> bool:
+        """Return whether work may be skipped: its state is understood, and only the parts ``but_for`` have hooks."""
+        is_plain = self.fingerprint.is_understood and self.fingerprint.watched <= but_for
         return is_plain and self.is_settled and not is_watched_globally()
 
     @property
@@ -56,12 +49,9 @@ class Known:
         return question in self._found
 
     def find(self, question: Question, prove: Callable[[], T], otherwise: T) -> T:
-        """Return the answer to a question; find it the first time.
+        """Return the answer to a question, which ``prove`` finds the first time by running the model.
 
-        Args:
-            question: The question.
-            prove: Finds the answer by running the model.
-            otherwise: The answer if ``prove`` fails or changes the model.
+        The answer is ``otherwise`` if ``prove`` fails or changes the model.
         """
         with self._proving:
             if question not in self._found:

@@ -7,13 +7,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from pairchain import Part
+from pairchain.authoring import note
+from pairchain.backends import Request
 from pairchain_transformer.execution import forward, last_layer, padding
 from pairchain_transformer.execution.encoding import Row
+from pairchain_transformer.execution.endings import Position, places_of
 from pairchain_transformer.execution.fingerprint import surroundings
-from pairchain_transformer.execution.last_layer import Gate, Position
 from pairchain_transformer.execution.last_position import ChangedEmbeddingsError, LastPosition
 from pairchain_transformer.execution.prefixes import Prefix, PrefixStore, shared_prefixes
 from pairchain_transformer.execution.proofs import Known
@@ -45,28 +46,22 @@ class Savings:
         self.prefixes: bool | None = None
         self.store: PrefixStore | None = None
 
-    def prefixes_of(
-        self, known: Known, rows: Sequence[Row], part: Part | None, *, generates: bool
-    ) -> Sequence[Prefix | None]:
+    def prefixes_of(self, known: Known, rows: Sequence[Row], request: Request) -> Sequence[Prefix | None]:
         """Return for each row the prefix that it shares with others; None where sharing is inexact or does not pay."""
         nothing: list[Prefix | None] = [None] * len(rows)
-        keys = {key for row in rows for key in (*row.tensors, *row.shared)}
         if (
             False in (self.prefixes, self.unread)
-            or not keys <= _TEXT
-            or not all("input_ids" in row.tensors for row in rows)
+            or not _reads_last(request, rows[0].shared)
+            or not all("input_ids" in row.tensors and row.tensors.keys() | row.shared.keys() <= _TEXT for row in rows)
         ):
             return nothing
-        if not _is_last(part, rows[0].shared if rows else {}, generates=generates):
-            return nothing
-        computed = LastPosition(known, reads_logits=generates)
+        computed = LastPosition(known, reads_logits=request.generates)
         if not computed.can_be:
             return nothing
-        device = known.model.device.type
         found = shared_prefixes(
             [row.tensors["input_ids"].tolist() for row in rows],
             self._store_for(known),
-            least_beside=_LEAST_BESIDE_A_PREFIX.get(device, _LEAST_ON_ACCELERATORS),
+            least_beside=_LEAST_BESIDE_A_PREFIX.get(known.model.device.type, _LEAST_ON_ACCELERATORS),
         )
         is_asked_for = self.prefixes is not None or self.store is not None
         if not is_asked_for and not computed.is_known and _saved(found) < _LEAST_TOKENS:
@@ -82,99 +77,67 @@ class Savings:
         self.store.check((known, surroundings()), weights)
         return self.store
 
-    def output(
-        self,
-        known: Known,
-        features: Mapping[str, Any],
-        part: Part | None,
-        prefix: Prefix | None,
-        *,
-        generates: bool,
-    ) -> torch.Tensor | None:
+    def output(self, known: Known, features: Mapping[str, Any], request: Request) -> torch.Tensor | None:
         """Return the model's output at the last position of each input, or None if that is not exact or does not pay.
 
         Returns:
-            Shape (inputs, columns), with all columns if ``part`` is None.
+            Shape (inputs, columns), with all columns if ``request.part`` is None.
         """
-        if self.unread is False or not features.keys() <= _TEXT or "input_ids" not in features:
+        ids, mask = features.get("input_ids"), features.get("attention_mask")
+        if self.unread is False or ids is None or mask is None or mask.shape != ids.shape:
             return None
-        if not _is_last(part, features, generates=generates):
+        if not features.keys() <= _TEXT or not _reads_last(request, features):
             return None
-        ids, mask = features["input_ids"], features.get("attention_mask")
-        if mask is None or mask.shape != ids.shape:
-            return None
-        columns = None if part is None else part.columns
-        computed = LastPosition(known, reads_logits=generates)
+        columns = None if request.part is None else request.part.columns
+        computed = LastPosition(known, reads_logits=request.generates)
         if self.unread is None and not computed.is_known and ids.numel() < _LEAST_TOKENS:
             return None
         if not computed.proven.without_padding or (columns is not None and max(columns) >= computed.width):
             return None
+        rows = [row[is_token] for row, is_token in zip(ids, mask.bool(), strict=True)]
         try:
-            return computed([row[here] for row, here in zip(ids, mask.bool(), strict=True)], prefix, columns)
+            return computed(rows, request.prefix, columns)
         except ChangedEmbeddingsError:
             return None
 
-    def gate(
-        self,
-        known: Known,
-        tokenizer: PreTrainedTokenizerBase,
-        features: Mapping[str, Any],
-        output_path: Sequence[Any],
-        part: Part | None,
-    ) -> tuple[Gate, Position, torch.Tensor] | None:
-        """Return a gate of the last layer, the position that it lets through, and its index in each input.
-
-        Args:
-            known: The answers about the model.
-            tokenizer: Its tokenizer.
-            features: Its features.
-            output_path: The field of the output that is read.
-            part: The part of that field that is read; None for a field with one row per input.
-        """
-        mask = features.get("attention_mask")
-        if self.unread is False or mask is None or mask.ndim != 2:
+    def cut(self, known: Known, features: Mapping[str, Any], request: Request) -> last_layer.Cut | None:
+        """Return where the last layer can drop all positions but the one that is read, or None."""
+        mask, part, tokenizer = features.get("attention_mask"), request.part, request.tokenizer
+        if self.unread is False or tokenizer is None or mask is None or mask.ndim != 2:
             return None
-        if not features.keys() <= _TEXT | {"token_type_ids"} or (part is not None and part.columns is not None):
+        has_one_row_per_input = request.feature == "scores" if part is None else part.columns is None
+        if not has_one_row_per_input or not features.keys() <= _TEXT | {"token_type_ids"}:
             return None
         positions: Sequence[Position] = ("first", "last") if part is None else (part.position,)
         for position in positions:
-            question = (position, tuple(output_path), part, tokenizer.padding_side, tokenizer.pad_token_id)
-            if self.unread is None and not last_layer.is_known(known, question) and mask.numel() < 2 * _LEAST_TOKENS:
+            question = ("last layer", position, *request.path, part, tokenizer.padding_side, tokenizer.pad_token_id)
+            if self.unread is None and not known.has(question) and mask.numel() < 2 * _LEAST_TOKENS:
                 return None
-            example = partial(_example, known.model, tokenizer, output_path, part, position)
-            if (found := last_layer.gate(known, question, example)) is not None:
-                return found, position, _places(mask, position)
+            gate = last_layer.gate_for(known, question, partial(_example, known.model, request, position))
+            if gate is not None:
+                note(f"in the last layer, after its attention, only the {position} token of each input")
+                return gate, places_of(mask, position)
         return None
 
 
 def _example(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    output_path: Sequence[Any],
-    part: Part | None,
-    position: Position,
+    model: PreTrainedModel, request: Request, position: Position
 ) -> tuple[Callable[[], torch.Tensor], torch.Tensor]:
     """Return a function that runs the model on two inputs and reads its output, and the position in each input."""
-    features = padding.example_features(model, tokenizer)
-    places = _places(features["attention_mask"], position)
+    features = padding.example_features(model, request.tokenizer)
+    places = places_of(features["attention_mask"], position)
 
     def compute() -> torch.Tensor:
-        output = forward.read_output(forward.call(model, "forward", features, output_path), output_path)
-        return output if part is None else last_layer.at(output, places)
+        output = forward.read_output(forward.call(model, "forward", features, request.path), request.path)
+        return output if request.part is None else last_layer.at(output, places)
 
     return compute, places
 
 
-def _places(mask: torch.Tensor, position: Position) -> torch.Tensor:
-    """Return the index of the first or last token of each input, shape (inputs,)."""
-    if position == "first":
-        return mask.int().argmax(dim=1)
-    return mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
-
-
-def _is_last(part: Part | None, features: Mapping[str, Any], *, generates: bool) -> bool:
+def _reads_last(request: Request, features: Mapping[str, Any]) -> bool:
     """Return whether only the last position is read, or, for a generating model, only its logits are requested."""
-    if generates:
+    part = request.part
+    if request.generates:
         # a caller may request the logits of more positions
         return features.get("logits_to_keep") == 1 and (part is None or part.position == "last")
     return part is not None and part.position == "last"

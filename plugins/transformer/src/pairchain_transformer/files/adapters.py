@@ -6,9 +6,10 @@ import os
 from typing import Any
 
 from pairchain import Source
-from pairchain.authoring import is_path, read_headers, read_json_object
+from pairchain.authoring import adapted_model, is_path, read_headers, read_json_object
 from pairchain.errors import FormatError, UnsafePathError
-from pairchain_transformer.files.names import read_settings
+from pairchain_transformer.architectures import VOCABULARIES
+from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES, TOKENIZER_SETTINGS, read_settings
 from pairchain_transformer.libraries.packages import require_peft
 
 # Kinds of adapters that consist only of weights; others load models that their files name, or are prompts.
@@ -39,6 +40,14 @@ def adapter_base(source: Source) -> str | None:
         raise FormatError("adapter_config.json does not name the model that it adapts.", where=str(source))
     # a local adapter may name a local folder; a downloaded one may not
     return base if source.is_local else repository_named(base, shown_as="adapter_config.json: the model it adapts")
+
+
+def tokenizer_place(source: Source) -> Source:
+    """Return the place of the tokenizer: ``source``, or the adapted model for an adapter without a tokenizer."""
+    own = (*TOKENIZER_FILES, *TOKENIZER_SETTINGS, *PROCESSOR_FILES, *VOCABULARIES)
+    if adapter_base(source) is None or any(map(source.listed().has, own)):
+        return source
+    return adapted_model(source) or source
 
 
 def check_adapter(source: Source) -> None:

@@ -14,6 +14,9 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 # If all of these are missing, the library may build a tokenizer without vocabulary, and scores would be nonsense.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
 
+# A checkpoint with none of these has no tokenizer of its own.
+TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
+
 # A checkpoint with one of these files reads more than text.
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 

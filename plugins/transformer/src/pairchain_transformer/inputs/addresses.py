@@ -7,6 +7,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -60,8 +61,8 @@ def connected(host: str, port: int, timeout: float | None) -> socket.socket:
         OSError: The host cannot be resolved or reached.
     """
     resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    reasons = {entry[4][0]: why_not_public(str(entry[4][0])) for entry in resolved}
-    public = [entry for entry in resolved if reasons[entry[4][0]] is None]
+    reasons = {address: why_not_public(address) for address in (str(entry[4][0]) for entry in resolved)}
+    public = [address for address, reason in reasons.items() if reason is None]
     if not public:
         found, reason = next(iter(reasons.items()))
         subject = host if host == found else f"{host} is {found}, which"
@@ -71,25 +72,10 @@ def connected(host: str, port: int, timeout: float | None) -> socket.socket:
             "authors of the inputs.",
             argument="allow_private_urls",
         )
-    failure: OSError | None = None
-    for family, kind, protocol, _, address in public:
-        try:
-            return _connected_to(family, kind, protocol, address, timeout)
-        except OSError as error:
-            failure = error
-    assert failure is not None
-    raise failure
-
-
-def _connected_to(family: int, kind: int, protocol: int, address: Any, timeout: float | None) -> socket.socket:
-    made = socket.socket(family, kind, protocol)
-    try:
-        made.settimeout(timeout)
-        made.connect(address)
-    except OSError:
-        made.close()
-        raise
-    return made
+    for address in public[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), timeout)
+    return socket.create_connection((public[-1], port), timeout)
 
 
 class _Connection(http.client.HTTPConnection):

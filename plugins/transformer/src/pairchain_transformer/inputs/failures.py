@@ -43,10 +43,17 @@ def explained(process: Process, items: Sequence[Any], settings: Settings) -> dic
 
 
 def _explanation(error: Exception, process: Process, items: Sequence[Any], settings: Settings) -> PairchainError:
+    def works(some: Sequence[Any], by: Settings = settings) -> bool:
+        try:
+            process(some, by)
+        except Exception:  # as above
+            return False
+        return True
+
     reason = f"{type(error).__name__}: {in_a_line(error, 300)}"
-    first = next((place for place, item in enumerate(items) if not _works(process, [item], settings)), None)
+    first = next((place for place, item in enumerate(items) if not works([item])), None)
     if first is None:
-        return _of_all(reason, works_now=_works(process, items, settings), count=len(items))
+        return _of_all(reason, works_now=works(items), count=len(items))
     if _has_unpaired_surrogate(items[first]):
         return InputError(
             "has an unpaired surrogate (invalid Unicode), as text decoded with errors='surrogateescape' may.",
@@ -54,16 +61,18 @@ def _explanation(error: Exception, process: Process, items: Sequence[Any], setti
             index=first,
         )
     plain = _plain(items[first])
-    if plain is not None and not _works(process, [plain], settings):
-        return _of_none(reason, works_by_default=_works(process, [plain], DEFAULTS))
+    if plain is not None and not works([plain]):
+        return _of_none(reason, works_by_default=works([plain], DEFAULTS))
     others = items[1:_MOST_TRIED]
-    if plain is None and not first and others and not any(_works(process, [item], settings) for item in others):
+    if plain is None and not first and others and not any(works([item]) for item in others):
         return InputError(
             f"none of the first {1 + len(others)} inputs can be processed: {reason}",
             next_step="check processing_kwargs, and what the inputs have in common.",
         )
     return InputError(
-        f"it cannot be processed: {reason}", next_step="check what it is, and processing_kwargs.", index=first
+        f"the model's tokenizer or processor fails on it: {reason}",
+        next_step="check what it is, and processing_kwargs.",
+        index=first,
     )
 
 
@@ -94,29 +103,21 @@ def _of_none(reason: str, *, works_by_default: bool) -> PairchainError:
     )
 
 
-def _works(process: Process, items: Sequence[Any], settings: Settings) -> bool:
-    try:
-        process(items, settings)
-    except Exception:  # as above
-        return False
-    return True
-
-
 def _plain(item: Any) -> Any:
     """Return a simple text input of the same form; None for media."""
     if isinstance(item, str):
         return "a"
-    if isinstance(item, tuple) and all(isinstance(side, str) for side in item):
-        return tuple("a" for _ in item)
-    if isinstance(item, list) and all(isinstance(side, str) for side in item):
-        return ["a" for _ in item]
-    is_chat = isinstance(item, list) and all(isinstance(message, Mapping) and "role" in message for message in item)
-    return skeleton(item, "a") if is_chat and is_text_only(item) else None
+    if not isinstance(item, (list, tuple)):
+        return None
+    if all(isinstance(side, str) for side in item):
+        return type(item)("a" for _ in item)
+    is_chat = all(isinstance(message, Mapping) and "role" in message for message in item)
+    return skeleton(list(item), "a") if is_chat and is_text_only(list(item)) else None
 
 
 def _has_unpaired_surrogate(item: Any) -> bool:
     if isinstance(item, Mapping):
-        return any(map(_has_unpaired_surrogate, item.values()))
+        item = list(item.values())
     if isinstance(item, (list, tuple)):
         return any(map(_has_unpaired_surrogate, item))
     return isinstance(item, str) and any("\ud800" <= letter <= "\udfff" for letter in item)

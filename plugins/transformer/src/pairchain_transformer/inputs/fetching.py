@@ -51,19 +51,16 @@ def is_url(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
-_MOST_OF_NAME = 200
-
-
-def short(name: str) -> str:
+def quoted(name: str) -> str:
     """Return a name quoted and shortened for an error."""
-    return repr(shortened(name, _MOST_OF_NAME))
+    return repr(shortened(name, 200))
 
 
 def fetched(url: str, limits: Limits) -> bytes:
     """Return the content of ``url``; raise an InputError if it is not allowed, fails or exceeds the limits."""
     if not limits.allow_urls:
         raise InputError(
-            f"it names the URL {short(url)}, and allow_urls is False.",
+            f"the URL {quoted(url)} is not fetched, because allow_urls is False.",
             next_step="fetch it yourself and pass the content, {'text': …} if it is a text, or allow_urls=True.",
             argument="allow_urls",
         )
@@ -76,18 +73,18 @@ def fetched(url: str, limits: Limits) -> bytes:
         answer = _too_slow(limits)
     if isinstance(answer, InputError):
         raise InputError(
-            f"the URL {short(url)} cannot be fetched: {answer.what}",
+            f"the URL {quoted(url)} cannot be fetched: {answer.what}",
             next_step=answer.next_step,
             argument=answer.argument,
         )
     if isinstance(answer, Exception):
         raise InputError(
-            f"the URL {short(url)} cannot be fetched: {answer}.",
+            f"the URL {quoted(url)} cannot be fetched: {answer}.",
             next_step=f"check the address, or fetch it yourself and pass the content.{_about_proxies(limits)}",
         ) from answer
     if len(answer) > limits.max_bytes:
         raise InputError(
-            f"the URL {short(url)} holds more than {limits.max_bytes:,} bytes.",
+            f"the URL {quoted(url)} holds more than {limits.max_bytes:,} bytes.",
             next_step="fetch it yourself, make it smaller, and pass the content.",
         )
     return answer

@@ -33,7 +33,7 @@ from pairchain.authoring import (
     taking_turns,
 )
 from pairchain.errors import InputError, MissingPackageError, PluginError
-from pairchain_transformer.inputs.fetching import Limits, fetched, is_url, short
+from pairchain_transformer.inputs.fetching import Limits, fetched, is_url, quoted
 from pairchain_transformer.libraries.packages import missing_package
 
 # The largest local file that is read into memory; videos are not read into memory.
@@ -87,7 +87,7 @@ class Opener:
             return tuple(self._side(side, index, element) for element, side in enumerate(item))
         if isinstance(item, list):
             with _about(index):
-                return [{**message, "content": self._content(message["content"])} for message in item]
+                return [self._message(message) for message in item]
         return self._side(item, index)
 
     def _side(self, side: Any, index: int, element: int | None = None) -> Any:
@@ -99,10 +99,9 @@ class Opener:
                 return {kind: self._several(value, kind) for kind, value in side.items()}
             return {found: self._several(side, found)} if found in self._openers else side
 
-    def _content(self, content: Any) -> Any:
-        if isinstance(content, str):
-            return content
-        return [self._part(part) for part in content]
+    def _message(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        content = message["content"]
+        return message if isinstance(content, str) else {**message, "content": list(map(self._part, content))}
 
     def _part(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
         kind = part.get("type", TEXT)
@@ -116,14 +115,14 @@ class Opener:
         return {**{name: other for name, other in part.items() if name not in NAMES}, kind: self._several(value, kind)}
 
     def _several(self, value: Any, kind: Any) -> Any:
-        frames = kind == VIDEO and is_frames(value)
-        if (isinstance(value, (list, tuple)) and not frames) or getattr(value, "ndim", 0) == 5:
-            return [self._value(one, kind) for one in value]
-        return self._value(value, kind)
-
-    def _value(self, value: Any, kind: str) -> Any:
         if kind not in self._openers:
             return value
+        is_one_video = kind == VIDEO and is_frames(value)
+        if (isinstance(value, (list, tuple)) and not is_one_video) or getattr(value, "ndim", 0) == 5:
+            return [self._one(each, kind) for each in value]
+        return self._one(value, kind)
+
+    def _one(self, value: Any, kind: str) -> Any:
         if not isinstance(value, str):
             return self._openers[kind](value)
         # every pair of a batch may contain the same query
@@ -138,7 +137,7 @@ class Opener:
             return _decoded_image(value)
         with self._opened_file(value, IMAGE) as file:
             try:
-                return open_image(file, f"the image {short(value)}")
+                return open_image(file, f"the image {quoted(value)}")
             except MissingPackageError as error:
                 raise missing_package(error) from error
 
@@ -175,7 +174,7 @@ class Opener:
         if isinstance(value, Mapping):
             return {**value, "array": self._video(value["array"])}
         if isinstance(value, (list, tuple)):
-            return [self._value(frame, IMAGE) for frame in value]
+            return [self._one(frame, IMAGE) for frame in value]
         if type(value).__name__ == "VideoDecoder":
             told = value.metadata
             metadata = {"fps": told.average_fps, "total_num_frames": told.num_frames, "duration": told.duration_seconds}
@@ -197,11 +196,11 @@ class Opener:
         """Open the file, URL or data URL ``name``; anything but a local file is read into memory."""
         if is_url(name):
             return io.BytesIO(fetched(name, self.limits))
-        if _is_data(name):
+        if name.lower().startswith("data:"):
             return io.BytesIO(_of_data_url(name))
         if not self.limits.allow_paths:
             raise InputError(
-                f"it names the file {short(name)}, and allow_paths is False.",
+                f"the file {quoted(name)} is not opened, because allow_paths is False.",
                 next_step="pass what is in it, {'text': …} if it is a text, or allow_paths=True.",
                 argument="allow_paths",
             )
@@ -241,16 +240,12 @@ def _about(index: int, element: int | None = None) -> Iterator[None]:
         raise
 
 
-def _is_data(name: str) -> bool:
-    return name.lower().startswith("data:")
-
-
 def _of_data_url(name: str) -> bytes:
     try:
         return base64.b64decode("".join(name.partition(",")[2].split()), validate=True)
     except ValueError as error:
         raise InputError(
-            f"the data URL {short(name)} is not base64: {error}.", next_step="check where it was cut."
+            f"the data URL {quoted(name)} is not base64: {error}.", next_step="check where it was cut."
         ) from error
 
 
@@ -273,14 +268,14 @@ def _refuse_playlist(file: BinaryIO, name: str) -> None:
     start = file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(_PLAYLISTS):
         raise InputError(
-            f"the video {short(name)} is a list of other files or addresses, which pairchain does not open.",
+            f"the video {quoted(name)} is a list of other files or addresses, which pairchain does not open.",
             next_step="pass the video that it lists.",
         )
 
 
 def _unopened(kind: str, name: str, error: Exception) -> InputError:
     return InputError(
-        f"the {kind} {short(name)} cannot be opened: {error}.", next_step="check the path and the content of the file."
+        f"the {kind} {quoted(name)} cannot be opened: {error}.", next_step="check the path and the content of the file."
     )
 
 
@@ -303,7 +298,7 @@ def _decoded_audio(file: BinaryIO, name: str) -> tuple[Any, int]:
         import soundfile
     except ImportError as error:
         raise PluginError(
-            f"opening the audio {short(name)} needs the package soundfile.",
+            f"opening the audio {quoted(name)} needs the package soundfile.",
             distribution="pairchain-transformer",
             next_step="pip install 'pairchain-transformer[audio]', or pass an array.",
         ) from error
@@ -311,7 +306,7 @@ def _decoded_audio(file: BinaryIO, name: str) -> tuple[Any, int]:
         with soundfile.SoundFile(file) as sound:
             if sound.frames * sound.channels > _MOST_SAMPLES:
                 raise InputError(
-                    f"the audio {short(name)} has {sound.frames:,} samples in {sound.channels} channels; at most "
+                    f"the audio {quoted(name)} has {sound.frames:,} samples in {sound.channels} channels; at most "
                     f"{_MOST_SAMPLES // 1_000_000} million are decoded.",
                     next_step="cut it into shorter pieces.",
                 )

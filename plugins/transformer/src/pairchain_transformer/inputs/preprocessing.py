@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,11 +32,11 @@ from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.failures import explained
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.media import Opener, split_metadata, without_marks
-from pairchain_transformer.inputs.messages import Conversation, conversation, media_in, videos_in, with_system_prompt
+from pairchain_transformer.inputs.messages import FLAT, Conversation, conversation, media_in, with_system_prompt
 from pairchain_transformer.inputs.processing import Pads, Settings
 from pairchain_transformer.inputs.rendering import Renderer
 from pairchain_transformer.inputs.sharing import Snapshot
-from pairchain_transformer.inputs.templates import FLAT, message_format, remembered
+from pairchain_transformer.inputs.templates import message_format, remembered
 
 # A processor's argument for each modality.
 _PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio", "video": "videos"}
@@ -60,8 +62,7 @@ class Preprocessor:
 
     def with_own(self, processor: Any) -> Preprocessor:
         """Return a preprocessor like this one, with a copy of the processor."""
-        other = object.__new__(type(self))
-        vars(other).update(vars(self))
+        other = copy(self)
         other._use(processor)
         return other
 
@@ -98,16 +99,13 @@ class Preprocessor:
         return {**self._loaded_config, MESSAGE: {**text, "format": style}}
 
     def __call__(self, inputs: Sequence[Any], prompt: str | None, settings: Settings, limits: Limits) -> dict[str, Any]:
-        """Return the features of a batch, with their ``modality``.
+        """Return the features of a batch, with their ``modality``; see `Transformer.preprocess`.
 
         Args:
             inputs: Pairs, conversations, or elements of pairs on their own.
             prompt: Put before the first text of a pair, or used as the system message of a chat template.
             settings: The settings of this call.
             limits: The files and URLs that may be opened.
-
-        Raises:
-            InputError: The model does not take an input, or the settings do not fit an input.
         """
         config = self._config_with(settings["chat_template"].get("chat_template"))
         check_supported([item for item in inputs if is_pair(item)], list(config))
@@ -128,13 +126,7 @@ class Preprocessor:
         return MESSAGE in config and any(VIDEO in modality_parts(modality) for modality in config)
 
     def batch_key(self, item: Any, **kwargs: Any) -> bool:
-        """Return whether the videos of an input are files; files and frames cannot be processed together.
-
-        The library checks only the first of several videos.
-
-        Raises:
-            InputError: One input contains both files and frames.
-        """
+        """Return whether the videos of an input are files; files and frames cannot be processed together."""
         config = self.modality_config
         return _videos_are_files([conversation(item, style=_style(config), supported=list(config))])
 
@@ -149,7 +141,7 @@ class Preprocessor:
         for kind, key, name in (("image", "pixel_values", "num_images"), ("video", "video_grid_thw", "num_videos")):
             if key in features:
                 # some processors put the patches of all inputs in one row; this counts the media of each input
-                features[f"{name}_per_sample"] = torch.tensor([media_in(chat, kind) for chat in chats])
+                features[f"{name}_per_sample"] = torch.tensor([len(media_in(chat, kind)) for chat in chats])
         return {**features, "modality": MESSAGE}
 
     def _tokenize(self, items: Sequence[Any], prompt: str | None, settings: Settings) -> dict[str, Any]:
@@ -169,7 +161,7 @@ class Preprocessor:
                 f"this model takes {_listed(self.supported)} one at a time, and cannot read a pair.",
                 next_step="choose a model with a chat template, or a module that encodes both sides apart.",
             )
-        features = {**self._tokens(with_prompt(items, prompt), settings), "modality": TEXT}
+        features = {**explained(self._tokens, with_prompt(items, prompt), settings), "modality": TEXT}
         if prompt:
             features["prompt_length"] = self._prompt_length(prompt, settings)
         return features
@@ -177,8 +169,8 @@ class Preprocessor:
     def _tokens(self, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
         if isinstance(self.processor, ProcessorMixin):
             # a processor may put words of its own around a text
-            return explained(lambda some, by: self._processed(some, TEXT, by), texts, settings)
-        return explained(lambda some, by: processing.tokenize(self.processor, some, by), texts, settings)
+            return self._processed(texts, settings, TEXT)
+        return processing.tokenize(self.processor, texts, settings)
 
     def _process(self, items: Sequence[Any], settings: Settings) -> dict[str, Any]:
         found = {modality_of(item, self.supported) for item in items}
@@ -188,10 +180,10 @@ class Preprocessor:
                 "one at a time."
             )
         (modality,) = found
-        features = explained(lambda some, by: self._processed(some, modality, by), items, settings)
+        features = explained(partial(self._processed, modality=modality), items, settings)
         return {**features, "modality": modality}
 
-    def _processed(self, items: Sequence[Any], modality: Modality, settings: Settings) -> dict[str, Any]:
+    def _processed(self, items: Sequence[Any], settings: Settings, modality: Modality) -> dict[str, Any]:
         values: dict[str, list[Any]] = {
             kind: [item[kind] if isinstance(item, Mapping) else item for item in items]
             for kind in modality_parts(modality)
@@ -211,18 +203,12 @@ class Preprocessor:
             # settings of audio, such as its padding, override those of its transcript
             flat = {key: value for kind in reversed(modality_parts(modality)) for key, value in settings[kind].items()}
             return {**flat, **settings["common"]}
-        return {
-            "text_kwargs": settings["text"],
-            "images_kwargs": settings["image"],
-            "audio_kwargs": settings["audio"],
-            "videos_kwargs": settings["video"],
-            "common_kwargs": settings["common"],
-        }
+        return processing.processor_groups(settings)
 
     def _prompt_length(self, prompt: str, settings: Settings) -> int:
         key = (prompt, repr((settings["text"], settings["common"])))
         if key not in self._prompt_lengths:
-            tokens = self._tokens([prompt], {**settings, TEXT: {**settings[TEXT], "truncation": True}})
+            tokens = explained(self._tokens, [prompt], {**settings, TEXT: {**settings[TEXT], "truncation": True}})
             tokenizer = tokenizer_of(self.processor)
             assert tokenizer is not None
             self._prompt_lengths[key] = processing.prompt_length(tokenizer, tokens["input_ids"][0])
@@ -245,34 +231,15 @@ class Processing:
         preprocessor: The preprocessor; each use gets a copy of it and of its processor.
         saved: Groups of settings saved with the model.
         model_type: The architecture.
-
-    Attributes:
-        pads: The padding values of the processor's tokenizer; None without a tokenizer.
     """
 
     def __init__(self, preprocessor: Preprocessor, saved: Mapping[str, Any], model_type: str) -> None:
-        self._saved = {group: dict(values or {}) for group, values in saved.items()}
-        self._model_type = model_type
+        self.settings = partial(
+            processing.settings_of, {group: dict(values or {}) for group, values in saved.items()}, model_type
+        )
+        self.pads = Pads.of(tokenizer_of(preprocessor.processor))
         self._preprocessor = preprocessor
         self._snapshot = Snapshot(preprocessor.processor)
-        tokenizer = tokenizer_of(preprocessor.processor)
-        self.pads = None if tokenizer is None else Pads.of(tokenizer)
-
-    def settings(
-        self,
-        processing_kwargs: Mapping[str, Any] | None = None,
-        max_length: int | None = None,
-        truncation: str | bool | None = None,
-        **kwargs: Any,
-    ) -> dict[str, dict[str, Any]]:
-        """Return the settings of a call with these keyword arguments; raise an InputError if they are invalid."""
-        found = processing.settings_of(
-            self._saved, processing_kwargs, max_length=max_length, model_type=self._model_type
-        )
-        if truncation is not None:
-            found["text"]["truncation"] = truncation
-        processing.check_truncation(found["text"]["truncation"])
-        return found
 
     @contextmanager
     def preprocessor(self) -> Iterator[Preprocessor]:
@@ -283,7 +250,8 @@ class Processing:
 
 def _videos_are_files(chats: Sequence[Conversation]) -> bool:
     """Return whether the videos of conversations are files; raise an InputError if only some of them are."""
-    kinds = {isinstance(video, str) for chat in chats for video in videos_in(chat)}
+    # the library checks only the first of several videos
+    kinds = {isinstance(video, str) for chat in chats for video in media_in(chat, VIDEO)}
     if len(kinds) > 1:
         raise InputError(
             "one video is a file and another is frames; they cannot be processed together.",

@@ -10,7 +10,7 @@ import torch
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 
-from pairchain.authoring import is_count, nearest
+from pairchain.authoring import checked_count, nearest
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.inputs.messages import SIDES
@@ -18,8 +18,6 @@ from pairchain_transformer.libraries.messages import Said
 
 # Settings in groups: common ones, those of each modality, and those of the chat template.
 Settings = Mapping[str, dict[str, Any]]
-
-PROCESSING_KEYS = ("common", "text", "audio", "image", "video", "chat_template")
 
 # Pairchain's own truncation cuts only the document, never the end of a chat template.
 CUT_DOCUMENT = "document"
@@ -32,6 +30,7 @@ DEFAULTS: Settings = {
     "video": {},
     "chat_template": {},
 }
+PROCESSING_KEYS = tuple(DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Pads:
 
     @classmethod
     def of(cls, tokenizer: Any) -> Self:
-        """Return the present padding of ``tokenizer``, which may be of any class if a processor contains it."""
+        """Return the present padding of ``tokenizer``, which may be None, or of any class inside a processor."""
         fill = {
             "input_ids": getattr(tokenizer, "pad_token_id", None) or 0,
             "token_type_ids": getattr(tokenizer, "pad_token_type_id", None) or 0,
@@ -57,35 +56,39 @@ class Pads:
 
 
 def settings_of(
-    saved: Mapping[str, Any], given: Mapping[str, Any] | None, *, max_length: int | None, model_type: str
+    saved: Mapping[str, Any],
+    model_type: str,
+    processing_kwargs: Mapping[str, Any] | None = None,
+    max_length: int | None = None,
+    truncation: str | bool | None = None,
+    **kwargs: Any,
 ) -> dict[str, dict[str, Any]]:
     """Return the settings of one call; for each key, the caller's come before the saved ones and the defaults.
 
     Args:
         saved: Groups of settings saved with the model.
-        given: Groups of settings of the call.
-        max_length: Longest input in tokens for the call, unless ``given`` has its own.
         model_type: The architecture.
+        processing_kwargs, max_length, truncation, **kwargs: The call's arguments; see `Transformer.preprocess`.
 
     Raises:
-        InputError: ``given`` has an unknown group, or a ``max_length`` is not a number of tokens.
+        InputError: A setting is invalid.
     """
-    for key in given or {}:
-        if key not in PROCESSING_KEYS:
+    given = processing_kwargs or {}
+    for key in given:
+        if key not in DEFAULTS:
             raise InputError(
                 f"processing_kwargs has no group {key!r}{nearest(key, PROCESSING_KEYS)}.",
                 next_step=f"the groups are {', '.join(PROCESSING_KEYS)}, such as {{'text': {{'max_length': 256}}}}.",
             )
+    defaults = {**DEFAULTS, "audio": {"padding": "max_length" if model_type in FIXED_LENGTH_AUDIO else True}}
     settings = {
-        key: {**DEFAULTS[key], **(saved.get(key) or {}), **((given or {}).get(key) or {})} for key in PROCESSING_KEYS
+        key: {**default, **(saved.get(key) or {}), **(given.get(key) or {})} for key, default in defaults.items()
     }
-    if model_type in FIXED_LENGTH_AUDIO and "padding" not in {
-        **(saved.get("audio") or {}),
-        **((given or {}).get("audio") or {}),
-    }:
-        settings["audio"]["padding"] = "max_length"
-    if max_length is not None and "max_length" not in ((given or {}).get("text") or {}):
+    if max_length is not None and "max_length" not in (given.get("text") or {}):
         settings["text"]["max_length"] = max_length
+    if truncation is not None:
+        settings["text"]["truncation"] = truncation
+    _check_truncation(settings["text"]["truncation"])
     for group in ("text", "common", "chat_template"):
         if (longest := settings[group].get("max_length")) is not None:
             settings[group]["max_length"] = check_length(longest, "max_length")
@@ -93,15 +96,13 @@ def settings_of(
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
-    """Return the tokens of texts or pairs of texts, padded to the longest, in tensors of shape (texts, positions).
-
-    Raises:
-        InputError: A text cannot be cut or padded according to the settings.
-    """
+    """Return the tokens of texts or pairs of texts, padded to the longest, in tensors of shape (texts, positions)."""
     options = tokenizer_options({**settings["text"], **settings["common"]}, both_sides=True)
     check_can_pad(tokenizer, options["padding"])
-    if cuts(options.get("truncation")):
-        _check_room(tokenizer, texts, options.get("max_length"))
+    limit = options.get("max_length") or tokenizer.model_max_length
+    is_cut = cuts(options.get("truncation"))
+    if is_cut:
+        _check_room(tokenizer, texts, limit)
     try:
         tokens = tokenizer(list(texts), **options)
     except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
@@ -111,8 +112,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
             f"a pair cannot be cut to max_length: {error}",
             next_step="raise max_length, or use truncation='longest_first', which cuts both sides.",
         ) from error
-    if cuts(options.get("truncation")) and tokens.is_fast:
-        limit = options.get("max_length") or tokenizer.model_max_length
+    if is_cut and tokens.is_fast:
         warn_of_losses(_lost_sides(tokens, texts, limit), len(texts), limit)
     return dict(tokens)
 
@@ -123,13 +123,7 @@ def cuts(truncation: Any) -> bool:
 
 
 def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
-    """Warn of pairs that lost a whole side: their scores ignore that side.
-
-    Args:
-        lost: For each side, the number of pairs that lost it.
-        count: The number of pairs.
-        limit: The longest input, in tokens.
-    """
+    """Warn of pairs that lost a whole side to the ``limit``; ``lost`` holds their number for each side."""
     if any(lost.values()):
         told = " and ".join(
             f"{number} of {count} pairs in a batch lost their whole {side}" for side, number in lost.items() if number
@@ -141,9 +135,8 @@ def warn_of_losses(lost: Mapping[str, int], count: int, limit: int) -> None:
         )
 
 
-def _check_room(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], max_length: int | None) -> None:
-    """Refuse a ``max_length`` with no room for the special tokens, because the tokenizer would not cut at all."""
-    limit = max_length or tokenizer.model_max_length
+def _check_room(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], limit: int) -> None:
+    """Refuse a limit with no room for the special tokens, because the tokenizer would not cut at all."""
     own = tokenizer.num_special_tokens_to_add(pair=any(not isinstance(text, str) for text in texts))
     if limit < own:
         raise InputError(
@@ -167,9 +160,7 @@ def _lost_sides(tokens: BatchEncoding, texts: Sequence[Any], limit: int) -> dict
 def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[str, Any]:
     """Translate settings of text into options that tokenizers know.
 
-    Args:
-        settings: Settings of text.
-        both_sides: Whether a pair is tokenized as two texts, so that the second one can be cut alone.
+    With ``both_sides``, a pair is tokenized as two texts, so that the second one can be cut alone.
     """
     options = {key: value for key, value in settings.items() if key != "logits_to_keep"}
     if options.get("truncation") == CUT_DOCUMENT:
@@ -177,7 +168,18 @@ def tokenizer_options(settings: Mapping[str, Any], *, both_sides: bool) -> dict[
     return options
 
 
-def check_truncation(value: Any) -> None:
+def processor_groups(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return settings as the groups of keyword arguments that processors take."""
+    return {
+        "text_kwargs": settings["text"],
+        "images_kwargs": settings["image"],
+        "audio_kwargs": settings["audio"],
+        "videos_kwargs": settings["video"],
+        "common_kwargs": settings["common"],
+    }
+
+
+def _check_truncation(value: Any) -> None:
     """Raise an InputError for an unknown truncation."""
     ways = ("longest_first", "only_first", "only_second", CUT_DOCUMENT, "do_not_truncate")
     if value is not None and not isinstance(value, (bool, TruncationStrategy)) and value not in ways:
@@ -198,9 +200,7 @@ def check_can_pad(tokenizer: PreTrainedTokenizerBase, padding: Any) -> None:
 
 def check_length(value: Any, name: str) -> int:
     """Return ``value`` if it is a number of tokens; raise an InputError if not."""
-    if not is_count(value):
-        raise InputError(f"{name} is {value!r}.", next_step="pass a whole number of tokens.")
-    return int(value)
+    return checked_count(value, name, next_step="pass a number of tokens such as 256.")
 
 
 def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
@@ -212,13 +212,11 @@ def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
 def logits_to_keep(settings: Settings) -> int:
     """Return the number of last positions to compute the head at, 0 for all; raise an InputError if it is invalid."""
     value = settings["text"].get("logits_to_keep", 1)
-    if not is_count(value, least=0):
-        raise InputError(f"logits_to_keep is {value!r}.", next_step="pass a whole number; 0 keeps every position.")
-    return int(value)
+    return checked_count(value, "logits_to_keep", least=0, next_step="pass a whole number; 0 keeps every position.")
 
 
-def check_not_empty(features: Mapping[str, Any]) -> None:
-    """Raise an InputError for an input without tokens."""
+def check_positions(features: Mapping[str, Any], *, pads_left: bool) -> None:
+    """Raise an InputError for an input without tokens, or, if a model ``pads_left``, one that ends in padding."""
     mask = features.get("attention_mask")
     if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
         return
@@ -229,12 +227,7 @@ def check_not_empty(features: Mapping[str, Any]) -> None:
             next_step="leave it out, or set a chat template that shows its roles.",
             index=empty[0],
         )
-
-
-def check_left_padding(features: Mapping[str, Any]) -> None:
-    """Raise an InputError if an input ends in padding, for a model whose score is read at the last position."""
-    mask = features.get("attention_mask")
-    if isinstance(mask, torch.Tensor) and mask.ndim == 2 and not bool(mask[:, -1].all()):
+    if pads_left and not bool(mask[:, -1].all()):
         raise InputError(
             "an input ends in padding, and this model's score is read at the last position.",
             next_step="pad on the left: leave padding_side='left', as it was when the model was loaded.",

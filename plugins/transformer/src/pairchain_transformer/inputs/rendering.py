@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -11,35 +11,34 @@ from transformers import ProcessorMixin
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import WITH_IMAGES_ONLY
 from pairchain_transformer.inputs import templates
-from pairchain_transformer.inputs.messages import DOCUMENT, SIDES, Conversation, is_text_only, with_metadata_apart
-from pairchain_transformer.inputs.processing import CUT_DOCUMENT, Settings, cuts, warn_of_losses
+from pairchain_transformer.inputs.messages import (
+    DOCUMENT,
+    SIDES,
+    Conversation,
+    is_text_only,
+    text_of,
+    with_metadata_apart,
+    with_text,
+)
+from pairchain_transformer.inputs.processing import CUT_DOCUMENT, Settings, cuts, processor_groups, warn_of_losses
 
 # Options that apply_chat_template takes by name, and not among the tokenizer's options.
 _SIZE_OPTIONS = frozenset({"padding", "truncation", "max_length", "return_tensors"})
-_NO_SIZE = {"padding": False, "truncation": False}
 
 
 class Renderer:
     """Renders conversations with one processor's chat template.
 
-    It remembers facts about the processor, so the processor must not change, and no other thread may use it.
-
-    Args:
-        processor: A tokenizer, or a processor of several modalities.
-        model: The model's name in errors.
-        carrying: Collects the templates that are known to render both sides of a pair.
+    It remembers facts about the processor, so the processor must not change, and no other thread may use it. In
+    ``carrying``, it collects the templates that are known to render both sides of a pair.
     """
 
     def __init__(self, processor: Any, model: str, carrying: dict[str, None]) -> None:
         self.processor = processor
+        self.tokenizer: Any = getattr(processor, "tokenizer", processor)
         self.model = model
         self._tails: dict[str, list[int]] = {}
         self._carrying = carrying
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, on its own or inside the processor."""
-        return getattr(self.processor, "tokenizer", self.processor)
 
     def check_pairs(self, conversations: Sequence[Conversation], settings: Settings, style: str) -> None:
         """Raise a ChainError if the template loses one side of a pair; each template is checked once."""
@@ -47,13 +46,8 @@ class Renderer:
             return
         options = _template_options(settings)
         key = repr((self.processor.chat_template, sorted(options.items(), key=lambda option: option[0]), style))
-        templates.remembered(self._carrying, key, lambda: self._check_carries_pair(options, style))
-
-    def _check_carries_pair(self, options: Mapping[str, Any], style: str) -> None:
-        templates.check_carries_pair(
-            lambda chat: str(self.processor.apply_chat_template(chat, tokenize=False, **options)),
-            style=style,
-            model=self.model,
+        templates.remembered(
+            self._carrying, key, lambda: templates.check_carries_pair(self.processor, style, options, self.model)
         )
 
     def render(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
@@ -61,7 +55,7 @@ class Renderer:
 
         The template's tail, such as the start of an answer, is kept, because the model's score is read there.
         """
-        text = {**settings["text"], **_among(settings["chat_template"], _SIZE_OPTIONS)}
+        text = {**settings["text"], **_sizes_in(settings["chat_template"])}
         limit = text.get("max_length") or settings["common"].get("max_length") or self.tokenizer.model_max_length
         truncation = text.get("truncation")
         whole = conversations
@@ -78,64 +72,53 @@ class Renderer:
             # a tokenizer that cuts on the left keeps the tail anyway
             cuts_end = self.tokenizer.truncation_side == "right"
             restores = cuts_end and settings["chat_template"].get("restore_suffix", True)
-            unrestored = self._restore_tails(features, conversations, limit, settings) if restores else set()
-            self._warn_of_losses(features, whole, conversations, limit, settings, restores, unrestored)
+            if restores:
+                self._restore_tails(features, conversations, limit, settings)
+            self._warn_of_losses(features, whole, conversations, limit, settings, restores)
         return features
 
     def token_ids(self, conversation: Conversation, settings: Settings) -> list[int]:
         """Return the tokens of one conversation, uncut and without padding."""
-        common = {key: value for key, value in settings["common"].items() if key not in _SIZE_OPTIONS}
-        chat_options = {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS}
-        rest = {key: value for key, value in settings["text"].items() if key not in _SIZE_OPTIONS}
-        rest["verbose"] = False
-        ids = self._apply(
-            [conversation],
-            {**settings, "common": common, "chat_template": chat_options, "text": {**rest, **_NO_SIZE}},
-        )["input_ids"]
+        unsized = {group: _without(settings[group], _SIZE_OPTIONS) for group in ("common", "chat_template", "text")}
+        unsized["text"].update(verbose=False, padding=False, truncation=False)
+        ids = self._apply([conversation], {**settings, **unsized})["input_ids"]
         ids = ids.tolist() if isinstance(ids, torch.Tensor) else ids
         return ids[0] if ids and isinstance(ids[0], list) else ids
 
     def _apply(self, conversations: Sequence[Conversation], settings: Settings) -> dict[str, Any]:
-        text, common = dict(settings["text"]), dict(settings["common"])
-        text.pop("logits_to_keep", None)
+        text, common = _without(settings["text"], {"logits_to_keep"}), settings["common"]
         options = _template_options(settings)
         chats = list(conversations)
         # some processors refuse a batch without images; their tokenizer renders the same text
-        if isinstance(self.processor, ProcessorMixin) and not _needs_tokenizer(self.processor, chats):
-            video = dict(settings["video"])
-            options.setdefault("load_audio_from_video", video.pop("load_audio_from_video", False))
-            chats, metadata = with_metadata_apart(chats)
-            if metadata is not None:
-                video.setdefault("video_metadata", metadata)
-            groups = {
-                "text_kwargs": text,
-                "images_kwargs": settings["image"],
-                "audio_kwargs": settings["audio"],
-                "videos_kwargs": video,
-                "common_kwargs": common,
-            }
-            rendered: Any = self.processor.apply_chat_template(
-                chats,
-                tokenize=True,
-                return_dict=True,
-                return_tensors=common.get("return_tensors"),
-                processor_kwargs=groups,
-                **options,
+        needs_tokenizer = type(self.processor).__name__ in WITH_IMAGES_ONLY and all(map(is_text_only, chats))
+        if needs_tokenizer or not isinstance(self.processor, ProcessorMixin):
+            sizes = {**_sizes_in(common), **_sizes_in(text)}
+            rest = _without(text, _SIZE_OPTIONS)
+            return dict(
+                self.tokenizer.apply_chat_template(
+                    chats, tokenize=True, return_dict=True, tokenizer_kwargs=rest, **sizes, **options
+                )
             )
-            return dict(rendered)
-        sizes = {**_among(common, _SIZE_OPTIONS), **_among(text, _SIZE_OPTIONS)}
-        rest = {key: value for key, value in text.items() if key not in _SIZE_OPTIONS}
-        return dict(
-            self.tokenizer.apply_chat_template(
-                chats, tokenize=True, return_dict=True, tokenizer_kwargs=rest, **sizes, **options
-            )
+        video = dict(settings["video"])
+        options.setdefault("load_audio_from_video", video.pop("load_audio_from_video", False))
+        chats, metadata = with_metadata_apart(chats)
+        if metadata is not None:
+            video.setdefault("video_metadata", metadata)
+        rendered: Any = self.processor.apply_chat_template(
+            chats,
+            tokenize=True,
+            return_dict=True,
+            return_tensors=common.get("return_tensors"),
+            processor_kwargs=processor_groups({**settings, "text": text, "video": video}),
+            **options,
         )
+        return dict(rendered)
 
     def _restore_tails(
         self, features: Mapping[str, Any], conversations: Sequence[Conversation], limit: int, settings: Settings
-    ) -> set[int]:
-        """Overwrite the end of truncated rows with the template's tail; return the rows where that is impossible."""
-        unrestored = set()
+    ) -> None:
+        """Overwrite the end of truncated rows with the template's tail, and warn of rows where that is impossible."""
+        unrestored = 0
         ids: Any = features.get("input_ids")
         for row, positions in _cut_rows(features, limit):
             tail = self._tail(conversations[row], settings)[-len(positions) :]
@@ -144,8 +127,14 @@ class Renderer:
                 ids[row, last] = torch.tensor(tail, dtype=ids.dtype)
             elif ids[row, last].tolist() != tail:
                 # overwriting the placeholder of an image would separate it from its pixels
-                unrestored.add(row)
-        return unrestored
+                unrestored += 1
+        if unrestored:
+            warn(
+                f"{unrestored} of {len(conversations)} pairs in a batch end in media and are longer than "
+                f"max_length={limit}: they lost the end of the chat template, where the model's score is read. Raise "
+                "max_length, or shorten their texts.",
+                argument="max_length",
+            )
 
     @property
     def _markers(self) -> set[int]:
@@ -167,44 +156,30 @@ class Renderer:
         limit: int,
         settings: Settings,
         restores: bool,
-        unrestored: set[int],
     ) -> None:
         cut_rows = {row for row, _ in _cut_rows(features, limit)}
         lost = dict.fromkeys(SIDES, 0)
         for row, (chat, rest) in enumerate(zip(whole, shortened, strict=True)):
             room = limit - (len(self._tail(chat, settings)) if restores and row in cut_rows else 0)
             for role in lost:
-                if _text_of(chat, role):
-                    lost[role] += not _text_of(rest, role) or (
+                if text_of(chat, role):
+                    lost[role] += not text_of(rest, role) or (
                         row in cut_rows and self._tokens_beside(rest, role, settings) >= room
                     )
-        if unrestored:
-            warn(
-                f"{len(unrestored)} of {len(whole)} pairs in a batch end in media and are longer than "
-                f"max_length={limit}: they lost the end of the chat template, where the model's score is read. Raise "
-                "max_length, or shorten their texts.",
-                argument="max_length",
-            )
         warn_of_losses(lost, len(whole), limit)
 
     def _tokens_beside(self, conversation: Conversation, role: str, settings: Settings) -> int:
         """Return how many tokens stand between the end that is kept and the first text of a role."""
-        probes = [self.token_ids(_with_text(conversation, role, text), settings) for text in ("0", "1 2 3 4")]
-        if self.tokenizer.truncation_side == "left":
-            probes = [ids[::-1] for ids in probes]
-        for position, (one, other) in enumerate(zip(*probes, strict=False)):
-            if one != other:
-                return position
-        return min(map(len, probes))
+        step = -1 if self.tokenizer.truncation_side == "left" else 1
+        one, other = (self.token_ids(_with_text(conversation, role, text), settings) for text in ("0", "1 2 3 4"))
+        return templates.common_start(one[::step], other[::step])
 
     def _with_shorter_document(self, conversation: Conversation, limit: int, settings: Settings) -> Conversation:
         """Return the conversation with its document cut to fit into ``limit`` tokens."""
-        text = _text_of(conversation, DOCUMENT)
-        excess = len(self.token_ids(conversation, settings)) - limit
-        while text and excess > 0:
+        text = text_of(conversation, DOCUMENT)
+        while text and (excess := len(self.token_ids(conversation, settings)) - limit) > 0:
             text = self._without_last_tokens(text, excess)
             conversation = _with_text(conversation, DOCUMENT, text)
-            excess = len(self.token_ids(conversation, settings)) - limit
         return conversation
 
     def _without_last_tokens(self, text: str, count: int) -> str:
@@ -219,15 +194,15 @@ class Renderer:
 def _template_options(settings: Settings) -> dict[str, Any]:
     # the assistant mask is for training, and computing it changes state that all renderings share
     own = {"restore_suffix", "return_assistant_tokens_mask"}
-    return {key: value for key, value in settings["chat_template"].items() if key not in _SIZE_OPTIONS | own}
+    return _without(settings["chat_template"], _SIZE_OPTIONS | own)
 
 
-def _among(values: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key in names}
+def _sizes_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    return _without(options, options.keys() - _SIZE_OPTIONS)
 
 
-def _needs_tokenizer(processor: Any, conversations: Sequence[Conversation]) -> bool:
-    return type(processor).__name__ in WITH_IMAGES_ONLY and all(map(is_text_only, conversations))
+def _without(options: Mapping[str, Any], names: Set[str]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in names}
 
 
 def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.Tensor]]:
@@ -239,20 +214,7 @@ def _cut_rows(features: Mapping[str, Any], limit: int) -> list[tuple[int, torch.
     return [(row, mask[row].nonzero().flatten()) for row in (lengths >= limit).nonzero().flatten().tolist()]
 
 
-def _text_of(conversation: Conversation, role: str) -> str:
-    """Return the text of the first text-only message of a role; an empty string if there is none."""
-    for message in conversation:
-        if message["role"] == role and is_text_only([message]):
-            content = message["content"]
-            return content if isinstance(content, str) else "".join(part["text"] for part in content)
-    return ""
-
-
 def _with_text(conversation: Conversation, role: str, text: str) -> Conversation:
     """Return the conversation with ``text`` in the first message of a role."""
-    position = next((index for index, message in enumerate(conversation) if message["role"] == role), None)
-    if position is None:
-        return conversation
-    message = conversation[position]
-    content = text if isinstance(message["content"], str) else [{"type": "text", "text": text}]
-    return [*conversation[:position], {**message, "content": content}, *conversation[position + 1 :]]
+    first = next((message for message in conversation if message["role"] == role), None)
+    return [with_text(message, text) if message is first else message for message in conversation]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 from tokenizers.implementations.base_tokenizer import BaseTokenizer
 from torch import nn
 from transformers.utils.hub import PushToHubMixin
@@ -28,40 +27,26 @@ _PLAIN = frozenset({bool, dict, float, int, list, set, str, tuple, type(None)})
 # Setting an attribute such as pad_token changes this value in place, and no other one.
 _CHANGED_IN_PLACE = "_special_tokens_map"
 
-_COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+_COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "encode_special_tokens")
 
 
-@dataclass(frozen=True, eq=False)
 class _Design:
     """The parts of a tokenizer of the tokenizers library, shared with the original."""
 
-    model: Any
-    components: dict[str, Any]
-    added: dict[int, AddedToken]
-    attributes: dict[str, Any]
-    truncation: dict[str, Any] | None
-    padding: dict[str, Any] | None
-    encode_special_tokens: bool
-
-    @classmethod
-    def of(cls, tokenizer: Tokenizer) -> _Design:
-        """Return the present design of a tokenizer."""
-        found = {name: getattr(tokenizer, name) for name in _COMPONENTS}
-        return cls(
-            model=tokenizer.model,
-            components={name: component for name, component in found.items() if component is not None},
-            added=tokenizer.get_added_tokens_decoder(),
-            attributes=dict(vars(tokenizer)),
-            truncation=tokenizer.truncation,
-            padding=tokenizer.padding,
-            encode_special_tokens=tokenizer.encode_special_tokens,
-        )
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.model = tokenizer.model
+        self.components = {name: getattr(tokenizer, name) for name in _COMPONENTS}
+        self.added = tokenizer.get_added_tokens_decoder()
+        self.attributes = dict(vars(tokenizer))
+        self.truncation = tokenizer.truncation
+        self.padding = tokenizer.padding
 
     def build(self) -> Tokenizer:
         """Return a new tokenizer of this design."""
         made = Tokenizer(self.model)
         for name, component in self.components.items():
-            setattr(made, name, component)
+            if component is not None:
+                setattr(made, name, component)
         # ids follow the order of adding
         in_order = [token for _, token in sorted(self.added.items(), key=lambda item: item[0])]
         for is_special, tokens in groupby(in_order, key=lambda token: bool(token.special)):
@@ -71,7 +56,6 @@ class _Design:
             made.enable_truncation(**self.truncation)
         if self.padding is not None:
             made.enable_padding(**self.padding)
-        made.encode_special_tokens = self.encode_special_tokens
         return made
 
 
@@ -84,8 +68,8 @@ class Snapshot(Generic[Kind]):
 
     def __init__(self, processor: Kind) -> None:
         originals: list[Any] = []
-        self._frozen = _mapped(processor, _Design.of, {}, originals)
-        self._strangers = [part for part in originals if _wants_no_company(part)]
+        self._frozen = _mapped(processor, _Design, {}, originals)
+        self._exclusive = [part for part in originals if _is_exclusive(part)]
         self._free: list[Kind] = []
 
     @contextmanager
@@ -95,7 +79,7 @@ class Snapshot(Generic[Kind]):
             mine = self._free.pop()
         except IndexError:
             mine = _mapped(self._frozen, _Design.build, {}, [])
-        with taking_turns(self._strangers):
+        with taking_turns(self._exclusive):
             yield mine
         # after an error, this line is skipped and the copy dropped, because its state is unknown
         self._free.append(mine)
@@ -126,7 +110,7 @@ def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], fou
     return copied
 
 
-def _wants_no_company(part: Any) -> bool:
+def _is_exclusive(part: Any) -> bool:
     """Return whether only one thread at a time may use a part of a processor, or any copy of it."""
     cls = type(part)
     # code outside these libraries may share and change anything

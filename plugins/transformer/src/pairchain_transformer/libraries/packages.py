@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -21,10 +22,7 @@ _LEAST_PEFT = re.compile(r"""^MIN_PEFT_VERSION = ["']([\w.]+)["']""", re.MULTILI
 
 
 def require_peft(reason: str) -> None:
-    """Check that peft is installed in a version that fits the installed transformers library.
-
-    Args:
-        reason: Why peft is needed, as a sentence.
+    """Check that peft, which is needed for ``reason``, is installed and fits the installed transformers library.
 
     Raises:
         PluginError: peft is not installed.
@@ -34,24 +32,22 @@ def require_peft(reason: str) -> None:
         raise PluginError(reason, distribution=_DISTRIBUTION, next_step="pip install 'pairchain-transformer[peft]'")
     if found := _peft_conflicts():
         together = " ".join(f"{name}=={versions_tested()[name]}" for name in ("transformers", "peft"))
-        raise LibraryConflictError(
-            f"{reason.rstrip('.')}, and {'; '.join(map(str, found))}.",
-            distribution=_DISTRIBUTION,
-            next_step=f"{conflict_advice(found)}; or install the versions tested together: pip install {together}",
-            conflicts=tuple(map(str, found)),
-        )
+        advice = f"{conflict_advice(found)}; or install the versions tested together: pip install {together}"
+        raise _conflict_error(f"{reason.rstrip('.')}, and", found, advice)
 
 
 def refuse_conflicts(reason: Exception) -> None:
     """Raise a LibraryConflictError if the message of ``reason`` names a library whose version does not fit."""
     blamed = str(reason).lower().replace("_", "-")
     if found := [one for one in conflicts(_DISTRIBUTION) if canonicalize_name(Requirement(one.wanted).name) in blamed]:
-        raise LibraryConflictError(
-            f"{in_a_line(reason)} {'; '.join(map(str, found))}.",
-            distribution=_DISTRIBUTION,
-            next_step=conflict_advice(found),
-            conflicts=tuple(map(str, found)),
-        ) from reason
+        raise _conflict_error(in_a_line(reason), found, conflict_advice(found)) from reason
+
+
+def _conflict_error(reason: str, found: Sequence[Conflict], next_step: str) -> LibraryConflictError:
+    shown = tuple(map(str, found))
+    return LibraryConflictError(
+        f"{reason} {'; '.join(shown)}.", distribution=_DISTRIBUTION, next_step=next_step, conflicts=shown
+    )
 
 
 def missing_package(error: Exception) -> PluginError:

@@ -16,7 +16,7 @@ from pairchain.authoring import nearest, read_json_object, write_json
 from pairchain.errors import FormatError, InputError, PairchainError, warn
 from pairchain_transformer.libraries.messages import in_a_line, is_of_bad_file
 from pairchain_transformer.published.classes import fast_class
-from pairchain_transformer.published.comparison import PARTS, Use, content_of, differences
+from pairchain_transformer.published.comparison import COMPONENTS, content_of, differences
 from pairchain_transformer.published.conversion import converted
 from pairchain_transformer.published.rebuilding import Published
 from pairchain_transformer.published.saved import Saved, read_saved
@@ -34,7 +34,6 @@ _CHANGING = frozenset(
     remove_space split_by_punct src_lang strip_accents tgt_lang tokenize_chinese_chars
     """.split()
 )
-_COMPONENTS = PARTS[:3]
 
 # The class that keeps tokenizer.json as it is, in transformers 4 and 5.
 _GENERIC = "PreTrainedTokenizerFast"
@@ -53,7 +52,7 @@ def check_choice(choice: str | None) -> str | None:
     return choice
 
 
-def hold_to_published(
+def restore_published(
     tokenizer: PreTrainedTokenizerBase,
     source: Source,
     given: Mapping[str, Any],
@@ -87,11 +86,11 @@ def hold_to_published(
     except BaseException as error:
         if not is_of_bad_file(error):
             raise
-        _tell_failure(source, error, choice)
+        _report_failure(source, error, choice)
         return
     if found and choice is None:
         warn(
-            f"{source}: transformers {version('transformers')} replaces {listed(found)} of this model's tokenizer, "
+            f"{source}: transformers {version('transformers')} replaces {_listed(found)} of this model's tokenizer, "
             "which changes tokens, and so scores. Pairchain uses the tokenizer as it was published. Pass "
             "tokenizer='library' for the scores of sentence-transformers, or tokenizer='as-published' to keep this one "
             "without the warning.",
@@ -117,7 +116,7 @@ def save_class(tokenizer: Any, folder: str) -> None:
     write_json(path, {**config, "tokenizer_class": _GENERIC}, indent=2)
 
 
-def listed(parts: list[str]) -> str:
+def _listed(parts: list[str]) -> str:
     """Join the names of parts as in a sentence."""
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
@@ -135,7 +134,7 @@ def _published(
     build: Callable[[Mapping[str, Any]], Any] | None,
 ) -> Published | None:
     saved = read_saved(source, given)
-    if saved.by_five:
+    if saved.is_complete:
         return None if saved.path is None else _of_five(tokenizer, saved, given, build)
     if (fast := fast_class(saved.class_name, saved.architecture)) is None:
         return None
@@ -157,7 +156,7 @@ def _of_five(
     if build is not None and _CHANGING & given.keys():
         now = content_of(backend)
         without = build({key: value for key, value in given.items() if key not in _CHANGING})
-        for part in differences(now, content_of(without.backend_tokenizer), Use(), _COMPONENTS):
+        for part in differences(now, content_of(without.backend_tokenizer), COMPONENTS):
             changed[part] = now[part]
     present = {token["content"] for token in saved.content.get("added_tokens") or ()}
     added = [token for _, token in sorted(backend.get_added_tokens_decoder().items()) if token.content not in present]
@@ -168,8 +167,9 @@ def _restore(tokenizer: Any, published: Published, lowers: bool, takes_types: bo
     """Restore the parts in which ``tokenizer`` differs from ``published``, and return their names."""
     present = set(tokenizer.model_input_names)
     names = set(published.input_names() or present) if takes_types else present - {"token_type_ids"}
-    use = Use("token_type_ids" in names, lowers)
-    found = differences(published.content(), content_of(tokenizer.backend_tokenizer), use)
+    present_content = content_of(tokenizer.backend_tokenizer)
+    with_types = "token_type_ids" in names
+    found = differences(published.content(), present_content, with_types=with_types, lowers=lowers)
     if found:
         tokenizer._tokenizer = published.backend()
         tokenizer._tokenizer.encode_special_tokens = tokenizer.split_special_tokens
@@ -193,7 +193,7 @@ def _restore_padding(tokenizer: Any, published: Published) -> bool:
     return before != (tokenizer.pad_token, tokenizer.padding_side)
 
 
-def _tell_failure(source: Source, error: BaseException, choice: str | None) -> None:
+def _report_failure(source: Source, error: BaseException, choice: str | None) -> None:
     reason = f"{type(error).__name__}: {in_a_line(error)}"
     if choice == AS_PUBLISHED:
         raise FormatError(

@@ -77,6 +77,9 @@ _XLNET = "bos=<s> eos=</s> unk=<unk> sep=<sep> pad=<pad> cls=<cls> mask=<mask>:l
 _MARKED = "bos=<s>:w eos=</s>:w unk=<unk>:w sep=</s>:w pad=<pad>:w cls=<s>:w mask=<mask>:l"
 _END = "bos=<|endoftext|> eos=<|endoftext|> unk=<|endoftext|>"
 _LLAMA = "bos=<s> eos=</s> unk=<unk>"
+_ADDS_BOS = {"overrides": ("bos_and_eos",), "defaults": {"add_bos_token": True}, "padding_side": "left"}
+_BERTS = "Bert ConvBert DPRContextEncoder DPRQuestionEncoder Electra LayoutLM Lxmert MobileBert Realm SqueezeBert"
+_LIKE_BERT = {"overrides": ("bert_normalizer",), "converter": "Bert"}
 
 # class | features | special tokens | other attributes
 _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
@@ -89,21 +92,12 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
     ("CLIP", _PLAIN, "bos=<|startoftext|> eos=<|endoftext|> unk=<|endoftext|> pad=<|endoftext|>", {}),
     ("Camembert", _PLAIN, f"{_FAIRSEQ} mask=<mask>:ls", {"extra": "camembert"}),
     ("CodeGen", _PLAIN, _END, {"converter": "GPT2"}),
-    (
-        "CodeLlama",
-        _PLAIN,
-        _LLAMA,
-        {"overrides": ("bos_and_eos",), "defaults": {"add_bos_token": True}, "padding_side": "left", "extra": "code"},
-    ),
+    ("CodeLlama", _PLAIN, _LLAMA, {**_ADDS_BOS, "extra": "code"}),
     (
         "Cohere",
         _PLAIN,
         "bos=<BOS_TOKEN> eos=<|END_OF_TURN_TOKEN|> unk=<UNK>",
-        {
-            "overrides": ("bos_and_eos", "nested_prefix_space"),
-            "defaults": {"add_bos_token": True},
-            "padding_side": "left",
-        },
+        {**_ADDS_BOS, "overrides": ("bos_and_eos", "nested_prefix_space")},
     ),
     ("Deberta", _TYPES, f"bos=[CLS] eos=[SEP] {_BERT}", {"of_files": _specials("mask=[MASK]:l")}),
     ("DebertaV2", _TYPES, f"bos=[CLS] eos=[SEP] {_BERT}", {}),
@@ -121,12 +115,7 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
     ),
     ("GPT2", _PLAIN, _END, {}),
     ("GPTNeoX", _PLAIN, _END, {"overrides": ("bos_and_eos",)}),
-    (
-        "Gemma",
-        _PLAIN,
-        "bos=<bos> eos=<eos> unk=<unk> pad=<pad>",
-        {"overrides": ("bos_and_eos",), "defaults": {"add_bos_token": True}, "padding_side": "left"},
-    ),
+    ("Gemma", _PLAIN, "bos=<bos> eos=<eos> unk=<unk> pad=<pad>", _ADDS_BOS),
     ("Herbert", _TYPES, "unk=<unk> sep=</s> pad=<pad> cls=<s> mask=<mask>", {}),
     ("LED", _PLAIN, f"{_FAIRSEQ} mask=<mask>:lns", {}),
     ("LayoutLMv2", _TYPES, _BERT, {"overrides": ("bert_normalizer_but_chinese",)}),
@@ -137,12 +126,7 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
         {"defaults": {"add_prefix_space": True}, "of_files": _specials(_MARKED)},
     ),
     ("LayoutXLM", _PLAIN, f"{_FAIRSEQ} mask=<mask>:l", {"converter": "XLMRoberta"}),
-    (
-        "Llama",
-        _PLAIN,
-        _LLAMA,
-        {"overrides": ("bos_and_eos",), "defaults": {"add_bos_token": True}, "padding_side": "left"},
-    ),
+    ("Llama", _PLAIN, _LLAMA, _ADDS_BOS),
     ("Longformer", _PLAIN, f"{_FAIRSEQ} mask=<mask>:lN", {}),
     (
         "MBart50",
@@ -198,18 +182,8 @@ _ROWS: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = [
         _XLNET,
         {"extra": "xlnet", "padding_side": "left", "pad_type": 3, "of_files": _specials("mask=<mask>:lNs")},
     ),
-    *(
-        (name, names, _BERT, {"overrides": ("bert_normalizer",), "converter": "Bert"})
-        for names, classes in (
-            (
-                _TYPES,
-                "Bert ConvBert DPRContextEncoder DPRQuestionEncoder Electra LayoutLM Lxmert MobileBert Realm "
-                "SqueezeBert",
-            ),
-            (_PLAIN, "DPRReader DistilBert RetriBert"),
-        )
-        for name in classes.split()
-    ),
+    *((name, _TYPES, _BERT, _LIKE_BERT) for name in _BERTS.split()),
+    *((name, _PLAIN, _BERT, _LIKE_BERT) for name in ("DPRReader", "DistilBert", "RetriBert")),
 ]
 
 CLASSES = {

@@ -4,58 +4,52 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-# The parts of a ``tokenizer.json`` that affect tokens, in the order of reports.
-PARTS = ("normalizer", "pre_tokenizer", "post_processor", "model", "added_tokens")
+# The parts of a ``tokenizer.json`` that affect tokens, in the order of reports. Components need no vocabulary.
+COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor")
+PARTS = (*COMPONENTS, "model", "added_tokens")
 
 _LISTS = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors"}
 # Settings that affect only offsets.
 _OF_OFFSETS = frozenset({"trim_offsets"})
 
 
-@dataclass(frozen=True)
-class Use:
-    """The use of a tokenizer, which makes some differences irrelevant.
-
-    Attributes:
-        with_types: Whether token types are written; if not, they are not compared.
-        lowers: Whether all text is lowercased first.
-    """
-
-    with_types: bool = True
-    lowers: bool = False
-
-
 def differences(
-    one: Mapping[str, Any], other: Mapping[str, Any], use: Use, parts: Collection[str] = PARTS
+    one: Mapping[str, Any],
+    other: Mapping[str, Any],
+    parts: Collection[str] = PARTS,
+    *,
+    with_types: bool = True,
+    lowers: bool = False,
 ) -> list[str]:
     """Return the names of the parts in which two tokenizers differ.
 
     Args:
         one, other: The tokenizers, as the content of ``tokenizer.json``.
-        use: The use of both.
         parts: The parts to compare.
+        with_types: Whether to compare token types.
+        lowers: Whether all text is lowercased first.
     """
+
+    def canonical(part: str, content: Mapping[str, Any]) -> Any:
+        return _canonical(part, content.get(part), with_types=with_types, lowers=lowers)
+
     # compare the raw parts first: most are equal, and a vocabulary is large
     return [
-        part
-        for part in parts
-        if one.get(part) != other.get(part) and _canonical(part, one, use) != _canonical(part, other, use)
+        part for part in parts if one.get(part) != other.get(part) and canonical(part, one) != canonical(part, other)
     ]
 
 
-def _canonical(part: str, content: Mapping[str, Any], use: Use) -> Any:
-    value = content.get(part)
+def _canonical(part: str, value: Any, *, with_types: bool, lowers: bool) -> Any:
     if part == "model":
         return _model(value or {})
     if part == "added_tokens":
         return sorted(_token(token) for token in value or ())
     flat = [_component(part, item) for item in _flat(part, value)]
     if part == "post_processor":
-        return _templates([item for item in flat if item["type"] != "ByteLevel"], with_types=use.with_types)
-    if part == "normalizer" and use.lowers and not any(map(_lowers, flat)):
+        return _templates([item for item in flat if item["type"] != "ByteLevel"], with_types=with_types)
+    if part == "normalizer" and lowers and not any(map(_lowers, flat)):
         return [{"type": "Lowercase"}, *flat]
     return flat
 

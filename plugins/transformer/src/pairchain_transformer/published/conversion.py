@@ -21,16 +21,9 @@ from pairchain_transformer.published.saved import Saved
 from pairchain_transformer.published.specials import named_tokens
 
 # Files with a vocabulary, in the order of preference.
-_VOCABULARIES = (
-    "vocab.txt",
-    "vocab.json",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.model",
-    "tokenizer.model",
-)
-_MERGES = "merges.txt"
+_VOCABULARIES = """
+    vocab.txt vocab.json sentencepiece.bpe.model spiece.model spm.model sentencepiece.model tokenizer.model
+""".split()
 
 # Defaults of the Python tokenizers' constructors.
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -149,6 +142,6 @@ def _words(path: Path) -> dict[str, int]:
 
 
 def _merges(source: Source) -> dict[tuple[str, ...], int]:
-    path = source.file(_MERGES)
+    path = source.file("merges.txt")
     lines = [] if path is None else path.read_text(encoding="utf-8").split("\n")[1:-1]
     return {tuple(line.split()): index for index, line in enumerate(lines)}

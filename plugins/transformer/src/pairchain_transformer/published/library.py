@@ -9,35 +9,29 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pairchain_transformer.published.classes import FastClass
-from pairchain_transformer.published.comparison import Use, differences
+from pairchain_transformer.published.comparison import differences
 from pairchain_transformer.published.rebuilding import Published
 from pairchain_transformer.published.saved import Saved
 
 TOLD = ("normalizer", "pre_tokenizer")
 
 Values = Mapping[str, Any]
-_Part = Callable[[Values, Values], Any]
+_Part = Callable[[Values, Values], Any] | Values | None
 
 
 def replaced(saved: Saved, fast: FastClass) -> list[str] | None:
     """Return the parts in `TOLD` that the library replaces; None for a class outside the table.
 
-    Args:
-        saved: A tokenizer with a ``tokenizer.json``, saved by a version before transformers 5.
-        fast: Its class.
+    ``saved`` has a ``tokenizer.json`` from a version before transformers 5, and was of the class ``fast``.
     """
-    row = _TABLE.get(fast.name)
-    if row is None:
+    if fast.name in _UNCHANGED:
+        library = saved.content
+    elif (row := _TABLE.get(fast.name)) is not None:
+        parts = (part(saved.settings, saved.content) if callable(part) else part for part in row)
+        library = dict(zip(TOLD, parts, strict=True))
+    else:
         return None
-    library = {
-        part: saved.content.get(part) if make is None else make(saved.settings, saved.content)
-        for part, make in zip(TOLD, row, strict=True)
-    }
-    return differences(Published(saved, fast).components(), library, Use(), TOLD)
-
-
-def _nothing(settings: Values, content: Values) -> None:
-    return None
+    return differences(Published(saved, fast).components(), library, TOLD)
 
 
 def _bert(settings: Values, content: Values) -> dict[str, Any]:
@@ -50,38 +44,27 @@ def _bert(settings: Values, content: Values) -> dict[str, Any]:
     }
 
 
-def _bert_words(settings: Values, content: Values) -> dict[str, Any]:
-    return {"type": "BertPreTokenizer"}
-
-
 def _bytes(settings: Values, content: Values) -> dict[str, Any]:
     return {"type": "ByteLevel", "add_prefix_space": settings.get("add_prefix_space") or False, "use_regex": True}
 
 
-def _charsmap(content: Values) -> list[Any]:
+def _charsmap(settings: Values, content: Values) -> Any:
     present = content.get("normalizer") or {}
     inside = present.get("normalizers") if present.get("type") == "Sequence" else [present]
-    return [part for part in inside or () if part.get("type") == "Precompiled"][:1]
+    charsmaps = [part for part in inside or () if part.get("type") == "Precompiled"]
+    return {"type": "Sequence", "normalizers": charsmaps[:1]}
 
 
-def _precompiled(settings: Values, content: Values) -> Any:
-    return {"type": "Sequence", "normalizers": _charsmap(content)}
+def _metaspace(scheme: str) -> dict[str, Any]:
+    return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": True}
 
 
-def _metaspace(scheme: str, *, split: bool = True) -> dict[str, Any]:
-    return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split}
+def _words(scheme: str) -> dict[str, Any]:
+    return {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, _metaspace(scheme)]}
 
 
-def _scheme(settings: Values) -> str:
-    return "always" if settings.get("add_prefix_space", True) else "never"
-
-
-def _spaces(settings: Values, content: Values) -> Any:
-    return {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, _metaspace(_scheme(settings))]}
-
-
-def _spaces_always(settings: Values, content: Values) -> Any:
-    return {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, _metaspace("always")]}
+def _prefixed_words(settings: Values, content: Values) -> Any:
+    return _words("always" if settings.get("add_prefix_space", True) else "never")
 
 
 def _replace(pattern: str, content: str, *, is_regex: bool = False) -> dict[str, Any]:
@@ -107,19 +90,7 @@ def _albert(settings: Values, content: Values) -> Any:
         parts += [{"type": "NFKD"}, {"type": "StripAccents"}]
     if settings.get("do_lower_case", True):
         parts.append({"type": "Lowercase"})
-    return {"type": "Sequence", "normalizers": [*parts, *_charsmap(content)]}
-
-
-def _gemma(settings: Values, content: Values) -> Any:
-    return _replace(" ", "▁")
-
-
-def _gemma_pieces(settings: Values, content: Values) -> Any:
-    return {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
-
-
-def _composed(settings: Values, content: Values) -> Any:
-    return {"type": "NFC"}
+    return {"type": "Sequence", "normalizers": [*parts, _charsmap(settings, content)]}
 
 
 _WORDS = (
@@ -132,27 +103,23 @@ def _qwen(settings: Values, content: Values) -> Any:
     return {"type": "Sequence", "pretokenizers": [split, {**_bytes(settings, content), "use_regex": False}]}
 
 
-_OF_BERT = "Bert DistilBert Electra LayoutLM LayoutLMv2 Lxmert MPNet MobileBert Splinter SqueezeBert"
+_BERTS = "Bert DistilBert Electra LayoutLM LayoutLMv2 Lxmert MPNet MobileBert Splinter SqueezeBert"
 
-# Class → functions that make its normalizer and pre-tokenizer; None where the library keeps the file's part.
-_TABLE: dict[str, tuple[_Part | None, _Part | None]] = {
-    "AlbertTokenizer": (_albert, _spaces),
-    "CamembertTokenizer": (_precompiled, _spaces),
-    "DebertaTokenizer": (_nothing, _bytes),
+# Class → the normalizer and the pre-tokenizer that the library builds, or functions that make them from the settings
+# and the file.
+_TABLE: dict[str, tuple[_Part, _Part]] = {
+    "AlbertTokenizer": (_albert, _prefixed_words),
+    "CamembertTokenizer": (_charsmap, _prefixed_words),
     "DebertaV2Tokenizer": (_deberta, _deberta_pieces),
-    "GPT2Tokenizer": (_nothing, _bytes),
-    "GemmaTokenizer": (_gemma, _gemma_pieces),
-    "Qwen2Tokenizer": (_composed, _qwen),
-    "T5Tokenizer": (_precompiled, _spaces_always),
-    "XLMRobertaTokenizer": (_precompiled, _spaces),
-    **dict.fromkeys(
-        [f"{name}Tokenizer" for name in "Bart LED Longformer Mvp Roberta".split()],
-        (_nothing, _bytes),
+    "GemmaTokenizer": (
+        _replace(" ", "▁"),
+        {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
     ),
-    **dict.fromkeys(
-        [f"{name}Tokenizer" for name in _OF_BERT.split()],
-        (_bert, _bert_words),
-    ),
-    "ConvBertTokenizer": (None, None),
-    "PreTrainedTokenizer": (None, None),
+    "Qwen2Tokenizer": ({"type": "NFC"}, _qwen),
+    "T5Tokenizer": (_charsmap, _words("always")),
+    "XLMRobertaTokenizer": (_charsmap, _prefixed_words),
+    **{f"{name}Tokenizer": (None, _bytes) for name in "Bart Deberta GPT2 LED Longformer Mvp Roberta".split()},
+    **{f"{name}Tokenizer": (_bert, {"type": "BertPreTokenizer"}) for name in _BERTS.split()},
 }
+# Classes with which the library keeps both parts of the file.
+_UNCHANGED = frozenset({"ConvBertTokenizer", "PreTrainedTokenizer"})

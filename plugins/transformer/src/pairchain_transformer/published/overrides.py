@@ -6,17 +6,17 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from tokenizers import Tokenizer, normalizers, processors
+from tokenizers import Tokenizer, models, normalizers, processors
 
 from pairchain_transformer.published.classes import FastClass
+from pairchain_transformer.published.comparison import COMPONENTS, content_of
 
 Tokens = Mapping[str, str]
-Settings = Mapping[str, Any]
+Values = Mapping[str, Any]
 
 
 # Overrides that need the ids of tokens; they change only the post-processor.
 OF_TOKENS = frozenset({"bos_and_eos", "language_first", "language_last", "nllb_language", "seamless_language"})
-
 
 _BERT_SETTINGS = {
     "lowercase": ("do_lower_case", True),
@@ -25,13 +25,11 @@ _BERT_SETTINGS = {
 }
 
 
-def apply(backend: Tokenizer, fast: FastClass, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
-    """Change the components of ``backend`` as 4.57 did for ``fast``.
+def apply(backend: Tokenizer, fast: FastClass, settings: Values, tokens: Tokens, id_of: Callable[[str], int]) -> None:
+    """Change the components of ``backend``, which may be a skeleton, as 4.57 did for ``fast``.
 
     Args:
-        backend: The tokenizer from the file; a skeleton without vocabulary is enough.
-        fast: The class.
-        settings: Settings of the file and of the caller.
+        settings: Values of the file and of the caller.
         tokens: The special tokens by name.
         id_of: Returns a token's id; raises a KeyError for an unknown token.
     """
@@ -48,19 +46,8 @@ def component_from(kind: str, value: Any) -> Any:
 
 def skeleton(content: Mapping[str, Any]) -> Tokenizer:
     """Return a tokenizer with the components of a ``tokenizer.json`` and an empty vocabulary."""
-    empty: dict[str, Any] = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [],
-        "normalizer": None,
-        "pre_tokenizer": None,
-        "post_processor": None,
-        "decoder": None,
-        "model": {"type": "WordLevel", "vocab": {}, "unk_token": ""},
-    }
-    kept = {key: content.get(key) for key in ("normalizer", "pre_tokenizer", "post_processor")}
-    return Tokenizer.from_str(json.dumps({**empty, **kept}))
+    empty = content_of(Tokenizer(models.WordLevel({}, "")))
+    return Tokenizer.from_str(json.dumps({**empty, **{part: content.get(part) for part in COMPONENTS}}))
 
 
 def _state(component: Any) -> dict[str, Any]:
@@ -70,7 +57,7 @@ def _state(component: Any) -> dict[str, Any]:
 class _Changes:
     """The overrides that `FastClass` names, as methods."""
 
-    def __init__(self, backend: Tokenizer, settings: Settings, tokens: Tokens, id_of: Callable[[str], int]) -> None:
+    def __init__(self, backend: Tokenizer, settings: Values, tokens: Tokens, id_of: Callable[[str], int]) -> None:
         self._backend, self._settings, self._tokens, self._id_of = backend, settings, tokens, id_of
 
     def prefix_space(self) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
 from pairchain_transformer.published import overrides
 from pairchain_transformer.published.classes import FastClass
-from pairchain_transformer.published.comparison import content_of
-from pairchain_transformer.published.saved import Saved
+from pairchain_transformer.published.comparison import COMPONENTS, content_of
+from pairchain_transformer.published.saved import Saved, added_tokens
 from pairchain_transformer.published.specials import explicit, named_tokens, to_add
 
 
@@ -51,9 +52,9 @@ class Published:
         if self._made is not None or self._to_add():
             return content_of(self.backend())
         skeleton = overrides.skeleton(self.saved.content)
-        self._override(skeleton, _ids_of(self.saved.content))
+        self._override(skeleton, partial(_id_in, self.saved.content))
         parts = content_of(skeleton)
-        return {**self.saved.content, **{key: parts[key] for key in ("normalizer", "pre_tokenizer", "post_processor")}}
+        return {**self.saved.content, **{part: parts[part] for part in COMPONENTS}}
 
     def components(self) -> Mapping[str, Any]:
         """Return a ``tokenizer.json`` with only its normalizer and pre-tokenizer, which need no vocabulary."""
@@ -61,7 +62,7 @@ class Published:
         if self.fast is not None:
             only = tuple(name for name in self.fast.overrides if name not in overrides.OF_TOKENS)
             fast = replace(self.fast, overrides=only)
-            overrides.apply(skeleton, fast, self.saved.settings, {}, _ids_of(self.saved.content))
+            overrides.apply(skeleton, fast, self.saved.settings, {}, partial(_id_in, self.saved.content))
         return content_of(skeleton)
 
     def backend(self) -> Tokenizer:
@@ -70,7 +71,7 @@ class Published:
         backend = Tokenizer.from_file(str(self.saved.path)) if made is None else Tokenizer.from_str(made.to_str())
         if tokens := self._to_add():
             backend.add_tokens(tokens)
-        self._override(backend, _ids_in(backend))
+        self._override(backend, partial(_id_of, backend))
         backend.no_truncation()
         backend.no_padding()
         return backend
@@ -98,14 +99,8 @@ class Published:
     def _to_add(self) -> list[AddedToken]:
         if self.fast is None:
             return list(self._added)
-        if self._made is not None:
-            present = list(self._made.get_added_tokens_decoder().values())
-        else:
-            present = [
-                AddedToken(**{key: value for key, value in token.items() if key != "id"})
-                for token in self.saved.content.get("added_tokens") or ()
-            ]
-        return to_add(present, self.fast, self.saved, self.named)
+        present = added_tokens(self.saved.content) if self._made is None else self._made.get_added_tokens_decoder()
+        return to_add(present.values(), self.fast, self.saved, self.named)
 
     def _override(self, backend: Tokenizer, id_of: Callable[[str], int]) -> None:
         if self.fast is not None:
@@ -115,27 +110,14 @@ class Published:
             setattr(backend, part, overrides.component_from(part, value))
 
 
-def _ids_in(backend: Tokenizer) -> Callable[[str], int]:
-    def id_of(token: str) -> int:
-        if (found := backend.token_to_id(token)) is None:
-            raise KeyError(token)
-        return int(found)
-
-    return id_of
-
-
-def _ids_of(content: Mapping[str, Any]) -> Callable[[str], int]:
-    vocabulary = content["model"]["vocab"]
-
-    def id_of(token: str) -> int:
-        for added in content.get("added_tokens") or ():
-            if added["content"] == token:
-                return int(added["id"])
-        if isinstance(vocabulary, dict):
-            return int(vocabulary[token])
-        for index, (piece, _) in enumerate(vocabulary):
-            if piece == token:
-                return index
+def _id_of(backend: Tokenizer, token: str) -> int:
+    if (found := backend.token_to_id(token)) is None:
         raise KeyError(token)
+    return int(found)
 
-    return id_of
+
+def _id_in(content: Mapping[str, Any], token: str) -> int:
+    vocabulary = content["model"]["vocab"]
+    ids = vocabulary if isinstance(vocabulary, dict) else {piece: index for index, (piece, _) in enumerate(vocabulary)}
+    added = {entry["content"]: entry["id"] for entry in content.get("added_tokens") or ()}
+    return int(added[token] if token in added else ids[token])

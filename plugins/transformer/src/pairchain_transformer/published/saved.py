@@ -14,10 +14,8 @@ from pairchain.authoring import read_json_object
 from pairchain_transformer.files.names import read_settings
 from pairchain_transformer.published.classes import is_of_five
 
-_ATTRIBUTES = (
-    *(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")),
-    "additional_special_tokens",
-)
+# The attributes of a tokenizer with one special token each, in the order in which 4.57 added the tokens.
+NAMED = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Saved:
         decoder: The added tokens, by id.
         class_name: The class that the files name, if any.
         architecture: ``model_type`` of ``config.json``.
-        by_five: Whether transformers 5 saved it, so that ``tokenizer.json`` is complete.
+        is_complete: Whether transformers 5 saved it, so that ``tokenizer.json`` is complete.
         path: The path of ``tokenizer.json``, if there is one.
         content: The content of ``tokenizer.json``.
     """
@@ -38,50 +36,43 @@ class Saved:
     decoder: Mapping[int, AddedToken] = field(default_factory=dict)
     class_name: str | None = None
     architecture: str | None = None
-    by_five: bool = False
+    is_complete: bool = False
     path: Path | None = None
     content: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_saved(source: Source, given: Mapping[str, Any]) -> Saved:
-    """Return the tokenizer in ``source``.
-
-    Args:
-        source: Its files.
-        given: The caller's arguments, which override saved ones.
+    """Return the tokenizer in ``source``, whose settings the caller's arguments override.
 
     Raises:
         FormatError: A file is damaged.
         TypeError, ValueError, KeyError: A token in a file is invalid.
     """
     config = read_settings(source, "tokenizer_config.json")
-    whole = read_settings(source, "config.json")
+    model = read_settings(source, "config.json")
     path = source.file("tokenizer.json")
     content = {} if path is None else read_json_object(path, shown_as=f"tokenizer.json of {source.name}")
-    by_five = is_of_five(config)
+    is_complete = is_of_five(config)
     class_name = config.pop("tokenizer_class", None)
     settings = {**config, **given}
     if "added_tokens_decoder" in settings:
         decoder = {int(index): _token(value) for index, value in settings.pop("added_tokens_decoder").items()}
     else:
         _merge_special_tokens(settings, read_settings(source, "special_tokens_map.json"), given)
-        decoder = _older_added_tokens(settings, read_settings(source, "added_tokens.json"))
-        for entry in content.get("added_tokens") or ():
-            decoder[entry["id"]] = AddedToken(**{key: value for key, value in entry.items() if key != "id"})
+        decoder = _older_added_tokens(settings, read_settings(source, "added_tokens.json")) | added_tokens(content)
     settings = {key: _converted(value) for key, value in settings.items()}
     by_name = {str(token): token for token in decoder.values()}
-    for name in _ATTRIBUTES[:-1]:
+    for name in NAMED:
         if settings.get(name) is not None:
             settings[name] = by_name.get(str(settings[name]), settings[name])
-    return Saved(
-        settings,
-        decoder,
-        class_name or whole.get("tokenizer_class"),
-        whole.get("model_type"),
-        by_five,
-        path,
-        content,
-    )
+    class_name = class_name or model.get("tokenizer_class")
+    return Saved(settings, decoder, class_name, model.get("model_type"), is_complete, path, content)
+
+
+def added_tokens(content: Mapping[str, Any]) -> dict[int, AddedToken]:
+    """Return the added tokens in a ``tokenizer.json``, by id."""
+    entries = map(dict, content.get("added_tokens") or ())
+    return {entry.pop("id"): AddedToken(**entry) for entry in entries}
 
 
 def _token(value: Any) -> AddedToken:
@@ -103,7 +94,7 @@ def _merge_special_tokens(settings: dict[str, Any], saved: Mapping[str, Any], gi
 
 
 def _older_added_tokens(settings: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[int, AddedToken]:
-    specials = {str(settings[name]) for name in _ATTRIBUTES[:-1] if settings.get(name) is not None}
+    specials = {str(settings[name]) for name in NAMED if settings.get(name) is not None}
     specials |= {str(token) for token in settings.get("additional_special_tokens") or ()}
     return {
         index: AddedToken(content, normalized=content not in specials, special=content in specials)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from tokenizers import AddedToken
 
 from pairchain_transformer.published.classes import FastClass
-from pairchain_transformer.published.saved import Saved
+from pairchain_transformer.published.saved import NAMED, Saved
 
 Token = str | AddedToken
-
-# In the order of adding.
-NAMED = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
 def named_tokens(fast: FastClass, saved: Saved) -> dict[str, Token]:
@@ -30,7 +27,7 @@ def named_tokens(fast: FastClass, saved: Saved) -> dict[str, Token]:
     return found
 
 
-def further_tokens(fast: FastClass, saved: Saved) -> list[Token]:
+def _further_tokens(fast: FastClass, saved: Saved) -> list[Token]:
     """Return the special tokens without a name."""
     given = saved.settings.get("additional_special_tokens")
     tokens = list(given) if isinstance(given, (list, tuple)) else None
@@ -48,14 +45,16 @@ def to_add(
     decoder = {} if fast.extra == "pegasus" else saved.decoder
     tokens: list[Token] = [token for _, token in sorted(decoder.items()) if repr(token) not in known]
     contents = {token.content for token in present} | {str(token) for token in tokens}
-    specials = _distinct([*named.values(), *further_tokens(fast, saved)])
+    by_content: dict[str, Token] = {}
+    for token in (*named.values(), *_further_tokens(fast, saved)):
+        by_content.setdefault(str(token), token)
+    specials = by_content.values()
     # 4.57 looked up only plain strings among the present tokens; token objects were added again, with their flags
     tokens += [
         token for token in specials if not (str(token) in contents if isinstance(token, str) else token in tokens)
     ]
-    special = {str(token) for token in specials}
     before = {token.content: token for token in present}
-    added = [_added(token, before.get(str(token)), is_special=str(token) in special) for token in tokens]
+    added = [_added(token, before.get(str(token)), is_special=str(token) in by_content) for token in tokens]
     return [token for token in added if repr(token) not in known]
 
 
@@ -77,13 +76,6 @@ def _added(token: Token, before: AddedToken | None, *, is_special: bool) -> Adde
     return AddedToken(**state)
 
 
-def _distinct(tokens: Sequence[Token]) -> list[Token]:
-    found: dict[str, Token] = {}
-    for token in tokens:
-        found.setdefault(str(token), token)
-    return list(found.values())
-
-
 def _camembert(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[Token]:
     return ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"] if tokens is None else tokens
 
@@ -98,18 +90,20 @@ def _languages(architecture: str) -> list[str]:
     return list(module.FAIRSEQ_LANGUAGE_CODES)
 
 
+def _joined(first: Sequence[Token], more: Iterable[Token]) -> list[Token]:
+    return [*first, *(token for token in more if token not in first)]
+
+
 def _mbart(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[Token]:
-    codes = _languages("mbart")
-    return [*codes, *(token for token in tokens or () if token not in codes)]
+    return _joined(_languages("mbart"), tokens or ())
 
 
 def _mbart50(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[Token]:
-    present = list(tokens or ())
-    return [*present, *(code for code in _languages("mbart50") if code not in present)]
+    return _joined(tokens or (), _languages("mbart50"))
 
 
 def _nllb(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[Token]:
-    return list(_languages("nllb")) if tokens is None else tokens
+    return [*_languages("nllb")] if tokens is None else tokens
 
 
 def _pegasus(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[Token]:
@@ -126,15 +120,13 @@ def _splinter(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[T
 
 
 def _t5(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[Token]:
-    own = [f"<extra_id_{index}>" for index in range(settings.get("extra_ids", 100))]
-    if tokens is None:
-        return list(own)
-    return tokens if any("<extra_id_" in str(token) for token in tokens) else [*tokens, *own]
+    has_own = any("<extra_id_" in str(token) for token in tokens or ())
+    own = [] if has_own else [f"<extra_id_{index}>" for index in range(settings.get("extra_ids", 100))]
+    return [*(tokens or ()), *own]
 
 
 def _xglm(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[Token]:
-    present = list(tokens or ())
-    return [*present, *(word for word in (f"<madeupword{index}>" for index in range(7)) if word not in present)]
+    return _joined(tokens or (), [f"<madeupword{index}>" for index in range(7)])
 
 
 def _xlnet(tokens: list[Token] | None, settings: Mapping[str, Any]) -> list[Token]:

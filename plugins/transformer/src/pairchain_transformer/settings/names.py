@@ -1,6 +1,6 @@
 """Tables of settings whose effects were reviewed, for transformers up to 5.23.
 
-A setting in none of these tables is unknown, and does not reach the library; see `judging`.
+A setting in none of these tables is unknown, and does not reach the library; see `filtering`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_ABSENT = object()
-
 
 @dataclass(frozen=True)
 class _Rule:
@@ -57,13 +55,13 @@ def _is_numbers(value: Any) -> bool:
     return value is None or isinstance(value, int | float)
 
 
-def _is_no_repository(value: Any) -> bool:
+def _names_no_repository(value: Any) -> bool:
     return not isinstance(value, str) or not re.search(r"[/\\:]", value)
 
 
-def _speaks_not(values: Mapping[str, Any]) -> bool:
-    return values.get("do_phonemize") is False
-
+_PHONEMIZER_OPTION = _Rule(_PHONEMIZER, is_idle=lambda values: values.get("do_phonemize") is False)
+_FONT = _Rule("a font of the repository ybelkada/fonts")
+_OTHER_MODEL = _Rule("a model of another repository, which is loaded with your token")
 
 _PROCESSING = {
     "word_tokenizer_type": _Rule(
@@ -80,18 +78,18 @@ _PROCESSING = {
     "tesseract_config": _Rule(_TESSERACT),
     "ocr_lang": _Rule(_TESSERACT),
     "do_phonemize": _Rule(_PHONEMIZER, _is_off, "Wav2Vec2Phoneme"),
-    "phonemizer_backend": _Rule(_PHONEMIZER, is_idle=_speaks_not),
-    "phonemizer_lang": _Rule(_PHONEMIZER, is_idle=_speaks_not),
+    "phonemizer_backend": _PHONEMIZER_OPTION,
+    "phonemizer_lang": _PHONEMIZER_OPTION,
     "phonemize": _Rule(_PHONEMIZER, _is_off, "VitsTokenizer"),
     "is_uroman": _Rule("the library uroman"),
     "class_info_file": _Rule(_REPOSITORY),
     "repo_path": _Rule(_REPOSITORY, is_idle=lambda values: not values.get("class_info_file")),
-    "is_vqa": _Rule("a font of the repository ybelkada/fonts"),
-    "header_text": _Rule("a font of the repository ybelkada/fonts"),
+    "is_vqa": _FONT,
+    "header_text": _FONT,
     "pretrained_cfg": _Rule(_TIMM),
     "architecture": _Rule(_TIMM),
-    "audio_tokenizer": _Rule("a model of another repository, which is loaded with your token"),
-    "audio_tokenizer_name_or_path": _Rule("a model of another repository, which is loaded with your token"),
+    "audio_tokenizer": _OTHER_MODEL,
+    "audio_tokenizer_name_or_path": _OTHER_MODEL,
     "speaker_embeddings": _Rule(_REPOSITORY),
     "decoder": _Rule("the library pyctcdecode"),
     "transform": _Rule("whatever it names"),
@@ -124,40 +122,37 @@ _CLASS_OF_MODEL = {
 }
 
 
-def _is_own_experts(value: Any) -> bool:
+def _is_experts_of_library(value: Any) -> bool:
     values = value.values() if isinstance(value, Mapping) else [value]
     return all(one in (None, "eager", "batched_mm", "grouped_mm") for one in values)
 
 
-_EXPERTS = _Rule("compiled kernels of another repository", _is_own_experts)
+_EXPERTS = _Rule("compiled kernels of another repository", _is_experts_of_library)
 
 _CONFIGURATION = {
     "experts_implementation": _EXPERTS,
     "_experts_implementation": _EXPERTS,
     "_experts_implementation_internal": _EXPERTS,
     "use_pretrained_backbone": _Rule("the weights of another repository"),
-    "backbone": _Rule("a repository of its choice, which is read with your token", _is_no_repository),
+    "backbone": _Rule("a repository of its choice, which is read with your token", _names_no_repository),
     "backbone_kwargs": _Rule(_TIMM, _is_numbers),
     "pretrained_cfg": _Rule(_TIMM),
     "model_args": _Rule(_TIMM),
-    "architecture": _Rule(_TIMM, _is_no_repository),
+    "architecture": _Rule(_TIMM, _names_no_repository),
     "detectron2_config_args": _Rule("the library detectron2"),
     "model_type": _Rule(_TIMM, lambda value: value != "timm_wrapper"),
 }
 
 
-def reached(key: str, values: Mapping[str, Any]) -> str:
-    """Return what the setting ``key`` reaches beyond the transformers library; empty if nothing."""
+def reached(key: str, values: Mapping[str, Any]) -> str | None:
+    """Return what the setting ``key`` reaches beyond the transformers library.
+
+    An empty string means that only other values of this setting reach something; None, that no table lists it.
+    """
     value = values[key]
     if (rule := _PROCESSING.get(key)) is not None:
         return "" if rule.is_harmless(value) or rule.is_idle(values) else rule.goes_to
-    prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
-    return "" if prefix is None or not value else _PREFIXES[prefix]
-
-
-def has_rule(key: str) -> bool:
-    """Return whether a table lists the setting ``key`` because some of its values reach something."""
-    return key in _PROCESSING
+    return next((goes_to for prefix, goes_to in _PREFIXES.items() if value and key.startswith(prefix)), None)
 
 
 def reached_by_default(values: Mapping[str, Any], classes: Iterable[str]) -> Iterator[tuple[str, str]]:

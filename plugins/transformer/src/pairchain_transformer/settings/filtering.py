@@ -1,4 +1,4 @@
-"""Judges each setting of a tokenizer or processor: it passes, is left out, or reaches beyond the library."""
+"""Sorts the settings of a tokenizer or processor: each passes, is left out, or reaches beyond the library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pairchain import Setting, Source
 from pairchain.authoring import check_inside, is_for_other_libraries, is_read_by_loads, shortened
 from pairchain.errors import FormatError, UnsafePathError
 from pairchain_transformer.settings import names
-from pairchain_transformer.settings.reaching import has_rule, reached, reached_by_default
+from pairchain_transformer.settings.reaching import reached, reached_by_default
 
 _PART = re.compile(r"(image_processor|video_processor|feature_extractor|audio_processor|tokenizer)$")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -24,8 +24,8 @@ _LONGEST_PATH = 4096
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """The judgement on the settings in a file.
+class Filtered:
+    """The settings in a file, sorted.
 
     Attributes:
         passed: Settings that may reach the file's class.
@@ -40,7 +40,7 @@ class Judgement:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def judge(
+def filter_settings(
     values: Mapping[str, Any],
     source: Source,
     file: str,
@@ -48,8 +48,8 @@ def judge(
     *,
     given: Collection[str] = (),
     is_own_code: bool = False,
-) -> Judgement:
-    """Return the judgement on the settings in a file of a tokenizer, a processor or a part of a processor.
+) -> Filtered:
+    """Sort the settings in a file of a tokenizer, a processor or a part of a processor.
 
     Args:
         values: The settings.
@@ -63,25 +63,27 @@ def judge(
         UnsafePathError: A setting is a path out of the model, or names a file that locks do not cover.
         FormatError: A setting names a class of the wrong kind, or is a larger count than any model has.
     """
-    found = Judgement()
+    found = Filtered()
     shown = f"{file} of {source.name}"
     for key, value in values.items():
         if key in given:
             found.passed[key] = value
-        elif goes_to := reached(key, values):
+        elif (goes_to := reached(key, values)) is not None:
             found.passed[key] = value
-            found.reaching.append(Setting(file, f"{key} = {short(value)}", goes_to, key))
-        elif has_rule(key):
-            refuse_paths_out({key: value}, source, shown)
-            found.passed[key] = value
+            if goes_to:
+                found.reaching.append(reaching_setting(file, key, value, goes_to))
+            else:
+                refuse_paths_out({key: value}, source, shown)
         elif key in names.LOADING:
             found.left_out[key] = "a model's file may not decide" if value else ""
         elif key in names.DEAD:
             found.left_out[key] = ""
-        elif _is_part(key, value):
-            shown_as = f"{file}: {key}"
-            inner = judge(value, source, shown_as, _classes_in(value), given=given, is_own_code=is_own_code)
-            _take_in(found, key, inner)
+        elif isinstance(value, Mapping) and _PART.search(key):
+            named = [str(value[name]) for name in names.CLASSES if isinstance(value.get(name), str)]
+            inner = filter_settings(value, source, f"{file}: {key}", named, given=given, is_own_code=is_own_code)
+            found.passed[key] = {**inner.passed, **inner.files}
+            found.reaching.extend(inner.reaching)
+            found.left_out.update({f"{key}.{name}": why for name, why in inner.left_out.items()})
         elif _names_file(key, value):
             if (path := _file(source, key, value, shown)) is not None:
                 found.files[key] = path
@@ -92,7 +94,7 @@ def judge(
             found.left_out[key] = "" if value is None or path or key.endswith("_file") else "names no file of the model"
         else:
             found.reaching.extend(
-                Setting(file, f"{key}: {text}", goes_to, key) for text, goes_to in _inside(key, value)
+                Setting(file, f"{key}: {inside.text}", inside.goes_to, key) for inside in _reaching_inside(key, value)
             )
             refuse_paths_out({key: value}, source, shown)
             _check_count(key, value, shown)
@@ -102,36 +104,28 @@ def judge(
                 found.passed[key] = value
             else:
                 found.left_out[key] = f"is unknown{' in this form' if key in names.PLAIN else ''}"
-    defaults = {key: goes_to for key, goes_to in reached_by_default(values, classes) if key not in given}
-    found.reaching.extend(Setting(file, f"{key}, by default", goes_to, key) for key, goes_to in defaults.items())
+    for key, goes_to in reached_by_default(values, classes):
+        if key not in given:
+            found.reaching.append(Setting(file, f"{key}, by default", goes_to, key))
     return found
 
 
-def _inside(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the settings inside ``value`` that reach something, each with what it reaches."""
+def reaching_setting(file: str, key: str, value: Any, goes_to: str) -> Setting:
+    """Return the report on a setting that reaches ``goes_to``."""
+    return Setting(file, f"{key} = {_short(value)}", goes_to, key)
+
+
+def _reaching_inside(key: str, value: Any) -> Iterator[Setting]:
+    """Yield the settings inside ``value`` that reach something."""
     if isinstance(value, dict) and not _is_text(key):
         for name, item in value.items():
             if goes_to := reached(name, value):
-                yield f"{name} = {short(item)}", goes_to
+                yield reaching_setting("", name, item, goes_to)
             else:
-                yield from _inside(name, item)
+                yield from _reaching_inside(name, item)
     elif isinstance(value, list):
         for item in value:
-            yield from _inside(key, item)
-
-
-def _is_part(key: str, value: Any) -> bool:
-    return isinstance(value, Mapping) and _PART.search(key) is not None
-
-
-def _classes_in(values: Mapping[str, Any]) -> list[str]:
-    return [str(values[key]) for key in names.CLASSES if isinstance(values.get(key), str)]
-
-
-def _take_in(found: Judgement, key: str, inner: Judgement) -> None:
-    found.passed[key] = {**inner.passed, **inner.files}
-    found.reaching.extend(inner.reaching)
-    found.left_out.update({f"{key}.{name}": why for name, why in inner.left_out.items()})
+            yield from _reaching_inside(key, item)
 
 
 def _names_file(key: str, value: Any) -> bool:
@@ -140,20 +134,18 @@ def _names_file(key: str, value: Any) -> bool:
 
 
 def _may_pass(key: str, value: Any) -> bool:
-    if key in names.TEXT or key.endswith(names.TOKENS) or key in names.FILE:
+    if _is_text(key) or key in names.FILE:
         return True
     if key in names.PLAIN or key in names.CLASSES:
         return all(map(_is_word, _texts_inside(value)))
-    # a number names nothing; a boolean may switch on a program
-    return all(number is None or type(number) in (int, float) for number in _flat(value))
+    return _is_number(value)
 
 
-def _flat(value: Any) -> Iterator[Any]:
+def _is_number(value: Any) -> bool:
     if isinstance(value, list):
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield value
+        return all(map(_is_number, value))
+    # a number names nothing; a boolean may switch on a program
+    return value is None or type(value) in (int, float)
 
 
 def _is_word(text: str) -> bool:
@@ -164,7 +156,7 @@ def _check_class(key: str, value: Any, shown: str) -> None:
     kind = names.CLASSES.get(key)
     if kind is not None and value is not None and not (isinstance(value, str) and re.fullmatch(kind, value)):
         raise FormatError(
-            f"{shown}: {key!r} is {short(value)}, which is not the name of such a class.",
+            f"{shown}: {key!r} is {_short(value)}, which is not the name of such a class.",
             next_step="save or fetch the model again; the transformers library would import anything of that name.",
         )
 
@@ -191,7 +183,7 @@ def _file(source: Source, key: str, value: str | None, shown: str) -> str | None
         return None
     inside = value if _is_inside(value) else base
     for name in dict.fromkeys((inside, base)):
-        check_counts_in_lock(source, name, f"{shown}: {key!r} is {value!r}")
+        check_covered_by_locks(source, name, f"{shown}: {key!r} is {value!r}")
         if _is_inside(name) and (found := source.file(name)) is not None:
             return str(found)
     if value != base and os.path.exists(value):
@@ -202,7 +194,7 @@ def _file(source: Source, key: str, value: str | None, shown: str) -> str | None
     return None
 
 
-def check_counts_in_lock(source: Source, name: str, said: str) -> None:
+def check_covered_by_locks(source: Source, name: str, said: str) -> None:
     """Raise an UnsafePathError for a file that locks do not cover, because no load should read it."""
     path = PurePosixPath(name).as_posix()
     # some file systems ignore case
@@ -239,7 +231,7 @@ def refuse_paths_out(values: Any, source: Source, shown: str, *, urls: bool = Tr
     for key, text in _texts(values):
         if _leads_out(text, source, key) or (urls and _URL.match(text) and not _is_text(key)):
             raise UnsafePathError(
-                f"{shown}: {key!r} is {short(text)}, which is outside the model's folder.",
+                f"{shown}: {key!r} is {_short(text)}, which is outside the model's folder.",
                 next_step="put the file that it needs beside the model; if you do not know it, do not load this model.",
             )
 
@@ -293,6 +285,5 @@ def _is_under(path: str, source: Source) -> bool:
     return source.is_local and os.path.realpath(path).startswith(os.path.realpath(source.name) + os.sep)
 
 
-def short(value: Any) -> str:
-    """Return a value shortened for an error."""
+def _short(value: Any) -> str:
     return shortened(repr(value), _MOST_SHOWN)
