@@ -62,7 +62,7 @@ def test_what_the_model_refuses_is_kept_too_and_the_rest_of_the_window_is_scored
     assert "stdin, line 2: " in done.rows[1]["error"]
     taken = run("score", MODEL, "--on-error", "skip", stdin=json_lines({**row, "error": 1} for row in rows))
     assert "column 'error': the input already has this column" in taken.err
-    assert "rename it" in taken.err
+    assert "choose another name" in taken.err
 
 
 def test_a_document_that_cannot_be_ranked_comes_last(tmp_path: Path) -> None:

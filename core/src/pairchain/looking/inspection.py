@@ -169,6 +169,9 @@ class _Inspection:
         return provider, self._foreseen(entry) if provider is None else None
 
     def _foreseen(self, entry: ModuleEntry) -> hooks.Answer | None:
+        if (disabled := self._resolver.registry.disabled(entry.type)) is not None:
+            self._add(disabled)
+            return None
         answers = self._asked("pairchain_foresee_type", about="type", type_name=entry.type)
         if answers or answers is None:
             return answers[0] if answers else None

@@ -93,12 +93,13 @@ def no_chain(source: Source, registry: Registry) -> MissingFileError | FormatErr
             next_step="name the folder or repository that holds the model; subfolder= names a folder inside it.",
         )
     blocked = {found.distribution: registry.blocked(found) for found in registry.installation.find(HOOKS_GROUP)}
+    _, step = registry.installation.absence("pairchain-transformer")
     left_out = [f"{name} by {variable}" for name, variable in sorted(blocked.items()) if variable]
     return FormatError(
         f"there is no {MODULES_FILE}, and no installed plugin knows how to load such a checkpoint"
         f"{'; disabled: ' + ', '.join(left_out) if left_out else ''}.",
         where=str(source),
-        next_step="pip install pairchain-transformer for a checkpoint of the transformers library.",
+        next_step=f"{step.rstrip('.')} for a checkpoint of the transformers library.",
     )
 
 

@@ -118,6 +118,9 @@ class Resolver:
 
     def _class_from(self, type_name: str, provider: Provider | None, distribution: str) -> type:
         if provider is None:
+            # another library's class of that type could score differently
+            if (disabled := self.registry.disabled(type_name)) is not None:
+                raise disabled
             hook = "pairchain_resolve_type"
             answer: type | None = hooks.ask_one(hook, type, registry=self.registry, type_name=type_name)
             if answer is None:

@@ -142,7 +142,7 @@ def refuse_taken(rows: Sequence[Row], score_column: str, score: Score) -> None:
     for row in rows:
         if taken := (names | row.added.keys()) & row.values.keys():
             column = min(taken)
-            step = "add --score-column NAME." if column in names else "rename it in the input."
+            step = "add --score-column NAME." if column in names else "choose another name for one of them."
             raise row.refused("the input already has this column.", column=column, next_step=step)
 
 
