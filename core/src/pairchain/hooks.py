@@ -184,6 +184,13 @@ def who_answers(hook: str, registry: Registry = default) -> frozenset[str]:
     return frozenset(implementation.plugin_name.partition(":")[0] for implementation in implementations)
 
 
+def left_out(registry: Registry = default) -> str:
+    """Return which plugins cannot answer because the environment disables them, to add to a sentence; else nothing."""
+    blocked = {found.distribution: registry.blocked(found) for found in registry.installation.find(HOOKS_GROUP)}
+    named = ", ".join(f"{name} by {variable}" for name, variable in sorted(blocked.items()) if variable)
+    return f"; disabled: {named}" if named else ""
+
+
 def ask(hook: str, *, registry: Registry = default, distribution: str = "", **arguments: Any) -> list[Answer]:
     """Return the plugins' answers to ``hook``, without None, sorted by plugin; ``distribution`` limits them to one."""
     hooks = manager(registry)

@@ -59,8 +59,8 @@ def looks_like_file(text: str) -> bool:
 
 
 def is_terminal_input(path: str) -> bool:
-    """Return whether ``path`` is stdin and stdin is a terminal, where a person would have to type the rows."""
-    return path == STREAM and sys.stdin.isatty()
+    """Return whether ``path`` is stdin, and stdin is closed, or a terminal where a person would type the rows."""
+    return path == STREAM and (sys.stdin is None or sys.stdin.isatty())
 
 
 def _ending(path: str) -> str:

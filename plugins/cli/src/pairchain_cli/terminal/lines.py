@@ -14,8 +14,9 @@ from pairchain.authoring import on_one_line, readable
 from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError
 from pairchain_cli.terminal import consoles
 
-# An argument in an error's next step, such as allow_pickle=True.
-_ARGUMENT = re.compile(r"\b([a-z_]+)=('[^']*'|[\w-]*)")
+# An argument with its value, such as allow_pickle=True.
+_ARGUMENT = re.compile(r"\b([a-z_]+)=(\[[^\]]*\]|'[^']*'|[\w-]*)")
+_QUOTED = re.compile("'([^']*)'")
 
 # The options of the running command, by the argument of pairchain that each sets.
 _options: Mapping[str, str] = {}
@@ -25,6 +26,11 @@ def name_options(options: Mapping[str, str]) -> None:
     """Make errors and warnings about an argument name its option, such as ``--batch-size`` for ``batch_size``."""
     global _options
     _options = options
+
+
+def in_options(text: str) -> str:
+    """Return ``text`` with the running command's options instead of arguments such as ``allow_pickle=True``."""
+    return _ARGUMENT.sub(_as_option, text)
 
 
 def write(*parts: str | tuple[str, str]) -> None:
@@ -64,7 +70,7 @@ def show_warning(
 ) -> None:
     """Replace `warnings.showwarning`: show pairchain's own warnings without the line of code."""
     if issubclass(category, PairchainWarning):
-        first, *more = str(message).split("\n")
+        first, *more = in_options(str(message)).split("\n")
         if option := _options.get(getattr(message, "argument", "")):
             more.append(f"option: {option}")
         for text in (f"warning: {first}", *(f"  {line}" for line in more)):
@@ -80,19 +86,20 @@ def _with_option(error: PairchainError) -> str:
         approvals = " ".join(f"{option} {approval}" for approval in error.approvals)
         step = f"read the code; if you trust it, add {approvals}"
         return str(PairchainError(error.what, where=error.where, next_step=step))
-    step = _ARGUMENT.sub(_as_option, error.next_step)
-    text = str(PairchainError(error.what, where=error.where, next_step=step))
+    text = str(PairchainError(error.what, where=error.where, next_step=in_options(error.next_step)))
     option = _options.get(error.argument, "")
     return f"{text}\n  option: {option}" if option else text
 
 
 def _as_option(argument: re.Match[str]) -> str:
-    name, value = argument[1], argument[2].strip("'")
-    option = _options.get(name)
+    name, value = argument[1], argument[2]
+    option = _options.get("activation" if name == "activation_fn" else name)
     if option is None:
         return argument[0]
+    if texts := _QUOTED.findall(value):
+        return " ".join(f"{option} {text}" for text in texts)
     if name == "trust_remote_code":
-        value = "any"
+        return f"{option} any"
     return option if value in ("", "True") else f"{option} {value}"
 
 
