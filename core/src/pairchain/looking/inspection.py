@@ -186,6 +186,9 @@ class _Inspection:
         return provider, self._foreseen(entry) if provider is None else None
 
     def _foreseen(self, entry: ModuleEntry) -> hooks.Answer | None:
+        if (disabled := self._resolver.registry.disabled(entry.type)) is not None:
+            self._add(disabled)
+            return None
         hook, load_hook = "pairchain_foresee_type", "pairchain_resolve_type"
         answers = self._asked(
             hook, ranked_by=load_hook, preferred=entry.distribution, about="type", type_name=entry.type
