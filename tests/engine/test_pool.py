@@ -226,7 +226,7 @@ def example(cls: type[PairchainError]) -> PairchainError:
     """Return an error of class ``cls`` with something in each of its attributes, but about no certain input."""
     _, *parameters = inspect.signature(cls).parameters
     if "more" in parameters:
-        parameters += ["where", "next_step", "argument"]
+        parameters += ["next_step", "argument"]
     numbers = {"indices": (3, 5), "waited": 3.0}
     named = {name: numbers.get(name, f"some {name}") for name in parameters if name not in ("index", "element", "more")}
     return cls("it went wrong.", **named)
