@@ -54,7 +54,8 @@ class Plugin:
 def _is_named(plugin: Plugin) -> bool:
     bound = f"pairchain-core>={re.match(r'[0-9]+[.][0-9]+', _version(plugin))[0]}"  # type: ignore[index]
     needed = any(line.startswith(bound) for line in plugin.project["dependencies"])
-    return needed and plugin.project["name"] == f"pairchain-{plugin.folder.replace('_', '-')}"
+    has_name = plugin.project["name"] == f"pairchain-{plugin.folder.replace('_', '-')}"
+    return needed and has_name and plugin.project["license"] == "Apache-2.0"
 
 
 def _version(plugin: Plugin) -> str:

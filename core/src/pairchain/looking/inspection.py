@@ -210,9 +210,9 @@ class _Inspection:
         if distribution:
             answers = self._asked(hook, distribution=distribution, type_name=entry.type, source=home)
             facts = answers[0].value if answers else NO_FACTS
-            if distribution not in hooks.who_answers(hook):
+            if answers == []:
                 self._note(
-                    f"{distribution} does not describe its saved modules, so the files of "
+                    f"{distribution} does not describe saved modules of type {entry.type!r}, so the files of "
                     f"{home.subfolder or 'the root'} were not checked, nor was what the module reads and writes."
                 )
         elif provider is not None:
