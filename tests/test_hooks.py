@@ -303,6 +303,17 @@ def test_a_name_with_a_scheme_that_no_plugin_knows_is_not_looked_for_elsewhere(s
         CrossEncoder("gs://bucket/reranker")
 
 
+def test_a_plugin_that_is_disabled_is_named_where_it_could_have_answered(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_opener(site, "acme-buckets", "s3://", site)
+    monkeypatch.setenv("PAIRCHAIN_DISABLE_PLUGINS", "acme-buckets")
+    registry.refresh()
+    said = "opens 's3://bucket/reranker'; disabled: acme-buckets by PAIRCHAIN_DISABLE_PLUGINS"
+    with pytest.raises(SourceNotFoundError, match=said):
+        CrossEncoder("s3://bucket/reranker")
+
+
 # -- events ------------------------------------------------------------------------------------------------------------
 
 LOADED = "def pairchain_chain_loaded(chain):"

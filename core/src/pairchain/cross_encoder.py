@@ -67,7 +67,7 @@ class CrossEncoder(OlderNames, Scorer):
         backend: Name of the installed backend that loads and runs a `Transformer`; see `pairchain.backends`.
             ``"torch"`` means ``"transformers"``.
         num_labels: Scores for each pair, for a new classification head.
-        max_length: Longest input in tokens.
+        max_length: Longest input in tokens, no more than the model has positions for.
         activation_fn: Applied to the scores; None for the saved one, else Sigmoid for one label and Identity for more.
         keep_in_fp32_modules: Paths of `torch.nn.Linear` layers that compute in float32 whatever their dtype.
         module_classes: Classes by type string; they take precedence over installed plugins.

@@ -4,6 +4,7 @@
     ├─ InputError                   (ValueError)
     ├─ PreprocessingError           (RuntimeError)
     ├─ UnknownKeywordError          (TypeError)
+    ├─ UnknownAttributeError        (AttributeError)
     ├─ ChainError                   (ValueError)
     │  └─ RandomWeightsError
     ├─ NonFiniteScoresError         (ArithmeticError)
@@ -41,7 +42,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import FrameType
 from typing import Any
 
 from pairchain.text.escaping import readable, set_off
@@ -156,17 +156,23 @@ def warn(message: str, category: type[PairchainWarning] = PairchainWarning, *, a
         warning.argument = argument
     if (collected := _collected.get()) is not None:
         collected.append(warning)
-        return
-    frame: FrameType | None = sys._getframe()
-    caller = frame
-    while frame is not None:
+    else:
+        show_at_caller(warning)
+
+
+def show_at_caller(warning: Warning) -> None:
+    """Show a warning at the line that called into pairchain or one of its plugins, however deep the stack is."""
+    caller = frame = sys._getframe()
+    while (outer := frame.f_back) is not None:
         if str(frame.f_globals.get("__name__")).startswith("pairchain"):
-            caller = frame.f_back or frame
-        frame = frame.f_back
-    assert caller is not None
+            caller = outer
+        frame = outer
+    # torch calls a module's forward and its property setters
+    while caller.f_globals.get("__name__") == "torch.nn.modules.module" and caller.f_back is not None:
+        caller = caller.f_back
     warnings.warn_explicit(
         warning,
-        category,
+        type(warning),
         caller.f_code.co_filename,
         caller.f_lineno,
         module=caller.f_globals.get("__name__"),
@@ -217,6 +223,10 @@ class PreprocessingError(PairchainError, RuntimeError):
 
 class UnknownKeywordError(PairchainError, TypeError):
     """A keyword argument is not known."""
+
+
+class UnknownAttributeError(PairchainError, AttributeError):
+    """A model has no such attribute or method, though those of other libraries have; ``next_step`` names another."""
 
 
 class ChainError(PairchainError, ValueError):

@@ -227,6 +227,13 @@ def unforeseen(hook: str, foreseen_by: str, answer: Answer | None, registry: Reg
     return sorted(silent)
 
 
+def left_out(registry: Registry = default) -> str:
+    """Return which plugins cannot answer because the environment disables them, to add to a sentence; else nothing."""
+    blocked = {found.distribution: registry.blocked(found) for found in registry.installation.find(HOOKS_GROUP)}
+    named = ", ".join(f"{name} by {variable}" for name, variable in sorted(blocked.items()) if variable)
+    return f"; disabled: {named}" if named else ""
+
+
 def ask(hook: str, *, registry: Registry = default, distribution: str = "", **arguments: Any) -> list[Answer]:
     """Return the plugins' answers to ``hook``, without None, sorted by plugin; ``distribution`` limits them to one."""
     hooks = manager(registry)

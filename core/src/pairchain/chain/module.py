@@ -70,7 +70,7 @@ class Module(nn.Module, ABC):
         extra_config: Keys of its ``config.json`` that it does not know; they are saved again unchanged.
     """
 
-    config_keys: list[str] = []
+    config_keys: Sequence[str] = ()
     config_file_name: str = "config.json"
     config_key_renames: dict[str, str] = {}
     save_in_root: bool = False

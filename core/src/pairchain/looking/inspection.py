@@ -187,6 +187,9 @@ class _Inspection:
         return provider, self._foreseen(entry) if provider is None else None
 
     def _foreseen(self, entry: ModuleEntry) -> hooks.Answer | None:
+        if (disabled := self._resolver.registry.disabled(entry.type)) is not None:
+            self._add(disabled)
+            return None
         hook, load_hook = "pairchain_foresee_type", "pairchain_resolve_type"
         answers = self._asked(
             hook, ranked_by=load_hook, preferred=entry.distribution, about="type", type_name=entry.type
@@ -208,9 +211,9 @@ class _Inspection:
         if distribution:
             answers = self._asked(hook, distribution=distribution, type_name=entry.type, source=home)
             facts = answers[0].value if answers else NO_FACTS
-            if distribution not in hooks.who_answers(hook):
+            if answers == []:
                 self._note(
-                    f"{distribution} does not describe its saved modules, so the files of "
+                    f"{distribution} does not describe saved modules of type {entry.type!r}, so the files of "
                     f"{home.subfolder or 'the root'} were not checked, nor was what the module reads and writes."
                 )
         elif provider is not None:

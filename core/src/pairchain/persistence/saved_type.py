@@ -20,14 +20,16 @@ from pairchain.registry.structure import import_path
 def type_of(cls: type, registry: Registry = default) -> str:
     """Return the type string to save for ``cls``.
 
-    That is its own ``module_type``, else the longest name that its distribution registers (a dotted one says which
-    distribution that is), else its import path.
+    That is its own ``module_type``, else a name that its distribution registers, else its import path. Of the names, it
+    is a dotted one, which says whose the type is, and the one of the class today; others are of earlier versions.
     """
     own = cls.__dict__.get("module_type")
     if isinstance(own, str):
         return own
     names = registry.names_of(cls)
-    return max(names, key=lambda name: ("." in name, len(name), name)) if names else import_path(cls)
+    today = f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
+    ranks = {name: ("." in name, name == today, name.endswith(f".{cls.__name__}"), len(name), name) for name in names}
+    return max(names, key=ranks.__getitem__) if names else import_path(cls)
 
 
 @dataclass(frozen=True)

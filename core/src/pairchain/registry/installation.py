@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from pairchain.errors import PluginImportError, PluginVersionError, warn
 from pairchain.registry.conflicts import conflict_advice, conflicts, requirements
-from pairchain.registry.discovery import Found, Installed, installed
+from pairchain.registry.discovery import Found, Installed, installed, installed_version
 from pairchain.registry.groups import CORE_DISTRIBUTION, GROUPS
 from pairchain.text.nearest import nearest
 from pairchain.version import __version__
@@ -84,6 +84,13 @@ class Installation:
             return ALLOW_VARIABLE
         disabled = self._listed(DISABLE_VARIABLE)
         return DISABLE_VARIABLE if disabled is not None and name in disabled else None
+
+    def absence(self, distribution: str) -> tuple[str, str]:
+        """Return why a plugin that does not answer is absent, and what to do about it."""
+        variable = self.disabled_by(distribution) if installed_version(distribution) else None
+        if variable is not None:
+            return f"disabled by {variable}", f"change {variable}."
+        return "not installed", f"pip install {distribution}"
 
     def check_core_version(self, found: Found) -> None:
         """Raise a `PluginVersionError` if the distribution of ``found`` needs another version of the core."""

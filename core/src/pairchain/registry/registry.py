@@ -151,17 +151,9 @@ class Registry:
             version: The version of that distribution.
             file: The missing file of the model that could define it.
         """
-        kind, noun = (UnknownTypeError if self.group is MODULES else UnknownNameError), self.group.noun
-        owner = self.group.owner(name)
-        for found in self.find():
-            if found.name != name or (owner is not None and found.distribution != owner):
-                continue
-            if variable := self.blocked(found):
-                return kind(
-                    f"{found.distribution} {found.version}, which provides the {noun} {name!r}, is disabled.",
-                    where=f"{variable}={self.installation.environ[variable]}",
-                    next_step=f"change {variable}.",
-                )
+        if (error := self.disabled(name)) is not None:
+            return error
+        kind, noun, owner = self._unknown_error, self.group.noun, self.group.owner(name)
         what = f"no installed plugin provides the {noun} {name!r}{nearest(name, self.names())}"
         wanted = owner or name_of_distribution(distribution)
         if (now := self.installation.distribution(wanted)) is not None:
@@ -172,6 +164,25 @@ class Registry:
             return kind(f"{what}, and the model has no file {file}." if file else f"{what}.", next_step=self._choices())
         claimed = "" if wanted in OWN_DISTRIBUTIONS else wanted
         return kind(f"{what}.", next_step=advice_about(wanted), claimed=claimed)
+
+    def disabled(self, name: str) -> UnknownNameError | None:
+        """Return the error for a name that only an installed plugin provides which the environment disables."""
+        owner = self.group.owner(name)
+        for found in self.find():
+            if found.name != name or (owner is not None and found.distribution != owner):
+                continue
+            if variable := self.blocked(found):
+                return self._unknown_error(
+                    f"{found.distribution} {found.version}, which provides the {self.group.noun} {name!r}, is disabled "
+                    f"by {variable}.",
+                    where=f"{variable}={self.installation.environ[variable]}",
+                    next_step=f"change {variable}.",
+                )
+        return None
+
+    @property
+    def _unknown_error(self) -> type[UnknownNameError]:
+        return UnknownTypeError if self.group is MODULES else UnknownNameError
 
     def _choices(self) -> str:
         install = "install the plugin that provides it"

@@ -123,6 +123,9 @@ class Resolver:
 
     def _class_from(self, entry: ModuleEntry, provider: Provider | None) -> type:
         if provider is None:
+            # another library's class of that type could score differently
+            if (disabled := self.registry.disabled(entry.type)) is not None:
+                raise disabled
             hook, preferred = "pairchain_resolve_type", entry.distribution
             answer = hooks.first_answer(hook, type, registry=self.registry, preferred=preferred, type_name=entry.type)
             if answer is None:
