@@ -192,7 +192,7 @@ class _Inspection:
             return None
         hook, load_hook = "pairchain_foresee_type", "pairchain_resolve_type"
         answers = self._asked(
-            hook, ranked_by=load_hook, preferred=entry.distribution, about="type", type_name=entry.type
+            hook, str, ranked_by=load_hook, preferred=entry.distribution, about="type", type_name=entry.type
         )
         if answers or answers is None:
             return answers[0] if answers else None
@@ -209,7 +209,7 @@ class _Inspection:
         hook = "pairchain_inspect_module"
         facts = NO_FACTS
         if distribution:
-            answers = self._asked(hook, distribution=distribution, type_name=entry.type, source=home)
+            answers = self._asked(hook, Facts, distribution=distribution, type_name=entry.type, source=home)
             facts = answers[0].value if answers else NO_FACTS
             if answers == []:
                 self._note(
@@ -217,7 +217,7 @@ class _Inspection:
                     f"{home.subfolder or 'the root'} were not checked, nor was what the module reads and writes."
                 )
         elif provider is not None:
-            told = [answer.value for answer in self._asked(hook, type_name=entry.type, source=home) or ()]
+            told = [answer.value for answer in self._asked(hook, Facts, type_name=entry.type, source=home) or ()]
             outer = next((found for found in told if found.entries), NO_FACTS)
             facts = Facts(
                 settings=[setting for found in told for setting in found.settings],
@@ -231,7 +231,7 @@ class _Inspection:
     def _checkpoint(self) -> tuple[str, Facts]:
         """Return the plugin that makes a chain for a checkpoint without a saved one, and the facts about that chain."""
         hook, load_hook = "pairchain_inspect_checkpoint", "pairchain_default_chain"
-        answers = self._asked(hook, ranked_by=load_hook, source=self._source)
+        answers = self._asked(hook, Facts, ranked_by=load_hook, source=self._source)
         if answers is None:
             return "", NO_FACTS
         answer = answers[0] if answers else None
@@ -321,7 +321,7 @@ class _Inspection:
             self._problems.append(Problem(refusal.what, refusal.next_step, "settings"))
 
     def _asked(
-        self, hook: str, *, about: About | None = None, ranked_by: str = "", **arguments: Any
+        self, hook: str, kind: type, *, about: About | None = None, ranked_by: str = "", **arguments: Any
     ) -> list[hooks.Answer] | None:
         """Return the plugins' answers to ``hook``; None, and a problem, if one of them failed.
 
@@ -329,8 +329,8 @@ class _Inspection:
         """
         try:
             if not ranked_by:
-                return hooks.ask(hook, **arguments)
-            answer = hooks.first_answer(hook, object, ranked_by=ranked_by, **arguments)
+                return hooks.ask(hook, kind, **arguments)
+            answer = hooks.first_answer(hook, kind, ranked_by=ranked_by, **arguments)
             return [] if answer is None else [answer]
         except PairchainError as error:
             self._add(error, about=about)
