@@ -284,7 +284,7 @@ def test_a_worker_that_cannot_take_the_model_says_why(tmp_path: Path, monkeypatc
         patch.syspath_prepend(tmp_path)
         head = importlib.import_module("known_here").Head()
     model = letters_model(head)
-    told = r"(?s)could not load the model: ModuleNotFoundError: No module named 'known_here'.*check the devices.*in a module"
+    told = r"(?s)could not load the model: ModuleNotFoundError: No module named 'known_here'.*that other processes can"
     with pytest.raises(WorkerError, match=told):
         model.predict(PAIRS, device=["cpu"])
 
