@@ -15,6 +15,7 @@ from plugin_folders import HEAD, canary, give_last_module, importable, install, 
 import pairchain.modules
 from pairchain import CrossEncoder, InputModule, Module, registry
 from pairchain.errors import PluginImportError, UnknownTypeError
+from pairchain.registry.groups import STANDARD_DISTRIBUTIONS
 
 PYPROJECT = """
 [build-system]
@@ -72,6 +73,15 @@ def test_completion_offers_short_names_and_the_protocols_and_imports_nothing(sit
 def test_the_protocols_are_in_the_namespace() -> None:
     assert pairchain.modules.Module is Module
     assert pairchain.modules.InputModule is InputModule
+
+
+def test_type_checkers_know_every_standard_module() -> None:
+    typed: dict[str, object] = {}
+    exec(Path(pairchain.modules.__file__).with_suffix(".pyi").read_text(), typed)
+    classes = {name: value for name, value in typed.items() if isinstance(value, type) and name != "Any"}
+    standard = {name for name in dir(pairchain.modules) if name in STANDARD_DISTRIBUTIONS}
+    assert classes.keys() == {*standard, "Module", "InputModule"}
+    assert all(getattr(pairchain.modules, name) is cls for name, cls in classes.items())
 
 
 def test_a_misspelled_name_gets_the_nearest() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
-from pairchain.errors import UnknownAttributeError, UnknownKeywordError
+from pairchain.errors import UnknownAttributeError, UnknownKeywordError, show_at_caller
 from pairchain.text.nearest import nearest
 
 P = ParamSpec("P")
@@ -93,16 +92,19 @@ def accepts_older_arguments(
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, FutureWarning, stacklevel=3)
+    show_at_caller(FutureWarning(message))
 
 
 def _older_name(old: str, new: str) -> Any:
+    # an argument of that name, such as max_length, may keep it
+    message = f"the attribute {old} is called {new} today."
+
     def read(model: Any) -> Any:
-        _warn(f"{old} is called {new} today.")
+        _warn(message)
         return getattr(model, new)
 
     def write(model: Any, value: Any) -> None:
-        _warn(f"{old} is called {new} today.")
+        _warn(message)
         setattr(model, new, value)
 
     return property(read, write, doc=f"Earlier name of `{new}`.")
