@@ -189,3 +189,11 @@ def test_a_router_keeps_all_lengths_if_one_route_refuses_a_new_one() -> None:
         model.max_seq_length = 4000
 
     assert [route[0].max_seq_length for route in model[0].sub_modules.values()] == lengths
+
+
+def test_the_text_tower_of_a_model_of_two_towers_has_the_limit() -> None:
+    module = Transformer(str(GOLDEN / "clip_router_modality" / "model"))
+    assert module.max_seq_length == 32
+    assert module(module.preprocess(["a bee " * 60]))["sentence_embedding"].shape == (1, 16)
+    with pytest.raises(InputError, match="max_length is 33, and this model has positions for only 32"):
+        module.preprocess(["a bee"], max_length=33)
