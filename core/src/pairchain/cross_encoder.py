@@ -29,7 +29,7 @@ from pairchain.format.saved_model import ModelConfig
 from pairchain.inputs.arguments import BYTES, check_prompt_name, checked_count
 from pairchain.inputs.pairs import as_inputs
 from pairchain.opening import open_source
-from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
+from pairchain.persistence.load import LoadedModel, explain_chain_error, load_model, saved_activation, warn_of_idle
 from pairchain.persistence.model_card import ModelCard
 from pairchain.persistence.publish import push_folder
 from pairchain.persistence.request import LoadRequest
@@ -165,7 +165,7 @@ class CrossEncoder(OlderNames, Scorer):
         try:
             super().__init__(loaded.modules, module_kwargs={entry.name: entry.kwargs for entry in loaded.entries})
         except ChainError as error:
-            raise explain_embedding_model(loaded.config, error) from error
+            raise explain_chain_error(loaded, error) from error
 
         settings = loaded.config or ModelConfig()
         self.source = loaded.source

@@ -379,7 +379,7 @@ class Router(InputModule):
         # loading a module may take minutes, so resolve every class first
         classes = inside.classes_of(saved.entries)
         modules = {
-            entry.path: load_module(module_class, inside, entry.path)
+            entry.path: load_module(module_class, inside, entry.path, saved=entry)
             for entry, module_class in zip(saved.entries, classes, strict=True)
         }
         routes = {route: [modules[folder] for folder in folders] for route, folders in saved.structure.items()}

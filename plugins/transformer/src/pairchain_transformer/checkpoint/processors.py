@@ -17,7 +17,7 @@ from pairchain_transformer.checkpoint.keywords import applying_policy, refuse_co
 from pairchain_transformer.checkpoint.positions import positions_in
 from pairchain_transformer.files.adapters import tokenizer_place
 from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES
-from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.messages import NEEDS_TRUST
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
 from pairchain_transformer.published.choosing import restore_published
 from pairchain_transformer.settings.during_load import filtering_settings
@@ -84,7 +84,7 @@ def load_processor(
         refuse_conflicts(error)
         raise missing_package(error) from error
     except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
-        if not (is_elsewhere and Said.NEEDS_TRUST.by(error)):
+        if not (is_elsewhere and NEEDS_TRUST in str(error)):
             refuse_code(source, error)
         raise _unusable(source, error, is_elsewhere=is_elsewhere) from error
     if (tokenizer := tokenizer_of(processor)) is not None:
@@ -122,7 +122,7 @@ def pad_left(processor: Any) -> None:
 
 
 def _unusable(source: Source, error: Exception, *, is_elsewhere: bool) -> FormatError:
-    if is_elsewhere and Said.NEEDS_TRUST.by(error):
+    if is_elsewhere and NEEDS_TRUST in str(error):
         return FormatError(
             "the tokenizer is not in the model's folder, and needs code of its own.",
             where=str(source),

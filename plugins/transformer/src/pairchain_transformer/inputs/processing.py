@@ -15,7 +15,7 @@ from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.checkpoint.positions import checked_length
 from pairchain_transformer.inputs.messages import SIDES
-from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.messages import TOO_SHORT_TO_CUT
 
 # Settings in groups: common ones, those of each modality, and those of the chat template.
 Settings = Mapping[str, dict[str, Any]]
@@ -126,7 +126,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
     try:
         tokens = tokenizer(list(texts), **options)
     except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
-        if not Said.TOO_SHORT_TO_CUT.by(error):
+        if TOO_SHORT_TO_CUT not in str(error):
             raise
         raise InputError(
             f"a pair cannot be cut to max_length: {error}",
