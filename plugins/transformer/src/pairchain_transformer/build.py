@@ -15,7 +15,7 @@ from pairchain_transformer.checkpoint import modalities
 from pairchain_transformer.checkpoint.configuration import load_config
 from pairchain_transformer.checkpoint.keywords import hub_keywords
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
-from pairchain_transformer.checkpoint.positions import checked_length, limit_to_positions
+from pairchain_transformer.checkpoint.positions import checked_length
 from pairchain_transformer.checkpoint.processors import (
     check_settings,
     load_processor,
@@ -89,7 +89,6 @@ def build(
         lowers=do_lower_case,
         takes_types=execution.takes_types(model),
     )
-    limit_to_positions(tokenizer_of(processor), model)
     if do_lower_case:
         lower_case(tokenizer_of(processor))
     if task.generates:
