@@ -242,8 +242,9 @@ def test_a_type_error_of_a_module_comes_out_as_it_is_and_the_prompt_is_not_dropp
 
     for call in (lambda: model.predict([("a", "b")], prompt="p"), lambda: model.rank("a", ["b"], prompt="p")):
         module.asked = 0
-        with pytest.raises(TypeError, match=r"^unsupported operand$"):
+        with pytest.raises(TypeError) as caught:
             call()
+        assert str(caught.value) == "unsupported operand"
         assert module.asked == 1
 
 
