@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from command import DOCUMENTS, MODEL, QUERY, SEVERAL, json_lines, run, some_pairs
+from command import DOCUMENTS, MODEL, QUERY, SEVERAL, json_lines, run, run_process, some_pairs
 from plugin_folders import install
 from shell import pairchain
 
@@ -127,11 +127,15 @@ def test_the_next_step_is_in_the_words_of_the_shell(golden: Path) -> None:
     refused = run("score", seeing / "model", stdin=given)
     assert "or --allow-paths." in refused.err
     assert "allow_paths=" not in refused.err
-    warned = run("score", golden / "activation_untrusted_path" / "model", "--pair", "q", "d")
-    assert "--activation to choose one" in warned.err.replace("\n", " ")
     report = " ".join(run("inspect", golden / "custom_temperature_module" / "model").out.split())
     assert "--trust-remote-code sha256:" in report
     assert "trust_remote_code=" not in report
+
+
+@pytest.mark.slow
+def test_a_warning_names_options_too(golden: Path) -> None:
+    warned = run_process("score", golden / "activation_untrusted_path" / "model", "--pair", "q", "d")
+    assert "Pass --activation to choose one" in warned.err
 
 
 @pytest.mark.parametrize("flags", [["-q"], ["--quiet"], ["--quiet", "--no-color"]])
