@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent
 PACKAGES = [ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
@@ -41,6 +42,8 @@ TEST = [
     "polars",
     "pyarrow",
     "pyyaml",
+    # checks what `pairchain new` creates
+    "ruff",
     "soundfile",
     PEER,
 ]
@@ -209,9 +212,9 @@ def constraints(session: nox.Session) -> None:
 
 def provide_torch(session: nox.Session) -> None:
     """Reuse the installed torch of the Python that runs nox, or install the CPU build; never download CUDA."""
-    if (own := own_torch()) is not None:
+    if own_torch() is not None:
         site = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
-        Path(str(site).strip(), "torch_of_this_machine.pth").write_text(f"{own.locate_file('')}\n")
+        link_torch(Path(str(site).strip()))
         return
     version = pinned(CONSTRAINTS)["torch"]
     if sys.platform != "linux":
@@ -222,6 +225,30 @@ def provide_torch(session: nox.Session) -> None:
     found = session.run("python", "-m", "pip", "install", "-q", *wanted, success_codes=[0, 1], silent=True, log=False)
     if "ERROR" in str(found):
         session.install("--extra-index-url", CPU_INDEX, *wanted)
+
+
+def link_torch(site: Path) -> None:
+    """Let the environment of ``site`` import the torch that runs nox, and what it needs, but no other package of it."""
+    folder = site / "torch_of_this_machine"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for distribution in with_requirements("torch"):
+        for name in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            if not (folder / name).exists():
+                (folder / name).symlink_to(distribution.locate_file(name))
+    (site / "torch_of_this_machine.pth").write_text(f"{folder}\n")
+
+
+def with_requirements(name: str) -> list[importlib.metadata.Distribution]:
+    """Return the installed distribution ``name`` and all those that it needs."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    names = [name]
+    while names:
+        if (name := names.pop()) not in found:
+            found[name] = importlib.metadata.distribution(name)
+            needed = map(Requirement, found[name].requires or ())
+            names += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return list(found.values())
 
 
 def own_torch() -> importlib.metadata.Distribution | None:

@@ -51,6 +51,17 @@ def test_a_plugin_tells_of_its_modules_by_a_hook(tmp_path: Path) -> None:
     assert "the plugin some-head 1.0" in str(report)
 
 
+@pytest.mark.parametrize("hooks", ["", "def pairchain_inspect_module():\n    return None\n"])
+def test_a_plugin_that_does_not_describe_its_own_type_is_noted(hooks: str, tmp_path: Path) -> None:
+    plugin(tmp_path / "site", hooks=hooks)
+
+    with importable(tmp_path / "site"):
+        report = inspect(model(tmp_path / "model"))
+
+    assert "some-head does not describe saved modules of type 'some.Head'" in told(report, "note")
+    assert "1_Part were not checked" in told(report, "note")
+
+
 def test_what_a_plugin_tells_of_another_s_modules_does_not_count(tmp_path: Path) -> None:
     plugin(tmp_path / "site")
     plugin(

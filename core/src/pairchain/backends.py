@@ -167,8 +167,11 @@ def check_backend(name: str) -> None:
     """Refuse a backend that no installed plugin registers; import nothing.
 
     Raises:
+        InputError: The name is no string.
         UnknownNameError: It names the nearest backend, and all that are registered.
     """
+    if not isinstance(name, str):
+        raise InputError(f"backend must be the name of an installed backend, not {name!r}.", argument="backend")
     # a chain whose modules use no backend needs no plugin for the default
     if name != DEFAULT and registry.backends.registered(name) is None and registry.backends.lookup(name) is None:
         error = registry.backends.unknown(name)
@@ -180,9 +183,11 @@ def load_backend(name: str) -> Backend:
     """Return the backend ``name``, importing the plugin that registers it.
 
     Raises:
+        InputError: The name is no string.
         UnknownNameError: No installed plugin registers it.
         PluginError: It cannot be imported, or lacks a method.
     """
+    check_backend(name)
     backend: Backend = registry.backends.load(name)()
     return backend
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,10 +105,22 @@ def test_torch_is_another_name_for_transformers(tmp_path: Path) -> None:
     assert set(pairchain.inspect(path).facts.backends) == {"transformers"}
 
 
-def test_a_name_that_no_plugin_registers_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", [CrossEncoder, Transformer])
+def test_a_name_that_no_plugin_registers_is_refused_before_anything_is_loaded(
+    build: Callable[..., object], tmp_path: Path
+) -> None:
     with pytest.raises(UnknownNameError, match=r"'transfomers'.*'transformers'") as caught:
-        CrossEncoder(tmp_path / "nothing", backend="transfomers")
+        build(tmp_path / "nothing", backend="transfomers")
+    assert caught.value.argument == "backend"
     assert "torch, transformers" in caught.value.next_step
+
+
+@pytest.mark.parametrize("build", [CrossEncoder, Transformer])
+@pytest.mark.parametrize("backend", [None, 3, ["torch"], object])
+def test_a_backend_that_is_no_name_is_refused(build: Callable[..., object], backend: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must be the name of an installed backend") as caught:
+        build(tmp_path / "nothing", backend=backend)
+    assert caught.value.argument == "backend"
 
 
 def test_an_object_that_is_no_backend_is_refused() -> None:

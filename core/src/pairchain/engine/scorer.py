@@ -12,6 +12,7 @@ from torch import nn
 
 from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
+from pairchain.chain.device import checked_device
 from pairchain.chain.keywords import parameter_names
 from pairchain.chain.untrained import refuse_random_weights
 from pairchain.engine import results, scoring
@@ -122,7 +123,7 @@ class Scorer(ModuleChain):
                 scores = workers.score(self, items, arguments, chunk_size, show_progress_bar)
         else:
             if device is not None:
-                self.to(device)
+                self.to(checked_device(device))
             scores = scoring.score(self, items, show_progress_bar=show_progress_bar, **arguments)
         if items:
             self._num_labels = results.labels_in(scores)

@@ -56,6 +56,10 @@ class Installation:
         self._read()
         return self._installed
 
+    def distribution(self, name: str) -> Installed | None:
+        """Return the installed plugin of this canonical name, or None."""
+        return next((one for one in self.distributions() if one.name == name and not one.hidden_by), None)
+
     def refresh(self) -> None:
         """See `Registry.refresh`."""
         importlib.invalidate_caches()
@@ -95,7 +99,7 @@ class Installation:
             if is_core and not requirement.specifier.contains(self._core_version, prereleases=True):
                 raise PluginVersionError(
                     f"the plugin {found.name!r} needs {requirement}, but {CORE_DISTRIBUTION} is {self._core_version}.",
-                    **found.described,
+                    **found.error_fields,
                     next_step=f"pip install --upgrade {found.distribution} {CORE_DISTRIBUTION}",
                 )
 
@@ -146,4 +150,4 @@ def _import_error(found: Found, error: BaseException) -> PluginImportError:
         why, next_step = f"{why}\n{'; '.join(map(str, known))}.", conflict_advice(known)
     else:
         next_step = f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}."
-    return PluginImportError(why, **found.described, next_step=next_step)
+    return PluginImportError(why, **found.error_fields, next_step=next_step)

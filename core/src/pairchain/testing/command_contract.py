@@ -26,7 +26,7 @@ class CommandContract:
 
     Attributes:
         name: The command, as its entry point in the group ``pairchain.commands`` names it.
-        examples: What to type after the name; each of them has to succeed.
+        examples: What to type after the name; each has to succeed. They run in an empty folder.
     """
 
     name: str = ""

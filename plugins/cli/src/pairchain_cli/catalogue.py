@@ -151,7 +151,7 @@ def load_command(found: Found | None, name: str = "") -> Any:
     except Exception as error:  # typer raises various errors for annotations that it does not understand
         raise PluginError(
             f"typer cannot make a command of {found.value if found else name!r}: {error}",
-            **(found.described if found else {}),
+            **(found.error_fields if found else {}),
             next_step="annotate its parameters as typer expects, or announce a typer.Typer.",
         ) from error
 
