@@ -80,7 +80,7 @@ class RowScorer:
             left = [place for place in range(len(window)) if place not in faults]
             try:
                 found = _as_scores(self._predict([self._pair(window[place]) for place in left]))
-            except (InputError, NonFiniteScoresError) as error:
+            except Exception as error:  # a module may raise anything
                 failed = [left[index] for index in _indices(error)]
                 if not failed:
                     raise
@@ -109,19 +109,27 @@ class RowScorer:
         return [scores.get(place, missing) for place in range(count)]
 
 
-def _indices(error: InputError | NonFiniteScoresError) -> Sequence[int]:
+def _indices(error: Exception) -> Sequence[int]:
     """Return the places of the pairs at fault; empty if the fault is not that of a pair."""
     if isinstance(error, NonFiniteScoresError):
         return list(error.indices)
-    return [] if error.index is None else [error.index]
-
-
-def _located(error: InputError | NonFiniteScoresError, row: Row, more: int = 0) -> PairchainError:
     if isinstance(error, InputError):
+        return [] if error.index is None else [error.index]
+    named: Sequence[int] = getattr(error, "pairchain_inputs", ())
+    # several pairs that fail together do not show which of them is at fault
+    return named if len(named) == 1 else ()
+
+
+def _located(error: Exception, row: Row, more: int = 0) -> PairchainError:
+    if isinstance(error, NonFiniteScoresError):
+        what = f"its score is NaN or infinite{f', and {more} more after it' if more else ''}."
+    elif isinstance(error, InputError):
         what = error.fault
     else:
-        what = f"its score is NaN or infinite{f', and {more} more after it' if more else ''}."
-    return PairchainError(f"{row.place}: {what}", where=error.where, next_step=error.next_step, argument=error.argument)
+        kind = "" if isinstance(error, PairchainError) else f"{type(error).__name__}: "
+        what = f"the model cannot score it: {kind}{str(error).splitlines()[0] if str(error) else ''}"
+    more_facts = {name: getattr(error, name, "") for name in ("where", "next_step", "argument")}
+    return PairchainError(f"{row.place}: {what}", **more_facts)
 
 
 def _as_scores(scores: Any) -> list[Score]:
