@@ -109,6 +109,8 @@ def test_the_input_is_replaced_only_by_force(tmp_path: Path) -> None:
             assert "is also the input" in refused.err
             assert "--force" in refused.err
     assert given.read_text() == before
+    resumed = run("score", MODEL, given, "-o", given, "--force", "--resume")
+    assert (resumed.code, "drop --resume" in resumed.err) == (2, True)
     assert run("score", MODEL, given, "-o", given, "--force").code == 0
     assert [json.loads(line)["id"] for line in given.read_text().splitlines()] == [0, 1]
 

@@ -53,7 +53,8 @@ def rank(
     with ExitStack() as stack:
         rows = stack.enter_context(open_documents(documents, layout))
         index = (index_column,) if index_column else ()
-        rows.rows = (replace(row, added=dict.fromkeys(index, place)) for place, row in enumerate(rows.rows))
+        if index_column:
+            rows.rows = (replace(row, added={index_column: place}) for place, row in enumerate(rows.rows))
         table = Table(writing.shown(*index, *layout.needed), numbered=True)
         output = stack.enter_context(
             open_output(writing.output, output_format, writing.score_column, rows.schema, table)

@@ -50,7 +50,7 @@ def score(
     if resume and is_stream(writing.output):
         raise typer.BadParameter("needs --output FILE: stdout cannot be resumed.", param_hint="--resume")
     output_format = choose_format(writing.output, writing.output_format)
-    writing.require_output([file] if file else ())
+    writing.require_output([file] if file else (), resumes=resume)
     layout = reading.layout(keeps_faults=writing.skips)
     with ExitStack() as stack:
         rows = stack.enter_context(open_pairs(file, reading.pair, layout))
