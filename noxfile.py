@@ -44,6 +44,8 @@ TEST = [
     "polars",
     "pyarrow",
     "pyyaml",
+    # checks what `pairchain new` creates
+    "ruff",
     "soundfile",
     PEER,
 ]

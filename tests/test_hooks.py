@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from plugin_folders import HEAD, give_last_module, importable, install, registry_of
+from torch import nn
 
+import pairchain
 from pairchain import CrossEncoder, PairchainWarning, hooks, registry
 from pairchain.errors import InputError, PluginConflictError, PluginError, SourceNotFoundError
 
@@ -72,12 +74,39 @@ def test_a_broken_hook_plugin_is_left_out_with_one_warning_and_the_others_answer
     assert len(caught) == 1
 
 
-def test_of_a_plugin_with_one_wrong_hook_no_hook_is_used(site: Path) -> None:
-    install_hooks(site, "acme", f"{OPEN} return '.'", "def pairchain_resolve_type(kind): return int")
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("def pairchain_resolve_type(kind): return int", "'kind'"),
+        (
+            "def pairchain_resolve_typ(type_name): return int",
+            "no hook 'pairchain_resolve_typ' (did you mean 'pairchain_reso",
+        ),
+        ("def pairchain_on_fire(): ...", "pairchain has no hook 'pairchain_on_fire'"),
+    ],
+)
+def test_a_wrong_hook_is_left_out_and_the_other_hooks_of_its_module_are_used(site: Path, wrong: str, says: str) -> None:
+    install_hooks(site, "acme", f"{OPEN} return '.'", wrong)
     plugins = registry_of(site)
-    with pytest.warns(PairchainWarning, match=r"hooks of acme 1\.0 are left out"):
+    with pytest.warns(PairchainWarning, match=r"a hook of acme 1\.0 is left out") as caught:
         answers = hooks.ask("pairchain_open_source", registry=plugins, name="s3://x", revision=None, cache_folder=None)
-    assert answers == []
+    assert [answer.value for answer in answers] == ["."]
+    assert says in str(caught[0].message)
+    with pytest.raises(PluginError) as refused:
+        hooks.check_hooks(plugins.installation.find("pairchain.hooks")[0], plugins)
+    assert says in str(refused.value)
+
+
+def test_a_hook_without_the_mark_is_named_and_an_optional_hook_may_be_unknown(site: Path) -> None:
+    install_hooks(site, "acme", f"{OPEN} return '.'", before=f"{RESOLVE} return int")
+    install_hooks(
+        site, "zeta", f"{OPEN} ...", before="@pairchain.hookimpl(optionalhook=True)\ndef pairchain_later(): ..."
+    )
+    with pytest.warns(PairchainWarning) as caught:
+        hooks.manager(registry_of(site))
+    assert [str(warning.message) for warning in caught] == [
+        "a hook of acme 1.0 is left out: pairchain_resolve_type is not marked with pairchain.hookimpl."
+    ]
 
 
 def test_a_repaired_hook_plugin_answers_after_refresh(site: Path) -> None:
@@ -128,17 +157,101 @@ def test_an_answer_of_the_wrong_kind_names_the_plugin(site: Path) -> None:
         hooks.ask_one("pairchain_resolve_type", type, registry=registry_of(site), type_name="X")
 
 
-def test_a_second_plugin_for_bare_checkpoints_is_a_conflict_until_it_is_left_out(
+def install_answers(site: Path, **answers: str) -> None:
+    """Install a plugin for each name, whose answer to RESOLVE is this code, such as ``tryfirst: return int``."""
+    for name, answer in answers.items():
+        mark, _, code = answer.rpartition(": ")
+        marked = f"@pairchain.hookimpl({mark}=True)" if mark else "@pairchain.hookimpl"
+        install_hooks(site, name, before=f"asked = []\n{marked}\n{RESOLVE}\n    asked.append(type_name)\n    {code}")
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ({"acme": "return int", "zeta": "tryfirst: return float"}, ["zeta"]),
+        ({"acme": "trylast: return int", "zeta": "return float"}, ["zeta"]),
+        ({"acme": "trylast: return int", "beta": "return None", "zeta": "tryfirst: return float"}, ["zeta"]),
+        ({"acme": "tryfirst: return None", "beta": "trylast: return int", "zeta": "return float"}, ["acme", "zeta"]),
+    ],
+)
+def test_early_plugins_are_asked_first_and_an_answer_ends_the_question(
+    site: Path, answers: dict[str, str], asked: list[str]
+) -> None:
+    install_answers(site, **answers)
+    assert hooks.ask_one("pairchain_resolve_type", type, registry=registry_of(site), type_name="X") is float
+    assert [name for name in answers if sys.modules[name].asked] == asked
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [("raise KeyError('inside')", "KeyError: 'inside'"), ("return 'acme.Head'", "PluginError: .*which is not a type")],
+)
+def test_a_plugin_that_fails_is_named_and_the_others_are_asked(site: Path, wrong: str, says: str) -> None:
+    install_answers(site, acme=f"tryfirst: {wrong}", zeta="return float")
+    plugins = registry_of(site)
+    with pytest.warns(PairchainWarning, match=f"acme:hooks failed in pairchain_resolve_type: {says}") as caught:
+        assert hooks.ask_one("pairchain_resolve_type", type, registry=plugins, type_name="X") is float
+    assert "zeta:hooks answered instead" in str(caught[0].message)
+
+
+def test_if_nobody_answers_the_first_failure_is_raised_and_the_others_are_named(site: Path) -> None:
+    install_answers(site, acme="raise KeyError('first')", beta="return None", zeta="raise OSError('second')")
+    plugins = registry_of(site)
+    with (
+        pytest.warns(PairchainWarning, match="zeta:hooks failed in pairchain_resolve_type: OSError: second"),
+        pytest.raises(KeyError, match="first") as caught,
+    ):
+        hooks.ask_one("pairchain_resolve_type", type, registry=plugins, type_name="X")
+    assert caught.value.__notes__ == ["raised by the plugin acme:hooks in pairchain_resolve_type"]
+
+
+CHAIN = "def pairchain_default_chain(request):"
+INSPECT = "def pairchain_inspect_checkpoint(source):"
+
+
+def test_a_plugin_for_its_own_checkpoints_answers_before_the_standard_one(site: Path, golden: Path) -> None:
+    checkpoint = golden / "legacy_v3_plain_hf" / "model"
+    made = f"pairchain.CrossEncoder({os.fspath(golden / 'bert_seqcls_1label' / 'model')!r})"
+    install_hooks(site, "acme-chains", f"{CHAIN} return list({made})", before="import pairchain")
+    models = [
+        CrossEncoder(at, activation_fn=nn.Identity()) for at in (checkpoint, golden / "bert_seqcls_1label" / "model")
+    ]
+    assert models[0].predict(PAIR) == models[1].predict(PAIR)
+    # it may build the chain, and does not describe it
+    notes = [problem.text for problem in pairchain.inspect(checkpoint).problems]
+    assert any("only a load shows whether acme-chains makes its chain" in note for note in notes), notes
+
+
+def test_two_plugins_for_bare_checkpoints_are_a_conflict_until_one_is_left_out(
     site: Path, golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install_hooks(site, "acme-chains", "def pairchain_default_chain(request): return []")
+    for name in ("acme-chains", "zeta-chains"):
+        facts = f"{INSPECT} return pairchain.Facts()"
+        install_hooks(site, name, f"{CHAIN} return []", facts)
     checkpoint = golden / "legacy_v3_plain_hf" / "model"
     with pytest.raises(PluginConflictError) as caught:
         CrossEncoder(checkpoint)
-    assert "acme-chains:hooks, pairchain-transformer:transformers_checkpoint" in str(caught.value)
+    assert "acme-chains:hooks, zeta-chains:hooks" in str(caught.value)
     assert "PAIRCHAIN_DISABLE_PLUGINS" in caught.value.next_step
-    monkeypatch.setenv("PAIRCHAIN_DISABLE_PLUGINS", "acme-chains")
+    report = pairchain.inspect(checkpoint)
+    assert report.failures
+    assert any("2 plugins answer" in problem.text for problem in report.problems)
+    monkeypatch.setenv("PAIRCHAIN_DISABLE_PLUGINS", "acme-chains,zeta-chains")
     assert CrossEncoder(checkpoint).predict(PAIR).shape == ()
+
+
+def test_a_plugin_that_fails_on_a_bare_checkpoint_is_named_and_the_standard_one_loads_it(
+    site: Path, golden: Path
+) -> None:
+    checkpoint = golden / "legacy_v3_plain_hf" / "model"
+    expected = CrossEncoder(checkpoint).predict(PAIR)
+    install_hooks(site, "acme-chains", f"{CHAIN} raise RuntimeError('no licence')", f"{INSPECT} raise OSError('gone')")
+    with pytest.warns(PairchainWarning, match="acme-chains:hooks failed in pairchain_default_chain.*no licence"):
+        assert CrossEncoder(checkpoint).predict(PAIR) == expected
+    report = pairchain.inspect(checkpoint)
+    assert not report.failures
+    assert report.proposed_by == "pairchain-transformer"
+    assert any("acme-chains:hooks failed in pairchain_inspect_checkpoint" in one.text for one in report.problems)
 
 
 def test_a_plugin_proposes_the_chain_for_a_checkpoint_of_its_own_kind(site: Path, tmp_path: Path) -> None:
@@ -188,6 +301,17 @@ def test_a_name_with_a_scheme_that_no_plugin_knows_is_not_looked_for_elsewhere(s
     install_opener(site, "acme-buckets", "s3://", classifier)
     with pytest.raises(SourceNotFoundError, match="no installed plugin opens 'gs://bucket/reranker'"):
         CrossEncoder("gs://bucket/reranker")
+
+
+def test_a_plugin_that_is_disabled_is_named_where_it_could_have_answered(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_opener(site, "acme-buckets", "s3://", site)
+    monkeypatch.setenv("PAIRCHAIN_DISABLE_PLUGINS", "acme-buckets")
+    registry.refresh()
+    said = "opens 's3://bucket/reranker'; disabled: acme-buckets by PAIRCHAIN_DISABLE_PLUGINS"
+    with pytest.raises(SourceNotFoundError, match=said):
+        CrossEncoder("s3://bucket/reranker")
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

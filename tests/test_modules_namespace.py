@@ -15,6 +15,7 @@ from plugin_folders import HEAD, canary, give_last_module, importable, install, 
 import pairchain.modules
 from pairchain import CrossEncoder, InputModule, Module, registry
 from pairchain.errors import PluginImportError, UnknownTypeError
+from pairchain.registry.groups import STANDARD_DISTRIBUTIONS
 
 PYPROJECT = """
 [build-system]
@@ -74,14 +75,31 @@ def test_the_protocols_are_in_the_namespace() -> None:
     assert pairchain.modules.InputModule is InputModule
 
 
+def test_type_checkers_know_every_standard_module() -> None:
+    typed: dict[str, object] = {}
+    exec(Path(pairchain.modules.__file__).with_suffix(".pyi").read_text(), typed)
+    classes = {name: value for name, value in typed.items() if isinstance(value, type) and name != "Any"}
+    standard = {name for name in dir(pairchain.modules) if name in STANDARD_DISTRIBUTIONS}
+    assert classes.keys() == {*standard, "Module", "InputModule"}
+    assert all(getattr(pairchain.modules, name) is cls for name, cls in classes.items())
+
+
 def test_a_misspelled_name_gets_the_nearest() -> None:
     with pytest.raises(UnknownTypeError, match=r"'Dence' \(did you mean 'Dense'\?\)"):
         from pairchain.modules import Dence  # type: ignore[attr-defined]  # noqa: F401
 
 
-@pytest.mark.parametrize("name", ["add", "pytestmark", "_repr_html_", "__wrapped__", "__path__"])
+@pytest.mark.parametrize("name", ["add", "pytestmark", "_repr_html_", "__wrapped__", "__path__", "Foo", "Dence"])
 def test_tools_that_probe_the_namespace_get_an_attribute_error(name: str) -> None:
     assert not hasattr(pairchain.modules, name)
+    assert getattr(pairchain.modules, name, None) is None
+
+
+def test_an_attribute_that_no_plugin_provides_is_told_as_an_import_of_it() -> None:
+    with pytest.raises(UnknownTypeError, match=r"'Dence' \(did you mean 'Dense'\?\)") as caught:
+        _ = pairchain.modules.Dence
+    assert isinstance(caught.value, AttributeError)
+    assert caught.value.next_step.startswith("install the plugin")
 
 
 def test_a_class_registered_by_hand_is_in_the_namespace_until_undone() -> None:

@@ -17,6 +17,7 @@ from pairchain import CrossEncoder, ModuleChain, PairchainWarning
 from pairchain.chain.device import default_device, place, to_device
 from pairchain.errors import InputError
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 HEAD = "5.linear"
 
 
@@ -202,3 +203,30 @@ def test_a_path_of_no_linear_layer_is_refused_with_what_it_is(pooled: Path, path
     assert said in refused.value.what
     if path == "2.linea":
         assert "did you mean '2.linear'" in refused.value.what
+
+
+# -- devices that this machine does not have --
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cuda:x", "", "hpu", "auto", 99, 3.5])
+def test_a_wrong_device_is_refused_with_those_of_this_machine(device: Any) -> None:
+    model = letters_model()
+    ways = {
+        "load": lambda: CrossEncoder(GOLDEN / "bert_seqcls_1label" / "model", device=device),
+        "build": lambda: letters_model(device=device),
+        "predict": lambda: model.predict(PAIRS, device=device),
+        "workers": lambda: model.predict(PAIRS, device=["cpu", device]),
+        "pool": lambda: model.start_multi_process_pool([device]),
+    }
+    if isinstance(device, str):
+        ways["move"] = lambda: model.to(device)
+    for way, use in ways.items():
+        with pytest.raises(InputError, match="which this machine does not have") as refused:
+            use()
+        assert refused.value.argument == "device", way
+        assert refused.value.next_step.startswith("it has cpu"), way
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu"), None])
+def test_a_device_that_is_there_is_taken(device: Any) -> None:
+    assert letters_model(device=device or "cpu").predict(PAIRS, device=device).tolist() == [-3.0, 2.0, 0.0, -3.0]

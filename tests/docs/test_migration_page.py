@@ -10,10 +10,12 @@ from types import FunctionType
 from typing import Any
 
 import pytest
+from letters import letters_model
 from pages import DOCS, names, rows, sections
 
 import pairchain
 from pairchain import modules
+from pairchain.errors import UnknownAttributeError
 
 theirs = pytest.importorskip("sentence_transformers")
 pytestmark = pytest.mark.peer
@@ -65,6 +67,16 @@ def surface() -> dict[str, Any]:
         for name, value in vars(cls).items()
         if isinstance(value, kinds) and not name.startswith("_")
     }
+
+
+@pytest.mark.parametrize("name", ["from_pretrained", *(name for row in rows(GONE) for name in names(row[0]))])
+def test_every_missing_method_answers_with_what_to_use(name: str) -> None:
+    model = letters_model()
+    name = name.partition("(")[0]
+    with pytest.raises(UnknownAttributeError, match=rf"^CrossEncoder has no {name}\.") as caught:
+        getattr(model, name)
+    assert caught.value.next_step
+    assert not hasattr(pairchain.CrossEncoder, name)
 
 
 @pytest.mark.parametrize("heading", [f"{name}(…)" for name in ("CrossEncoder", *METHODS, *MODULES)])

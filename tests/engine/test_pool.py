@@ -326,3 +326,21 @@ def test_a_script_without_a_main_guard_is_told_so_and_does_not_hang(tmp_path: Pa
     assert finished.returncode == 1
     assert "if __name__ == '__main__':" in finished.stderr
     assert "WorkerError: a worker process died" in finished.stderr
+
+
+# -- in a daemon --
+
+
+def told_in_a_daemon(_: int) -> str:
+    try:
+        letters_model().start_multi_process_pool(["cpu"])
+    except WorkerError as error:
+        return str(error)
+    return ""
+
+
+def test_a_process_that_may_not_start_others_says_so() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as daemons:
+        told = daemons.map(told_in_a_daemon, [0])[0]
+    assert "this process is a daemon of multiprocessing, which may not start processes" in told
+    assert "daemon=False" in told

@@ -71,8 +71,9 @@ def device_of_scores(model: CrossEncoder, task: str) -> str:
 
 
 @pytest.fixture
-def two_gpus() -> Iterator[None]:
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let torch compute on any device without one, for shapes and devices only; to mix devices is the usual error."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with FakeTensorMode():
         yield
 

@@ -125,6 +125,32 @@ def test_what_a_cut_off_removal_left_does_not_hide_the_plugin(site: Path) -> Non
     assert (whole.version, whole.status, rest.status) == ("1.0", "ok", "hidden")
 
 
+@pytest.mark.parametrize(
+    "folder", ["~acme-0.9.dist-info", "~cme-0.9.dist-info", "-cme-0.9.dist-info", "~acme.egg-info"]
+)
+def test_what_an_interrupted_pip_set_aside_is_ignored_as_pip_does(site: Path, folder: str) -> None:
+    plugin_with(site, version="0.9").rename(site / folder)
+    assert plugins(registry_of(site)) == ()
+    plugin_with(site, version="1.0")
+    assert (only(site).version, only(site).status) == ("1.0", "ok")
+    assert registry_of(site).lookup("Head").version == "1.0"  # type: ignore[union-attr]
+
+
+def test_an_unmet_requirement_of_its_own_is_listed(site: Path) -> None:
+    plugin_with(site, requires=["no-such-library>=2", "packaging>=24", "absent; python_version < '3'", "torch>=99"])
+    plugin = only(site)
+    assert plugin.status == "odd"
+    told_of = [(problem.about, problem.text, problem.next_step) for problem in plugin.problems]
+    assert told_of[0] == (
+        "requirement",
+        "acme 1.0 needs no-such-library>=2, but no-such-library is not installed.",
+        "pip install 'no-such-library>=2'",
+    )
+    assert [about for about, text, _ in told_of if "needs torch>=99, but torch" in text] == ["requirement"]
+    assert len(told_of) == 2
+    assert set(plugin.problems) <= set(unmet_requirements(plugin))
+
+
 def test_one_on_the_path_twice_is_one(site: Path, tmp_path: Path) -> None:
     plugin_with(site)
     (tmp_path / "link").symlink_to(site)

@@ -50,6 +50,6 @@ def _keep(output: Path, given: Path, until: int) -> None:
                 kept.clean_up()
                 return
             kept.begin(lambda: "a model", rows)
-            for some in windows(rows.rows, 2):
+            for some in windows(rows, 2):
                 kept.write(some, [row.values["id"] / 8 for row in some])
             kept.finish(rows.columns or ())

@@ -23,6 +23,8 @@ _ROBERTA = {"vocab_size": 380, "pad_token_id": 1, "bos_token_id": 0, "eos_token_
 _SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 _DECODER = {**_SIZE, **_BYTES, "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 128}
 
+_BART = {"layers": 1, "attention_heads": 2, "ffn_dim": 32}
+
 # Architecture: prefix of its classes, whose tokenizer it takes, its configuration.
 _KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert": ("Bert", "bert_seqcls_1label", {**_SIZE, **_WORDPIECE, "max_position_embeddings": 64}),
@@ -34,6 +36,17 @@ _KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "modernbert": ("ModernBert", "modernbert_seqcls", {**_SIZE, **_WORDPIECE, "vocab_size": 158}),
     "electra": ("Electra", "bert_seqcls_1label", {**_SIZE, **_WORDPIECE, "embedding_size": 8}),
+    "bart": (
+        "Bart",
+        "roberta_seqcls",
+        {
+            **_ROBERTA,
+            "d_model": 16,
+            **{f"{part}_{of}": size for part in ("encoder", "decoder") for of, size in _BART.items()},
+            "max_position_embeddings": 66,
+            "decoder_start_token_id": 2,
+        },
+    ),
     "gpt2": ("GPT2", "gpt2_causal_no_padside", {**_BYTES, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 128}),
     "qwen3": ("Qwen3", "gpt2_causal_no_padside", _DECODER),
     "llama": ("Llama", "gpt2_causal_no_padside", _DECODER),

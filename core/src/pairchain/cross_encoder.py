@@ -29,7 +29,7 @@ from pairchain.format.saved_model import ModelConfig
 from pairchain.inputs.arguments import BYTES, check_prompt_name, checked_count
 from pairchain.inputs.pairs import as_inputs
 from pairchain.opening import open_source
-from pairchain.persistence.load import LoadedModel, explain_embedding_model, load_model, saved_activation, warn_of_idle
+from pairchain.persistence.load import LoadedModel, explain_chain_error, load_model, saved_activation, warn_of_idle
 from pairchain.persistence.model_card import ModelCard
 from pairchain.persistence.publish import push_folder
 from pairchain.persistence.request import LoadRequest
@@ -67,7 +67,7 @@ class CrossEncoder(OlderNames, Scorer):
         backend: Name of the installed backend that loads and runs a `Transformer`; see `pairchain.backends`.
             ``"torch"`` means ``"transformers"``.
         num_labels: Scores for each pair, for a new classification head.
-        max_length: Longest input in tokens.
+        max_length: Longest input in tokens, no more than the model has positions for.
         activation_fn: Applied to the scores; None for the saved one, else Sigmoid for one label and Identity for more.
         keep_in_fp32_modules: Paths of `torch.nn.Linear` layers that compute in float32 whatever their dtype.
         module_classes: Classes by type string; they take precedence over installed plugins.
@@ -165,7 +165,7 @@ class CrossEncoder(OlderNames, Scorer):
         try:
             super().__init__(loaded.modules, module_kwargs={entry.name: entry.kwargs for entry in loaded.entries})
         except ChainError as error:
-            raise explain_embedding_model(loaded.config, error) from error
+            raise explain_chain_error(loaded, error) from error
 
         settings = loaded.config or ModelConfig()
         self.source = loaded.source

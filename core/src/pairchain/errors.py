@@ -4,6 +4,7 @@
     ├─ InputError                   (ValueError)
     ├─ PreprocessingError           (RuntimeError)
     ├─ UnknownKeywordError          (TypeError)
+    ├─ UnknownAttributeError        (AttributeError)
     ├─ ChainError                   (ValueError)
     │  └─ RandomWeightsError
     ├─ NonFiniteScoresError         (ArithmeticError)
@@ -41,7 +42,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import FrameType
 from typing import Any
 
 from pairchain.text.escaping import readable, set_off
@@ -56,9 +56,12 @@ class PairchainError(Exception):
         next_step: What you can do about it; empty when there is nothing.
         argument: The keyword argument at fault, such as ``batch_size``, or the one that would allow what was refused,
             such as ``allow_pickle``; empty if there is none.
+        saved_by: For a saved module, the version of the plugin that saved it, and how to get that; empty if the same
+            version is installed.
     """
 
     argument: str = ""
+    saved_by: str = ""
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "", argument: str = "") -> None:
         self.what, self.where, self.next_step = (set_off(readable(text)) for text in (what, where, next_step))
@@ -66,6 +69,13 @@ class PairchainError(Exception):
             self.argument = argument
         more = {"where: ": self.where, "next:  ": self.next_step}
         super().__init__("\n".join([self.what, *(f"  {label}{text}" for label, text in more.items() if text)]))
+
+    def advise(self, saved_by: str) -> None:
+        """Set `saved_by`, and add it to the message, unless it is empty or set already."""
+        if saved_by and not self.saved_by:
+            self.saved_by = saved_by
+            next_step = f"{saved_by}; or {self.next_step}" if self.next_step else saved_by
+            PairchainError.__init__(self, self.what, where=self.where, next_step=next_step)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # an error of a worker process reaches its caller with all its attributes
@@ -84,9 +94,11 @@ class PairchainWarning(UserWarning):
 
     Attributes:
         argument: The keyword argument that decides about it, such as ``tokenizer``; empty if there is none.
+        saved_by: As for `PairchainError`.
     """
 
     argument: str = ""
+    saved_by: str = ""
 
 
 class OutOfMemoryWarning(PairchainWarning):
@@ -113,24 +125,54 @@ def collected_warnings() -> Iterator[list[PairchainWarning]]:
         _collected.reset(token)
 
 
+# What `advising` adds to warnings.
+_saved_by: ContextVar[str] = ContextVar("pairchain_saved_by", default="")
+
+
+@contextmanager
+def advising(saved_by: str) -> Iterator[None]:
+    """Set ``saved_by`` of the errors and warnings in the block, unless they have one; see `PairchainError`."""
+    token = _saved_by.set(saved_by)
+    try:
+        yield
+    except PairchainError as error:
+        error.advise(saved_by)
+        raise
+    finally:
+        _saved_by.reset(token)
+
+
+def current_advice() -> str:
+    """Return what the innermost `advising` sets."""
+    return _saved_by.get()
+
+
 def warn(message: str, category: type[PairchainWarning] = PairchainWarning, *, argument: str = "") -> None:
     """Warn with ``message`` at the line that called into pairchain or one of its plugins, however deep the stack is."""
-    warning = category(set_off(readable(message)))
+    saved_by = current_advice()
+    warning = category(set_off(readable(f"{message} ({saved_by})" if saved_by else message)))
+    warning.saved_by = saved_by
     if argument:
         warning.argument = argument
     if (collected := _collected.get()) is not None:
         collected.append(warning)
-        return
-    frame: FrameType | None = sys._getframe()
-    caller = frame
-    while frame is not None:
+    else:
+        show_at_caller(warning)
+
+
+def show_at_caller(warning: Warning) -> None:
+    """Show a warning at the line that called into pairchain or one of its plugins, however deep the stack is."""
+    caller = frame = sys._getframe()
+    while (outer := frame.f_back) is not None:
         if str(frame.f_globals.get("__name__")).startswith("pairchain"):
-            caller = frame.f_back or frame
-        frame = frame.f_back
-    assert caller is not None
+            caller = outer
+        frame = outer
+    # torch calls a module's forward and its property setters
+    while caller.f_globals.get("__name__") == "torch.nn.modules.module" and caller.f_back is not None:
+        caller = caller.f_back
     warnings.warn_explicit(
         warning,
-        category,
+        type(warning),
         caller.f_code.co_filename,
         caller.f_lineno,
         module=caller.f_globals.get("__name__"),
@@ -181,6 +223,10 @@ class PreprocessingError(PairchainError, RuntimeError):
 
 class UnknownKeywordError(PairchainError, TypeError):
     """A keyword argument is not known."""
+
+
+class UnknownAttributeError(PairchainError, AttributeError):
+    """A model has no such attribute or method, though those of other libraries have; ``next_step`` names another."""
 
 
 class ChainError(PairchainError, ValueError):
@@ -362,7 +408,7 @@ class PluginConflictError(PluginError):
 
 
 class PluginVersionError(PluginError):
-    """A plugin needs another version of pairchain-core."""
+    """A plugin needs another version of pairchain-core, or a saved module a newer version of its plugin."""
 
 
 class LibraryConflictError(PluginError):

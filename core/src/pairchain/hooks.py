@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
@@ -19,10 +20,10 @@ from pairchain.registry import Registry, default
 from pairchain.registry.discovery import Found
 from pairchain.registry.groups import HOOKS_GROUP
 from pairchain.registry.installation import DISABLE_VARIABLE, Installation
+from pairchain.text.nearest import nearest
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from types import ModuleType
 
     from torch import nn
 
@@ -127,7 +128,7 @@ class Answer:
 
 
 def manager(registry: Registry = default) -> pluggy.PluginManager:
-    """Return the hook implementations of the installed plugins, with a warning for each that does not load."""
+    """Return the hook implementations of the installed plugins, with a warning for each that cannot be used."""
     installation = registry.installation
     announced = (found for found in installation.find(HOOKS_GROUP) if not registry.blocked(found))
     return _manager(installation, tuple(announced))
@@ -135,15 +136,27 @@ def manager(registry: Registry = default) -> pluggy.PluginManager:
 
 @cache
 def _manager(installation: Installation, announced: tuple[Found, ...]) -> pluggy.PluginManager:
-    hooks = pluggy.PluginManager(PROJECT)
-    hooks.add_hookspecs(Specification)
+    hooks = _without_plugins()
     for found in announced:
-        if hooks.has_plugin(_plugin_name(found)):  # announced twice
+        name, plugin = _plugin_name(found), f"{found.distribution} {found.version}"
+        if hooks.has_plugin(name):  # announced twice
             continue
         try:
-            _add(found, hooks, installation)
+            used, faults = _functions(installation.load(found))
         except PluginError as error:
-            warn(f"the hooks of {found.distribution} {found.version} are left out: {error}")
+            warn(f"the hooks of {plugin} are left out: {error}")
+            continue
+        if used:
+            hooks.register(_module(used), name=name)
+        which = "hooks" if not used or len(faults) > 1 else "a hook"
+        if faults:
+            warn(f"{which} of {plugin} {'is' if used and len(faults) == 1 else 'are'} left out: {' '.join(faults)}")
+    return hooks
+
+
+def _without_plugins() -> pluggy.PluginManager:
+    hooks = pluggy.PluginManager(PROJECT)
+    hooks.add_hookspecs(Specification)
     return hooks
 
 
@@ -151,27 +164,43 @@ def check_hooks(found: Found, registry: Registry = default) -> None:
     """Import the hook implementation ``found``, and check it against the specification without calling it.
 
     Raises:
-        PluginError: It cannot be imported, or implements no hook as specified.
+        PluginError: It cannot be imported, or a hook is not implemented as specified.
     """
-    hooks = pluggy.PluginManager(PROJECT)
-    hooks.add_hookspecs(Specification)
-    _add(found, hooks, registry.installation)
+    _, faults = _functions(registry.installation.load(found))
+    if faults:
+        raise PluginError(" ".join(faults), **found.error_fields)
 
 
-def _add(found: Found, hooks: pluggy.PluginManager, installation: Installation) -> None:
-    name = _plugin_name(found)
-    plugin = installation.load(found)
-    try:
-        hooks.register(plugin, name=name)
-        hooks.check_pending()
-        if not hooks.get_hookcallers(plugin):
-            raise PluginError("it has no function marked with pairchain.hookimpl.", **found.described)
-    except (PluginError, ValueError, pluggy.PluginValidationError) as error:
-        if hooks.has_plugin(name):
-            hooks.unregister(name=name)
-        if isinstance(error, PluginError):
-            raise
-        raise PluginError(str(error), **found.described) from error
+def _functions(plugin: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return the functions of ``plugin`` that implement hooks, by name, and what is wrong with the others."""
+    known = vars(Specification).keys()
+    hooks = _without_plugins()
+    functions: dict[str, Any] = {}
+    faults = []
+    for name in dir(plugin):
+        options, function = hooks.parse_hookimpl_opts(plugin, name), getattr(plugin, name, None)
+        hook = name if options is None else options["specname"] or name
+        if options is None:
+            if name in known and callable(function):
+                faults.append(f"{name} is not marked with pairchain.hookimpl.")
+        elif hook not in known:
+            if not options["optionalhook"]:
+                faults.append(f"pairchain has no hook {hook!r}{nearest(hook, known)}.")
+        else:
+            try:
+                hooks.register(_module({name: function}), name=name)
+                functions[name] = function
+            except (ValueError, pluggy.PluginValidationError) as error:
+                faults.append(f"{error}.")
+    if not any(hooks.parse_hookimpl_opts(plugin, name) for name in dir(plugin)):
+        faults.insert(0, "it has no function marked with pairchain.hookimpl.")
+    return functions, faults
+
+
+def _module(functions: dict[str, Any]) -> ModuleType:
+    module = ModuleType("hooks")
+    vars(module).update(functions)
+    return module
 
 
 def _plugin_name(found: Found) -> str:
@@ -180,8 +209,29 @@ def _plugin_name(found: Found) -> str:
 
 def who_answers(hook: str, registry: Registry = default) -> frozenset[str]:
     """Return the distributions that implement ``hook``."""
-    implementations = getattr(manager(registry).hook, hook).get_hookimpls()
-    return frozenset(implementation.plugin_name.partition(":")[0] for implementation in implementations)
+    return frozenset(name.partition(":")[0] for rank in _ranks(manager(registry), hook, hook) for name in rank)
+
+
+def unforeseen(hook: str, foreseen_by: str, answer: Answer | None, registry: Registry = default) -> list[str]:
+    """Return the distributions that are asked ``hook`` no later than the plugin of ``answer``, without ``foreseen_by``.
+
+    Only a load shows their answers.
+    """
+    hooks = manager(registry)
+    foreseen = {name for rank in _ranks(hooks, foreseen_by, hook) for name in rank}
+    silent: set[str] = set()
+    for names in _ranks(hooks, hook, hook):
+        silent |= {name.partition(":")[0] for name in names if name not in foreseen}
+        if answer is not None and answer.plugin in names:
+            break
+    return sorted(silent)
+
+
+def left_out(registry: Registry = default) -> str:
+    """Return which plugins cannot answer because the environment disables them, to add to a sentence; else nothing."""
+    blocked = {found.distribution: registry.blocked(found) for found in registry.installation.find(HOOKS_GROUP)}
+    named = ", ".join(f"{name} by {variable}" for name, variable in sorted(blocked.items()) if variable)
+    return f"; disabled: {named}" if named else ""
 
 
 def ask(hook: str, *, registry: Registry = default, distribution: str = "", **arguments: Any) -> list[Answer]:
@@ -193,23 +243,62 @@ def ask(hook: str, *, registry: Registry = default, distribution: str = "", **ar
 
 
 def ask_one(hook: str, *kinds: type, registry: Registry = default, **arguments: Any) -> Any:
-    """Return the one answer to ``hook``, or None if no plugin answered.
+    """Return the value of the `first_answer` to ``hook``, or None if no plugin answered."""
+    answer = first_answer(hook, *kinds, registry=registry, **arguments)
+    return None if answer is None else answer.value
+
+
+def first_answer(
+    hook: str,
+    *kinds: type,
+    registry: Registry = default,
+    ranked_by: str = "",
+    preferred: str = "",
+    **arguments: Any,
+) -> Answer | None:
+    """Return the answer to ``hook``, or None if no plugin answered.
+
+    First the plugins are asked whose function is marked ``tryfirst``, then the unmarked ones, then those marked
+    ``trylast``. An answer ends the question for those who come later. If a plugin fails, the others are asked, and a
+    warning names it; if no other answers, its error is raised.
+
+    Args:
+        hook: The name of the hook.
+        kinds: What an answer may be; any other one counts as a failure.
+        registry: The installed plugins.
+        ranked_by: The hook whose marks count, for a plugin that implements both; by default ``hook``.
+        preferred: The distribution whose answer counts if several plugins answer that are equally early.
+        arguments: The arguments of the hook.
 
     Raises:
-        PluginConflictError: Several plugins answered.
-        PluginError: The answer is not an instance of ``kinds``.
+        PluginConflictError: Several plugins answered that are equally early.
     """
-    answers = ask(hook, registry=registry, **arguments)
-    if len(answers) > 1:
-        raise PluginConflictError(
-            f"{len(answers)} plugins answer {hook}: {', '.join(answer.plugin for answer in answers)}.",
-            next_step=f"name the distributions that should not answer in {DISABLE_VARIABLE}.",
-        )
-    for answer in answers:
-        if not isinstance(answer.value, kinds):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise PluginError(f"{answer.plugin} answered {hook} with {answer.value!r}, which is not a {wanted}.")
-        return answer.value
+    hooks = manager(registry)
+    failed: dict[str, Exception] = {}
+    for names in _ranks(hooks, hook, ranked_by or hook):
+        answers = []
+        for name in names:
+            try:
+                value = _checked(name, hook, _call(hooks, hook, name, arguments), kinds)
+            except Exception as error:
+                failed[name] = error
+            else:
+                answers += [] if value is None else [Answer(name, value)]
+        if len(answers) > 1:
+            answers = [answer for answer in answers if answer.distribution == preferred] or answers
+        if len(answers) > 1:
+            raise PluginConflictError(
+                f"{len(answers)} plugins answer {hook}: {', '.join(answer.plugin for answer in answers)}.",
+                next_step=f"name the distributions that should not answer in {DISABLE_VARIABLE}.",
+            )
+        if answers:
+            _warn_of(failed, hook, f"; {answers[0].plugin} answered instead")
+            return answers[0]
+    if failed:
+        name = next(iter(failed))
+        first = failed.pop(name)
+        _warn_of(failed, hook)
+        raise first
     return None
 
 
@@ -220,11 +309,21 @@ def tell(hook: str, *, registry: Registry = default, **arguments: Any) -> None:
         try:
             _call(hooks, hook, name, arguments)
         except Exception as error:
-            warn(f"{name} failed in {hook}: {type(error).__name__}: {error}")
+            _warn_of({name: error}, hook)
 
 
 def _names(hooks: pluggy.PluginManager) -> list[str]:
     return sorted(name for name, _ in hooks.list_name_plugin() if name)
+
+
+def _ranks(hooks: pluggy.PluginManager, hook: str, ranked_by: str) -> list[list[str]]:
+    """Return the plugins that implement ``hook``: the early ones, the unmarked ones, and the late ones."""
+    ranks: list[list[str]] = [[], [], []]
+    marks = {one.plugin_name: one for one in getattr(hooks.hook, ranked_by).get_hookimpls()}
+    for own in sorted(getattr(hooks.hook, hook).get_hookimpls(), key=lambda one: one.plugin_name):
+        mark = marks.get(own.plugin_name, own)
+        ranks[1 - mark.tryfirst + mark.trylast].append(own.plugin_name)
+    return ranks
 
 
 def _call(hooks: pluggy.PluginManager, hook: str, plugin: str, arguments: dict[str, Any]) -> Any:
@@ -235,3 +334,15 @@ def _call(hooks: pluggy.PluginManager, hook: str, plugin: str, arguments: dict[s
         error.add_note(f"raised by the plugin {plugin} in {hook}")
         raise
     return answers[0] if answers else None
+
+
+def _checked(plugin: str, hook: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    if value is not None and not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise PluginError(f"{plugin} answered {hook} with {value!r}, which is not a {wanted}.")
+    return value
+
+
+def _warn_of(failed: dict[str, Exception], hook: str, instead: str = "") -> None:
+    for plugin, error in failed.items():
+        warn(f"{plugin} failed in {hook}: {type(error).__name__}: {error}{instead}.")

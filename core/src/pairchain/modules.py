@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dis
+import sys
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pairchain import registry
@@ -10,6 +13,10 @@ from pairchain.errors import UnknownTypeError
 if TYPE_CHECKING:
     from pairchain.chain.module import InputModule as InputModule
     from pairchain.chain.module import Module as Module
+
+
+class UnknownModuleError(UnknownTypeError, AttributeError):
+    """No installed plugin provides a module type of this name."""
 
 
 def __getattr__(name: str) -> Any:
@@ -22,10 +29,14 @@ def __getattr__(name: str) -> Any:
     try:
         return registry.load(name)
     except UnknownTypeError as error:
-        # tools probe modules for lower-case names and expect AttributeError, whose text `from … import` hides
-        if name[0].isupper():
+        # others probe for names and expect an AttributeError, whose text `from … import` would hide
+        if _is_imported_by(sys._getframe(1)):
             raise
-        raise AttributeError(str(error)) from error
+        raise UnknownModuleError(error.what, next_step=error.next_step, claimed=error.claimed) from None
+
+
+def _is_imported_by(frame: FrameType) -> bool:
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] == "IMPORT_FROM"
 
 
 def __dir__() -> list[str]:

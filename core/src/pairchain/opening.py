@@ -95,7 +95,7 @@ def _opened_by_plugin(name: str, revision: str | None, cache_folder: str | None)
     )
     if folder is None:
         raise SourceNotFoundError(
-            f"no installed plugin opens {name!r}.",
+            f"no installed plugin opens {name!r}{hooks.left_out()}.",
             next_step="install a plugin that does, or fetch the model to a folder.",
         )
     return os.fsdecode(folder)

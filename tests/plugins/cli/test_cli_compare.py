@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from bridge_models import without_library
 from command import run
 from shell import pairchain
 from traps import with_module
 
-from pairchain import compare, inspect
+from pairchain import CrossEncoder, compare, inspect
 
 MODEL = Path(__file__).parents[2] / "golden" / "bert_seqcls_1label" / "model"
 
@@ -37,6 +38,21 @@ def test_pairs_of_a_file_are_compared_and_a_difference_that_is_too_large_ends_wi
     assert json.loads(ended.out)["ours"] == pytest.approx(expected.ours.tolist(), abs=1e-6)
     # no two libraries are that close, as long as they differ at all
     assert run("compare", MODEL, file, *columns, "--tolerance", "0").code == int(expected.largest > 0)
+
+
+@pytest.mark.peer
+@pytest.mark.slow
+def test_pairs_and_scoring_are_chosen_as_for_score(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("query;text\nhow many people;about three\nmars;a planet\n")
+    pairs = [("how many people", "about three"), ("mars", "a planet")]
+    reading = ("--document-column", "text", "--delimiter", ";")
+    scoring = ("--activation", "identity", "--prompt", "tell : ", "--device", "cpu", "--tolerance", "1e-4", "--json")
+    ended = run("compare", MODEL, tmp_path / "pairs.csv", *reading, *scoring)
+    expected = CrossEncoder(MODEL, device="cpu").predict(pairs, prompt="tell : ", activation_fn=torch.nn.Identity())
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads(ended.out)["ours"] == pytest.approx(expected.tolist(), abs=1e-6)
+    one = run("compare", MODEL, "--pair", *pairs[0], *scoring)
+    assert json.loads(one.out)["ours"] == pytest.approx(expected[:1].tolist(), abs=1e-6)
 
 
 @pytest.mark.peer

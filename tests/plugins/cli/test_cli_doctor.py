@@ -132,3 +132,21 @@ def test_one_that_is_left_out_is_not_imported(tmp_path: Path) -> None:
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.endswith("nothing is broken\n")
     assert not (tmp_path / "ran").exists()
+
+
+def test_named_plugins_alone_are_imported(tmp_path: Path) -> None:
+    files = {"acme.py": canary(tmp_path / "imported") + HEAD}
+    install(tmp_path, "acme", modules={"acme.Head": "acme:Head"}, files=files)
+    install(tmp_path, "zeta", "2.0", modules={"Tail": "zeta:Tail"}, files={"zeta.py": "1 / 0"}, requires=["absent>=3"])
+    ended = run("plugins", "doctor", "Tail", "pairchain-dense", sites=[tmp_path])
+    assert ended.status == 1
+    assert not (tmp_path / "imported").exists()
+    assert "acme" not in ended.out
+    assert "pairchain-dense" in ended.out
+    assert "ZeroDivisionError" in ended.out
+    assert ended.out.count("- zeta 2.0 needs absent>=3, but absent is not installed.") == 1
+    alone = run("plugins", "doctor", "acme", sites=[tmp_path])
+    assert (alone.status, alone.out.splitlines()[-1]) == (0, "the plugin works")
+    wrong = run("plugins", "doctor", "acmee", sites=[tmp_path])
+    assert wrong.status == 1
+    assert "did you mean 'acme'?" in wrong.err

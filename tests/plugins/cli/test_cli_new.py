@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ from shell import pairchain as run
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import InputError
-from pairchain_cli.scaffold.naming import Names, names_of_backend, names_of_command, names_of_plugin
+from pairchain_cli.scaffold.naming import Names, names_of_backend, names_of_command, names_of_hooks, names_of_plugin
+from pairchain_cli.scaffold.scaffold import create_package
 
 PAIR = ("how many people live in berlin ?", "berlin had a population of 3520031 .")
 
@@ -94,13 +96,24 @@ def test_a_new_plugin_is_installed_tested_listed_and_used_at_once(tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["command", "backend"])
-def test_a_new_command_or_backend_is_installed_tested_and_listed_at_once(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "file", "group", "name"),
+    [
+        (["command"], "command", "commands", "acme"),
+        (["backend"], "backend", "backends", "acme"),
+        (["plugin", "--kind", "input"], "acme", "types", "Acme"),
+        (["plugin", "--kind", "hooks"], "hooks", "hooks", "acme"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_every_kind_of_package_is_installed_tested_and_listed_at_once(
+    arguments: list[str], file: str, group: str, name: str, tmp_path: Path
+) -> None:
     python = environment(tmp_path / "venv")
-    ended = run("new", kind, "pairchain-acme", folder=tmp_path, python=python)
+    ended = run("new", *arguments, "pairchain-acme", folder=tmp_path, python=python)
     assert (ended.status, ended.out) == (0, "pairchain-acme\n")
     made = tmp_path / "pairchain-acme"
-    assert {f"src/pairchain_acme/{kind}.py", f"tests/test_{kind}.py", ".gitignore", "README.md"} <= files_in(made)
+    assert {f"src/pairchain_acme/{file}.py", f"tests/test_{file}.py", ".gitignore", "README.md"} <= files_in(made)
     texts = [path.read_text() for path in made.rglob("*") if path.is_file()]
     assert not any(placeholder in text for text in texts for placeholder in ("new-", "new_plugin", "NewType"))
 
@@ -111,7 +124,47 @@ def test_a_new_command_or_backend_is_installed_tested_and_listed_at_once(kind: s
 
     (own,) = json.loads(run("plugins", "show", "pairchain-acme", "--json", python=python).out)["plugins"]
     assert own["status"] == "ok"
-    assert list(own[f"{kind}s"]) == ["acme"]
+    assert name in own[group]
+
+    for code in re.findall(r"^```python\n(.*?)^```", (made / "README.md").read_text(), re.M | re.S):
+        if "cross-encoder/" not in code:
+            subprocess.run([python, "-c", f"{code}\nassert scores.shape == (1,)"], check=True)
+
+
+KINDS = {
+    "scorer": names_of_plugin("acme-head", None),
+    "input": names_of_plugin("zeta-reader", "Reader"),
+    "hooks": names_of_hooks("acme-hub"),
+    "command": names_of_command("acme-above"),
+    "backend": names_of_backend("acme-fast"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_package_says_what_an_index_shows_of_it(kind: str, tmp_path: Path) -> None:
+    made = create_package(kind, KINDS[kind], tmp_path)
+    project = tomllib.loads((made / "pyproject.toml").read_text())["project"]
+    assert project["license"] == "Apache-2.0"
+    assert {"Source", "Issues"} <= project["urls"].keys()
+    assert {"Programming Language :: Python :: 3", "Typing :: Typed"} <= set(project["classifiers"])
+    assert project["description"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_ruff_finds_nothing_in_a_package_by_its_own_rules(kind: str, tmp_path: Path) -> None:
+    made = create_package(kind, KINDS[kind], tmp_path)
+    for command in (["check"], ["format", "--check"]):
+        ended = subprocess.run([sys.executable, "-m", "ruff", *command, made], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.slow
+def test_hooks_have_no_class_to_name(tmp_path: Path) -> None:
+    ended = run("new", "plugin", "acme-hub", "--kind", "hooks", "--type", "Hub", folder=tmp_path)
+    assert (ended.status, ended.out) == (2, "")
+    assert "a plugin with hooks has no class" in ended.err
+    assert files_in(tmp_path) == set()
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def keep(output: Path, given: Path, *, resumes: bool = True, until: int = ROWS) 
                 kept.clean_up()
                 return
             kept.begin(lambda: "a model", rows)
-            for some in windows(rows.rows, 2):
+            for some in windows(rows, 2):
                 if some[0].values["id"] >= until:
                     raise CutOff
                 kept.write(some, [row.values["id"] / 8 for row in some])

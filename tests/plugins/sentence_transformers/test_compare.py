@@ -278,6 +278,6 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
 def test_a_bridge_that_is_not_allowed_is_named_with_the_setting(tmp_path: Path) -> None:
     printed = failure(tmp_path, PAIRCHAIN_DISABLE_PLUGINS="pairchain-sentence-transformers")
 
-    assert "pairchain-sentence-transformers, which is disabled" in printed
+    assert "pairchain-sentence-transformers, which is disabled by PAIRCHAIN_" in printed
     assert "pairchain-sentence-transformers" in printed
     assert "change PAIRCHAIN_DISABLE_PLUGINS" in printed

@@ -166,7 +166,7 @@ def test_a_folder_without_any_model_is_refused(tmp_path: Path) -> None:
         ),
         (
             "pairchain-transformer",
-            ["disabled: pairchain-transformer by PAIRCHAIN_DISABLE_PLUGINS", "pip install pairchain-transformer"],
+            ["disabled: pairchain-transformer by PAIRCHAIN_DISABLE_PLUGINS", "change PAIRCHAIN_DISABLE_PLUGINS for"],
         ),
     ],
 )

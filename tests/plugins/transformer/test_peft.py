@@ -103,6 +103,7 @@ def test_where_neither_has_a_tokenizer_the_adapted_model_is_said_to_lack_it(base
     with pytest.raises(FormatError, match="vocabulary is missing") as caught:
         load(tmp_path / "adapter")
     assert caught.value.where == str(tmp_path / "base")
+    assert "vocabulary is missing" in str(pairchain.inspect(tmp_path / "adapter"))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from torch import nn
 
 from pairchain import facts
 from pairchain.chain.calling import forward_through, preprocess_with
-from pairchain.chain.device import device_of, is_dispatched, settle
+from pairchain.chain.device import checked_device, device_of, is_dispatched, settle
 from pairchain.chain.keywords import keyword_names
 from pairchain.chain.module import Features, InputModule, NamedModules, module_label
 from pairchain.chain.parts import is_watched
@@ -202,6 +202,9 @@ class ModuleChain(nn.Sequential):
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or cast the chain; modules that accelerate spread over several devices stay where they are."""
+        wanted = kwargs.get("device", args[0] if args else None)
+        if isinstance(wanted, str | int | torch.device):
+            checked_device(wanted)
         staying = {module for module in self.modules() if is_dispatched(module)}
         device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs) if staying else (None, None)
         if device is None:
@@ -211,6 +214,13 @@ class ModuleChain(nn.Sequential):
         warn(f"modules that a device_map spread over several devices stay there; only the rest moves to {device}.")
         settle(self, device, staying)
         return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the models inside, as `torch.nn.Module.compile` does; the code around them gains nothing by it."""
+        readers = (module for module in self.modules() if isinstance(module, InputModule))
+        models = [model for reader in readers if isinstance(model := getattr(reader, "model", None), nn.Module)]
+        for compiled in dict.fromkeys(models or self.children()):
+            compiled.compile(*args, **kwargs)
 
     def __getitem__(self, index: Any) -> Any:
         # nn.Sequential would call this class, and a slice need not be a chain

@@ -12,7 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from pairchain.errors import InputError, warn
+from pairchain.text.escaping import short_repr
 from pairchain.text.nearest import nearest
+
+_ACCELERATORS = ("cuda", "mps", "npu", "xpu", "hpu")
 
 
 class Float32Linear(nn.Linear):
@@ -30,11 +33,43 @@ def default_device() -> torch.device:
     """Return the first accelerator of this machine (``LOCAL_RANK`` chooses among CUDA devices), else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    for kind in ("mps", "npu", "xpu", "hpu"):
+    for kind in _ACCELERATORS[1:]:
         backend = getattr(torch, kind, None)
         if backend is not None and backend.is_available():
             return torch.device(kind)
     return torch.device("cpu")
+
+
+def checked_device(device: Any) -> torch.device:
+    """Return ``device`` as a `torch.device`; refuse one that this machine does not have."""
+    try:
+        found = torch.device(device)
+        is_here = _is_here(found)
+    except (RuntimeError, TypeError):
+        is_here = False
+    if is_here:
+        return found
+    counts = {kind: module.device_count() for kind in _ACCELERATORS if (module := getattr(torch, kind, None))}
+    here = ["cpu", *(f"{kind}:{index}" for kind, count in counts.items() for index in range(count))]
+    no_build = "" if torch.version.cuda or torch.version.hip else "; to use a GPU, install a build of torch for it"
+    raise InputError(
+        f"device is {short_repr(device)}, which this machine does not have.",
+        next_step=f"it has {', '.join(here)}; None chooses the first accelerator{no_build}.",
+        argument="device",
+    )
+
+
+def _is_here(device: torch.device) -> bool:
+    if device.type in ("cpu", "meta"):
+        return True
+    module = getattr(torch, device.type, None)
+    if module is not None and hasattr(module, "device_count"):
+        return (device.index or 0) < int(module.device_count())
+    try:
+        torch.empty(0, device=device)
+    except Exception:  # as each library likes
+        return False
+    return True
 
 
 def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device_map: bool) -> None:
@@ -53,7 +88,7 @@ def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device
         placed = {chain[0]}
     if placed and device is not None:
         warn(f"device_map decides the placement; device={device!r} is not used.")
-    settle(chain, default_device() if device is None or placed else torch.device(device), placed)
+    settle(chain, default_device() if device is None or placed else checked_device(device), placed)
 
 
 def is_dispatched(module: nn.Module) -> bool:

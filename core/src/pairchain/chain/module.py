@@ -60,6 +60,8 @@ class Module(nn.Module, ABC):
         saves_weights: Whether its ``save`` writes weights, so that the default `load` reads them back.
         module_type: The type string under which it is saved without its code. None for the name that its distribution
             registers; if there is none, its file is saved too, and the type names that file.
+        reads_saved_by: The oldest version of its plugin that reads what it saves, such as ``"1.5"``; the model records
+            it, and an older version refuses to load the module. Empty if all versions read it.
         reads: The features it needs, checked when a chain is built; None if it does not declare them.
         writes: The features it adds, likewise.
         reads_part: Maps a feature to the only part of it that this module reads. The module that writes the feature may
@@ -68,13 +70,14 @@ class Module(nn.Module, ABC):
         extra_config: Keys of its ``config.json`` that it does not know; they are saved again unchanged.
     """
 
-    config_keys: list[str] = []
+    config_keys: Sequence[str] = ()
     config_file_name: str = "config.json"
     config_key_renames: dict[str, str] = {}
     save_in_root: bool = False
     saves_weights: bool = False
     forward_kwargs: set[str] = set()
     module_type: ClassVar[str | None] = None
+    reads_saved_by: ClassVar[str] = ""
 
     reads: frozenset[str] | None = None
     writes: frozenset[str] | None = None

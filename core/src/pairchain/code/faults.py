@@ -44,7 +44,7 @@ def code_faults(code: Code, class_name: str) -> Iterator[FormatError]:
             top = module.partition(".")[0]
             needs = f"the model's code needs {top!r}: find out which package provides it"
             yield FormatError(
-                f"{entry.path} imports {module}, which is neither installed nor in its folder.",
+                f"{entry.path} imports {module}, which is neither installed nor in its folder{hooks.left_out()}.",
                 where=entry.shown_at,
                 next_step=f"{needs}, and look at that package before you install it." if top else "",
             )

@@ -135,7 +135,7 @@ class _Importer:
             return found
         offered: ModuleType | None = hooks.ask_one("pairchain_offer_import", ModuleType, name=name)
         if offered is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            raise ModuleNotFoundError(f"No module named {name!r}{hooks.left_out()}", name=name)
         if fromlist:
             _check_offers(offered, name, fromlist)
             return offered

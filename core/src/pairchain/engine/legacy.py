@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
-from pairchain.errors import UnknownKeywordError
+from pairchain.errors import UnknownAttributeError, UnknownKeywordError, show_at_caller
 from pairchain.text.nearest import nearest
 
 P = ParamSpec("P")
@@ -93,23 +92,78 @@ def accepts_older_arguments(
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, FutureWarning, stacklevel=3)
+    show_at_caller(FutureWarning(message))
 
 
 def _older_name(old: str, new: str) -> Any:
+    # an argument of that name, such as max_length, may keep it
+    message = f"the attribute {old} is called {new} today."
+
     def read(model: Any) -> Any:
-        _warn(f"{old} is called {new} today.")
+        _warn(message)
         return getattr(model, new)
 
     def write(model: Any, value: Any) -> None:
-        _warn(f"{old} is called {new} today.")
+        _warn(message)
         setattr(model, new, value)
 
     return property(read, write, doc=f"Earlier name of `{new}`.")
 
 
+_TRAINING = "train with sentence-transformers, or in a loop of your own, as a torch.nn.Module"
+_INTERNAL = "call predict, which makes batches itself, or preprocess"
+_ADAPTERS = """
+    load_adapter add_adapter set_adapter delete_adapter get_adapter_state_dict disable_adapters enable_adapters
+    active_adapters active_adapter has_peft_compatible_model check_peft_compatible_model gradient_checkpointing_enable
+""".split()
+# What to use in place of what sentence-transformers, or the transformers library, offers.
+_INSTEAD = {
+    "from_pretrained": "load a model with CrossEncoder(name_or_path)",
+    "fit": _TRAINING,
+    "old_fit": _TRAINING,
+    "evaluate": "call predict or rank, and compute the metric from the scores",
+    "merge": "merge with sentence-transformers, and load the result",
+    "save_to_hub": "call push_to_hub",
+    "tokenize": "call preprocess",
+    "smart_batching_collate": _INTERNAL,
+    "smart_batching_collate_text_only": _INTERNAL,
+    "is_singular_input": "call predict, which tells one pair from many",
+    "get_max_seq_length": "read max_seq_length",
+    "get_model_kwargs": "call keyword_names",
+    "get_backend": "read the backend of the input module, model[0].backend",
+    "get_default_activation_fn": "read activation_fn",
+    "set_keep_in_fp32_modules": "pass keep_in_fp32_modules to CrossEncoder",
+    "supports": "look into model[0].modalities",
+    "modalities": "read model[0].modalities",
+    "transformers_model": "read model",
+    "clear_placement_cache": "leave it out; there is no such cache",
+    **{name: f"call model.model.{name}" for name in _ADAPTERS},
+}
+
+
+class _Instead:
+    """A name that a class does not have, with advice."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: Any, owner: type) -> Any:
+        raise _not_offered(owner, self._name)
+
+
+def _not_offered(cls: type, name: str) -> UnknownAttributeError:
+    return UnknownAttributeError(f"{cls.__name__} has no {name}.", next_step=f"{_INSTEAD[name]}.")
+
+
 class OlderNames:
-    """Attributes of a CrossEncoder under their earlier names."""
+    """Attributes of a CrossEncoder under their earlier names, and advice for those that pairchain does not have."""
 
     max_length = _older_name("max_length", "max_seq_length")
     default_activation_function = _older_name("default_activation_function", "activation_fn")
+    # this name is asked of the class
+    from_pretrained = _Instead()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _INSTEAD:
+            raise _not_offered(type(self), name)
+        return super().__getattr__(name)  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import pickle
 import signal
 import tempfile
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 
 from pairchain.chain.chain import ModuleChain
-from pairchain.chain.device import is_dispatched
+from pairchain.chain.device import checked_device, is_dispatched
 from pairchain.code import importing
 from pairchain.code.admitted import CODES
 from pairchain.engine import scoring
@@ -63,7 +64,9 @@ class WorkerPool:
             so they must be able to import its classes.
 
     Raises:
-        InputError: ``devices`` is not a list or is empty, or the model cannot be sent to a process.
+        InputError: ``devices`` is not a list, is empty or names a device that this machine does not have; or the model
+            cannot be sent to a process.
+        WorkerError: This process may not start others.
     """
 
     def __init__(
@@ -74,7 +77,12 @@ class WorkerPool:
                 f"a pool needs a list of at least one device, got {devices!r}.",
                 next_step="name them, such as ['cpu', 'cpu'].",
             )
-        self.devices = [str(device) for device in devices]
+        if multiprocessing.current_process().daemon:
+            raise WorkerError(
+                "this process is a daemon of multiprocessing, which may not start processes.",
+                next_step="score in it without workers, or start it with daemon=False.",
+            )
+        self.devices = [str(checked_device(device)) for device in devices]
         self._closed = False
         self._model = weakref.ref(model)
         self._weights = _stamp(model)

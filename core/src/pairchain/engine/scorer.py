@@ -12,6 +12,7 @@ from torch import nn
 
 from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
+from pairchain.chain.device import checked_device
 from pairchain.chain.keywords import parameter_names
 from pairchain.chain.untrained import refuse_random_weights
 from pairchain.engine import results, scoring
@@ -31,6 +32,7 @@ from pairchain.inputs.arguments import checked_count, chosen_prompt
 from pairchain.inputs.modality import plain_texts
 from pairchain.inputs.pairs import as_documents, as_inputs, as_stream, numbered_inputs, placing_errors
 from pairchain.inputs.supported import check_supported
+from pairchain.registry import default
 
 
 class Scorer(ModuleChain):
@@ -121,7 +123,7 @@ class Scorer(ModuleChain):
                 scores = workers.score(self, items, arguments, chunk_size, show_progress_bar)
         else:
             if device is not None:
-                self.to(device)
+                self.to(checked_device(device))
             scores = scoring.score(self, items, show_progress_bar=show_progress_bar, **arguments)
         if items:
             self._num_labels = results.labels_in(scores)
@@ -290,9 +292,8 @@ class Scorer(ModuleChain):
         """
         trace = hooks.ask_one("pairchain_trace", object, model=self, inputs=inputs, options=options)
         if trace is None:
-            raise MissingPackageError(
-                "a trace needs the plugin pairchain-trace.", next_step="pip install pairchain-trace"
-            )
+            why, next_step = default.installation.absence("pairchain-trace")
+            raise MissingPackageError(f"a trace needs the plugin pairchain-trace, which is {why}.", next_step=next_step)
         return trace
 
     def probe_tokens_per_batch(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,17 +13,20 @@ import torch
 from tqdm.auto import tqdm
 
 from pairchain.chain import observing
-from pairchain.chain.calling import collate_with, encode_with, not_encoded
+from pairchain.chain.calling import Encoded, collate_with, encode_with, not_encoded
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import to_device
 from pairchain.chain.threads import one_call
 from pairchain.engine.schedule import Budget, default_tokens, plan
-from pairchain.errors import ChainError
+from pairchain.errors import ChainError, InputError, PairchainError, WorkerError, warn
 from pairchain.facts import SCORES
-from pairchain.inputs.pairs import placing_errors
+from pairchain.inputs.pairs import name_inputs, placing_errors
 
 # Shorter work shows no progress bar, unless you ask for one.
 _PROGRESS_DELAY_SECONDS = 1.0
+
+# The process in which a thread scored first.
+_thread = threading.local()
 
 # Pairs that are encoded at once: a long call must not hold all of its tokens in memory.
 _CHUNK = 4096
@@ -53,6 +58,7 @@ def score(
         InputError: An input cannot be scored.
         ChainError: The chain wrote no scores, or not one row for each pair.
     """
+    _refuse_fork(chain.device)
     first_places, place_of = distinct(items)
     # a single input needs no budget
     most_tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
@@ -88,13 +94,17 @@ def _in_batches(
     places: Sequence[int],
     budget: Budget,
 ) -> Iterator[tuple[list[int], torch.Tensor, int]]:
-    """Yield for each batch the positions of its inputs in ``inputs``, their scores, and the number of tokens."""
+    """Yield for each batch the positions of its inputs in ``inputs``, their scores, and the number of tokens.
+
+    If a batch raises an error, its halves run instead, down to the input that is at fault.
+    """
     encoded = None
     # a chain that overrides preprocess makes features itself
     if type(chain).preprocess is ModuleChain.preprocess:
-        encoded = encode_with(chain._modules, inputs, prompt, keywords, _read_after(chain))
+        encoded = _encoded(chain, inputs, prompt, keywords)
     items = not_encoded(chain.input_module, inputs, keywords) if encoded is None else encoded
     batches = deque(plan(items, range(len(items)), budget))
+    failure = ""
     while batches:
         positions = batches.popleft()
         batch = [items[position] for position in positions]
@@ -111,7 +121,62 @@ def _in_batches(
             rest = [*positions, *(position for waiting in batches for position in waiting)]
             batches = deque(plan(items, rest, budget))
             continue
+        except Exception as error:
+            first, second = _halves(positions, error, chain.device)
+            batches.extendleft((second, first))
+            reason = str(error).partition("\n")[0]
+            failure = failure or f"{type(error).__name__}: {reason}"
+            continue
         yield positions, written, sum(item.length for item in batch if item.is_counted)
+    if failure:
+        warn(f"some pairs could not run in one batch, so they ran in smaller ones: {failure}")
+
+
+def _encoded(
+    chain: ModuleChain, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]
+) -> list[Encoded] | None:
+    """Return what `encode_with` returns; if it raises an error, for the halves of ``inputs``."""
+    try:
+        return encode_with(chain._modules, inputs, prompt, keywords, _read_after(chain))
+    except Exception as error:
+        halves = _halves([*range(len(inputs))], error, chain.device)
+    encoded: list[Encoded] = []
+    for places in halves:
+        with placing_errors(places):
+            part = _encoded(chain, [inputs[place] for place in places], prompt, keywords)
+        if part is None:
+            return None
+        encoded += part
+    return encoded
+
+
+def _halves(places: list[int], error: Exception, device: torch.device) -> tuple[list[int], list[int]]:
+    """Return the halves of a batch that raised ``error``; raise it again, with its inputs, if halves cannot pass."""
+    if len(places) == 1 or isinstance(error, PairchainError) or not _works(device):
+        if not (isinstance(error, InputError) and error.index is not None):
+            name_inputs(error, places)
+        raise error
+    return places[: len(places) // 2], places[len(places) // 2 :]
+
+
+def _works(device: torch.device) -> bool:
+    """Return whether ``device`` computes: an accelerator on which an assertion failed does not, in this process."""
+    try:
+        return device.type == "meta" or torch.zeros(1, device=device).item() == 0
+    except Exception:
+        return False
+
+
+def _refuse_fork(device: torch.device) -> None:
+    """Refuse to score in a process that was forked from a thread that had scored: it would wait forever."""
+    scored_in = vars(_thread).setdefault("process", os.getpid())
+    if scored_in == os.getpid() or (device.type == "cpu" and torch.get_num_threads() == 1):
+        return
+    step = "fork before the first call, or start the process with multiprocessing's method 'spawn'"
+    raise WorkerError(
+        "this process was forked from one that had scored, and torch's threads and devices do not survive a fork.",
+        next_step=f"{step}; or call torch.set_num_threads(1) in it." if device.type == "cpu" else f"{step}.",
+    )
 
 
 def _read_after(chain: ModuleChain) -> frozenset[str] | None:

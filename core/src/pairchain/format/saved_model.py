@@ -35,6 +35,10 @@ _MOST_UNMET = 20
 _LONGEST_REASON = 200
 
 
+# What a save records about the provider of a module.
+_RECORDED = ("distribution", "version", "reads_saved_by", "code_revision")
+
+
 @dataclass(frozen=True)
 class ModuleEntry:
     """One entry of ``modules.json``.
@@ -47,6 +51,7 @@ class ModuleEntry:
         distribution: The distribution that provided it when the model was saved, if the save recorded one.
         version: The version of that distribution.
         code_revision: The revision of the other repository that has its code; a commit if pairchain saved it.
+        reads_saved_by: The oldest version of the distribution that reads what was saved; empty for any.
         extra: Unknown keys, which are saved again.
     """
 
@@ -57,12 +62,13 @@ class ModuleEntry:
     distribution: str = ""
     version: str = ""
     code_revision: str = ""
+    reads_saved_by: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self, idx: int) -> dict[str, Any]:
         """Return the entry as ``modules.json`` has it, without empty optional keys."""
         required = {"idx": idx, "name": self.name, "path": self.path, "type": self.type}
-        optional = {key: getattr(self, key) for key in ("kwargs", "distribution", "version", "code_revision")}
+        optional = {key: getattr(self, key) for key in ("kwargs", *_RECORDED)}
         return {**required, **{key: value for key, value in optional.items() if value}, **self.extra}
 
 
@@ -225,7 +231,7 @@ def _read_entry(value: Any, shown: str) -> ModuleEntry:
     if not value["name"] or "." in value["name"]:
         raise FormatError(f"{shown}: the name {value['name']!r} is empty or has a dot, which a module's name must not.")
     kwargs = _typed(value, "kwargs", list, shown) or []
-    recorded = {key: _typed(value, key, str, shown) or "" for key in ("distribution", "version", "code_revision")}
+    recorded = {key: _typed(value, key, str, shown) or "" for key in _RECORDED}
     if not all(isinstance(name, str) for name in kwargs):
         raise FormatError(f"{shown}: 'kwargs' must be a list of names, got {short_repr(kwargs)}.")
     return ModuleEntry(

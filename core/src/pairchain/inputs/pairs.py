@@ -18,6 +18,9 @@ from pairchain.inputs.table_pairs import only_column, pair_of_row, pairs_of_rows
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
 
+# Inputs that a note lists.
+_MOST_NAMED = 10
+
 _A_DICT = "A dict may hold columns, as lists of one length; one row of a table goes into a list."
 
 
@@ -104,13 +107,31 @@ def as_documents(documents: Any, name: str = "documents") -> list[Any]:
 
 @contextmanager
 def placing_errors(places: Sequence[int]) -> Iterator[None]:
-    """Renumber an `InputError` of the block: its input ``i`` is the caller's input ``places[i]``."""
+    """Renumber the inputs that an error of the block names: its input ``i`` is the caller's input ``places[i]``."""
     try:
         yield
-    except InputError as error:
-        if error.index is not None and error.index < len(places):
-            error.place(places[error.index])
+    except Exception as error:
+        if isinstance(error, InputError) and error.index is not None:
+            if error.index < len(places):
+                error.place(places[error.index])
+        elif named := getattr(error, "pairchain_inputs", ()):
+            name_inputs(error, [places[index] for index in named])
         raise
+
+
+def name_inputs(error: Exception, inputs: Sequence[int]) -> None:
+    """Name the inputs that were being scored when a module raised ``error``, in an attribute and a note of it."""
+    if named := getattr(error, "pairchain_inputs", ()):
+        error.__notes__.remove(_while_scoring(named))
+    error.pairchain_inputs = tuple(sorted(inputs))  # type: ignore[attr-defined]
+    error.add_note(_while_scoring(error.pairchain_inputs))  # type: ignore[attr-defined]
+
+
+def _while_scoring(inputs: Sequence[int]) -> str:
+    if len(inputs) == 1:
+        return f"while scoring input {inputs[0]}"
+    shown = ", ".join(map(str, inputs[:_MOST_NAMED]))
+    return f"while scoring {len(inputs)} inputs together: {shown}{', …' if len(inputs) > _MOST_NAMED else ''}"
 
 
 def input_size(item: Any) -> int:

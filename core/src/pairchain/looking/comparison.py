@@ -8,7 +8,6 @@ from typing import Any
 from pairchain import hooks
 from pairchain.errors import PluginError
 from pairchain.registry import default
-from pairchain.registry.discovery import installed_version
 
 _BRIDGE = "pairchain-sentence-transformers"
 
@@ -19,7 +18,8 @@ def compare(model: Any, pairs: Sequence[Any], **options: Any) -> Any:
     Args:
         model: A model's name or path, or a `CrossEncoder`.
         pairs: A list of pairs.
-        **options: ``batch_size``, and for a name or path the options with which both load it, such as ``revision``.
+        **options: ``batch_size``, ``prompt``, ``prompt_name``, ``activation_fn`` and ``apply_softmax``, as for
+            ``predict``; and for a name or path the options with which both load it, such as ``revision``.
 
     Returns:
         The bridge's result, which prints as a table and has ``ours``, ``theirs``, ``differences``, ``largest``,
@@ -30,10 +30,8 @@ def compare(model: Any, pairs: Sequence[Any], **options: Any) -> Any:
     """
     answer = hooks.ask_one("pairchain_compare", object, model=model, pairs=pairs, options=options)
     if answer is None:
-        variable = default.installation.disabled_by(_BRIDGE) if installed_version(_BRIDGE) else None
+        why, next_step = default.installation.absence(_BRIDGE)
         raise PluginError(
-            f"comparing needs the plugin {_BRIDGE}, which is {'disabled' if variable else 'not installed'}.",
-            distribution=_BRIDGE,
-            next_step=f"change {variable}." if variable else f"pip install {_BRIDGE}",
+            f"comparing needs the plugin {_BRIDGE}, which is {why}.", distribution=_BRIDGE, next_step=next_step
         )
     return answer

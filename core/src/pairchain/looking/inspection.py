@@ -12,7 +12,15 @@ from typing import Any
 from pairchain import hooks
 from pairchain.code.bundle import Code, check_amount
 from pairchain.code.faults import code_faults
-from pairchain.errors import AccessDeniedError, InputError, PairchainError, PairchainWarning, PluginError
+from pairchain.errors import (
+    AccessDeniedError,
+    InputError,
+    PairchainError,
+    PairchainWarning,
+    PluginError,
+    advising,
+    current_advice,
+)
 from pairchain.facts import NO_FACTS, Facts, facts_of_chain, facts_of_routes
 from pairchain.files.json_files import read_json_object
 from pairchain.files.names import PICKLE_FILE
@@ -37,6 +45,7 @@ from pairchain.opening import open_source
 from pairchain.trust import policies
 from pairchain.trust.checkpoint import checkpoint_code, no_chain
 from pairchain.trust.resolve import Provider, Resolver
+from pairchain.trust.saved_by import check_provider, version_advice
 
 # The most levels of modules inside modules; a model's files could name any number.
 _DEEPEST = 8
@@ -123,6 +132,13 @@ class _Inspection:
             return ()
 
     def _module(self, entry: ModuleEntry, around: Source, depth: int = 0) -> ModuleReport:
+        advice = version_advice(entry, self._resolver.registry)
+        with advising(advice):
+            if advice:
+                self._note(f"the module {entry.name!r} was {advice}.")
+            return self._report_on(entry, around, depth)
+
+    def _report_on(self, entry: ModuleEntry, around: Source, depth: int) -> ModuleReport:
         home = around.within(entry.path)
         provider, foreseen = self._providers(entry, home, around)
         plugin = provider.plugin if provider is not None else None
@@ -133,6 +149,7 @@ class _Inspection:
         if plugin is not None:
             self._attempt(self._resolver.registry.installation.check_core_version, plugin)
         distribution = plugin.distribution if plugin else foreseen.distribution if foreseen else ""
+        self._attempt(check_provider, entry, distribution, self._resolver.registry)
         facts = self._attempt(self._facts, entry, home, distribution, provider) or NO_FACTS
         inside = self._inside(home, facts, depth) if depth < _DEEPEST else ()
         if facts.routes and distribution:
@@ -160,7 +177,7 @@ class _Inspection:
             return None, None
         beside = (home, around, self._resolver.source)
         try:
-            provider = self._resolver.provider(entry.type, code_revision=entry.code_revision, beside=beside)
+            provider = self._resolver.provider(entry, beside)
         except InputError:
             raise  # the caller passed something wrong
         except PairchainError as error:
@@ -169,14 +186,21 @@ class _Inspection:
         return provider, self._foreseen(entry) if provider is None else None
 
     def _foreseen(self, entry: ModuleEntry) -> hooks.Answer | None:
-        answers = self._asked("pairchain_foresee_type", about="type", type_name=entry.type)
+        if (disabled := self._resolver.registry.disabled(entry.type)) is not None:
+            self._add(disabled)
+            return None
+        hook, load_hook = "pairchain_foresee_type", "pairchain_resolve_type"
+        answers = self._asked(
+            hook, ranked_by=load_hook, preferred=entry.distribution, about="type", type_name=entry.type
+        )
         if answers or answers is None:
             return answers[0] if answers else None
-        silent = hooks.who_answers("pairchain_resolve_type") - hooks.who_answers("pairchain_foresee_type")
-        if silent:
-            self._note(f"only a load shows whether {', '.join(sorted(silent))} provides the type {entry.type!r}.")
+        if silent := hooks.unforeseen(load_hook, hook, None):
+            self._note(f"only a load shows whether {', '.join(silent)} provides the type {entry.type!r}.")
         else:
-            self._add(self._resolver.registry.unknown(entry.type, distribution=entry.distribution))
+            self._add(
+                self._resolver.registry.unknown(entry.type, distribution=entry.distribution, version=entry.version)
+            )
         return None
 
     def _facts(self, entry: ModuleEntry, home: Source, distribution: str, provider: Provider | None) -> Facts:
@@ -205,16 +229,23 @@ class _Inspection:
 
     def _checkpoint(self) -> tuple[str, Facts]:
         """Return the plugin that makes a chain for a checkpoint without a saved one, and the facts about that chain."""
-        for answer in self._asked("pairchain_inspect_checkpoint", source=self._source) or ():
-            self._add_faults(answer.value)
-            self._add_checkpoint_code(self._source, answer.value)
-            return answer.distribution, answer.value
-        silent = hooks.who_answers("pairchain_default_chain") - hooks.who_answers("pairchain_inspect_checkpoint")
-        if silent and self._source.has("config.json"):
-            self._note(f"only a load shows whether {', '.join(sorted(silent))} knows such a checkpoint.")
-        else:
-            self._add(no_chain(self._source, self._resolver.registry))
-        return "", NO_FACTS
+        hook, load_hook = "pairchain_inspect_checkpoint", "pairchain_default_chain"
+        answers = self._asked(hook, ranked_by=load_hook, source=self._source)
+        if answers is None:
+            return "", NO_FACTS
+        answer = answers[0] if answers else None
+        silent = ", ".join(hooks.unforeseen(load_hook, hook, answer))
+        if answer is None:
+            if silent and self._source.has("config.json"):
+                self._note(f"only a load shows whether {silent} knows such a checkpoint.")
+            else:
+                self._add(no_chain(self._source, self._resolver.registry))
+            return "", NO_FACTS
+        if silent:
+            self._note(f"only a load shows whether {silent} makes its chain instead of {answer.distribution}.")
+        self._add_faults(answer.value)
+        self._add_checkpoint_code(self._source, answer.value)
+        return answer.distribution, answer.value
 
     def _inside(self, home: Source, facts: Facts, depth: int) -> tuple[ModuleReport, ...]:
         inside: dict[PurePosixPath, ModuleReport] = {}
@@ -282,14 +313,22 @@ class _Inspection:
             refusal = policies.settings_refused(found, what, [] if approval is None else [approval])
             self._problems.append(Problem(refusal.what, refusal.next_step, "settings"))
 
-    def _asked(self, hook: str, *, about: About | None = None, **arguments: Any) -> list[hooks.Answer] | None:
-        """Return the plugins' answers to ``hook``; None, and a problem, if one of them failed."""
+    def _asked(
+        self, hook: str, *, about: About | None = None, ranked_by: str = "", **arguments: Any
+    ) -> list[hooks.Answer] | None:
+        """Return the plugins' answers to ``hook``; None, and a problem, if one of them failed.
+
+        With ``ranked_by``, the hook that a load asks, return the one answer that counts then.
+        """
         try:
-            return hooks.ask(hook, **arguments)
+            if not ranked_by:
+                return hooks.ask(hook, **arguments)
+            answer = hooks.first_answer(hook, object, ranked_by=ranked_by, **arguments)
+            return [] if answer is None else [answer]
         except PairchainError as error:
             self._add(error, about=about)
         except Exception as error:  # a plugin's fault must not prevent the report
-            self._note(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
+            self._note(f"{'; '.join(error.__notes__)}: {type(error).__name__}: {error}")
         return None
 
     def _attempt(self, read: Callable[..., Any], *arguments: Any, about: About | None = None, **keywords: Any) -> Any:
@@ -309,6 +348,7 @@ class _Inspection:
             self._add(error)
 
     def _add(self, error: PairchainError, about: About | None = None) -> None:
+        error.advise(current_advice())
         self._problems.append(problem_of(error, about))
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pairchain.errors import PluginError, PluginVersionError
 from pairchain.looking.problem import Problem
 from pairchain.registry import Registry, default
-from pairchain.registry.conflicts import conflict_advice, conflicts
+from pairchain.registry.conflicts import Conflict, conflict_advice, conflicts
 from pairchain.registry.discovery import Found, Installed, find_module
-from pairchain.registry.groups import BACKENDS, COMMANDS, GROUPS, HOOKS_GROUP, MODULES
+from pairchain.registry.groups import BACKENDS, COMMANDS, CORE_DISTRIBUTION, GROUPS, HOOKS_GROUP, MODULES
 from pairchain.registry.installation import DISABLE_VARIABLE
 from pairchain.registry.structure import missing_methods
 
@@ -112,15 +112,12 @@ def check_plugin(found: Found, registry: Registry = default) -> None:
     loaded = Registry(group, registry.installation).load_found(found)
     if group is MODULES and (absent := missing_methods(loaded)):
         lacking = f"the class for type {found.name!r} is not a module: it lacks {', '.join(absent)}."
-        raise PluginError(lacking, **found.described)
+        raise PluginError(lacking, **found.error_fields)
 
 
 def unmet_requirements(plugin: Plugin) -> list[Problem]:
     """Return the unmet requirements of a plugin and of the libraries that it needs."""
-    return [
-        Problem(f"{conflict}.", conflict_advice([conflict]), fails=False, about="requirement")
-        for conflict in conflicts(plugin.name, plugin.installed.metadata)
-    ]
+    return _problems_of_requirements(conflicts(plugin.name, plugin.installed.metadata))
 
 
 def _plugin(installed: Installed, registry: Registry) -> Plugin:
@@ -137,6 +134,8 @@ def _plugin(installed: Installed, registry: Registry) -> Plugin:
     problems = [*_problems_of_metadata(installed), *_problems_of_code(installed)]
     if not disabled_by:
         problems += _problems_of_version(installed, registry)
+        own = conflicts(installed.name, installed.metadata, direct=True)
+        problems += _problems_of_requirements(one for one in own if not one.wanted.startswith(CORE_DISTRIBUTION))
         for group, announced in zip(_GROUPS, (types, commands, backends), strict=True):
             problems += _problems_of_names(announced, Registry(group, registry.installation))
     return replace(plugin, disabled_by=disabled_by, problems=tuple(problems))
@@ -188,6 +187,10 @@ def _problems_of_version(installed: Installed, registry: Registry) -> Iterator[P
             registry.installation.check_core_version(found)
         except PluginVersionError as error:
             yield Problem(error.what, error.next_step, about="version")
+
+
+def _problems_of_requirements(found: Iterable[Conflict]) -> list[Problem]:
+    return [Problem(f"{one}.", conflict_advice([one]), fails=False, about="requirement") for one in found]
 
 
 def _problems_of_names(announced: tuple[Found, ...], registry: Registry) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from pairchain.backends import DEFAULT
 from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
 from pairchain.code.admitted import code_of, noting_origin
-from pairchain.errors import ChainError, FormatError, PairchainError, warn
+from pairchain.errors import ChainError, FormatError, PairchainError, advising, warn
 from pairchain.files.names import INDEX_FILE, MODULES_FILE, PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.source import Source
@@ -32,8 +32,10 @@ from pairchain.format.saved_model import (
 from pairchain.looking.pinning import check_locked, check_unchanged
 from pairchain.opening import lending
 from pairchain.persistence.request import LoadRequest
+from pairchain.registry import default
 from pairchain.trust import guard, policies
 from pairchain.trust.checkpoint import no_chain
+from pairchain.trust.saved_by import version_advice
 
 
 @dataclass(frozen=True)
@@ -103,20 +105,28 @@ def _read(request: LoadRequest, source: Source) -> LoadedModel:
         )
     # first, so that a class that is missing or refused is reported before modules load, which may take minutes
     classes = request.classes_of(entries)
-    modules = {entry.name: load_module(cls, request, entry.path) for entry, cls in zip(entries, classes, strict=True)}
+    places = zip(entries, classes, strict=True)
+    modules = {entry.name: load_module(cls, request, entry.path, saved=entry) for entry, cls in places}
     return LoadedModel(modules, entries, config, source, named)
 
 
-def load_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
+def load_module(cls: Any, request: LoadRequest, path: str, *, saved: ModuleEntry | None = None) -> nn.Module:
     """Return the module of class ``cls`` saved in the folder ``path``.
 
     ``cls.load`` gets the keywords that its signature takes; if it takes one argument, the path of a local folder.
+    ``saved`` is the module's entry; with it, errors and warnings say if another version of the plugin saved the module.
 
     Raises:
         PickleRefusedError: Its weights are a pickle, and the load in progress does not allow one.
         FormatError: ``cls.load`` raised an error that is not pairchain's. An error of code that came with the model is
             raised unchanged, with a note on the origin of that code.
     """
+    advice = "" if saved is None else version_advice(saved, request.resolver.registry)
+    with advising(advice):
+        return _loaded_module(cls, request, path)
+
+
+def _loaded_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     source = request.source.within(path)
     place = source.subfolder or "the root"
     is_module = Module in cls.__mro__
@@ -166,9 +176,11 @@ def _call(load: Any, request: LoadRequest, path: str) -> Any:
     return load(request.source.name, **keywords)
 
 
-def explain_embedding_model(config: ModelConfig | None, error: ChainError) -> ChainError:
-    """Return ``error``, or a clearer one if the chain is an embedding model, which scores no pairs."""
+def explain_chain_error(loaded: LoadedModel, error: ChainError) -> ChainError:
+    """Return ``error``, with advice on plugins of other versions, or a clearer one for an embedding model."""
+    config = loaded.config
     if config is None or config.model_type == MODEL_TYPE:
+        error.advise("; ".join(filter(None, (version_advice(entry, default) for entry in loaded.entries))))
         return error
     return ChainError(
         f"this model was saved as a {config.model_type}, and its chain scores no pairs: {error.what}",

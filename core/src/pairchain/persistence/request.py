@@ -67,7 +67,7 @@ class LoadRequest:
         codes: dict[str, Code] = {}
         for entry in entries:
             beside = (self.source.within(entry.path), self.source, self.resolver.source)
-            provider = self.resolver.provider(entry.type, code_revision=entry.code_revision, beside=beside)
+            provider = self.resolver.provider(entry, beside)
             providers.append(provider)
             if provider is not None and (code := provider.code) is not None:
                 purpose = f"the type {entry.type!r}"
@@ -75,10 +75,7 @@ class LoadRequest:
                 codes[purpose if codes.get(purpose, code) == code else f"{purpose} in {entry.path}"] = code
                 check_amount(codes.values(), self.source)
         policies.require_trust(codes)
-        return [
-            self.resolver.load(entry.type, provider, distribution=entry.distribution)
-            for entry, provider in zip(entries, providers, strict=True)
-        ]
+        return [self.resolver.load(entry, provider) for entry, provider in zip(entries, providers, strict=True)]
 
     def within(self, source: Source) -> LoadRequest:
         """Return the same request for a folder inside the model, for a module that is made of modules."""

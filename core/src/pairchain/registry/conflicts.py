@@ -35,8 +35,8 @@ class Conflict:
         return f"{self.name} {self.version} needs {self.wanted}, but {found}"
 
 
-def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Conflict, ...]:
-    """Return every unmet requirement of ``distribution`` and of the libraries that it requires.
+def conflicts(distribution: str, metadata: Message | None = None, *, direct: bool = False) -> tuple[Conflict, ...]:
+    """Return every unmet requirement of ``distribution`` and, unless ``direct``, of the libraries that it requires.
 
     An optional library counts if it is installed: one that an extra of ``distribution`` brings, or that a library
     names in an extra of the same name, as transformers does with ``torch>=2.6; extra == "torch"``.
@@ -44,6 +44,7 @@ def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Confl
     Args:
         distribution: Its name.
         metadata: Its metadata; None to read it from the installed distribution of this name.
+        direct: Whether to leave out the requirements of other libraries, which take longer to read.
     """
     found: dict[Conflict, None] = {}
     root = canonicalize_name(distribution)
@@ -58,7 +59,7 @@ def conflicts(distribution: str, metadata: Message | None = None) -> tuple[Confl
             if version is None or not requirement.specifier.contains(version, prereleases=True):
                 wanted = f"{requirement.name}{requirement.specifier}"
                 found[Conflict(name, known.get("Version") or "", wanted, version)] = None
-            if (required := canonicalize_name(requirement.name)) not in seen:
+            if not direct and (required := canonicalize_name(requirement.name)) not in seen:
                 seen.add(required)
                 waiting.append(required)
     return tuple(sorted(found, key=lambda conflict: (conflict.name != root, conflict.name, conflict.wanted)))

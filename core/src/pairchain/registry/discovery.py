@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import importlib_metadata
 from importlib_metadata import Distribution, EntryPoint
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, is_normalized_name
 
 from pairchain.registry.groups import GROUPS
 
@@ -127,17 +127,21 @@ class Found:
         return self.installed.version
 
     @property
-    def described(self) -> dict[str, str]:
+    def error_fields(self) -> dict[str, str]:
         """The arguments by which a `PluginError` names it."""
         entry_point = f"{self.name} = {self.value}"
         return {"distribution": self.distribution, "version": self.version, "entry_point": entry_point}
 
 
 def installed(distributions: Iterable[Any]) -> list[Installed]:
-    """Return the ``distributions``, given in the order of the path, with a mark on each that another one hides."""
+    """Return the ``distributions``, given in the order of the path, with a mark on each that another one hides.
+
+    Folders with invalid names, such as ``~acme-0.9.dist-info`` of an interrupted pip, are ignored, as by pip itself.
+    """
     places: dict[str, dict[str, Any]] = {}
     for source in distributions:
-        places.setdefault(_name(source), {}).setdefault(os.path.realpath(str(source)), source)
+        if is_normalized_name(name := _name(source)):
+            places.setdefault(name, {}).setdefault(os.path.realpath(str(source)), source)
     found = []
     for sources in map(dict.values, places.values()):
         # remains of a version that was replaced do not hide its replacement
@@ -184,10 +188,10 @@ def editable_projects() -> tuple[Path, ...]:
     from urllib.request import url2pathname  # imports an HTTP client too
 
     found = []
-    for dist in importlib_metadata.distributions():
+    for one in installed(importlib_metadata.distributions()):
         with suppress(OSError, ValueError, AttributeError):
             # PEP 610
-            origin = json.loads(dist.read_text("direct_url.json") or "{}")
+            origin = json.loads(one.source.read_text("direct_url.json") or "{}")
             if origin.get("dir_info", {}).get("editable"):
                 found.append(Path(url2pathname(urlsplit(origin["url"]).path)))
     return tuple(found)

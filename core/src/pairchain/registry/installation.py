@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from pairchain.errors import PluginImportError, PluginVersionError, warn
 from pairchain.registry.conflicts import conflict_advice, conflicts, requirements
-from pairchain.registry.discovery import Found, Installed, installed
+from pairchain.registry.discovery import Found, Installed, installed, installed_version
 from pairchain.registry.groups import CORE_DISTRIBUTION, GROUPS
 from pairchain.text.nearest import nearest
 from pairchain.version import __version__
@@ -56,6 +56,10 @@ class Installation:
         self._read()
         return self._installed
 
+    def distribution(self, name: str) -> Installed | None:
+        """Return the installed plugin of this canonical name, or None."""
+        return next((one for one in self.distributions() if one.name == name and not one.hidden_by), None)
+
     def refresh(self) -> None:
         """See `Registry.refresh`."""
         importlib.invalidate_caches()
@@ -81,6 +85,13 @@ class Installation:
         disabled = self._listed(DISABLE_VARIABLE)
         return DISABLE_VARIABLE if disabled is not None and name in disabled else None
 
+    def absence(self, distribution: str) -> tuple[str, str]:
+        """Return why a plugin that does not answer is absent, and what to do about it."""
+        variable = self.disabled_by(distribution) if installed_version(distribution) else None
+        if variable is not None:
+            return f"disabled by {variable}", f"change {variable}."
+        return "not installed", f"pip install {distribution}"
+
     def check_core_version(self, found: Found) -> None:
         """Raise a `PluginVersionError` if the distribution of ``found`` needs another version of the core."""
         for requirement in requirements(found.installed.metadata):
@@ -88,7 +99,7 @@ class Installation:
             if is_core and not requirement.specifier.contains(self._core_version, prereleases=True):
                 raise PluginVersionError(
                     f"the plugin {found.name!r} needs {requirement}, but {CORE_DISTRIBUTION} is {self._core_version}.",
-                    **found.described,
+                    **found.error_fields,
                     next_step=f"pip install --upgrade {found.distribution} {CORE_DISTRIBUTION}",
                 )
 
@@ -139,4 +150,4 @@ def _import_error(found: Found, error: BaseException) -> PluginImportError:
         why, next_step = f"{why}\n{'; '.join(map(str, known))}.", conflict_advice(known)
     else:
         next_step = f"repair or uninstall {found.distribution}, or name it in {DISABLE_VARIABLE}."
-    return PluginImportError(why, **found.described, next_step=next_step)
+    return PluginImportError(why, **found.error_fields, next_step=next_step)

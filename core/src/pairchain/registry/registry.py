@@ -90,8 +90,10 @@ class Registry:
         """Return the object registered by hand under ``name``, or None."""
         return self._registered.get(name)
 
-    def lookup(self, name: str) -> Found | None:
+    def lookup(self, name: str, distribution: str = "") -> Found | None:
         """Return the entry point of the one installed plugin that provides ``name``, or None; nothing is imported.
+
+        If several register the name, the one of ``distribution`` counts, which a saved model may name.
 
         Raises:
             PluginConflictError: Several distributions register the name, or it is reserved for another distribution.
@@ -99,14 +101,15 @@ class Registry:
         candidates = self.claims(name)
         if (owner := self.group.owner(name)) is not None:
             candidates = self._owned(owner, candidates)
-        if len(candidates) > 1:
+        chosen = [found for found in candidates if found.distribution == name_of_distribution(distribution)]
+        if len(candidates) > 1 and len(chosen) != 1:
             raise PluginConflictError(
                 f"{len(candidates)} installed plugins register the {self.group.noun} {name!r}: "
                 + " and ".join(f"{found.distribution} {found.version} ({found.value})" for found in candidates)
                 + ".",
                 next_step=f"uninstall one, or name the one to leave out in {DISABLE_VARIABLE}.",
             )
-        return candidates[0] if candidates else None
+        return next(iter(chosen or candidates), None)
 
     def claims(self, name: str) -> list[Found]:
         """Return the entry points of this name that the environment does not disable, sorted by distribution."""
@@ -132,39 +135,54 @@ class Registry:
         """Return the object that ``found`` points to; see `load`."""
         loaded = self.installation.load(found)
         if fault := self.group.fault(loaded):
-            raise PluginError(f"the plugin for the {self.group.noun} {found.name!r} {fault}.", **found.described)
+            raise PluginError(f"the plugin for the {self.group.noun} {found.name!r} {fault}.", **found.error_fields)
         return loaded
 
     def blocked(self, found: Found) -> str | None:
         """Return the environment variable that keeps ``found`` from being used, or None."""
         return self.installation.disabled_by(found.distribution)
 
-    def unknown(self, name: str, *, distribution: str = "", file: str = "") -> UnknownNameError:
+    def unknown(self, name: str, *, distribution: str = "", version: str = "", file: str = "") -> UnknownNameError:
         """Return the error for a name that no installed plugin provides, with the nearest name and what to install.
 
         Args:
             name: The name.
             distribution: The distribution that provided it when a model was saved, if the model's files name one.
+            version: The version of that distribution.
             file: The missing file of the model that could define it.
         """
-        kind, noun = (UnknownTypeError if self.group is MODULES else UnknownNameError), self.group.noun
+        if (error := self.disabled(name)) is not None:
+            return error
+        kind, noun, owner = self._unknown_error, self.group.noun, self.group.owner(name)
+        what = f"no installed plugin provides the {noun} {name!r}{nearest(name, self.names())}"
+        wanted = owner or name_of_distribution(distribution)
+        if (now := self.installation.distribution(wanted)) is not None:
+            what = f"{now.name} {now.version}, which is installed, does not provide the {noun} {name!r}"
+            advice = "" if version != now.version else f"pip install --force-reinstall {now.name}"
+            return kind(f"{what}{nearest(name, self.names())}.", next_step=advice)
+        if not wanted:
+            return kind(f"{what}, and the model has no file {file}." if file else f"{what}.", next_step=self._choices())
+        claimed = "" if wanted in OWN_DISTRIBUTIONS else wanted
+        return kind(f"{what}.", next_step=advice_about(wanted), claimed=claimed)
+
+    def disabled(self, name: str) -> UnknownNameError | None:
+        """Return the error for a name that only an installed plugin provides which the environment disables."""
         owner = self.group.owner(name)
         for found in self.find():
             if found.name != name or (owner is not None and found.distribution != owner):
                 continue
             if variable := self.blocked(found):
-                return kind(
-                    f"{found.distribution} {found.version}, which provides the {noun} {name!r}, is disabled.",
+                return self._unknown_error(
+                    f"{found.distribution} {found.version}, which provides the {self.group.noun} {name!r}, is disabled "
+                    f"by {variable}.",
                     where=f"{variable}={self.installation.environ[variable]}",
                     next_step=f"change {variable}.",
                 )
-        what = f"no installed plugin provides the {noun} {name!r}{nearest(name, self.names())}"
-        wanted = owner or _name_of_distribution(distribution)
-        if not wanted:
-            return kind(f"{what}, and the model has no file {file}." if file else f"{what}.", next_step=self._choices())
-        if wanted in OWN_DISTRIBUTIONS:
-            return kind(f"{what}.", next_step=f"pip install {wanted}")
-        return kind(f"{what}.", next_step=_advice_about(wanted), claimed=wanted)
+        return None
+
+    @property
+    def _unknown_error(self) -> type[UnknownNameError]:
+        return UnknownTypeError if self.group is MODULES else UnknownNameError
 
     def _choices(self) -> str:
         install = "install the plugin that provides it"
@@ -205,14 +223,14 @@ class Registry:
                 why = f"{variable} disables that" if variable else f"no installed {owner} provides it"
                 raise PluginConflictError(
                     f"{claim}, and {why}.",
-                    **stranger.described,
+                    **stranger.error_fields,
                     next_step=f"change {variable}." if variable else f"pip install --upgrade {owner}",
                 )
             self.installation.warn_once(f"{claim}; {owner} is used.")
         return mine
 
 
-def _name_of_distribution(recorded: str) -> str:
+def name_of_distribution(recorded: str) -> str:
     """Return ``recorded``, from a model's files, if it can be a distribution's name, else "": you may type it."""
     if len(recorded) > _LONGEST_NAME:
         return ""
@@ -222,7 +240,10 @@ def _name_of_distribution(recorded: str) -> str:
         return ""
 
 
-def _advice_about(distribution: str) -> str:
+def advice_about(distribution: str) -> str:
+    """Return advice on a distribution that only a model's files name."""
+    if distribution in OWN_DISTRIBUTIONS:
+        return f"pip install {distribution}"
     # anybody can publish a package of this name
     return (
         f"the model's files claim that the package {distribution!r} provides it; pairchain does not know it. Look at "

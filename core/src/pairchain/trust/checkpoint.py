@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from pairchain import hooks
 from pairchain.code.bundle import Code, Reference, auto_map, gather
 from pairchain.errors import FormatError, MissingFileError
 from pairchain.files.json_files import read_json_object
 from pairchain.files.names import MODULES_FILE
 from pairchain.files.source import Source
 from pairchain.registry import Registry
-from pairchain.registry.groups import HOOKS_GROUP
 from pairchain.trust import policies
 from pairchain.trust.repositories import repository_named_by, repository_of_code, warn_of_unpinned
 
@@ -92,13 +92,12 @@ def no_chain(source: Source, registry: Registry) -> MissingFileError | FormatErr
             where=str(source),
             next_step="name the folder or repository that holds the model; subfolder= names a folder inside it.",
         )
-    blocked = {found.distribution: registry.blocked(found) for found in registry.installation.find(HOOKS_GROUP)}
-    left_out = [f"{name} by {variable}" for name, variable in sorted(blocked.items()) if variable]
+    _, step = registry.installation.absence("pairchain-transformer")
     return FormatError(
         f"there is no {MODULES_FILE}, and no installed plugin knows how to load such a checkpoint"
-        f"{'; disabled: ' + ', '.join(left_out) if left_out else ''}.",
+        f"{hooks.left_out(registry)}.",
         where=str(source),
-        next_step="pip install pairchain-transformer for a checkpoint of the transformers library.",
+        next_step=f"{step.rstrip('.')} for a checkpoint of the transformers library.",
     )
 
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from pairchain import hooks
 from pairchain.code import importing
 from pairchain.code.bundle import Code, Reference, gather, parse
-from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError
+from pairchain.errors import ChainError, InputError, MissingFileError, PairchainError, advising
 from pairchain.files.source import Source
+from pairchain.format.saved_model import ModuleEntry
 from pairchain.registry import Registry, default
 from pairchain.registry.discovery import Found
 from pairchain.registry.structure import import_path, missing_methods
 from pairchain.trust import policies
 from pairchain.trust.repositories import repository_of_code
+from pairchain.trust.saved_by import check_provider, version_advice
 
-_Key = tuple[str, str, tuple[Source, ...]]
+_Key = tuple[str, str, str, tuple[Source, ...]]
 
 
 @dataclass(frozen=True)
@@ -66,70 +68,84 @@ class Resolver:
             ChainError: The class is not a module.
             PluginError: The plugin that provides it conflicts with another, or fails.
         """
-        provider = self.provider(type_name, code_revision=code_revision, beside=beside)
-        return self.load(type_name, provider, distribution=distribution)
+        entry = ModuleEntry("", "", type_name, distribution=distribution, code_revision=code_revision)
+        return self.load(entry, self.provider(entry, beside))
 
     def class_of(self, type_name: str, *, beside: Sequence[Source] = ()) -> type:
         """Return the class that ``type_name`` means, which need not be a module; see `resolve`."""
-        return self._class_from(type_name, self.provider(type_name, beside=beside), "")
+        entry = ModuleEntry("", "", type_name)
+        return self._class_from(entry, self.provider(entry, beside))
 
-    def provider(self, type_name: str, *, code_revision: str = "", beside: Sequence[Source] = ()) -> Provider | None:
-        """Return who provides ``type_name``, or None if only a hook could; nothing is imported or run.
+    def provider(self, entry: ModuleEntry, beside: Sequence[Source] = ()) -> Provider | None:
+        """Return who provides the type of ``entry``, or None if only a hook could; nothing is imported or run.
 
         Raises:
-            PluginConflictError: Several plugins register it.
+            PluginConflictError: Several plugins register it, and the model does not say which of them saved it.
             MissingFileError: The repository that it names has no such file.
             SourceError: That repository cannot be fetched.
         """
-        given = self.module_classes.get(type_name) or self.registry.registered(type_name)
+        given = self.module_classes.get(entry.type) or self.registry.registered(entry.type)
         if given is not None:
             if not isinstance(given, type):
-                raise InputError(f"module_classes[{type_name!r}] is {given!r}, not a class.")
+                raise InputError(f"module_classes[{entry.type!r}] is {given!r}, not a class.")
             return Provider(given=given)
-        if self.found is None:
-            return self._provider(type_name, code_revision, beside)
-        key = (type_name, code_revision, tuple(beside))
-        if key not in self.found:
-            self.found[key] = self._provider(type_name, code_revision, beside)
-        return self.found[key]
+        with advising(version_advice(entry, self.registry)):
+            if self.found is None:
+                return self._provider(entry, beside)
+            key = (entry.type, entry.distribution, entry.code_revision, tuple(beside))
+            if key not in self.found:
+                self.found[key] = self._provider(entry, beside)
+            return self.found[key]
 
-    def load(self, type_name: str, provider: Provider | None, *, distribution: str = "") -> type:
-        """Return the class that ``type_name`` means, given who provides it; see `resolve`."""
-        cls = self._class_from(type_name, provider, distribution)
-        if absent := missing_methods(cls):
-            code = provider.code if provider is not None else None
-            place = f"{cls.__name__} from {code}" if code is not None else import_path(cls)
-            raise ChainError(
-                f"the class for type {type_name!r}, {place}, is not a module: it lacks {', '.join(absent)}."
-            )
-        return cls
+    def load(self, entry: ModuleEntry, provider: Provider | None) -> type:
+        """Return the class that the type of ``entry`` means, given who provides it; see `resolve`."""
+        with advising(version_advice(entry, self.registry)):
+            cls = self._class_from(entry, provider)
+            if absent := missing_methods(cls):
+                code = provider.code if provider is not None else None
+                place = f"{cls.__name__} from {code}" if code is not None else import_path(cls)
+                raise ChainError(
+                    f"the class for type {entry.type!r}, {place}, is not a module: it lacks {', '.join(absent)}."
+                )
+            return cls
 
-    def _provider(self, type_name: str, code_revision: str, beside: Sequence[Source]) -> Provider | None:
-        if (plugin := self.registry.lookup(type_name)) is not None:
+    def _provider(self, entry: ModuleEntry, beside: Sequence[Source]) -> Provider | None:
+        if (plugin := self.registry.lookup(entry.type, entry.distribution)) is not None:
             return Provider(plugin=plugin)
-        reference = _reference(type_name)
+        reference = _reference(entry.type)
         if reference is None:
             return None
         if reference.repository:
-            return Provider(code=self._code_elsewhere(type_name, reference, code_revision))
+            return Provider(code=self._code_elsewhere(entry.type, reference, entry.code_revision))
         bundles = (gather(source, reference) for source in dict.fromkeys(beside or (self.source,)))
         code = next((code for code in bundles if code is not None), None)
         return None if code is None else Provider(code=code)
 
-    def _class_from(self, type_name: str, provider: Provider | None, distribution: str) -> type:
+    def _class_from(self, entry: ModuleEntry, provider: Provider | None) -> type:
         if provider is None:
-            hook = "pairchain_resolve_type"
-            answer: type | None = hooks.ask_one(hook, type, registry=self.registry, type_name=type_name)
+            # another library's class of that type could score differently
+            if (disabled := self.registry.disabled(entry.type)) is not None:
+                raise disabled
+            hook, preferred = "pairchain_resolve_type", entry.distribution
+            answer = hooks.first_answer(hook, type, registry=self.registry, preferred=preferred, type_name=entry.type)
             if answer is None:
-                file = reference.paths[0] if (reference := _reference(type_name)) is not None else ""
-                raise self.registry.unknown(type_name, distribution=distribution, file=file)
-            return answer
+                file = reference.paths[0] if (reference := _reference(entry.type)) is not None else ""
+                recorded = {"distribution": entry.distribution, "version": entry.version}
+                raise self.registry.unknown(entry.type, **recorded, file=file)
+            check_provider(entry, answer.distribution, self.registry)
+            cls: type = answer.value
+            return cls
         if provider.code is not None:
-            policies.require_trust({f"the type {type_name!r}": provider.code})
+            policies.require_trust({f"the type {entry.type!r}": provider.code})
             if (lock := policies.current_policy().lock) is not None:
                 lock.check(provider.code, self.source)
-            return importing.load_class(provider.code, type_name.rpartition(".")[2])
-        return provider.given or self.registry.load(type_name)
+            return importing.load_class(provider.code, entry.type.rpartition(".")[2])
+        if provider.plugin is not None:
+            check_provider(entry, provider.plugin.distribution, self.registry)
+            loaded: type = self.registry.load_found(provider.plugin)
+            return loaded
+        assert provider.given is not None
+        return provider.given
 
     def _code_elsewhere(self, type_name: str, reference: Reference, saved_revision: str) -> Code:
         try:

@@ -5,7 +5,7 @@ Listing them imports no plugin. Running a command imports its plugin.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from pairchain.authoring import on_one_line
 from pairchain.errors import PluginConflictError, PluginError
+from pairchain_cli.terminal import consoles
 
 if TYPE_CHECKING:
     from pairchain import Found
@@ -61,7 +62,8 @@ class Catalogue(PlainGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command ``cmd_name``, or None."""
         # most runs need no plugin's command, and so no metadata of plugins
-        return self.commands.get(cmd_name) or self.announced.get(cmd_name)
+        found = self.commands.get(cmd_name)
+        return self.announced.get(cmd_name) if found is None else with_shared_options(found)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write pairchain's own commands, and below them those of plugins."""
@@ -97,7 +99,42 @@ class _Announced(TyperCommand):
 
         assert self.name is not None
         found = None if commands.registered(self.name) else commands.lookup(self.name)
-        return load_command(found, self.name).make_context(info_name, args, parent=parent, **extra)
+        command = with_shared_options(load_command(found, self.name))
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+
+def with_shared_options(command: Any) -> Any:
+    """Return ``command`` after adding ``--quiet`` and ``--no-color`` to it, and to every command inside it."""
+    taken = {flag for parameter in command.params for flag in parameter.opts}
+    for parameter in _command_of("", _take_shared_options).params:
+        # a plugin's command may use one of these for something else
+        parameter.opts = [flag for flag in parameter.opts if flag not in taken]
+        if parameter.opts:
+            command.params.append(parameter)
+    for inner in getattr(command, "commands", {}).values():
+        with_shared_options(inner)
+    return command
+
+
+def _be_quiet(is_given: bool) -> None:
+    if is_given:
+        consoles.be_quiet()
+
+
+def _be_plain(is_given: bool) -> None:
+    if is_given:
+        consoles.be_plain()
+
+
+def _take_shared_options(
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Write results and errors only.", callback=_be_quiet, expose_value=False),
+    ] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="Write without colours.", callback=_be_plain, expose_value=False)
+    ] = False,
+) -> None: ...
 
 
 def load_command(found: Found | None, name: str = "") -> Any:
@@ -114,7 +151,7 @@ def load_command(found: Found | None, name: str = "") -> Any:
     except Exception as error:  # typer raises various errors for annotations that it does not understand
         raise PluginError(
             f"typer cannot make a command of {found.value if found else name!r}: {error}",
-            **(found.described if found else {}),
+            **(found.error_fields if found else {}),
             next_step="annotate its parameters as typer expects, or announce a typer.Typer.",
         ) from error
 

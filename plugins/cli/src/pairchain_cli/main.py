@@ -51,7 +51,7 @@ def shared(
     ] = False,
 ) -> None:
     """Set up what all commands share."""
-    consoles.set_up(quiet=quiet, color=False if no_color else None)
+    consoles.set_up(quiet=quiet, plain=no_color)
 
 
 def main() -> None:

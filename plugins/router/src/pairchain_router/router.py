@@ -285,8 +285,14 @@ class Router(InputModule):
         limited = [route[0] for route in self._chains() if getattr(route[0], "max_seq_length", None) is not None]
         if not limited:
             raise InputError("no route of this Router limits the length of its inputs.")
-        for module in limited:
-            module.max_seq_length = value
+        before = [module.max_seq_length for module in limited]
+        try:
+            for module in limited:
+                module.max_seq_length = value
+        except InputError:  # one route cannot read inputs of that length
+            for module, length in zip(limited, before, strict=True):
+                module.max_seq_length = length
+            raise
 
     @property
     def prefix_cache(self) -> int:
@@ -373,7 +379,7 @@ class Router(InputModule):
         # loading a module may take minutes, so resolve every class first
         classes = inside.classes_of(saved.entries)
         modules = {
-            entry.path: load_module(module_class, inside, entry.path)
+            entry.path: load_module(module_class, inside, entry.path, saved=entry)
             for entry, module_class in zip(saved.entries, classes, strict=True)
         }
         routes = {route: [modules[folder] for folder in folders] for route, folders in saved.structure.items()}

@@ -113,5 +113,5 @@ def _check_structure(structure: Mapping[str, Any], types: Mapping[str, Any], sho
 def _recorded(recorded: Any, folder: str) -> dict[str, Any]:
     entry = recorded.get(folder) if isinstance(recorded, dict) else None
     # these are only advice on what to install or pin, so a mistake in them is not a reason to refuse the model
-    keys = ("distribution", "version", "code_revision")
+    keys = ("distribution", "version", "reads_saved_by", "code_revision")
     return {key: entry[key] for key in keys if isinstance(entry.get(key), str)} if isinstance(entry, dict) else {}

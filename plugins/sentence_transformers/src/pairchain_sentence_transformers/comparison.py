@@ -19,6 +19,7 @@ from pairchain.errors import InputError, PluginError
 
 _PACKAGES = ("pairchain-core", "sentence-transformers", "transformers", "torch")
 _MOST_SHOWN = 20
+_SCORING = {"prompt", "prompt_name", "activation_fn", "apply_softmax"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
             sentence-transformers would take the newest version of that code.
         pairs: A list of pairs.
         batch_size: Most pairs per batch.
-        **options: Options for both libraries to load the model with, such as ``revision``.
+        **options: Options of ``predict`` for both libraries: ``prompt``, ``prompt_name``, ``activation_fn`` and
+            ``apply_softmax``; and options for both to load the model with, such as ``revision``.
 
     Raises:
         PluginError: sentence-transformers is not installed.
@@ -107,7 +109,8 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
             distribution="sentence-transformers",
             next_step="pip install sentence-transformers",
         )
-    checked_count(batch_size, "batch_size")
+    scoring = {name: options.pop(name) for name in _SCORING & options.keys()}
+    scoring["batch_size"] = checked_count(batch_size, "batch_size")
     items = as_inputs(pairs).items
     refuse_named_media(items, "sentence-transformers")
     if isinstance(model, str | os.PathLike):
@@ -115,10 +118,10 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
         ours = CrossEncoder(model, **options)
         assert ours.source is not None
         if _takes_code_from_elsewhere(ours):
-            return _compared_as_saved(ours, items, batch_size)
+            return _compared_as_saved(ours, items, scoring)
         # both libraries load the same commit, even if another one is pushed meanwhile
         known = options if ours.source.is_local else {**options, "revision": ours.source.commit}
-        return _compared(ours, ours.source.name, items, batch_size, known)
+        return _compared(ours, ours.source.name, items, scoring, known)
     if not isinstance(model, CrossEncoder):
         raise InputError(
             f"the model is a {type(model).__module__}.{type(model).__qualname__}.",
@@ -126,7 +129,7 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
         )
     if options:
         raise InputError(f"the model is already loaded, so {', '.join(options)} cannot be used.")
-    return _compared_as_saved(model, items, batch_size)
+    return _compared_as_saved(model, items, scoring)
 
 
 def _takes_code_from_elsewhere(model: CrossEncoder) -> bool:
@@ -134,13 +137,13 @@ def _takes_code_from_elsewhere(model: CrossEncoder) -> bool:
     return any(code.is_elsewhere for code in found if code is not None)
 
 
-def _compared_as_saved(model: CrossEncoder, pairs: list[Any], batch_size: int) -> Comparison:
+def _compared_as_saved(model: CrossEncoder, pairs: list[Any], scoring: Mapping[str, Any]) -> Comparison:
     """Save ``model`` with all of its code for sentence-transformers to load, and compare the two."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, copy_code=True, create_model_card=False)
         # its code already runs in this process
         known = {"trust_remote_code": True, "device": str(model.device)}
-        return _compared(model, folder, pairs, batch_size, known)
+        return _compared(model, folder, pairs, scoring, known)
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
@@ -161,14 +164,14 @@ def _check_options(options: Mapping[str, Any]) -> None:
 
 
 def _compared(
-    ours: CrossEncoder, path: str, pairs: list[Any], batch_size: int, options: Mapping[str, Any]
+    ours: CrossEncoder, path: str, pairs: list[Any], scoring: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Comparison:
     import sentence_transformers
 
-    found = ours.predict(pairs, batch_size=batch_size)
+    found = ours.predict(pairs, **scoring)
     try:
         theirs = sentence_transformers.CrossEncoder(path, **options)
-        scores = theirs.predict(pairs, batch_size=batch_size)
+        scores = theirs.predict(pairs, **scoring)
     except Exception as error:
         error.add_note("raised by sentence-transformers; pairchain scored these pairs")
         raise

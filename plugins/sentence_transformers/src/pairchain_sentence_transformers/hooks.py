@@ -11,7 +11,7 @@ from pairchain.facts import Facts
 from pairchain_sentence_transformers import offered
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def pairchain_resolve_type(type_name: str) -> type | None:
     """Return the library's class for a type that no plugin provides."""
     if not offered.is_type(type_name):
@@ -43,7 +43,7 @@ def pairchain_inspect_module(type_name: str) -> Facts | None:
     return Facts(faults=[offered.not_trusted(type_name)])
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def pairchain_offer_import(name: str) -> ModuleType | None:
     """Return a substitute for a module of the library, for a model's own code to import."""
     if name.partition(".")[0] != offered.LIBRARY:
@@ -53,7 +53,7 @@ def pairchain_offer_import(name: str) -> ModuleType | None:
     return substitute(name)
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def pairchain_compare(model: Any, pairs: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """Return the scores of the library and of pairchain for ``pairs``."""
     from pairchain_sentence_transformers.comparison import compare

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pairchain_trace.trace import Trace
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def pairchain_trace(model: Any, inputs: Any, options: Mapping[str, Any]) -> Trace:
     """Return a trace of ``model.predict(inputs, **options)``."""
     from pairchain_trace.trace import trace

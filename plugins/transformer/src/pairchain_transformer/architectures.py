@@ -171,8 +171,8 @@ WITHOUT_VOCABULARY = frozenset({"byt5", "canine", "perceiver"})
 # Architectures that number positions from the padding token's id + 1, so that the first positions are never used.
 POSITIONS_AFTER_PADDING = frozenset(
     """
-    camembert data2vec-text ibert lilt longformer luke markuplm mpnet roberta roberta-prelayernorm xlm-roberta
-    xlm-roberta-xl xmod
+    camembert data2vec-text esm ibert layoutlmv3 lilt longformer luke markuplm mpnet prophetnet roberta
+    roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod
     """.split()
 )
 

@@ -15,6 +15,7 @@ from pairchain_transformer.checkpoint import modalities
 from pairchain_transformer.checkpoint.configuration import load_config
 from pairchain_transformer.checkpoint.keywords import hub_keywords
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
+from pairchain_transformer.checkpoint.positions import checked_length
 from pairchain_transformer.checkpoint.processors import (
     check_settings,
     load_processor,
@@ -75,6 +76,8 @@ def build(
     model, execution = loader.load(checkpoint, config)
     if max_seq_length is not None:
         processor_kwargs.setdefault("model_max_length", max_seq_length)
+    if (length := processor_kwargs.get("model_max_length")) is not None:
+        processor_kwargs["model_max_length"] = checked_length(length, "max_length", model)
     processor = load_processor(
         place,
         config,

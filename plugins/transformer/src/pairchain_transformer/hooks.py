@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pairchain.hooks import ChainRequest
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     """Return the modules for a checkpoint: a classifier, or the log-odds of yes and no for a causal model.
 

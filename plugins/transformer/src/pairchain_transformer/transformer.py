@@ -26,7 +26,7 @@ from pairchain.authoring import (
 from pairchain.backends import DEFAULT, Request
 from pairchain.errors import InputError
 from pairchain_transformer.build import build, modalities_of
-from pairchain_transformer.checkpoint import keywords, modalities, saving
+from pairchain_transformer.checkpoint import keywords, modalities, positions, saving
 from pairchain_transformer.checkpoint.configuration import embedding_dimension
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
 from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
@@ -72,7 +72,8 @@ class Transformer(InputModule):
         modality_config: For each modality, the model's method and the field of its output; None to infer them.
         module_output_name: The feature that it writes; None for the task's.
         unpad_inputs: Kept and saved for other readers of the format.
-        max_seq_length: Longest input in tokens; None for the limit of tokenizer and model.
+        max_seq_length: Longest input in tokens; None for the limit of tokenizer and model. A model with a table of
+            positions reads no more than it has; a longer length in its own files is lowered with a warning.
         do_lower_case: Whether text is lowercased first.
         tokenizer_name_or_path: Folder or repository of the tokenizer, if not the model's.
         tokenizer: Which tokenizer to use if the installed transformers library replaces parts of the saved one:
@@ -146,7 +147,7 @@ class Transformer(InputModule):
         )
         self.model, self.execution = built.model, built.execution
         self.do_lower_case = do_lower_case
-        self.processing_kwargs = dict(processing_kwargs or {})
+        self.processing_kwargs = processing.with_checked_lengths(processing_kwargs or {}, self.model)
         unknown_keys(self.processing_kwargs, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
         self.unpad_inputs = unpad_inputs
         known, self.module_output_name = modalities_of(built, self.task, modality_config, module_output_name)
@@ -171,7 +172,8 @@ class Transformer(InputModule):
             prompt: Put before the first text of a pair, or used as the system message of a chat template.
             processing_kwargs: Settings for this call; each key overrides that of the instance.
             max_length: Longest input in tokens for this call; a ``max_length`` in ``processing_kwargs`` overrides it.
-            truncation: How longer inputs are cut; ``"document"`` cuts only the second side.
+            truncation: How longer inputs are cut; ``"document"`` cuts only the second side. With False, an input that
+                is longer than the model's positions is refused.
             allow_urls: Whether to fetch media that inputs name by URL, for a model that takes such media.
             allow_private_urls: Whether such a URL may lead to a private, link-local or loopback address, or go through
                 a proxy that the environment names.
@@ -185,7 +187,8 @@ class Transformer(InputModule):
         limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
         with how.preprocessor() as preprocessor:
             features = encoding.features_of(preprocessor, self.model, inputs, prompt, settings, limits)
-        processing.check_positions(features, pads_left=self.task.generates)
+        processing.check_mask(features, pads_left=self.task.generates)
+        positions.check_fits(features, self.model)
         if self.task.generates:
             features["logits_to_keep"] = processing.logits_to_keep(settings)
         return features
@@ -342,6 +345,9 @@ class Transformer(InputModule):
     def processor(self, value: Any) -> None:
         if self.task.generates:
             pad_left(value)
+        if (tokenizer := tokenizer_of(value)) is not None:
+            limit = positions.limit_exceeded_by(tokenizer.model_max_length, self.model)
+            tokenizer.model_max_length = limit or tokenizer.model_max_length
         self._preprocessor = Preprocessor(value, self.modality_config, self._preprocessor.model)
 
     @property
@@ -373,7 +379,7 @@ class Transformer(InputModule):
     def max_seq_length(self, value: int) -> None:
         if self.tokenizer is None:
             raise InputError("max_seq_length counts tokens, but this model has no tokenizer.")
-        self.tokenizer.model_max_length = processing.check_length(value, "max_seq_length")
+        self.tokenizer.model_max_length = positions.checked_length(value, "max_seq_length", self.model)
 
     def get_embedding_dimension(self) -> int:
         """Return the size of a token's embedding."""
@@ -456,9 +462,7 @@ class Transformer(InputModule):
 
     def _processing(self) -> Processing:
         """Return the settings and processor for preprocessing; during a call, those at the beginning of the call."""
-        return kept_for_the_call(
-            self, lambda: Processing(self._preprocessor, self.processing_kwargs, self.config.model_type)
-        )
+        return kept_for_the_call(self, lambda: Processing(self._preprocessor, self.processing_kwargs, self.model))
 
     def __repr__(self) -> str:
         shown = dict(self.get_config_dict(), architecture=type(self.model).__name__)

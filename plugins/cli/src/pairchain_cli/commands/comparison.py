@@ -8,17 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from pairchain_cli.commands.inputs import open_pairs
 from pairchain_cli.options.expansion import expand_options
-from pairchain_cli.options.loading import ModelOptions
-from pairchain_cli.rows.reading import open_rows
-from pairchain_cli.rows.rows import Layout
-from pairchain_cli.scoring.model import load_model, loading_keywords, require_one_device
+from pairchain_cli.options.scoring import PairOptions, PromptOptions
+from pairchain_cli.scoring.model import load_model, loading_keywords, prompt_keywords, require_one_device
 from pairchain_cli.terminal import lines
 
 # The options that mean the same to sentence-transformers as to pairchain.
 _KNOWN_TO_BOTH = {"device", "revision", "subfolder", "local_files_only", "trust_remote_code"}
 # Short and long, related and unrelated pairs, another script, single letters.
-_BUILT_IN_PAIRS = [
+_BUILT_IN_PAIRS: list[Any] = [
     ("How many people live in Berlin?", "Berlin had a population of 3,520,031 registered inhabitants in 2016."),
     ("How many people live in Berlin?", "Berlin is well known for its museums."),
     ("How many people live in Berlin?", "A monkey is playing drums."),
@@ -31,12 +30,13 @@ _BUILT_IN_PAIRS = [
 
 @expand_options
 def compare(
-    options: ModelOptions,
+    options: PromptOptions,
+    reading: PairOptions,
     file: Annotated[
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="Pairs in .jsonl, .csv, .parquet or .txt; - for stdin. Omit it to use a few built-in pairs.",
+            help="Pairs in .jsonl, .csv, .tsv, .parquet or .txt; - for stdin. Omit it to use a few built-in pairs.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
@@ -50,34 +50,30 @@ def compare(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most pairs to read from FILE.")] = 1000,
-    query_column: Annotated[str, typer.Option(metavar="NAME", help="Column of the queries.")] = "query",
-    document_column: Annotated[str, typer.Option(metavar="NAME", help="Column of the documents.")] = "document",
-    batch_size: Annotated[int, typer.Option(metavar="PAIRS", min=1, help="Most pairs per batch.")] = 32,
 ) -> None:
     """Score pairs with sentence-transformers too, and compare.
 
     Needs that library. Shows both scores and both ranks of each pair, the largest difference, and the versions and
     dtypes of both sides.
     """
-    pairs = _BUILT_IN_PAIRS if file is None else _read_pairs(file, query_column, document_column, limit)
-    found = _compare(options, pairs, batch_size)
+    pairs = _BUILT_IN_PAIRS
+    if file is not None or reading.pair is not None:
+        with open_pairs(file, reading.pair, reading.layout()) as rows:
+            pairs = [tuple(row.values[name] for name in reading.columns) for row in islice(rows.rows, limit)]
+    found = _compare(options, pairs)
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else str(found))
     if tolerance is not None and not found.largest <= tolerance:
         lines.note(f"two scores differ by {found.largest:.2e}, which is more than {tolerance:g}")
         raise typer.Exit(1)
 
 
-def _compare(options: ModelOptions, pairs: list[Any], batch_size: int) -> Any:
+def _compare(options: PromptOptions, pairs: list[Any]) -> Any:
     require_one_device(options)
+    scoring = {"batch_size": options.batch_size or 32, **prompt_keywords(options)}
     keywords = {name: value for name, value in loading_keywords(options).items() if value}
     import pairchain
 
     if keywords.keys() <= _KNOWN_TO_BOTH and keywords.get("trust_remote_code", True) is True:
-        return pairchain.compare(options.model, pairs, batch_size=batch_size, **keywords)
+        return pairchain.compare(options.model, pairs, **scoring, **keywords)
     # sentence-transformers does not know the other options, so it gets a copy that pairchain saved
-    return pairchain.compare(load_model(options), pairs, batch_size=batch_size)
-
-
-def _read_pairs(file: str, query_column: str, document_column: str, limit: int) -> list[Any]:
-    with open_rows(file, Layout((query_column, document_column))) as rows:
-        return [(row.values[query_column], row.values[document_column]) for row in islice(rows.rows, limit)]
+    return pairchain.compare(load_model(options), pairs, **scoring)

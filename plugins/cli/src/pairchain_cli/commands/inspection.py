@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pairchain_cli.options.expansion import expand_options
+from pairchain_cli.options.expansion import expand_options, options_of
 from pairchain_cli.options.loading import ModelLocation
+from pairchain_cli.options.scoring import ScoringOptions
 from pairchain_cli.terminal import lines
 
 LOCK_FILE = Path("pairchain.lock.json")
@@ -47,7 +48,9 @@ def inspect(
     elif as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
-        typer.echo(str(report))
+        # what a report advises is for the commands that load the model
+        lines.name_options(options_of(ScoringOptions))
+        typer.echo(lines.in_options(str(report)))
 
 
 @expand_options

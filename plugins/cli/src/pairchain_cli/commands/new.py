@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,22 +21,39 @@ Folder = Annotated[Path, typer.Option("--folder", metavar="FOLDER", help="Where 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, such as acme-head.", show_default=False)]
 
 
+class Kind(StrEnum):
+    """The kinds of plugins, which are also the names of their templates."""
+
+    SCORER = "scorer"
+    INPUT = "input"
+    HOOKS = "hooks"
+
+
 @app.command()
 def plugin(
     name: Name,
+    kind: Annotated[
+        Kind,
+        typer.Option(help="A module that scores, an input module that reads pairs, or hooks that open models."),
+    ] = Kind.SCORER,
     type_name: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="The class, such as AcmeHead.", show_default=False)
     ] = None,
     folder: Folder = Path(),
 ) -> None:
-    """Create the package of a plugin with a module.
+    """Create the package of a plugin with a module, or with hooks.
 
-    It has a module that scores, tests, a README and CI, and works at once. Existing files are never overwritten.
+    It has tests, a README and CI, and works at once. Existing files are never overwritten.
     """
-    from pairchain_cli.scaffold.naming import names_of_plugin
+    from pairchain_cli.scaffold.naming import names_of_hooks, names_of_plugin
 
-    names = names_of_plugin(name, type_name)
-    _create("plugin", names, folder, f"{names.file}.py")
+    if kind is Kind.HOOKS:
+        if type_name is not None:
+            raise typer.BadParameter("a plugin with hooks has no class", param_hint="--type")
+        _create(kind, names_of_hooks(name), folder, "hooks.py")
+    else:
+        names = names_of_plugin(name, type_name)
+        _create(kind, names, folder, f"{names.file}.py")
 
 
 @app.command()

@@ -76,10 +76,16 @@ def show(
 
 @app.command()
 def doctor(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Plugins, or what they provide. Default: all plugins.", show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Longest time to import one plugin.")] = 60,
 ) -> None:
-    """Import every plugin, and explain which fail and why.
+    """Import every plugin, or only those you name, and explain which fail and why.
 
     Imports each in a process of its own, so a crash or a hang affects no other. Exits with status 1 if any is broken.
     """
@@ -87,7 +93,10 @@ def doctor(
     from pairchain.registry import default
     from pairchain_cli.doctor.doctor import examine
 
-    found = examine(pairchain.plugins(), timeout, lambda name: lines.note(f"importing {name}"))
+    plugins = pairchain.plugins()
+    named = {plugin.installed for name in names or () for plugin in _find(name, plugins)}
+    chosen = [plugin for plugin in plugins if not names or plugin.installed in named]
+    found = examine(chosen, timeout, lambda name: lines.note(f"importing {name}"))
     settings = default.installation.unknown_settings()
     broken = [one for one in found if one.plugin.status == "broken"]
     if as_json:
@@ -106,6 +115,8 @@ def doctor(
 
 
 def _verdict(statuses: Sequence[str]) -> str:
+    if len(statuses) == 1:
+        return {"ok": "the plugin works", "broken": "the plugin is broken"}.get(statuses[0], "nothing is broken")
     if broken := statuses.count("broken"):
         return f"{broken} of {len(statuses)} plugins {'is' if broken == 1 else 'are'} broken"
     return f"all {len(statuses)} plugins work" if set(statuses) <= {"ok"} else "nothing is broken"

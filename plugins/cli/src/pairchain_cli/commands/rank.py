@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import chain
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from pairchain.errors import PairchainError
+from pairchain_cli.commands.inputs import open_documents
 from pairchain_cli.options.expansion import expand_options
-from pairchain_cli.options.scoring import InputOptions, OutputOptions, ScoringOptions, output_option
+from pairchain_cli.options.scoring import DOCUMENTS, InputOptions, OutputOptions, ScoringOptions, output_option
 from pairchain_cli.outputs.formats import choose_format, refuse_taken
 from pairchain_cli.outputs.outputs import open_output
 from pairchain_cli.outputs.table import Table
-from pairchain_cli.rows.reading import is_terminal_input, looks_like_file, open_rows
-from pairchain_cli.rows.rows import STREAM, Layout, Row, Rows, Score
+from pairchain_cli.rows.rows import Row, Score
 from pairchain_cli.scoring.model import open_scorer
-from pairchain_cli.scoring.windows import score_window, windows
+from pairchain_cli.scoring.windows import RowScorer, windows
 from pairchain_cli.terminal.progress import Progress
 
 
@@ -29,16 +29,17 @@ def rank(
     reading: InputOptions,
     writing: OutputOptions,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The query.")],
-    documents: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="DOC",
-            help="Texts, and files of documents in .txt (one per line), .jsonl, .csv or .parquet; none, or -, for "
-            "stdin.",
-        ),
-    ] = None,
+    documents: Annotated[list[str] | None, DOCUMENTS] = None,
     top_k: Annotated[
         int | None, output_option("--top-k", "-k", metavar="N", min=1, help="Write only the best N.")
+    ] = None,
+    label: Annotated[
+        int | None,
+        output_option("--label", metavar="N", min=0, help="Rank by score N, from 0, of a model that gives several."),
+    ] = None,
+    index_column: Annotated[
+        str | None,
+        output_option("--index-column", metavar="NAME", help="Add a column with each document's place, from 0."),
     ] = None,
 ) -> None:
     """Rank documents for a query, best first.
@@ -46,50 +47,42 @@ def rank(
     Documents with equal scores keep their order. With --top-k, only the best documents are kept in memory.
     """
     output_format = choose_format(writing.output, writing.output_format)
-    layout = reading.layout()
+    writing.require_output(documents or ())
+    layout = reading.layout(keeps_faults=writing.skips)
     with ExitStack() as stack:
-        rows = _gather(documents or [STREAM], layout, stack)
-        table = Table(layout.needed, numbered=True)
+        rows = stack.enter_context(open_documents(documents, layout))
+        if index_column is not None:
+            rows.rows = _numbered(rows.rows, index_column)
+        index = (index_column,) if index_column else ()
+        table = Table(writing.shown(*index, *layout.needed), numbered=True)
         output = stack.enter_context(
             open_output(writing.output, output_format, writing.score_column, rows.schema, table)
         )
         best = _Best(top_k)
         # release the model before printing anything, so that errors of the two do not mix
-        with open_scorer(options) as scorer, Progress("ranking", rows) as progress:
-            _require_one_label(scorer.model.declared_num_labels())
-            for some in windows(rows.rows):
-                scores = score_window(some, scorer.predict, lambda row: (query, row.values[reading.document_column]))
-                _require_one_label(len(scores[0]) if isinstance(scores[0], list) else 1)
-                refuse_taken(some, writing.score_column, scores[0])
-                best.add(some, scores)
+        with open_scorer(options) as opened, Progress("ranking", rows) as progress:
+            labels = opened.model.declared_num_labels()
+            _require_label(labels, label)
+            scorer = RowScorer(
+                opened.predict,
+                lambda row: (query, row.values[reading.document_column]),
+                labels=labels,
+                skips=writing.skips,
+            )
+            for window in windows(rows):
+                some, scores = scorer.score(window)
+                best.add(some, [_chosen(score, label) for score in scores])
+                refuse_taken(some, writing.score_column, None)
                 progress.add(len(some))
         ranked = best.ranked()
         if ranked:
             output.write([row for row, _ in ranked], [score for _, score in ranked])
         output.finish(rows.columns or layout.needed)
+        scorer.report()
 
 
-def _gather(documents: Sequence[str], layout: Layout, stack: ExitStack) -> Rows:
-    """Return the rows of all documents in the order given: a text is one row, and a file may have many."""
-    (column,) = layout.needed
-    opened: list[Rows] = []
-    for number, document in enumerate(documents, 1):
-        if is_terminal_input(document):
-            raise typer.BadParameter("no documents: name them, or a file, or pipe one in.", param_hint="DOC")
-        if document == STREAM or looks_like_file(document):
-            opened.append(stack.enter_context(open_rows(document, layout)))
-        else:
-            row = Row({column: document}, "the documents", number, unit="number")
-            opened.append(Rows("the documents", iter([row]), columns=(column,)))
-    if len(opened) == 1:
-        return opened[0]
-    sizes = [rows.size for rows in opened]
-    return Rows(
-        "the documents",
-        chain.from_iterable(rows.rows for rows in opened),
-        size=None if None in sizes else sum(size or 0 for size in sizes),
-        position=lambda: sum(rows.position() for rows in opened),
-    )
+def _numbered(rows: Iterable[Row], column: str) -> Iterator[Row]:
+    return (replace(row, added={column: place}) for place, row in enumerate(rows))
 
 
 class _Best:
@@ -118,9 +111,25 @@ class _Best:
         return [(row, score) for _, _, row, score in kept]
 
 
-def _require_one_label(labels: int | None) -> None:
-    if labels not in (None, 1):
+def _chosen(score: Score, label: int | None) -> Score:
+    """Return the one score to rank by."""
+    if isinstance(score, list):
+        _require_label(len(score), label)
+        return score[label or 0]
+    return score
+
+
+def _require_label(labels: int | None, label: int | None) -> None:
+    if labels is None:
+        return
+    if label is None and labels != 1:
         raise PairchainError(
             f"rank needs one score per pair, and this model gives {labels}.",
-            next_step="use pairchain score, and sort by the score that you need.",
+            next_step=f"add --label with the number of the score that you need, from 0 to {labels - 1}; "
+            "pairchain score writes all of them.",
+        )
+    if label is not None and label >= labels:
+        raise PairchainError(
+            f"there is no score {label}: this model gives {labels} per pair.",
+            next_step=f"choose --label from 0 to {labels - 1}." if labels > 1 else "leave out --label.",
         )

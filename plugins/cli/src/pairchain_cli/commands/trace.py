@@ -7,16 +7,18 @@ from typing import Annotated
 
 import typer
 
+from pairchain_cli.commands.inputs import open_documents
 from pairchain_cli.options.expansion import expand_options
-from pairchain_cli.options.scoring import MediaOptions
-from pairchain_cli.scoring.model import load_model, media_keywords
+from pairchain_cli.options.scoring import DOCUMENTS, InputOptions, ScoringOptions
+from pairchain_cli.scoring.model import load_model, predict_keywords
 
 
 @expand_options
 def trace(
-    options: MediaOptions,
+    options: ScoringOptions,
+    reading: InputOptions,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The query.")],
-    documents: Annotated[list[str], typer.Argument(metavar="DOC…", help="The documents to pair it with.")],
+    documents: Annotated[list[str] | None, DOCUMENTS] = None,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the trace for Perfetto.", show_default=False)
     ] = None,
@@ -28,11 +30,12 @@ def trace(
 
     Lists the steps of one call with their times, and what each module reads and writes.
     """
+    with open_documents(documents, reading.layout()) as rows:
+        pairs = [(query, row.values[reading.document_column]) for row in rows.rows]
     model = load_model(options)
-    pairs = [(query, document) for document in documents]
-    keywords = media_keywords(options, model)
+    keywords = predict_keywords(options, model)
     if not first:
-        model.predict(pairs, show_progress_bar=False, **keywords)
+        model.predict(pairs, **keywords)
     traced = model.trace(pairs, **keywords)
     typer.echo(str(traced))
     if save is not None:

@@ -80,7 +80,9 @@ async def _examine(plugins: Sequence[Plugin], seconds: float, notify: Callable[[
             run = await _import(plugin, seconds)
         known = {problem.name for problem in plugin.problems if problem.about == "code"}
         new = (problem for problem in _problems(run, seconds) if not problem.name or problem.name not in known)
-        problems = (*plugin.problems, *new, *unmet_requirements(plugin))
+        # unmet requirements may explain the failures, so they come last
+        listed = (problem for problem in plugin.problems if problem.about != "requirement")
+        problems = (*listed, *new, *unmet_requirements(plugin))
         return Examined(replace(plugin, problems=problems), _times(run))
 
     return await asyncio.gather(*map(examined, plugins))

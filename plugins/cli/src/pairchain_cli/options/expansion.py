@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, get_type_hints
 
@@ -40,13 +40,22 @@ def expand_options(command: Callable[..., Any]) -> Callable[..., None]:
         lines.name_options(options)
         command(**built, **values)
 
-    options = {parameter.name: _option_name(parameter) for parameter in taken if _info(parameter, OptionInfo)}
+    options = _option_names(taken)
     taken.sort(key=lambda parameter: not _is_shared_argument(parameter, fields))
     expanded.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
     # otherwise, typer reads the signature of the wrapped function
     del expanded.__wrapped__
     return expanded
+
+
+def options_of(group: type) -> dict[str, str]:
+    """Return the option for each field of a dataclass that is one."""
+    return _option_names(_parameters_of(group))
+
+
+def _option_names(parameters: Iterable[inspect.Parameter]) -> dict[str, str]:
+    return {parameter.name: _option_name(parameter) for parameter in parameters if _info(parameter, OptionInfo)}
 
 
 def _parameters_of(group: type) -> list[inspect.Parameter]:

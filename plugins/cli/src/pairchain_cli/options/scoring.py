@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,10 +12,15 @@ import typer
 
 from pairchain_cli.options.loading import ModelOptions, panel
 from pairchain_cli.outputs.formats import OutputFormat
-from pairchain_cli.rows.rows import STREAM, InputFormat, Layout
+from pairchain_cli.rows.rows import ERROR, STREAM, InputFormat, Layout
 
 input_option, output_option = panel("Input"), panel("Output")
 _scoring = panel("Scoring")
+
+DOCUMENTS = typer.Argument(
+    metavar="DOC",
+    help="Texts, and files of documents in .txt (one per line), .jsonl, .csv, .tsv or .parquet; none, or -, for stdin.",
+)
 
 
 class Activation(StrEnum):
@@ -24,9 +31,16 @@ class Activation(StrEnum):
     SOFTMAX = "softmax"
 
 
+class OnError(StrEnum):
+    """What to do about a row that cannot be scored."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
-    """How the input is read."""
+    """How documents are read."""
 
     document_column: Annotated[
         str, input_option("--document-column", metavar="NAME", help="Column of the documents.", show_default=True)
@@ -36,24 +50,46 @@ class InputOptions:
         input_option("--input-format", help="Default: from the file extension, or the first character of stdin."),
     ] = None
     delimiter: Annotated[
-        str,
+        str | None,
         input_option(
-            "--delimiter", metavar="LETTER", help="Field separator of csv; 'tab' for a tab.", show_default=True
+            "--delimiter", metavar="LETTER", help="Field separator of csv; 'tab' for a tab. Default: a comma."
         ),
-    ] = ","
+    ] = None
 
-    def layout(self, *before: str) -> Layout:
-        """Return the layout of the input; the columns ``before`` precede that of the documents.
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are scored."""
+        return (self.document_column,)
+
+    def layout(self, *, keeps_faults: bool = False) -> Layout:
+        """Return the layout of the input.
 
         Raises:
             typer.BadParameter: The delimiter is not one character.
         """
-        letter = {"tab": "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter)
-        if len(letter) != 1 or letter in '"\r\n':
+        letter = {"tab": "\t", "\\t": "\t"}.get(self.delimiter or "", self.delimiter)
+        if letter is not None and (len(letter) != 1 or letter in '"\r\n'):
             raise typer.BadParameter(
                 f"{self.delimiter!r} is not a single character such as ';', nor 'tab'.", param_hint="--delimiter"
             )
-        return Layout((*before, self.document_column), self.input_format, letter)
+        return Layout(self.columns, self.input_format, letter, keeps_faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions(InputOptions):
+    """How pairs are read."""
+
+    query_column: Annotated[
+        str, input_option("--query-column", metavar="NAME", help="Column of the queries.", show_default=True)
+    ] = "query"
+    pair: Annotated[
+        tuple[str, str] | None, input_option("--pair", metavar="QUERY DOCUMENT", help="One pair, instead of FILE.")
+    ] = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are scored."""
+        return (self.query_column, self.document_column)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +111,38 @@ class OutputOptions:
     score_column: Annotated[
         str, output_option("--score-column", metavar="NAME", help="Name of the score's column.", show_default=True)
     ] = "score"
+    on_error: Annotated[
+        OnError,
+        output_option(
+            "--on-error",
+            help="Whether to stop at a row that cannot be scored, or to write the reason into its column 'error' and "
+            "continue.",
+            show_default=True,
+        ),
+    ] = OnError.STOP
+    force: Annotated[bool, output_option("--force", help="Allow --output to replace the input.")] = False
+
+    @property
+    def skips(self) -> bool:
+        """Whether to continue after a row that cannot be scored."""
+        return self.on_error == OnError.SKIP
+
+    def shown(self, *columns: str) -> tuple[str, ...]:
+        """Return the columns of a table: ``columns``, and the one for errors if there may be any."""
+        return (*columns, ERROR) if self.skips else columns
+
+    def require_output(self, inputs: Iterable[str]) -> None:
+        """Refuse an output that would replace one of the ``inputs``, unless ``--force`` allows it.
+
+        Raises:
+            typer.BadParameter: The output is one of the inputs.
+        """
+        for path in () if self.force or self.output == STREAM else inputs:
+            if os.path.isfile(path) and os.path.isfile(self.output) and os.path.samefile(path, self.output):
+                raise typer.BadParameter(
+                    f"{self.output} is also the input: name another file, or add --force to replace it.",
+                    param_hint="--output",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +170,9 @@ class MediaOptions(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringOptions(MediaOptions):
-    """A model, how it is loaded, and how it scores. Each field is an option, named as for ``predict``."""
+class PromptOptions(ModelOptions):
+    """A model, how it is loaded, and the options for scoring that other libraries know too."""
 
-    tokens_per_batch: Annotated[
-        int | None,
-        _scoring("--tokens-per-batch", metavar="TOKENS", min=1, help="Most tokens per batch, padding included."),
-    ] = None
     batch_size: Annotated[
         int | None, _scoring("--batch-size", metavar="PAIRS", min=1, help="Most pairs per batch.")
     ] = None
@@ -120,6 +184,16 @@ class ScoringOptions(MediaOptions):
     ] = None
     activation: Annotated[
         Activation | None, _scoring("--activation", help="Function applied to the scores, instead of the model's.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(PromptOptions, MediaOptions):
+    """A model, how it is loaded, and how it scores. Each field is an option, named as for ``predict``."""
+
+    tokens_per_batch: Annotated[
+        int | None,
+        _scoring("--tokens-per-batch", metavar="TOKENS", min=1, help="Most tokens per batch, padding included."),
     ] = None
     allow_non_finite: Annotated[
         bool, _scoring("--allow-non-finite", help="Write NaN and infinite scores as null instead of failing.")

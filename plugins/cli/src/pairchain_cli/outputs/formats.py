@@ -21,6 +21,7 @@ class OutputFormat(StrEnum):
     TABLE = "table"
     JSONL = "jsonl"
     CSV = "csv"
+    TSV = "tsv"
     PARQUET = "parquet"
 
 
@@ -39,7 +40,9 @@ def choose_format(output: str, wanted: OutputFormat | None) -> OutputFormat:
     if not isinstance(found, OutputFormat):
         raise PairchainError(
             f"cannot tell the format of {output!r} from its name.",
-            next_step="end it in .jsonl, .csv or .parquet, or add --format.",
+            next_step="end it in .jsonl, .csv, .tsv or .parquet, or add --format."
+            if ending != "gz"
+            else "compress the output in a pipe: pairchain … | gzip > FILE",
         )
     if found == OutputFormat.TABLE and not is_stdout:
         raise PairchainError("a table is for a terminal, not for a file.", next_step="write jsonl, csv or parquet.")
@@ -81,60 +84,66 @@ class JsonLines(Encoder):
         return b"".join(map(self._line, rows, scores))
 
     def _line(self, row: Row, score: Score) -> bytes:
-        values = {column: _value(row, column) for column in row.values}
+        values = {column: _value(column, value, row) for column, value in row.written.items()}
         return json.dumps({**values, self._score_column: score}, ensure_ascii=False, default=_as_text).encode() + b"\n"
 
 
 class Csv(Encoder):
-    """Comma-separated fields under a header: the row, and a column for each score."""
+    """Separated fields under a header: the row, and a column for each score."""
 
     _header: Sequence[str] = ()
+
+    def __init__(self, score_column: str, delimiter: str) -> None:
+        super().__init__(score_column)
+        self._delimiter = delimiter
 
     def encode(self, rows: Sequence[Row], scores: Sequence[Score]) -> bytes:
         names = _score_names(self._score_column, scores[0])
         records: list[Sequence[Any]] = []
         if not self._header:
-            self._header = [*dict.fromkeys(column for row in rows for column in row.values), *names]
+            self._header = [*dict.fromkeys(column for row in rows for column in row.written), *names]
             records.append(self._header)
         columns = self._header[: -len(names)]
         known = set(columns)
         for row, score in zip(rows, scores, strict=True):
-            for column in row.values.keys() - known:
+            values = row.written
+            for column in values.keys() - known:
                 raise row.refused(
                     "earlier rows have no such column, and the csv header is already written.",
                     column=column,
                     next_step="write jsonl, which needs no header.",
                 )
-            fields = [_field(_value(row, column)) for column in columns]
+            fields = [_field(_value(column, values.get(column), row)) for column in columns]
             records.append([*fields, *(score if isinstance(score, list) else [score])])
-        return _csv_lines(records)
+        return self._lines(records)
 
     def encode_empty(self, columns: Sequence[str]) -> bytes:
-        return _csv_lines([[*columns, self._score_column]])
+        return self._lines([[*columns, self._score_column]])
 
     def resume(self, lines: Iterable[bytes]) -> None:
-        self._header = next(csv.reader(line.decode() for line in lines))
+        self._header = next(csv.reader((line.decode() for line in lines), delimiter=self._delimiter))
+
+    def _lines(self, records: Iterable[Sequence[Any]]) -> bytes:
+        text = io.StringIO()
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(records)
+        return text.getvalue().encode()
 
 
 def encoder_for(output_format: OutputFormat, score_column: str) -> Encoder:
-    """Return the encoder for jsonl or csv."""
-    return Csv(score_column) if output_format == OutputFormat.CSV else JsonLines(score_column)
+    """Return the encoder for jsonl, csv or tsv."""
+    if output_format == OutputFormat.JSONL:
+        return JsonLines(score_column)
+    return Csv(score_column, "\t" if output_format == OutputFormat.TSV else ",")
 
 
 def refuse_taken(rows: Sequence[Row], score_column: str, score: Score) -> None:
-    """Raise a PairchainError if a row already has a column with the score's name."""
+    """Raise a PairchainError if a row already has a column that the command adds."""
     names = {score_column, *_score_names(score_column, score)}
     for row in rows:
-        if taken := names & row.values.keys():
-            raise row.refused(
-                "the input already has this column.", column=min(taken), next_step="add --score-column NAME."
-            )
-
-
-def _csv_lines(records: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(records)
-    return text.getvalue().encode()
+        if taken := (names | row.added.keys()) & row.values.keys():
+            column = min(taken)
+            step = "add --score-column NAME." if column in names else "choose another name for one of them."
+            raise row.refused("the input already has this column.", column=column, next_step=step)
 
 
 def _field(value: Any) -> Any:
@@ -143,9 +152,8 @@ def _field(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else _as_text(value)
 
 
-def _value(row: Row, column: str) -> Any:
-    """Return a row's value; refuse bytes, which text formats cannot contain."""
-    value = row.values.get(column)
+def _value(column: str, value: Any, row: Row) -> Any:
+    """Return ``value``; refuse bytes, which text formats cannot contain."""
     if isinstance(value, bytes):
         raise row.refused("contains bytes, which only parquet can hold.", column=column, next_step="write parquet.")
     return value

@@ -94,9 +94,10 @@ class ParquetParts:
     def _table(self, rows: Sequence[Row], scores: list[Score]) -> Any:
         arrow = self._arrow
         table: dict[str, Any] = {}
-        for column in dict.fromkeys(column for row in rows for column in row.values):
+        written = [row.written for row in rows]
+        for column in dict.fromkeys(column for values in written for column in values):
             try:
-                table[column] = arrow.array([row.values.get(column) for row in rows], type=self._types.get(column))
+                table[column] = arrow.array([values.get(column) for values in written], type=self._types.get(column))
             except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
                 raise _mixed_types(f"column {column!r} does not fit into parquet", error) from error
         is_several = bool(scores) and isinstance(scores[0], list)

@@ -113,16 +113,13 @@ class ResumableOutput:
         self._journal = Journal(self._options)
         self._found = found = Journal.read(self._journal_path)
         is_renamed = found is not None and found.is_complete and part.is_renamed and path.exists()
-        self.is_done = resumes and is_renamed
-        if found is None:
-            if resumes and path.exists():
-                raise PairchainError(
-                    f"{path} already exists and looks complete: there is nothing to resume.",
-                    next_step="drop --resume to overwrite it.",
-                )
-        elif found.rows and resumes:
+        # a complete output has no journal
+        self.is_done = resumes and (is_renamed or (found is None and path.exists()))
+        if found is None or not found.rows:
+            return
+        if resumes:
             self._resume(found, is_renamed)
-        elif found.rows and not is_renamed and part.path.exists():
+        elif not is_renamed and part.path.exists():
             raise PairchainError(
                 f"an earlier run left {found.rows:,} scored rows in {part.path}.",
                 next_step=f"add --resume to continue, or {self._restart}",
@@ -185,7 +182,9 @@ class ResumableOutput:
         self.clean_up()
 
     def clean_up(self) -> None:
-        """Remove the part and the journal."""
+        """Remove the part and the journal, if they are those of this output."""
+        if self._found is None and not self._is_locked:
+            return
         self._part.remove()
         self._journal_path.unlink(missing_ok=True)
         _aside(self._journal_path).unlink(missing_ok=True)

@@ -46,11 +46,13 @@ class Table:
             numbers = score if isinstance(score, list) else [score]
             cells = [str(self._printed)] if self._numbered else []
             cells += ["–" if number is None else f"{number:.4f}" for number in numbers]
-            cells += [_cell(row.values[column]) for column in self._columns]
+            cells += [_cell(row.written.get(column, "")) for column in self._columns]
             table.add_row(*map(Text, cells))
         console.print(table)
 
 
 def _cell(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = (
+        value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    )
     return harmless(" ".join(text[:2000].split()))

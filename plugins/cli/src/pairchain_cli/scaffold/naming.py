@@ -36,7 +36,7 @@ class Names:
         type_name: The class, and also its type, such as ``AcmeHead``.
         distribution: The name to install, such as ``acme-head``.
         package: The name to import, such as ``acme_head``.
-        entry: The command or backend, such as ``acme-head``.
+        entry: The command, backend or hooks, such as ``acme-head``.
     """
 
     type_name: str = ""
@@ -62,12 +62,17 @@ def names_of_plugin(name: str, type_name: str | None) -> Names:
     return names
 
 
+def names_of_hooks(name: str) -> Names:
+    """Return the names of a plugin with hooks; ``name`` is its distribution."""
+    distribution, package = _package_names(name)
+    return Names(distribution=distribution, package=package, entry=distribution.removeprefix("pairchain-"))
+
+
 def names_of_command(name: str, registry: Registry = commands) -> Names:
     """Return the names of a command; ``name`` is its distribution, and the command without ``pairchain-``."""
-    distribution, package = _package_names(name)
-    entry = distribution.removeprefix("pairchain-")
-    _refuse_claimed(entry, registry)
-    return Names(distribution=distribution, package=package, entry=entry)
+    names = names_of_hooks(name)
+    _refuse_claimed(names.entry, registry)
+    return names
 
 
 def names_of_backend(name: str) -> Names:

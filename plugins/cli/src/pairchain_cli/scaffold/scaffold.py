@@ -48,7 +48,7 @@ def create_module(names: Names, parent: Path) -> Path:
         InputError: Something in ``parent`` has that name, or ``parent`` is not a folder.
     """
     target = _free(parent / f"{names.file}.py")
-    template = _TEMPLATES / "plugin/src/new_plugin_name/new_type_name.py"
+    template = _TEMPLATES / "scorer/src/new_plugin_name/new_type_name.py"
     with tempfile.TemporaryDirectory(prefix=f".{names.file}.", dir=parent) as staging:
         made = Path(staging, target.name)
         _write(made, _rename(template.read_text(encoding="utf-8"), names))
@@ -87,6 +87,7 @@ def _rename(text: str, names: Names) -> str:
     replacements = {
         "new-plugin-name": names.distribution,
         "new_plugin_name": names.package,
+        "NEW_PLUGIN_NAME": names.package.upper(),
         "new-entry-name": names.entry,
         "NewTypeName": names.type_name,
         "new_type_name": names.file,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairchain.errors import PairchainError
 from pairchain_cli.options.loading import ModelOptions
-from pairchain_cli.options.scoring import Activation, MediaOptions, ScoringOptions
+from pairchain_cli.options.scoring import Activation, MediaOptions, PromptOptions, ScoringOptions
 from pairchain_cli.terminal import lines
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def open_scorer(options: ScoringOptions) -> Iterator[Scorer]:
     Raises:
         PairchainError: The model cannot be loaded, or an option does not fit it.
     """
-    model = _load(options, tokens_per_batch=options.tokens_per_batch)
-    keywords = {**_keywords(options), **media_keywords(options, model)}
+    model = _load(options)
+    keywords = predict_keywords(options, model)
     devices = options.device or []
     with model.start_multi_process_pool(devices) if len(devices) > 1 else nullcontext() as pool:
 
@@ -82,12 +82,12 @@ def require_one_device(options: ModelOptions) -> None:
         raise PairchainError("this command uses one device.", next_step="give --device once.")
 
 
-def _load(options: ModelOptions, **more: Any) -> CrossEncoder:
+def _load(options: ModelOptions) -> CrossEncoder:
     keywords = loading_keywords(options)
     # imported late, because it takes seconds and errors in the options need no model
     from pairchain import CrossEncoder
 
-    return CrossEncoder(options.model, **keywords, **more)
+    return CrossEncoder(options.model, **keywords)
 
 
 def loading_keywords(options: ModelOptions) -> dict[str, Any]:
@@ -110,6 +110,7 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
         "allow_random_head": options.allow_random_head,
         "max_length": options.max_length,
         "model_kwargs": {"dtype": _dtype(options.dtype)} if options.dtype else None,
+        **({"tokens_per_batch": options.tokens_per_batch} if isinstance(options, ScoringOptions) else {}),
     }
 
 
@@ -119,18 +120,27 @@ def media_keywords(options: MediaOptions, model: CrossEncoder) -> dict[str, Any]
     return {name: value for name, value in options.media.items() if name in taken}
 
 
-def _keywords(options: ScoringOptions) -> dict[str, Any]:
+def predict_keywords(options: ScoringOptions, model: CrossEncoder) -> dict[str, Any]:
+    """Return the options as keyword arguments of ``predict``."""
+    return {
+        **prompt_keywords(options),
+        **media_keywords(options, model),
+        "batch_size": options.batch_size or "auto",
+        "allow_non_finite": options.allow_non_finite,
+        "show_progress_bar": False,
+    }
+
+
+def prompt_keywords(options: PromptOptions) -> dict[str, Any]:
+    """Return the prompt and the activation as keyword arguments of ``predict``, in pairchain and elsewhere."""
     from torch import nn
 
     activations = {Activation.SIGMOID: nn.Sigmoid, Activation.IDENTITY: nn.Identity, Activation.SOFTMAX: nn.Identity}
     return {
         "prompt": options.prompt,
         "prompt_name": options.prompt_name,
-        "batch_size": options.batch_size or "auto",
         "activation_fn": activations[options.activation]() if options.activation else None,
         "apply_softmax": options.activation == Activation.SOFTMAX,
-        "allow_non_finite": options.allow_non_finite,
-        "show_progress_bar": False,
     }
 
 

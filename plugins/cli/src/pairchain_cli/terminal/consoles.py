@@ -10,13 +10,23 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _is_quiet = False
-_has_color: bool | None = None
+_is_plain = False
 
 
-def set_up(*, quiet: bool, color: bool | None) -> None:
-    """Write only results and errors if ``quiet``; if ``color`` is None, the terminal and NO_COLOR decide."""
-    global _is_quiet, _has_color
-    _is_quiet, _has_color = quiet, color
+def set_up(*, quiet: bool, plain: bool) -> None:
+    """Write only results and errors if ``quiet``, and without colours if ``plain``."""
+    global _is_quiet, _is_plain
+    _is_quiet, _is_plain = quiet, plain
+
+
+def be_quiet() -> None:
+    """Write only results and errors from now on."""
+    set_up(quiet=True, plain=_is_plain)
+
+
+def be_plain() -> None:
+    """Write without colours from now on."""
+    set_up(quiet=_is_quiet, plain=True)
 
 
 def is_quiet() -> bool:
@@ -26,7 +36,7 @@ def is_quiet() -> bool:
 
 def is_plain() -> bool:
     """Return whether colours are switched off, even on a terminal."""
-    return _has_color is False or bool(os.environ.get("NO_COLOR"))
+    return _is_plain or bool(os.environ.get("NO_COLOR"))
 
 
 def is_watched() -> bool:
@@ -38,4 +48,4 @@ def console(*, stderr: bool) -> Console:
     """Return a console for stdout, which gets results, or for stderr, which gets everything else."""
     from rich.console import Console
 
-    return Console(stderr=stderr, no_color=None if _has_color is None else not _has_color)
+    return Console(stderr=stderr, no_color=_is_plain or None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -13,6 +14,10 @@ from pairchain.authoring import on_one_line, readable
 from pairchain.errors import PairchainError, PairchainWarning, TrustRequiredError
 from pairchain_cli.terminal import consoles
 
+# An argument with its value, such as allow_pickle=True.
+_ARGUMENT = re.compile(r"\b([a-z_]+)=(\[[^\]]*\]|'[^']*'|[\w-]*)")
+_QUOTED = re.compile("'([^']*)'")
+
 # The options of the running command, by the argument of pairchain that each sets.
 _options: Mapping[str, str] = {}
 
@@ -21,6 +26,11 @@ def name_options(options: Mapping[str, str]) -> None:
     """Make errors and warnings about an argument name its option, such as ``--batch-size`` for ``batch_size``."""
     global _options
     _options = options
+
+
+def in_options(text: str) -> str:
+    """Return ``text`` with the running command's options instead of arguments such as ``allow_pickle=True``."""
+    return _ARGUMENT.sub(_as_option, text)
 
 
 def write(*parts: str | tuple[str, str]) -> None:
@@ -60,7 +70,7 @@ def show_warning(
 ) -> None:
     """Replace `warnings.showwarning`: show pairchain's own warnings without the line of code."""
     if issubclass(category, PairchainWarning):
-        first, *more = str(message).split("\n")
+        first, *more = in_options(str(message)).split("\n")
         if option := _options.get(getattr(message, "argument", "")):
             more.append(f"option: {option}")
         for text in (f"warning: {first}", *(f"  {line}" for line in more)):
@@ -71,13 +81,26 @@ def show_warning(
 
 
 def _with_option(error: PairchainError) -> str:
-    """Return the text of an error, with the option of the running command that it concerns."""
+    """Return the text of an error, with the running command's options instead of the arguments that it names."""
     if isinstance(error, TrustRequiredError) and error.approvals and (option := _options.get("trust_remote_code")):
         approvals = " ".join(f"{option} {approval}" for approval in error.approvals)
         step = f"read the code; if you trust it, add {approvals}"
         return str(PairchainError(error.what, where=error.where, next_step=step))
+    text = str(PairchainError(error.what, where=error.where, next_step=in_options(error.next_step)))
     option = _options.get(error.argument, "")
-    return f"{error}\n  option: {option}" if option else str(error)
+    return f"{text}\n  option: {option}" if option else text
+
+
+def _as_option(argument: re.Match[str]) -> str:
+    name, value = argument[1], argument[2]
+    option = _options.get("activation" if name == "activation_fn" else name)
+    if option is None:
+        return argument[0]
+    if texts := _QUOTED.findall(value):
+        return " ".join(f"{option} {text}" for text in texts)
+    if name == "trust_remote_code":
+        return f"{option} any"
+    return option if value in ("", "True") else f"{option} {value}"
 
 
 _show = warnings.showwarning

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from pairchain_cli.rows.rows import Rows
-from pairchain_cli.terminal import consoles
+from pairchain_cli.terminal import consoles, lines
+
+# Between two lines, where a bar cannot be drawn.
+_SECONDS = 30.0
 
 
 class Progress:
-    """A bar that fills as an input is read; it draws nothing if stderr is not a terminal or the command is quiet.
+    """A bar that fills as an input is read; if stderr is not a terminal, a line every `_SECONDS` seconds instead.
 
     Args:
         label: The text before the bar, such as ``"scoring"``.
@@ -52,17 +55,23 @@ class Progress:
 
     def restart(self) -> None:
         """Start counting now: rows before this were read but not scored."""
-        self._done, self._began, self._before = 0, time.monotonic(), self._rows.position()
+        self._done, self._before = 0, self._rows.position()
+        self._began = self._noted = time.monotonic()
 
     def add(self, rows: int) -> None:
         """Count some more rows."""
         self._done += rows
-        if self._bar is None:
+        now = time.monotonic()
+        if self._bar is None and now - self._noted < _SECONDS:
             return
+        self._noted = now
         size, position = self._rows.size, self._rows.position()
         left = None if size is None else max(0, size - position)
-        rate = _rate_text(self._done, time.monotonic() - self._began, position - self._before, left)
-        self._bar.update(self._task, total=size or None, completed=position, rate=rate)
+        rate = _rate_text(self._done, now - self._began, position - self._before, left)
+        if self._bar is None:
+            lines.note(f"{self._label}: {rate}")
+        else:
+            self._bar.update(self._task, total=size or None, completed=position, rate=rate)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

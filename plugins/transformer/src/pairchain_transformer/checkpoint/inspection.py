@@ -74,16 +74,16 @@ class _Inspection:
         elsewhere = {} if base is None else {ADAPTED: base}
         if (tokenizer := self._settings.get("tokenizer_name_or_path")) not in (None, source.name):
             elsewhere[TOKENIZER] = tokenizer
-        elif base is None and config:
-            attempt(_check_tokenizer, source, config)
-            attempt(_warn_of_replaced, source, self._settings)
-        elif base is not None and attempt(tokenizer_place, source) not in (None, source):
-            elsewhere[TOKENIZER] = base
+        elif config:
+            if (tokenizer_source := attempt(tokenizer_place, source) or source) is not source:
+                elsewhere[TOKENIZER] = tokenizer_source.name
+            attempt(_check_tokenizer, tokenizer_source, config)
+            attempt(_warn_of_replaced, tokenizer_source, self._settings)
+            if self._compares_words:
+                attempt(_check_words, tokenizer_source)
         if audio := attempt(audio_tokenizers, source):
             elsewhere[AUDIO_TOKENIZER] = ", ".join(audio)
         foreign = self._foreign(place or source, reads_tokenizer=TOKENIZER not in elsewhere)
-        if self._compares_words:
-            attempt(_check_words, source)
         labels = 1 if self._compares_words else self._labels(config) if SCORES in writes and config else None
         checkpoint = Checkpoint(source, self._task.name, {**config, **self._config_kwargs}, self._model_kwargs)
         return Facts(

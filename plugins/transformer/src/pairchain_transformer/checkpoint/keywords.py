@@ -10,7 +10,7 @@ from typing import Any
 from pairchain import Source
 from pairchain.authoring import Policy, allowing, checkpoint_code, guarding, is_loading, pinned_code, require_trust
 from pairchain_transformer.checkpoint.saving import read_config
-from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.messages import NEEDS_TRUST
 
 # Arguments of Transformer with another name in ``from_pretrained``.
 _RENAMED = {"cache_folder": "cache_dir"}
@@ -96,5 +96,5 @@ def applying_policy(source: Source, hub: Mapping[str, Any]) -> Iterator[None]:
 
 def refuse_code(source: Source, error: Exception) -> None:
     """Raise a TrustRequiredError that names the code, if ``error`` means that the model needs untrusted code."""
-    if Said.NEEDS_TRUST.by(error):
+    if NEEDS_TRUST in str(error):
         require_trust(checkpoint_code(source))

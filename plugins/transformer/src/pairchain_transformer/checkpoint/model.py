@@ -24,7 +24,7 @@ from pairchain_transformer.checkpoint.shapes import comparing_shapes
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.checkpoint.weight_files import weights_format
 from pairchain_transformer.files.adapters import adapter_base, check_adapter
-from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.messages import ENDLESS_LIST, NO_CLASS_FOR_TASK
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts, require_peft
 
 # Errors of building a model from a damaged configuration or damaged weights; they have no common base.
@@ -75,9 +75,9 @@ def load_model(
     except _FROM_A_BAD_FILE as error:
         refuse_code(source, error)
         refuse_conflicts(error)
-        reason = str(error).partition(Said.ENDLESS_LIST)[0].strip()
+        reason = str(error).partition(ENDLESS_LIST)[0].strip()
         raise faults.no_class_for_task(
-            source, model_class.__name__, reason, is_known=Said.NO_CLASS_FOR_TASK.by(error)
+            source, model_class.__name__, reason, is_known=NO_CLASS_FOR_TASK in str(error)
         ) from error
     unfit = sorted(info["mismatched_keys"])
     if unfit and not given.get("ignore_mismatched_sizes"):

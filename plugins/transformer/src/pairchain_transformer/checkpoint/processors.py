@@ -12,12 +12,12 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from pairchain import Source
 from pairchain.authoring import open_source, require_settings
 from pairchain.errors import FormatError, InputError, PairchainError
-from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
 from pairchain_transformer.checkpoint import faults
 from pairchain_transformer.checkpoint.keywords import applying_policy, refuse_code
+from pairchain_transformer.checkpoint.positions import positions_in
 from pairchain_transformer.files.adapters import tokenizer_place
 from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES
-from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.messages import NEEDS_TRUST
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
 from pairchain_transformer.published.choosing import restore_published
 from pairchain_transformer.settings.during_load import filtering_settings
@@ -84,7 +84,7 @@ def load_processor(
         refuse_conflicts(error)
         raise missing_package(error) from error
     except Exception as error:  # the tokenizers library raises a plain Exception for a file it cannot use
-        if not (is_elsewhere and Said.NEEDS_TRUST.by(error)):
+        if not (is_elsewhere and NEEDS_TRUST in str(error)):
             refuse_code(source, error)
         raise _unusable(source, error, is_elsewhere=is_elsewhere) from error
     if (tokenizer := tokenizer_of(processor)) is not None:
@@ -122,7 +122,7 @@ def pad_left(processor: Any) -> None:
 
 
 def _unusable(source: Source, error: Exception, *, is_elsewhere: bool) -> FormatError:
-    if is_elsewhere and Said.NEEDS_TRUST.by(error):
+    if is_elsewhere and NEEDS_TRUST in str(error):
         return FormatError(
             "the tokenizer is not in the model's folder, and needs code of its own.",
             where=str(source),
@@ -148,11 +148,8 @@ def _limit_length(
             f"tokenizer_config.json: model_max_length is {tokenizer.model_max_length!r}, not a number of tokens.",
             where=str(source),
         )
-    positions = getattr(config, "max_position_embeddings", -1)
-    # XLNet writes -1 for "no limit"
-    if "model_max_length" not in given and isinstance(positions, int) and positions > 0:
-        if config.model_type in POSITIONS_AFTER_PADDING and config.pad_token_id is not None:
-            positions -= config.pad_token_id + 1
+    positions = positions_in(config)
+    if "model_max_length" not in given and positions is not None:
         tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from pairchain import Source
 from pairchain.authoring import read_json_object, unknown_keys
 from pairchain.errors import FormatError, InputError, warn
+from pairchain_transformer.checkpoint.positions import SavedLength
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.files.adapters import repository_named
 from pairchain_transformer.settings.reaching import reached_by_configuration
@@ -102,8 +104,17 @@ def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     else:
         config["modality_config"] = {"text": {"method": "forward", "method_output_name": task.method_output_name}}
         config["module_output_name"] = task.module_output_name
+    _mark_lengths(config)
     unknown = unknown_keys(config, CONFIG_KEYS, shown_as=shown)
     return {key: value for key, value in config.items() if key not in unknown}, unknown
+
+
+def _mark_lengths(config: dict[str, Any]) -> None:
+    """Mark the lengths that the file sets, because a caller's are checked in another way."""
+    groups = [config, config.get("processor_kwargs"), *config.get("processing_kwargs", {}).values()]
+    for group, name in itertools.product(groups, ("max_seq_length", "model_max_length", "max_length")):
+        if isinstance(group, dict) and isinstance(group.get(name), int):
+            group[name] = SavedLength(group[name])
 
 
 def _first_config(source: Source) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from pairchain.errors import InputError, PairchainError, PreprocessingError, col
 from pairchain_transformer.inputs.messages import is_text_only
 from pairchain_transformer.inputs.processing import DEFAULTS, Settings
 from pairchain_transformer.inputs.templates import skeleton
-from pairchain_transformer.libraries.messages import Said, in_a_line
+from pairchain_transformer.libraries.messages import PACKAGE_IS_MISSING, in_a_line
 from pairchain_transformer.libraries.packages import missing_package
 
 # How many inputs to try in order to tell whether all of them fail.
@@ -34,7 +34,7 @@ def explained(process: Process, items: Sequence[Any], settings: Settings) -> dic
     except (PairchainError, Warning, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # errors of processors have no common base
-        if isinstance(error, ImportError) or Said.PACKAGE_IS_MISSING.by(error):
+        if isinstance(error, ImportError) or PACKAGE_IS_MISSING in str(error):
             raise missing_package(error) from error
         # each attempt may repeat a warning
         with collected_warnings():

@@ -230,14 +230,14 @@ class Processing:
     Args:
         preprocessor: The preprocessor; each use gets a copy of it and of its processor.
         saved: Groups of settings saved with the model.
-        model_type: The architecture.
+        model: The model.
     """
 
-    def __init__(self, preprocessor: Preprocessor, saved: Mapping[str, Any], model_type: str) -> None:
-        self.settings = partial(
-            processing.settings_of, {group: dict(values or {}) for group, values in saved.items()}, model_type
-        )
-        self.pads = Pads.of(tokenizer_of(preprocessor.processor))
+    def __init__(self, preprocessor: Preprocessor, saved: Mapping[str, Any], model: Any) -> None:
+        groups = {group: dict(values or {}) for group, values in saved.items()}
+        tokenizer = tokenizer_of(preprocessor.processor)
+        self.settings = partial(processing.settings_of, groups, model, tokenizer)
+        self.pads = Pads.of(tokenizer)
         self._preprocessor = preprocessor
         self._snapshot = Snapshot(preprocessor.processor)
 

@@ -13,8 +13,9 @@ from transformers.tokenization_utils_base import TruncationStrategy
 from pairchain.authoring import checked_count, nearest
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
+from pairchain_transformer.checkpoint.positions import checked_length
 from pairchain_transformer.inputs.messages import SIDES
-from pairchain_transformer.libraries.messages import Said
+from pairchain_transformer.libraries.messages import TOO_SHORT_TO_CUT
 
 # Settings in groups: common ones, those of each modality, and those of the chat template.
 Settings = Mapping[str, dict[str, Any]]
@@ -31,6 +32,8 @@ DEFAULTS: Settings = {
     "chat_template": {},
 }
 PROCESSING_KEYS = tuple(DEFAULTS)
+# The groups whose max_length counts tokens.
+_TEXT_GROUPS = ("text", "common", "chat_template")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Pads:
 
 def settings_of(
     saved: Mapping[str, Any],
-    model_type: str,
+    model: Any,
+    tokenizer: Any,
     processing_kwargs: Mapping[str, Any] | None = None,
     max_length: int | None = None,
     truncation: str | bool | None = None,
@@ -67,7 +71,8 @@ def settings_of(
 
     Args:
         saved: Groups of settings saved with the model.
-        model_type: The architecture.
+        model: The model.
+        tokenizer: Its tokenizer, or None.
         processing_kwargs, max_length, truncation, **kwargs: The call's arguments; see `Transformer.preprocess`.
 
     Raises:
@@ -80,7 +85,10 @@ def settings_of(
                 f"processing_kwargs has no group {key!r}{nearest(key, PROCESSING_KEYS)}.",
                 next_step=f"the groups are {', '.join(PROCESSING_KEYS)}, such as {{'text': {{'max_length': 256}}}}.",
             )
-    defaults = {**DEFAULTS, "audio": {"padding": "max_length" if model_type in FIXED_LENGTH_AUDIO else True}}
+    defaults = {
+        **DEFAULTS,
+        "audio": {"padding": "max_length" if model.config.model_type in FIXED_LENGTH_AUDIO else True},
+    }
     settings = {
         key: {**default, **(saved.get(key) or {}), **(given.get(key) or {})} for key, default in defaults.items()
     }
@@ -89,10 +97,22 @@ def settings_of(
     if truncation is not None:
         settings["text"]["truncation"] = truncation
     _check_truncation(settings["text"]["truncation"])
-    for group in ("text", "common", "chat_template"):
-        if (longest := settings[group].get("max_length")) is not None:
-            settings[group]["max_length"] = check_length(longest, "max_length")
+    settings = with_checked_lengths(settings, model)
+    if tokenizer is not None and not any(settings[group].get("max_length") for group in _TEXT_GROUPS):
+        own = tokenizer.model_max_length
+        if (longest := checked_length(own, "the tokenizer's model_max_length", model)) != own:
+            settings["text"]["max_length"] = longest
     return settings
+
+
+def with_checked_lengths(settings: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """Return groups of settings in which each ``max_length`` counts tokens that the model can read."""
+    checked = dict(settings)
+    for group in _TEXT_GROUPS:
+        values = settings.get(group)
+        if isinstance(values, Mapping) and values.get("max_length") is not None:
+            checked[group] = {**values, "max_length": checked_length(values["max_length"], "max_length", model)}
+    return checked
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
@@ -106,7 +126,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], settings:
     try:
         tokens = tokenizer(list(texts), **options)
     except Exception as error:  # the tokenizers library raises a plain Exception when a text is too short to be cut
-        if not Said.TOO_SHORT_TO_CUT.by(error):
+        if TOO_SHORT_TO_CUT not in str(error):
             raise
         raise InputError(
             f"a pair cannot be cut to max_length: {error}",
@@ -198,11 +218,6 @@ def check_can_pad(tokenizer: PreTrainedTokenizerBase, padding: Any) -> None:
         )
 
 
-def check_length(value: Any, name: str) -> int:
-    """Return ``value`` if it is a number of tokens; raise an InputError if not."""
-    return checked_count(value, name, next_step="pass a number of tokens such as 256.")
-
-
 def prompt_length(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> int:
     """Return how many tokens of a prompt, tokenized alone into ``ids``, stand before each text."""
     ends_special = int(ids[-1]) in tokenizer.all_special_ids
@@ -215,7 +230,7 @@ def logits_to_keep(settings: Settings) -> int:
     return checked_count(value, "logits_to_keep", least=0, next_step="pass a whole number; 0 keeps every position.")
 
 
-def check_positions(features: Mapping[str, Any], *, pads_left: bool) -> None:
+def check_mask(features: Mapping[str, Any], *, pads_left: bool) -> None:
     """Raise an InputError for an input without tokens, or, if a model ``pads_left``, one that ends in padding."""
     mask = features.get("attention_mask")
     if not isinstance(mask, torch.Tensor) or mask.ndim != 2:

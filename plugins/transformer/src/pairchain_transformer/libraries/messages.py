@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-
-class Said(StrEnum):
-    """For each failure, words that its message contains."""
-
-    NEEDS_TRUST = "trust_remote_code"
-    PACKAGE_IS_MISSING = "not installed"
-    TOO_SHORT_TO_CUT = "Truncation error"
-    NO_CLASS_FOR_TASK = "Unrecognized configuration class"
-    # the start of a sentence that lists every model of the library
-    ENDLESS_LIST = "Model type should be one of"
-
-    def by(self, error: BaseException) -> bool:
-        """Return whether the message of ``error`` contains these words."""
-        return self in str(error)
-
-
-# A word in a message about a missing package → the extra of this distribution that installs the package.
-EXTRAS = {
-    "torchvision": "video",
-    "torchcodec": "video",
-    "soundfile": "audio",
-    "librosa": "audio",
-    "pillow": "image",
-    "pil": "image",
-}
+# Parts of messages.
+NEEDS_TRUST = "trust_remote_code"
+PACKAGE_IS_MISSING = "not installed"
+TOO_SHORT_TO_CUT = "Truncation error"
+NO_CLASS_FOR_TASK = "Unrecognized configuration class"
+# the start of a sentence that lists every model of the library
+ENDLESS_LIST = "Model type should be one of"
 
 
 def in_a_line(error: BaseException, most: int = 200) -> str:

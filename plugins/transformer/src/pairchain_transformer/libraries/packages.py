@@ -15,9 +15,18 @@ from packaging.version import Version
 
 from pairchain.authoring import Conflict, conflict_advice, conflicts, installed_version
 from pairchain.errors import LibraryConflictError, PluginError
-from pairchain_transformer.libraries.messages import EXTRAS, in_a_line
+from pairchain_transformer.libraries.messages import in_a_line
 
 _DISTRIBUTION = "pairchain-transformer"
+# A word in a message about a missing package → the extra of this distribution that installs the package.
+_EXTRAS = {
+    "torchvision": "video",
+    "torchcodec": "video",
+    "soundfile": "audio",
+    "librosa": "audio",
+    "pillow": "image",
+    "pil": "image",
+}
 _LEAST_PEFT = re.compile(r"""^MIN_PEFT_VERSION = ["']([\w.]+)["']""", re.MULTILINE)
 
 
@@ -53,7 +62,7 @@ def _conflict_error(reason: str, found: Sequence[Conflict], next_step: str) -> L
 def missing_package(error: Exception) -> PluginError:
     """Return the error for an optional package that is not installed, with the extra that installs it."""
     reason = in_a_line(error)
-    extra = next((name for word, name in EXTRAS.items() if word in reason.lower()), None)
+    extra = next((name for word, name in _EXTRAS.items() if word in reason.lower()), None)
     return PluginError(
         f"this model needs a package that is not installed: {reason}",
         distribution=_DISTRIBUTION,

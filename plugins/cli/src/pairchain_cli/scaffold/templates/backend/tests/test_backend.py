@@ -5,26 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
-
 from pairchain.testing import BackendContract
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,?"
 
 
 def save_model(folder: Path) -> Path:
     """Save a small BERT that reads letters."""
-    ids = {token: number for number, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS])}
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    ids = {token: number for number, token in enumerate([*special, *LETTERS])}
+    sep, cls = ("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"])
     letters = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
     letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    letters.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=letters, model_max_length=128, **special)
+    letters.post_processor = processors.BertProcessing(sep, cls)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=letters,
+        model_max_length=128,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = BertConfig(vocab_size=len(ids), num_labels=1, initializer_range=0.5, **sizes)
+    config = BertConfig(
+        vocab_size=len(ids),
+        num_labels=1,
+        initializer_range=0.5,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+    )
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from new_plugin_name.command import above
-
 from pairchain.testing import CommandContract
+
+from new_plugin_name.command import above
 
 
 class TestCommand(CommandContract):
@@ -12,7 +12,7 @@ class TestCommand(CommandContract):
 
     name = "new-entry-name"
     # what to type after the name; add some that need no download
-    examples = [["--help"]]
+    examples = (["--help"],)
 
 
 def test_documents_above_the_threshold_are_kept_in_order() -> None:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pairchain.backends import Backend, Checkpoint, Execution, Request, Support, load_backend
+from pairchain.backends import (
+    Backend,
+    Checkpoint,
+    Execution,
+    Request,
+    Support,
+    load_backend,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +46,9 @@ class NewTypeNameExecution(Execution):
     def __init__(self, library: Execution) -> None:
         self.library = library
 
-    def run(self, model: nn.Module, features: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    def run(
+        self, model: nn.Module, features: Mapping[str, Any], request: Request
+    ) -> dict[str, Any]:
         """Return the features that the model writes."""
         import torch
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
-
 from pairchain_cli.authoring import ScoringOptions, expand_options, open_scorer, write
 
 
@@ -15,8 +14,8 @@ from pairchain_cli.authoring import ScoringOptions, expand_options, open_scorer,
 def command(
     options: ScoringOptions,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The query.")],
-    documents: Annotated[list[str], typer.Argument(metavar="DOC…", help="The documents.")],
-    threshold: Annotated[float, typer.Option(help="Print documents with a higher score.")] = 0.5,
+    documents: Annotated[list[str], typer.Argument(metavar="DOC…", help="Documents.")],
+    threshold: Annotated[float, typer.Option(help="Print higher scores only.")] = 0.5,
 ) -> None:
     """Print the documents that score above a threshold."""
     with open_scorer(options) as scorer:
@@ -25,6 +24,9 @@ def command(
         write(document)
 
 
-def above(documents: Sequence[str], scores: Iterable[float], threshold: float) -> list[str]:
+def above(
+    documents: Sequence[str], scores: Iterable[float], threshold: float
+) -> list[str]:
     """Return the documents with a score above ``threshold``."""
-    return [document for document, score in zip(documents, scores, strict=True) if score > threshold]
+    pairs = zip(documents, scores, strict=True)
+    return [document for document, score in pairs if score > threshold]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from new_plugin_name import NewTypeName
-
 from pairchain.testing import ModuleContract
+
+from new_plugin_name import NewTypeName
 
 
 class TestNewTypeName(ModuleContract):
@@ -17,7 +17,9 @@ class TestNewTypeName(ModuleContract):
 
 def test_a_pair_scores_the_weighted_sum_of_its_embedding() -> None:
     module = NewTypeName(dimension=2)
-    module.load_state_dict({"weights.weight": torch.tensor([[1.0, 2.0]]), "weights.bias": torch.tensor([3.0])})
+    with torch.no_grad():
+        module.weights.weight.copy_(torch.tensor([[1.0, 2.0]]))
+        module.weights.bias.fill_(3.0)
 
     scores = module({"sentence_embedding": torch.tensor([[10.0, 20.0]])})["scores"]
 

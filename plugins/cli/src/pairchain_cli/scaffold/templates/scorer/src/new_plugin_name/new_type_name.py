@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from pairchain import Module
+from torch import nn
 
 
 class NewTypeName(Module):
@@ -17,7 +16,7 @@ class NewTypeName(Module):
     """
 
     # saved in config.json, and passed to __init__ when a saved module is loaded
-    config_keys = ["dimension"]
+    config_keys = ("dimension",)
     saves_weights = True
     # the features it needs and adds; a chain where they do not fit is refused when it is built
     reads = frozenset({"sentence_embedding"})

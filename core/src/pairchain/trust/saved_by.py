@@ -1,0 +1,61 @@
+"""The plugin that saved a module, according to the model's files, compared with the one that is installed now."""
+
+from __future__ import annotations
+
+from packaging.version import InvalidVersion, Version
+
+from pairchain.errors import PluginVersionError, warn
+from pairchain.format.saved_model import ModuleEntry
+from pairchain.registry import Registry
+from pairchain.registry.registry import advice_about, name_of_distribution
+
+# No release has a longer version.
+_LONGEST_VERSION = 100
+
+
+def version_advice(entry: ModuleEntry, registry: Registry) -> str:
+    """Return how to get the version of the plugin that saved ``entry``; empty unless another version is installed."""
+    now = registry.installation.distribution(name_of_distribution(entry.distribution))
+    saved = _version(entry.version)
+    if now is None or saved is None or saved == _version(now.version):
+        return ""
+    return f"saved by {now.name} {saved}, installed {now.version}: pip install '{now.name}=={saved}'"
+
+
+def check_provider(entry: ModuleEntry, distribution: str, registry: Registry) -> None:
+    """Check that the plugin ``distribution``, which provides the type of ``entry`` now, reads what was saved.
+
+    Warns if another plugin saved it.
+
+    Raises:
+        PluginVersionError: The plugin is older than its newer version, which saved the module, says it may be.
+    """
+    recorded = name_of_distribution(entry.distribution)
+    now = registry.installation.distribution(distribution)
+    if not recorded or now is None:
+        return
+    saved = f"{recorded} {_version(entry.version) or ''}".rstrip()
+    if recorded != distribution:
+        known = registry.installation.distribution(recorded)
+        get = f"pip install '{saved.replace(' ', '==')}'" if known is not None else advice_about(recorded)
+        warn(
+            f"the type {entry.type!r} was saved by {saved}, and {now.name} {now.version} provides it now, so scores "
+            f"may differ. To get the plugin that saved it: {get}."
+        )
+        return
+    oldest, present = _version(entry.reads_saved_by), _version(now.version)
+    if oldest is not None and present is not None and present < oldest:
+        raise PluginVersionError(
+            f"the module {entry.name!r} was saved by {saved}, which only {recorded} {oldest} and newer read, but "
+            f"{recorded} {present} is installed.",
+            distribution=recorded,
+            version=now.version,
+            next_step=f"pip install '{recorded}>={oldest}'",
+        )
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text) if len(text) <= _LONGEST_VERSION else None
+    except InvalidVersion:
+        return None

@@ -1,0 +1,129 @@
+"""How many tokens a model can read: one with a table of positions fails on longer inputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.tokenization_utils_base import LARGE_INTEGER
+
+from pairchain.authoring import checked_count
+from pairchain.errors import InputError, warn
+from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
+
+# The names of tables of absolute positions. Relative positions have tables too, which do not limit the input.
+_TABLE = re.compile(r"(^|_)(wpe|pos|positions?)(_|$)")
+_RELATIVE = "rel"
+
+
+class SavedLength(int):
+    """A longest length that a model's file sets: above the model's limit, it is lowered instead of refused."""
+
+
+def positions_in(config: Any) -> int | None:
+    """Return how many tokens a configuration has positions for; None if it sets no limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    # XLNet writes -1 for "no limit"
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    return positions - (config.pad_token_id + 1 if _starts_after_padding(config) else 0)
+
+
+def limit_exceeded_by(length: float, model: Any) -> int | None:
+    """Return the most tokens that a model can read if ``length`` is more; None if the model can read ``length``."""
+    limit = positions_in(model.config)
+    if limit is None and hasattr(model.config, "get_text_config"):
+        limit = positions_in(model.config.get_text_config())
+    return limit if limit is not None and length > limit and _has_table(model, limit) else None
+
+
+def checked_length(value: Any, name: str, model: Any) -> Any:
+    """Return a longest length in tokens that the model can read.
+
+    A length from the model's files is lowered to the model's limit with a warning, and one that means "no limit"
+    without.
+
+    Raises:
+        InputError: A caller's length, whose ``name`` it states, is not a count or above the model's limit.
+    """
+    is_unlimited = isinstance(value, (int, float)) and value >= LARGE_INTEGER
+    is_saved = isinstance(value, SavedLength)
+    length = (
+        value
+        if is_unlimited or is_saved
+        else checked_count(value, name, next_step="pass a number of tokens such as 256.")
+    )
+    if (limit := limit_exceeded_by(length, model)) is None:
+        return length
+    if is_saved and not is_unlimited:
+        warn(
+            f"the model's files set the longest input to {length} tokens, and the model has positions for only "
+            f"{limit}: longer inputs are cut to {limit}.",
+            argument=name,
+        )
+    elif not is_unlimited:
+        raise InputError(
+            f"{name} is {length}, and this model has positions for only {limit} tokens.",
+            next_step=f"pass at most {limit}, or choose a model that reads longer inputs.",
+            argument=name,
+        )
+    return limit
+
+
+def check_fits(features: Mapping[str, Any], model: Any) -> None:
+    """Raise an InputError if an input, or the padding of all inputs, is longer than the model's limit."""
+    ids, mask = features.get("input_ids"), features.get("attention_mask")
+    if not isinstance(ids, torch.Tensor) or ids.ndim != 2:
+        return
+    if (limit := limit_exceeded_by(ids.shape[1], model)) is None:
+        return
+    if mask is None or mask.shape != ids.shape:
+        mask = torch.ones_like(ids)
+    for index, length in enumerate(mask.sum(dim=1).tolist()):
+        if length > limit:
+            raise InputError(
+                f"has {length} tokens, and this model has positions for only {limit}.",
+                next_step="leave out truncation, so that it is cut, or shorten it.",
+                argument="truncation",
+                index=index,
+            )
+    if not _starts_after_padding(model.config):
+        raise InputError(
+            f"the inputs are padded to {ids.shape[1]} tokens, and this model has positions for only {limit}.",
+            next_step="leave out padding and pad_to_multiple_of, or lower max_length.",
+            argument="padding",
+        )
+
+
+def _starts_after_padding(config: Any) -> bool:
+    return config.model_type in POSITIONS_AFTER_PADDING and config.pad_token_id is not None
+
+
+def _has_table(model: Any, limit: int) -> bool:
+    """Return whether a model looks up positions of text in a table."""
+    find_text = getattr(model.config, "get_text_config", lambda: model.config)
+    # in a model of text and images, the vision tower has a table of its own
+    parts = model.modules() if find_text() is model.config else _beside_tokens(model)
+    return any(
+        any(_is_table(name, child) for name, child in part.named_children())
+        or any(_TABLE.search(name) and values.shape[0] == limit for name, values in part.named_buffers(recurse=False))
+        for part in parts
+    )
+
+
+def _is_table(name: str, part: nn.Module) -> bool:
+    is_positions = _TABLE.search(name) is not None and _RELATIVE not in name
+    return is_positions and "Embedding" in type(part).__name__ and getattr(part, "weight", None) is not None
+
+
+def _beside_tokens(model: Any) -> list[nn.Module]:
+    """Return the parts of a model that contain its table of tokens."""
+    tokens = getattr(model.get_input_embeddings(), "weight", None) if hasattr(model, "get_input_embeddings") else None
+    return [
+        part
+        for part in model.modules()
+        if tokens is not None and any(getattr(child, "weight", None) is tokens for child in part.children())
+    ]
