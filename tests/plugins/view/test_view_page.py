@@ -143,6 +143,9 @@ def test_colours_span_what_a_change_can_be_unless_they_are_to_fit(browser: Brows
         assert 0 < max(strengths(why)) < 20
         why.get_by_label("colours over").select_option("fit")
         assert max(strengths(why)) == 100
+        # what was explained stays when the bars change
+        tab.get_by_label("bars over").select_option("fit")
+        assert max(strengths(why)) == 100
         expect(why.locator(".legend")).not_to_contain_text("±0.5")
 
 
