@@ -163,7 +163,7 @@ class Registry:
         if not wanted:
             return kind(f"{what}, and the model has no file {file}." if file else f"{what}.", next_step=self._choices())
         claimed = "" if wanted in OWN_DISTRIBUTIONS else wanted
-        return kind(f"{what}.", next_step=advice_about(wanted, "" if owner else version), claimed=claimed)
+        return kind(f"{what}.", next_step=advice_about(wanted), claimed=claimed)
 
     def disabled(self, name: str) -> UnknownNameError | None:
         """Return the error for a name that only an installed plugin provides which the environment disables."""
@@ -248,17 +248,15 @@ def valid_version(recorded: str) -> Version | None:
         return None
 
 
-def advice_about(distribution: str, version: str) -> str:
-    """Return advice on a distribution that is not installed, and that only a model's files name, with a version."""
-    saved = valid_version(version)
-    install = f"pip install {distribution}" if saved is None else f"pip install '{distribution}=={saved}'"
+def advice_about(distribution: str) -> str:
+    """Return advice on a distribution that is not installed, and that only a model's files name."""
     if distribution in OWN_DISTRIBUTIONS:
-        return install
+        return f"pip install {distribution}"
     # anybody can publish a package of this name
     return (
         f"the model's files claim that the package {distribution!r} provides it; pairchain does not know it. Look at "
         f"https://pypi.org/project/{distribution}/ first: who publishes it, and what it does. Only if you trust it: "
-        f"{install}"
+        f"pip install {distribution}"
     )
 
 

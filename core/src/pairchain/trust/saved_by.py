@@ -5,6 +5,7 @@ from __future__ import annotations
 from pairchain.errors import PluginVersionError, warn
 from pairchain.format.saved_model import ModuleEntry
 from pairchain.registry import Registry
+from pairchain.registry.groups import OWN_DISTRIBUTIONS
 from pairchain.registry.registry import advice_about, name_of_distribution, valid_version
 
 
@@ -31,7 +32,9 @@ def check_provider(entry: ModuleEntry, distribution: str, registry: Registry) ->
         return
     saved = f"{recorded} {valid_version(entry.version) or ''}".rstrip()
     if recorded != distribution:
-        get = advice_about(recorded, entry.version)
+        if {recorded, distribution} <= OWN_DISTRIBUTIONS:
+            return  # such as the bridge to sentence-transformers and a standard plugin, which give equal scores
+        get = advice_about(recorded)
         if registry.installation.distribution(recorded) is not None:
             variable = registry.installation.disabled_by(recorded)
             get = f"change {variable}" if variable else f"pip install '{saved.replace(' ', '==')}'"
