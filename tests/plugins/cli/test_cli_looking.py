@@ -269,3 +269,23 @@ def test_the_library_verifies_too(pooled: Path, tmp_path: Path) -> None:
     (pooled / "modules.json").write_text((pooled / "modules.json").read_text() + "\n")
     with pytest.raises(pairchain.errors.LockError, match=r"modules\.json changed"):
         pairchain.verify(pooled, made)
+
+
+@pytest.mark.slow
+def test_a_folder_of_links_needs_an_option_that_every_command_has(pooled: Path, tmp_path: Path) -> None:
+    (pooled / "model.safetensors").rename(tmp_path / "stored")
+    (pooled / "model.safetensors").symlink_to(tmp_path / "stored")
+    pairs, lock = tmp_path / "pairs.jsonl", tmp_path / "lock.json"
+    pairs.write_text('{"query": "a", "document": "b"}\n')
+    refused = run("score", pooled, pairs)
+    assert refused.status == 1
+    assert f"model.safetensors -> {tmp_path / 'stored'}" in refused.err
+    assert refused.err.endswith("option: --allow-links\n")
+    for arguments in (
+        ("score", pooled, pairs),
+        ("inspect", pooled),
+        ("lock", pooled, "-o", lock),
+        ("verify", pooled, lock),
+        ("score", pooled, pairs, "--lock", lock),
+    ):
+        assert run(*arguments, "--allow-links").status == 0
