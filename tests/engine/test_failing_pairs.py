@@ -86,6 +86,28 @@ def test_a_pair_that_cannot_be_encoded_is_named() -> None:
     assert named_by(caught.value) == (8,)
 
 
+def test_a_pair_that_has_no_batch_is_named() -> None:
+    class Sorting(Letters):
+        def batch_key(self, item: Any, **kwargs: Any) -> int:
+            return 10 // len(item[1])
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        model_of(Difference(), Sorting()).predict([*GOOD, ("a", ""), *GOOD])
+    assert named_by(caught.value) == (8,)
+
+
+def test_a_pair_that_does_not_fit_into_memory_is_named() -> None:
+    class Large(Difference):
+        def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            if (features["letters"] == 13).any():
+                raise torch.OutOfMemoryError("13 GiB")
+            return super().forward(features)
+
+    with pytest.warns(PairchainWarning, match="out of memory"), pytest.raises(torch.OutOfMemoryError) as caught:
+        model_of(Large()).predict([*GOOD, BAD])
+    assert named_by(caught.value) == (8,)
+
+
 @pytest.mark.slow
 def test_a_pair_is_named_across_processes() -> None:
     model = model_of(Superstitious())

@@ -284,11 +284,9 @@ def test_a_worker_that_cannot_take_the_model_says_why(tmp_path: Path, monkeypatc
         patch.syspath_prepend(tmp_path)
         head = importlib.import_module("known_here").Head()
     model = letters_model(head)
-    told = r"(?s)a worker process could not load the model: {}.*check the devices.*in a module that other processes"
-    with pytest.raises(WorkerError, match=told.format("ModuleNotFoundError: No module named 'known_here'")):
+    told = r"(?s)could not load the model: ModuleNotFoundError: No module named 'known_here'.*that other processes can"
+    with pytest.raises(WorkerError, match=told):
         model.predict(PAIRS, device=["cpu"])
-    with pytest.raises(WorkerError, match=told.format("RuntimeError: .*abacus")):
-        obeying_model().predict(PAIRS, device=["abacus"])
 
 
 # -- in a script --

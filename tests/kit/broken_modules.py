@@ -319,5 +319,105 @@ class TestMistakesAPart(OfThisFile):
         return LastToken()
 
 
+class Halving(LastToken):
+    """Reads the last token, and changes it where it is."""
+
+    reads = frozenset({"token_embeddings", "attention_mask"})
+    reads_part = {"token_embeddings": Part("last")}
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        part = features.get(Part("last").of("token_embeddings"))
+        if part is None:
+            mask = features["attention_mask"]
+            last = mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
+            part = features["token_embeddings"][torch.arange(len(mask)), last]
+        features["sentence_embedding"] = part.div_(2)
+        return features
+
+
+class TestChangesAPartInPlace(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return Halving()
+
+
+class Counting(Saves):
+    reads, writes = frozenset({"sentence_embedding"}), frozenset({"scores"})
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        features["scores"] = (features["sentence_embedding"] > 0).sum(dim=1, keepdim=True)
+        return features
+
+
+class TestScoresInWholeNumbers(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return Counting()
+
+
+class Widening(Saves):
+    reads = writes = frozenset({"sentence_embedding"})
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        features["sentence_embedding"] = features["sentence_embedding"].to(torch.float32) * 2
+        return features
+
+
+class TestComputesInOneDtype(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return Widening()
+
+
+class Idle(Temperature):
+    config_keys = ["temperature"]
+    forward_kwargs = {"scale"}
+
+    def forward(self, features: dict[str, Any], scale: float = 1.0, **kwargs: Any) -> dict[str, Any]:
+        features["scores"] = features["scores"] / self.temperature
+        return features
+
+
+class TestIgnoresItsKeyword(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return Idle()
+
+
+class Searching(Temperature):
+    config_keys = ["temperature"]
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        features["scores"] = features["scores"] * kwargs.get("scale", 1.0)
+        return features
+
+
+class TestLooksForAKeywordThatItDoesNotName(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return Searching()
+
+
+class FirstPosition(Saves):
+    reads, writes = frozenset({"token_embeddings"}), frozenset({"sentence_embedding"})
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        features["sentence_embedding"] = features["token_embeddings"][:, 0]
+        return features
+
+
+class TestTakesPositionZeroForTheFirstToken(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return FirstPosition()
+
+
+class Inheriting(FirstPosition):
+    """Overrides forward, and leaves open whether it reads more."""
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        features["sentence_embedding"] = features["token_embeddings"].amax(dim=1)
+        return features
+
+
+class TestLeavesOpenWhatItReads(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return Inheriting()
+
+
 class TestHasNoFactory(OfThisFile):
     pass

@@ -43,6 +43,13 @@ BROKEN = {
     "LoadsAnother": ("saved_one_computes", "Fixed.load returned a Temperature", "returns cls("),
     "NeedsThisProcess": ("fresh_process", "a fresh process could not load it", "KeyError: 2.0"),
     "MistakesAPart": ("part_of_a_feature", "differently from Part(position='last'", "out of reads_part"),
+    "ChangesAPartInPlace": ("part_of_a_feature", "forward changed Part(position='last'", "instead of"),
+    "ScoresInWholeNumbers": ("what_it_declares", "wrote 'scores' of dtype torch.int64", "scores.float()"),
+    "ComputesInOneDtype": ("other_dtypes", "in torch.float32 after module.to(torch.float64)", "result.to(x.dtype)"),
+    "IgnoresItsKeyword": ("keyword_arguments", "names 'scale', which its forward never reads", "let forward use it"),
+    "LooksForAKeywordThatItDoesNotName": ("keyword_arguments", "takes 'scale', which forward_kwargs", "= {'scale'}"),
+    "TakesPositionZeroForTheFirstToken": ("alone_as_beside", "padded before its tokens", "not always position 0"),
+    "LeavesOpenWhatItReads": ("what_it_declares", "reads of Inheriting does not count", "that defines forward"),
     "HasNoFactory": ("scores_pairs", "TestHasNoFactory has no make_module", "def make_module(self)"),
 }
 BROKEN_INPUT = {

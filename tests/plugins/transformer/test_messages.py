@@ -201,7 +201,7 @@ def test_a_model_of_one_medium_refuses_another(case: str, side: Any, said: str) 
         ([user(["a", "b"])], "input 0: the content of a message is the list ['a', 'b']"),
         ([user([{"type": "text"}])], "input 0: a part of a message holds None under 'text'"),
         ([user([{"type": "text", "text": ["a"]}])], "input 0: a part of a message holds the list ['a'] under 'text'"),
-        ([user([{"type": "image_url", "image_url": {"url": "x"}}])], "input 0 is image_url; this model takes text"),
+        ([user([{"type": "image_url", "image_url": {"url": "x"}}])], "input 0 is image; this model takes text"),
         ([user([{"type": "image", "image": PICTURE}])], "input 0 is image; this model takes text"),
     ],
 )
@@ -242,8 +242,9 @@ def test_a_type_error_of_a_module_comes_out_as_it_is_and_the_prompt_is_not_dropp
 
     for call in (lambda: model.predict([("a", "b")], prompt="p"), lambda: model.rank("a", ["b"], prompt="p")):
         module.asked = 0
-        with pytest.raises(TypeError, match=r"^unsupported operand$"):
+        with pytest.raises(TypeError) as caught:
             call()
+        assert str(caught.value) == "unsupported operand"
         assert module.asked == 1
 
 

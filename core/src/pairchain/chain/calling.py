@@ -16,7 +16,7 @@ from pairchain.code.admitted import noting_origin
 from pairchain.errors import ChainError, InputError
 from pairchain.inputs.modality import description_of
 from pairchain.inputs.named_media import opens_by_itself, refuse_named_media
-from pairchain.inputs.pairs import input_size
+from pairchain.inputs.pairs import input_size, name_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,5 +176,8 @@ def _batch_key(module: Any, item: Any, index: int, keywords: Mapping[str, Any]) 
             key: Hashable = key_of(item, **keywords)
     except InputError as error:
         error.place(index)
+        raise
+    except Exception as error:
+        name_inputs(error, [index])
         raise
     return key

@@ -93,8 +93,9 @@ class ModuleChain(nn.Sequential):
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
         module = self.input_module
-        own = getattr(type(module), "max_seq_length", None)
-        if not hasattr(module, "max_seq_length") or (isinstance(own, property) and own.fset is None):
+        own = inspect.getattr_static(module, "max_seq_length", None)
+        is_default = own is None and "max_seq_length" not in vars(module)
+        if is_default or (isinstance(own, property) and own.fset is None):
             raise InputError(
                 f"the input module {type(module).__name__} has no max_seq_length that can be set.",
                 next_step="leave out max_length, or give the class a max_seq_length that its preprocess respects.",

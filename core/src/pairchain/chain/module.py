@@ -273,10 +273,16 @@ class InputModule(Module):
         is_thread_safe: Whether several threads may call the methods that read inputs at once; otherwise they take
             turns. It covers the methods of the class that sets it and those it inherits, but not methods that a
             subclass overrides.
+        modalities: The kinds of element that a pair may hold, such as ``"text"``; a combination is a sorted tuple. A
+            module that takes media gets ``{"text": text}`` for a text that only looks like the path or URL of a medium.
+        max_seq_length: The longest input in tokens, or None if there is no limit. ``CrossEncoder(…, max_length=n)``
+            sets it if the class or its ``__init__`` has set it before.
     """
 
     save_in_root = True
     is_thread_safe: ClassVar[bool] = False
+    modalities: Sequence[str | tuple[str, ...]] = ("text",)
+    max_seq_length: int | None = None
 
     @classmethod
     def __subclasshook__(cls, candidate: type) -> bool:
@@ -286,19 +292,6 @@ class InputModule(Module):
             getattr(candidate, "tokenize", None)
         )
         return reads_inputs and not missing_methods(candidate)
-
-    @property
-    def modalities(self) -> list[str | tuple[str, ...]]:
-        """The kinds of element that a pair may hold, such as ``"text"``; a combination is a sorted tuple.
-
-        A module that takes media gets ``{"text": text}`` for a text that only looks like the path or URL of a medium.
-        """
-        return ["text"]
-
-    @property
-    def max_seq_length(self) -> int | None:
-        """The longest input in tokens, or None if there is no limit."""
-        return None
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> Features:
         """Return the features that ``forward`` reads, for a batch of pairs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -56,7 +57,7 @@ def _wanted_parts(offered: Iterable[str], readers: Sequence[Any], read_after: fr
     found: dict[str, Part] = {}
     for feature in set(offered) - read_after:
         wanted = {
-            module.reads_part.get(feature) if _speaks_for_forward(module, "reads_part") else None
+            module.reads_part.get(feature) if speaks_for_forward(module, "reads_part") else None
             for module in readers
             if feature in module.reads
         }
@@ -78,7 +79,7 @@ def checked_feature(value: Any, argument: str) -> str:
 
 def says_what_it_reads(module: Any) -> bool:
     """Return whether a module's ``reads`` names all features that its ``forward`` reads."""
-    return getattr(module, "reads", None) is not None and _speaks_for_forward(module, "reads")
+    return getattr(module, "reads", None) is not None and speaks_for_forward(module, "reads")
 
 
 def is_watched(module: Any) -> bool:
@@ -95,13 +96,17 @@ def _is_foreign(hook: Any) -> bool:
     return not str(getattr(hook, "__module__", None)).startswith("torch.")
 
 
-def _speaks_for_forward(module: Any, name: str) -> bool:
+def _sets(cls: type, name: str) -> bool:
+    """Return whether a class has an attribute ``name``, or its own ``__init__`` sets it."""
+    code = getattr(inspect.unwrap(vars(cls).get("__init__", _sets)), "__code__", None)
+    return name in vars(cls) or name in getattr(code, "co_names", ())
+
+
+def speaks_for_forward(module: Any, name: str) -> bool:
     """Return whether the class that sets the attribute ``name`` defines or inherits the module's ``forward``."""
     classes = type(module).__mro__
-    declared, computed = (
-        next((place for place, cls in enumerate(classes) if attribute in vars(cls)), len(classes))
-        for attribute in (name, "forward")
-    )
+    declared = next((place for place, cls in enumerate(classes) if _sets(cls, name)), len(classes))
+    computed = next((place for place, cls in enumerate(classes) if "forward" in vars(cls)), len(classes))
     # a forward that was defined elsewhere is a patch
     is_own = all(vars(cls)["forward"].__module__ == cls.__module__ for cls in classes[computed : computed + 1])
     return not is_watched(module) and is_own and declared <= computed

@@ -50,10 +50,8 @@ class Budget:
     pairs: int | None = None
     _is_warned: bool = False
 
-    def halve(self, batch: Sequence[Encoded], error: torch.OutOfMemoryError) -> None:
+    def halve(self, batch: Sequence[Encoded]) -> None:
         """Limit batches to half of ``batch``, which did not fit into memory, and warn the first time."""
-        if len(batch) == 1:
-            raise error
         self.tokens = max(1, len(batch) * max(item.length for item in batch) // 2)
         self.pairs = len(batch) // 2
         if not self._is_warned:

@@ -117,7 +117,10 @@ def _in_batches(
                     features = collate_with(chain.input_module, batch)
                 written = score_features(chain, features, len(batch), keywords)
         except torch.OutOfMemoryError as error:
-            budget.halve(batch, error)
+            if len(batch) == 1:
+                name_inputs(error, positions)
+                raise
+            budget.halve(batch)
             rest = [*positions, *(position for waiting in batches for position in waiting)]
             batches = deque(plan(items, rest, budget))
             continue

@@ -8,6 +8,7 @@ from pairchain.chain.keywords import named_keywords, takes_any
 from pairchain.testing import chains
 from pairchain.testing.author import Author
 from pairchain.testing.features import ROUNDING, difference
+from pairchain.testing.keywords_read import keywords_taken, keywords_used
 from pairchain.testing.subject import FROM_THE_CHAIN
 from pairchain.testing.words import broken, listed
 
@@ -26,11 +27,18 @@ class CallingChecks(Author):
                 expected="the chain passes to forward what forward_kwargs names.",
                 next_step="let forward take it, or take the name out of forward_kwargs.",
             )
-        if unreached := named - asked:
+        used = keywords_used(forward)
+        if used is not None and (ignored := asked - used):
+            broken(
+                f"{subject.name}.forward_kwargs names {listed(ignored)}, which its forward never reads.",
+                expected="predict accepts what forward_kwargs names, so that a user of it expects an effect.",
+                next_step="let forward use it, or take the name out of forward_kwargs.",
+            )
+        if unreached := (named | keywords_taken(forward)) - asked - FROM_THE_CHAIN:
             broken(
                 f"{subject.name}.forward takes {listed(unreached)}, which forward_kwargs does not name.",
                 expected="predict passes to forward what forward_kwargs names, and refuses the rest.",
-                next_step=f"write forward_kwargs = {{{listed(named)}}}, or take the argument out of forward.",
+                next_step=f"write forward_kwargs = {{{listed(asked | unreached)}}}, or take it out of forward.",
             )
         if takes_any(forward):
             expected, after = subject.run(subject.features), subject.run(subject.features, of_another_module=1)

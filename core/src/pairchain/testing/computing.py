@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from pairchain.chain.module import Features
+from pairchain.chain.parts import speaks_for_forward
 from pairchain.facts import SCORES
 from pairchain.testing import part_checks
 from pairchain.testing.author import Author
-from pairchain.testing.features import MASK, ROUNDING, Watched, copied, difference
+from pairchain.testing.features import MASK, ROUNDING, Watched, copied, difference, padded_before
 from pairchain.testing.subject import Subject
 from pairchain.testing.words import broken, listed
 
@@ -43,6 +44,7 @@ class ComputingChecks(Author):
     def test_it_reads_and_writes_what_it_declares(self) -> None:
         """What `reads` and `writes` say is true: no more and no less."""
         subject = self._subject()
+        _check_declarations(subject.module)
         if (reads := getattr(subject.module, "reads", None)) is not None and not self._is_first:
             _check_reads(subject, frozenset(reads))
         if (writes := getattr(subject.module, "writes", None)) is not None:
@@ -87,7 +89,12 @@ class ComputingChecks(Author):
     def test_a_pair_is_computed_alone_as_beside_others(self) -> None:
         """A pair's features depend neither on its batch nor on padding."""
         subject = self._subject()
-        together = subject.run(subject.features)
+        self._check_alone(subject, subject.features, "beside")
+        if not self._is_first and (shifted := padded_before(subject.features)) is not None:
+            self._check_alone(subject, shifted, "padded before its tokens, beside")
+
+    def _check_alone(self, subject: Subject, features: Features, how: str) -> None:
+        together = subject.run(features)
         for row in range(subject.count):
             alone = subject.row(subject.run(subject.alone(row)), 0, 1)
             for name, value in subject.row(together, row, subject.count).items():
@@ -95,11 +102,12 @@ class ComputingChecks(Author):
                 # without a mask, the padding is unknown
                 if found and (MASK in together or not found.startswith("the shapes")):
                     broken(
-                        f"{subject.name} wrote {name!r} of pair {row} differently alone and beside "
+                        f"{subject.name} wrote {name!r} of pair {row} differently alone and {how} "
                         f"{subject.count - 1} others: {found}.",
                         expected="a pair's features depend neither on the other pairs in its batch nor on padding.",
                         next_step="compute each row by itself, and leave out where features['attention_mask'] is 0: "
-                        "the values there are arbitrary.",
+                        "the values there are arbitrary. The first token is where the mask is first 1, which is not "
+                        "always position 0.",
                     )
 
     def test_a_part_of_a_feature_is_as_good_as_the_whole(self) -> None:
@@ -107,6 +115,18 @@ class ComputingChecks(Author):
         subject = self._subject()
         part_checks.check_reads_part(subject, self.tolerance)
         part_checks.check_offers_parts(subject, self.tolerance)
+
+
+def _check_declarations(module: Any) -> None:
+    """Fail if the module declares what it reads where that counts for another ``forward`` than its own."""
+    for name in ("reads", "reads_part"):
+        if getattr(module, name, None) and not speaks_for_forward(module, name):
+            broken(
+                f"{name} of {type(module).__name__} does not count, so modules before it compute everything.",
+                expected=f"the class that defines forward sets {name}, or its __init__ does; a subclass that overrides "
+                "forward states it again, because it may read more.",
+                next_step=f"set {name} in the class that defines forward, or in its __init__.",
+            )
 
 
 def _check_reads(subject: Subject, declared: frozenset[str]) -> None:
@@ -163,6 +183,12 @@ def _check_scores(subject: Subject) -> None:
             f"{subject.name} wrote 'scores' {found} for {subject.count} pairs.",
             expected="scores are a tensor of shape (pairs,) or (pairs, labels).",
             next_step="keep the first axis for the pairs; keepdim=True keeps one for a single label.",
+        )
+    if not scores.is_floating_point():
+        broken(
+            f"{subject.name} wrote 'scores' of dtype {scores.dtype}.",
+            expected="scores are floating-point numbers: an activation such as Sigmoid is applied to them.",
+            next_step="write scores.float().",
         )
     labels = 1 if len(shape) == 1 else shape[1]
     declared = getattr(subject.module, "num_labels", None)

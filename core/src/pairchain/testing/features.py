@@ -102,6 +102,21 @@ def without_padding(features: Mapping[str, Any]) -> Features:
     return {name: value[:, kept] if is_of_tokens(name, value, mask) else value for name, value in features.items()}
 
 
+def padded_before(features: Mapping[str, Any]) -> Features | None:
+    """Return features with the padding before the tokens; None if it is there already, or if there is none."""
+    mask = features.get(MASK)
+    if not isinstance(mask, torch.Tensor) or mask.ndim != 2 or bool((mask[:, -1] != 0).all()):
+        return None
+    # stable, so that the tokens keep their order
+    order = (mask != 0).int().argsort(dim=1, stable=True)
+
+    def moved(value: torch.Tensor) -> torch.Tensor:
+        index = order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand(value.shape)
+        return value.gather(1, index)
+
+    return {name: moved(value) if is_of_tokens(name, value, mask) else value for name, value in features.items()}
+
+
 def is_of_tokens(name: str, value: Any, mask: torch.Tensor) -> bool:
     """Return whether a feature has a value for each token; an embedding may have the same length by chance."""
     if not isinstance(value, torch.Tensor) or value.shape[:2] != mask.shape:

@@ -11,6 +11,7 @@ from torch import nn
 
 from pairchain.chain.device import default_device, on_tensors, to_device
 from pairchain.chain.module import Features
+from pairchain.facts import SCORES
 from pairchain.testing.author import Author
 from pairchain.testing.features import cast, copied, difference
 from pairchain.testing.subject import Subject
@@ -60,7 +61,15 @@ def _check_dtype(subject: Subject, dtype: torch.dtype, expected: Features, toler
             f"cannot compute in {dtype}, leave that out of `dtypes`.",
         )
     for name in sorted(expected):
-        found = difference(after.get(name), expected[name], tolerance)
+        value = after.get(name)
+        if name != SCORES and isinstance(value, torch.Tensor) and value.is_floating_point() and value.dtype != dtype:
+            broken(
+                f"{subject.name} wrote {name!r} in {value.dtype} after module.to({dtype}).",
+                expected="a module writes features in the dtype of the chain, in which the next module computes; only "
+                "scores may be wider.",
+                next_step="write it in the dtype of what you read: features['…'] = result.to(x.dtype).",
+            )
+        found = difference(value, expected[name], tolerance)
         if found and isinstance(expected[name], torch.Tensor) and expected[name].is_floating_point():
             broken(
                 f"{subject.name} wrote {name!r} in {dtype} far from what it wrote in float32: {found}.",

@@ -9,7 +9,7 @@ import torch
 
 from pairchain.chain.keywords import named_keywords, takes_any
 from pairchain.chain.parts import Part
-from pairchain.testing.features import MASK, difference
+from pairchain.testing.features import MASK, copied, difference
 from pairchain.testing.subject import Subject
 from pairchain.testing.words import broken
 
@@ -28,7 +28,15 @@ def check_reads_part(subject: Subject, tolerance: float) -> None:
             )
         others = {name: value for name, value in subject.features.items() if name != feature}
         expected = subject.run(subject.features)
-        after = subject.run({**others, part.of(feature): part_of(whole, part, subject.features.get(MASK))})
+        given = part_of(whole, part, subject.features.get(MASK))
+        kept = given.clone()
+        after = subject.run_on({**copied(others), part.of(feature): given})
+        if difference(given, kept, 0.0):
+            broken(
+                f"{subject.name}.forward changed {part} of {feature!r} in place.",
+                expected="a module does not change the tensors that it reads, because other modules read them too.",
+                next_step="compute a new tensor: `x = x * 2` instead of `x *= 2`, `add` instead of `add_`.",
+            )
         for name in sorted(subject.written - {feature}):
             if found := difference(after.get(name), expected[name], tolerance):
                 broken(

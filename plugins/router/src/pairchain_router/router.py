@@ -122,7 +122,7 @@ class Router(InputModule):
         return self.routes.mappings
 
     @property
-    def modalities(self) -> list[Modality]:
+    def modalities(self) -> list[Modality]:  # type: ignore[override]
         """The modalities that any route takes."""
         return sorted({modality for name in self.routes.names for modality in self._taken_by(name)}, key=str)
 
@@ -281,7 +281,7 @@ class Router(InputModule):
         return max((length for length in found if length is not None), default=None)
 
     @max_seq_length.setter
-    def max_seq_length(self, value: int) -> None:
+    def max_seq_length(self, value: int | None) -> None:
         limited = [route[0] for route in self._chains() if getattr(route[0], "max_seq_length", None) is not None]
         if not limited:
             raise InputError("no route of this Router limits the length of its inputs.")

@@ -326,7 +326,7 @@ class Transformer(InputModule):
         self._preprocessor = Preprocessor(self.processor, modalities.checked(value), self._preprocessor.model)
 
     @property
-    def modalities(self) -> list[str | tuple[str, ...]]:
+    def modalities(self) -> list[str | tuple[str, ...]]:  # type: ignore[override]
         """The modalities that the elements of a pair may have."""
         return list(self.modality_config)
 
@@ -345,9 +345,7 @@ class Transformer(InputModule):
     def processor(self, value: Any) -> None:
         if self.task.generates:
             pad_left(value)
-        if (tokenizer := tokenizer_of(value)) is not None:
-            limit = positions.limit_exceeded_by(tokenizer.model_max_length, self.model)
-            tokenizer.model_max_length = limit or tokenizer.model_max_length
+        positions.limit_to_positions(tokenizer_of(value), self.model)
         self._preprocessor = Preprocessor(value, self.modality_config, self._preprocessor.model)
 
     @property
@@ -376,7 +374,7 @@ class Transformer(InputModule):
         return positions if self.tokenizer is None else self.tokenizer.model_max_length
 
     @max_seq_length.setter
-    def max_seq_length(self, value: int) -> None:
+    def max_seq_length(self, value: int | None) -> None:
         if self.tokenizer is None:
             raise InputError("max_seq_length counts tokens, but this model has no tokenizer.")
         self.tokenizer.model_max_length = positions.checked_length(value, "max_seq_length", self.model)
