@@ -221,6 +221,25 @@ def test_another_plugin_that_takes_a_type_over_is_said_aloud(release: Release, s
         CrossEncoder(saved)
 
 
+def test_the_version_that_saved_a_model_is_advised_if_its_plugin_is_absent_or_disabled(
+    release: Release, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAIRCHAIN_DISABLE_PLUGINS", "acme-heads")
+    with pytest.raises(UnknownTypeError, match=r"acme-heads 1\.0, which provides the type .*, is disabled"):
+        CrossEncoder(saved)
+    release("2.0", name="beta-heads")
+    with pytest.warns(PairchainWarning, match="To get the plugin that saved it: change PAIRCHAIN_DISABLE_PLUGINS"):
+        CrossEncoder(saved)
+    monkeypatch.delenv("PAIRCHAIN_DISABLE_PLUGINS")
+    release("", name="beta-heads")
+    release("")
+    with pytest.raises(UnknownTypeError, match="Only if you trust it: pip install acme-heads"):
+        CrossEncoder(saved)
+    release("0.9", modules=RENAMED_TYPE)
+    with pytest.raises(UnknownTypeError, match=r"pip install 'acme-heads==1\.0'; or pip install --upgrade acme-heads"):
+        CrossEncoder(saved)
+
+
 def test_modules_inside_a_router_are_held_to_the_same(release: Release, tmp_path: Path) -> None:
     from pairchain.modules import Router
 

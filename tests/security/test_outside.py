@@ -15,6 +15,7 @@ from traps import GOLDEN, PAIRS, Canary, router, with_module, write
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, PairchainError, UnsafePathError
+from pairchain.modules import Transformer
 
 SECRET = "the-secret-of-another-folder"
 
@@ -120,6 +121,9 @@ def test_links_into_a_store_are_shown_and_can_be_allowed(linked: Path, tmp_path:
     refused, allowed = pairchain.inspect(linked), pairchain.inspect(linked, allow_links=True)
     assert refused.failures
     assert not allowed.failures
+    assert len([problem for problem in refused.problems if "config.json is a link" in problem.text]) == 0
+    assert len([problem for problem in refused.problems if "lead out of the model's folder" in problem.text]) == 1
+    assert {"modules.json", "model.safetensors", "tokenizer.json"} <= caught.value.links.keys()
     shown = f"2_Dense -> {tmp_path / 'store' / 'folder' / '2_Dense'}"
     assert f"model.safetensors -> {tmp_path / 'store'}" in str(allowed.to_json()["problems"])
     assert shown in str(allowed.to_json()["problems"])
@@ -148,6 +152,7 @@ def test_the_error_of_a_link_has_its_target_and_paths_in_files_stay_refused(clas
         CrossEncoder(classifier, device="cpu")
     assert caught.value.links == {"tokenizer.json": str(outside / "tokenizer.json")}
     CrossEncoder(classifier, device="cpu", allow_links=True)
+    assert Transformer(str(classifier), allow_links=True).tokenizer is not None
     settings = {**json.loads((classifier / "sentence_bert_config.json").read_text()), "tokenizer_name_or_path": "../x"}
     write(classifier, {"sentence_bert_config.json": json.dumps(settings)})
     with pytest.raises(UnsafePathError, match="tokenizer_name_or_path is"):

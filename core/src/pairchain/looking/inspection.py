@@ -18,6 +18,7 @@ from pairchain.errors import (
     PairchainError,
     PairchainWarning,
     PluginError,
+    UnsafePathError,
     advising,
     current_advice,
 )
@@ -94,12 +95,15 @@ class _Inspection:
             resolver.found.clear()
         self._problems: list[Problem] = []
         self._code: dict[str, Code] = {}
+        # the links out of the model's folder that were added to the problems
+        self._links: dict[str, str] = {}
         # the purposes of code that a load needs
         self._needed: set[str] = set()
 
     def report(self) -> Report:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PairchainWarning)
+            self._add_links([])
             config = self._attempt(read_config, self._source)
             if config is not None:
                 self._attempt(check_requirements, config, shown_as=str(self._source), about="requirement")
@@ -258,10 +262,15 @@ class _Inspection:
         return tuple(inside.values())
 
     def _add_links(self, folders: list[str]) -> None:
-        self._attempt(self._source.refuse_links_out, folders)
-        if self._source.allow_links and (links := self._source.links_out(folders)):
-            targets = "".join(f"\n  {path} -> {target}" for path, target in links.items())
+        """Add the links that lead out of the model's folder, unless they were added already."""
+        links = self._source.links_out(folders)
+        new = {path: target for path, target in links.items() if path not in self._links}
+        if new and self._source.allow_links:
+            targets = "".join(f"\n  {path} -> {target}" for path, target in new.items())
             self._note(f"these links lead out of the model's folder, or stand for a module's folder:{targets}")
+        elif new:
+            self._attempt(self._source.refuse_links_out, folders)
+        self._links |= links
 
     def _config(self, home: Source, name: str) -> dict[str, Any]:
         path = self._attempt(home.file, name)
@@ -355,6 +364,8 @@ class _Inspection:
             self._add(error)
 
     def _add(self, error: PairchainError, about: About | None = None) -> None:
+        if isinstance(error, UnsafePathError) and error.links and error.links.items() <= self._links.items():
+            return  # reading a file behind a link fails too
         error.advise(current_advice())
         self._problems.append(problem_of(error, about))
 

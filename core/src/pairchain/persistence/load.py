@@ -88,6 +88,8 @@ def _loaded(request: LoadRequest) -> LoadedModel:
 
 
 def _read(request: LoadRequest, source: Source) -> LoadedModel:
+    # first, so that one error names all links
+    source.refuse_links_out([])
     config = read_config(source)
     if config is not None:
         check_requirements(config, shown_as=str(source))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from packaging.utils import InvalidName, canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from pairchain.errors import InputError, PluginConflictError, PluginError, UnknownNameError, UnknownTypeError
-from pairchain.registry.discovery import Found
+from pairchain.registry.discovery import Found, Installed
 from pairchain.registry.groups import MODULES, OWN_DISTRIBUTIONS, Group
 from pairchain.registry.installation import DISABLE_VARIABLE, Installation
 from pairchain.registry.structure import import_path
@@ -158,8 +159,7 @@ class Registry:
         wanted = owner or name_of_distribution(distribution)
         if (now := self.installation.distribution(wanted)) is not None:
             what = f"{now.name} {now.version}, which is installed, does not provide the {noun} {name!r}"
-            advice = "" if version != now.version else f"pip install --force-reinstall {now.name}"
-            return kind(f"{what}{nearest(name, self.names())}.", next_step=advice)
+            return kind(f"{what}{nearest(name, self.names())}.", next_step=_replacement(now, version))
         if not wanted:
             return kind(f"{what}, and the model has no file {file}." if file else f"{what}.", next_step=self._choices())
         claimed = "" if wanted in OWN_DISTRIBUTIONS else wanted
@@ -240,8 +240,16 @@ def name_of_distribution(recorded: str) -> str:
         return ""
 
 
+def valid_version(recorded: str) -> Version | None:
+    """Return ``recorded``, from a model's files, if it is a version."""
+    try:
+        return Version(recorded) if len(recorded) <= _LONGEST_NAME else None
+    except InvalidVersion:
+        return None
+
+
 def advice_about(distribution: str) -> str:
-    """Return advice on a distribution that only a model's files name."""
+    """Return advice on a distribution that is not installed, and that only a model's files name."""
     if distribution in OWN_DISTRIBUTIONS:
         return f"pip install {distribution}"
     # anybody can publish a package of this name
@@ -250,3 +258,13 @@ def advice_about(distribution: str) -> str:
         f"https://pypi.org/project/{distribution}/ first: who publishes it, and what it does. Only if you trust it: "
         f"pip install {distribution}"
     )
+
+
+def _replacement(now: Installed, version: str) -> str:
+    """Return how to get a name that ``now`` lacks, and that ``version`` of it had, if that is known."""
+    saved, present = valid_version(version), valid_version(now.version)
+    if saved is not None and saved == present:
+        return f"pip install --force-reinstall {now.name}"
+    # errors about a saved module say how to get the older version
+    is_older = saved is not None and present is not None and saved < present
+    return "" if is_older else f"pip install --upgrade {now.name}"

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from packaging.version import InvalidVersion, Version
-
 from pairchain.errors import PluginVersionError, warn
 from pairchain.format.saved_model import ModuleEntry
 from pairchain.registry import Registry
-from pairchain.registry.registry import advice_about, name_of_distribution
-
-# No release has a longer version.
-_LONGEST_VERSION = 100
+from pairchain.registry.groups import OWN_DISTRIBUTIONS
+from pairchain.registry.registry import advice_about, name_of_distribution, valid_version
 
 
 def version_advice(entry: ModuleEntry, registry: Registry) -> str:
     """Return how to get the version of the plugin that saved ``entry``; empty unless another version is installed."""
     now = registry.installation.distribution(name_of_distribution(entry.distribution))
-    saved = _version(entry.version)
-    if now is None or saved is None or saved == _version(now.version):
+    saved = valid_version(entry.version)
+    if now is None or saved is None or saved == valid_version(now.version):
         return ""
     return f"saved by {now.name} {saved}, installed {now.version}: pip install '{now.name}=={saved}'"
 
@@ -34,16 +30,20 @@ def check_provider(entry: ModuleEntry, distribution: str, registry: Registry) ->
     now = registry.installation.distribution(distribution)
     if not recorded or now is None:
         return
-    saved = f"{recorded} {_version(entry.version) or ''}".rstrip()
+    saved = f"{recorded} {valid_version(entry.version) or ''}".rstrip()
     if recorded != distribution:
-        known = registry.installation.distribution(recorded)
-        get = f"pip install '{saved.replace(' ', '==')}'" if known is not None else advice_about(recorded)
+        if {recorded, distribution} <= OWN_DISTRIBUTIONS:
+            return  # such as the bridge to sentence-transformers and a standard plugin, which give equal scores
+        get = advice_about(recorded)
+        if registry.installation.distribution(recorded) is not None:
+            variable = registry.installation.disabled_by(recorded)
+            get = f"change {variable}" if variable else f"pip install '{saved.replace(' ', '==')}'"
         warn(
             f"the type {entry.type!r} was saved by {saved}, and {now.name} {now.version} provides it now, so scores "
             f"may differ. To get the plugin that saved it: {get}."
         )
         return
-    oldest, present = _version(entry.reads_saved_by), _version(now.version)
+    oldest, present = valid_version(entry.reads_saved_by), valid_version(now.version)
     if oldest is not None and present is not None and present < oldest:
         raise PluginVersionError(
             f"the module {entry.name!r} was saved by {saved}, which only {recorded} {oldest} and newer read, but "
@@ -52,10 +52,3 @@ def check_provider(entry: ModuleEntry, distribution: str, registry: Registry) ->
             version=now.version,
             next_step=f"pip install '{recorded}>={oldest}'",
         )
-
-
-def _version(text: str) -> Version | None:
-    try:
-        return Version(text) if len(text) <= _LONGEST_VERSION else None
-    except InvalidVersion:
-        return None

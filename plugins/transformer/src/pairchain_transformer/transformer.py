@@ -62,6 +62,7 @@ class Transformer(InputModule):
         token: Hub token.
         cache_folder: Folder for downloads.
         local_files_only: Use only earlier downloads.
+        allow_links: Follow links in a folder that lead out of it.
         subfolder: Folder of the model inside the folder or repository.
         trust_remote_code: Whether code that comes with the checkpoint may run.
         model_kwargs: Arguments of the model's ``from_pretrained``: ``dtype``, ``attn_implementation``, ``device_map``.
@@ -104,6 +105,7 @@ class Transformer(InputModule):
         token: bool | str | None = None,
         cache_folder: str | None = None,
         local_files_only: bool = False,
+        allow_links: bool = False,
         subfolder: str = "",
         trust_remote_code: bool = False,
         model_kwargs: Mapping[str, Any] | None = None,
@@ -126,6 +128,7 @@ class Transformer(InputModule):
             "cache_folder": cache_folder,
             "revision": revision,
             "local_files_only": local_files_only,
+            "allow_links": allow_links,
             "trust_remote_code": trust_remote_code,
         }
         given = {"model_kwargs": model_kwargs, "processor_kwargs": processor_kwargs, "config_kwargs": config_kwargs}
