@@ -41,7 +41,11 @@ def default_device() -> torch.device:
 
 
 def checked_device(device: Any) -> torch.device:
-    """Return ``device`` as a `torch.device`; refuse one that this machine does not have."""
+    """Return ``device`` as a `torch.device`.
+
+    Raises:
+        InputError: This machine does not have it; the error lists those that it has.
+    """
     try:
         found = torch.device(device)
         is_here = _is_here(found)
@@ -55,7 +59,7 @@ def checked_device(device: Any) -> torch.device:
     raise InputError(
         f"device is {short_repr(str(device) if isinstance(device, torch.device) else device)}, which this machine does "
         "not have.",
-        next_step=f"it has {', '.join(here)}; None chooses the first accelerator{no_build}.",
+        next_step=f"choose from {', '.join(here)}, or name none to use the first accelerator{no_build}.",
         argument="device",
     )
 
