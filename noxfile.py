@@ -32,6 +32,8 @@ PEER = "sentence-transformers==6.2.0"
 TEST = [
     "pytest",
     "pytest-xdist",
+    # contains axe-core, which checks the accessibility of the page of `pairchain view`
+    "axe-playwright-python",
     "datasets",
     "hypothesis",
     "pandas",

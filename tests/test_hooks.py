@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plugin_folders import HEAD, give_last_module, importable, install, registry_of
@@ -14,7 +15,7 @@ from torch import nn
 
 import pairchain
 from pairchain import CrossEncoder, PairchainWarning, hooks, registry
-from pairchain.errors import InputError, PluginConflictError, PluginError, SourceNotFoundError
+from pairchain.errors import InputError, PairchainError, PluginConflictError, PluginError, SourceNotFoundError
 
 PAIR = ("How many people live in Berlin?", "Berlin has 3.5 million inhabitants.")
 RESOLVE = "def pairchain_resolve_type(type_name):"
@@ -222,6 +223,14 @@ def test_a_plugin_for_its_own_checkpoints_answers_before_the_standard_one(site: 
     assert any("only a load shows whether acme-chains makes its chain" in note for note in notes), notes
 
 
+@pytest.mark.parametrize("answer", ["[]", "[1]", "'Dense'"])
+def test_a_chain_that_is_none_is_an_error_of_the_plugin(site: Path, tmp_path: Path, answer: str) -> None:
+    install_hooks(site, "acme", f"{CHAIN} return {answer}")
+    (tmp_path / "acme.bin").touch()
+    with pytest.raises(PairchainError, match="acme"):
+        CrossEncoder(tmp_path)
+
+
 def test_two_plugins_for_bare_checkpoints_are_a_conflict_until_one_is_left_out(
     site: Path, golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +247,46 @@ def test_two_plugins_for_bare_checkpoints_are_a_conflict_until_one_is_left_out(
     assert any("2 plugins answer" in problem.text for problem in report.problems)
     monkeypatch.setenv("PAIRCHAIN_DISABLE_PLUGINS", "acme-chains,zeta-chains")
     assert CrossEncoder(checkpoint).predict(PAIR).shape == ()
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (f"{INSPECT} return {{}}", "acme:hooks answered pairchain_inspect_checkpoint with {}, which is not a Facts"),
+        (f"{INSPECT} 1 / 0", "acme:hooks failed in pairchain_inspect_checkpoint: ZeroDivisionError"),
+        ("def pairchain_inspect_module(source): return 3", ""),
+        ("def pairchain_foresee_type(type_name): return 3", ""),
+    ],
+)
+def test_a_report_is_made_whatever_a_plugin_answers(site: Path, golden: Path, function: str, says: str) -> None:
+    install_hooks(site, "acme", function)
+    report = pairchain.inspect(golden / "legacy_v3_plain_hf" / "model")
+    assert not report.failures
+    assert says in str(report.to_json()["problems"])
+
+
+class Plain(nn.Module):
+    """A module that does not subclass pairchain's, so that plugins guard its load."""
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        return features
+
+    def save(self, output_path: str, **kwargs: Any) -> None: ...
+
+    @classmethod
+    def load(cls, path: str) -> Plain:
+        return cls()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [("return 3", "answered pairchain_guard_load with 3"), ("raise OSError('no')", "raised by the plugin acme:hooks")],
+)
+def test_a_guard_that_fails_ends_the_load_and_is_named(site: Path, pooled: Path, answer: str, says: str) -> None:
+    give_last_module(pooled, "old.Head")
+    install_hooks(site, "acme", f"def pairchain_guard_load(source, given): {answer}")
+    with pytest.raises(PairchainError, match=says):
+        CrossEncoder(pooled, module_classes={"old.Head": Plain})
 
 
 def test_a_plugin_that_fails_on_a_bare_checkpoint_is_named_and_the_standard_one_loads_it(

@@ -14,6 +14,7 @@ from hub_server import HubServer
 from letters import PAIRS, Difference, Letters, letters_model
 
 from pairchain import CrossEncoder, PairchainWarning
+from pairchain.errors import warn
 from pairchain.modules import Transformer
 
 
@@ -95,3 +96,27 @@ def test_what_a_model_says_cannot_steer_the_terminal(tmp_path: Path) -> None:
     with pytest.warns(PairchainWarning) as warned:
         CrossEncoder(hostile, module_classes=classes, device="cpu")
     assert "\\x1b]0;owned\\x07 names the activation" in str(warned[0].message)
+
+
+@pytest.mark.parametrize("name", ["max_length", "default_activation_function"])
+def test_of_an_attribute_by_its_older_name_it_points_at_the_line_that_reads_or_sets_it(
+    name: str, classifier: Path
+) -> None:
+    model = load(classifier)
+    with pytest.warns(FutureWarning, match=f"the attribute {name} is called") as read:
+        value = getattr(model, name)
+    with pytest.warns(FutureWarning, match=f"the attribute {name} is called") as written:
+        setattr(model, name, value)
+    assert [warning.filename for warning in (*read, *written)] == [__file__] * 2
+    assert written[0].lineno == read[0].lineno + 2
+
+
+def test_of_a_module_that_is_called_directly_it_points_past_torch(
+    classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load(classifier)[0]
+    features = module.preprocess([("a", "b")])
+    monkeypatch.setattr(module.execution, "run", lambda *_: warn("from forward") or {})
+    with pytest.warns(PairchainWarning, match="from forward") as warned:
+        module(features)
+    assert [warning.filename for warning in warned] == [__file__]

@@ -45,7 +45,8 @@ def use(name: str | Path, folder: Path) -> None:
 
 
 def notes(error: BaseException) -> list[str]:
-    return list(getattr(error, "__notes__", ()))
+    # another note names the inputs that were scored
+    return [note for note in getattr(error, "__notes__", ()) if not note.startswith("while scoring ")]
 
 
 @pytest.mark.parametrize("stage", STAGES)

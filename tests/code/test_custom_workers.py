@@ -71,7 +71,7 @@ def test_what_the_code_raises_there_is_raised_here_as_it_was(
     with pytest.raises(LookupError, match="no such word") as raised:
         model.predict(PAIRS, pool=workers, fail="portable")
     assert type(raised.value).__name__ == "Portable"
-    assert raised.value.__notes__ == [f"raised by module 1, Head, from heads.py in {folder}"]
+    assert f"raised by module 1, Head, from heads.py in {folder}" in raised.value.__notes__
     with pytest.raises(type(raised.value)):
         model.predict(PAIRS, fail="portable")
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_sent_here_is_told_with_where_it_came_from(
 ) -> None:
     with pytest.raises(WorkerError, match=r"TwoParts was raised in a worker process: no such word \(7\)") as raised:
         model.predict(PAIRS, pool=workers, fail="two parts")
-    assert raised.value.__notes__ == [f"raised by module 1, Head, from heads.py in {folder}"]
+    assert f"raised by module 1, Head, from heads.py in {folder}" in raised.value.__notes__
     assert model.predict(PAIRS, pool=workers).tolist() == SIX_TIMES
 
 

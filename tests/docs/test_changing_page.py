@@ -42,6 +42,20 @@ def versions(tmp_path: Path) -> dict[str, Path]:
     return {str(project["version"]): tmp_path / str(project["version"]) for project in PROJECTS}
 
 
+def save_with_first(site: Path, pooled: Path, folder: Path) -> None:
+    """Save a model with the head of the first version, which is installed in ``site``."""
+    run_python(
+        f"""
+        from pairchain import CrossEncoder
+        from pairchain.modules import Head
+        transformer, pooling, _ = CrossEncoder({str(pooled)!r}, device="cpu")
+        head = Head(pooling.get_embedding_dimension(), temp=2.0)
+        CrossEncoder(modules=[transformer, pooling, head], device="cpu").save_pretrained({str(folder)!r})
+        """,
+        site,
+    )
+
+
 def scored(model: Path, site: Path, then: str = "") -> list[str]:
     """Load ``model`` in a process with the plugin in ``site``, and return the name of its head and its score."""
     return run_python("from pairchain import CrossEncoder\n" + SCORE.format(model=str(model)) + then, site).split()
@@ -50,26 +64,43 @@ def scored(model: Path, site: Path, then: str = "") -> list[str]:
 @pytest.mark.slow
 def test_the_second_version_reads_what_the_first_saved(versions: dict[str, Path], pooled: Path, tmp_path: Path) -> None:
     old, again = tmp_path / "old", tmp_path / "again"
-    run_python(
-        f"""
-        from pairchain import CrossEncoder
-        from pairchain.modules import Head
-        transformer, pooling, _ = CrossEncoder({str(pooled)!r}, device="cpu")
-        head = Head(pooling.get_embedding_dimension(), temp=2.0)
-        CrossEncoder(modules=[transformer, pooling, head], device="cpu").save_pretrained({str(old)!r})
-        """,
-        versions["1.0"],
-    )
+    save_with_first(versions["1.0"], pooled, old)
     name, score = scored(old, versions["1.0"])
     assert name == "Head"
     assert scored(old, versions["2.0"], f"model.save_pretrained({str(again)!r})") == ["WeightedSum", score]
 
     saved = json.loads((again / "modules.json").read_text())[2]
-    assert (saved["type"], saved["version"]) == ("acme_heads.WeightedSum", "2.0")
+    assert (saved["type"], saved["version"], saved["reads_saved_by"]) == ("acme_heads.WeightedSum", "2.0", "2.0")
     config = json.loads((again / saved["path"] / "config.json").read_text())
     assert (config["temperature"], config["scale"]) == (2.0, 1.0)
     assert "temp" not in config
     assert scored(again, versions["2.0"]) == ["WeightedSum", score]
+
+    (message,) = re.findall(r"^```text\n(.*?)\n```", PAGE, re.M | re.S)
+    refused = f"""
+    from pairchain import CrossEncoder
+    from pairchain.errors import UnknownTypeError
+    try:
+        CrossEncoder({str(again)!r}, device="cpu")
+    except UnknownTypeError as error:
+        print(error)
+    """
+    assert run_python(refused, versions["1.0"]).startswith(message)
+
+
+@pytest.mark.slow
+def test_another_package_may_take_over_the_types(versions: dict[str, Path], pooled: Path, tmp_path: Path) -> None:
+    save_with_first(versions["1.0"], pooled, tmp_path / "old")
+    project = PROJECTS[1]
+    install(
+        tmp_path / "renamed",
+        "acme-scorers",
+        "1.0",
+        modules=project["entry-points"]["pairchain.modules"],
+        files={"acme_heads.py": "".join(CODE[:2])},
+    )
+    name, score = scored(tmp_path / "old", versions["1.0"])
+    assert (name, scored(tmp_path / "old", tmp_path / "renamed")) == ("Head", ["WeightedSum", score])
 
 
 def test_a_class_is_saved_under_its_name_of_today_although_an_earlier_one_is_longer(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hub_server import HubServer
 from traps import GOLDEN, PAIRS, Canary, router, with_module, write
@@ -96,6 +97,69 @@ def test_a_folder_of_chat_templates_is_no_way_out(classifier: Path, outside: Pat
 
     with pytest.raises(UnsafePathError, match=r"default\.jinja is a link"):
         CrossEncoder(classifier, device="cpu")
+
+
+@pytest.fixture
+def linked(pooled: Path, tmp_path: Path) -> Path:
+    """A model of which every file is a link into a store, and one module's folder too, as DVC and Nix leave it."""
+    (tmp_path / "store" / "folder").mkdir(parents=True)
+    for number, file in enumerate(sorted(path for path in pooled.rglob("*") if path.is_file())):
+        file.rename(tmp_path / "store" / str(number))
+        file.symlink_to(tmp_path / "store" / str(number))
+    (pooled / "2_Dense").rename(tmp_path / "store" / "folder" / "2_Dense")
+    (pooled / "2_Dense").symlink_to(tmp_path / "store" / "folder" / "2_Dense")
+    return pooled
+
+
+def test_links_into_a_store_are_shown_and_can_be_allowed(linked: Path, tmp_path: Path) -> None:
+    expected = CrossEncoder(GOLDEN / "pooling_mean" / "model", device="cpu").predict(PAIRS)
+    with pytest.raises(UnsafePathError) as caught:
+        CrossEncoder(linked, device="cpu")
+    assert caught.value.argument == "allow_links"
+    assert "allow_links=True" in caught.value.next_step
+    refused, allowed = pairchain.inspect(linked), pairchain.inspect(linked, allow_links=True)
+    assert refused.failures
+    assert not allowed.failures
+    shown = f"2_Dense -> {tmp_path / 'store' / 'folder' / '2_Dense'}"
+    assert f"model.safetensors -> {tmp_path / 'store'}" in str(allowed.to_json()["problems"])
+    assert shown in str(allowed.to_json()["problems"])
+
+    np.testing.assert_array_equal(CrossEncoder(linked, device="cpu", allow_links=True).predict(PAIRS), expected)
+
+
+def test_a_lock_of_links_holds_every_file_behind_them(linked: Path, tmp_path: Path) -> None:
+    with pytest.raises(PairchainError, match="allow_links=True"):
+        pairchain.lock(linked, None)
+    made = pairchain.lock(linked, tmp_path / "lock.json", allow_links=True)
+    assert {"modules.json", "2_Dense/config.json", "2_Dense/model.safetensors"} <= made.files.keys()
+    model = CrossEncoder(linked, device="cpu", allow_links=True, lock=made)
+    assert pairchain.lock(model, None) == made
+    target = tmp_path / "store" / "folder" / "2_Dense" / "config.json"
+    target.resolve().write_text(target.read_text() + " ")
+    for call in (pairchain.verify, lambda *given, **more: CrossEncoder(given[0], lock=given[1], **more)):
+        with pytest.raises(pairchain.errors.LockError, match=r"2_Dense/config\.json"):
+            call(linked, made, allow_links=True)
+
+
+def test_the_error_of_a_link_has_its_target_and_paths_in_files_stay_refused(classifier: Path, outside: Path) -> None:
+    shutil.move(classifier / "tokenizer.json", outside / "tokenizer.json")
+    (classifier / "tokenizer.json").symlink_to(outside / "tokenizer.json")
+    with pytest.raises(UnsafePathError) as caught:
+        CrossEncoder(classifier, device="cpu")
+    assert caught.value.links == {"tokenizer.json": str(outside / "tokenizer.json")}
+    CrossEncoder(classifier, device="cpu", allow_links=True)
+    settings = {**json.loads((classifier / "sentence_bert_config.json").read_text()), "tokenizer_name_or_path": "../x"}
+    write(classifier, {"sentence_bert_config.json": json.dumps(settings)})
+    with pytest.raises(UnsafePathError, match="tokenizer_name_or_path is"):
+        CrossEncoder(classifier, device="cpu", allow_links=True)
+
+
+@pytest.mark.parametrize("target", [".", "..", "../.."])
+def test_a_link_that_goes_in_circles_ends(classifier: Path, target: str) -> None:
+    (classifier / "around").symlink_to(target)
+
+    assert CrossEncoder(classifier, device="cpu", allow_links=True).predict(PAIRS).shape == (2,)
+    assert pairchain.lock(classifier, None, allow_links=True).files
 
 
 PATHS = ["{outside}", "../outside", "./outside", "~", "..\\outside", "C:\\outside", "file:///etc", "a/b/c"]

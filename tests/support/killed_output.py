@@ -43,9 +43,9 @@ def _keep(output: Path, given: Path, until: int) -> None:
             if events == until:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    with open_rows(given, Layout(("query", "document"))) as rows:
+    with open_rows(str(given), Layout(("query", "document"))) as rows:
         sys.addaudithook(count)
-        with open_resumable(output, OutputFormat(output.suffix[1:]), "score", None, {}, resumes=True) as kept:
+        with open_resumable(str(output), OutputFormat(output.suffix[1:]), "score", None, {}, resumes=True) as kept:
             if kept.is_done:
                 kept.clean_up()
                 return

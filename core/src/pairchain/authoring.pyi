@@ -59,6 +59,7 @@ from pairchain.format.saved_model import ModuleEntry as ModuleEntry
 from pairchain.inputs.arguments import BYTES as BYTES
 from pairchain.inputs.arguments import checked_count as checked_count
 from pairchain.inputs.arguments import is_count as is_count
+from pairchain.inputs.client_parts import plain_part as plain_part
 from pairchain.inputs.images import check_lazy_image as check_lazy_image
 from pairchain.inputs.images import open_image as open_image
 from pairchain.inputs.kinds import AUDIO as AUDIO

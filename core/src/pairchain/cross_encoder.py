@@ -71,6 +71,8 @@ class CrossEncoder(OlderNames, Scorer):
         activation_fn: Applied to the scores; None for the saved one, else Sigmoid for one label and Identity for more.
         keep_in_fp32_modules: Paths of `torch.nn.Linear` layers that compute in float32 whatever their dtype.
         module_classes: Classes by type string; they take precedence over installed plugins.
+        allow_links: Follow links in a folder that lead out of it, such as those of DVC, Nix, or a Hub download with
+            ``local_dir``; the error without it shows where they lead.
         allow_pickle: Read weights from a pickle, through torch's restricted loader, if there is no safetensors file.
         tokens_per_batch: Most tokens in a batch, padding included; None for a number that suits the device.
         prefix_cache: Bytes to keep, for later calls, of a causal model's results for the beginnings of inputs, such as
@@ -107,6 +109,7 @@ class CrossEncoder(OlderNames, Scorer):
         local_files_only: bool = False,
         token: bool | str | None = None,
         subfolder: str = "",
+        allow_links: bool = False,
         code_revision: str | Mapping[str, str] | None = None,
         lock: str | os.PathLike[str] | Lock | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
@@ -152,7 +155,9 @@ class CrossEncoder(OlderNames, Scorer):
             code_revision = code_revision or (model_kwargs or {}).get("code_revision")
             policy = policies.policy_of(trust_remote_code, allow_pickle, code_revision, lock)
             pinned = revision or policy.locked_revision(model_name_or_path)
-            source = open_source(model_name_or_path, subfolder, token, cache_folder, pinned, local_files_only)
+            source = open_source(
+                model_name_or_path, subfolder, token, cache_folder, pinned, local_files_only, allow_links
+            )
             request = LoadRequest(
                 source,
                 Resolver(source, module_classes or {}),

@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -274,7 +274,15 @@ class MissingFileError(FormatError):
 
 
 class UnsafePathError(FormatError):
-    """A path inside a saved model leaves the model's folder."""
+    """A path inside a saved model leaves the model's folder.
+
+    Attributes:
+        links: If links lead out, the target of each by its path in the folder; else empty.
+    """
+
+    def __init__(self, what: str, *, links: Mapping[str, str] | None = None, **more: str) -> None:
+        super().__init__(what, **more)
+        self.links = dict(links or {})
 
 
 class PickleRefusedError(FormatError):

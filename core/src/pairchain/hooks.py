@@ -234,11 +234,17 @@ def left_out(registry: Registry = default) -> str:
     return f"; disabled: {named}" if named else ""
 
 
-def ask(hook: str, *, registry: Registry = default, distribution: str = "", **arguments: Any) -> list[Answer]:
-    """Return the plugins' answers to ``hook``, without None, sorted by plugin; ``distribution`` limits them to one."""
+def ask(
+    hook: str, *kinds: type, registry: Registry = default, distribution: str = "", **arguments: Any
+) -> list[Answer]:
+    """Return the plugins' answers to ``hook``, without None, sorted by plugin; ``distribution`` limits them to one.
+
+    Raises:
+        PluginError: An answer is not an instance of ``kinds``, if there are any.
+    """
     hooks = manager(registry)
     names = (name for name in _names(hooks) if not distribution or name.startswith(f"{distribution}:"))
-    answers = (Answer(name, _call(hooks, hook, name, arguments)) for name in names)
+    answers = (Answer(name, _checked(name, hook, _call(hooks, hook, name, arguments), kinds)) for name in names)
     return [answer for answer in answers if answer.value is not None]
 
 
@@ -337,7 +343,7 @@ def _call(hooks: pluggy.PluginManager, hook: str, plugin: str, arguments: dict[s
 
 
 def _checked(plugin: str, hook: str, value: Any, kinds: tuple[type, ...]) -> Any:
-    if value is not None and not isinstance(value, kinds):
+    if value is not None and kinds and not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise PluginError(f"{plugin} answered {hook} with {value!r}, which is not a {wanted}.")
     return value

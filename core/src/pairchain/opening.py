@@ -27,10 +27,11 @@ def open_source(
     cache_folder: str | os.PathLike[str] | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
+    allow_links: bool = False,
 ) -> Source:
     """Return the source of ``name``; a branch or tag is resolved here, once, to a commit.
 
-    The arguments have the names and the order of the arguments of a module's ``load``.
+    All arguments but the last have the names and the order of the arguments of a module's ``load``.
 
     Args:
         name: A folder, or a repository as ``owner/name``; the owner defaults to `hub_names.DEFAULT_ORGANISATION`.
@@ -39,6 +40,7 @@ def open_source(
         cache_folder: Where downloads are kept; None for ``SENTENCE_TRANSFORMERS_HOME`` or the Hub library's default.
         revision: A branch, tag, commit or ref such as ``refs/pr/11``; None for the default branch.
         local_files_only: Use only files downloaded earlier, as ``HF_HUB_OFFLINE`` does.
+        allow_links: Whether links in a folder may lead out of it.
 
     Raises:
         InputError: ``name`` is empty or cannot name anything.
@@ -58,7 +60,7 @@ def open_source(
     if whole and place == (whole.name, whole.commit, whole.token, whole.cache_folder, whole.local_files_only):
         return replace(whole, subfolder=subfolder)
     # files in a folder may still name something on the Hub, such as the repository of its code
-    folder = Source(text, subfolder=subfolder, token=token, cache_folder=cache, local_files_only=local_files_only)
+    folder = Source(text, None, None, subfolder, token, cache, local_files_only, allow_links)
     if os.path.isdir(text):
         return folder
     if "://" in text:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from command import DOCUMENTS, MODEL, QUERY, SEVERAL, json_lines, run, some_pairs
+from command import DOCUMENTS, MODEL, QUERY, SEVERAL, json_lines, run, run_process, some_pairs
 from plugin_folders import install
 from shell import pairchain
+from traps import with_module
 
 BAD_LINES = ['{"id": 1, "query": "q"', '{"id": 2, "query": "q"}', '{"id": 3, "query": "q", "document": 4}', "[]"]
 
@@ -65,6 +66,32 @@ def test_what_the_model_refuses_is_kept_too_and_the_rest_of_the_window_is_scored
     assert "choose another name" in taken.err
 
 
+def test_a_row_that_makes_the_model_fail_is_named_and_can_be_skipped(pooled: Path) -> None:
+    code = """
+from pairchain import Module
+
+
+class Short(Module):
+    def forward(self, features, **kwargs):
+        if features["attention_mask"].shape[1] > 60:
+            raise ZeroDivisionError("thirteen")
+        return features
+
+    def save(self, output_path, *args, **kwargs):
+        self.save_config(output_path)
+"""
+    model = with_module(pooled, "short.Short", {"short.py": code})
+    rows = some_pairs(5)
+    rows[3]["document"] = "very " * 80
+    command = ("score", model, "--trust-remote-code", "any")
+    failed = run(*command, stdin=json_lines(rows))
+    assert failed.code == 1
+    assert "stdin, line 4: the model cannot score it: ZeroDivisionError: thirteen" in failed.err
+    done = run(*command, "--on-error", "skip", stdin=json_lines(rows))
+    assert [row["error"] is None for row in done.rows] == [True, True, True, False, True]
+    assert [row["score"] is None for row in done.rows] == [False, False, False, True, False]
+
+
 def test_a_document_that_cannot_be_ranked_comes_last(tmp_path: Path) -> None:
     (tmp_path / "documents.csv").write_text(f"document,more\n,,\n{DOCUMENTS[0]},1\n")
     done = run("rank", MODEL, QUERY, tmp_path / "documents.csv", "--on-error", "skip")
@@ -82,6 +109,8 @@ def test_the_input_is_replaced_only_by_force(tmp_path: Path) -> None:
             assert "is also the input" in refused.err
             assert "--force" in refused.err
     assert given.read_text() == before
+    resumed = run("score", MODEL, given, "-o", given, "--force", "--resume")
+    assert (resumed.code, "drop --resume" in resumed.err) == (2, True)
     assert run("score", MODEL, given, "-o", given, "--force").code == 0
     assert [json.loads(line)["id"] for line in given.read_text().splitlines()] == [0, 1]
 
@@ -127,11 +156,16 @@ def test_the_next_step_is_in_the_words_of_the_shell(golden: Path) -> None:
     refused = run("score", seeing / "model", stdin=given)
     assert "or --allow-paths." in refused.err
     assert "allow_paths=" not in refused.err
-    warned = run("score", golden / "activation_untrusted_path" / "model", "--pair", "q", "d")
-    assert "--activation to choose one" in warned.err.replace("\n", " ")
+    assert "make one with pairchain lock." in run("verify", MODEL, "nowhere.json").err
     report = " ".join(run("inspect", golden / "custom_temperature_module" / "model").out.split())
     assert "--trust-remote-code sha256:" in report
     assert "trust_remote_code=" not in report
+
+
+@pytest.mark.slow
+def test_a_warning_names_options_too(golden: Path) -> None:
+    warned = run_process("score", golden / "activation_untrusted_path" / "model", "--pair", "q", "d")
+    assert "Pass --activation to choose one" in warned.err
 
 
 @pytest.mark.parametrize("flags", [["-q"], ["--quiet"], ["--quiet", "--no-color"]])

@@ -201,7 +201,7 @@ def test_a_model_of_one_medium_refuses_another(case: str, side: Any, said: str) 
         ([user(["a", "b"])], "input 0: the content of a message is the list ['a', 'b']"),
         ([user([{"type": "text"}])], "input 0: a part of a message holds None under 'text'"),
         ([user([{"type": "text", "text": ["a"]}])], "input 0: a part of a message holds the list ['a'] under 'text'"),
-        ([user([{"type": "image_url", "image_url": {"url": "x"}}])], "input 0 is image_url; this model takes text"),
+        ([user([{"type": "image_url", "image_url": {"url": "x"}}])], "input 0 is image; this model takes text"),
         ([user([{"type": "image", "image": PICTURE}])], "input 0 is image; this model takes text"),
     ],
 )

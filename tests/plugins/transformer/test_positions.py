@@ -34,12 +34,6 @@ def set_it(name: str) -> None:
         setattr(model, name, 65)
 
 
-def set_it_on_the_tokenizer() -> None:
-    model = bert()
-    model.tokenizer.model_max_length = 65
-    model.predict(PAIRS)
-
-
 PLACES: dict[str, Callable[[], Any]] = {
     "the constructor": lambda: bert(max_length=65),
     "processor_kwargs": lambda: bert(processor_kwargs={"model_max_length": 65}),
@@ -48,7 +42,6 @@ PLACES: dict[str, Callable[[], Any]] = {
     "a chain of modules": lambda: CrossEncoder(modules=[bert()[0]], max_length=65),
     "the property": lambda: set_it("max_seq_length"),
     "the property's older name": lambda: set_it("max_length"),
-    "the tokenizer": set_it_on_the_tokenizer,
     "predict": lambda: bert().predict(PAIRS, max_length=65),
     "rank": lambda: bert().rank("x", ["y"], max_length=65),
     "preprocess": lambda: bert().preprocess(PAIRS, max_length=65),
@@ -135,6 +128,8 @@ def test_another_tokenizer_is_limited_to_the_positions_as_the_saved_one_is() -> 
 
     assert model.max_seq_length == 64
     assert model.predict([LONG]).tolist() == bert().predict([LONG]).tolist()
+    model.tokenizer.model_max_length = 512
+    assert model.predict([LONG]).tolist() == bert().predict([LONG]).tolist()
 
 
 def test_positions_that_roberta_keeps_for_padding_do_not_count() -> None:
@@ -189,3 +184,11 @@ def test_a_router_keeps_all_lengths_if_one_route_refuses_a_new_one() -> None:
         model.max_seq_length = 4000
 
     assert [route[0].max_seq_length for route in model[0].sub_modules.values()] == lengths
+
+
+def test_the_text_tower_of_a_model_of_two_towers_has_the_limit() -> None:
+    module = Transformer(str(GOLDEN / "clip_router_modality" / "model"))
+    # its tokenizer would cut at 64
+    assert module(module.preprocess(["a bee " * 60]))["sentence_embedding"].shape == (1, 16)
+    with pytest.raises(InputError, match="max_length is 33, and this model has positions for only 32"):
+        module.preprocess(["a bee"], max_length=33)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from browsing import DOCUMENTS, QUERY, fill, opened, score
 from PIL import Image, ImageStat
-from playwright.sync_api import Browser, ConsoleMessage, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as Tab
 from tiny_models import GOLDEN, load
 from viewing import browser_path, viewed
@@ -19,55 +18,7 @@ pytestmark = [
     pytest.mark.skipif(browser_path() is None, reason="there is no Chromium: playwright install chromium"),
 ]
 
-# how long a busy machine may take is not what is tested
-expect.set_options(timeout=60_000)
-
-QUERY = "how many people live in berlin ?"
-DOCUMENTS = ["berlin had a population", "<b>yes</b> & no", "a monkey is playing drums ."]
 RED, BLUE = (GOLDEN / "vlm_llava" / "assets" / f"{name}.png" for name in ("red", "blue"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-@contextmanager
-def opened(browser: Browser, model: Path, *, width: int = 1280, dark: bool = False) -> Iterator[Tab]:
-    """Open the page of a model; whatever the browser complains of fails the test."""
-    complaints: list[str] = []
-    asked: list[str] = []
-    with viewed(model) as page:
-        size = {"width": width, "height": 900}
-        tab = browser.new_page(viewport=size, color_scheme="dark" if dark else "light")
-        tab.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(page.url)
-        expect(tab.locator("#main")).to_be_visible()
-        yield tab
-        tab.close()
-    home = page.url.partition("#")[0]
-    assert [url for url in asked if not url.startswith((home, "blob:", "data:"))] == []
-    assert complaints == []
-
-
-def _is_complaint(message: ConsoleMessage) -> bool:
-    # a refusal in words is an answer, of which the browser also takes note
-    return message.type == "error" and "400 (Bad Request)" not in message.text
-
-
-def fill(tab: Tab, query: str, documents: list[str]) -> None:
-    """Write a query and documents, each as somebody at a keyboard begins the next."""
-    tab.get_by_label("Query", exact=True).fill(query)
-    tab.get_by_label("A document", exact=True).first.focus()
-    for place, text in enumerate(documents):
-        if place:
-            tab.keyboard.press("Enter")
-        tab.keyboard.insert_text(text)
 
 
 def drop(tab: Tab, place: int, path: Path) -> None:
@@ -108,7 +59,7 @@ def test_a_score_is_explained_word_by_word(browser: Browser) -> None:
         tab.get_by_role("button", name="Score").click()
         tab.get_by_role("button", name="Why this score").click()
         why = tab.locator(".why")
-        expect(why.get_by_role("option")).to_have_count(7 + 4)
+        expect(why.locator(".words").get_by_role("option")).to_have_count(7 + 4)
         expect(why).to_contain_text("Occlusion")
         whole, without = load(model).predict([(QUERY, DOCUMENTS[0]), (QUERY, "berlin had a ")]).tolist()
         why.get_by_role("option", name="population").hover()
@@ -129,8 +80,7 @@ def test_an_image_is_chosen_dropped_and_scored(browser: Browser) -> None:
         tab.locator("#documents li").nth(1).locator("input[type=file]").set_input_files(RED)
         drop(tab, 2, BLUE)
         expect(tab.locator("#documents img")).to_have_count(2)
-        tab.get_by_role("button", name="Score").click()
-        expect(tab.locator(".hit")).to_have_count(3)
+        score(tab, 3)
         expect(tab.locator(".hit-image")).to_have_count(2)
         hits = load(model).rank("a red square", ["a text", str(RED), str(BLUE)])
         shown = [float(text.replace("−", "-")) for text in tab.locator(".score").all_inner_texts()]
@@ -151,8 +101,7 @@ def test_an_error_of_the_model_is_shown_in_its_own_words(browser: Browser) -> No
         tab.get_by_role("button", name="Score").click()
         expect(tab.get_by_role("alert").filter(has_text="there is no default route")).to_be_visible()
         tab.get_by_label("Task").select_option(index=1)
-        tab.get_by_role("button", name="Score").click()
-        expect(tab.locator(".hit")).to_have_count(1)
+        score(tab, 1)
         expect(tab.locator("#error")).to_be_hidden()
 
 
@@ -169,8 +118,7 @@ def test_a_page_without_its_key_says_where_to_find_it(browser: Browser) -> None:
 def test_it_fits_a_telephone_and_is_drawn_in_light_and_dark(browser: Browser, dark: bool) -> None:
     with opened(browser, GOLDEN / "pooling_mean_3labels" / "model", width=400, dark=dark) as tab:
         fill(tab, QUERY, DOCUMENTS)
-        tab.get_by_role("button", name="Score").click()
-        expect(tab.locator(".hit")).to_have_count(3)
+        score(tab, 3)
         assert tab.evaluate("document.documentElement.scrollWidth") <= 400
         picture = Image.open(io.BytesIO(tab.screenshot(full_page=True))).convert("L")
         assert picture.width == 400

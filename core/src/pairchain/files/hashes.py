@@ -105,6 +105,6 @@ def _linked_folders(source: Source) -> dict[str, str]:
     ways = {
         f"{folder.relative_to(root).as_posix()}/": os.path.relpath(folder.resolve(), root.resolve())
         for folder in folders
-        if folder.is_symlink()
+        if folder.is_symlink() and not (source.allow_links and source.leads_out(folder))
     }
     return {path: hashlib.sha256(way.encode()).hexdigest() for path, way in ways.items()}

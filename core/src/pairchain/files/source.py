@@ -31,6 +31,7 @@ class Source:
         token: A Hub token; True for the stored one, False for none.
         cache_folder: Where downloads are kept; None for the Hub library's default.
         local_files_only: Whether to use only files downloaded earlier.
+        allow_links: Whether links in a folder may lead out of it.
         listing: The Hub's SHA-256 of each file of the repository, or an empty string; None if it was not listed.
     """
 
@@ -41,6 +42,7 @@ class Source:
     token: bool | str | None = None
     cache_folder: str | None = None
     local_files_only: bool = False
+    allow_links: bool = False
     listing: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -71,8 +73,8 @@ class Source:
             # unlike Path.is_file, it does not raise for a name longer than any file's
             if not os.path.isfile(local):
                 return None
-            if not _stays_inside(local, self.name):
-                raise _leaves(self, [path])
+            if not self.allow_links and self.leads_out(local):
+                raise self._leaves({path: os.path.realpath(local)})
             return local
         if self.listing is not None and inside not in self.listing:
             return None
@@ -139,7 +141,7 @@ class Source:
             SourceError: The repository's files cannot be listed.
         """
         if self.is_local:
-            return _files_in(Path(self.name) / self.subfolder)
+            return self._files_in(Path(self.name) / self.subfolder)
         if self.is_offline:
             with self._hub_failures():
                 return self._cached_files()
@@ -167,7 +169,7 @@ class Source:
 
     def _cached_files(self) -> frozenset[str]:
         root = huggingface_hub.snapshot_download(self.name, **{**self._hub_keywords, "local_files_only": True})
-        return _files_in(Path(root) / self.subfolder)
+        return self._files_in(Path(root) / self.subfolder)
 
     def listed(self) -> Source:
         """Return the same source with the list of its files, so that it requests no file that does not exist."""
@@ -180,26 +182,65 @@ class Source:
         return replace(self, listing={file.path: file.lfs.sha256 if file.lfs else "" for file in files})
 
     def refuse_links_out(self, folders: Sequence[str]) -> None:
-        """Check that no link leads out of the folder, and that none of ``folders`` inside it is a link.
-
-        The entries of the folder itself are checked, and everything in ``folders``. If a module's folder were a link,
-        its target could change later, or contain the link.
+        """Check that none of the `links_out` exists, unless they are allowed.
 
         Raises:
             UnsafePathError: There is such a link; the message names all of them.
         """
+        if not self.allow_links and (links := self.links_out(folders)):
+            raise self._leaves(links)
+
+    def links_out(self, folders: Sequence[str]) -> dict[str, str]:
+        """Return the target of each link that leads out of the folder, and of each link among ``folders`` inside it.
+
+        The entries of the folder itself are looked at, and everything in ``folders``. If a module's folder were a link,
+        its target could change later, or contain the link.
+        """
         if not self.is_local:
-            return
+            return {}
         root = Path(self.name) / self.subfolder
         entries = [Path(entry) for entry in os.scandir(root)] if root.is_dir() else []
         for parent, inside, names in (step for folder in filter(None, folders) for step in os.walk(root / folder)):
             entries += [Path(parent, name) for name in (*inside, *names)]
-        links = {entry for entry in entries if entry.is_symlink() and not _stays_inside(entry, self.name)}
+        links = {entry for entry in entries if entry.is_symlink() and self.leads_out(entry)}
         places = (PurePosixPath(folder) for folder in folders)
         ways = {root / part for place in places for part in (place, *place.parents) if part.parts}
         links |= {way for way in ways if os.path.islink(way)}
-        if links:
-            raise _leaves(self, sorted(link.relative_to(root).as_posix() for link in links))
+        return {link.relative_to(root).as_posix(): os.path.realpath(link) for link in sorted(links)}
+
+    def _files_in(self, folder: Path) -> frozenset[str]:
+        found: set[str] = set()
+        for parent, inside, names in os.walk(folder, followlinks=self.allow_links):
+            inside[:] = [
+                name for name in inside if not os.path.islink(path := Path(parent, name)) or self._follows(path)
+            ]
+            found |= {Path(parent, name).relative_to(folder).as_posix() for name in names}
+        return frozenset(found)
+
+    def _follows(self, link: Path) -> bool:
+        """Return whether the files behind ``link``, which stands for a folder, are not listed at another path too."""
+        # a link to a folder around it would lead there again and again
+        leads_around = Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(link))
+        return self.allow_links and not leads_around and self.leads_out(link)
+
+    def leads_out(self, path: Path) -> bool:
+        """Return whether the target of ``path``, in the folder of the source, is outside of it."""
+        home, target = Path(os.path.realpath(self.name)), Path(os.path.realpath(path))
+        # the Hub library's cache keeps a snapshot's files as links to blobs beside all snapshots
+        snapshots = [parent for parent in (home, *home.parents) if parent.parent.name == "snapshots"]
+        return not any(target.is_relative_to(place) for place in (home, *(p.parents[1] / "blobs" for p in snapshots)))
+
+    def _leaves(self, links: Mapping[str, str]) -> UnsafePathError:
+        one = "is a link that leads out of the model's folder, or stands for a module's folder"
+        several = "are links that lead out of the model's folder, or stand for a module's folder"
+        targets = "".join(f"\n  {path} -> {target}" for path, target in links.items())
+        return UnsafePathError(
+            f"{', '.join(links)} {one if len(links) == 1 else several}:{targets}",
+            where=str(self),
+            next_step="if you trust the model and these places, pass allow_links=True; if not, do not load it.",
+            argument="allow_links",
+            links=links,
+        )
 
     def cached(self, path: str) -> Path | None:
         """Return the local copy of the file at ``path``, or None; nothing is downloaded."""
@@ -254,26 +295,3 @@ class Source:
     def is_offline(self) -> bool:
         """Whether it is a repository that is used without the Hub."""
         return not self.is_local and (self.local_files_only or huggingface_hub.constants.is_offline_mode())
-
-
-def _stays_inside(path: Path, root: str) -> bool:
-    home = Path(os.path.realpath(root))
-    target = Path(os.path.realpath(path))
-    # the Hub library's cache keeps a snapshot's files as links to blobs beside all snapshots
-    snapshots = [parent for parent in (home, *home.parents) if parent.parent.name == "snapshots"]
-    return any(target.is_relative_to(place) for place in (home, *(p.parents[1] / "blobs" for p in snapshots)))
-
-
-def _leaves(source: Source, paths: list[str]) -> UnsafePathError:
-    one = "is a link that leads out of the model's folder, or stands for a module's folder"
-    several = "are links that lead out of the model's folder, or stand for a module's folder"
-    return UnsafePathError(
-        f"{', '.join(paths)} {one if len(paths) == 1 else several}.",
-        where=str(source),
-        next_step="if the model is yours, put the file itself there; if not, do not load it.",
-    )
-
-
-def _files_in(folder: Path) -> frozenset[str]:
-    walk = ((Path(parent), names) for parent, _, names in os.walk(folder))
-    return frozenset((parent / name).relative_to(folder).as_posix() for parent, names in walk for name in names)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pairchain.errors import InputError
+from pairchain.inputs.client_parts import shape_of_side
 from pairchain.inputs.kinds import CONTENT, IMAGE, KINDS, MESSAGE, TEXT, VIDEO, kind_of
 from pairchain.text.escaping import short_repr
 from pairchain.text.nearest import nearest
@@ -42,7 +43,8 @@ def modality_of(value: Any, supported: Iterable[Modality] = (TEXT,)) -> Modality
             return kind.name
     raise InputError(
         f"is {description_of(value)}, which is neither text, image, audio nor video.",
-        next_step="pass a string, a PIL image, an array or tensor, or a dict of these by modality.",
+        next_step=shape_of_side(value)
+        or "pass a string, a PIL image, an array or tensor, or a dict of these by modality.",
     )
 
 
@@ -192,6 +194,7 @@ def _of_mapping(value: Mapping[Any, Any]) -> Modality:
         raise InputError("is an empty dict.", next_step="pass a dict such as {'text': …, 'image': …}.")
     if foreign := [key for key in value if key not in CONTENT]:
         key = foreign[0]
-        hint = f"pass {{'{keys[key]}': {{'array': …, '{key}': …}}}}." if key in keys else _KEYS
+        nested = f"pass {{'{keys[key]}': {{'array': …, '{key}': …}}}}." if key in keys else ""
+        hint = nested or shape_of_side(value) or _KEYS
         raise InputError(f"is a dict with the key {key!r}{nearest(str(key), CONTENT)}.", next_step=hint)
     return next(iter(value)) if len(value) == 1 else tuple(sorted(value))

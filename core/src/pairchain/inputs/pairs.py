@@ -12,6 +12,7 @@ import numpy as np
 
 from pairchain.errors import InputError
 from pairchain.inputs import tables
+from pairchain.inputs.client_parts import has_parts_only
 from pairchain.inputs.kinds import CONTENT, TEXT
 from pairchain.inputs.modality import description_of, is_marked_text, is_message, may_name_medium
 from pairchain.inputs.table_pairs import only_column, pair_of_row, pairs_of_rows, pairs_of_table
@@ -191,6 +192,13 @@ def _as_item(item: Any, index: int | None = None) -> Any:
         raise InputError(f"{subject}is {description_of(item)}, not a pair.", next_step=f"{_A_PAIR}.", index=index)
     if len(item) and all(is_message(element) for element in item):
         return list(item)
+    if has_parts_only(item):
+        raise InputError(
+            f"{subject}is a list of content parts without roles, and a pair has two sides.",
+            next_step="pass a conversation, [{'role': 'query', 'content': […]}, {'role': 'document', 'content': […]}], "
+            "or a pair of sides such as {'text': …, 'image': …}.",
+            index=index,
+        )
     for side, element in enumerate(item):
         if type(element) is not str and (tables.is_table_class(type(element)) or tables.is_column(element)):
             raise InputError(

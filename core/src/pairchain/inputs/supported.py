@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pairchain.errors import InputError
+from pairchain.inputs.client_parts import plain_part, shape_of_part
 from pairchain.inputs.kinds import AUDIO, CONTENT, IMAGE, MESSAGE, NAMES, TEXT, VIDEO, kind_of
 from pairchain.inputs.modality import (
     Modality,
@@ -40,7 +41,7 @@ def check_supported(items: Sequence[Any], supported: Sequence[Modality]) -> None
                 for element in (0, 1):
                     _check_side(item[element], supported, taken, listed)
             elif MESSAGE in taken:
-                _check_parts(_parts_of_messages(item), taken, listed)
+                _check_parts(_parts_of_messages(item, listed), taken, listed)
             else:
                 raise _refusal("is a conversation", listed)
         except InputError as error:
@@ -83,7 +84,7 @@ def _check_values(values: Mapping[Any, Any], holder: str = "") -> None:
             raise InputError(f"{holder}holds {what} under {key!r}.", next_step=f"pass {kind_of(key).expected}.")
 
 
-def _parts_of_messages(conversation: Any) -> set[str]:
+def _parts_of_messages(conversation: Any, listed: str) -> set[str]:
     found = set()
     for message in conversation:
         if not is_message(message):
@@ -95,7 +96,7 @@ def _parts_of_messages(conversation: Any) -> set[str]:
         if isinstance(content, str):
             found.add(TEXT)
         elif isinstance(content, (list, tuple)) and all(isinstance(part, Mapping) for part in content):
-            found |= {_kind_of_part(part) for part in content}
+            found |= {_kind_of_part(plain_part(part), listed) for part in content}
         else:
             raise InputError(
                 f"the content of a message is {description_of(content)}.",
@@ -104,17 +105,23 @@ def _parts_of_messages(conversation: Any) -> set[str]:
     return found
 
 
-def _kind_of_part(part: Mapping[Any, Any]) -> str:
+def _kind_of_part(part: Mapping[Any, Any], listed: str) -> str:
     kind = str(part.get("type", TEXT))
     holder = "a part of a message "
+    if kind not in CONTENT or ("type" not in part and TEXT not in part):
+        has = f"the type {kind!r}" if "type" in part else "no type"
+        shape = shape_of_part(kind if "type" in part else str(next(iter(part), None)))
+        raise InputError(f"{holder}has {has}.", next_step=f"{shape} This model takes {listed}.")
     if kind == TEXT:
         # a part holds one text, but a dict by modality may hold several
         if not isinstance(part.get(TEXT), str):
             raise InputError(
                 f"{holder}holds {description_of(part.get(TEXT))} under 'text'.", next_step="pass a string."
             )
-    elif kind in CONTENT:
-        _check_values({kind: next((part[key] for key in (kind, *NAMES) if key in part), None)}, holder)
+    elif any(key in part for key in (kind, *NAMES)):
+        _check_values({kind: next(part[key] for key in (kind, *NAMES) if key in part)}, holder)
+    else:
+        raise InputError(f"{holder}of the type {kind!r} holds no {kind}.", next_step=shape_of_part(kind))
     return kind
 
 

@@ -59,6 +59,7 @@ def inspect(
     cache_folder: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
     subfolder: str = "",
+    allow_links: bool = False,
     code_revision: str | Mapping[str, str] | None = None,
     module_classes: Mapping[str, type] | None = None,
 ) -> Report:
@@ -69,12 +70,12 @@ def inspect(
 
     Args:
         model_name_or_path, revision, token, cache_folder, local_files_only, subfolder: As for `CrossEncoder`.
-        code_revision, module_classes: As for `CrossEncoder`.
+        allow_links, code_revision, module_classes: As for `CrossEncoder`.
 
     Raises:
         SourceError: The model cannot be fetched. The report lists every other problem.
     """
-    source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only)
+    source = open_source(model_name_or_path, subfolder, token, cache_folder, revision, local_files_only, allow_links)
     with policies.allowing(policies.policy_of(False, False, code_revision, None)):
         return report_on(Resolver(source, module_classes or {}))
 
@@ -113,7 +114,7 @@ class _Inspection:
                 self._add_faults(facts if modules else NO_FACTS)
             weights = self._weights(self._source, facts) if entries is None else None
             activation = self._activation(config)
-            self._attempt(self._source.refuse_links_out, [entry.path for entry in entries or ()])
+            self._add_links([entry.path for entry in entries or ()])
         for warning in caught:
             if warning.category is PairchainWarning:
                 self._note(str(warning.message))
@@ -191,7 +192,7 @@ class _Inspection:
             return None
         hook, load_hook = "pairchain_foresee_type", "pairchain_resolve_type"
         answers = self._asked(
-            hook, ranked_by=load_hook, preferred=entry.distribution, about="type", type_name=entry.type
+            hook, str, ranked_by=load_hook, preferred=entry.distribution, about="type", type_name=entry.type
         )
         if answers or answers is None:
             return answers[0] if answers else None
@@ -208,7 +209,7 @@ class _Inspection:
         hook = "pairchain_inspect_module"
         facts = NO_FACTS
         if distribution:
-            answers = self._asked(hook, distribution=distribution, type_name=entry.type, source=home)
+            answers = self._asked(hook, Facts, distribution=distribution, type_name=entry.type, source=home)
             facts = answers[0].value if answers else NO_FACTS
             if answers == []:
                 self._note(
@@ -216,7 +217,7 @@ class _Inspection:
                     f"{home.subfolder or 'the root'} were not checked, nor was what the module reads and writes."
                 )
         elif provider is not None:
-            told = [answer.value for answer in self._asked(hook, type_name=entry.type, source=home) or ()]
+            told = [answer.value for answer in self._asked(hook, Facts, type_name=entry.type, source=home) or ()]
             outer = next((found for found in told if found.entries), NO_FACTS)
             facts = Facts(
                 settings=[setting for found in told for setting in found.settings],
@@ -230,7 +231,7 @@ class _Inspection:
     def _checkpoint(self) -> tuple[str, Facts]:
         """Return the plugin that makes a chain for a checkpoint without a saved one, and the facts about that chain."""
         hook, load_hook = "pairchain_inspect_checkpoint", "pairchain_default_chain"
-        answers = self._asked(hook, ranked_by=load_hook, source=self._source)
+        answers = self._asked(hook, Facts, ranked_by=load_hook, source=self._source)
         if answers is None:
             return "", NO_FACTS
         answer = answers[0] if answers else None
@@ -255,6 +256,12 @@ class _Inspection:
             if place is not None and place.parts and place not in inside:
                 inside[place] = self._module(entry, home, depth + 1)
         return tuple(inside.values())
+
+    def _add_links(self, folders: list[str]) -> None:
+        self._attempt(self._source.refuse_links_out, folders)
+        if self._source.allow_links and (links := self._source.links_out(folders)):
+            targets = "".join(f"\n  {path} -> {target}" for path, target in links.items())
+            self._note(f"these links lead out of the model's folder, or stand for a module's folder:{targets}")
 
     def _config(self, home: Source, name: str) -> dict[str, Any]:
         path = self._attempt(home.file, name)
@@ -314,7 +321,7 @@ class _Inspection:
             self._problems.append(Problem(refusal.what, refusal.next_step, "settings"))
 
     def _asked(
-        self, hook: str, *, about: About | None = None, ranked_by: str = "", **arguments: Any
+        self, hook: str, kind: type, *, about: About | None = None, ranked_by: str = "", **arguments: Any
     ) -> list[hooks.Answer] | None:
         """Return the plugins' answers to ``hook``; None, and a problem, if one of them failed.
 
@@ -322,8 +329,8 @@ class _Inspection:
         """
         try:
             if not ranked_by:
-                return hooks.ask(hook, **arguments)
-            answer = hooks.first_answer(hook, object, ranked_by=ranked_by, **arguments)
+                return hooks.ask(hook, kind, **arguments)
+            answer = hooks.first_answer(hook, kind, ranked_by=ranked_by, **arguments)
             return [] if answer is None else [answer]
         except PairchainError as error:
             self._add(error, about=about)

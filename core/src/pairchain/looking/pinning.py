@@ -40,6 +40,7 @@ def lock(
     cache_folder: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
     subfolder: str = "",
+    allow_links: bool = False,
     code_revision: str | Mapping[str, str] | None = None,
 ) -> Lock:
     """Write a lock file that pins every file of a model, and return the lock; nothing of the model runs.
@@ -51,7 +52,7 @@ def lock(
     Args:
         model: A model's name or path, or a `CrossEncoder` that was loaded.
         path: The file to write; None to write none.
-        revision, token, cache_folder, local_files_only, subfolder, code_revision: As for `CrossEncoder`.
+        revision, token, cache_folder, local_files_only, subfolder, allow_links, code_revision: As for `CrossEncoder`.
 
     Raises:
         InputError: The model was built, not loaded.
@@ -59,7 +60,7 @@ def lock(
     """
     source = getattr(model, "source", None)
     if isinstance(model, str | os.PathLike):
-        source = open_source(model, subfolder, token, cache_folder, revision, local_files_only)
+        source = open_source(model, subfolder, token, cache_folder, revision, local_files_only, allow_links)
     elif isinstance(source, Source):
         named = {"": code_revision} if isinstance(code_revision, str) else code_revision or {}
         codes = [code_of(type(module)) for module in model.modules()]
@@ -96,6 +97,7 @@ def verify(
     cache_folder: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
     subfolder: str = "",
+    allow_links: bool = False,
     code_revision: str | Mapping[str, str] | None = None,
 ) -> Lock:
     """Check a model against its lock and return the lock; nothing of the model runs.
@@ -105,7 +107,7 @@ def verify(
     Args:
         model_name_or_path: Folder, or Hub repository as ``owner/name``, which is checked at the locked commit.
         lock: Path of a lock file, or a lock.
-        revision, token, cache_folder, local_files_only, subfolder, code_revision: As for `CrossEncoder`.
+        revision, token, cache_folder, local_files_only, subfolder, allow_links, code_revision: As for `CrossEncoder`.
 
     Raises:
         LockError: The model differs from the lock; the message names every difference.
@@ -115,7 +117,7 @@ def verify(
     locked = as_lock(lock)
     policy = policies.policy_of(False, False, code_revision, locked)
     pinned = revision or policy.locked_revision(model_name_or_path)
-    source = open_source(model_name_or_path, subfolder, token, cache_folder, pinned, local_files_only)
+    source = open_source(model_name_or_path, subfolder, token, cache_folder, pinned, local_files_only, allow_links)
     with policies.allowing(policy):
         check_locked(locked, Resolver(source))
     return locked

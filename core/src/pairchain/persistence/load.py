@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from pairchain.backends import DEFAULT
 from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
 from pairchain.code.admitted import code_of, noting_origin
-from pairchain.errors import ChainError, FormatError, PairchainError, advising, warn
+from pairchain.errors import ChainError, FormatError, PairchainError, PluginError, advising, warn
 from pairchain.files.names import INDEX_FILE, MODULES_FILE, PICKLE_FILE, SAFETENSORS_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.source import Source
@@ -140,7 +140,8 @@ def _loaded_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
                 _refuse_pickle(source)
             if not is_module or code_of(cls) is not None:
                 # plugins hold their libraries to the policy while a class of another author loads
-                for answer in hooks.ask("pairchain_guard_load", source=source, given=request.processor_kwargs):
+                hook, given = "pairchain_guard_load", request.processor_kwargs
+                for answer in hooks.ask(hook, AbstractContextManager, source=source, given=given):
                     guards.enter_context(answer.value)
             module = _call(cls.load, request, path)
     except (PairchainError, Warning, MemoryError):
@@ -148,8 +149,10 @@ def _loaded_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
     except Exception as error:
         if code_of(cls) is not None:
             raise
+        # a plugin's guard may have raised it
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         raise FormatError(
-            f"{cls.__name__} cannot be loaded from {place}: {type(error).__name__}: {error}",
+            f"{cls.__name__} cannot be loaded from {place}: {type(error).__name__}: {error}{notes}",
             where=str(request.source),
             next_step="save or fetch the model again; if it is complete, the class has a bug.",
         ) from error
@@ -226,9 +229,12 @@ def warn_of_idle(**arguments: Any) -> None:
 
 def _propose(request: LoadRequest) -> Sequence[nn.Module]:
     registry = request.resolver.registry
-    proposal: Sequence[nn.Module] | None
+    hook = "pairchain_default_chain"
     with guard.guarding(request.source):
-        proposal = hooks.ask_one("pairchain_default_chain", list, tuple, registry=registry, request=request)
-    if proposal is None:
+        answer = hooks.first_answer(hook, list, tuple, registry=registry, request=request)
+    if answer is None:
         raise no_chain(request.source, registry)
-    return proposal
+    modules: Sequence[nn.Module] = answer.value
+    if not modules or not all(isinstance(module, nn.Module) for module in modules):
+        raise PluginError(f"{answer.plugin} answered {hook} with {modules!r}, which is not a list of modules.")
+    return modules

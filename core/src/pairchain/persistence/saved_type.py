@@ -111,7 +111,7 @@ def _origin_by_hook(cls: type, name: str, registry: Registry) -> Origin | None:
     """Return the plugin whose hook resolves ``name`` to ``cls``, if there is one."""
     # a plugin that knows the type, but lacks the library that provides it, raises instead
     with suppress(UnknownTypeError):
-        for answer in hooks.ask("pairchain_resolve_type", registry=registry, type_name=name):
+        for answer in hooks.ask("pairchain_resolve_type", type, registry=registry, type_name=name):
             if answer.value is cls:
                 return Origin(cls.__module__, answer.distribution, installed_version(answer.distribution) or "")
     return None

@@ -48,7 +48,7 @@ def adapted_model(source: Source) -> Source | None:
     if not isinstance(name, str) or not name:
         return None
     if source.is_local and os.path.isdir(name):
-        return Source(name)
+        return Source(name, allow_links=source.allow_links)
     return repository_named_by(source, name, policies.current_policy().revision_of(name, ""))
 
 

@@ -30,14 +30,19 @@ class TransformersBackend(Backend):
         """Return the model with its weights, and the object that runs it.
 
         Raises:
+            InputError: The caller's ``attn_implementation`` does not exist, or needs a GPU and there is none.
             MissingFileError: There are no weights.
             PickleRefusedError: The weights are a pickle, and the load in progress does not allow one.
             FormatError: The weights do not fit, or the architecture has no class for the task.
         """
+        from pairchain_transformer.checkpoint.attention import check_attention
         from pairchain_transformer.checkpoint.keywords import hub_keywords
         from pairchain_transformer.checkpoint.model import load_model
         from pairchain_transformer.execution.library import LibraryExecution
 
+        # a model's files may choose none that needs kernels, so these are the caller's
+        for asked in (checkpoint.model_kwargs.get("attn_implementation"), config._attn_implementation):
+            check_attention(asked)
         hub = hub_keywords(checkpoint.source, trust_remote_code=checkpoint.trust_remote_code)
         task = task_named(checkpoint.task)
         model, random_weights = load_model(checkpoint.source, task, config, hub, checkpoint.model_kwargs)

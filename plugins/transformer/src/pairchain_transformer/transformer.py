@@ -345,9 +345,7 @@ class Transformer(InputModule):
     def processor(self, value: Any) -> None:
         if self.task.generates:
             pad_left(value)
-        if (tokenizer := tokenizer_of(value)) is not None:
-            limit = positions.limit_exceeded_by(tokenizer.model_max_length, self.model)
-            tokenizer.model_max_length = limit or tokenizer.model_max_length
+        positions.limit_to_positions(tokenizer_of(value), self.model)
         self._preprocessor = Preprocessor(value, self.modality_config, self._preprocessor.model)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Annotated
@@ -19,7 +19,8 @@ from pairchain_cli.outputs.outputs import open_output
 from pairchain_cli.outputs.table import Table
 from pairchain_cli.rows.rows import Row, Score
 from pairchain_cli.scoring.model import open_scorer
-from pairchain_cli.scoring.windows import RowScorer, windows
+from pairchain_cli.scoring.row_scorer import RowScorer
+from pairchain_cli.scoring.windows import windows
 from pairchain_cli.terminal.progress import Progress
 
 
@@ -51,24 +52,18 @@ def rank(
     layout = reading.layout(keeps_faults=writing.skips)
     with ExitStack() as stack:
         rows = stack.enter_context(open_documents(documents, layout))
-        if index_column is not None:
-            rows.rows = _numbered(rows.rows, index_column)
         index = (index_column,) if index_column else ()
+        if index_column:
+            rows.rows = (replace(row, added={index_column: place}) for place, row in enumerate(rows.rows))
         table = Table(writing.shown(*index, *layout.needed), numbered=True)
         output = stack.enter_context(
             open_output(writing.output, output_format, writing.score_column, rows.schema, table)
         )
         best = _Best(top_k)
         # release the model before printing anything, so that errors of the two do not mix
-        with open_scorer(options) as opened, Progress("ranking", rows) as progress:
-            labels = opened.model.declared_num_labels()
-            _require_label(labels, label)
-            scorer = RowScorer(
-                opened.predict,
-                lambda row: (query, row.values[reading.document_column]),
-                labels=labels,
-                skips=writing.skips,
-            )
+        with open_scorer(options) as model, Progress("ranking", rows) as progress:
+            _require_label(model.model.declared_num_labels(), label)
+            scorer = RowScorer(model, lambda row: (query, row.values[reading.document_column]), skips=writing.skips)
             for window in windows(rows):
                 some, scores = scorer.score(window)
                 best.add(some, [_chosen(score, label) for score in scores])
@@ -79,10 +74,6 @@ def rank(
             output.write([row for row, _ in ranked], [score for _, score in ranked])
         output.finish(rows.columns or layout.needed)
         scorer.report()
-
-
-def _numbered(rows: Iterable[Row], column: str) -> Iterator[Row]:
-    return (replace(row, added={column: place}) for place, row in enumerate(rows))
 
 
 class _Best:

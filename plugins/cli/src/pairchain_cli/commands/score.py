@@ -19,7 +19,8 @@ from pairchain_cli.outputs.streams import is_stream
 from pairchain_cli.outputs.table import Table
 from pairchain_cli.rows.rows import Row
 from pairchain_cli.scoring.model import open_scorer
-from pairchain_cli.scoring.windows import MOST_ROWS, RowScorer, windows
+from pairchain_cli.scoring.row_scorer import RowScorer
+from pairchain_cli.scoring.windows import MOST_ROWS, windows
 from pairchain_cli.terminal import lines
 from pairchain_cli.terminal.progress import Progress
 
@@ -49,7 +50,7 @@ def score(
     if resume and is_stream(writing.output):
         raise typer.BadParameter("needs --output FILE: stdout cannot be resumed.", param_hint="--resume")
     output_format = choose_format(writing.output, writing.output_format)
-    writing.require_output([file] if file else ())
+    writing.require_output([file] if file else (), resumes=resume)
     layout = reading.layout(keeps_faults=writing.skips)
     with ExitStack() as stack:
         rows = stack.enter_context(open_pairs(file, reading.pair, layout))
@@ -62,23 +63,15 @@ def score(
         else:
             deciding = {**options.deciding, **_deciding(reading, writing, output_format)}
             output = stack.enter_context(open_resumable(*wanted, deciding, resumes=resume))
-            if output.is_done:
-                output.clean_up()
-                lines.note(
-                    f"{writing.output} is already complete, so nothing is left to resume; without --resume, all "
-                    "rows are scored again."
-                )
-                return
-        opened = stack.enter_context(open_scorer(options))
-        scorer = RowScorer(
-            opened.predict,
-            lambda row: (row.values[reading.query_column], row.values[reading.document_column]),
-            labels=opened.model.declared_num_labels(),
-            skips=writing.skips,
-        )
+        if isinstance(output, ResumableOutput) and output.is_done:
+            output.clean_up()
+            lines.note(f"{writing.output} is already complete. To score all rows again, drop --resume.")
+            return
+        model = stack.enter_context(open_scorer(options))
+        scorer = RowScorer(model, lambda row: tuple(row.values[name] for name in reading.columns), skips=writing.skips)
         progress = stack.enter_context(Progress("scoring", rows))
         if isinstance(output, ResumableOutput):
-            output.begin(opened.identity, rows)
+            output.begin(model.identity, rows)
             progress.restart()
         for given in windows(rows, window or MOST_ROWS):
             some, scores = scorer.score(given)

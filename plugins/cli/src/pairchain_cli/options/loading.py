@@ -53,6 +53,9 @@ class ModelLocation:
     local_files_only: Annotated[
         bool, _location("--local-files-only", help="Use only files that are already downloaded.")
     ] = False
+    allow_links: Annotated[
+        bool, _location("--allow-links", help="Follow links that lead out of the model's folder.")
+    ] = False
     code_revision: Annotated[
         list[str] | None,
         _location(
@@ -74,6 +77,7 @@ class ModelLocation:
             "subfolder": self.subfolder,
             "cache_folder": self.cache_folder,
             "local_files_only": self.local_files_only,
+            "allow_links": self.allow_links,
             "code_revision": self.code_revisions,
         }
 

@@ -131,18 +131,20 @@ class OutputOptions:
         """Return the columns of a table: ``columns``, and the one for errors if there may be any."""
         return (*columns, ERROR) if self.skips else columns
 
-    def require_output(self, inputs: Iterable[str]) -> None:
+    def require_output(self, inputs: Iterable[str], *, resumes: bool = False) -> None:
         """Refuse an output that would replace one of the ``inputs``, unless ``--force`` allows it.
 
         Raises:
             typer.BadParameter: The output is one of the inputs.
         """
-        for path in () if self.force or self.output == STREAM else inputs:
-            if os.path.isfile(path) and os.path.isfile(self.output) and os.path.samefile(path, self.output):
-                raise typer.BadParameter(
-                    f"{self.output} is also the input: name another file, or add --force to replace it.",
-                    param_hint="--output",
-                )
+        if self.output == STREAM or (self.force and not resumes) or not os.path.isfile(self.output):
+            return
+        if any(os.path.isfile(path) and os.path.samefile(path, self.output) for path in inputs):
+            # with --resume, an input would count as a complete output
+            advice = "drop --resume" if self.force else "add --force to replace it"
+            raise typer.BadParameter(
+                f"{self.output} is also the input: name another file, or {advice}.", param_hint="--output"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

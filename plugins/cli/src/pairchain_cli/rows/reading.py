@@ -141,7 +141,8 @@ def _jsonl_rows(lines: Lines, layout: Layout) -> Iterator[Row]:
             yield place
         elif text := line.strip():
             try:
-                yield replace(place, values=_json_object(text, len(line) - len(line.lstrip()), place, layout))
+                values = _json_object(text, len(line) - len(line.lstrip()), place, layout)
+                yield Row(values, lines.name, lines.number)
             except PairchainError as error:
                 yield replace(place, fault=error)
 

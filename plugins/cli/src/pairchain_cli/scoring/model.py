@@ -26,7 +26,7 @@ class Scorer:
     """
 
     model: CrossEncoder
-    predict: Callable[[Sequence[tuple[Any, Any]]], Any]
+    predict: Callable[[Sequence[tuple[Any, ...]]], Any]
 
     def identity(self) -> str:
         """Return the model's repository and commit, or the hash of its files."""
@@ -54,7 +54,7 @@ def open_scorer(options: ScoringOptions) -> Iterator[Scorer]:
     devices = options.device or []
     with model.start_multi_process_pool(devices) if len(devices) > 1 else nullcontext() as pool:
 
-        def predict(pairs: Sequence[tuple[Any, Any]]) -> Any:
+        def predict(pairs: Sequence[tuple[Any, ...]]) -> Any:
             scores = model.predict(list(pairs), pool=pool, **keywords)
             if options.activation == Activation.SOFTMAX and scores.ndim == 1:
                 raise PairchainError(

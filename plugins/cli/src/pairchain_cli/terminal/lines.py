@@ -16,6 +16,9 @@ from pairchain_cli.terminal import consoles
 
 # An argument with its value, such as allow_pickle=True.
 _ARGUMENT = re.compile(r"\b([a-z_]+)=(\[[^\]]*\]|'[^']*'|[\w-]*)")
+_CALL = re.compile(r"pairchain\.(\w+)\(…\)")
+# An argument without a value, which only a next step is sure to mean.
+_NAME = re.compile(r"(?<![-'\w])[a-z]+(?:_[a-z]+)+(?!['\w])")
 _QUOTED = re.compile("'([^']*)'")
 
 # The options of the running command, by the argument of pairchain that each sets.
@@ -29,8 +32,11 @@ def name_options(options: Mapping[str, str]) -> None:
 
 
 def in_options(text: str) -> str:
-    """Return ``text`` with the running command's options instead of arguments such as ``allow_pickle=True``."""
-    return _ARGUMENT.sub(_as_option, text)
+    """Return ``text`` with the running command's options instead of arguments such as ``allow_pickle=True``.
+
+    A call such as ``pairchain.lock(…)`` becomes a command.
+    """
+    return _CALL.sub(r"pairchain \1", _ARGUMENT.sub(_as_option, text))
 
 
 def write(*parts: str | tuple[str, str]) -> None:
@@ -86,7 +92,8 @@ def _with_option(error: PairchainError) -> str:
         approvals = " ".join(f"{option} {approval}" for approval in error.approvals)
         step = f"read the code; if you trust it, add {approvals}"
         return str(PairchainError(error.what, where=error.where, next_step=step))
-    text = str(PairchainError(error.what, where=error.where, next_step=in_options(error.next_step)))
+    step = _NAME.sub(lambda name: _options.get(name[0], name[0]), in_options(error.next_step))
+    text = str(PairchainError(error.what, where=error.where, next_step=step))
     option = _options.get(error.argument, "")
     return f"{text}\n  option: {option}" if option else text
 

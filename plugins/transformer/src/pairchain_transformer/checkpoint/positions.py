@@ -35,8 +35,8 @@ def positions_in(config: Any) -> int | None:
 def limit_exceeded_by(length: float, model: Any) -> int | None:
     """Return the most tokens that a model can read if ``length`` is more; None if the model can read ``length``."""
     limit = positions_in(model.config)
-    if limit is None and hasattr(model.config, "get_text_config"):
-        limit = positions_in(model.config.get_text_config())
+    if limit is None:
+        limit = positions_in(_text_config(model))
     return limit if limit is not None and length > limit and _has_table(model, limit) else None
 
 
@@ -49,28 +49,30 @@ def checked_length(value: Any, name: str, model: Any) -> Any:
     Raises:
         InputError: A caller's length, whose ``name`` it states, is not a count or above the model's limit.
     """
-    is_unlimited = isinstance(value, (int, float)) and value >= LARGE_INTEGER
     is_saved = isinstance(value, SavedLength)
-    length = (
-        value
-        if is_unlimited or is_saved
-        else checked_count(value, name, next_step="pass a number of tokens such as 256.")
-    )
+    if isinstance(value, (int, float)) and value >= LARGE_INTEGER:
+        return limit_exceeded_by(value, model) or value
+    length = value if is_saved else checked_count(value, name, next_step="pass a number of tokens such as 256.")
     if (limit := limit_exceeded_by(length, model)) is None:
         return length
-    if is_saved and not is_unlimited:
-        warn(
-            f"the model's files set the longest input to {length} tokens, and the model has positions for only "
-            f"{limit}: longer inputs are cut to {limit}.",
-            argument=name,
-        )
-    elif not is_unlimited:
+    if not is_saved:
         raise InputError(
             f"{name} is {length}, and this model has positions for only {limit} tokens.",
             next_step=f"pass at most {limit}, or choose a model that reads longer inputs.",
             argument=name,
         )
+    warn(
+        f"the model's files set the longest input to {length} tokens, and the model has positions for only {limit}: "
+        f"longer inputs are cut to {limit}.",
+        argument=name,
+    )
     return limit
+
+
+def limit_to_positions(tokenizer: Any, model: Any) -> None:
+    """Lower the longest input of a tokenizer, if there is one, to what the model can read."""
+    if tokenizer is not None and (limit := limit_exceeded_by(tokenizer.model_max_length, model)) is not None:
+        tokenizer.model_max_length = limit
 
 
 def check_fits(features: Mapping[str, Any], model: Any) -> None:
@@ -104,13 +106,15 @@ def _starts_after_padding(config: Any) -> bool:
 
 def _has_table(model: Any, limit: int) -> bool:
     """Return whether a model looks up positions of text in a table."""
-    find_text = getattr(model.config, "get_text_config", lambda: model.config)
+    config = _text_config(model)
     # in a model of text and images, the vision tower has a table of its own
-    parts = model.modules() if find_text() is model.config else _beside_tokens(model)
-    return any(
+    reads_text = next((part for part in model.modules() if getattr(part, "config", None) is config), None)
+    return reads_text is not None and any(
         any(_is_table(name, child) for name, child in part.named_children())
-        or any(_TABLE.search(name) and values.shape[0] == limit for name, values in part.named_buffers(recurse=False))
-        for part in parts
+        or any(
+            _TABLE.search(name) and values.shape[:1] == (limit,) for name, values in part.named_buffers(recurse=False)
+        )
+        for part in reads_text.modules()
     )
 
 
@@ -119,11 +123,5 @@ def _is_table(name: str, part: nn.Module) -> bool:
     return is_positions and "Embedding" in type(part).__name__ and getattr(part, "weight", None) is not None
 
 
-def _beside_tokens(model: Any) -> list[nn.Module]:
-    """Return the parts of a model that contain its table of tokens."""
-    tokens = getattr(model.get_input_embeddings(), "weight", None) if hasattr(model, "get_input_embeddings") else None
-    return [
-        part
-        for part in model.modules()
-        if tokens is not None and any(getattr(child, "weight", None) is tokens for child in part.children())
-    ]
+def _text_config(model: Any) -> Any:
+    return model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config

@@ -11,6 +11,7 @@ from torch import nn
 from pairchain import Untrained
 from pairchain.authoring import note
 from pairchain.backends import Execution, Request
+from pairchain_transformer.checkpoint.attention import check_place_of_attention
 from pairchain_transformer.checkpoint.model import save_model
 from pairchain_transformer.checkpoint.random_weights import RandomWeights
 from pairchain_transformer.execution import encoding, forward, last_layer, linear, padding
@@ -39,6 +40,7 @@ class LibraryExecution(Execution):
 
     def run(self, model: nn.Module, features: Mapping[str, Any], request: Request) -> dict[str, Any]:
         """Return the features that the model writes; see `Execution.run`."""
+        check_place_of_attention(model)
         with linear.by_onednn(self.onednn, model, features):
             return self._run(model, features, request)
 

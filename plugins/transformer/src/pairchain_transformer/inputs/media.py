@@ -30,6 +30,7 @@ from pairchain.authoring import (
     may_name_medium,
     modality_of,
     open_image,
+    plain_part,
     taking_turns,
 )
 from pairchain.errors import InputError, MissingPackageError, PluginError
@@ -101,7 +102,9 @@ class Opener:
 
     def _message(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         content = message["content"]
-        return message if isinstance(content, str) else {**message, "content": list(map(self._part, content))}
+        if isinstance(content, str):
+            return message
+        return {**message, "content": [self._part(plain_part(part)) for part in content]}
 
     def _part(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
         kind = part.get("type", TEXT)

@@ -13,7 +13,7 @@ from transformers.tokenization_utils_base import TruncationStrategy
 from pairchain.authoring import checked_count, nearest
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
-from pairchain_transformer.checkpoint.positions import checked_length
+from pairchain_transformer.checkpoint.positions import checked_length, limit_exceeded_by
 from pairchain_transformer.inputs.messages import SIDES
 from pairchain_transformer.libraries.messages import TOO_SHORT_TO_CUT
 
@@ -98,10 +98,10 @@ def settings_of(
         settings["text"]["truncation"] = truncation
     _check_truncation(settings["text"]["truncation"])
     settings = with_checked_lengths(settings, model)
-    if tokenizer is not None and not any(settings[group].get("max_length") for group in _TEXT_GROUPS):
-        own = tokenizer.model_max_length
-        if (longest := checked_length(own, "the tokenizer's model_max_length", model)) != own:
-            settings["text"]["max_length"] = longest
+    is_set = any(settings[group].get("max_length") for group in _TEXT_GROUPS)
+    own = 0 if tokenizer is None or is_set else tokenizer.model_max_length
+    if (limit := limit_exceeded_by(own, model)) is not None:
+        settings["text"]["max_length"] = limit
     return settings
 
 
