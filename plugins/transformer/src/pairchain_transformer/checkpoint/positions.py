@@ -13,14 +13,11 @@ from transformers.tokenization_utils_base import LARGE_INTEGER
 from pairchain.authoring import checked_count
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
+from pairchain_transformer.checkpoint.saving import SavedLength
 
 # The names of tables of absolute positions. Relative positions have tables too, which do not limit the input.
 _TABLE = re.compile(r"(^|_)(wpe|pos|positions?)(_|$)")
 _RELATIVE = "rel"
-
-
-class SavedLength(int):
-    """A longest length that a model's file sets: above the model's limit, it is lowered instead of refused."""
 
 
 def positions_in(config: Any) -> int | None:
