@@ -224,7 +224,7 @@ def test_a_wrong_device_is_refused_with_those_of_this_machine(device: Any) -> No
         with pytest.raises(InputError, match="which this machine does not have") as refused:
             use()
         assert refused.value.argument == "device", way
-        assert refused.value.next_step.startswith("it has cpu"), way
+        assert refused.value.next_step.startswith("choose from cpu"), way
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu"), None])

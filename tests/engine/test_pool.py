@@ -227,7 +227,7 @@ def example(cls: type[PairchainError]) -> PairchainError:
     _, *parameters = inspect.signature(cls).parameters
     if "more" in parameters:
         parameters += ["next_step", "argument"]
-    numbers = {"indices": (3, 5), "waited": 3.0}
+    numbers = {"indices": (3, 5), "waited": 3.0, "links": {"a": "/b"}}
     named = {name: numbers.get(name, f"some {name}") for name in parameters if name not in ("index", "element", "more")}
     return cls("it went wrong.", **named)
 

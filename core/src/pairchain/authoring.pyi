@@ -7,6 +7,7 @@ from pairchain.chain.calling import preprocess_with as preprocess_with
 from pairchain.chain.chain import flow_of as flow_of
 from pairchain.chain.chain import labels_of as labels_of
 from pairchain.chain.device import Float32Linear as Float32Linear
+from pairchain.chain.device import checked_device as checked_device
 from pairchain.chain.keywords import accepted_names as accepted_names
 from pairchain.chain.keywords import keyword_names as keyword_names
 from pairchain.chain.keywords import parameters_of as parameters_of

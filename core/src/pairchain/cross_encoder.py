@@ -12,7 +12,7 @@ from torch import nn
 
 from pairchain import hooks
 from pairchain.backends import DEFAULT, check_backend
-from pairchain.chain.device import keep_in_float32, place
+from pairchain.chain.device import checked_device, keep_in_float32, place
 from pairchain.engine.legacy import (
     INIT_NESTED,
     INIT_POSITIONAL,
@@ -129,6 +129,8 @@ class CrossEncoder(OlderNames, Scorer):
         allow_random_head: bool = False,
     ) -> None:
         check_backend(backend)
+        if device is not None:
+            checked_device(device)
         counts = {"max_length": max_length, "num_labels": num_labels, "tokens_per_batch": tokens_per_batch}
         for name, value in counts.items():
             if value is not None:

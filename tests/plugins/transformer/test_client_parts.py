@@ -101,6 +101,8 @@ SIDES = {
     "a list of texts": ([TEXT_PART, TEXT_PART], "pass the text alone"),
     "a part": (IMAGE_PART, "pass {'image': …}."),
     "a medium under image_url": ({"image_url": RED}, "pass {'image': …}."),
+    "a text beside it": ({"text": "a", "image_url": RED}, "pass {'text': …, 'image': …}."),
+    "a text beside anything else": ({"text": "a", "title": "b"}, "the keys are text, image, audio, video."),
 }
 
 

@@ -15,7 +15,7 @@ import transformers
 from tiny_models import GOLDEN, PAIRS, edited, load, save_tiny
 
 from pairchain import CrossEncoder, PairchainWarning
-from pairchain.errors import InputError
+from pairchain.errors import FormatError, InputError
 from pairchain.modules import Transformer
 
 BERT = GOLDEN / "bert_seqcls_1label" / "model"
@@ -90,6 +90,15 @@ def test_a_saved_length_above_the_positions_is_lowered_with_a_warning(place: str
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load(tmp_path / "again").predict([LONG]).tolist() == bert().predict([LONG]).tolist()
+
+
+@pytest.mark.parametrize("place", ["max_seq_length", "processor_kwargs", "text"])
+def test_a_saved_length_that_is_no_number_of_tokens_is_refused(place: str, tmp_path: Path) -> None:
+    folder = SAVED[place](Path(shutil.copytree(BERT, tmp_path / "model")))
+    config = folder / "sentence_bert_config.json"
+    config.write_text(config.read_text().replace("512", "0"))
+    with pytest.raises(FormatError, match="to 0, which is not a number of tokens"):
+        load(folder)
 
 
 def test_a_callers_length_comes_before_a_saved_one_above_the_positions(tmp_path: Path) -> None:

@@ -41,7 +41,11 @@ def default_device() -> torch.device:
 
 
 def checked_device(device: Any) -> torch.device:
-    """Return ``device`` as a `torch.device`; refuse one that this machine does not have."""
+    """Return ``device`` as a `torch.device`.
+
+    Raises:
+        InputError: This machine does not have it; the error lists those that it has.
+    """
     try:
         found = torch.device(device)
         is_here = _is_here(found)
@@ -53,8 +57,9 @@ def checked_device(device: Any) -> torch.device:
     here = ["cpu", *(f"{kind}:{index}" for kind, count in counts.items() for index in range(count))]
     no_build = "" if torch.version.cuda or torch.version.hip else "; to use a GPU, install a build of torch for it"
     raise InputError(
-        f"device is {short_repr(device)}, which this machine does not have.",
-        next_step=f"it has {', '.join(here)}; None chooses the first accelerator{no_build}.",
+        f"device is {short_repr(str(device) if isinstance(device, torch.device) else device)}, which this machine does "
+        "not have.",
+        next_step=f"choose from {', '.join(here)}, or name none to use the first accelerator{no_build}.",
         argument="device",
     )
 
@@ -88,7 +93,7 @@ def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device
         placed = {chain[0]}
     if placed and device is not None:
         warn(f"device_map decides the placement; device={device!r} is not used.")
-    settle(chain, default_device() if device is None or placed else checked_device(device), placed)
+    settle(chain, checked_device(default_device() if device is None or placed else device), placed)
 
 
 def is_dispatched(module: nn.Module) -> bool:

@@ -371,6 +371,7 @@ class Scorer(ModuleChain):
         The module that writes the scores declares the number. Otherwise the first use scores one short pair.
         """
         if self._known_num_labels is None:
+            scoring.refuse_fork(self.device)
             with torch.inference_mode():
                 features = self.preprocess([("query", "document")])
                 self._num_labels = results.labels_in(scoring.score_features(self, features, 1, {}))

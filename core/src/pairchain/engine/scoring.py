@@ -58,7 +58,7 @@ def score(
         InputError: An input cannot be scored.
         ChainError: The chain wrote no scores, or not one row for each pair.
     """
-    _refuse_fork(chain.device)
+    refuse_fork(chain.device)
     first_places, place_of = distinct(items)
     # a single input needs no budget
     most_tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
@@ -170,7 +170,7 @@ def _works(device: torch.device) -> bool:
         return False
 
 
-def _refuse_fork(device: torch.device) -> None:
+def refuse_fork(device: torch.device) -> None:
     """Refuse to score in a process that was forked from a thread that had scored: it would wait forever."""
     scored_in = vars(_thread).setdefault("process", os.getpid())
     if scored_in == os.getpid() or (device.type == "cpu" and torch.get_num_threads() == 1):

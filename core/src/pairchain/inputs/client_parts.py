@@ -64,8 +64,13 @@ def has_parts_only(value: Any) -> bool:
 
 def _kinds_in(content: Any) -> Counter[str]:
     parts = [content] if isinstance(content, Mapping) else content
-    keys = [part.get("type", next(iter(part), None)) for part in _mappings(parts)]
-    return Counter(_KINDS_OF_TYPES[key] for key in keys if isinstance(key, str) and key in _KINDS_OF_TYPES)
+    types = [name for part in _mappings(parts) for name in ([part["type"]] if "type" in part else _client_keys(part))]
+    return Counter(_KINDS_OF_TYPES[name] for name in types if isinstance(name, str) and name in _KINDS_OF_TYPES)
+
+
+def _client_keys(part: Mapping[Any, Any]) -> list[Any]:
+    """Return the keys of a part without a type if one of them, such as ``image_url``, is a client's."""
+    return list(part) if any(key in _KINDS_OF_TYPES and key not in CONTENT for key in part) else []
 
 
 def _mappings(values: Any) -> list[Mapping[Any, Any]]:

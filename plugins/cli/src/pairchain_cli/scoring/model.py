@@ -94,11 +94,15 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
     """Return the options as keyword arguments of `pairchain.CrossEncoder`, with the first device.
 
     Raises:
-        PairchainError: There is no such device or dtype.
+        InputError: This machine does not have the device.
+        PairchainError: There is no such dtype.
     """
+    # torch is slow to import, and a mistake in the options is told before
+    from pairchain.authoring import checked_device
+
     lines.silence_progress_bars()
     for device in options.device or ():
-        _require_device(device)
+        checked_device(device)
     return {
         **options.place,
         "device": options.device[0] if options.device else None,
@@ -142,18 +146,6 @@ def prompt_keywords(options: PromptOptions) -> dict[str, Any]:
         "activation_fn": activations[options.activation]() if options.activation else None,
         "apply_softmax": options.activation == Activation.SOFTMAX,
     }
-
-
-def _require_device(name: str) -> None:
-    import torch
-
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        raise PairchainError(
-            f"cannot use the device {name!r}: {reason}", next_step="try --device cpu, cuda, cuda:1 or mps."
-        ) from error
 
 
 def _dtype(name: str) -> Any:

@@ -11,16 +11,13 @@ from torch import nn
 from transformers.tokenization_utils_base import LARGE_INTEGER
 
 from pairchain.authoring import checked_count
-from pairchain.errors import InputError, warn
+from pairchain.errors import FormatError, InputError, warn
 from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
+from pairchain_transformer.checkpoint.saving import SavedLength
 
 # The names of tables of absolute positions. Relative positions have tables too, which do not limit the input.
 _TABLE = re.compile(r"(^|_)(wpe|pos|positions?)(_|$)")
 _RELATIVE = "rel"
-
-
-class SavedLength(int):
-    """A longest length that a model's file sets: above the model's limit, it is lowered instead of refused."""
 
 
 def positions_in(config: Any) -> int | None:
@@ -48,10 +45,13 @@ def checked_length(value: Any, name: str, model: Any) -> Any:
 
     Raises:
         InputError: A caller's length, whose ``name`` it states, is not a count or above the model's limit.
+        FormatError: The model's files set a length that is not a count.
     """
     is_saved = isinstance(value, SavedLength)
     if isinstance(value, (int, float)) and value >= LARGE_INTEGER:
         return limit_exceeded_by(value, model) or value
+    if is_saved and value < 1:
+        raise FormatError(f"the model's files set the longest input to {value}, which is not a number of tokens.")
     length = value if is_saved else checked_count(value, name, next_step="pass a number of tokens such as 256.")
     if (limit := limit_exceeded_by(length, model)) is None:
         return length
@@ -88,7 +88,7 @@ def check_fits(features: Mapping[str, Any], model: Any) -> None:
         if length > limit:
             raise InputError(
                 f"has {length} tokens, and this model has positions for only {limit}.",
-                next_step="leave out truncation, so that it is cut, or shorten it.",
+                next_step="omit truncation, so that the input is cut, or shorten it.",
                 argument="truncation",
                 index=index,
             )

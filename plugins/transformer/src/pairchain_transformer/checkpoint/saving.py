@@ -9,7 +9,6 @@ from typing import Any
 from pairchain import Source
 from pairchain.authoring import read_json_object, unknown_keys
 from pairchain.errors import FormatError, InputError, warn
-from pairchain_transformer.checkpoint.positions import SavedLength
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.files.adapters import repository_named
 from pairchain_transformer.settings.reaching import reached_by_configuration
@@ -72,6 +71,10 @@ _NOT_FOR_CONFIGS = frozenset(
 )
 
 _ATTENTION_WITHOUT_KERNELS = frozenset({"eager", "flex_attention", "sdpa"})
+
+
+class SavedLength(int):
+    """A longest length that a model's file sets: above the model's limit, it is lowered instead of refused."""
 
 
 def read_config(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
