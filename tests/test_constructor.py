@@ -99,15 +99,20 @@ def test_max_length_is_refused_where_no_module_keeps_to_it(kind: type[nn.Module]
     model = CrossEncoder(modules=[kind(), Difference()])
     with pytest.raises(InputError, match=refusal):
         model.max_seq_length = 5
-    with pytest.warns(FutureWarning), pytest.raises(InputError, match=refusal):
+    with pytest.raises(InputError, match=refusal):
         model.max_length = 5
     assert model.max_seq_length is None
 
 
+def test_the_longest_input_has_the_name_of_the_argument_too(classifier: Path) -> None:
+    model = CrossEncoder(str(classifier), max_length=12)
+    assert model.max_length == model.max_seq_length == 12
+    model.max_length = 8
+    assert model.max_length == model.max_seq_length == model[0].max_seq_length == 8
+
+
 def test_names_from_before_still_read_and_say_so(classifier: Path) -> None:
     model = load(classifier)
-    with pytest.warns(FutureWarning, match="max_seq_length"):
-        assert model.max_length == model.max_seq_length
     with pytest.warns(FutureWarning, match="activation_fn"):
         assert model.default_activation_function is model.activation_fn
     assert type(model.model).__name__ == "BertForSequenceClassification"

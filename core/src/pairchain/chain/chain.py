@@ -103,6 +103,15 @@ class ModuleChain(nn.Sequential):
         module.max_seq_length = value
 
     @property
+    def max_length(self) -> int | None:
+        """Another name of `max_seq_length`: that of the argument of calls."""
+        return self.max_seq_length
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        self.max_seq_length = value
+
+    @property
     def prefix_cache(self) -> int:
         """Bytes that the input module may keep, for later calls, of its results for the beginnings of inputs."""
         size: int = getattr(self.input_module, "prefix_cache", 0)

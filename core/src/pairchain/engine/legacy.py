@@ -96,7 +96,6 @@ def _warn(message: str) -> None:
 
 
 def _older_name(old: str, new: str) -> Any:
-    # an argument of that name, such as max_length, may keep it
     message = f"the attribute {old} is called {new} today."
 
     def read(model: Any) -> Any:
@@ -158,7 +157,6 @@ def _not_offered(cls: type, name: str) -> UnknownAttributeError:
 class OlderNames:
     """Attributes of a CrossEncoder under their earlier names, and advice for those that pairchain does not have."""
 
-    max_length = _older_name("max_length", "max_seq_length")
     default_activation_function = _older_name("default_activation_function", "activation_fn")
     # this name is asked of the class
     from_pretrained = _Instead()
