@@ -281,7 +281,7 @@ class InputModule(Module):
 
     save_in_root = True
     is_thread_safe: ClassVar[bool] = False
-    modalities: Sequence[str | tuple[str, ...]] = ("text",)
+    modalities: Sequence[str | tuple[str, ...]] = ["text"]
     max_seq_length: int | None = None
 
     @classmethod
