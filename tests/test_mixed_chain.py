@@ -28,6 +28,7 @@ from pairchain.errors import (
 
 # older paths of it, which files that came with a model name, work and are deprecated there
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:no installed plugin provides mixed_chain.Head"),
 ]
@@ -88,7 +89,6 @@ def saved(request: pytest.FixtureRequest, hub: HubServer, tmp_path: Path) -> Ite
         yield Saved(folder, site, tmp_path / "pairchain.lock.json", commit, owner, scores)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("saved", [five, four], indirect=True)
 def test_a_fresh_process_offline_gives_equal_scores(saved: Saved) -> None:
     known = approvals(saved.folder, module_classes=CLASSES)
@@ -137,7 +137,6 @@ def test_what_is_saved_names_or_brings_each_origin(saved: Saved) -> None:
     assert {"tail_pooling.py", "positions.py", "modules.json", "model.safetensors"} <= set(lock["files"])
 
 
-@pytest.mark.slow
 def test_without_the_plugin_it_says_which_distribution_to_install(saved: Saved) -> None:
     code = f"""
     import mixed_chain, pairchain
@@ -202,7 +201,6 @@ def test_without_the_callers_class_it_says_how_to_pass_it(saved: Saved) -> None:
     assert "pass the class in module_classes={type: cls}" in caught.value.next_step
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("saved", [five], indirect=True)
 def test_without_the_library_it_says_to_install_it(saved: Saved, tmp_path: Path) -> None:
     code = f"""

@@ -16,6 +16,8 @@ from torch import nn
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, SourceError, SourceNotFoundError
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 PAIRS = [("how many people live in berlin ?", "berlin is well known ."), ("mars", "the red planet .")]
 TOKEN = "hf_writer"

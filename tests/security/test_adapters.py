@@ -17,6 +17,8 @@ import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, PairchainError, PairchainWarning, TrustRequiredError, UnsafePathError
 
+pytestmark = pytest.mark.slow
+
 BASE = GOLDEN / "bert_seqcls_1label" / "model"
 
 
@@ -50,7 +52,6 @@ def test_an_adapter_imports_nothing_that_it_names(
     assert not canary.sang
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "values",
@@ -72,7 +73,6 @@ def test_an_adapter_of_a_kind_that_loads_other_models_is_refused(values: dict[st
         CrossEncoder(adapter, device="cpu", trust_remote_code=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("allow_pickle", [False, True])
 def test_an_adapter_that_is_a_pickle_runs_nothing(allow_pickle: bool, adapter: Path, canary: Canary) -> None:
     (adapter / "adapter_model.safetensors").unlink()
@@ -85,7 +85,6 @@ def test_an_adapter_that_is_a_pickle_runs_nothing(allow_pickle: bool, adapter: P
     assert not canary.sang
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("allow_pickle", [False, True])
 def test_the_pickle_of_the_adapted_model_runs_nothing(allow_pickle: bool, adapter: Path, canary: Canary) -> None:
     (adapter.parent / "base" / "model.safetensors").unlink()
@@ -111,7 +110,6 @@ def test_code_of_the_adapted_model_needs_an_approval_of_its_own(adapter: Path, c
     assert not canary.sang
 
 
-@pytest.mark.slow
 def test_the_code_of_an_adapted_repository_is_that_of_the_approved_commit(
     adapter: Path, canary: Canary, hub: HubServer
 ) -> None:
@@ -129,7 +127,6 @@ def test_the_code_of_an_adapted_repository_is_that_of_the_approved_commit(
     assert not canary.sang
 
 
-@pytest.mark.slow
 def test_code_of_an_adapted_repository_that_nobody_pinned_is_said_to_be_so(adapter: Path, hub: HubServer) -> None:
     base = with_auto_map(adapter.parent / "base", Canary(adapter.parent / "song"))
     hub.add_repo("somebody/unpinned-base")
@@ -143,7 +140,6 @@ def test_code_of_an_adapted_repository_that_nobody_pinned_is_said_to_be_so(adapt
         CrossEncoder(adapter, device="cpu", trust_remote_code=True)
 
 
-@pytest.mark.slow
 def test_every_file_of_an_adapted_repository_is_of_one_commit(adapter: Path, hub: HubServer) -> None:
     hub.add_repo("somebody/moving-base")
     hub.commit("somebody/moving-base", adapter.parent / "base")
@@ -160,7 +156,6 @@ def test_every_file_of_an_adapted_repository_is_of_one_commit(adapter: Path, hub
     CrossEncoder(adapter, device="cpu", code_revision={"somebody/moving-base": first})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", ["{base}", "../base", "./base", "~/base", "C:\\base", "a/b/c", "\\\\server\\base"])
 def test_an_adapter_on_the_hub_adapts_no_folder_of_this_machine(
     path: str, adapter: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch

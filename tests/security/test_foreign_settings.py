@@ -31,6 +31,8 @@ from pairchain_transformer.settings.during_load import filtering_settings
 from pairchain_transformer.settings.files import ProcessingSettings, processing_settings, remove_content_read_elsewhere
 from pairchain_transformer.settings.filtering import filter_settings
 
+pytestmark = pytest.mark.slow
+
 JAPANESE = {"tokenizer_class": "BertJapaneseTokenizer"}
 OCR = {"image_processor_type": "LayoutLMv3ImageProcessor", "processor_class": "LayoutLMv3Processor"}
 ONEFORMER = {"image_processor_type": "OneFormerImageProcessor"}
@@ -98,7 +100,6 @@ def edit(folder: Path, file: str, **values: Any) -> None:
     write(folder, {file: json.dumps({**before, **values})})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("file", "values", "named"), REACHING)
 def test_a_setting_that_reaches_something_else_is_refused_and_told(
     file: str, values: dict[str, Any], named: str, classifier: Path
@@ -242,7 +243,6 @@ HARMLESS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("file", "values"), HARMLESS)
 def test_what_published_files_hold_loads_without_a_word(
     file: str, values: dict[str, Any], classifier: Path, recwarn: pytest.WarningsRecorder
@@ -254,7 +254,6 @@ def test_what_published_files_hold_loads_without_a_word(
     assert not [warning for warning in recwarn if issubclass(warning.category, PairchainWarning)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [

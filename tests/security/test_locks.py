@@ -16,6 +16,8 @@ import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, LockError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def locked(pooled: Path) -> Path:

@@ -36,6 +36,8 @@ from pairchain_transformer.inputs.fetching import Limits, fetched
 from pairchain_transformer.inputs.media import Opener
 from pairchain_transformer.inputs.messages import conversation
 
+pytestmark = pytest.mark.slow
+
 RED = GOLDEN / "vlm_llava" / "assets" / "red.png"
 QUERY = "a bee on a flower"
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"

@@ -16,6 +16,8 @@ import pairchain
 from pairchain import CrossEncoder, PairchainWarning
 from pairchain.errors import FormatError, PairchainError, PickleRefusedError
 
+pytestmark = pytest.mark.slow
+
 
 def as_pickle(folder: Path, canary: Canary | None = None, name: str = "pytorch_model.bin") -> Path:
     """Return ``folder`` after turning its safetensors file into a pickle, with a trap in it if there is a canary."""
@@ -51,7 +53,6 @@ def test_a_pickle_of_weights_loads_where_it_is_allowed(place: str, pooled: Path)
     assert CrossEncoder(pooled, device="cpu", allow_pickle=True).predict(PAIRS).tolist() == expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["", "2_Dense"])
 @pytest.mark.parametrize("allow_pickle", [False, True])
 def test_a_pickle_under_the_name_of_a_safetensors_file_is_not_unpickled(
@@ -119,7 +120,6 @@ def test_a_configuration_names_no_other_weights(name: str, classifier: Path, can
     assert not canary.sang
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("default::pairchain.PairchainWarning")
 @pytest.mark.parametrize("key", ["model_kwargs", "config_kwargs"])
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from command import MODEL, json_lines, run
 from media_web import Web, serving
 from tiny_models import GOLDEN
 
+pytestmark = pytest.mark.slow
+
 SEEING = GOLDEN / "vlm_llava" / "model"
 RED = GOLDEN / "vlm_llava" / "assets" / "red.png"
 QUERY = "a bee on a flower"
@@ -28,7 +30,6 @@ def rows(*documents: Any) -> str:
     return json_lines([{"query": QUERY, "document": document} for document in documents])
 
 
-@pytest.mark.slow
 def test_a_row_that_names_a_url_is_refused_until_an_option_allows_it(web: Web) -> None:
     url = f"{web.at}/red.png"
     for document in (url, {"image": url}, {"image": [url], "text": "a"}):

@@ -20,7 +20,7 @@ from pairchain import CrossEncoder
 from pairchain.errors import FormatError, InputError, SourceNotFoundError, TrustRequiredError
 
 # older paths of it, which files that came with a model name, work and are deprecated there
-pytestmark = pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Importing from:DeprecationWarning")]
 TESTS = Path(__file__).parents[2]
 SCALED = """
     def forward(self, *args, **kwargs):
@@ -266,7 +266,6 @@ def failure(site: Path, **environ: str) -> str:
     return run_python(code, without_library(site), **environ)
 
 
-@pytest.mark.slow
 def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     printed = failure(tmp_path)
 
@@ -274,7 +273,6 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     assert "pip install sentence-transformers" in printed
 
 
-@pytest.mark.slow
 def test_a_bridge_that_is_not_allowed_is_named_with_the_setting(tmp_path: Path) -> None:
     printed = failure(tmp_path, PAIRCHAIN_DISABLE_PLUGINS="pairchain-sentence-transformers")
 

@@ -29,6 +29,8 @@ from pairchain_logit_score import LogitScore
 from pairchain_pooling import Pooling
 from pairchain_transformer import Transformer
 
+pytestmark = pytest.mark.slow
+
 # large weights make much of rounding
 EXACT = {"rtol": 1e-3, "atol": 1e-4}
 
@@ -382,7 +384,6 @@ def test_embeddings_that_somebody_mixes_are_computed_with_all_tokens(chains: dic
     np.testing.assert_allclose(scores, expected, **EXACT)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chain", "name", "change"), [pytest.param(*case, id=f"{case[0]}-{case[1]}") for case in CASES]
 )
@@ -426,7 +427,6 @@ def set_back(model: CrossEncoder, tuner: Any) -> None:
                 setattr(part, name, tuner.get_base_layer())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["log_odds", "classifier"])
 @pytest.mark.parametrize("change", ADAPTED)
 def test_an_adapter_is_used_as_it_is_now(chain: str, change: str, chains: dict[str, CrossEncoder]) -> None:

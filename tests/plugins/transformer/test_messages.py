@@ -16,6 +16,8 @@ from pairchain import CrossEncoder
 from pairchain.errors import InputError, PairchainError
 from pairchain.modules import Transformer
 
+pytestmark = pytest.mark.slow
+
 TEMPLATES = {
     "flat": "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}",
     "structured": "{% for m in messages %}<{{ m.role }}>{% for c in m.content %}{{ c.text }}{% endfor %}{% endfor %}",
@@ -131,7 +133,6 @@ def test_a_conversation_keeps_its_own_system_message_and_gets_no_other(
     assert none == f"<system>{said.get('prompt', 'find pages')}<query>a<document>b"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("style", ["flat", "structured", None])
 @pytest.mark.parametrize(
     ("side", "said"),
