@@ -5,7 +5,8 @@ Listing them imports no plugin. Running a command imports its plugin.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -17,6 +18,9 @@ from pairchain_cli.terminal import consoles
 
 if TYPE_CHECKING:
     from pairchain import Found
+
+# What the options do that every command takes too.
+_SHARED = {"quiet": consoles.be_quiet, "no_color": consoles.be_plain}
 
 _COMPLETION = ("install_completion", "show_completion")
 
@@ -63,7 +67,7 @@ class Catalogue(PlainGroup):
         """Return the command ``cmd_name``, or None."""
         # most runs need no plugin's command, and so no metadata of plugins
         found = self.commands.get(cmd_name)
-        return self.announced.get(cmd_name) if found is None else with_shared_options(found)
+        return self.announced.get(cmd_name) if found is None else with_shared_options(found, self)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write pairchain's own commands, and below them those of plugins."""
@@ -99,42 +103,28 @@ class _Announced(TyperCommand):
 
         assert self.name is not None
         found = None if commands.registered(self.name) else commands.lookup(self.name)
-        command = with_shared_options(load_command(found, self.name))
+        command = with_shared_options(load_command(found, self.name), parent.command)
         return command.make_context(info_name, args, parent=parent, **extra)
 
 
-def with_shared_options(command: Any) -> Any:
-    """Return ``command`` after adding ``--quiet`` and ``--no-color`` to it, and to every command inside it."""
+def with_shared_options(command: Any, group: Any) -> Any:
+    """Return ``command`` after adding ``--quiet`` and ``--no-color`` of its group to it and to every command inside."""
     taken = {flag for parameter in command.params for flag in parameter.opts}
-    for parameter in _command_of("", _take_shared_options).params:
-        # a plugin's command may use one of these for something else
-        parameter.opts = [flag for flag in parameter.opts if flag not in taken]
-        if parameter.opts:
+    for shared in group.params:
+        # a plugin's command may use one of these flags for something else
+        flags = [flag for flag in shared.opts if flag not in taken]
+        if shared.name in _SHARED and flags:
+            parameter = copy(shared)
+            parameter.opts, parameter.expose_value, parameter.callback = flags, False, _apply
             command.params.append(parameter)
     for inner in getattr(command, "commands", {}).values():
-        with_shared_options(inner)
+        with_shared_options(inner, group)
     return command
 
 
-def _be_quiet(is_given: bool) -> None:
+def _apply(ctx: Any, parameter: Any, is_given: bool) -> None:
     if is_given:
-        consoles.be_quiet()
-
-
-def _be_plain(is_given: bool) -> None:
-    if is_given:
-        consoles.be_plain()
-
-
-def _take_shared_options(
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Write results and errors only.", callback=_be_quiet, expose_value=False),
-    ] = False,
-    no_color: Annotated[
-        bool, typer.Option("--no-color", help="Write without colours.", callback=_be_plain, expose_value=False)
-    ] = False,
-) -> None: ...
+        _SHARED[parameter.name]()
 
 
 def load_command(found: Found | None, name: str = "") -> Any:
