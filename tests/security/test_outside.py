@@ -102,7 +102,7 @@ def test_a_folder_of_chat_templates_is_no_way_out(classifier: Path, outside: Pat
 
 @pytest.fixture
 def linked(pooled: Path, tmp_path: Path) -> Path:
-    """A model of which every file is a link into a store, and one module's folder too, as DVC and Nix leave it."""
+    """A model whose files, and one module's folder, are links into a store, as DVC and Nix leave it."""
     (tmp_path / "store" / "folder").mkdir(parents=True)
     for number, file in enumerate(sorted(path for path in pooled.rglob("*") if path.is_file())):
         file.rename(tmp_path / "store" / str(number))

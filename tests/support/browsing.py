@@ -1,4 +1,4 @@
-"""The page of `pairchain view` in a browser without a window, as somebody at a keyboard uses it."""
+"""Drives the page of `pairchain view` in a browser without a window, by keyboard."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def opened(browser: Browser, model: Path | Page, *, width: int = 1280, dark: boo
 
 
 def _is_complaint(message: ConsoleMessage) -> bool:
-    # a refusal in words is an answer, of which the browser also takes note
+    # the browser also logs a refusal, which the page shows in words
     return message.type == "error" and "400 (Bad Request)" not in message.text
 
 
 def fill(tab: Tab, query: str, documents: list[str]) -> None:
-    """Write a query and documents, each as somebody at a keyboard begins the next."""
+    """Type a query and documents, and press the keys that start the next field."""
     tab.get_by_label("Query", exact=True).fill(query)
     tab.get_by_label("A document", exact=True).first.focus()
     for place, text in enumerate(documents):

@@ -233,9 +233,8 @@ class Source:
     def _leaves(self, links: Mapping[str, str]) -> UnsafePathError:
         one = "is a link that leads out of the model's folder, or stands for a module's folder"
         several = "are links that lead out of the model's folder, or stand for a module's folder"
-        targets = "".join(f"\n  {path} -> {target}" for path, target in links.items())
         return UnsafePathError(
-            f"{', '.join(links)} {one if len(links) == 1 else several}:{targets}",
+            f"{', '.join(links)} {one if len(links) == 1 else several}:{targets_of(links)}",
             where=str(self),
             next_step="if you trust the model and these places, pass allow_links=True; if not, do not load it.",
             argument="allow_links",
@@ -295,3 +294,8 @@ class Source:
     def is_offline(self) -> bool:
         """Whether it is a repository that is used without the Hub."""
         return not self.is_local and (self.local_files_only or huggingface_hub.constants.is_offline_mode())
+
+
+def targets_of(links: Mapping[str, str]) -> str:
+    """Return a line for each link, with its target."""
+    return "".join(f"\n  {path} -> {target}" for path, target in links.items())

@@ -27,7 +27,7 @@ from pairchain.files.json_files import read_json_object
 from pairchain.files.names import PICKLE_FILE
 from pairchain.files.one_save import of_one_save
 from pairchain.files.paths import check_inside
-from pairchain.files.source import Source
+from pairchain.files.source import Source, targets_of
 from pairchain.format import headers
 from pairchain.format.activation_table import is_known
 from pairchain.format.saved_model import (
@@ -266,8 +266,7 @@ class _Inspection:
         links = self._source.links_out(folders)
         new = {path: target for path, target in links.items() if path not in self._links}
         if new and self._source.allow_links:
-            targets = "".join(f"\n  {path} -> {target}" for path, target in new.items())
-            self._note(f"these links lead out of the model's folder, or stand for a module's folder:{targets}")
+            self._note(f"these links lead out of the model's folder, or stand for a module's folder:{targets_of(new)}")
         elif new:
             self._attempt(self._source.refuse_links_out, folders)
         self._links |= links
