@@ -148,6 +148,10 @@ class Execution(Protocol):
         """Return whether the model reads ``token_type_ids``; if not, differences in them do not matter."""
         return True
 
+    def is_thread_safe(self, model: nn.Module) -> bool:
+        """Return whether the batches of a call may run at once, each in a thread of its own; see `run`."""
+        return True
+
     def batches_matter(self, model: nn.Module, request: Request, rows: Sequence[Any] | None) -> bool:
         """Return whether an input's output depends on the rest of its batch; if so, batches ignore token counts.
 

@@ -143,6 +143,9 @@ class WorkerPool:
             raise InputError(fault, next_step="start another with the model's start_multi_process_pool.")
         if not items:
             return torch.empty(0)
+        if (threads := arguments["threads"]) is not None:
+            # the workers share the cores
+            arguments = {**arguments, "threads": max(1, threads // len(self))}
         size = chunk_size or min(math.ceil(len(items) / (len(self) * _CHUNKS_PER_WORKER)), _MOST_IN_A_CHUNK)
         starts = range(0, len(items), size)
         try:

@@ -18,6 +18,9 @@ from pairchain.errors import OutOfMemoryWarning, collected_warnings, warn
 # Most inputs in a batch if their lengths in tokens are unknown.
 PAIRS_WITHOUT_LENGTHS = 32
 
+# A batch of at most this many tokens, padding included, is never split for threads.
+TOKENS_KEPT_TOGETHER = 256
+
 # Most tokens in a batch. On a CPU more tokens only mean more padding; an accelerator needs many to be busy.
 LEAST_TOKENS_ON_A_CPU = 512
 _TOKENS_ON_ACCELERATORS = 16384

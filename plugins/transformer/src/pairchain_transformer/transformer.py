@@ -93,7 +93,6 @@ class Transformer(InputModule):
     config_file_name = "sentence_bert_config.json"
     config_keys = ["transformer_task", "modality_config", "module_output_name"]
     module_type = "sentence_transformers.base.modules.transformer.Transformer"
-    is_thread_safe = True
 
     @accepts_older_arguments(renamed=RENAMED_ARGUMENTS)
     def __init__(
@@ -279,6 +278,11 @@ class Transformer(InputModule):
             and not getattr(self.config, "output_hidden_states", False),
             tokenizer=self.tokenizer,
         )
+
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may run the model at once; not if it runs code of its own, or changes itself."""
+        return self.execution.is_thread_safe(self.model)
 
     @property
     def savings(self) -> Savings:
