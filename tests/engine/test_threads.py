@@ -303,7 +303,17 @@ def profile(call: Callable[[], object]) -> None:
         call()
 
 
-@pytest.mark.parametrize("how", ["function mode", "profiler", "hook", "inner hook", "own forward", "compiled"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "function mode",
+        pytest.param("profiler", marks=pytest.mark.slow),
+        "hook",
+        "inner hook",
+        "own forward",
+        "compiled",
+    ],
+)
 def test_what_sees_one_thread_runs_in_the_callers(how: str) -> None:
     module, model = model_of()
     run: Callable[[Callable[[], object]], object] = {"function mode": watch_operations, "profiler": profile}.get(

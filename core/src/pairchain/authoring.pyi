@@ -31,8 +31,8 @@ from pairchain.code.admitted import code_of as code_of
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
 from pairchain.engine.legacy import accepts_older_arguments as accepts_older_arguments
-from pairchain.engine.schedule import LEAST_TOKENS_ON_A_CPU as LEAST_TOKENS_ON_A_CPU
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
+from pairchain.engine.schedule import TOKENS_KEPT_TOGETHER as TOKENS_KEPT_TOGETHER
 from pairchain.engine.schedule import longest_first as longest_first
 from pairchain.facts import SCORES as SCORES
 from pairchain.facts import Flow as Flow

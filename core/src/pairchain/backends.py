@@ -158,7 +158,7 @@ class Execution(Protocol):
         """
         return False
 
-    def may_run_at_once(self, model: nn.Module) -> bool:
+    def is_thread_safe(self, model: nn.Module) -> bool:
         """Return whether several threads may `run` the model on batches of one call at once.
 
         If not, for example because the model changes when it runs or has hooks, batches run one after the other.

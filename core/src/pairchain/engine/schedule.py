@@ -19,9 +19,11 @@ from pairchain.errors import OutOfMemoryWarning, collected_warnings, warn
 # Most inputs in a batch if their lengths in tokens are unknown.
 PAIRS_WITHOUT_LENGTHS = 32
 
-# What such an input counts for, and the fewest in a batch, if several threads share them.
-TOKENS_WITHOUT_LENGTHS = 64
-LEAST_PAIRS_WITHOUT_LENGTHS = 4
+# What such an input counts for, to estimate the work of a call.
+_TOKENS_WITHOUT_LENGTHS = 64
+
+# Inputs of at most this many tokens, padding included, are never divided for several threads.
+TOKENS_KEPT_TOGETHER = 256
 
 # Most tokens in a batch. On a CPU more tokens only mean more padding; an accelerator needs many to be busy.
 LEAST_TOKENS_ON_A_CPU = 512
@@ -122,9 +124,6 @@ def plan(
             if longest.is_counted:
                 fitting = max(1, sharing.most(rest, budget.tokens) // max(1, longest.length))
                 room = min(fitting, budget.pairs or fitting)
-            elif sharing.threads > 1:
-                fitting = sharing.most(rest, room * TOKENS_WITHOUT_LENGTHS) // TOKENS_WITHOUT_LENGTHS
-                room = min(room, max(LEAST_PAIRS_WITHOUT_LENGTHS, fitting))
             batches.append(group[start : start + room])
             rest -= tokens_in(items[position] for position in batches[-1])
             start += len(batches[-1])
@@ -133,7 +132,7 @@ def plan(
 
 def tokens_in(items: Iterable[Encoded]) -> int:
     """Return the number of tokens of ``items``, roughly if they are not counted."""
-    return sum(item.length if item.is_counted else TOKENS_WITHOUT_LENGTHS for item in items)
+    return sum(item.length if item.is_counted else _TOKENS_WITHOUT_LENGTHS for item in items)
 
 
 def longest_first(lengths: Sequence[int]) -> list[int]:

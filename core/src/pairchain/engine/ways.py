@@ -7,6 +7,7 @@ decides. It is done once for inputs of about one size, so that equal calls give 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from pairchain.chain.chain import ModuleChain
 from pairchain.chain.threads import may_run_at_once
 from pairchain.engine.crews import Crew, at_fork, crew_of, is_in_crew
 from pairchain.engine.fastest_way import Way, fastest_way
-from pairchain.engine.schedule import Budget, Sharing, tokens_in
+from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS, TOKENS_KEPT_TOGETHER, Budget, Sharing, tokens_in
 
 # A batch with less work, in weights times tokens, is not worth a thread of its own.
 LEAST_WORK_AT_ONCE = 10**9
@@ -52,7 +53,7 @@ def way_of(chain: ModuleChain, items: Sequence[Encoded], budget: Budget, threads
     if threads == 1 or tokens * weights < _LEAST_WORK_TO_CHOOSE:
         return _alone(threads)
     least = max(LEAST_WORK_AT_ONCE // max(1, weights), budget.tokens // _PART_OF_A_BATCH, 1)
-    pieces = min(threads, len(items), tokens // least)
+    pieces = min(threads, _most_pieces(items, budget, least))
     at_once = Way(_crew(1, threads), 1, threads, Sharing(threads, least))
     if pieces > 1 and (_calls.are_several or tokens >= threads * budget.tokens):
         return at_once
@@ -62,6 +63,15 @@ def way_of(chain: ModuleChain, items: Sequence[Encoded], budget: Budget, threads
     if pieces > 1:
         return fastest_way(chain, [at_once, _alone(threads)], tokens)
     return fastest_way(chain, [_alone(threads >> halved, threads) for halved in range(threads.bit_length())], tokens)
+
+
+def _most_pieces(items: Sequence[Encoded], budget: Budget, least: int) -> int:
+    """Return into how many batches of ``least`` tokens the items can be divided."""
+    if all(item.is_counted for item in items):
+        tokens = tokens_in(items)
+        return min(len(items), tokens // (least if tokens > TOKENS_KEPT_TOGETHER else max(least, budget.tokens)))
+    # the score of an input without a length may depend on its batch, so such batches are not divided for threads
+    return math.ceil(len(items) / (budget.pairs or PAIRS_WITHOUT_LENGTHS))
 
 
 def can_run_at_once(chain: ModuleChain) -> bool:

@@ -264,7 +264,7 @@ class Transformer(InputModule):
     @property
     def may_run_at_once(self) -> bool:
         """Whether several threads may run it on batches of one call; the backend decides it for the model."""
-        return declares_safety(self, [self]) and self.execution.may_run_at_once(self.model)
+        return declares_safety(self, [self]) and self.execution.is_thread_safe(self.model)
 
     @property
     def _may_leave_out(self) -> bool:

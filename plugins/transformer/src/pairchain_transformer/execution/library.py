@@ -87,7 +87,7 @@ class LibraryExecution(Execution):
             return padding.is_known_to_matter(known, request.tokenizer)
         return encoding.are_many(rows) and padding.matters(known, request.tokenizer, request.path)
 
-    def may_run_at_once(self, model: Any) -> bool:
+    def is_thread_safe(self, model: Any) -> bool:
         """Return whether the model keeps nothing when it runs, and has no hooks but pairchain's."""
         return keeping.may_run_at_once(self._proofs.of(model))
 
