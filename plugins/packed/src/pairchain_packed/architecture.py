@@ -1,9 +1,12 @@
-"""The numbers that describe a model: what the tables of `families` say, and what the modules of `blocks` are built from."""
+"""The numbers that describe a model: the tables of `families` state them, and `blocks` are built from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+# The activations that configurations may name.
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ class Head:
         has_bias, has_inner_bias: Whether the linear layers have a bias.
         is_tied: Whether the token embeddings are the weights of the output.
         cap: Bounds the outputs to ``cap * tanh(output / cap)``.
+        has_pooler: Whether the checkpoint has a pooler that this task does not read, and that is kept for saving.
     """
 
     reads: Literal["first", "last", "mean", "all"]
@@ -149,6 +153,7 @@ class Head:
     has_inner_bias: bool = True
     is_tied: bool = False
     cap: float | None = None
+    has_pooler: bool = False
 
 
 @dataclass(frozen=True)

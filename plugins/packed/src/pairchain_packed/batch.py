@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, groupby
+from typing import Literal
 
 import torch
+
+# The one token of each input that is read.
+End = Literal["first", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,10 @@ class Batch:
     def lasts(self) -> torch.Tensor:
         """The index of the last token of each input, shape (inputs,)."""
         return torch.tensor(self.starts[1:], device=self.ids.device) - 1
+
+    def ends(self, at: End) -> torch.Tensor:
+        """Return the index of the first or last token of each input, shape (inputs,)."""
+        return self.firsts if at == "first" else self.lasts
 
     def mask(self, length: int, window: int | None, *, is_causal: bool) -> torch.Tensor | None:
         """Return which of the tokens of an input each of them attends to, for inputs of ``length`` tokens.

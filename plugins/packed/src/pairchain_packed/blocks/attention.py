@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from pairchain_packed import architecture
-from pairchain_packed.batch import Batch, Run
+from pairchain_packed.batch import Batch, End, Run
+from pairchain_packed.blocks.block import Block
 from pairchain_packed.blocks.linear import Linear
 from pairchain_packed.blocks.norm import Norm
 from pairchain_packed.blocks.rotary import Turn
@@ -16,7 +16,7 @@ from pairchain_packed.blocks.rotary import Turn
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
 
-class Attention(nn.Module):
+class Attention(Block):
     """Lets each token read the tokens of its input.
 
     Args:
@@ -39,7 +39,7 @@ class Attention(nn.Module):
         *,
         turn: Turn | None = None,
         window: int | None = None,
-        wanted: torch.Tensor | None = None,
+        at: End | None = None,
         before: KeysAndValues | None = None,
         keep: list[KeysAndValues] | None = None,
     ) -> torch.Tensor:
@@ -50,13 +50,14 @@ class Attention(nn.Module):
             batch: The inputs.
             turn: Turns queries and keys by position.
             window: The largest distance at which tokens attend to each other.
-            wanted: For one token of each input, its index; None for all tokens.
+            at: The one token of each input that is wanted; None for all tokens.
             before: Keys and values of the tokens before each input.
             keep: Gets the keys and values of these tokens, which must be one input.
 
         Returns:
-            Shape (tokens, size), or (inputs, size) with ``wanted``.
+            Shape (tokens, size), or (inputs, size) with ``at``.
         """
+        wanted = None if at is None else batch.ends(at)
         if wanted is None:
             queries, keys, values = self.inputs(states).split(self.plan.widths, dim=-1)
         else:
@@ -72,7 +73,9 @@ class Attention(nn.Module):
         read = queries.new_empty(queries.shape)
         for run in batch.runs:
             places = run.tokens if wanted is None else run.rows
-            read[places] = self._read(queries[places], keys[run.tokens], values[run.tokens], batch, run, window, before)
+            read[places] = self._read(
+                queries[places], keys[run.tokens], values[run.tokens], batch, run, window, before, at
+            )
         return self.output(read.flatten(1))
 
     def _read(
@@ -84,6 +87,7 @@ class Attention(nn.Module):
         run: Run,
         window: int | None,
         before: KeysAndValues | None,
+        at: End | None,
     ) -> torch.Tensor:
         """Return what the queries of one run read, in their shape: (tokens, heads, size)."""
         q, k, v = (heads.unflatten(0, (run.inputs, -1)).transpose(1, 2) for heads in (queries, keys, values))
@@ -94,9 +98,8 @@ class Attention(nn.Module):
             )
         if self.plan.heads != self.plan.key_heads:
             k, v = (heads.repeat_interleave(self.plan.heads // self.plan.key_heads, dim=1) for heads in (k, v))
-        wants_all = len(queries) == run.inputs * run.length
-        is_square = self.plan.is_causal and before is None and window is None and wants_all and self.plan.cap is None
-        mask = None if is_square else self._mask(batch, run, window, last_only=not wants_all)
+        is_square = self.plan.is_causal and before is None and window is None and at is None and self.plan.cap is None
+        mask = None if is_square else self._mask(batch, run, window, at)
         if self.plan.cap is None:
             read = functional.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, is_causal=is_square and run.length > 1, scale=self.plan.scale
@@ -105,12 +108,11 @@ class Attention(nn.Module):
             read = _capped(q, k, v, mask, self.plan)
         return read.transpose(1, 2).flatten(0, 1)
 
-    def _mask(self, batch: Batch, run: Run, window: int | None, *, last_only: bool) -> torch.Tensor | None:
+    def _mask(self, batch: Batch, run: Run, window: int | None, at: End | None) -> torch.Tensor | None:
         mask = batch.mask(run.length, window, is_causal=self.plan.is_causal)
-        if mask is None or not last_only:
+        if mask is None or at is None:
             return mask
-        # of a causal model, the last token is read; of another, the first
-        row = mask[-1:] if self.plan.is_causal else mask[:1]
+        row = mask[:1] if at == "first" else mask[-1:]
         return None if bool(row.all()) else row
 
 

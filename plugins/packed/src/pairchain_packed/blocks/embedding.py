@@ -8,11 +8,29 @@ from torch.nn import functional
 
 from pairchain_packed import architecture
 from pairchain_packed.batch import Batch
+from pairchain_packed.blocks.block import Block
 from pairchain_packed.blocks.linear import Linear
 from pairchain_packed.blocks.norm import Norm
 
 
-class Embedding(nn.Module):
+class EmbeddingTable(Block):
+    """A table of vectors.
+
+    Args:
+        entries: Their number.
+        size: The size of each.
+    """
+
+    def __init__(self, entries: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(entries, size))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the vectors at ``ids``, shape (…, size)."""
+        return functional.embedding(ids, self.weight)
+
+
+class Embedding(Block):
     """The first hidden states.
 
     Args:
@@ -23,22 +41,22 @@ class Embedding(nn.Module):
     def __init__(self, plan: architecture.Embedding, size: int) -> None:
         super().__init__()
         self.plan = plan
-        self.tokens = _table(plan.tokens, plan.size)
-        self.positions = _table(plan.positions, plan.size) if plan.positions else None
-        self.types = _table(plan.types, plan.size) if plan.types else None
+        self.tokens = EmbeddingTable(plan.tokens, plan.size)
+        self.positions = EmbeddingTable(plan.positions, plan.size) if plan.positions else None
+        self.types = EmbeddingTable(plan.types, plan.size) if plan.types else None
         self.norm = Norm(plan.norm, plan.size) if plan.norm else None
         self.project = Linear(plan.size, size) if plan.size != size else None
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the states of a batch, shape (tokens, size)."""
-        states = functional.embedding(batch.ids, self.tokens)
+        states = self.tokens(batch.ids)
         if self.plan.scale != 1.0:
             # the factor is rounded to the dtype of the states, as Gemma was trained
             states = states * torch.tensor(self.plan.scale, dtype=states.dtype, device=states.device)
         if self.types is not None:
-            states = states + (self.types[0] if batch.types is None else functional.embedding(batch.types, self.types))
+            states = states + (self.types.weight[0] if batch.types is None else self.types(batch.types))
         if self.positions is not None:
-            states = states + functional.embedding(self._positions(batch), self.positions)
+            states = states + self.positions(self._positions(batch))
         if self.norm is not None:
             states = self.norm(states)
         return states if self.project is None else self.project(states)
@@ -53,7 +71,3 @@ class Embedding(nn.Module):
         # a padding token inside a text has no number of its own
         counted = [part.cumsum(0) * part for part in is_token.long().split(list(batch.lengths))]
         return torch.cat(counted) + padding
-
-
-def _table(entries: int, size: int) -> nn.Parameter:
-    return nn.Parameter(torch.empty(entries, size))

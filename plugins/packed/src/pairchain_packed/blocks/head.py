@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from pairchain_packed import architecture
-from pairchain_packed.blocks.activation import ACTIVATIONS
+from pairchain_packed.blocks.activation import FUNCTIONS
+from pairchain_packed.blocks.block import Block
 from pairchain_packed.blocks.linear import Linear
 from pairchain_packed.blocks.norm import Norm
 
 
-class Head(nn.Module):
+class Head(Block):
     """Turns hidden states into outputs.
 
     Args:
@@ -25,6 +25,7 @@ class Head(nn.Module):
         self.plan = plan
         self.inner = Linear(size, size, has_bias=plan.has_inner_bias) if plan.inner else None
         self.norm = Norm(plan.norm, size) if plan.norm else None
+        self.pooler = Linear(size, size) if plan.has_pooler else None
         self.output = Linear(size, plan.width, has_bias=plan.has_bias) if plan.width and not plan.is_tied else None
 
     def forward(
@@ -42,7 +43,7 @@ class Head(nn.Module):
         """
         plan = self.plan
         if self.inner is not None and plan.inner is not None:
-            states = ACTIVATIONS[plan.inner](self.inner(states))
+            states = FUNCTIONS[plan.inner](self.inner(states))
         if self.norm is not None:
             states = self.norm(states)
         if not plan.width:

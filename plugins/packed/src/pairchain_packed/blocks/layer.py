@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from pairchain_packed.architecture import Architecture
-from pairchain_packed.batch import Batch
+from pairchain_packed.batch import Batch, End
 from pairchain_packed.blocks.attention import Attention
+from pairchain_packed.blocks.block import Block
 from pairchain_packed.blocks.mlp import Mlp
-from pairchain_packed.blocks.norm import Norm
+from pairchain_packed.blocks.norm import Norm, Normalize
 
 
-class Layer(nn.Module):
+class Layer(Block):
     """A layer.
 
     Args:
@@ -28,27 +29,25 @@ class Layer(nn.Module):
         self.norms_after = plan.norms == "after"
         self.attention = Attention(plan.attention, plan.size)
         self.mlp = Mlp(plan.mlp, plan.size)
-        self.attention_norm = Norm(plan.norm, plan.size) if self.plan.norm_first else nn.Identity()
+        self.attention_norm: Normalize = Norm(plan.norm, plan.size) if self.plan.norm_first else nn.Identity()
         self.mlp_norm = Norm(plan.norm, plan.size)
         is_between = plan.norms == "both"
-        self.attention_output_norm = Norm(plan.norm, plan.size) if is_between else nn.Identity()
-        self.mlp_output_norm = Norm(plan.norm, plan.size) if is_between else nn.Identity()
+        self.attention_output_norm: Normalize = Norm(plan.norm, plan.size) if is_between else nn.Identity()
+        self.mlp_output_norm: Normalize = Norm(plan.norm, plan.size) if is_between else nn.Identity()
 
-    def forward(
-        self, states: torch.Tensor, batch: Batch, *, wanted: torch.Tensor | None = None, **reading: Any
-    ) -> torch.Tensor:
-        """Return the states after this layer: (tokens, size), or (inputs, size) with ``wanted``.
+    def forward(self, states: torch.Tensor, batch: Batch, *, at: End | None = None, **reading: Any) -> torch.Tensor:
+        """Return the states after this layer: (tokens, size), or (inputs, size) with ``at``.
 
         Args:
             states: Shape (tokens, size).
             batch: The inputs.
-            wanted: For one token of each input, its index; None for all tokens.
+            at: The one token of each input that is wanted; None for all tokens.
             **reading: As for `Attention.forward`.
         """
         below = states if self.norms_after else self.attention_norm(states)
-        read = self.attention(below, batch, window=self.plan.window, wanted=wanted, **reading)
-        if wanted is not None:
-            states = states[wanted]
+        read = self.attention(below, batch, window=self.plan.window, at=at, **reading)
+        if at is not None:
+            states = states[batch.ends(at)]
         if self.norms_after:
             states = self.attention_norm(states + read)
             return self.mlp_norm(states + self.mlp(states))

@@ -6,8 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from pairchain_packed.blocks.block import Block
 
-class Linear(nn.Module):
+
+class Linear(Block):
     """An affine map of the last axis.
 
     Args:
@@ -29,6 +31,4 @@ class Linear(nn.Module):
         if first == 0 and last is None:
             return functional.linear(states, self.weight, self.bias)
         start, stop = sum(self.outputs[:first]), sum(self.outputs[:last])
-        return functional.linear(
-            states, self.weight[start:stop], None if self.bias is None else self.bias[start:stop]
-        )
+        return functional.linear(states, self.weight[start:stop], None if self.bias is None else self.bias[start:stop])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from pairchain_packed import architecture
-from pairchain_packed.blocks.activation import ACTIVATIONS
+from pairchain_packed.blocks.activation import FUNCTIONS
+from pairchain_packed.blocks.block import Block
 from pairchain_packed.blocks.linear import Linear
 
 
-class Mlp(nn.Module):
+class Mlp(Block):
     """Two linear layers with an activation between them.
 
     Args:
@@ -20,7 +20,7 @@ class Mlp(nn.Module):
 
     def __init__(self, plan: architecture.Mlp, size: int) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[plan.activation]
+        self.activation = FUNCTIONS[plan.activation]
         self.is_gated = plan.is_gated
         self.inner = Linear(size, *(plan.size,) * (1 + plan.is_gated), has_bias=plan.has_bias)
         self.output = Linear(plan.size, size, has_bias=plan.has_bias)

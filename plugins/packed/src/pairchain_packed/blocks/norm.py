@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from pairchain_packed import architecture
+from pairchain_packed.blocks.block import Block
+
+# A norm, or nothing in its place.
+Normalize = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Norm(nn.Module):
+class Norm(Block):
     """Normalizes the last axis.
 
     Args:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from pairchain_packed.architecture import Architecture, Attention, Embedding, Head, Layer, Mlp, Norm
-from pairchain_packed.families.entries import Entries
+from pairchain_packed.families.entries import Entries, NotTakenError
 from pairchain_packed.families.family import CLASSIFICATION, FEATURES, Family, Names, states
+from pairchain_packed.families.layers import head_size
 
 _NAMES: Names = {
-    "embedding.tokens": "embeddings.word_embeddings.weight",
-    "embedding.positions": "embeddings.position_embeddings.weight",
-    "embedding.types": "embeddings.token_type_embeddings.weight",
+    "embedding.tokens": "embeddings.word_embeddings",
+    "embedding.positions": "embeddings.position_embeddings",
+    "embedding.types": "embeddings.token_type_embeddings",
     "embedding.norm": "embeddings.LayerNorm",
     "embedding.project": "embeddings_project",
     "layers.*.attention.inputs": (
@@ -27,13 +28,16 @@ _NAMES: Names = {
 }
 _DENSE_HEAD: Names = {"head.inner": "classifier.dense", "head.output": "classifier.out_proj"}
 
+_POOLER: Names = {"head.pooler": "pooler.dense"}
+
 
 def _read_bert(entries: Entries) -> Architecture:
     return _encoder(entries, size=entries.count("hidden_size", 768))
 
 
 def _read_roberta(entries: Entries) -> Architecture:
-    padding = 1 if entries.padding is None else entries.padding
+    if (padding := entries.padding(1)) is None:
+        raise NotTakenError("pad_token_id is null in config.json")
     return _encoder(entries, size=entries.count("hidden_size", 768), counts_from_padding=padding)
 
 
@@ -67,13 +71,13 @@ def _encoder(
         mlp=Mlp(entries.count("intermediate_size", inner), entries.activation("hidden_act", "gelu"), False, True),
         norm=norm,
         norms="after",
-        layers=(Layer(),) * entries.count("num_hidden_layers", 12),
+        layers=(Layer(),) * entries.layers("num_hidden_layers", 12),
         has_final_norm=False,
     )
 
 
 def _attention(size: int, heads: int) -> Attention:
-    head = size // heads
+    head = head_size(size, heads)
     return Attention(heads, heads, head, is_causal=False, has_bias=True, has_output_bias=True, scale=head**-0.5)
 
 
@@ -81,13 +85,17 @@ def _classifier(entries: Entries, activation: str) -> Head:
     return Head(reads="first", inner=activation, width=entries.labels)
 
 
+def _states_beside_pooler(entries: Entries) -> Head:
+    return Head(reads="all", has_pooler=True)
+
+
 BERT = Family(
-    types=("bert",),
+    types={"bert": "Bert"},
     base="bert",
     names=_NAMES,
     read=_read_bert,
     heads={
-        FEATURES: (states, {}),
+        FEATURES: (_states_beside_pooler, _POOLER),
         CLASSIFICATION: (
             partial(_classifier, activation="tanh"),
             {"head.inner": "bert.pooler.dense", "head.output": "classifier"},
@@ -96,15 +104,18 @@ BERT = Family(
 )
 
 ROBERTA = Family(
-    types=("roberta", "xlm-roberta", "camembert"),
+    types={"roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert"},
     base="roberta",
     names=_NAMES,
     read=_read_roberta,
-    heads={FEATURES: (states, {}), CLASSIFICATION: (partial(_classifier, activation="tanh"), _DENSE_HEAD)},
+    heads={
+        FEATURES: (_states_beside_pooler, _POOLER),
+        CLASSIFICATION: (partial(_classifier, activation="tanh"), _DENSE_HEAD),
+    },
 )
 
 ELECTRA = Family(
-    types=("electra",),
+    types={"electra": "Electra"},
     base="electra",
     names=_NAMES,
     read=_read_electra,

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pairchain_packed.architecture import Architecture, Attention, Embedding, Head, Layer, Mlp, Norm, Rotary
-from pairchain_packed.families.entries import Entries
+from pairchain_packed.families.entries import Entries, NotTakenError
 from pairchain_packed.families.family import CLASSIFICATION, FEATURES, GENERATION, Family, Names, states
-from pairchain_packed.families.layers import FULL, SLIDING, layer_kinds, rotary_of
+from pairchain_packed.families.layers import FULL, SLIDING, head_size, layer_kinds, rotary_of
 
 _NAMES: Names = {
-    "embedding.tokens": "embed_tokens.weight",
+    "embedding.tokens": "embed_tokens",
     "layers.*.attention.inputs": (
         "layers.*.self_attn.q_proj",
         "layers.*.self_attn.k_proj",
@@ -58,17 +58,21 @@ def _decoder(
     has_output_bias: bool,
     has_mlp_bias: bool = False,
     has_head_norm: bool = False,
+    padding: int | None = None,
 ) -> Architecture:
     entries.skip("max_position_embeddings")
     size, heads = entries.count("hidden_size", defaults.size), entries.count("num_attention_heads", defaults.heads)
-    head = entries.count("head_dim", defaults.head_size or size // heads)
+    head = entries.count("head_dim", defaults.head_size or head_size(size, heads))
+    key_heads = entries.count("num_key_value_heads", defaults.key_heads or heads)
+    if head % 2 or heads % key_heads:
+        raise NotTakenError(f"config.json has {heads} heads of {head} elements for {key_heads} keys")
     norm = Norm("rms", entries.number("rms_norm_eps", 1e-6))
     return Architecture(
         size=size,
         embedding=Embedding(tokens=entries.count("vocab_size", defaults.tokens), size=size),
         attention=Attention(
             heads,
-            entries.count("num_key_value_heads", defaults.key_heads or heads),
+            key_heads,
             head,
             is_causal=True,
             has_bias=has_bias,
@@ -84,8 +88,9 @@ def _decoder(
         ),
         norm=norm,
         norms="before",
-        layers=(Layer(rotary=rotary),) * entries.count("num_hidden_layers", defaults.layers),
+        layers=(Layer(rotary=rotary),) * entries.layers("num_hidden_layers", defaults.layers),
         has_final_norm=True,
+        padding=entries.padding(padding),
     )
 
 
@@ -134,7 +139,9 @@ def _read_qwen_2(entries: Entries) -> Architecture:
 def _read_qwen_3(entries: Entries) -> Architecture:
     has_bias = entries.flag("attention_bias", False)
     defaults = replace(_QWEN, head_size=128)
-    plan = _decoder(entries, defaults, _rotary(entries), has_bias=has_bias, has_output_bias=has_bias, has_head_norm=True)
+    plan = _decoder(
+        entries, defaults, _rotary(entries), has_bias=has_bias, has_output_bias=has_bias, has_head_norm=True
+    )
     return _qwen_windows(entries, plan)
 
 
@@ -157,7 +164,7 @@ def _gemma(entries: Entries, defaults: _Defaults, rotary: Rotary, activation: st
     if named == "gelu" and activation == "hidden_act":
         named = "gelu_pytorch_tanh"
     entries.skip("hidden_act", "hidden_activation")
-    plan = _decoder(entries, defaults, rotary, has_bias=has_bias, has_output_bias=has_bias)
+    plan = _decoder(entries, defaults, rotary, has_bias=has_bias, has_output_bias=has_bias, padding=0)
     return replace(
         plan,
         embedding=replace(plan.embedding, scale=math.sqrt(plan.size)),
@@ -219,6 +226,7 @@ def _states(entries: Entries) -> Head:
 
 def _family(
     kind: str,
+    stem: str,
     read: Callable[[Entries], Architecture],
     defaults: _Defaults,
     names: Names = _NAMES,
@@ -234,7 +242,7 @@ def _family(
         )
 
     return Family(
-        types=(kind,),
+        types={kind: stem},
         base="model",
         names=names,
         read=read,
@@ -247,11 +255,11 @@ def _family(
 
 
 DECODERS = (
-    _family("llama", _read_llama, _LLAMA),
-    _family("mistral", _read_mistral, _MISTRAL),
-    _family("qwen2", _read_qwen_2, _QWEN),
-    _family("qwen3", _read_qwen_3, _QWEN),
-    _family("gemma", _read_gemma, _GEMMA),
-    _family("gemma2", _read_gemma_2, _GEMMA_2, _NAMES_BETWEEN, cap=30.0),
-    _family("gemma3_text", _read_gemma_3, _GEMMA_3, _NAMES_BETWEEN),
+    _family("llama", "Llama", _read_llama, _LLAMA),
+    _family("mistral", "Mistral", _read_mistral, _MISTRAL),
+    _family("qwen2", "Qwen2", _read_qwen_2, _QWEN),
+    _family("qwen3", "Qwen3", _read_qwen_3, _QWEN),
+    _family("gemma", "Gemma", _read_gemma, _GEMMA),
+    _family("gemma2", "Gemma2", _read_gemma_2, _GEMMA_2, _NAMES_BETWEEN, cap=30.0),
+    _family("gemma3_text", "Gemma3Text", _read_gemma_3, _GEMMA_3, _NAMES_BETWEEN),
 )

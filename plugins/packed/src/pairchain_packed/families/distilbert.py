@@ -5,12 +5,13 @@ from __future__ import annotations
 from pairchain_packed.architecture import Architecture, Attention, Embedding, Head, Layer, Mlp, Norm
 from pairchain_packed.families.entries import Entries
 from pairchain_packed.families.family import CLASSIFICATION, FEATURES, Family, states
+from pairchain_packed.families.layers import head_size
 
 
 def _read(entries: Entries) -> Architecture:
     entries.choice("sinusoidal_pos_embds", False, (False,))
     size, heads = entries.count("dim", 768), entries.count("n_heads", 12)
-    norm = Norm("layer", 1e-12)
+    head, norm = head_size(size, heads), Norm("layer", 1e-12)
     return Architecture(
         size=size,
         embedding=Embedding(
@@ -19,11 +20,11 @@ def _read(entries: Entries) -> Architecture:
             positions=entries.count("max_position_embeddings", 512),
             norm=norm,
         ),
-        attention=Attention(heads, heads, size // heads, False, True, True, scale=(size // heads) ** -0.5),
+        attention=Attention(heads, heads, head, False, True, True, scale=head**-0.5),
         mlp=Mlp(entries.count("hidden_dim", 3072), entries.activation("activation", "gelu"), False, True),
         norm=norm,
         norms="after",
-        layers=(Layer(),) * entries.count("n_layers", 6),
+        layers=(Layer(),) * entries.layers("n_layers", 6),
         has_final_norm=False,
     )
 
@@ -33,11 +34,11 @@ def _classifier(entries: Entries) -> Head:
 
 
 DISTILBERT = Family(
-    types=("distilbert",),
+    types={"distilbert": "DistilBert"},
     base="distilbert",
     names={
-        "embedding.tokens": "embeddings.word_embeddings.weight",
-        "embedding.positions": "embeddings.position_embeddings.weight",
+        "embedding.tokens": "embeddings.word_embeddings",
+        "embedding.positions": "embeddings.position_embeddings",
         "embedding.norm": "embeddings.LayerNorm",
         "layers.*.attention.inputs": (
             "transformer.layer.*.attention.q_lin",

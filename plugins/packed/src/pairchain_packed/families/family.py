@@ -16,20 +16,23 @@ CLASSIFICATION = "sequence-classification"
 FEATURES = "feature-extraction"
 GENERATION = "text-generation"
 
+# How the names of the library's classes end.
+CLASS_ENDINGS = {CLASSIFICATION: "ForSequenceClassification", FEATURES: "Model", GENERATION: "ForCausalLM"}
+
 
 @dataclass(frozen=True)
 class Family:
     """Architectures that one table describes.
 
     Attributes:
-        types: Their ``model_type``.
+        types: Their ``model_type``, and how the names of the library's classes begin.
         base: The prefix of the names of a model's weights without its head.
         names: For each of our modules and tables, the names of the library's, without the prefix.
         read: Reads a configuration.
         heads: For each task, how to read its head, and the names of its weights, with the prefix.
     """
 
-    types: tuple[str, ...]
+    types: Mapping[str, str]
     base: str
     names: Names
     read: Callable[[Entries], Architecture]

@@ -6,9 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pairchain_packed.architecture import Rotary
-from pairchain_packed.families.entries import Entries, UnknownEntryError
+from pairchain_packed.families.entries import Entries, NotTakenError
 
 FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+def head_size(size: int, heads: int) -> int:
+    """Return the size of a head, of ``heads`` in a hidden state of ``size``."""
+    if size % heads:
+        raise NotTakenError(f"config.json has {heads} heads for {size} elements")
+    return size // heads
 
 
 def layer_kinds(entries: Entries, layers: int, kind_of: Callable[[int], str]) -> tuple[str, ...]:
@@ -21,7 +28,7 @@ def layer_kinds(entries: Entries, layers: int, kind_of: Callable[[int], str]) ->
     """
     kinds = entries.get("layer_types") or [kind_of(number) for number in range(layers)]
     if len(kinds) != layers or not set(kinds) <= {FULL, SLIDING}:
-        raise UnknownEntryError(f"layer_types is {kinds!r}")
+        raise NotTakenError(f"layer_types is {kinds!r}")
     return tuple(kinds)
 
 
@@ -36,8 +43,12 @@ def rotary_of(entries: Entries, name: str, base: float, kind: str | None = None)
         kind: The kind of attention, if ``rope_parameters`` has an entry for each.
     """
     saved_base = entries.number(name, base)
-    given: Mapping[str, Any] = entries.get("rope_parameters") or entries.get("rope_scaling") or {}
-    entries.skip("rope_scaling")
+    written, earlier = entries.get("rope_parameters"), entries.get("rope_scaling")
+    if written and earlier:
+        raise NotTakenError("config.json has both rope_parameters and rope_scaling")
+    given = written or earlier or {}
+    if not isinstance(given, Mapping):
+        raise NotTakenError(f"rope_parameters is {given!r}")
     if kind is not None and isinstance(given.get(kind), Mapping):
         given = given[kind]
     return _rotary(dict(given), saved_base)
@@ -60,7 +71,7 @@ def _rotary(given: dict[str, Any], base: float) -> Rotary:
         )
         found = Rotary(base, float(given.pop("factor")), bands)
     else:
-        raise UnknownEntryError(f"rope_type is {form!r}")
+        raise NotTakenError(f"rope_type is {form!r}")
     if given:
-        raise UnknownEntryError(f"rope_parameters has {', '.join(map(repr, given))}")
+        raise NotTakenError(f"rope_parameters has {', '.join(map(repr, given))}")
     return found

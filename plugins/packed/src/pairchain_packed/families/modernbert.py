@@ -5,7 +5,7 @@ from __future__ import annotations
 from pairchain_packed.architecture import Architecture, Attention, Embedding, Head, Layer, Mlp, Norm
 from pairchain_packed.families.entries import Entries
 from pairchain_packed.families.family import CLASSIFICATION, FEATURES, Family, states
-from pairchain_packed.families.layers import FULL, SLIDING, layer_kinds, rotary_of
+from pairchain_packed.families.layers import FULL, SLIDING, head_size, layer_kinds, rotary_of
 
 _THETAS = {FULL: ("global_rope_theta", 160_000.0), SLIDING: ("local_rope_theta", 10_000.0)}
 
@@ -16,21 +16,19 @@ def _norm(entries: Entries) -> Norm:
 
 def _read(entries: Entries) -> Architecture:
     entries.skip("decoder_bias", "deterministic_flash_attn", "sparse_prediction", "sparse_pred_ignore_index")
-    entries.skip("reference_compile", "repad_logits_with_grad", "max_position_embeddings")
+    entries.skip("reference_compile", "repad_logits_with_grad", "max_position_embeddings", "layer_norm_eps")
     size, heads = entries.count("hidden_size", 768), entries.count("num_attention_heads", 12)
     every = entries.count("global_attn_every_n_layers", 3)
     kinds = layer_kinds(
-        entries, entries.count("num_hidden_layers", 22), lambda number: SLIDING if number % every else FULL
+        entries, entries.layers("num_hidden_layers", 22), lambda number: SLIDING if number % every else FULL
     )
     window = entries.count("local_attention", 128) // 2
     has_bias = entries.flag("attention_bias", False)
-    norm = _norm(entries)
+    norm, head = _norm(entries), head_size(size, heads)
     return Architecture(
         size=size,
         embedding=Embedding(tokens=entries.count("vocab_size", 50368), size=size, norm=norm),
-        attention=Attention(
-            heads, heads, size // heads, False, has_bias, has_bias, scale=(size // heads) ** -0.5
-        ),
+        attention=Attention(heads, heads, head, False, has_bias, has_bias, scale=head**-0.5),
         mlp=Mlp(
             entries.count("intermediate_size", 1152),
             entries.activation("hidden_activation", "gelu"),
@@ -64,10 +62,10 @@ def _states(entries: Entries) -> Head:
 
 
 MODERNBERT = Family(
-    types=("modernbert",),
+    types={"modernbert": "ModernBert"},
     base="model",
     names={
-        "embedding.tokens": "embeddings.tok_embeddings.weight",
+        "embedding.tokens": "embeddings.tok_embeddings",
         "embedding.norm": "embeddings.norm",
         "layers.*.attention.inputs": "layers.*.attn.Wqkv",
         "layers.*.attention.output": "layers.*.attn.Wo",
