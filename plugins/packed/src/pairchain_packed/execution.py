@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pairchain import Part
-from pairchain.authoring import note
+from pairchain.authoring import Prefix, PrefixStore, note
 from pairchain.backends import Execution, Request
 from pairchain_packed.model import TIED, PackedModel
+from pairchain_packed.prefixes import keys_and_values, prefixes_of
 from pairchain_packed.unpadding import Packing, declined, packed
 
 # Features that a packed model reads, or that have no effect on it.
@@ -28,7 +29,14 @@ _OUTPUTS = (("logits",), ("last_hidden_state",))
 
 
 class PackedExecution(Execution):
-    """Runs one packed model."""
+    """Runs one packed model.
+
+    Attributes:
+        store: Prefixes of earlier calls; None to keep nothing from one call to the next.
+    """
+
+    def __init__(self) -> None:
+        self.store: PrefixStore | None = None
 
     def declines(self, model: nn.Module, features: Mapping[str, Any], request: Request) -> str:
         """Return, as a clause, why it cannot compute a request; empty if it can."""
@@ -47,6 +55,8 @@ class PackedExecution(Execution):
     def run(self, model: nn.Module, features: Mapping[str, Any], request: Request) -> dict[str, Any]:
         """Return the features that the model writes; see `Execution.run`."""
         assert isinstance(model, PackedModel)
+        if request.prefix is not None:
+            return self._after_prefix(model, features, request)
         packing = packed(features)
         reads, part = model.head.plan.reads, request.part
         if reads in ("first", "mean"):
@@ -64,12 +74,30 @@ class PackedExecution(Execution):
         note(f"the output at the {part.position} token of each input only, without padding")
         return {part.of(request.feature): model(packing.batch, at=part.position, columns=_columns(part, model.device))}
 
+    def _after_prefix(
+        self, model: PackedModel, features: Mapping[str, Any], request: Request
+    ) -> dict[str, torch.Tensor]:
+        prefix, part = request.prefix, request.part
+        before = keys_and_values(model, prefix)
+        note(f"continued after {len(prefix.tokens)} tokens that were computed before")
+        packing = packed(features, before=len(prefix.tokens))
+        columns = None if part is None else _columns(part, model.device)
+        outputs = model(packing.batch, at="last", columns=columns, before=before)
+        if part is not None:
+            return {part.of(request.feature): outputs}
+        return {request.feature: outputs.unsqueeze(1) if request.generates else outputs}
+
     def _at_last_token(self, model: PackedModel, packing: Packing) -> torch.Tensor:
         places = _last_tokens(packing, model)
         outputs: torch.Tensor = (
             model(packing.batch, at="last") if places is None else model(packing.batch, places=places)
         )
         return outputs
+
+    def prefixes(self, model: nn.Module, request: Request, rows: Sequence[Any]) -> Sequence[Prefix | None]:
+        """Return for each row the prefix that it shares with other rows and that is computed once, or None."""
+        assert isinstance(model, PackedModel)
+        return prefixes_of(model, request, rows, self.store)
 
     def save(self, model: nn.Module, folder: str) -> None:
         """Write ``config.json`` and ``model.safetensors``, as the library reads them."""

@@ -78,12 +78,24 @@ class PackedModel(Block):
             states = torch.stack([part.mean(dim=0) for part in states.split(list(batch.lengths))])
         return self.head(states, self.embedding.tokens.weight, columns)
 
-    def keys_and_values(self, ids: torch.Tensor) -> list[KeysAndValues]:
-        """Return the keys and values of each layer for one input, of token ids of shape (tokens,)."""
+    def keys_and_values(
+        self, ids: torch.Tensor, before: Sequence[KeysAndValues] | None = None, count: int = 0
+    ) -> list[KeysAndValues]:
+        """Return the keys and values of each layer for one input.
+
+        Args:
+            ids: Its token ids, shape (tokens,), without the first ``count``.
+            before: The keys and values of those first tokens.
+            count: Their number.
+        """
         kept: list[KeysAndValues] = []
-        batch = Batch(ids, [len(ids)])
-        self._states(batch, "last", None, kept)
-        return kept
+        self._states(Batch(ids, [len(ids)], before=count), "last", before, kept)
+        if not before:
+            return kept
+        return [
+            (torch.cat([keys, new_keys], dim=2), torch.cat([values, new_values], dim=2))
+            for (keys, values), (new_keys, new_values) in zip(before, kept, strict=True)
+        ]
 
     @property
     def device(self) -> torch.device:

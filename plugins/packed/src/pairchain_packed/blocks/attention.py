@@ -12,7 +12,7 @@ from pairchain_packed.blocks.linear import Linear
 from pairchain_packed.blocks.norm import Norm
 from pairchain_packed.blocks.rotary import Turn
 
-# Keys and values of shape (heads, tokens, size).
+# Keys and values of shape (1, heads, tokens, size).
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -69,7 +69,7 @@ class Attention(Block):
         if turn is not None:
             queries, keys = turn(queries, wanted), turn(keys)
         if keep is not None:
-            keep.append((keys.transpose(0, 1).contiguous(), values.transpose(0, 1).contiguous()))
+            keep.append((_of_one_input(keys), _of_one_input(values)))
         read = queries.new_empty(queries.shape)
         for run in batch.runs:
             places = run.tokens if wanted is None else run.rows
@@ -114,6 +114,10 @@ class Attention(Block):
             return mask
         row = mask[:1] if at == "first" else mask[-1:]
         return None if bool(row.all()) else row
+
+
+def _of_one_input(heads: torch.Tensor) -> torch.Tensor:
+    return heads.transpose(0, 1).unsqueeze(0).contiguous()
 
 
 def _capped(
