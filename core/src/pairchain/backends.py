@@ -158,6 +158,13 @@ class Execution(Protocol):
         """
         return False
 
+    def is_thread_safe(self, model: nn.Module) -> bool:
+        """Return whether several threads may `run` the model on batches of one call at once.
+
+        If not, for example because the model changes when it runs or has hooks, batches run one after the other.
+        """
+        return True
+
     def prefixes(self, model: nn.Module, request: Request, rows: Sequence[Any]) -> Sequence[Any]:
         """Return for each row the prefix that it shares with other rows and that is computed once, or None."""
         return [None] * len(rows)

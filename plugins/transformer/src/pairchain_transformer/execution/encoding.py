@@ -10,8 +10,8 @@ import torch
 
 from pairchain import Encoded
 from pairchain.authoring import (
-    LEAST_TOKENS_ON_A_CPU,
     PAIRS_WITHOUT_LENGTHS,
+    TOKENS_KEPT_TOGETHER,
     Prefix,
     input_size,
     longest_first,
@@ -85,7 +85,7 @@ def can_be_undone(settings: Settings) -> bool:
 def are_many(rows: Sequence[Row]) -> bool:
     """Return whether rows differ in length and are too many for one batch."""
     lengths = [len(row) for row in rows]
-    in_one_batch = len(rows) <= PAIRS_WITHOUT_LENGTHS and len(rows) * max(lengths) <= LEAST_TOKENS_ON_A_CPU
+    in_one_batch = len(rows) <= PAIRS_WITHOUT_LENGTHS and len(rows) * max(lengths) <= TOKENS_KEPT_TOGETHER
     return len(set(lengths)) > 1 and not in_one_batch
 
 
