@@ -20,7 +20,9 @@ from pairchain.chain.observing import step as step
 from pairchain.chain.parts import checked_feature as checked_feature
 from pairchain.chain.parts import is_watched as is_watched
 from pairchain.chain.parts import says_what_it_reads as says_what_it_reads
+from pairchain.chain.threads import declares_safety as declares_safety
 from pairchain.chain.threads import kept_for_the_call as kept_for_the_call
+from pairchain.chain.threads import may_run_at_once as may_run_at_once
 from pairchain.chain.threads import taking_turns as taking_turns
 from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights

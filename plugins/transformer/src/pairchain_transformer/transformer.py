@@ -16,6 +16,7 @@ from pairchain.authoring import (
     TEXT,
     accepts_older_arguments,
     checked_count,
+    declares_safety,
     is_watched,
     kept_for_the_call,
     open_source,
@@ -93,6 +94,7 @@ class Transformer(InputModule):
     config_file_name = "sentence_bert_config.json"
     config_keys = ["transformer_task", "modality_config", "module_output_name"]
     module_type = "sentence_transformers.base.modules.transformer.Transformer"
+    is_thread_safe = True
 
     @accepts_older_arguments(renamed=RENAMED_ARGUMENTS)
     def __init__(
@@ -260,6 +262,11 @@ class Transformer(InputModule):
         return frozenset({self.module_output_name} if self._may_leave_out else ())
 
     @property
+    def may_run_at_once(self) -> bool:
+        """Whether several threads may run it on batches of one call; the backend decides it for the model."""
+        return declares_safety(self, [self]) and self.execution.is_thread_safe(self.model)
+
+    @property
     def _may_leave_out(self) -> bool:
         return type(self).forward is _FORWARD and not is_watched(self)
 
@@ -278,11 +285,6 @@ class Transformer(InputModule):
             and not getattr(self.config, "output_hidden_states", False),
             tokenizer=self.tokenizer,
         )
-
-    @property
-    def is_thread_safe(self) -> bool:  # type: ignore[override]
-        """Whether several threads may run the model at once; not if it runs code of its own, or changes itself."""
-        return self.execution.is_thread_safe(self.model)
 
     @property
     def savings(self) -> Savings:
