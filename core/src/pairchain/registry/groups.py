@@ -34,13 +34,17 @@ _COMMANDS = {
     "view": "pairchain-view",
 }
 
-_BACKENDS = dict.fromkeys(("transformers", "torch"), "pairchain-transformer")
+_BACKENDS = {
+    **dict.fromkeys(("transformers", "torch"), "pairchain-transformer"),
+    "packed": "pairchain-packed",
+}
 
 # The distributions that this project publishes.
 OWN_DISTRIBUTIONS = frozenset(
     {
         *STANDARD_DISTRIBUTIONS.values(),
         *_COMMANDS.values(),
+        *_BACKENDS.values(),
         CORE_DISTRIBUTION,
         *("pairchain", "pairchain-sentence-transformers", "pairchain-trace"),
     }

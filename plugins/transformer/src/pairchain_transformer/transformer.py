@@ -14,6 +14,7 @@ from pairchain import Encoded, InputModule, Part, Untrained
 from pairchain.authoring import (
     BYTES,
     TEXT,
+    PrefixStore,
     accepts_older_arguments,
     checked_count,
     declares_safety,
@@ -35,7 +36,6 @@ from pairchain_transformer.checkpoint.saving import RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.execution import encoding
 from pairchain_transformer.execution.library import LibraryExecution
-from pairchain_transformer.execution.prefixes import PrefixStore
 from pairchain_transformer.execution.savings import Savings
 from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.fetching import Limits
