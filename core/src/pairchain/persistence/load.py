@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from pairchain import hooks
-from pairchain.backends import DEFAULT
+from pairchain.backends import AUTO, DEFAULT, TORCH
 from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
 from pairchain.code.admitted import code_of, noting_origin
@@ -174,6 +174,9 @@ def _call(load: Any, request: LoadRequest, path: str) -> Any:
     if len(names) == 1 and not takes_any(load):
         return load(str(request.source.folder(path)))
     keywords = {name: value for name, value in request.keywords(path).items() if takes_any(load) or name in names}
+    # a class written for sentence-transformers knows only that library's names
+    if keywords.get("backend") == AUTO and not getattr(getattr(load, "__self__", None), "takes_auto_backend", False):
+        keywords["backend"] = TORCH
     # a module made of modules names the request, to load those in the same way; many pass **kwargs on to elsewhere
     for name, value in (("request", request), ("tokenizer", request.tokenizer)):
         if name in names and value is not None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import transformers
-from transformers import PretrainedConfig
+from typing import TYPE_CHECKING, Any
 
 from pairchain import Source
 from pairchain.authoring import adapted_model, nearest, require_settings
@@ -18,7 +15,11 @@ from pairchain_transformer.checkpoint.support import require_config, was_classif
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.files.adapters import adapter_base
 from pairchain_transformer.files.counts import check_counts
+from pairchain_transformer.libraries.classes import is_configuration
 from pairchain_transformer.settings.files import configuration_settings
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mapping[str, Any]) -> PretrainedConfig:
@@ -30,6 +31,8 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         MissingFileError: There is no ``config.json``.
         FormatError: The transformers library cannot use ``config.json``.
     """
+    import transformers
+
     name, where = source.name, hub
     if (base := adapter_base(source)) is not None:
         name, where = base, {**hub, **place_of_base(source)}
@@ -115,4 +118,4 @@ def _set_use_cache(config: PretrainedConfig, given: Mapping[str, Any]) -> None:
 
 def _parts(config: PretrainedConfig) -> list[tuple[str, PretrainedConfig]]:
     found = [(name, getattr(config, name, None)) for name in config.sub_configs]
-    return [(name, part) for name, part in found if isinstance(part, PretrainedConfig)]
+    return [(name, part) for name, part in found if is_configuration(part)]

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.tokenization_utils_base import LARGE_INTEGER
 
 from pairchain.authoring import checked_count
 from pairchain.errors import FormatError, InputError, warn
 from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
 from pairchain_transformer.checkpoint.saving import SavedLength
+
+# A length from here on means "no limit" to the transformers library.
+_NO_LIMIT = int(1e20)
 
 # The names of tables of absolute positions. Relative positions have tables too, which do not limit the input.
 _TABLE = re.compile(r"(^|_)(wpe|pos|positions?)(_|$)")
@@ -48,7 +50,7 @@ def checked_length(value: Any, name: str, model: Any) -> Any:
         FormatError: The model's files set a length that is not a count.
     """
     is_saved = isinstance(value, SavedLength)
-    if isinstance(value, (int, float)) and value >= LARGE_INTEGER:
+    if isinstance(value, (int, float)) and value >= _NO_LIMIT:
         return limit_exceeded_by(value, model) or value
     if is_saved and value < 1:
         raise FormatError(f"the model's files set the longest input to {value}, which is not a number of tokens.")

@@ -14,10 +14,10 @@ from typing import Any, Generic, TypeVar
 from tokenizers import Tokenizer
 from tokenizers.implementations.base_tokenizer import BaseTokenizer
 from torch import nn
-from transformers.utils.hub import PushToHubMixin
 
 from pairchain.authoring import taking_turns
 from pairchain_transformer.architectures import ONE_AT_A_TIME
+from pairchain_transformer.libraries.classes import is_instance
 
 Kind = TypeVar("Kind")
 
@@ -26,6 +26,9 @@ _PLAIN = frozenset({bool, dict, float, int, list, set, str, tuple, type(None)})
 
 # Setting an attribute such as pad_token changes this value in place, and no other one.
 _CHANGED_IN_PLACE = "_special_tokens_map"
+
+# The base of the library's tokenizers and processors.
+_OF_LIBRARY = ("transformers.utils.hub", "PushToHubMixin")
 
 _COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "encode_special_tokens")
 
@@ -95,7 +98,7 @@ def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], fou
     if isinstance(value, (Tokenizer, _Design)):
         done[id(value)] = convert(value)
         return done[id(value)]
-    if not isinstance(value, (PushToHubMixin, BaseTokenizer)) or isinstance(value, nn.Module):
+    if not (isinstance(value, BaseTokenizer) or is_instance(value, *_OF_LIBRARY)) or isinstance(value, nn.Module):
         return value
     found.append(value)
     # some classes define pickling in a way that would not copy the present state
