@@ -13,6 +13,7 @@ from pairchain.errors import ChainError
 from pairchain_transformer.architectures import EXCEPTIONS, Call
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.libraries.classes import is_instance, is_processor, is_tokenizer
+from pairchain_transformer.quick.tokenizer import QuickTokenizer
 
 ModalityConfig = dict[Modality, dict[str, Any]]
 

@@ -18,6 +18,7 @@ from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES
 from pairchain_transformer.libraries.classes import is_tokenizer
 from pairchain_transformer.libraries.messages import NEEDS_TRUST
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
+from pairchain_transformer.quick.tokenizer import QuickTokenizer
 from pairchain_transformer.settings.during_load import filtering_settings
 from pairchain_transformer.settings.files import processing_settings
 
@@ -115,9 +116,10 @@ def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, A
             require_settings(foreign, may_be_trusted=not is_elsewhere)
 
 
-def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
+def tokenizer_of(processor: Any) -> Any:
     """Return the tokenizer that ``processor`` is or contains, or None."""
-    return processor if is_tokenizer(processor) else getattr(processor, "tokenizer", None)
+    is_one = is_tokenizer(processor) or isinstance(processor, QuickTokenizer)
+    return processor if is_one else getattr(processor, "tokenizer", None)
 
 
 def pad_left(processor: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tokenizers import Encoding, Tokenizer
 
+from pairchain_transformer.libraries.designs import Design
 from pairchain_transformer.quick import chats
 from pairchain_transformer.quick.unknown import NeedsLibraryError
 
@@ -231,6 +232,6 @@ def _pads(padding: Any) -> bool:
 
 def _cutting(backend: Tokenizer, strategy: str, limit: int, side: str) -> Tokenizer:
     """Return a copy that cuts; the original is shared by threads, and setting this changes a tokenizer."""
-    own = Tokenizer.from_str(backend.to_str())
+    own = Design(backend).build()
     own.enable_truncation(limit, strategy=strategy, direction=side)
     return own
