@@ -234,18 +234,28 @@ class Choice:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose_backend(checkpoint: Checkpoint) -> Choice:
-    """Return the first backend in the order of ``auto_rank`` that can load ``checkpoint``, or `LIBRARY`."""
-    ranks = {}
-    reasons = {}
+def choose_backend(checkpoint: Checkpoint, needs_library: str = "") -> Choice:
+    """Return the first backend in the order of ``auto_rank`` that can load ``checkpoint``, or `LIBRARY`.
+
+    Args:
+        checkpoint: The checkpoint.
+        needs_library: Why the library must read the configuration, as a clause; empty if it need not.
+    """
+    ranks: dict[str, int] = {}
+    reasons: dict[str, str] = {}
     for name in registry.backends.names():
-        if name not in (TORCH, LIBRARY):
-            try:
-                rank = getattr(load_backend(name), "auto_rank", None)
-            except PairchainError as error:  # a broken plugin is no reason not to load
-                reasons[name] = error.what
-            else:
-                ranks.update({} if rank is None else {name: rank})
+        if name in (TORCH, LIBRARY):
+            continue
+        try:
+            backend = load_backend(name)
+        except PairchainError as error:  # a broken plugin is no reason not to load
+            reasons[name] = error.what.rstrip(".")
+            continue
+        rank = getattr(backend, "auto_rank", None)
+        if rank is not None and needs_library and getattr(backend, "reads_config", False):
+            reasons[name] = needs_library
+        elif rank is not None:
+            ranks[name] = rank
     for name in sorted(ranks, key=lambda name: (ranks[name], name)):
         if support := _support_of(name, checkpoint):
             return Choice(name, reasons)

@@ -36,13 +36,9 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
     name, where = source.name, hub
     if (base := adapter_base(source)) is not None:
         name, where = base, {**hub, **place_of_base(source)}
-    else:
-        check_counts({**require_config(source), **given}, f"config.json of {source.name}")
-    foreign = configuration_settings(source if base is None else adapted_model(source) or source, given)
+    check_config(source, hub, given)
     try:
         with applying_policy(source, hub):
-            if foreign is not None:
-                require_settings(foreign)
             options = {**where, **given, "return_unused_kwargs": True}
             read: tuple[PretrainedConfig, dict[str, Any]] = transformers.AutoConfig.from_pretrained(name, **options)
     except PairchainError:
@@ -62,6 +58,23 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
     if is_classifier and not was_classifier(config.architectures) and "num_labels" not in given:
         config.num_labels = 1
     return config
+
+
+def check_config(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse a configuration that is unsafe to read, before anything reads it; see `load_config`.
+
+    Raises:
+        MissingFileError: There is no ``config.json``.
+        FormatError: It counts more parts than any model has.
+        TrustRequiredError: A setting reaches another library, program or repository.
+    """
+    base = adapter_base(source)
+    if base is None:
+        check_counts({**require_config(source), **given}, f"config.json of {source.name}")
+    foreign = configuration_settings(source if base is None else adapted_model(source) or source, given)
+    if foreign is not None:
+        with applying_policy(source, hub):
+            require_settings(foreign)
 
 
 def place_of_base(source: Source) -> dict[str, Any]:

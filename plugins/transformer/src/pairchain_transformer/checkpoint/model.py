@@ -11,6 +11,7 @@ from typing import Any
 
 import transformers
 from safetensors import SafetensorError
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from pairchain import Source
@@ -84,6 +85,40 @@ def load_model(
         raise faults.other_sizes(source, unfit)
     _warn_of_unread_layers(source, model, info["unexpected_keys"])
     return model, found_at_load(source, model, config, info, task.method_output_name)
+
+
+def model_with(
+    source: Source, task: Task, config: PretrainedConfig, given: nn.Module, attention: Any = None
+) -> PreTrainedModel:
+    """Return the library's model with the weights of ``given``, whose ``state_dict`` has the library's names.
+
+    Args:
+        source: The checkpoint, for errors.
+        task: Its task.
+        config: Its configuration.
+        given: A model that holds all its weights.
+        attention: The caller's ``attn_implementation``, or None.
+
+    Raises:
+        ChainError: ``given`` lacks a weight.
+    """
+    auto_class, config, _ = _class_for(task, config)
+    model_class = auto_class._model_mapping[type(config)] if hasattr(auto_class, "_model_mapping") else auto_class
+    if isinstance(model_class, tuple):
+        model_class = next((cls for cls in model_class if cls.__name__ in (config.architectures or ())), model_class[0])
+    weights = given.state_dict()
+    first = next(iter(weights.values()))
+    chosen = {} if attention is None else {"attn_implementation": attention}
+    with no_progress_unless_terminal():
+        model, info = model_class.from_pretrained(
+            None, config=config, state_dict=dict(weights), dtype=first.dtype, output_loading_info=True, **chosen
+        )
+    # BERT's pooler comes after what feature extraction reads
+    missing = sorted(name for name in info["missing_keys"] if "pooler" not in name.split("."))
+    if missing:
+        raise ChainError(f"the model of {source} cannot be given over: it lacks {', '.join(missing[:3])}.")
+    made: PreTrainedModel = model.to(first.device).eval()
+    return made
 
 
 def save_model(model: Any, output_path: str) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from pairchain.authoring import checked_count
 from pairchain.errors import FormatError, InputError, warn
 from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
+from pairchain_transformer.checkpoint.saved_config import SavedConfig
 from pairchain_transformer.checkpoint.saving import SavedLength
 
 # A length from here on means "no limit" to the transformers library.
@@ -109,6 +110,9 @@ def _starts_after_padding(config: Any) -> bool:
 def _has_table(model: Any, limit: int) -> bool:
     """Return whether a model looks up positions of text in a table."""
     config = _text_config(model)
+    if isinstance(config, SavedConfig):
+        # another backend's model, whose weights have the library's names
+        return any(_is_row_per_position(name, tensor, limit) for name, tensor in model.state_dict().items())
     # in a model of text and images, the vision tower has a table of its own
     reads_text = next((part for part in model.modules() if getattr(part, "config", None) is config), None)
     return reads_text is not None and any(
@@ -118,6 +122,13 @@ def _has_table(model: Any, limit: int) -> bool:
         )
         for part in reads_text.modules()
     )
+
+
+def _is_row_per_position(name: str, tensor: torch.Tensor, limit: int) -> bool:
+    """Return whether a weight is a table of positions, judged by the name of the module that holds it."""
+    module = name.rpartition(".")[0].rpartition(".")[2]
+    is_positions = _TABLE.search(module) is not None and _RELATIVE not in module
+    return is_positions and tensor.ndim == 2 and len(tensor) >= limit
 
 
 def _is_table(name: str, part: nn.Module) -> bool:

@@ -204,7 +204,7 @@ def _longest(settings: Mapping[str, Any], given: Mapping[str, Any], positions: i
 
 def _side(settings: Mapping[str, Any], content: Mapping[str, Any], which: str, name: str) -> str:
     saved = content.get(which)
-    usual = str(saved["direction"]).lower() if saved else "right"
+    usual = str(saved.get("direction", "right")).lower() if saved else "right"
     side = settings.get(f"{which}_side", usual)
     _require(side in ("left", "right"), f"the setting '{which}_side'")
     return str(side)

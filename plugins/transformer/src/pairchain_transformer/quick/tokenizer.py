@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -67,6 +67,14 @@ class QuickTokenizer:
         self.unk_token_id = self._id("unk_token")
         found = (self.convert_tokens_to_ids(token) for token in self.all_special_tokens)
         self.all_special_ids = [index for index in found if index is not None]
+
+    def padding_left(self) -> QuickTokenizer:
+        """Return the same tokenizer, which pads on the left."""
+        return replace(self, padding_side="left")
+
+    def limited_to(self, longest: float) -> QuickTokenizer:
+        """Return the same tokenizer with another longest input."""
+        return replace(self, model_max_length=longest)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(vars(self))

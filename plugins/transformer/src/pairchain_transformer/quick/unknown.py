@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 
-class NeedsLibraryError(Exception):
-    """The quick reader does not know how the library would do this; a Transformer then imports the library."""
+class NeedsLibraryError(BaseException):
+    """The quick reader does not know how the library would do this; a Transformer then imports the library.
+
+    It is no failure of an input or of a template, so code that catches those must not catch it.
+    """
