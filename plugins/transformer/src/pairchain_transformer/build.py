@@ -170,7 +170,8 @@ def build(
         asked = replace(asked, takes_types=execution.takes_types(model))
         return Built(model, execution, asked(config, model), source.name, choice)
     model, execution = loader.load(checkpoint, None)
-    model.config = SavedConfig(settings)
+    if getattr(model, "config", None) is None:
+        model.config = SavedConfig(settings)
     asked = replace(asked, takes_types=execution.takes_types(model))
     deferred = Deferred(checkpoint, task, hub, groups["config_kwargs"], asked)
     processor = asked.quick(model)

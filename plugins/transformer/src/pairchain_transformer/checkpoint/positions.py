@@ -12,8 +12,8 @@ from torch import nn
 from pairchain.authoring import checked_count
 from pairchain.errors import FormatError, InputError, warn
 from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
-from pairchain_transformer.checkpoint.saved_config import SavedConfig
 from pairchain_transformer.checkpoint.saving import SavedLength
+from pairchain_transformer.libraries.classes import is_configuration
 
 # A length from here on means "no limit" to the transformers library.
 _NO_LIMIT = int(1e20)
@@ -110,7 +110,7 @@ def _starts_after_padding(config: Any) -> bool:
 def _has_table(model: Any, limit: int) -> bool:
     """Return whether a model looks up positions of text in a table."""
     config = _text_config(model)
-    if isinstance(config, SavedConfig):
+    if not is_configuration(config):
         # another backend's model, whose weights have the library's names
         return any(_is_row_per_position(name, tensor, limit) for name, tensor in model.state_dict().items())
     # in a model of text and images, the vision tower has a table of its own
