@@ -8,6 +8,9 @@ from pairchain.chain.chain import flow_of as flow_of
 from pairchain.chain.chain import labels_of as labels_of
 from pairchain.chain.device import Float32Linear as Float32Linear
 from pairchain.chain.device import checked_device as checked_device
+from pairchain.chain.inside import modules_inside as modules_inside
+from pairchain.chain.inside import parameters_inside as parameters_inside
+from pairchain.chain.inside import tensors_inside as tensors_inside
 from pairchain.chain.keywords import accepted_names as accepted_names
 from pairchain.chain.keywords import keyword_names as keyword_names
 from pairchain.chain.keywords import parameters_of as parameters_of
@@ -29,8 +32,8 @@ from pairchain.code.admitted import code_of as code_of
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
 from pairchain.engine.legacy import accepts_older_arguments as accepts_older_arguments
-from pairchain.engine.schedule import LEAST_TOKENS_ON_A_CPU as LEAST_TOKENS_ON_A_CPU
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
+from pairchain.engine.schedule import TOKENS_KEPT_TOGETHER as TOKENS_KEPT_TOGETHER
 from pairchain.engine.schedule import longest_first as longest_first
 from pairchain.facts import SCORES as SCORES
 from pairchain.facts import Flow as Flow

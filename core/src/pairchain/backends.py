@@ -172,6 +172,10 @@ class Execution(Protocol):
         """Return whether the model reads ``token_type_ids``; if not, differences in them do not matter."""
         return True
 
+    def is_thread_safe(self, model: nn.Module) -> bool:
+        """Return whether the batches of a call may run at once, each in a thread of its own; see `run`."""
+        return True
+
     def batches_matter(self, model: nn.Module, request: Request, rows: Sequence[Any] | None) -> bool:
         """Return whether an input's output depends on the rest of its batch; if so, batches ignore token counts.
 
@@ -197,7 +201,11 @@ def check_backend(name: str) -> None:
     if not isinstance(name, str):
         raise InputError(f"backend must be the name of an installed backend, not {name!r}.", argument="backend")
     # a chain whose modules use no backend needs no plugin for these
-    if name not in (AUTO, TORCH) and registry.backends.registered(name) is None and registry.backends.lookup(name) is None:
+    if (
+        name not in (AUTO, TORCH)
+        and registry.backends.registered(name) is None
+        and registry.backends.lookup(name) is None
+    ):
         error = registry.backends.unknown(name)
         error.argument = "backend"
         raise error

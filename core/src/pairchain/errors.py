@@ -154,6 +154,11 @@ def warn(message: str, category: type[PairchainWarning] = PairchainWarning, *, a
     warning.saved_by = saved_by
     if argument:
         warning.argument = argument
+    show(warning)
+
+
+def show(warning: PairchainWarning) -> None:
+    """Show a warning at the line that called into pairchain, unless this thread collects its warnings."""
     if (collected := _collected.get()) is not None:
         collected.append(warning)
     else:

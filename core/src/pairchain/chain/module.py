@@ -67,6 +67,9 @@ class Module(nn.Module, ABC):
         reads_part: Maps a feature to the only part of it that this module reads. The module that writes the feature may
             then write that part alone, as ``part.of(feature)``, so read the feature only if the part does not exist.
         num_labels: Scores it writes for each pair, if it writes ``scores`` and knows; else None.
+        is_thread_safe: Whether several threads may call ``forward`` at once, and the methods of an `InputModule` that
+            read inputs. Then the batches of a call run at once; otherwise they run one after the other. It covers the
+            methods of the class that sets it and those it inherits, but not methods that a subclass overrides.
         extra_config: Keys of its ``config.json`` that it does not know; they are saved again unchanged.
     """
 
@@ -77,6 +80,7 @@ class Module(nn.Module, ABC):
     saves_weights: bool = False
     forward_kwargs: set[str] = set()
     module_type: ClassVar[str | None] = None
+    is_thread_safe: ClassVar[bool] = False
     reads_saved_by: ClassVar[str] = ""
 
     reads: frozenset[str] | None = None
@@ -270,9 +274,6 @@ class InputModule(Module):
     Implement `preprocess`, ``forward`` and ``save``. Give the instance a ``tokenizer`` attribute if it has one.
 
     Attributes:
-        is_thread_safe: Whether several threads may call the methods that read inputs at once; otherwise they take
-            turns. It covers the methods of the class that sets it and those it inherits, but not methods that a
-            subclass overrides.
         modalities: The kinds of element that a pair may hold, such as ``"text"``; a combination is a sorted tuple. A
             module that takes media gets ``{"text": text}`` for a text that only looks like the path or URL of a medium.
         max_seq_length: The longest input in tokens, or None if there is no limit. ``CrossEncoder(…, max_length=n)``
@@ -280,7 +281,6 @@ class InputModule(Module):
     """
 
     save_in_root = True
-    is_thread_safe: ClassVar[bool] = False
     modalities: Sequence[str | tuple[str, ...]] = ["text"]
     max_seq_length: int | None = None
 

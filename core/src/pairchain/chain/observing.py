@@ -48,6 +48,11 @@ def observed_by(observer: Observer) -> Iterator[None]:
         _observer.reset(token)
 
 
+def is_observed() -> bool:
+    """Return whether an observer sees what this thread does."""
+    return _observer.get() is not None
+
+
 @contextmanager
 def step(kind: str, name: str = "") -> Iterator[None]:
     """Let an observer see a ``with`` block, or a decorated function, as one step.

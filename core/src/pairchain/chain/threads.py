@@ -61,12 +61,12 @@ def taking_turns(things: Sequence[Any]) -> Iterator[None]:
 
 
 def is_thread_safe(module: Any, method: str) -> bool:
-    """Return whether a module declares that several threads may call its ``method``; see `InputModule`."""
+    """Return whether a module declares that several threads may call its ``method``; see `Module`."""
     if method in vars(module):
         return False
     for cls in type(module).__mro__:
         if "is_thread_safe" in vars(cls):
-            return bool(vars(cls)["is_thread_safe"])
+            return bool(module.is_thread_safe)
         if method in vars(cls):
             return False
     return False

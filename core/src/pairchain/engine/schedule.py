@@ -12,11 +12,15 @@ import torch
 from torch import nn
 
 from pairchain.chain.calling import Encoded
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.observing import step
 from pairchain.errors import OutOfMemoryWarning, collected_warnings, warn
 
 # Most inputs in a batch if their lengths in tokens are unknown.
 PAIRS_WITHOUT_LENGTHS = 32
+
+# A batch of at most this many tokens, padding included, is never split for threads.
+TOKENS_KEPT_TOGETHER = 256
 
 # Most tokens in a batch. On a CPU more tokens only mean more padding; an accelerator needs many to be busy.
 LEAST_TOKENS_ON_A_CPU = 512
@@ -35,7 +39,7 @@ def default_tokens(chain: nn.Module, device: torch.device) -> int:
         return _TOKENS_ON_ACCELERATORS
     weights = sum(
         weight.numel()
-        for module in chain.modules()
+        for module in modules_inside(chain)
         if not isinstance(module, nn.Embedding)
         for weight in module.parameters(recurse=False)
     )

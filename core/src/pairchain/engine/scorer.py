@@ -13,9 +13,11 @@ from torch import nn
 from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import checked_device
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.keywords import parameter_names
 from pairchain.chain.untrained import refuse_random_weights
 from pairchain.engine import results, scoring
+from pairchain.engine.batches import score_features
 from pairchain.engine.legacy import (
     PREDICT_IGNORED,
     PREDICT_RENAMES,
@@ -48,6 +50,7 @@ class Scorer(ModuleChain):
     default_prompt_name: str | None
     allow_random_head: bool = False
     _tokens_per_batch: int | None = None
+    _threads: int | None = None
     _num_labels: int | None
 
     @accepts_older_arguments(renamed=PREDICT_RENAMES, ignored=PREDICT_IGNORED)
@@ -66,6 +69,7 @@ class Scorer(ModuleChain):
         device: str | torch.device | Sequence[str | torch.device] | None = None,
         pool: WorkerPool | None = None,
         chunk_size: int | None = None,
+        threads: int | None = None,
         allow_non_finite: bool = False,
         allow_random_head: bool = False,
         **kwargs: Any,
@@ -87,6 +91,7 @@ class Scorer(ModuleChain):
             device: Move the model there first. For a list of devices, score with a worker process on each.
             pool: Workers that score instead of this process; see `start_multi_process_pool`.
             chunk_size: Pairs that a worker takes at a time.
+            threads: How many threads compute on a CPU; None for `threads`, the attribute. Workers share them.
             allow_non_finite: Return scores that are NaN or infinite instead of raising.
             allow_random_head: Score even if weights are random because the model's files lack them.
             **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
@@ -100,7 +105,7 @@ class Scorer(ModuleChain):
             UnknownKeywordError: No module takes a keyword.
             NonFiniteScoresError: Scores are NaN or infinite.
         """
-        _check_batching({"batch_size": batch_size, "chunk_size": chunk_size})
+        _check_batching({"batch_size": batch_size, "chunk_size": chunk_size, "threads": threads})
         passed = as_inputs(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
         self._refuse_random_weights(allow_random_head)
@@ -108,12 +113,13 @@ class Scorer(ModuleChain):
         taken = getattr(self.input_module, "modalities", ["text"])
         check_supported(passed.items, taken)
         items = plain_texts(passed.items, taken)
-        if any(module.training for module in self.modules()):
+        if any(module.training for module in modules_inside(self)):
             self.eval()
         arguments: dict[str, Any] = {
             "prompt": prompt,
             "batch_size": None if batch_size == "auto" else batch_size,
             "tokens_per_batch": self.tokens_per_batch,
+            "threads": self.threads if threads is None else threads,
             "keywords": kwargs,
         }
         if pool is not None:
@@ -150,6 +156,7 @@ class Scorer(ModuleChain):
         device: str | torch.device | Sequence[str | torch.device] | None = None,
         pool: WorkerPool | None = None,
         chunk_size: int | None = None,
+        threads: int | None = None,
         allow_non_finite: bool = False,
         allow_random_head: bool = False,
         **kwargs: Any,
@@ -162,7 +169,7 @@ class Scorer(ModuleChain):
             top_k: Return at most this many; None for all, 0 for none.
             return_documents: Add each document under ``"text"``.
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
-            device, pool, chunk_size, **kwargs: As for `predict`.
+            device, pool, chunk_size, threads, **kwargs: As for `predict`.
             allow_non_finite: As for `predict`; NaN ranks last.
             allow_random_head: As for `predict`.
 
@@ -186,6 +193,7 @@ class Scorer(ModuleChain):
             device=device,
             pool=pool,
             chunk_size=chunk_size,
+            threads=threads,
             allow_non_finite=allow_non_finite,
             allow_random_head=allow_random_head,
             **kwargs,
@@ -338,6 +346,19 @@ class Scorer(ModuleChain):
     def tokens_per_batch(self, value: int | None) -> None:
         self._tokens_per_batch = None if value is None else checked_count(value, "tokens_per_batch")
 
+    @property
+    def threads(self) -> int | None:
+        """How many threads compute on a CPU; None for as many as PyTorch uses. Can be set.
+
+        Each thread runs a batch of its own, if all modules of the chain declare ``is_thread_safe``. Otherwise, and for
+        a single batch, they are PyTorch's intra-op threads.
+        """
+        return self._threads
+
+    @threads.setter
+    def threads(self, value: int | None) -> None:
+        self._threads = None if value is None else checked_count(value, "threads")
+
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
         """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
 
@@ -357,7 +378,7 @@ class Scorer(ModuleChain):
 
     def _refuse_random_weights(self, allowed: bool) -> None:
         if not (allowed or self.allow_random_head):
-            refuse_random_weights(self.modules())
+            refuse_random_weights(modules_inside(self))
 
     @staticmethod
     def stop_multi_process_pool(pool: WorkerPool) -> None:
@@ -374,7 +395,7 @@ class Scorer(ModuleChain):
             scoring.refuse_fork(self.device)
             with torch.inference_mode():
                 features = self.preprocess([("query", "document")])
-                self._num_labels = results.labels_in(scoring.score_features(self, features, 1, {}))
+                self._num_labels = results.labels_in(score_features(self, features, 1, {}))
         assert self._known_num_labels is not None
         return self._known_num_labels
 
@@ -411,5 +432,6 @@ def _check_batching(options: Mapping[str, Any]) -> None:
     batch_size = options.get("batch_size", "auto")
     if not (isinstance(batch_size, str) and batch_size == "auto"):
         checked_count(batch_size, "batch_size", next_step='pass a number such as 32, or "auto".')
-    if (chunk_size := options.get("chunk_size")) is not None:
-        checked_count(chunk_size, "chunk_size")
+    for name in ("chunk_size", "threads"):
+        if (count := options.get(name)) is not None:
+            checked_count(count, name)

@@ -32,10 +32,10 @@ from pairchain_transformer.checkpoint.support import config_of
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.deferred import Deferred
 from pairchain_transformer.inputs.templates import message_format
+from pairchain_transformer.published.choosing import check_choice
 from pairchain_transformer.quick.reading import read
 from pairchain_transformer.quick.tokenizer import QuickTokenizer
 from pairchain_transformer.quick.unknown import NeedsLibraryError
-from pairchain_transformer.published.choosing import check_choice
 
 
 class Built(NamedTuple):
@@ -161,9 +161,7 @@ def build(
     needs_library = why_library(source, task, groups, trusted=trusted)
     choice = _chosen(backend, checkpoint, needs_library)
     loader = load_backend(choice.name)
-    asked = Reading(
-        task, place, is_elsewhere, trusted, processor_kwargs, max_seq_length, tokenizer, do_lower_case
-    )
+    asked = Reading(task, place, is_elsewhere, trusted, processor_kwargs, max_seq_length, tokenizer, do_lower_case)
     if not getattr(loader, "reads_config", False):
         config = load_config(source, task, hub, groups["config_kwargs"])
         model, execution = loader.load(checkpoint, config)

@@ -105,7 +105,6 @@ class Transformer(InputModule):
     config_file_name = "sentence_bert_config.json"
     config_keys = ["transformer_task", "modality_config", "module_output_name"]
     module_type = "sentence_transformers.base.modules.transformer.Transformer"
-    is_thread_safe = True
     takes_auto_backend = True
 
     @accepts_older_arguments(renamed=RENAMED_ARGUMENTS)
@@ -310,6 +309,12 @@ class Transformer(InputModule):
             and not getattr(self._runs.config, "output_hidden_states", False),
             tokenizer=self._reads,
         )
+
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may run the model at once; not if it runs code of its own, or changes itself."""
+        model, execution = self._running()
+        return execution.is_thread_safe(model)
 
     @property
     def savings(self) -> Savings:

@@ -114,7 +114,11 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
         "allow_random_head": options.allow_random_head,
         "max_length": options.max_length,
         "model_kwargs": {"dtype": _dtype(options.dtype)} if options.dtype else None,
-        **({"tokens_per_batch": options.tokens_per_batch} if isinstance(options, ScoringOptions) else {}),
+        **(
+            {"tokens_per_batch": options.tokens_per_batch, "threads": options.threads}
+            if isinstance(options, ScoringOptions)
+            else {}
+        ),
     }
 
 

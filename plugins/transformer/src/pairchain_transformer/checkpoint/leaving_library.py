@@ -26,9 +26,7 @@ _CHANGING = (
 )
 
 
-def why_library(
-    source: Source, task: Task, groups: Mapping[str, Mapping[str, Any]], *, trusted: bool
-) -> str:
+def why_library(source: Source, task: Task, groups: Mapping[str, Mapping[str, Any]], *, trusted: bool) -> str:
     """Return, as a clause, why the transformers library must read a configuration; empty if it need not.
 
     Args:

@@ -16,9 +16,13 @@ from pairchain_transformer.checkpoint.model import save_model
 from pairchain_transformer.checkpoint.random_weights import RandomWeights
 from pairchain_transformer.execution import encoding, forward, last_layer, linear, padding
 from pairchain_transformer.execution.encoding import Row
+from pairchain_transformer.execution.fingerprint import PACKAGES
 from pairchain_transformer.execution.prefixes import Prefix
 from pairchain_transformer.execution.proofs import Proofs
 from pairchain_transformer.execution.savings import Savings
+
+# Rotary embeddings of these kinds keep frequencies for the longest input that they have seen.
+_CHANGED_BY_RUNNING = ("dynamic", "longrope")
 
 
 class LibraryExecution(Execution):
@@ -79,6 +83,14 @@ class LibraryExecution(Execution):
     def takes_types(self, model: Any) -> bool:
         """Return whether the model distinguishes token types."""
         return forward.takes_types(model)
+
+    def is_thread_safe(self, model: Any) -> bool:
+        """Return whether the library's own classes compute the model and none of them changes itself as it runs."""
+        return all(
+            type(module).__module__.partition(".")[0] in PACKAGES
+            and getattr(module, "rope_type", None) not in _CHANGED_BY_RUNNING
+            for module in model.modules()
+        )
 
     def batches_matter(self, model: Any, request: Request, rows: Sequence[Row] | None) -> bool:
         """Return whether scores depend on the rows that run together, as in models that count padding as positions."""

@@ -31,7 +31,6 @@ _CHANGED_IN_PLACE = "_special_tokens_map"
 _OF_LIBRARY = ("transformers.utils.hub", "PushToHubMixin")
 
 
-
 class Snapshot(Generic[Kind]):
     """A tokenizer or processor at one moment, to be copied for each thread.
 

@@ -131,9 +131,7 @@ def _compiled(template: str) -> Any:
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = _json
-    environment.globals.update(
-        raise_exception=_fail, strftime_now=_now, dict=Dictionary(), namespace=Variables
-    )
+    environment.globals.update(raise_exception=_fail, strftime_now=_now, dict=Dictionary(), namespace=Variables)
     try:
         return environment.from_string(template)
     except TemplateError:

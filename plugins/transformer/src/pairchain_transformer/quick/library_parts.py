@@ -102,9 +102,7 @@ CLASSES = {
     "BertTokenizer": Class(_BERTS, _TYPES, _BERT, _word_pieces, _pair("BertProcessing")),
     "DistilBertTokenizer": Class(_BERTS, _PLAIN, _BERT, _word_pieces, _pair("BertProcessing")),
     "ElectraTokenizer": Class(_BERTS, _TYPES, _BERT, _word_pieces, _pair("BertProcessing")),
-    "RobertaTokenizer": Class(
-        frozenset({"roberta"}), _PLAIN, _FAIRSEQ, _byte_pairs, _pair("RobertaProcessing")
-    ),
+    "RobertaTokenizer": Class(frozenset({"roberta"}), _PLAIN, _FAIRSEQ, _byte_pairs, _pair("RobertaProcessing")),
     "XLMRobertaTokenizer": Class(frozenset({"xlm-roberta"}), _PLAIN, _FAIRSEQ, _unigrams, _fairseq),
     "Qwen2Tokenizer": Class(
         frozenset({"qwen2", "qwen3"}),

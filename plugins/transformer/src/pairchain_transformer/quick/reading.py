@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken
 
 from pairchain import Source
 from pairchain.errors import PairchainError
@@ -35,9 +35,7 @@ _MORE_TEMPLATES = "additional_chat_templates"
 _Id = Callable[[str], int]
 
 
-def read(
-    source: Source, given: Mapping[str, Any], *, takes_types: bool, positions: int | None
-) -> QuickTokenizer | str:
+def read(source: Source, given: Mapping[str, Any], *, takes_types: bool, positions: int | None) -> QuickTokenizer | str:
     """Return the tokenizer in ``source``; a clause that says why it takes the transformers library, if it does.
 
     Args:
@@ -103,7 +101,9 @@ def _class_name(saved: Saved) -> str:
     if name in GENERIC and saved.class_name:
         return name
     row = CLASSES.get(name)
-    _require(row is not None and architecture in row.architectures, f"the class of the tokenizer is {name or 'unknown'}")
+    _require(
+        row is not None and architecture in row.architectures, f"the class of the tokenizer is {name or 'unknown'}"
+    )
     return name
 
 
@@ -146,9 +146,7 @@ def _check_named(named: Mapping[str, str], published: Published, saved: Saved) -
         _require(all(repr(token) == repr(present[token.content]) for token in plain), "a special token has flags")
 
 
-def _check_same(
-    name: str, published: Published, saved: Saved, named: Mapping[str, str], takes_types: bool
-) -> None:
+def _check_same(name: str, published: Published, saved: Saved, named: Mapping[str, str], takes_types: bool) -> None:
     """Require that the library keeps or rebuilds each part of the published tokenizer as it is."""
     content = published.content()
     if name in GENERIC:
@@ -182,9 +180,7 @@ def _check_order(content: Mapping[str, Any], ids: Mapping[str, int]) -> None:
         _require(all(vocabulary.get(token, index) == index for index, token in added), "a token has two ids")
 
 
-def _input_names(
-    name: str, settings: Mapping[str, Any], published: Published, takes_types: bool
-) -> tuple[str, ...]:
+def _input_names(name: str, settings: Mapping[str, Any], published: Published, takes_types: bool) -> tuple[str, ...]:
     usual = CLASSES[name].input_names if name in CLASSES else ("input_ids", "attention_mask")
     names = tuple(settings.get("model_input_names") or usual)
     wanted = published.input_names()
