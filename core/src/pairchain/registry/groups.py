@@ -34,7 +34,13 @@ _COMMANDS = {
     "view": "pairchain-view",
 }
 
-_BACKENDS = dict.fromkeys(("transformers", "torch"), "pairchain-transformer")
+_BACKENDS = {
+    # chosen by the core
+    "auto": "pairchain-core",
+    "torch": "pairchain-transformer",
+    "transformers": "pairchain-transformer",
+    "packed": "pairchain-packed",
+}
 
 # The distributions that this project publishes.
 OWN_DISTRIBUTIONS = frozenset(
