@@ -83,14 +83,14 @@ class Reading:
     lowers: bool = False
     takes_types: bool = True
 
-    def arguments(self, model: nn.Module) -> dict[str, Any]:
-        """Return the arguments of ``from_pretrained``, with a longest input that ``model`` can read."""
+    def for_model(self, model: nn.Module, *, takes_types: bool) -> Reading:
+        """Return the same, with a longest input that ``model`` can read, and whether it takes token types."""
         given = dict(self.given)
         if self.longest is not None:
             given.setdefault("model_max_length", self.longest)
         if (length := given.get("model_max_length")) is not None:
             given["model_max_length"] = checked_length(length, "max_length", model)
-        return given
+        return replace(self, given=given, longest=None, takes_types=takes_types)
 
     def quick(self, model: nn.Module) -> QuickTokenizer | str:
         """Return a tokenizer that does without the library, or a clause that says why there is none."""
@@ -98,7 +98,7 @@ class Reading:
             return "the tokenizer is another model's, or lowercases more"
         found = read(
             self.place,
-            self.arguments(model),
+            self.given,
             takes_types=self.takes_types,
             positions=positions_in(model.config),
         )
@@ -113,7 +113,7 @@ class Reading:
             config,
             # the caller trusts the model, but the model's file may name another author's tokenizer
             hub_keywords(self.place, trust_remote_code=self.trusted and not self.is_elsewhere),
-            self.arguments(model),
+            self.given,
             is_elsewhere=self.is_elsewhere,
             tokenizer_choice=self.choice,
             lowers=self.lowers,
@@ -165,12 +165,12 @@ def build(
     if not getattr(loader, "reads_config", False):
         config = load_config(source, task, hub, groups["config_kwargs"])
         model, execution = loader.load(checkpoint, config)
-        asked = replace(asked, takes_types=execution.takes_types(model))
+        asked = asked.for_model(model, takes_types=execution.takes_types(model))
         return Built(model, execution, asked(config, model), source.name, choice)
     model, execution = loader.load(checkpoint, None)
     if getattr(model, "config", None) is None:
         model.config = SavedConfig(settings)
-    asked = replace(asked, takes_types=execution.takes_types(model))
+    asked = asked.for_model(model, takes_types=execution.takes_types(model))
     deferred = Deferred(checkpoint, task, hub, groups["config_kwargs"], asked)
     processor = asked.quick(model)
     if isinstance(processor, str):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import Any
 
+import torch
 import transformers
 from safetensors import SafetensorError
 from torch import nn
@@ -109,7 +110,11 @@ def model_with(
     weights = given.state_dict()
     first = next(iter(weights.values()))
     chosen = {} if attention is None else {"attn_implementation": attention}
-    with no_progress_unless_terminal():
+    if first.is_meta:
+        with torch.device("meta"):
+            empty: PreTrainedModel = model_class._from_config(config, dtype=first.dtype, **chosen)
+        return empty.eval()
+    with no_progress_unless_terminal(), _kept_as_it_is(config, attention):
         model, info = model_class.from_pretrained(
             None, config=config, state_dict=dict(weights), dtype=first.dtype, output_loading_info=True, **chosen
         )
@@ -119,6 +124,23 @@ def model_with(
         raise ChainError(f"the model of {source} cannot be given over: it lacks {', '.join(missing[:3])}.")
     made: PreTrainedModel = model.to(first.device).eval()
     return made
+
+
+@contextmanager
+def _kept_as_it_is(config: PretrainedConfig, attention: Any) -> Iterator[None]:
+    """Inside the block, let a model have this very configuration, which the user may hold, and usual attention.
+
+    The user may have chosen an attention that cannot run here, which is told when it should run.
+    """
+    chosen = config._attn_implementation
+    vars(config)["__deepcopy__"] = lambda memo: config
+    config._attn_implementation = attention
+    try:
+        yield
+    finally:
+        del vars(config)["__deepcopy__"]
+        if chosen is not None:
+            config._attn_implementation = chosen
 
 
 def save_model(model: Any, output_path: str) -> None:

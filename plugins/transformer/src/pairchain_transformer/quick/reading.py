@@ -48,8 +48,9 @@ def read(source: Source, given: Mapping[str, Any], *, takes_types: bool, positio
         return _read(source, given, takes_types, positions)
     except NeedsLibraryError as error:
         return str(error)
-    except PairchainError:
-        raise
+    except PairchainError as error:
+        # the library reads the same files, and its error is the one to show
+        return error.what.rstrip(".")
     except BaseException as error:
         if not is_of_bad_file(error):
             raise
