@@ -23,6 +23,11 @@ from pairchain.chain.observing import step as step
 from pairchain.chain.parts import checked_feature as checked_feature
 from pairchain.chain.parts import is_watched as is_watched
 from pairchain.chain.parts import says_what_it_reads as says_what_it_reads
+from pairchain.chain.prefixes import Layers as Layers
+from pairchain.chain.prefixes import Prefix as Prefix
+from pairchain.chain.prefixes import PrefixStore as PrefixStore
+from pairchain.chain.prefixes import shared_prefixes as shared_prefixes
+from pairchain.chain.samples import Sample as Sample
 from pairchain.chain.threads import kept_for_the_call as kept_for_the_call
 from pairchain.chain.threads import taking_turns as taking_turns
 from pairchain.chain.tree import tree_of as tree_of

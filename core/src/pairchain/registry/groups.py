@@ -47,6 +47,7 @@ OWN_DISTRIBUTIONS = frozenset(
     {
         *STANDARD_DISTRIBUTIONS.values(),
         *_COMMANDS.values(),
+        *_BACKENDS.values(),
         CORE_DISTRIBUTION,
         *("pairchain", "pairchain-sentence-transformers", "pairchain-trace"),
     }

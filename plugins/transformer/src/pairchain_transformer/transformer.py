@@ -16,6 +16,7 @@ from pairchain import Encoded, InputModule, Part, Untrained
 from pairchain.authoring import (
     BYTES,
     TEXT,
+    PrefixStore,
     accepts_older_arguments,
     checked_count,
     is_watched,
@@ -36,7 +37,6 @@ from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
 from pairchain_transformer.checkpoint.saving import RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.execution import encoding
-from pairchain_transformer.execution.prefixes import PrefixStore
 from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
@@ -340,16 +340,23 @@ class Transformer(InputModule):
     @property
     def prefix_cache(self) -> int:
         """Bytes in which to keep results on the beginnings of inputs for later calls; can be set."""
-        savings = getattr(self.execution, "savings", None)
-        store = None if savings is None else savings.store
+        store = getattr(self._keeps_prefixes, "store", None)
         return 0 if store is None else store.most_bytes or 0
 
     @prefix_cache.setter
     def prefix_cache(self, value: int) -> None:
         most_bytes = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
-        if not most_bytes and getattr(self.execution, "savings", None) is None:
-            return
-        self.savings.store = PrefixStore(most_bytes=most_bytes) if most_bytes else None
+        keeper = self._keeps_prefixes
+        if keeper is not None:
+            keeper.store = PrefixStore(most_bytes=most_bytes) if most_bytes else None
+        elif most_bytes:
+            raise InputError(f"the backend {self.backend!r} keeps no prefixes.", argument="prefix_cache")
+
+    @property
+    def _keeps_prefixes(self) -> Any:
+        """The object with an attribute ``store`` for prefixes; None if this execution keeps none."""
+        own = self.execution
+        return own if hasattr(own, "store") else getattr(own, "savings", None)
 
     @property
     def writes(self) -> frozenset[str] | None:  # type: ignore[override]
@@ -575,9 +582,10 @@ class Transformer(InputModule):
         with _giving_over:
             if self._is_given_over:
                 return
-            given = self._runs
-            self._modules["model"], self.execution = self._deferred.model(given)
+            kept = self.prefix_cache
+            self._modules["model"], self.execution = self._deferred.model(self._runs)
             self._is_given_over = True
+            self.prefix_cache = kept
         self.backend_reasons = {self.backend: why}
         _log.info("the transformers library runs %s from now on: %s", self._preprocessor.model, why)
 

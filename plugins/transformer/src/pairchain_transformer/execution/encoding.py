@@ -9,9 +9,15 @@ from typing import Any
 import torch
 
 from pairchain import Encoded
-from pairchain.authoring import PAIRS_WITHOUT_LENGTHS, TOKENS_KEPT_TOGETHER, input_size, longest_first, placing_errors
+from pairchain.authoring import (
+    PAIRS_WITHOUT_LENGTHS,
+    TOKENS_KEPT_TOGETHER,
+    Prefix,
+    input_size,
+    longest_first,
+    placing_errors,
+)
 from pairchain_transformer.checkpoint.processors import tokenizer_of
-from pairchain_transformer.execution.prefixes import Prefix
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor
 from pairchain_transformer.inputs.processing import Pads, Settings

@@ -1,0 +1,34 @@
+"""Linear layers, some of which hold several of the library's side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pairchain_packed.blocks.block import Block
+
+
+class Linear(Block):
+    """An affine map of the last axis.
+
+    Args:
+        inputs: Size of the axis.
+        outputs: Sizes of the results, which stand side by side.
+        has_bias: Whether a bias is added.
+    """
+
+    bias: torch.Tensor | None
+
+    def __init__(self, inputs: int, *outputs: int, has_bias: bool = True) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.weight = nn.Parameter(torch.empty(sum(outputs), inputs))
+        self.register_parameter("bias", nn.Parameter(torch.empty(sum(outputs))) if has_bias else None)
+
+    def forward(self, states: torch.Tensor, first: int = 0, last: int | None = None) -> torch.Tensor:
+        """Return the results from number ``first`` up to ``last``, of shape (…, sum of their sizes)."""
+        if first == 0 and last is None:
+            return functional.linear(states, self.weight, self.bias)
+        start, stop = sum(self.outputs[:first]), sum(self.outputs[:last])
+        return functional.linear(states, self.weight[start:stop], None if self.bias is None else self.bias[start:stop])
