@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pairchain import registry
-from pairchain.errors import ChainError, InputError, PairchainError
+from pairchain.errors import ChainError, InputError, PairchainError, SourceError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -248,6 +248,9 @@ def choose_backend(checkpoint: Checkpoint, needs_library: str = "") -> Choice:
     Args:
         checkpoint: The checkpoint.
         needs_library: Why the library must read the configuration, as a clause; empty if it need not.
+
+    Raises:
+        SourceError: A file cannot be downloaded, so that no backend could tell.
     """
     ranks: dict[str, int] = {}
     reasons: dict[str, str] = {}
@@ -265,15 +268,18 @@ def choose_backend(checkpoint: Checkpoint, needs_library: str = "") -> Choice:
         elif rank is not None:
             ranks[name] = rank
     for name in sorted(ranks, key=lambda name: (ranks[name], name)):
-        if support := _support_of(name, checkpoint):
+        if support := _support_of(name, checkpoint, (SourceError,)):
             return Choice(name, reasons)
         reasons[name] = support.reason
     return Choice(LIBRARY, reasons)
 
 
-def _support_of(name: str, checkpoint: Checkpoint) -> Support:
+def _support_of(name: str, checkpoint: Checkpoint, raised: tuple[type[PairchainError], ...] = ()) -> Support:
+    """Return what a backend answers; errors other than those of the types ``raised`` become reasons."""
     try:
         return load_backend(name).supports(checkpoint)
+    except raised:
+        raise
     except PairchainError as error:
         return Support(error.what)
     except Exception as error:  # a fault of one plugin must not hide what the others answer

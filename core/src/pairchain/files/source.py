@@ -113,6 +113,9 @@ class Source:
         inside = self.path_of(path)
         if self.listing is not None:
             return inside in self.listing
+        known = huggingface_hub.try_to_load_from_cache(self.name, inside, self.cache_folder, self.commit)
+        if known is not None:
+            return known is not huggingface_hub._CACHED_NO_EXIST
         with self._hub_failures(inside):
             return huggingface_hub.file_exists(self.name, inside, revision=self.commit, token=self.token)
 

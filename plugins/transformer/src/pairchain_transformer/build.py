@@ -31,6 +31,7 @@ from pairchain_transformer.checkpoint.saved_config import SavedConfig
 from pairchain_transformer.checkpoint.support import config_of
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.deferred import Deferred
+from pairchain_transformer.files.names import SAFETENSORS
 from pairchain_transformer.inputs.templates import message_format
 from pairchain_transformer.published.choosing import check_choice
 from pairchain_transformer.quick.reading import read
@@ -159,6 +160,9 @@ def build(
     settings = {**config_of(source), **groups["config_kwargs"]}
     checkpoint = Checkpoint(source, task.name, settings, groups["model_kwargs"], trusted)
     needs_library = why_library(source, task, groups, trusted=trusted)
+    if not needs_library and not source.is_local:
+        # a download resumes, and reading only the beginning of a remote file does not
+        source.file(SAFETENSORS[0])
     choice = _chosen(backend, checkpoint, needs_library)
     loader = load_backend(choice.name)
     asked = Reading(task, place, is_elsewhere, trusted, processor_kwargs, max_seq_length, tokenizer, do_lower_case)

@@ -350,7 +350,7 @@ class Transformer(InputModule):
         if keeper is not None:
             keeper.store = PrefixStore(most_bytes=most_bytes) if most_bytes else None
         elif most_bytes:
-            raise InputError(f"the backend {self.backend!r} keeps no prefixes.", argument="prefix_cache")
+            raise InputError(f"the backend {self.backend!r} has no settings for savings and prefixes.")
 
     @property
     def _keeps_prefixes(self) -> Any:
