@@ -203,9 +203,7 @@ def test_a_report_lists_the_backends_when_there_is_a_choice(tmp_path: Path, plai
     assert f"backend {plain_bert}: " in str(report)
 
 
-def test_a_report_says_nothing_of_the_only_backend_if_it_fits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_says_nothing_of_the_only_backend_if_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry.backends, "names", lambda: ["torch", "transformers"])
     assert "backend transformers" not in str(pairchain.inspect(classifier(tmp_path)))
 

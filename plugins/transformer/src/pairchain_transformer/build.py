@@ -173,7 +173,7 @@ def build(
         return Built(model, execution, asked(config, model), source.name, choice)
     model, execution = loader.load(checkpoint, None)
     if getattr(model, "config", None) is None:
-        model.config = SavedConfig(settings)
+        setattr(model, "config", SavedConfig(settings))  # noqa: B010
     asked = asked.for_model(model, takes_types=execution.takes_types(model))
     deferred = Deferred(checkpoint, task, hub, groups["config_kwargs"], asked)
     processor = asked.quick(model)

@@ -554,7 +554,8 @@ class Transformer(InputModule):
         or what only the library computes. Its weights are then the library's, and it is not loaded again.
         """
         self._give_over("its model is read")
-        return self._runs
+        model: nn.Module = self._runs
+        return model
 
     @property
     def _runs(self) -> Any:

@@ -130,5 +130,5 @@ def _set_use_cache(config: PretrainedConfig, given: Mapping[str, Any]) -> None:
 
 
 def _parts(config: PretrainedConfig) -> list[tuple[str, PretrainedConfig]]:
-    found = [(name, getattr(config, name, None)) for name in config.sub_configs]
+    found: list[tuple[str, Any]] = [(name, getattr(config, name, None)) for name in config.sub_configs]
     return [(name, part) for name, part in found if is_configuration(part)]

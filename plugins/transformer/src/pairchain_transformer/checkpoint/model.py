@@ -113,7 +113,8 @@ def model_with(
     if first.is_meta:
         with torch.device("meta"):
             empty: PreTrainedModel = model_class._from_config(config, dtype=first.dtype, **chosen)
-        return empty.eval()
+        empty.eval()
+        return empty
     with no_progress_unless_terminal(), _kept_as_it_is(config, attention):
         model, info = model_class.from_pretrained(
             None, config=config, state_dict=dict(weights), dtype=first.dtype, output_loading_info=True, **chosen
