@@ -114,6 +114,6 @@ def test_of_a_module_that_is_called_directly_it_points_past_torch(
     module = load(classifier)[0]
     features = module.preprocess([("a", "b")])
     monkeypatch.setattr(module.execution, "run", lambda *_: warn("from forward") or {})
-    with pytest.warns(PairchainWarning, match="from forward") as warned:
+    with pytest.warns(PairchainWarning, match="from forward") as warned, torch.no_grad():
         module(features)
     assert [warning.filename for warning in warned] == [__file__]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pairchain import hookimpl
-from pairchain.authoring import MESSAGE, read_json_object, require_settings
+from pairchain.authoring import MESSAGE, modules_inside, read_json_object, require_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +80,18 @@ def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
 
     is_causal = _is_causal(source)
     return None if is_causal is None else checkpoint_facts(source, is_causal=is_causal)
+
+
+@hookimpl
+def pairchain_chain_loaded(chain: nn.Module) -> None:
+    """Tell the Transformers of a chain, such as those in a Router, whether all its modules skip padding."""
+    if "pairchain_transformer.transformer" not in sys.modules:
+        return
+    from pairchain_transformer import Transformer
+
+    for module in modules_inside(chain):
+        if isinstance(module, Transformer):
+            module.on_model_ready(chain)
 
 
 def _is_causal(source: Source) -> bool | None:

@@ -21,6 +21,7 @@ from pairchain.authoring import (
     checked_count,
     is_watched,
     kept_for_the_call,
+    modules_inside,
     note,
     open_source,
     shortened,
@@ -164,6 +165,7 @@ class Transformer(InputModule):
         self._modules["model"], self.execution = built.model, built.execution
         self._deferred = built.deferred
         self._is_given_over = built.deferred is None
+        self._padding_is_skipped = False
         self.do_lower_case = do_lower_case
         self.processing_kwargs = processing.with_checked_lengths(processing_kwargs or {}, built.model)
         unknown_keys(self.processing_kwargs, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
@@ -598,7 +600,22 @@ class Transformer(InputModule):
             return f"forward got {sorted(request.keywords)[0]!r}"
         if self._deferred is not None and self._deferred.has_changed_config:
             return "its configuration has changed"
+        if not self._padding_is_skipped and self._writes_padding(features, request):
+            return "another module may read its output at padding, which only the library computes"
         return self.execution.declines(self._runs, features, request)
+
+    def _writes_padding(self, features: Mapping[str, Any], request: Request) -> bool:
+        """Return whether the output has positions for padding."""
+        if request.part is not None or request.feature in ("scores", "sentence_embedding"):
+            return False
+        if request.generates and features.get("logits_to_keep") == 1:
+            return False
+        mask = features.get("attention_mask")
+        return isinstance(mask, torch.Tensor) and not bool(mask.all())
+
+    def on_model_ready(self, model: nn.Module) -> None:
+        """Learn whether every module of the chain skips padding, as those of pairchain do."""
+        self._padding_is_skipped = skips_padding(model)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -632,6 +649,13 @@ class Transformer(InputModule):
         shown = dict(self.get_config_dict(), architecture=self._architecture)
         return shortened(f"{type(self).__name__}({shown})")
 
+
+def skips_padding(chain: nn.Module) -> bool:
+    """Return whether no module in a chain reads outputs at padding: a stranger's module may."""
+    return all(type(module).__module__.startswith(_SKIPPING) for module in modules_inside(chain))
+
+
+_SKIPPING = ("pairchain", "torch.", "transformers.")
 
 # the original method, in case the class is patched
 _FORWARD = Transformer.forward

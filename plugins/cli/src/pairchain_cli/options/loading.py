@@ -123,7 +123,7 @@ class ModelOptions(ModelLocation):
     ] = False
     backend: Annotated[
         str | None,
-        _loading("--backend", metavar="NAME", help="Installed backend that loads and runs the model. Default: torch."),
+        _loading("--backend", metavar="NAME", help="Installed backend that loads and runs the model. Default: auto, the fastest with equal scores."),
     ] = None
     tokenizer: Annotated[
         TokenizerChoice | None,
