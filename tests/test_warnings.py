@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from custom_models import head, load, save_by_hand
 from hub_server import HubServer
 from letters import PAIRS, Difference, Letters, letters_model

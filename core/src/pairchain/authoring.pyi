@@ -28,7 +28,9 @@ from pairchain.chain.prefixes import Prefix as Prefix
 from pairchain.chain.prefixes import PrefixStore as PrefixStore
 from pairchain.chain.prefixes import shared_prefixes as shared_prefixes
 from pairchain.chain.samples import Sample as Sample
+from pairchain.chain.threads import declares_safety as declares_safety
 from pairchain.chain.threads import kept_for_the_call as kept_for_the_call
+from pairchain.chain.threads import may_run_at_once as may_run_at_once
 from pairchain.chain.threads import taking_turns as taking_turns
 from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights

@@ -172,10 +172,6 @@ class Execution(Protocol):
         """Return whether the model reads ``token_type_ids``; if not, differences in them do not matter."""
         return True
 
-    def is_thread_safe(self, model: nn.Module) -> bool:
-        """Return whether the batches of a call may run at once, each in a thread of its own; see `run`."""
-        return True
-
     def batches_matter(self, model: nn.Module, request: Request, rows: Sequence[Any] | None) -> bool:
         """Return whether an input's output depends on the rest of its batch; if so, batches ignore token counts.
 
@@ -185,6 +181,13 @@ class Execution(Protocol):
             rows: The features of each input without padding; None to ask only what is already known.
         """
         return False
+
+    def is_thread_safe(self, model: nn.Module) -> bool:
+        """Return whether several threads may `run` the model on batches of one call at once.
+
+        If not, for example because the model changes when it runs or has hooks, batches run one after the other.
+        """
+        return True
 
     def prefixes(self, model: nn.Module, request: Request, rows: Sequence[Any]) -> Sequence[Any]:
         """Return for each row the prefix that it shares with other rows and that is computed once, or None."""

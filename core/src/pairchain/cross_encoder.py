@@ -74,8 +74,8 @@ class CrossEncoder(OlderNames, Scorer):
         allow_links: Follow links in a folder that lead out of it, such as those of DVC, Nix, or a Hub download with
             ``local_dir``; the error without it shows where they lead.
         allow_pickle: Read weights from a pickle, through torch's restricted loader, if there is no safetensors file.
-        threads: How many threads compute on a CPU; None for as many as PyTorch uses. See `threads`.
         tokens_per_batch: Most tokens in a batch, padding included; None for a number that suits the device.
+        threads: Most threads to compute with on a CPU; None for ``torch.get_num_threads()`` of the thread that calls.
         prefix_cache: Bytes to keep, for later calls, of a causal model's results for the beginnings of inputs, such as
             an instruction; 0 keeps nothing.
         allow_random_head: Score even if weights are random because the model's files lack them.

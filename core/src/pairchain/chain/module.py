@@ -19,7 +19,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.parts import Part
+from pairchain.chain.threads import declares_safety
 from pairchain.chain.weights import allocating_for, fill, read_weights, weights_file
 from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError
@@ -67,9 +69,9 @@ class Module(nn.Module, ABC):
         reads_part: Maps a feature to the only part of it that this module reads. The module that writes the feature may
             then write that part alone, as ``part.of(feature)``, so read the feature only if the part does not exist.
         num_labels: Scores it writes for each pair, if it writes ``scores`` and knows; else None.
-        is_thread_safe: Whether several threads may call ``forward`` at once, and the methods of an `InputModule` that
-            read inputs. Then the batches of a call run at once; otherwise they run one after the other. It covers the
-            methods of the class that sets it and those it inherits, but not methods that a subclass overrides.
+        is_thread_safe: Whether several threads may call ``forward``, and the methods of an input module, at once;
+            otherwise batches run one after the other, and threads take turns in methods that read inputs. It covers
+            the methods of the class that sets it and those it inherits, but not methods that a subclass overrides.
         extra_config: Keys of its ``config.json`` that it does not know; they are saved again unchanged.
     """
 
@@ -80,8 +82,8 @@ class Module(nn.Module, ABC):
     saves_weights: bool = False
     forward_kwargs: set[str] = set()
     module_type: ClassVar[str | None] = None
-    is_thread_safe: ClassVar[bool] = False
     reads_saved_by: ClassVar[str] = ""
+    is_thread_safe: ClassVar[bool] = False
 
     reads: frozenset[str] | None = None
     writes: frozenset[str] | None = None
@@ -260,6 +262,14 @@ class Module(nn.Module, ABC):
             safetensors.torch.save_model(self, str(Path(output_path) / SAFETENSORS_FILE))
         else:
             torch.save(self.state_dict(), Path(output_path) / PICKLE_FILE)
+
+    @property
+    def may_run_at_once(self) -> bool:
+        """Whether several threads may run it on batches of one call: it is thread-safe, and no hook sees the batches.
+
+        A module that runs others answers for them too.
+        """
+        return declares_safety(self, modules_inside(self))
 
     def on_model_ready(self, model: nn.Module) -> None:
         """Called once, when the chain of this module is complete: every module is loaded and on its device."""

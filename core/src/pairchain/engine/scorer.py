@@ -36,6 +36,8 @@ from pairchain.inputs.pairs import as_documents, as_inputs, as_stream, numbered_
 from pairchain.inputs.supported import check_supported
 from pairchain.registry import default
 
+_THREADS = "pass a number of threads, or None for torch's."
+
 
 class Scorer(ModuleChain):
     """A chain that scores pairs and ranks documents.
@@ -91,7 +93,7 @@ class Scorer(ModuleChain):
             device: Move the model there first. For a list of devices, score with a worker process on each.
             pool: Workers that score instead of this process; see `start_multi_process_pool`.
             chunk_size: Pairs that a worker takes at a time.
-            threads: How many threads compute on a CPU; None for `threads`, the attribute. Workers share them.
+            threads: Most threads to compute with on a CPU, shared by all workers; None for the model's `threads`.
             allow_non_finite: Return scores that are NaN or infinite instead of raising.
             allow_random_head: Score even if weights are random because the model's files lack them.
             **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
@@ -119,7 +121,7 @@ class Scorer(ModuleChain):
             "prompt": prompt,
             "batch_size": None if batch_size == "auto" else batch_size,
             "tokens_per_batch": self.tokens_per_batch,
-            "threads": self.threads if threads is None else threads,
+            "threads": threads or self.threads,
             "keywords": kwargs,
         }
         if pool is not None:
@@ -348,16 +350,12 @@ class Scorer(ModuleChain):
 
     @property
     def threads(self) -> int | None:
-        """How many threads compute on a CPU; None for as many as PyTorch uses. Can be set.
-
-        Each thread runs a batch of its own, if all modules of the chain declare ``is_thread_safe``. Otherwise, and for
-        a single batch, they are PyTorch's intra-op threads.
-        """
+        """Most threads to compute with on a CPU; None for ``torch.get_num_threads()`` of the caller. Can be set."""
         return self._threads
 
     @threads.setter
     def threads(self, value: int | None) -> None:
-        self._threads = None if value is None else checked_count(value, "threads")
+        self._threads = None if value is None else checked_count(value, "threads", next_step=_THREADS)
 
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
         """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
@@ -432,6 +430,7 @@ def _check_batching(options: Mapping[str, Any]) -> None:
     batch_size = options.get("batch_size", "auto")
     if not (isinstance(batch_size, str) and batch_size == "auto"):
         checked_count(batch_size, "batch_size", next_step='pass a number such as 32, or "auto".')
-    for name in ("chunk_size", "threads"):
-        if (count := options.get(name)) is not None:
-            checked_count(count, name)
+    if (chunk_size := options.get("chunk_size")) is not None:
+        checked_count(chunk_size, "chunk_size")
+    if (threads := options.get("threads")) is not None:
+        checked_count(threads, "threads", next_step=_THREADS)

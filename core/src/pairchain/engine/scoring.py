@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
 from pairchain.chain import observing
-from pairchain.chain.calling import Encoded, encode_with, not_encoded
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.threads import one_call
-from pairchain.engine.batches import Batches, Scored, halves, read_after
-from pairchain.engine.schedule import Budget, default_tokens
+from pairchain.engine.batches import Call, in_batches
+from pairchain.engine.schedule import Budget, default_tokens, weights_of
+from pairchain.engine.ways import computing
 from pairchain.errors import WorkerError
 from pairchain.inputs.pairs import placing_errors
 
@@ -38,9 +39,9 @@ def score(
     batch_size: int | None,
     tokens_per_batch: int | None,
     keywords: Mapping[str, Any],
+    threads: int | None = None,
     show_progress_bar: bool | None = False,
     first_index: int = 0,
-    threads: int | None = None,
 ) -> torch.Tensor:
     """Return the scores of ``items`` in their order; pairs of equal texts are scored once.
 
@@ -48,8 +49,8 @@ def score(
         batch_size: Most pairs in a batch; None for a limit by tokens alone.
         tokens_per_batch: Most tokens in a batch, padding included; None for a default that suits the device.
         keywords: Keyword arguments for the modules.
+        threads: The most threads to compute with, on a CPU; None for PyTorch's number in this thread.
         first_index: The position of the first of ``items`` among the caller's inputs, for errors.
-        threads: How many threads compute on a CPU; None for as many as PyTorch uses in this thread.
 
     Returns:
         Shape (pairs,) or (pairs, labels), float32 or wider, on the chain's device.
@@ -61,66 +62,35 @@ def score(
     refuse_fork(chain.device)
     first_places, place_of = distinct(items)
     # a single input needs no budget
-    most_tokens = tokens_per_batch or (default_tokens(chain, chain.device) if len(items) > 1 else 1)
+    weights = weights_of(chain)
+    most_tokens = tokens_per_batch or (default_tokens(weights, chain.device) if len(items) > 1 else 1)
     budget = Budget(most_tokens, batch_size)
+    call = Call(chain, prompt, keywords, budget, threads or torch.get_num_threads(), weights)
     scores: torch.Tensor | None = None
     with (
         one_call(),
+        computing(),
         Progress(len(items), show_progress_bar) as progress,
         observing.call(first_places, place_of, most_tokens, batch_size),
     ):
         for start in range(0, len(first_places), _CHUNK):
             places = first_places[start : start + _CHUNK]
             inputs = [items[place] for place in places]
-            with placing_errors([first_index + place for place in places]):
-                for scored in _in_batches(chain, inputs, prompt, keywords, places, budget, threads):
-                    written = scored.scores
+            with (
+                placing_errors([first_index + place for place in places]),
+                closing(in_batches(call, inputs, places)) as batches,
+            ):
+                for positions, written, tokens in batches:
                     if scores is None:
                         scores = written.new_empty((len(first_places), *written.shape[1:]))
                     # routes of a Router may differ in precision
                     scores = scores.to(torch.promote_types(scores.dtype, written.dtype))
-                    scores[start + torch.as_tensor(scored.positions, device=scores.device)] = written.to(scores.dtype)
-                    progress.add(len(scored.positions), scored.tokens)
+                    scores[start + torch.as_tensor(positions, device=scores.device)] = written.to(scores.dtype)
+                    progress.add(len(positions), tokens)
         progress.add(len(items) - len(first_places), 0)
     if scores is None:
         return torch.empty(0, device=chain.device)
     return scores if len(first_places) == len(items) else scores[torch.as_tensor(place_of, device=scores.device)]
-
-
-def _in_batches(
-    chain: ModuleChain,
-    inputs: Sequence[Any],
-    prompt: str | None,
-    keywords: Mapping[str, Any],
-    places: Sequence[int],
-    budget: Budget,
-    threads: int | None,
-) -> Iterator[Scored]:
-    """Yield the scores of each batch of ``inputs``."""
-    encoded = None
-    # a chain that overrides preprocess makes features itself
-    if type(chain).preprocess is ModuleChain.preprocess:
-        encoded = _encoded(chain, inputs, prompt, keywords)
-    items = not_encoded(chain.input_module, inputs, keywords) if encoded is None else encoded
-    return Batches(chain, items, encoded is not None, prompt, keywords, places, budget, threads).run()
-
-
-def _encoded(
-    chain: ModuleChain, inputs: Sequence[Any], prompt: str | None, keywords: Mapping[str, Any]
-) -> list[Encoded] | None:
-    """Return what `encode_with` returns; if it raises an error, for the halves of ``inputs``."""
-    try:
-        return encode_with(chain._modules, inputs, prompt, keywords, read_after(chain))
-    except Exception as error:
-        parts = halves([*range(len(inputs))], error, chain.device)
-    encoded: list[Encoded] = []
-    for places in parts:
-        with placing_errors(places):
-            part = _encoded(chain, [inputs[place] for place in places], prompt, keywords)
-        if part is None:
-            return None
-        encoded += part
-    return encoded
 
 
 def refuse_fork(device: torch.device) -> None:

@@ -25,9 +25,9 @@ class LayerNorm(Module):
     config_keys = ["dimension"]
     saves_weights = True
     module_type = "sentence_transformers.sentence_transformer.modules.layer_norm.LayerNorm"
-    is_thread_safe = True
     reads = frozenset({"sentence_embedding"})
     writes = frozenset({"sentence_embedding"})
+    is_thread_safe = True
 
     def __init__(self, dimension: int) -> None:
         super().__init__()

@@ -132,9 +132,9 @@ class Pooling(Module):
     config_keys = ["embedding_dimension", "pooling_mode", "include_prompt"]
     config_key_renames = RENAMED_KEYS
     module_type = "sentence_transformers.sentence_transformer.modules.pooling.Pooling"
-    is_thread_safe = True
     reads = frozenset({"token_embeddings"})
     writes = frozenset({"sentence_embedding"})
+    is_thread_safe = True
 
     def __init__(
         self,

@@ -42,12 +42,14 @@ def recording(kind: str, devices: Collection[torch.device]) -> Iterator[Step]:
 
 
 class Recorder:
-    """Records steps with their times and memory.
+    """Records steps with their times and memory, in all threads that run batches of the call.
 
     Args:
         devices: The devices that the model computes on. At both ends of every step, the recorder waits for devices that
             compute in the background; otherwise their time would count for a later step.
     """
+
+    is_thread_safe = True
 
     def __init__(self, devices: Collection[torch.device]) -> None:
         self._waits = [wait for device in devices if (wait := _wait_for(device)) is not None]

@@ -19,6 +19,7 @@ from pairchain.authoring import (
     PrefixStore,
     accepts_older_arguments,
     checked_count,
+    declares_safety,
     is_watched,
     kept_for_the_call,
     modules_inside,
@@ -107,6 +108,7 @@ class Transformer(InputModule):
     config_keys = ["transformer_task", "modality_config", "module_output_name"]
     module_type = "sentence_transformers.base.modules.transformer.Transformer"
     takes_auto_backend = True
+    is_thread_safe = True
 
     @accepts_older_arguments(renamed=RENAMED_ARGUMENTS)
     def __init__(
@@ -293,6 +295,12 @@ class Transformer(InputModule):
         return frozenset({self.module_output_name} if self._may_leave_out else ())
 
     @property
+    def may_run_at_once(self) -> bool:
+        """Whether several threads may run it on batches of one call; the backend decides it for the model."""
+        model, execution = self._running()
+        return declares_safety(self, [self]) and execution.is_thread_safe(model)
+
+    @property
     def _may_leave_out(self) -> bool:
         return type(self).forward is _FORWARD and not is_watched(self)
 
@@ -311,12 +319,6 @@ class Transformer(InputModule):
             and not getattr(self._runs.config, "output_hidden_states", False),
             tokenizer=self._reads,
         )
-
-    @property
-    def is_thread_safe(self) -> bool:  # type: ignore[override]
-        """Whether several threads may run the model at once; not if it runs code of its own, or changes itself."""
-        model, execution = self._running()
-        return execution.is_thread_safe(model)
 
     @property
     def savings(self) -> Savings:

@@ -123,7 +123,11 @@ class ModelOptions(ModelLocation):
     ] = False
     backend: Annotated[
         str | None,
-        _loading("--backend", metavar="NAME", help="Installed backend that loads and runs the model. Default: auto, the fastest with equal scores."),
+        _loading(
+            "--backend",
+            metavar="NAME",
+            help="Installed backend that runs the model. Default: auto, the fastest.",
+        ),
     ] = None
     tokenizer: Annotated[
         TokenizerChoice | None,
@@ -136,6 +140,10 @@ class ModelOptions(ModelLocation):
     allow_random_head: Annotated[
         bool, _loading("--allow-random-head", help="Score even if some weights are missing and therefore random.")
     ] = False
+    threads: Annotated[
+        int | None,
+        _loading("--threads", metavar="NUMBER", min=1, help="Most threads to compute with on a CPU. Default: torch's."),
+    ] = None
     max_length: Annotated[
         int | None, _loading("--max-length", metavar="TOKENS", min=1, help="Longest input; the rest is cut off.")
     ] = None

@@ -197,9 +197,6 @@ class ScoringOptions(PromptOptions, MediaOptions):
         int | None,
         _scoring("--tokens-per-batch", metavar="TOKENS", min=1, help="Most tokens per batch, padding included."),
     ] = None
-    threads: Annotated[
-        int | None, _scoring("--threads", metavar="COUNT", min=1, help="Threads that compute on a CPU.")
-    ] = None
     allow_non_finite: Annotated[
         bool, _scoring("--allow-non-finite", help="Write NaN and infinite scores as null instead of failing.")
     ] = False

@@ -113,12 +113,9 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
         "tokenizer": options.tokenizer,
         "allow_random_head": options.allow_random_head,
         "max_length": options.max_length,
+        "threads": options.threads,
         "model_kwargs": {"dtype": _dtype(options.dtype)} if options.dtype else None,
-        **(
-            {"tokens_per_batch": options.tokens_per_batch, "threads": options.threads}
-            if isinstance(options, ScoringOptions)
-            else {}
-        ),
+        **({"tokens_per_batch": options.tokens_per_batch} if isinstance(options, ScoringOptions) else {}),
     }
 
 

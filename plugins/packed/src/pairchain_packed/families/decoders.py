@@ -62,8 +62,8 @@ def _decoder(
 ) -> Architecture:
     entries.skip("max_position_embeddings")
     size, heads = entries.count("hidden_size", defaults.size), entries.count("num_attention_heads", defaults.heads)
-    head = entries.count("head_dim", defaults.head_size or head_size(size, heads))
-    key_heads = entries.count("num_key_value_heads", defaults.key_heads or heads)
+    head = entries.count_or_null("head_dim", defaults.head_size) or head_size(size, heads)
+    key_heads = entries.count_or_null("num_key_value_heads", defaults.key_heads) or heads
     if head % 2 or heads % key_heads:
         raise NotTakenError(f"config.json has {heads} heads of {head} elements for {key_heads} keys")
     norm = Norm("rms", entries.number("rms_norm_eps", 1e-6))
@@ -189,7 +189,7 @@ def _read_gemma_2(entries: Entries) -> Architecture:
         ),
     )
     kinds = layer_kinds(entries, len(plan.layers), lambda number: FULL if number % 2 else SLIDING)
-    return _with_windows(plan, kinds, entries.count_or_null("sliding_window", 4096))
+    return _with_windows(plan, kinds, entries.count("sliding_window", 4096))
 
 
 def _read_gemma_3(entries: Entries) -> Architecture:
@@ -211,7 +211,7 @@ def _read_gemma_3(entries: Entries) -> Architecture:
         ),
         layers=tuple(Layer(rotary=turns[kind]) for kind in kinds),
     )
-    return _with_windows(plan, kinds, entries.count_or_null("sliding_window", 4096))
+    return _with_windows(plan, kinds, entries.count("sliding_window", 4096))
 
 
 def _classifier(entries: Entries) -> Head:

@@ -58,10 +58,16 @@ class Entries:
         self._read: set[str] = {"pad_token_id"}
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of an entry; ``default`` if it is missing or null."""
+        """Return the value of an entry; ``default`` if it is missing.
+
+        Raises:
+            NotTakenError: It is null, and the default is not.
+        """
         self._read.add(name)
-        value = self._config.get(name)
-        return default if value is None else value
+        value = self._config.get(name, default)
+        if value is None and default is not None:
+            raise _unknown(name, value)
+        return value
 
     def count(self, name: str, default: int) -> int:
         """Return a whole number, at least 1."""

@@ -28,7 +28,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from pairchain.authoring import Float32Linear
 
 # The classes and functions of these packages keep all their state in attributes.
-PACKAGES = frozenset({"torch", "transformers", "peft", "accelerate"})
+_PACKAGES = frozenset({"torch", "transformers", "peft", "accelerate"})
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.layout, Enum)
 _UNCHANGING = (type, types.ModuleType, types.BuiltinFunctionType, torch.memory_format, ReferenceType)
@@ -229,7 +229,7 @@ def _is_foreign(hook: Any) -> bool:
 
 
 def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] in PACKAGES
+    return module.partition(".")[0] in _PACKAGES
 
 
 def _is_known(function: Any) -> bool:

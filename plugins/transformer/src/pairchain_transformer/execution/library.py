@@ -14,14 +14,10 @@ from pairchain.backends import Execution, Request
 from pairchain_transformer.checkpoint.attention import check_place_of_attention
 from pairchain_transformer.checkpoint.model import save_model
 from pairchain_transformer.checkpoint.random_weights import RandomWeights
-from pairchain_transformer.execution import encoding, forward, last_layer, linear, padding
+from pairchain_transformer.execution import encoding, forward, keeping, last_layer, linear, padding
 from pairchain_transformer.execution.encoding import Row
-from pairchain_transformer.execution.fingerprint import PACKAGES
 from pairchain_transformer.execution.proofs import Proofs
 from pairchain_transformer.execution.savings import Savings
-
-# Rotary embeddings of these kinds keep frequencies for the longest input that they have seen.
-_CHANGED_BY_RUNNING = ("dynamic", "longrope")
 
 
 class LibraryExecution(Execution):
@@ -83,20 +79,16 @@ class LibraryExecution(Execution):
         """Return whether the model distinguishes token types."""
         return forward.takes_types(model)
 
-    def is_thread_safe(self, model: Any) -> bool:
-        """Return whether the library's own classes compute the model and none of them changes itself as it runs."""
-        return all(
-            type(module).__module__.partition(".")[0] in PACKAGES
-            and getattr(module, "rope_type", None) not in _CHANGED_BY_RUNNING
-            for module in model.modules()
-        )
-
     def batches_matter(self, model: Any, request: Request, rows: Sequence[Row] | None) -> bool:
         """Return whether scores depend on the rows that run together, as in models that count padding as positions."""
         known = self._proofs.of(model)
         if rows is None:
             return padding.is_known_to_matter(known, request.tokenizer)
         return encoding.are_many(rows) and padding.matters(known, request.tokenizer, request.path)
+
+    def is_thread_safe(self, model: Any) -> bool:
+        """Return whether the model keeps nothing when it runs, and has no hooks but pairchain's."""
+        return keeping.may_run_at_once(self._proofs.of(model))
 
     def prefixes(self, model: Any, request: Request, rows: Sequence[Row]) -> Sequence[Prefix | None]:
         """Return for each row the prefix that it shares with others and that will be computed once, or None."""
