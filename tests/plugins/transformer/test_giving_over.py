@@ -79,7 +79,7 @@ def test_what_needs_the_librarys_model_brings_it_in_with_the_same_scores(
 
 QUIET: list[Callable[[CrossEncoder], object]] = [
     repr,
-    lambda model: (model.device, model.dtype, model.num_labels, model.max_seq_length, model.modalities),
+    lambda model: (model.device, model.dtype, model.num_labels, model.max_seq_length, model[0].modalities),
     lambda model: model.state_dict(),
     lambda model: model.eval(),
     lambda model: model.to(torch.float64),
@@ -161,7 +161,7 @@ def test_a_saved_model_is_the_same_and_goes_on_without_the_library(tmp_path: Pat
 
 
 def test_a_backend_that_is_named_refuses_with_a_reason(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'packed' cannot load this model: config_kwargs sets 'nonsense'"):
+    with pytest.raises(InputError, match=r"'packed' cannot load this model: .*nonsense"):
         load(backend="packed", config_kwargs={"nonsense": 1})
     assert load(config_kwargs={"num_labels": 1})[0].backend == "packed"
 
