@@ -113,9 +113,10 @@ def test_chat_templates_render_the_same(template: str, options: dict[str, Any]) 
             for tokenizer in (ours, theirs)
         )
         assert found == expected
+    tokenizers: tuple[Any, Any] = (ours, theirs)
     found, expected = (
         tokenizer.apply_chat_template(CHATS, chat_template=template, truncation=True, max_length=9, **options)
-        for tokenizer in (ours, theirs)
+        for tokenizer in tokenizers
     )
     assert dict(found) == dict(expected)
 
@@ -195,7 +196,7 @@ def test_arguments_that_change_no_token_are_taken() -> None:
         FOLDERS["bert"], model_max_length=9, padding_side="left", truncation_side="left"
     )
     texts = ["a b c d e f g h i j k l m", "a"]
-    options = {"padding": True, "truncation": True}
+    options: dict[str, Any] = {"padding": True, "truncation": True}
     assert dict(found(texts, **options)) == dict(theirs(texts, **options))
 
 
