@@ -22,7 +22,8 @@ _MOST_SHAPES = 256
 _prepared: set[tuple[int, ...]] = set()
 
 # The activations that oneDNN applies to a result while it is in the cache of the processor.
-_FUSED: dict[str, tuple[str, list[float], str]] = {"": ("none", [], ""), "gelu": ("gelu", [], "none"), "relu": ("relu", [], "")}
+_Fusion = tuple[str, list[float], str]
+_FUSED: dict[str, _Fusion] = {"": ("none", [], ""), "gelu": ("gelu", [], "none"), "relu": ("relu", [], "")}
 
 _measuring = threading.Lock()
 
