@@ -86,8 +86,8 @@ def pairs_of(lengths: Any) -> list[tuple[str, str]]:
 def calls(task: str, width: str) -> dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]]:
     """Return what is scored: how the model is loaded, the arguments of the call, and the pairs."""
     lengths = range(LONGEST + 8) if width == "tiny" else (0, 1, 2, 9, 9, 40, 97, 128, 140)
-    every, few = pairs_of(lengths), pairs_of((0, 1, 5, 17, 30, 60))
-    short = {"max_seq_length": 24}
+    every, few = pairs_of(lengths), pairs_of((0, 1, 5, 17, 30, 70))
+    short = {"max_seq_length": 32}
     found: dict[str, Any] = {
         "every length": ({}, {}, every),
         "one by one": ({}, {"batch_size": 1}, few),
@@ -101,6 +101,8 @@ def calls(task: str, width: str) -> dict[str, tuple[dict[str, Any], dict[str, An
     return found
 
 
+# a long document may cut off all of the query, which both do alike
+@pytest.mark.filterwarnings("ignore::pairchain.PairchainWarning")
 @pytest.mark.parametrize(("backend", "task", "architecture", "width"), CASES)
 def test_a_backend_scores_as_the_library_does(
     backend: str, task: str, architecture: str, width: str, folder: Path
@@ -113,7 +115,9 @@ def test_a_backend_scores_as_the_library_does(
         expected = chain(folder, task, LIBRARY, **loaded).predict(pairs, **arguments)
         found = chain(folder, task, backend, **loaded).predict(pairs, **arguments)
         largest = max(1.0, float(np.abs(expected).max()))
-        assert np.ptp(expected) > 1e-4 * largest, "these scores would hide any difference"
+        # the first token of a causal model has seen nothing of the pair
+        if called != "pooling cls":
+            assert np.ptp(expected) > 1e-4 * largest, "these scores would hide any difference"
         np.testing.assert_allclose(found, expected, atol=TOLERANCE[width] * largest, rtol=1e-4, err_msg=called)
 
 

@@ -6,18 +6,21 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.weak import WeakIdKeyDictionary
 
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.observing import step
 from pairchain.engine.crews import Crew, Task, at_fork
-from pairchain.engine.schedule import ALONE, Sharing
+from pairchain.engine.schedule import ALONE, Sharing, weights_of
 
 # How often each way computes, after once to warm up, and the seconds after which it stops earlier.
 _ROUNDS = 5
@@ -48,9 +51,19 @@ class Way:
     sharing: Sharing = ALONE
 
 
+class Size(NamedTuple):
+    """The number of a chain's weights, and the shape and dtype that most of its matrices have, if it has any."""
+
+    weights: int
+    typical: tuple[tuple[int, int], torch.dtype] | None
+
+
+_sizes: MutableMapping[nn.Module, Size] = WeakIdKeyDictionary()
+
+
 def fastest_way(chain: nn.Module, ways: Sequence[Way], tokens: int) -> Way:
     """Return the fastest of ``ways`` to run about so many ``tokens``; found once for each size of weights."""
-    typical = _typical_weight(chain)
+    typical = size_of(chain).typical
     if typical is None or len(ways) == 1:
         return ways[0]
     shape, dtype = typical
@@ -103,11 +116,18 @@ def _compute(given: torch.Tensor, weight: torch.Tensor) -> None:
         F.layer_norm(given + given, given.shape[-1:])
 
 
+def size_of(chain: nn.Module) -> Size:
+    """Return the size of a chain, found once: a choice between equal results need not notice that it changes."""
+    if (size := _sizes.get(chain)) is None:
+        size = _sizes[chain] = Size(weights_of(chain), _typical_weight(chain))
+    return size
+
+
 def _typical_weight(chain: nn.Module) -> tuple[tuple[int, int], torch.dtype] | None:
     """Return the shape and dtype that most matrices of the chain have, tables aside; None without any."""
     kinds = Counter(
         ((min(weight.shape[0], _MOST_ROWS), weight.shape[1]), weight.dtype)
-        for module in chain.modules()
+        for module in modules_inside(chain)
         if not isinstance(module, nn.Embedding)
         for weight in module.parameters(recurse=False)
         if weight.ndim == 2 and weight.dtype in _DTYPES
