@@ -187,6 +187,8 @@ def test_tied_embeddings_are_saved_once(qwen: Path) -> None:
     models = both(qwen, GENERATION)
     assert models.ours.state_dict()["lm_head.weight"].data_ptr() == models.ours.embedding.tokens.weight.data_ptr()
     models.execution.save(models.ours, str(qwen))
+    check(models)
+    assert not list(qwen.glob(".*"))
     assert "lm_head.weight" not in load_file(qwen / "model.safetensors")
     check(both(qwen, GENERATION))
 

@@ -14,6 +14,7 @@ from torch import nn
 from pairchain import Part
 from pairchain.authoring import Prefix, PrefixStore, note
 from pairchain.backends import Execution, Request
+from pairchain_packed.files import WEIGHTS
 from pairchain_packed.model import TIED, PackedModel
 from pairchain_packed.prefixes import keys_and_values, prefixes_of
 from pairchain_packed.unpadding import Packing, declined, packed
@@ -109,7 +110,10 @@ class PackedExecution(Execution):
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         if model.head.plan.is_tied:
             del weights[TIED]
-        save_file(weights, Path(folder) / "model.safetensors", metadata={"format": "pt"})
+        # the weights may be mapped from the very file that they replace
+        aside = Path(folder) / f".{WEIGHTS}.new"
+        save_file(weights, aside, metadata={"format": "pt"})
+        aside.replace(Path(folder) / WEIGHTS)
 
     def takes_types(self, model: nn.Module) -> bool:
         """Return whether the model has more than one token type."""
