@@ -138,7 +138,7 @@ def filled(text: str, found: Found) -> str:
     """Return a page with the tables that it has a place for: between ``<!-- bench: name -->`` and ``<!-- end -->``."""
 
     def fill(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{PLACES[match[2]](found)}\n{match[4]}"
+        return f"{match[1]}\n\n{PLACES[match[2]](found)}\n\n{match[4]}"
 
     return re.sub(r"(<!-- bench: (\w+) -->)\n(.*?)(<!-- end of bench -->)", fill, text, flags=re.DOTALL)
 
