@@ -30,17 +30,25 @@ STANDARD_DISTRIBUTIONS = {
 }
 
 _COMMANDS = {
-    **dict.fromkeys(("score", "rank", "trace", "inspect", "lock", "verify", "plugins", "new", "compare"), _CLI),
+    **dict.fromkeys(
+        ("score", "rank", "trace", "inspect", "lock", "verify", "plugins", "new", "compare", "export"), _CLI
+    ),
+    "export": "pairchain-graph",
     "view": "pairchain-view",
 }
 
-_BACKENDS = dict.fromkeys(("transformers", "torch"), "pairchain-transformer")
+_BACKENDS = {
+    **dict.fromkeys(("transformers", "torch"), "pairchain-transformer"),
+    "onnx": "pairchain-onnx",
+    "openvino": "pairchain-openvino",
+}
 
 # The distributions that this project publishes.
 OWN_DISTRIBUTIONS = frozenset(
     {
         *STANDARD_DISTRIBUTIONS.values(),
         *_COMMANDS.values(),
+        *_BACKENDS.values(),
         CORE_DISTRIBUTION,
         *("pairchain", "pairchain-sentence-transformers", "pairchain-trace"),
     }

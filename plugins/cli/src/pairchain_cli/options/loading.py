@@ -125,6 +125,15 @@ class ModelOptions(ModelLocation):
         str | None,
         _loading("--backend", metavar="NAME", help="Installed backend that loads and runs the model. Default: torch."),
     ] = None
+    file_name: Annotated[
+        str | None,
+        _loading(
+            "--file-name",
+            metavar="NAME",
+            help="File for the backend, if a model has several, such as model_O3.onnx; int8 for the one with int8 "
+            "weights that suits this processor.",
+        ),
+    ] = None
     tokenizer: Annotated[
         TokenizerChoice | None,
         _loading(
