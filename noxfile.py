@@ -65,6 +65,9 @@ HELD_BACK = [
     "transformers<5.24",
 ]
 
+# Many tests wait for processes and servers, so two cores have work for three workers.
+WORKERS = ["-n", "3"]
+
 nox.needs_version = ">=2024.10"
 nox.options.sessions = ["lint", "tests", "wheels", "docs"]
 nox.options.reuse_existing_virtualenvs = True
@@ -76,7 +79,7 @@ def tests(session: nox.Session) -> None:
     provide_torch(session)
     install_editable(session)
     install(session, *TEST)
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", *WORKERS, *session.posargs)
 
 
 @nox.session
@@ -86,7 +89,7 @@ def bare(session: nox.Session) -> None:
     install_editable(session)
     install(session, *(requirement for requirement in TEST if requirement != PEER))
     about = ["-m", "not peer", "-k", "bridge or compare or custom or mixed_chain"]
-    session.run("python", "-m", "pytest", "-n", "2", *about, *session.posargs)
+    session.run("python", "-m", "pytest", *WORKERS, *about, *session.posargs)
 
 
 @nox.session
@@ -193,7 +196,7 @@ def newest(session: nox.Session) -> None:
     session.log(f"packages in another version than tested: {len(drifted)}")
     for name, version in drifted.items():
         session.log(f"  {name} {version}, tested with {tested[name]}")
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", *WORKERS, *session.posargs)
 
 
 @nox.session(reuse_venv=False)

@@ -27,6 +27,7 @@ CORE = [
     ["looking", "engine"],
     ["persistence"],
     ["cross_encoder", "modules"],
+    ["columns"],
     ["__init__", "authoring"],
     ["testing"],
 ]

@@ -13,7 +13,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pairchain import CrossEncoder, PairchainWarning
-from pairchain.engine.scoring import score_features
+from pairchain.engine.batches import score_features
 from pairchain.modules import Router
 
 

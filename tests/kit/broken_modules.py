@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import torch
@@ -417,6 +418,24 @@ class Inheriting(FirstPosition):
 class TestLeavesOpenWhatItReads(OfThisFile):
     def make_module(self) -> nn.Module:
         return Inheriting()
+
+
+class Remembering(Saves):
+    """Keeps the batch in the instance, where another thread finds it."""
+
+    reads = writes = frozenset({"sentence_embedding"})
+    is_thread_safe = True
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        self.embedding = features["sentence_embedding"]
+        time.sleep(0.001)
+        features["sentence_embedding"] = self.embedding * 2
+        return features
+
+
+class TestKeepsABatchInTheInstance(OfThisFile):
+    def make_module(self) -> nn.Module:
+        return Remembering()
 
 
 class TestHasNoFactory(OfThisFile):

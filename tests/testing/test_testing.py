@@ -50,6 +50,7 @@ BROKEN = {
     "LooksForAKeywordThatItDoesNotName": ("keyword_arguments", "takes 'scale', which forward_kwargs", "= {'scale'}"),
     "TakesPositionZeroForTheFirstToken": ("alone_as_beside", "padded before its tokens", "not always position 0"),
     "LeavesOpenWhatItReads": ("what_it_declares", "reads of Inheriting does not count", "that defines forward"),
+    "KeepsABatchInTheInstance": ("threads_compute_at_once", "while other threads called forward", "local variables"),
     "HasNoFactory": ("scores_pairs", "TestHasNoFactory has no make_module", "def make_module(self)"),
 }
 BROKEN_INPUT = {

@@ -8,6 +8,7 @@ from pairchain.chain.module import InputModule as InputModule
 from pairchain.chain.module import Module as Module
 from pairchain.chain.parts import Part as Part
 from pairchain.chain.untrained import Untrained as Untrained
+from pairchain.columns import ScoreColumns as ScoreColumns
 from pairchain.cross_encoder import CrossEncoder as CrossEncoder
 from pairchain.engine.pool import WorkerPool as WorkerPool
 from pairchain.errors import PairchainError as PairchainError

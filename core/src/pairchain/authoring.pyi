@@ -20,7 +20,9 @@ from pairchain.chain.observing import step as step
 from pairchain.chain.parts import checked_feature as checked_feature
 from pairchain.chain.parts import is_watched as is_watched
 from pairchain.chain.parts import says_what_it_reads as says_what_it_reads
+from pairchain.chain.threads import declares_safety as declares_safety
 from pairchain.chain.threads import kept_for_the_call as kept_for_the_call
+from pairchain.chain.threads import may_run_at_once as may_run_at_once
 from pairchain.chain.threads import taking_turns as taking_turns
 from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights
@@ -29,8 +31,8 @@ from pairchain.code.admitted import code_of as code_of
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
 from pairchain.engine.legacy import accepts_older_arguments as accepts_older_arguments
-from pairchain.engine.schedule import LEAST_TOKENS_ON_A_CPU as LEAST_TOKENS_ON_A_CPU
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
+from pairchain.engine.schedule import TOKENS_KEPT_TOGETHER as TOKENS_KEPT_TOGETHER
 from pairchain.engine.schedule import longest_first as longest_first
 from pairchain.facts import SCORES as SCORES
 from pairchain.facts import Flow as Flow

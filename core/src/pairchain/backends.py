@@ -99,6 +99,7 @@ class Backend(Protocol):
 
         The model has ``config`` as an attribute. It becomes a part of the `Transformer`, so that the chain's device,
         dtype, state and training reach it; a model without parameters needs a buffer to follow the device.
+        If another library holds the weights, the model gives their number as ``weight_count``, which sizes batches.
 
         Args:
             checkpoint: The checkpoint. Open its files through ``checkpoint.source``, so that they match the lock and
@@ -157,6 +158,13 @@ class Execution(Protocol):
             rows: The features of each input without padding; None to ask only what is already known.
         """
         return False
+
+    def is_thread_safe(self, model: nn.Module) -> bool:
+        """Return whether several threads may `run` the model on batches of one call at once.
+
+        If not, for example because the model changes when it runs or has hooks, batches run one after the other.
+        """
+        return True
 
     def prefixes(self, model: nn.Module, request: Request, rows: Sequence[Any]) -> Sequence[Any]:
         """Return for each row the prefix that it shares with other rows and that is computed once, or None."""

@@ -75,6 +75,7 @@ class CrossEncoder(OlderNames, Scorer):
             ``local_dir``; the error without it shows where they lead.
         allow_pickle: Read weights from a pickle, through torch's restricted loader, if there is no safetensors file.
         tokens_per_batch: Most tokens in a batch, padding included; None for a number that suits the device.
+        threads: Most threads to compute with on a CPU; None for ``torch.get_num_threads()`` of the thread that calls.
         prefix_cache: Bytes to keep, for later calls, of a causal model's results for the beginnings of inputs, such as
             an instruction; 0 keeps nothing.
         allow_random_head: Score even if weights are random because the model's files lack them.
@@ -125,13 +126,19 @@ class CrossEncoder(OlderNames, Scorer):
         module_classes: Mapping[str, type] | None = None,
         allow_pickle: bool = False,
         tokens_per_batch: int | None = None,
+        threads: int | None = None,
         prefix_cache: int = 0,
         allow_random_head: bool = False,
     ) -> None:
         check_backend(backend)
         if device is not None:
             checked_device(device)
-        counts = {"max_length": max_length, "num_labels": num_labels, "tokens_per_batch": tokens_per_batch}
+        counts = {
+            "max_length": max_length,
+            "num_labels": num_labels,
+            "tokens_per_batch": tokens_per_batch,
+            "threads": threads,
+        }
         for name, value in counts.items():
             if value is not None:
                 checked_count(value, name)
@@ -183,6 +190,7 @@ class CrossEncoder(OlderNames, Scorer):
             settings.default_prompt_name if default_prompt_name is None else default_prompt_name or None
         )
         self.tokens_per_batch = tokens_per_batch
+        self.threads = threads
         self.allow_random_head = allow_random_head
         if prefix_cache:
             self.prefix_cache = prefix_cache

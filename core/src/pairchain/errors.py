@@ -154,6 +154,11 @@ def warn(message: str, category: type[PairchainWarning] = PairchainWarning, *, a
     warning.saved_by = saved_by
     if argument:
         warning.argument = argument
+    warn_again(warning)
+
+
+def warn_again(warning: PairchainWarning) -> None:
+    """Show a warning that another thread collected, or collect it in turn; see `warn`."""
     if (collected := _collected.get()) is not None:
         collected.append(warning)
     else:

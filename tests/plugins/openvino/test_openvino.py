@@ -1,4 +1,4 @@
-"""The backend `openvino`: keeps the contract, runs what models ship, exports the rest, and refuses what may not load."""
+"""The backend `openvino`: keeps the contract, runs what models ship or exports the rest, and refuses unsafe files."""
 
 from __future__ import annotations
 

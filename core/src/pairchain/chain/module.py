@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from pairchain.chain.parts import Part
+from pairchain.chain.threads import declares_safety
 from pairchain.chain.weights import allocating_for, fill, read_weights, weights_file
 from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError
@@ -67,6 +68,9 @@ class Module(nn.Module, ABC):
         reads_part: Maps a feature to the only part of it that this module reads. The module that writes the feature may
             then write that part alone, as ``part.of(feature)``, so read the feature only if the part does not exist.
         num_labels: Scores it writes for each pair, if it writes ``scores`` and knows; else None.
+        is_thread_safe: Whether several threads may call ``forward``, and the methods of an input module, at once;
+            otherwise batches run one after the other, and threads take turns in methods that read inputs. It covers
+            the methods of the class that sets it and those it inherits, but not methods that a subclass overrides.
         extra_config: Keys of its ``config.json`` that it does not know; they are saved again unchanged.
     """
 
@@ -78,6 +82,7 @@ class Module(nn.Module, ABC):
     forward_kwargs: set[str] = set()
     module_type: ClassVar[str | None] = None
     reads_saved_by: ClassVar[str] = ""
+    is_thread_safe: ClassVar[bool] = False
 
     reads: frozenset[str] | None = None
     writes: frozenset[str] | None = None
@@ -257,6 +262,14 @@ class Module(nn.Module, ABC):
         else:
             torch.save(self.state_dict(), Path(output_path) / PICKLE_FILE)
 
+    @property
+    def may_run_at_once(self) -> bool:
+        """Whether several threads may run it on batches of one call: it is thread-safe, and no hook sees the batches.
+
+        A module that runs others answers for them too.
+        """
+        return declares_safety(self, self.modules())
+
     def on_model_ready(self, model: nn.Module) -> None:
         """Called once, when the chain of this module is complete: every module is loaded and on its device."""
 
@@ -270,9 +283,6 @@ class InputModule(Module):
     Implement `preprocess`, ``forward`` and ``save``. Give the instance a ``tokenizer`` attribute if it has one.
 
     Attributes:
-        is_thread_safe: Whether several threads may call the methods that read inputs at once; otherwise they take
-            turns. It covers the methods of the class that sets it and those it inherits, but not methods that a
-            subclass overrides.
         modalities: The kinds of element that a pair may hold, such as ``"text"``; a combination is a sorted tuple. A
             module that takes media gets ``{"text": text}`` for a text that only looks like the path or URL of a medium.
         max_seq_length: The longest input in tokens, or None if there is no limit. ``CrossEncoder(…, max_length=n)``
@@ -280,7 +290,6 @@ class InputModule(Module):
     """
 
     save_in_root = True
-    is_thread_safe: ClassVar[bool] = False
     modalities: Sequence[str | tuple[str, ...]] = ["text"]
     max_seq_length: int | None = None
 

@@ -14,7 +14,14 @@ from typing import Any, Protocol
 
 
 class Observer(Protocol):
-    """Sees what one call does. Every block opens inside the innermost open block of its thread."""
+    """Sees what one call does. Every block opens inside the innermost open block of its context.
+
+    Attributes:
+        is_thread_safe: Whether several threads may tell it about their batches at once, in copies of the call's
+            context; otherwise the batches of an observed call run one after the other.
+    """
+
+    is_thread_safe: bool
 
     def step(self, kind: str, name: str) -> AbstractContextManager[None]:
         """Open a step, such as ``encode`` by the class ``Transformer``."""
@@ -59,6 +66,12 @@ def step(kind: str, name: str = "") -> Iterator[None]:
     observer = _observer.get()
     with nullcontext() if observer is None else observer.step(kind, name):
         yield
+
+
+def needs_order() -> bool:
+    """Return whether an observer needs to see the batches one after the other."""
+    observer = _observer.get()
+    return observer is not None and not getattr(observer, "is_thread_safe", False)
 
 
 def note(text: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from torch.utils.weak import WeakIdKeyDictionary
+
+from pairchain.chain.parts import is_watched
 
 Value = TypeVar("Value")
 
@@ -61,7 +63,7 @@ def taking_turns(things: Sequence[Any]) -> Iterator[None]:
 
 
 def is_thread_safe(module: Any, method: str) -> bool:
-    """Return whether a module declares that several threads may call its ``method``; see `InputModule`."""
+    """Return whether a module declares that several threads may call its ``method``; see `Module`."""
     if method in vars(module):
         return False
     for cls in type(module).__mro__:
@@ -70,6 +72,26 @@ def is_thread_safe(module: Any, method: str) -> bool:
         if method in vars(cls):
             return False
     return False
+
+
+def may_run_at_once(module: Any) -> bool:
+    """Return whether several threads may run a module on batches of one call; see `Module.may_run_at_once`."""
+    asked = getattr(module, "may_run_at_once", None)
+    return declares_safety(module, module.modules()) if asked is None else bool(asked)
+
+
+def declares_safety(module: Any, watched: Iterable[Any]) -> bool:
+    """Return whether a module declares that several threads may run it on batches, and nothing sees them run it.
+
+    Args:
+        module: The module.
+        watched: The module and those modules inside it that may have hooks or be compiled.
+    """
+    methods = [name for name in ("forward", "collate") if hasattr(module, name)]
+    return all(is_thread_safe(module, name) for name in methods) and not any(
+        is_watched(part) or getattr(part, "_compiled_call_impl", None) is not None or hasattr(part, "_orig_mod")
+        for part in watched
+    )
 
 
 def _lock_of(thing: Any) -> AbstractContextManager[Any]:

@@ -95,7 +95,7 @@ class WorkerPool:
         for number, device in enumerate(self.devices, 1):
             waiting.put((f"worker {number} on {device}", device))
         # processes on the CPU share its cores
-        threads = max(1, torch.get_num_threads() // len(self.devices))
+        threads = self._share_of(getattr(model, "threads", None) or torch.get_num_threads())
         self._executor = ProcessPoolExecutor(
             len(self.devices), self._context, initializer=_start_worker, initargs=(file, waiting, threads)
         )
@@ -143,6 +143,10 @@ class WorkerPool:
             raise InputError(fault, next_step="start another with the model's start_multi_process_pool.")
         if not items:
             return torch.empty(0)
+        arguments = {
+            **arguments,
+            "threads": None if (most := arguments.get("threads")) is None else self._share_of(most),
+        }
         size = chunk_size or min(math.ceil(len(items) / (len(self) * _CHUNKS_PER_WORKER)), _MOST_IN_A_CHUNK)
         starts = range(0, len(items), size)
         try:
@@ -178,6 +182,10 @@ class WorkerPool:
         finally:
             for future in futures:
                 future.cancel()
+
+    def _share_of(self, threads: int) -> int:
+        """Return the threads of one worker, if all share so many."""
+        return max(1, threads // len(self.devices))
 
     def _fault(self, model: ModuleChain) -> str:
         if self._closed:

@@ -16,6 +16,7 @@ from pairchain.chain.device import checked_device
 from pairchain.chain.keywords import parameter_names
 from pairchain.chain.untrained import refuse_random_weights
 from pairchain.engine import results, scoring
+from pairchain.engine.batches import score_features
 from pairchain.engine.legacy import (
     PREDICT_IGNORED,
     PREDICT_RENAMES,
@@ -34,6 +35,8 @@ from pairchain.inputs.pairs import as_documents, as_inputs, as_stream, numbered_
 from pairchain.inputs.supported import check_supported
 from pairchain.registry import default
 
+_THREADS = "pass a number of threads, or None for torch's."
+
 
 class Scorer(ModuleChain):
     """A chain that scores pairs and ranks documents.
@@ -48,6 +51,7 @@ class Scorer(ModuleChain):
     default_prompt_name: str | None
     allow_random_head: bool = False
     _tokens_per_batch: int | None = None
+    _threads: int | None = None
     _num_labels: int | None
 
     @accepts_older_arguments(renamed=PREDICT_RENAMES, ignored=PREDICT_IGNORED)
@@ -66,6 +70,7 @@ class Scorer(ModuleChain):
         device: str | torch.device | Sequence[str | torch.device] | None = None,
         pool: WorkerPool | None = None,
         chunk_size: int | None = None,
+        threads: int | None = None,
         allow_non_finite: bool = False,
         allow_random_head: bool = False,
         **kwargs: Any,
@@ -87,6 +92,7 @@ class Scorer(ModuleChain):
             device: Move the model there first. For a list of devices, score with a worker process on each.
             pool: Workers that score instead of this process; see `start_multi_process_pool`.
             chunk_size: Pairs that a worker takes at a time.
+            threads: Most threads to compute with on a CPU, shared by all workers; None for the model's `threads`.
             allow_non_finite: Return scores that are NaN or infinite instead of raising.
             allow_random_head: Score even if weights are random because the model's files lack them.
             **kwargs: Keyword arguments for the modules of the chain, such as ``processing_kwargs``.
@@ -100,7 +106,7 @@ class Scorer(ModuleChain):
             UnknownKeywordError: No module takes a keyword.
             NonFiniteScoresError: Scores are NaN or infinite.
         """
-        _check_batching({"batch_size": batch_size, "chunk_size": chunk_size})
+        _check_batching({"batch_size": batch_size, "chunk_size": chunk_size, "threads": threads})
         passed = as_inputs(inputs)
         self.check_keywords(kwargs, beside=parameter_names(self.predict))
         self._refuse_random_weights(allow_random_head)
@@ -114,6 +120,7 @@ class Scorer(ModuleChain):
             "prompt": prompt,
             "batch_size": None if batch_size == "auto" else batch_size,
             "tokens_per_batch": self.tokens_per_batch,
+            "threads": threads or self.threads,
             "keywords": kwargs,
         }
         if pool is not None:
@@ -150,6 +157,7 @@ class Scorer(ModuleChain):
         device: str | torch.device | Sequence[str | torch.device] | None = None,
         pool: WorkerPool | None = None,
         chunk_size: int | None = None,
+        threads: int | None = None,
         allow_non_finite: bool = False,
         allow_random_head: bool = False,
         **kwargs: Any,
@@ -162,7 +170,7 @@ class Scorer(ModuleChain):
             top_k: Return at most this many; None for all, 0 for none.
             return_documents: Add each document under ``"text"``.
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.
-            device, pool, chunk_size, **kwargs: As for `predict`.
+            device, pool, chunk_size, threads, **kwargs: As for `predict`.
             allow_non_finite: As for `predict`; NaN ranks last.
             allow_random_head: As for `predict`.
 
@@ -186,6 +194,7 @@ class Scorer(ModuleChain):
             device=device,
             pool=pool,
             chunk_size=chunk_size,
+            threads=threads,
             allow_non_finite=allow_non_finite,
             allow_random_head=allow_random_head,
             **kwargs,
@@ -338,6 +347,15 @@ class Scorer(ModuleChain):
     def tokens_per_batch(self, value: int | None) -> None:
         self._tokens_per_batch = None if value is None else checked_count(value, "tokens_per_batch")
 
+    @property
+    def threads(self) -> int | None:
+        """Most threads to compute with on a CPU; None for ``torch.get_num_threads()`` of the caller. Can be set."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, value: int | None) -> None:
+        self._threads = None if value is None else checked_count(value, "threads", next_step=_THREADS)
+
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> WorkerPool:
         """Return worker processes that hold a copy of the model, for ``predict(…, pool=pool)``.
 
@@ -374,7 +392,7 @@ class Scorer(ModuleChain):
             scoring.refuse_fork(self.device)
             with torch.inference_mode():
                 features = self.preprocess([("query", "document")])
-                self._num_labels = results.labels_in(scoring.score_features(self, features, 1, {}))
+                self._num_labels = results.labels_in(score_features(self, features, 1, {}))
         assert self._known_num_labels is not None
         return self._known_num_labels
 
@@ -413,3 +431,5 @@ def _check_batching(options: Mapping[str, Any]) -> None:
         checked_count(batch_size, "batch_size", next_step='pass a number such as 32, or "auto".')
     if (chunk_size := options.get("chunk_size")) is not None:
         checked_count(chunk_size, "chunk_size")
+    if (threads := options.get("threads")) is not None:
+        checked_count(threads, "threads", next_step=_THREADS)

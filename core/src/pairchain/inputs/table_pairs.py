@@ -37,7 +37,7 @@ class Choice:
         """Return both sides of a row as a pair; refuse a side that is missing, or that must be a text but is not."""
         for element, (name, side) in enumerate(zip(self.names, sides, strict=True)):
             column = f"the column {name!r} of {self.title}"
-            if _is_missing(side):
+            if is_missing(side):
                 what, step = f"is missing: {column} holds {side!r} there.", "leave such rows out, or fill them."
             elif not self.by_name and not isinstance(side, str):
                 what = f"is {description_of(side)}: {column} does not hold texts."
@@ -52,7 +52,7 @@ class Choice:
         for name in self.names:
             if name not in row:
                 raise InputError(
-                    f"has {_columns(list(row))}, and no {name!r}.",
+                    f"has {columns_in(list(row))}, and no {name!r}.",
                     next_step="give every row the same columns.",
                     index=index,
                 )
@@ -67,14 +67,14 @@ def choose_columns(title: str, names: Sequence[Any]) -> Choice:
         return Choice(title, (names[query[0]], names[document[0]]), (query[0], document[0]), by_name=True)
     if len(names) != 2 or len(query) > 1 or len(document) > 1:
         raise InputError(
-            f"{title} has {_columns(names)}; which of them to score is unclear.",
+            f"{title} has {columns_in(names)}; which of them to score is unclear.",
             next_step=f"name two of them {QUERY!r} and {DOCUMENT!r}, or pass pairs, such as "
             f"zip({_example(names, 0)}, {_example(names, 1)}).",
         )
     first, second = (_plain(name) for name in names)
     if first in _NAMES_OF_DOCUMENTS or second in _NAMES_OF_QUERIES:
         raise InputError(
-            f"{title} has {_columns(names)}, in this order; which holds the queries is unclear.",
+            f"{title} has {columns_in(names)}, in this order; which holds the queries is unclear.",
             next_step=f"name them {QUERY!r} and {DOCUMENT!r}, or put the queries first.",
         )
     return Choice(title, (names[0], names[1]), (0, 1), by_name=False)
@@ -128,13 +128,13 @@ def only_column(table: Table, name: str) -> list[Any]:
     if len(table.names) != 1:
         place = next(iter(_places(table.names, DOCUMENT)), 0)
         raise InputError(
-            f"{name} is {table.title} with {_columns(table.names)}.",
+            f"{name} is {table.title} with {columns_in(table.names)}.",
             next_step=f"pass one of its columns, such as {_example(table.names, place)}.",
         )
     return table.read(0, slice(0, table.length))
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Return whether ``value`` is a table's mark for a missing value: None, NaN, pandas' NA or NaT."""
     is_nan = isinstance(value, float) and value != value
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
@@ -150,7 +150,7 @@ def _plain(name: Any) -> str:
     return name.strip().casefold() if isinstance(name, str) else ""
 
 
-def _columns(names: Sequence[Any]) -> str:
+def columns_in(names: Sequence[Any]) -> str:
     if not names:
         return "no columns"
     listed = ", ".join(short_repr(name, 40) for name in names[:_MOST_NAMED])

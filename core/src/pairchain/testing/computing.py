@@ -8,8 +8,9 @@ import torch
 
 from pairchain.chain.module import Features
 from pairchain.chain.parts import speaks_for_forward
+from pairchain.chain.threads import may_run_at_once
 from pairchain.facts import SCORES
-from pairchain.testing import part_checks
+from pairchain.testing import part_checks, threads
 from pairchain.testing.author import Author
 from pairchain.testing.features import MASK, ROUNDING, Watched, copied, difference, padded_before
 from pairchain.testing.subject import Subject
@@ -85,6 +86,22 @@ class ComputingChecks(Author):
                     next_step="use torch.nn.Dropout, which eval switches off, rather than functional.dropout; draw no "
                     "random numbers in forward, and keep nothing from one call to the next.",
                 )
+
+    def test_several_threads_compute_at_once(self) -> None:
+        """With `is_thread_safe`, several threads compute at once what they compute alone; otherwise, passes."""
+        subject = self._subject()
+        if not may_run_at_once(subject.module):
+            return
+        alone = [subject.alone(row) for row in range(subject.count)]
+        expected = [subject.run(features) for features in alone]
+        for row, after in threads.at_once(lambda row: subject.run(alone[row]), subject.count):
+            for name in sorted(subject.written):
+                if found := difference(after.get(name), expected[row][name], ROUNDING):
+                    broken(
+                        f"{subject.name} wrote {name!r} differently while other threads called forward: {found}.",
+                        expected="a class with is_thread_safe = True keeps nothing of a batch in the module.",
+                        next_step="keep it in local variables or in the features; or take is_thread_safe out.",
+                    )
 
     def test_a_pair_is_computed_alone_as_beside_others(self) -> None:
         """A pair's features depend neither on its batch nor on padding."""

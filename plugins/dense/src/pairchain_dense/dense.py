@@ -52,6 +52,7 @@ class Dense(Module):
     ]
     saves_weights = True
     module_type = "sentence_transformers.base.modules.dense.Dense"
+    is_thread_safe = True
 
     def __init__(
         self,

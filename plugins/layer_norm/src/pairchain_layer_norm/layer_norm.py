@@ -27,6 +27,7 @@ class LayerNorm(Module):
     module_type = "sentence_transformers.sentence_transformer.modules.layer_norm.LayerNorm"
     reads = frozenset({"sentence_embedding"})
     writes = frozenset({"sentence_embedding"})
+    is_thread_safe = True
 
     def __init__(self, dimension: int) -> None:
         super().__init__()

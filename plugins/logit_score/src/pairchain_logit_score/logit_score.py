@@ -29,6 +29,7 @@ class LogitScore(Module):
     config_keys = ["true_token_id", "false_token_id", "module_input_name"]
     module_type = "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"
     writes = frozenset({"scores"})
+    is_thread_safe = True
     num_labels = 1
 
     def __init__(

@@ -22,6 +22,7 @@ class Normalize(Module):
 
     config_keys = ["module_input_name", "module_output_name"]
     module_type = "sentence_transformers.base.modules.normalize.Normalize"
+    is_thread_safe = True
 
     def __init__(self, module_input_name: str = "sentence_embedding", module_output_name: str | None = None) -> None:
         super().__init__()

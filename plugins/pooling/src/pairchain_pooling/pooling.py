@@ -134,6 +134,7 @@ class Pooling(Module):
     module_type = "sentence_transformers.sentence_transformer.modules.pooling.Pooling"
     reads = frozenset({"token_embeddings"})
     writes = frozenset({"sentence_embedding"})
+    is_thread_safe = True
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from pairchain.authoring import (
     Resolver,
     accepted_names,
     check_supported,
+    declares_safety,
     flow_of,
     forward_through,
     is_watched,
@@ -25,6 +26,7 @@ from pairchain.authoring import (
     labels_of,
     labels_of_routes,
     load_module,
+    may_run_at_once,
     missing_methods,
     modality_of_pair,
     modality_parts,
@@ -241,6 +243,12 @@ class Router(InputModule):
     def may_read_more(self) -> bool:
         """Whether a subclass's ``forward`` or a hook may read more features than the modules inside do."""
         return type(self).forward is not _FORWARD or is_watched(self)
+
+    @property
+    def may_run_at_once(self) -> bool:
+        """Whether several threads may run it on batches of one call; all modules inside must allow it too."""
+        inside = dict.fromkeys(module for route in self._chains() for module in route)
+        return declares_safety(self, [self]) and all(map(may_run_at_once, inside))
 
     @property
     def forward_kwargs(self) -> set[str]:  # type: ignore[override]

@@ -49,6 +49,8 @@ class Recorder:
             compute in the background; otherwise their time would count for a later step.
     """
 
+    is_thread_safe = True
+
     def __init__(self, devices: Collection[torch.device]) -> None:
         self._waits = [wait for device in devices if (wait := _wait_for(device)) is not None]
         self._meter = Meter(gauges_of(devices))

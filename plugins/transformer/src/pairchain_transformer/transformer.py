@@ -16,6 +16,7 @@ from pairchain.authoring import (
     TEXT,
     accepts_older_arguments,
     checked_count,
+    declares_safety,
     is_watched,
     kept_for_the_call,
     open_source,
@@ -259,6 +260,11 @@ class Transformer(InputModule):
     def offers_parts(self) -> frozenset[str]:
         """Features that it can write in part; empty if a subclass or a hook may read more than the part."""
         return frozenset({self.module_output_name} if self._may_leave_out else ())
+
+    @property
+    def may_run_at_once(self) -> bool:
+        """Whether several threads may run it on batches of one call; the backend decides it for the model."""
+        return declares_safety(self, [self]) and self.execution.is_thread_safe(self.model)
 
     @property
     def _may_leave_out(self) -> bool:

@@ -145,6 +145,10 @@ class ModelOptions(ModelLocation):
     allow_random_head: Annotated[
         bool, _loading("--allow-random-head", help="Score even if some weights are missing and therefore random.")
     ] = False
+    threads: Annotated[
+        int | None,
+        _loading("--threads", metavar="NUMBER", min=1, help="Most threads to compute with on a CPU. Default: torch's."),
+    ] = None
     max_length: Annotated[
         int | None, _loading("--max-length", metavar="TOKENS", min=1, help="Longest input; the rest is cut off.")
     ] = None

@@ -119,6 +119,7 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
         "tokenizer": options.tokenizer,
         "allow_random_head": options.allow_random_head,
         "max_length": options.max_length,
+        "threads": options.threads,
         "model_kwargs": _model_kwargs(options) or None,
         **({"tokens_per_batch": options.tokens_per_batch} if isinstance(options, ScoringOptions) else {}),
     }

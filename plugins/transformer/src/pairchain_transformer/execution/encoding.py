@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pairchain import Encoded
-from pairchain.authoring import LEAST_TOKENS_ON_A_CPU, PAIRS_WITHOUT_LENGTHS, input_size, longest_first, placing_errors
+from pairchain.authoring import PAIRS_WITHOUT_LENGTHS, TOKENS_KEPT_TOGETHER, input_size, longest_first, placing_errors
 from pairchain_transformer.checkpoint.processors import tokenizer_of
 from pairchain_transformer.execution import endings
 from pairchain_transformer.execution.prefixes import Prefix
@@ -79,7 +79,7 @@ def can_be_undone(settings: Settings) -> bool:
 def are_many(rows: Sequence[Row]) -> bool:
     """Return whether rows differ in length and are too many for one batch."""
     lengths = [len(row) for row in rows]
-    in_one_batch = len(rows) <= PAIRS_WITHOUT_LENGTHS and len(rows) * max(lengths) <= LEAST_TOKENS_ON_A_CPU
+    in_one_batch = len(rows) <= PAIRS_WITHOUT_LENGTHS and len(rows) * max(lengths) <= TOKENS_KEPT_TOGETHER
     return len(set(lengths)) > 1 and not in_one_batch
 
 

@@ -6,6 +6,7 @@ place in the layer where this holds differs between models. It is found by trial
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -133,11 +134,13 @@ def _last_layer(model: PreTrainedModel) -> nn.Module | None:
 
 def _counted(layer: nn.Module, compute: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, int]:
     """Return the result of ``compute``, and the number of rows that linear layers inside ``layer`` compute for it."""
-    rows = 0
+    rows, own_thread = 0, threading.get_ident()
 
     def count(module: nn.Module, given: Any, output: torch.Tensor) -> None:
         nonlocal rows
-        rows += output.numel() // output.shape[-1]
+        # other threads may run the model at the same time
+        if threading.get_ident() == own_thread:
+            rows += output.numel() // output.shape[-1]
 
     with hooked(*((module, OwnHook(count)) for module in layer.modules() if isinstance(module, nn.Linear))):
         found = compute()

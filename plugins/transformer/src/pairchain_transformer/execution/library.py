@@ -14,7 +14,7 @@ from pairchain.backends import Execution, Request
 from pairchain_transformer.checkpoint.attention import check_place_of_attention
 from pairchain_transformer.checkpoint.model import save_model
 from pairchain_transformer.checkpoint.random_weights import RandomWeights
-from pairchain_transformer.execution import encoding, forward, last_layer, linear, padding
+from pairchain_transformer.execution import encoding, forward, keeping, last_layer, linear, padding
 from pairchain_transformer.execution.encoding import Row
 from pairchain_transformer.execution.prefixes import Prefix
 from pairchain_transformer.execution.proofs import Proofs
@@ -86,6 +86,10 @@ class LibraryExecution(Execution):
         if rows is None:
             return padding.is_known_to_matter(known, request.tokenizer)
         return encoding.are_many(rows) and padding.matters(known, request.tokenizer, request.path)
+
+    def is_thread_safe(self, model: Any) -> bool:
+        """Return whether the model keeps nothing when it runs, and has no hooks but pairchain's."""
+        return keeping.may_run_at_once(self._proofs.of(model))
 
     def prefixes(self, model: Any, request: Request, rows: Sequence[Row]) -> Sequence[Prefix | None]:
         """Return for each row the prefix that it shares with others and that will be computed once, or None."""
