@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,28 +87,115 @@ def test_the_same_pairs_are_scored_in_every_run_and_no_pair_twice(tokenizer: Tok
 
 
 @pytest.mark.slow
+def test_questions_belong_to_their_answers_and_no_file_is_on_both_sides() -> None:
+    from questions import from_demo, from_docstrings, split
+
+    answered = [*from_docstrings(), *from_demo()]
+    kept, held_out = split(answered, seed=0)
+    assert len(kept) > 5 * len(held_out) > 500
+    assert not {one.origin for one in kept} & {one.origin for one in held_out}
+    assert any(one.answer.startswith("Yeast mixed into dough") for one in kept)
+    assert split(answered, seed=0) == (kept, held_out)
+
+
+def test_a_hard_text_shares_rare_words_and_is_not_the_answer() -> None:
+    from questions import HardTexts
+
+    texts = ["a gasket seals the valve", "the valve of a trumpet", "the weather in the north", "the north"]
+    assert HardTexts(texts).find("which gasket fits this valve", own=0) == [1]
+
+
+def test_a_target_is_met_not_met_or_not_measured() -> None:
+    from bench_scoring import judged
+    from cases import Target
+    from sides import ONNX, PACKED, ST, ST_BEST
+
+    found = timings((1, 2, 0))
+    found.rounds[0].seconds.update({ST: 6, ST_BEST: 3, PACKED: 2})
+    rows = {name: {"over_best": 3 / found.seconds(name)} for name in (ST, ST_BEST, PACKED)}
+
+    def verdict(over: str, least: float) -> Any:
+        return judged(Target((PACKED,), over, least), rows, found)["is_met"]
+
+    assert [verdict(ST, 3), verdict(ST, 3.1), verdict(ST_BEST, 1.5), verdict(ST_BEST, 1.6)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert verdict(ONNX, 1) is None
+    assert judged(Target((ONNX, PACKED), ST, 3), rows, found)["is_met"]
+
+
+def test_sizes_count_for_operations_and_causal_attention_counts_half() -> None:
+    import torch
+    from peak import operations
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList([torch.nn.Linear(8, 8, bias=False)])
+            self.head = torch.nn.Linear(8, 100)
+            self.config = SimpleNamespace(hidden_size=8, num_attention_heads=2, num_hidden_layers=1)
+
+    class ModelForCausalLM(Model):
+        pass
+
+    assert operations(Model(), [3, 5]) == 2 * 64 * 8 + 4 * 8 * (9 + 25)
+    assert operations(ModelForCausalLM(), [3, 5]) == 2 * 64 * 8 + 2 * 8 * (9 + 25)
+
+
+def test_the_pages_show_what_the_last_full_run_found() -> None:
+    from report import NAME, PAGES, filled, page
+
+    root = ROOT.parent
+    found = json.loads((root / f"docs/benchmarks/{NAME}.json").read_text(encoding="utf-8"))
+    if "sides" not in found["scoring"]["cases"][0]:
+        pytest.skip("the last full run was before the backends were compared")
+    for name in PAGES:
+        text = (root / name).read_text(encoding="utf-8")
+        assert filled(text, found) == text
+    plots = {
+        f"{NAME}.svg": "Speed-up over sentence-transformers",
+        f"{NAME}-cores.svg": "Pairs per second against cores",
+    }
+    assert page(found, plots) == (root / f"docs/benchmarks/{NAME}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
 @pytest.mark.peer
 def test_a_report_says_how_much_faster_and_how_far_apart_the_scores_are(
-    golden: Path, tokenizer: Tokenizer, tmp_path: Path
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench_scoring import measured
-    from cases import Case, one_query
+    import bench_scoring
+    from cases import Case, Target, one_query
     from options import Options
-    from report import page
-    from sides import OURS, THEIRS, load
-    from texts import Texts
+    from report import filled, page
+    from sides import LIBRARY, SIDES, ST, Side
+    from tables import TITLES
 
-    folder = golden / "bert_seqcls_1label/model"
-    ours, theirs = (load(library, folder, "cpu", "float32") for library in (OURS, THEIRS))
-    case = Case("bert", "12 documents of one query", one_query(12))
-    options = Options(tmp_path, is_quick=True, device="cpu", dtype="float32", only="")
-    found = measured(case, ours, theirs, case.workload(Texts(tokenizer)), options)
-    assert found["largest_difference"] < 1e-5 < found["spread_of_scores"]
-    assert found["tokens"] <= found["positions"][OURS] <= found["positions"]["sentence-transformers, default"]
+    model = golden / "bert_seqcls_1label/model"
+    monkeypatch.setattr(bench_scoring, "model_folder", lambda name, cache: model)
+    sides = (LIBRARY, "nowhere")
+    monkeypatch.setitem(TITLES, "nowhere", "of no plugin")
+    monkeypatch.setitem(SIDES, "nowhere", Side("of no plugin", "nowhere"))
+    target = Target((LIBRARY,), ST, 1e-9)
+    case = Case("bert", "bert", "12 documents of one query", one_query(12), sides, (target,))
+    found = bench_scoring.measured(case, Options(tmp_path, rounds=1))
+    row = found["sides"][LIBRARY]
+    assert row["difference"] < 1e-5 < found["spread"]
+    assert row["rank_correlation"] == pytest.approx(1)
+    assert found["missing"] == {"nowhere": "the backend 'nowhere' is not installed"}
+    assert found["targets"][0]["is_met"]
+    assert found["exact"][LIBRARY]
+    assert 0 < row["share_of_peak"] < 1
     machine = {"device": "Abacus", "hardware": "Abacus, 2 cores", "system": "Linux", "versions": {"torch": "2"}}
-    scoring = {"machine": machine, "device": "cpu", "dtype": "float32", "is_quick": True, "cases": [found]}
-    text = page({"scoring": scoring}, plot="cpu.svg")
-    assert "| 12 documents of one query |" in text
-    assert f"**{found['ratio_to_default']:.2f}×**" in text
-    assert "Abacus" in text
-    assert "quick run" in text
+    text = page({"scoring": {"machine": machine, "is_quick": True, "cases": [found]}}, {})
+    for part in (f"{row['over_default']:.2f}×", "is not installed", "quick run", "Abacus", "| met |"):
+        assert part in text
+    everything = {"scoring": {"machine": machine, "is_quick": False, "cases": [found]}}
+    place = "before\n<!-- bench: summary -->\nold\n<!-- end of bench -->\nafter\n"
+    written = filled(place, everything)
+    assert f"{row['over_default']:.2f}×" in written
+    assert "old" not in written
+    assert filled(written, everything) == written

@@ -1,11 +1,14 @@
-"""How busy other processes keep the machine, and how much memory this one took at most; as far as Linux tells."""
+"""How busy other processes keep the machine, how to keep it busy, and how much memory this one took; on Linux."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _STAT = Path("/proc/stat")
@@ -53,3 +56,15 @@ def peak_memory() -> int:
         return int(found.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextlib.contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """Run ``count`` processes that compute all the time, and end them afterwards."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

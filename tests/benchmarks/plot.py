@@ -1,4 +1,4 @@
-"""A plot of how many times faster pairchain scores, as SVG with text that stays text."""
+"""Plots of the benchmarks, as SVG with text that stays text: how many times faster, and pairs per second by cores."""
 
 from __future__ import annotations
 
@@ -13,40 +13,69 @@ matplotlib.use("svg")
 matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pairchain", "font.size": 10})
 
 from matplotlib import pyplot  # noqa: E402
+from tables import TITLES, named  # noqa: E402
 
 _DEFAULT, _BEST = "#3b6ea5", "#e09f3e"
 _HALF = 0.38
+_MARKERS = "osD^vP"
 
 
-def draw(scoring: Mapping[str, Any], path: Path) -> None:
-    """Write a bar for each case against either setting of the other library.
+def draw(found: Mapping[str, Any], folder: Path, name: str) -> dict[str, str]:
+    """Write the plots of what there are results for into ``folder``; return what each shows, by its file's name."""
+    drawn = {}
+    if found.get("scoring", {}).get("cases"):
+        _speedup(found["scoring"], folder / f"{name}.svg")
+        drawn[f"{name}.svg"] = "Speed-up over sentence-transformers"
+    if found.get("cores"):
+        _cores(found["cores"], folder / f"{name}-cores.svg")
+        drawn[f"{name}-cores.svg"] = "Pairs per second against cores"
+    return drawn
 
-    Args:
-        scoring: What the scoring benchmark wrote.
-        path: The SVG file.
-    """
-    cases = scoring["cases"]
-    machine = scoring["machine"]
-    figure, axes = pyplot.subplots(figsize=(9, 1.6 + 0.62 * len(cases)), layout="constrained")
-    places = range(len(cases))
-    for key, offset, colour, label in (
-        ("ratio_to_default", -_HALF / 2, _DEFAULT, "against its default (batches of 32)"),
-        ("ratio_to_best", _HALF / 2, _BEST, "against its best batch size"),
+
+def _speedup(scoring: Mapping[str, Any], path: Path) -> None:
+    """Write a bar for the fastest exact backend of each case, against either setting of the other library."""
+    bars: list[tuple[str, float, float]] = []
+    for case in scoring["cases"]:
+        exact = [side for side in case["sides"] if not side.startswith("st") and not side.endswith("int8")]
+        ours = min((side for side in exact if side in ("packed", "library")), key=["packed", "library"].index)
+        row = case["sides"][ours]
+        bars.append((f"{named(case)}\n{ours}".replace(" \\*", " *"), row["over_default"], row["over_best"]))
+    figure, axes = pyplot.subplots(figsize=(9, 1.6 + 0.62 * len(bars)), layout="constrained")
+    for column, offset, colour, label in (
+        (1, -_HALF / 2, _DEFAULT, "against its default (batches of 32)"),
+        (2, _HALF / 2, _BEST, "against its best batch size"),
     ):
-        bars = axes.barh([place + offset for place in places], [case[key] for case in cases], _HALF, color=colour)
-        axes.bar_label(bars, [f"{case[key]:.2f}×" for case in cases], padding=3, fontsize=9)
-        bars.set_label(label)
+        values = [bar[column] for bar in bars]
+        drawn = axes.barh([place + offset for place in range(len(bars))], values, _HALF, color=colour, label=label)
+        axes.bar_label(drawn, [f"{value:.2f}×" for value in values], padding=3, fontsize=9)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set_yticks(list(places), [f"{case['model']}\n{case['case']}" for case in cases])
+    axes.set_yticks(range(len(bars)), [bar[0] for bar in bars])
     axes.invert_yaxis()
-    ratios = [case[key] for case in cases for key in ("ratio_to_default", "ratio_to_best")]
-    axes.set_xlim(0, 1.12 * max([1.0, *ratios]))
+    axes.set_xlim(0, 1.12 * max([1.0, *(bar[1] for bar in bars), *(bar[2] for bar in bars)]))
     axes.set_xlabel("times faster; at 1 both take as long")
-    version = machine["versions"]["sentence-transformers"]
+    version = scoring["machine"]["versions"]["sentence-transformers"]
     quick = ", a quick run" if scoring["is_quick"] else ""
-    figure.suptitle(f"pairchain against sentence-transformers {version}, {scoring['dtype']}{quick}", fontsize=12)
-    axes.set_title(machine["hardware"], fontsize=9, color="#555555")
+    figure.suptitle(f"pairchain against sentence-transformers {version}{quick}", fontsize=12)
+    axes.set_title(scoring["machine"]["hardware"], fontsize=9, color="#555555")
+    _finish(figure, axes, path)
+
+
+def _cores(cores: Mapping[str, Any], path: Path) -> None:
+    """Write a line for each side: pairs per second against the cores that compute."""
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for marker, (side, speeds) in zip(_MARKERS, cores["pairs_per_second"].items(), strict=False):
+        numbers = [int(number) for number in speeds]
+        axes.plot(numbers, list(speeds.values()), marker=marker, label=TITLES[side])
+        axes.set_xticks(numbers)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("cores")
+    axes.set_ylabel("pairs per second")
+    figure.suptitle(f"MiniLM, {cores['pairs']} documents of one query", fontsize=12)
+    _finish(figure, axes, path)
+
+
+def _finish(figure: Any, axes: Any, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)

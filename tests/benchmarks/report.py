@@ -1,125 +1,222 @@
-"""Writes the report of the benchmarks: a page with tables, a plot, and a JSON file.
+"""Turns what the benchmarks found into a page with tables, a JSON file and plots, and into the tables of other pages.
 
-Usage: ``report.py RESULTS DOCS``, both folders. The files are named after the device that computed.
+``report.py RESULTS DOCS`` reads the results and writes the report; ``report.py RESULTS DOCS ROOT`` also writes the
+tables of the pages in ``ROOT`` that have a place for them.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-Found = Mapping[str, Any]
+from tables import TITLES, Found, mib, named, seconds, star, table, times
 
-_OURS, _DEFAULT, _BEST = "pairchain", "sentence-transformers, default", "sentence-transformers, best batch"
+_VERDICTS = {None: "not measured", True: "met", False: "**not met**"}
+_BUSY = "\\* Other processes were busy in most rounds, so this figure is unreliable."
+NAME = "cpu"
+PAGES = ("README.md", "docs/benchmarks.md")
 
 
-def main(results: Path, docs: Path) -> None:
-    """Write the report, and print its tables."""
+def main(results: Path, docs: Path, root: Path | None = None) -> None:
+    """Write the report, and print it."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+    docs.mkdir(parents=True, exist_ok=True)
+    (docs / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     # the tables need no matplotlib
     from plot import draw
 
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
-    scoring = found["scoring"]
-    name = "-".join([scoring["device"].replace(":", "-"), *([scoring["dtype"]] * (scoring["dtype"] != "float32"))])
-    docs.mkdir(parents=True, exist_ok=True)
-    (docs / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    draw(scoring, docs / f"{name}.svg")
-    text = page(found, plot=f"{name}.svg")
-    (docs / f"{name}.md").write_text(text, encoding="utf-8")
+    plots = draw(found, docs, NAME)
+    text = page(found, plots)
+    (docs / f"{NAME}.md").write_text(text, encoding="utf-8")
     print(text)
+    for name in PAGES if root is not None else ():
+        path = Path(root or "", name)
+        path.write_text(filled(path.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 
-def page(found: Found, *, plot: str) -> str:
+def page(found: Found, plots: Mapping[str, str]) -> str:
     """Return the report as Markdown.
 
     Args:
         found: What each benchmark wrote, by its name.
-        plot: The plot's file beside it.
+        plots: What each plot beside it shows, by the name of its file.
     """
-    scoring = found["scoring"]
-    machine = scoring["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    parts = [
-        f"# Benchmarks on {machine['device']}",
-        f"{machine['hardware']}. {machine['system']}. {versions}. {scoring['dtype']} on {scoring['device']}.",
-    ]
-    if scoring["is_quick"]:
-        parts.append("**A quick run: few cases, few rounds.**")
-    parts += [
-        "Written by `nox -s bench`; see [how the benchmarks are run](../benchmarks.md).",
-        f"![Speed-up of pairchain over sentence-transformers]({plot})",
-        "## Scoring",
-        table(_SCORING, scoring["cases"]),
-    ]
-    if found.get("memory"):
-        parts += ["## Many pairs", table(_MEMORY, found["memory"])]
-    if found.get("startup"):
-        parts += ["## Start-up", table(_STARTUP, found["startup"])]
-    if any(row.get("is_busy") for rows in (scoring["cases"], found.get("startup", [])) for row in rows):
-        parts.append("\\* Other processes were busy in most rounds, so this figure is unreliable.")
+    scoring = found.get("scoring", {})
+    parts = ["# Benchmarks on a CPU"]
+    if scoring:
+        parts.append(machine(found))
+        if scoring["is_quick"]:
+            parts.append("**A quick run: few cases, pairs and rounds.**")
+    parts.append("Written by `nox -s bench`; see [how the benchmarks are run](../benchmarks.md).")
+    parts += [f"![{about}]({name})" for name, about in plots.items()]
+    if scoring:
+        parts += ["## Targets", targets(found)]
+    for case in scoring.get("cases", ()):
+        parts += [f"## {_heading(case)}", _about(case), sides(case)]
+    for key, heading, make in _MORE:
+        if found.get(key):
+            parts += [f"## {heading}", make(found[key])]
+    if _is_unreliable(found):
+        parts.append(_BUSY)
     return "\n\n".join(parts) + "\n"
 
 
-def table(columns: Mapping[str, Callable[[Found], str]], rows: Iterable[Found]) -> str:
-    """Return a Markdown table of ``rows``, a column for each of ``columns``."""
-    lines: list[Sequence[str]] = [list(columns), ["---"] * len(columns)]
-    lines += [[cell(row) for cell in columns.values()] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def machine(found: Found) -> str:
+    """Return what the benchmarks ran on, as a sentence."""
+    about = found["scoring"]["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return f"{about['hardware']}. {about['system']}. {versions}."
 
 
-def _best(case: Found) -> str:
-    seconds = case["seconds"].get(_BEST, case["seconds"][_DEFAULT])
-    return f"{_seconds(seconds)} ({case['best_batch_size']})"
+def targets(found: Found) -> str:
+    """Return the table of what was aimed at and what was reached."""
+    rows = [(case, target) for case in found["scoring"]["cases"] for target in case["targets"]]
+    lines = [
+        [
+            named(case),
+            " or ".join(TITLES[side] for side in target["sides"]),
+            TITLES[target["over"]],
+            f"≥ {target['least']:g}×",
+            "–" if target["found"] is None else f"{target['found']:.2f}×",
+            _VERDICTS[target["is_met"]],
+        ]
+        for case, target in rows
+    ]
+    for row in found.get("startup", ()):
+        lines.append([row["called"], "default backend", "–", row["target"]["what"], *_reached(row)])
+    for name, one in found.get("memory", {}).get("large", {}).get("sides", {}).items():
+        if name != "st" and "ratio" in one:
+            verdict = _VERDICTS[one["is_met"]]
+            lines.append(["peak memory, 28 layers", TITLES[name], TITLES["st"], "≤ 1.1×", times(one["ratio"]), verdict])
+    return table(["pairs", "backend", "compared with", "target", "result", ""], lines)
 
 
-def _beside_tokens(case: Found) -> str:
-    shares = (case["positions"][name] / case["tokens"] - 1 for name in (_OURS, _DEFAULT))
-    return " / ".join(f"{share:+.0%}" for share in shares)
+def summary(found: Found) -> str:
+    """Return a short table: the speed-up of each case with the backend `packed` and with the library's classes."""
+    lines = []
+    for case in found["scoring"]["cases"]:
+        cells = [
+            times(case["sides"][side][key]) if side in case["sides"] else "–"
+            for side in ("packed", "library")
+            for key in ("over_default", "over_best")
+        ]
+        lines.append([named(case), *cells])
+    headings = [
+        f"{backend}, vs. {size}" for backend in ("packed", "transformers") for size in ("default", "best batch")
+    ]
+    return table(["pairs", *headings], lines)
 
 
-def _steps(row: Found, name: str) -> str:
-    steps = ", ".join(f"{step} {seconds:.2f}" for step, seconds in row["steps"][name].items())
-    return f"{row['seconds'][name]:.2f} s ({steps})"
+def sides(case: Found) -> str:
+    """Return the table of a case: a line for each side."""
+    lines = []
+    for side, row in case["sides"].items():
+        size = f" ({case['best_batch_size']})" if side == "st-best" else ""
+        lines.append(
+            [
+                TITLES[side] + size,
+                seconds(row["seconds"]),
+                f"{case['pairs'] / row['seconds']:.1f}",
+                times(row["over_default"]),
+                times(row["over_best"]),
+                "–" if side == "st" else f"{row['difference']:.0e}",
+                "–" if side == "st" or row["rank_correlation"] is None else f"{row['rank_correlation']:.4f}",
+                "–" if side == "st" else _VERDICTS_OF_SCORES[case["exact"][side]],
+                f"{row['share_of_peak']:.0%}",
+            ]
+        )
+    lines += [[TITLES[side], f"missing: {reason}", *["–"] * 7] for side, reason in case["missing"].items()]
+    headings = ["", "time", "pairs per second", "speed-up vs. default", "vs. best batch", "largest score difference"]
+    return table([*headings, "rank correlation", "scores", "share of GEMM peak"], lines)
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms" if seconds < 0.2 else f"{seconds:.2f} s"
+def filled(text: str, found: Found) -> str:
+    """Return a page with the tables that it has a place for: between ``<!-- bench: name -->`` and ``<!-- end -->``."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{PLACES[match[2]](found)}\n{match[4]}"
+
+    return re.sub(r"(<!-- bench: (\w+) -->)\n(.*?)(<!-- end of bench -->)", fill, text, flags=re.DOTALL)
 
 
-def _mib(size: float) -> str:
-    return f"{size / 2**20:,.0f} MiB"
+def _startup(rows: Sequence[Found]) -> str:
+    lines = []
+    for row in rows:
+        for name, took in row["seconds"].items():
+            steps = row.get("steps", {}).get(name, {})
+            shown = ", ".join(f"{step} {part:.2f} s" for step, part in steps.items())
+            lines.append([row["called"] + star(row), name, f"{took:.2f} s", shown or "–"])
+        lines.append([row["called"], "ratio", times(row["ratio"]), f"target {row['target']['what']}"])
+    return table(["", "program", "time", "steps"], lines)
 
 
-_SCORING: dict[str, Callable[[Found], str]] = {
-    "model": lambda case: case["model"] + (" \\*" if case["is_busy"] else ""),
-    "pairs": lambda case: case["case"],
-    "tokens": lambda case: f"{case['tokens']:,}",
-    "pairchain": lambda case: _seconds(case["seconds"][_OURS]),
-    "ST, default": lambda case: _seconds(case["seconds"][_DEFAULT]),
-    "ST, best batch": _best,
-    "speed-up vs. default": lambda case: f"**{case['ratio_to_default']:.2f}×**",
-    "vs. best batch": lambda case: f"**{case['ratio_to_best']:.2f}×**",
-    "largest score difference": lambda case: f"{case['largest_difference']:.0e}",
-    "standard deviation of scores": lambda case: f"{case['spread_of_scores']:.1g}",
-    "extra positions, pairchain / ST": _beside_tokens,
-}
-_MEMORY: dict[str, Callable[[Found], str]] = {
-    "case": lambda row: row["called"],
-    "seconds": lambda row: f"{row['seconds']['many']:.1f}",
-    "time, relative to linear": lambda row: f"{row['ratio_of_time']:.2f}×",
-    "memory after loading": lambda row: _mib(row["peak"]["loaded"]),
-    "peak, a tenth of the pairs": lambda row: _mib(row["peak"]["few"]),
-    "peak, all pairs": lambda row: f"{_mib(row['peak']['many'])} ({row['ratio_of_peak']:.2f}×)",
-}
-_STARTUP: dict[str, Callable[[Found], str]] = {
-    "model": lambda row: row["model"] + (" \\*" if row["is_busy"] else ""),
-    "pairchain, time to the first score": lambda row: _steps(row, "pairchain"),
-    "sentence-transformers": lambda row: _steps(row, "sentence-transformers"),
-    "pairchain / ST": lambda row: f"**{row['ratio']:.2f}×**",
-}
+def _memory(found: Found) -> str:
+    lines = []
+    for name, one in found.get("large", {}).get("sides", {}).items():
+        what = f"{mib(one['peak'])} ({one['ratio']:.2f}×)" if "peak" in one else f"missing: {one['missing']}"
+        lines.append(["Qwen3, 28 layers, float32", TITLES[name], what])
+    if streamed := found.get("streamed"):
+        for key, count in (("few", streamed["pairs"]), ("many", 10 * streamed["pairs"])):
+            lines.append([f"one layer, {count:,} pairs streamed", "default backend", mib(streamed[key])])
+    return table(["model", "", "peak memory"], lines)
+
+
+def _cores(found: Found) -> str:
+    numbers = list(next(iter(found["pairs_per_second"].values())))
+    lines = [
+        [TITLES[side], *(f"{speeds[number]:.1f}" for number in numbers)]
+        for side, speeds in found["pairs_per_second"].items()
+    ]
+    lines += [
+        [TITLES[side], f"missing: {reason}", *["–"] * (len(numbers) - 1)] for side, reason in found["missing"].items()
+    ]
+    return table(["pairs per second", *(f"{number} cores" if number != "1" else "1 core" for number in numbers)], lines)
+
+
+def _cuda(found: Found) -> str:
+    if "unmeasured" in found:
+        return f"Unmeasured: {found['unmeasured']}."
+    lines = [
+        [case["model"], TITLES[side], seconds(one["seconds"]), times(one["over_default"]), f"{one['difference']:.0e}"]
+        for case in found["cases"]
+        for side, one in case["sides"].items()
+    ]
+    return f"{found['device']}, bfloat16.\n\n" + table(["model", "", "time", "speed-up", "score difference"], lines)
+
+
+def _heading(case: Found) -> str:
+    return named(case).replace(" \\*", "")
+
+
+def _about(case: Found) -> str:
+    return (
+        f"{case['tokens']:,} tokens, {case['operations'] / 1e9:,.0f} GFLOP. "
+        f"Multiplying matrices reaches {case['gigaflops']:,.0f} GFLOP/s. The standard deviation of the scores is "
+        f"{case['spread']:.1g}; equal means a difference of at most {case['tolerance']:.0e}."
+    )
+
+
+def _reached(row: Found) -> tuple[str, str]:
+    return times(row["ratio"]) + star(row), _VERDICTS[row["target"]["is_met"]]
+
+
+def _is_unreliable(found: Found) -> bool:
+    rows: list[Found] = [*found.get("scoring", {}).get("cases", ()), *found.get("startup", ())]
+    return any(row["is_busy"] for row in rows)
+
+
+_VERDICTS_OF_SCORES = {None: "not judged", True: "equal", False: "**differ**"}
+_MORE: list[tuple[str, str, Callable[[Any], str]]] = [
+    ("cores", "Cores", _cores),
+    ("startup", "Start-up", _startup),
+    ("memory", "Memory", _memory),
+    ("cuda", "GPU", _cuda),
+]
+PLACES: dict[str, Callable[[Found], str]] = {"summary": summary, "targets": targets, "machine": machine}
 
 
 if __name__ == "__main__":

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +22,7 @@ from letters import Difference, Letters
 from torch.overrides import TorchFunctionMode
 
 from pairchain import CrossEncoder, Encoded
-from pairchain.engine import crews, running, ways
+from pairchain.engine import crews, fastest_way, running, ways
 from pairchain.errors import InputError, OutOfMemoryWarning, PairchainWarning, collected_warnings, warn
 
 texts = st.text("abx", max_size=6)
@@ -503,4 +508,101 @@ def test_a_trace_shows_the_batches_in_their_threads() -> None:
     assert sorted(place for batch in trace.batches for place in batch.inputs) == list(range(20))
     assert {batch.thread[1] for batch in trace.batches} <= {"pairchain-1-of-1", "pairchain-2-of-1"}
     assert all([step.kind for step in batch.steps][:1] == ["collate"] for batch in trace.batches)
-    assert str(trace)
+    text = str(trace)
+    assert "by 2 threads at once" in text
+    (rest,) = re.findall(r"^all else +(\S+)", text, re.MULTILINE)
+    assert not rest.startswith("-")
+
+
+# -- calls of few tokens --
+
+
+def test_the_fastest_way_is_found_once_for_inputs_of_about_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "fastest_way", fastest_way.fastest_way)
+    monkeypatch.setattr(fastest_way, "_fastest", {})
+    checked: list[int] = []
+    find = fastest_way._find
+    monkeypatch.setattr(fastest_way, "_find", lambda some, *more: checked.append(len(some)) or find(some, *more))
+    _, model = model_of()
+    for pair in (("a", "bb"), ("aa", "b"), ("a" * 20, "b"), ("a" * 20, "bb")):
+        for _ in range(2):
+            assert model.predict([pair]).tolist() == difference([pair])
+    # one thread or two, for each of both sizes
+    assert checked == [2, 2]
+
+
+def test_a_chain_without_weights_needs_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "fastest_way", fastest_way.fastest_way)
+    module, model = model_of()
+    del module.weight
+    assert model.predict([("a", "bb")]).tolist() == [-1]
+
+
+# -- processes --
+
+SUPPORT = Path(__file__).parents[1] / "support"
+PROGRAM = """
+import os, signal, sys, threading, time, torch
+from pairchain import CrossEncoder
+sys.path.insert(0, HERE)
+import test_threads as t
+from pairchain.engine import ways
+ways._LEAST_WORK_TO_CHOOSE, ways.LEAST_WORK_AT_ONCE = 0, 1
+torch.set_num_threads(2)
+"""
+
+
+def told_by(program: str) -> str:
+    code = PROGRAM.replace("HERE", repr(str(Path(__file__).parent))) + program
+    run = [sys.executable, "-c", code]
+    environ = {**os.environ, "PYTHONPATH": str(SUPPORT)}
+    return subprocess.run(run, env=environ, stdout=subprocess.PIPE, text=True, check=True, timeout=90).stdout
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_call_soon_and_a_fork_and_the_exit_do_not_wait_for_threads() -> None:
+    told = told_by("""
+inside = []
+def work(features):
+    inside.append(1)
+    try:
+        if not inside[1:]:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        for _ in range(3000):
+            time.sleep(0.01)
+    finally:
+        inside.pop()
+module, model = t.model_of(work)
+start = time.monotonic()
+try:
+    model.predict(t.pairs_of(20))
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - start < 15, inside)
+module.do = lambda features: None
+print(model.predict(t.pairs_of(20)).tolist() == t.difference(t.pairs_of(20)), len(set(module.threads)))
+if not os.fork():
+    # the thread that forks has scored: with one thread, it may score again
+    torch.set_num_threads(1)
+    print("child", model.predict(t.pairs_of(20)).tolist() == t.difference(t.pairs_of(20)), flush=True)
+    os._exit(0)
+os.wait()
+def fork():
+    if not os.fork():
+        # this thread had not scored, so its child gets threads of its own
+        torch.set_num_threads(2)
+        module.threads.clear()
+        good = model.predict(t.pairs_of(20)).tolist() == t.difference(t.pairs_of(20))
+        print("child of a thread", good, len(set(module.threads)), flush=True)
+        os._exit(0)
+    os.wait()
+other = threading.Thread(target=fork)
+other.start(); other.join()
+# the exit does not wait for a call in a daemon thread
+module.do = work
+inside.append(1)
+threading.Thread(target=model.predict, args=(t.pairs_of(20),), daemon=True).start()
+time.sleep(0.2)
+""")
+    assert sorted(told.splitlines()) == sorted(
+        ["interrupted True []", "True 2", "child True", "child of a thread True 2"]
+    )

@@ -8,6 +8,9 @@ from pairchain.chain.chain import flow_of as flow_of
 from pairchain.chain.chain import labels_of as labels_of
 from pairchain.chain.device import Float32Linear as Float32Linear
 from pairchain.chain.device import checked_device as checked_device
+from pairchain.chain.inside import modules_inside as modules_inside
+from pairchain.chain.inside import parameters_inside as parameters_inside
+from pairchain.chain.inside import tensors_inside as tensors_inside
 from pairchain.chain.keywords import accepted_names as accepted_names
 from pairchain.chain.keywords import keyword_names as keyword_names
 from pairchain.chain.keywords import parameters_of as parameters_of
@@ -20,6 +23,11 @@ from pairchain.chain.observing import step as step
 from pairchain.chain.parts import checked_feature as checked_feature
 from pairchain.chain.parts import is_watched as is_watched
 from pairchain.chain.parts import says_what_it_reads as says_what_it_reads
+from pairchain.chain.prefixes import Layers as Layers
+from pairchain.chain.prefixes import Prefix as Prefix
+from pairchain.chain.prefixes import PrefixStore as PrefixStore
+from pairchain.chain.prefixes import shared_prefixes as shared_prefixes
+from pairchain.chain.samples import Sample as Sample
 from pairchain.chain.threads import declares_safety as declares_safety
 from pairchain.chain.threads import kept_for_the_call as kept_for_the_call
 from pairchain.chain.threads import may_run_at_once as may_run_at_once

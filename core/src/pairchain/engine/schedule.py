@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from pairchain.chain.calling import Encoded
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.observing import step
 from pairchain.errors import OutOfMemoryWarning, collected_warnings, warn
 
@@ -44,7 +45,7 @@ def weights_of(chain: nn.Module) -> int:
     """
     return sum(
         getattr(module, "weight_count", 0) + sum(weight.numel() for weight in module.parameters(recurse=False))
-        for module in chain.modules()
+        for module in modules_inside(chain)
         if not isinstance(module, nn.Embedding)
     )
 

@@ -38,7 +38,11 @@ _COMMANDS = {
 }
 
 _BACKENDS = {
-    **dict.fromkeys(("transformers", "torch"), "pairchain-transformer"),
+    # chosen by the core
+    "auto": "pairchain-core",
+    "torch": "pairchain-transformer",
+    "transformers": "pairchain-transformer",
+    "packed": "pairchain-packed",
     "onnx": "pairchain-onnx",
     "openvino": "pairchain-openvino",
 }

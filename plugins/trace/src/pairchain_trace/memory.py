@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -66,25 +67,28 @@ class Meter:
     def __init__(self, gauges: Iterable[Gauge]) -> None:
         self._gauges = list(gauges)
         self._open: list[Reading] = []
+        self._changing = threading.RLock()
 
     def begin(self) -> list[Reading]:
         """Return readings for `end` to complete."""
-        self._note_peaks()
-        readings = []
-        for gauge in self._gauges:
-            if gauge.reset is not None:
-                gauge.reset()
-            used = gauge.used()
-            readings.append(Reading(gauge, used, used, None if gauge.peak is None else used))
-        self._open += readings
-        return readings
+        with self._changing:
+            self._note_peaks()
+            readings = []
+            for gauge in self._gauges:
+                if gauge.reset is not None:
+                    gauge.reset()
+                used = gauge.used()
+                readings.append(Reading(gauge, used, used, None if gauge.peak is None else used))
+            self._open += readings
+            return readings
 
     def end(self, readings: Sequence[Reading]) -> None:
         """Complete the readings that `begin` returned."""
-        self._note_peaks()
-        for reading in readings:
-            reading.after = reading.gauge.used()
-            self._open.remove(reading)
+        with self._changing:
+            self._note_peaks()
+            for reading in readings:
+                reading.after = reading.gauge.used()
+                self._open.remove(reading)
 
     def _note_peaks(self) -> None:
         for reading in self._open:

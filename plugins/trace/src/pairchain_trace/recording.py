@@ -42,7 +42,7 @@ def recording(kind: str, devices: Collection[torch.device]) -> Iterator[Step]:
 
 
 class Recorder:
-    """Records steps with their times and memory.
+    """Records steps with their times and memory, in all threads that run batches of the call.
 
     Args:
         devices: The devices that the model computes on. At both ends of every step, the recorder waits for devices that

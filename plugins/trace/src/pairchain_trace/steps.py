@@ -52,6 +52,15 @@ class Step:
             yield from step.walk()
 
 
+def time_covered(steps: Iterable[Step]) -> int:
+    """Return the nanoseconds during which any of ``steps`` ran; in several threads, they may overlap."""
+    covered = end = 0
+    for step in sorted(steps, key=lambda step: step.start):
+        covered += max(0, step.stop - max(step.start, end))
+        end = max(end, step.stop)
+    return covered
+
+
 @dataclass
 class Call(Step):
     """A chain's scoring of inputs.

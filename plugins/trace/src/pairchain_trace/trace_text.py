@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pairchain.authoring import bytes_in_words, duration, on_one_line
 from pairchain_trace.features import Feature
 from pairchain_trace.memory import growth_of, peaks_of
-from pairchain_trace.steps import Step
+from pairchain_trace.steps import Step, time_covered
 from pairchain_trace.summary import ModuleSummary, Summary, TraceData
 
 _STEP = ("step", "times", "time", "share")
@@ -84,7 +84,9 @@ def to_html(trace: TraceData) -> str:
 def _title(trace: TraceData) -> str:
     pairs = f"{trace.pairs} {'pair' if trace.pairs == 1 else 'pairs'}"
     distinct = "" if trace.distinct == trace.pairs else f", {trace.distinct} different"
-    return f"{trace.model}: {pairs}{distinct}, scored in {duration(trace.root.duration)} on {trace.device}"
+    threads = len({batch.thread for batch in trace.batches})
+    at_once = f" by {threads} threads at once" if threads > 1 else ""
+    return f"{trace.model}: {pairs}{distinct}, scored in {duration(trace.root.duration)} on {trace.device}{at_once}"
 
 
 def _lines(trace: TraceData) -> Iterator[_Line]:
@@ -102,7 +104,8 @@ def _lines(trace: TraceData) -> Iterator[_Line]:
 
     steps = trace.steps
     yield from inside(steps, 0)
-    yield line("all else", "", trace.root.duration - sum(summary.duration for summary in steps), 0, ())
+    covered = time_covered(step for summary in steps for step in summary.all)
+    yield line("all else", "", trace.root.duration - covered, 0, ())
 
 
 def _batch_rows(trace: TraceData) -> list[tuple[str, ...]]:
@@ -214,10 +217,10 @@ def _cells(cells: Iterable[str]) -> str:
 def _bars(steps: Sequence[Step], total: int) -> Iterator[str]:
     """Yield a bar for each step at its time in the call; bars that nearly touch are merged."""
     bars: list[list[float]] = []
-    for step in steps:
+    for step in sorted(steps, key=lambda step: step.start):
         start, stop = step.start / total, step.stop / total
         if bars and start - bars[-1][1] <= _CLOSE:
-            bars[-1][1] = stop
+            bars[-1][1] = max(bars[-1][1], stop)
         else:
             bars.append([start, stop])
     return (f'<i style="left:{start:.2%};width:{stop - start:.2%}"></i>' for start, stop in bars)

@@ -17,11 +17,10 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from pairchain.authoring import note, step
+from pairchain.authoring import Layers, Prefix, PrefixStore, note, step
 from pairchain_transformer.execution import last_layer
 from pairchain_transformer.execution.fingerprint import OwnHook, hooked, surroundings
 from pairchain_transformer.execution.padding import example, is_close
-from pairchain_transformer.execution.prefixes import Layers, Prefix, PrefixStore
 from pairchain_transformer.execution.proofs import Known, Question
 
 

@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from pairchain import Untrained
-from pairchain.authoring import note
+from pairchain.authoring import Prefix, note
 from pairchain.backends import Execution, Request
 from pairchain_transformer.checkpoint.attention import check_place_of_attention
 from pairchain_transformer.checkpoint.model import save_model
 from pairchain_transformer.checkpoint.random_weights import RandomWeights
 from pairchain_transformer.execution import encoding, forward, keeping, last_layer, linear, padding
 from pairchain_transformer.execution.encoding import Row
-from pairchain_transformer.execution.prefixes import Prefix
 from pairchain_transformer.execution.proofs import Proofs
 from pairchain_transformer.execution.savings import Savings
 

@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from pairchain.authoring import note
+from pairchain.authoring import Prefix, PrefixStore, note, shared_prefixes
 from pairchain.backends import Request
 from pairchain_transformer.execution import forward, last_layer, padding
 from pairchain_transformer.execution.encoding import Row
 from pairchain_transformer.execution.endings import Position, places_of
 from pairchain_transformer.execution.fingerprint import surroundings
 from pairchain_transformer.execution.last_position import ChangedEmbeddingsError, LastPosition
-from pairchain_transformer.execution.prefixes import Prefix, PrefixStore, shared_prefixes
 from pairchain_transformer.execution.proofs import Known
 
 # With fewer tokens, trying a shortcut on a model costs more than it saves.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pairchain_transformer.execution.samples import Sample
+from pairchain.chain.samples import Sample
 
 # A shorter prefix is not worth a batch of its own.
 LEAST_TOKENS = 16

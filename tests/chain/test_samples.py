@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairchain_transformer.execution.samples import Sample
+from pairchain.authoring import Sample
 
 SHAPES = [
     (300, 400),

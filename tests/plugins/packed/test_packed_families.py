@@ -1,0 +1,154 @@
+"""Every family and task of the backend packed computes what the library's own class computes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packed_models import Both, batch, both, checkpoint_in, config_for, saved
+
+from pairchain import Part
+from pairchain_packed.backend import PackedBackend
+from pairchain_packed.families import FAMILIES
+from pairchain_packed.parameters import parameters
+
+LLAMA_3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+WITH_BIAS = {"attention_bias": True, "mlp_bias": True}
+
+CASES: list[tuple[str, dict[str, Any]]] = [
+    *((kind, {}) for kind in FAMILIES),
+    ("electra", {"embedding_size": 16}),
+    ("bert", {"hidden_act": "gelu_new", "type_vocab_size": 1, "layer_norm_eps": 1e-5}),
+    ("roberta", {"type_vocab_size": 1, "pad_token_id": 2}),
+    ("qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
+    ("mistral", {"sliding_window": 4}),
+    ("mistral", {"sliding_window": None, "num_key_value_heads": 4}),
+    ("gemma2", {"sliding_window": 5, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 1.0}),
+    ("gemma3_text", {"sliding_window": 5, "sliding_window_pattern": 2}),
+    ("llama", {"rope_scaling": {**LLAMA_3, "original_max_position_embeddings": 16}, **WITH_BIAS}),
+    ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0}, "tie_word_embeddings": True}),
+    ("modernbert", {"classifier_pooling": "mean", "norm_bias": True, **WITH_BIAS}),
+    ("qwen3", {"attention_bias": True, "tie_word_embeddings": True}),
+]
+TOLERANCE = 1e-5
+
+
+def tasks() -> list[Any]:
+    """A test for each case and task."""
+    return [
+        pytest.param(kind, given, task, id=f"{kind}-{task[:7]}-{'-'.join(given) or 'plain'}")
+        for kind, given in CASES
+        for task in FAMILIES[kind].heads
+    ]
+
+
+def check_equal(models: Both, features: dict[str, torch.Tensor]) -> None:
+    """Compare the whole output, and the parts that chains read."""
+    expected = models.expected(features)
+    if models.task == "sequence-classification":
+        torch.testing.assert_close(models.found(features), expected, atol=TOLERANCE, rtol=1e-5)
+        return
+    mask = features["attention_mask"].bool()
+    torch.testing.assert_close(models.found(features)[mask], expected[mask], atol=TOLERANCE, rtol=1e-5)
+    places = {"first": mask.int().argmax(1), "last": (mask.cumsum(1) * mask).argmax(1)}
+    for position in ("first", "last"):
+        read = expected[torch.arange(len(mask)), places[position]][:, [7, 2]]
+        found = models.found(features, Part(position, (7, 2)))  # type: ignore[arg-type]
+        torch.testing.assert_close(found, read, atol=TOLERANCE, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "given", "task"), tasks())
+def test_outputs_are_those_of_the_library(kind: str, given: dict[str, Any], task: str, tmp_path: Path) -> None:
+    saved(tmp_path, config_for(kind, **given), task)
+    models = both(tmp_path, task)
+    has_types = models.ours.plan.embedding.types > 1
+    check_equal(models, batch([9, 40, 1, 9, 17], types=has_types))
+    check_equal(models, batch([12, 12], types=has_types))
+    if not models.ours.plan.embedding.positions and models.ours.head.plan.reads != "first":
+        check_equal(models, batch([9, 40, 1, 9, 17], pads_left=True))
+
+
+@pytest.mark.parametrize(("kind", "given", "task"), tasks())
+def test_parameters_are_those_that_are_looked_for(kind: str, given: dict[str, Any], task: str, tmp_path: Path) -> None:
+    saved(tmp_path, config_for(kind, **given), task)
+    ours, _ = PackedBackend().load(checkpoint_in(tmp_path, task))
+    shapes = {
+        name: (sum(part[0] for part in parts), *parts[0][1:])
+        for name, parts in parameters(ours.plan, ours.head.plan)  # type: ignore[arg-type, union-attr]
+    }
+    assert {name: tuple(value.shape) for name, value in ours.named_parameters()} == shapes
+
+
+# values that tables know, and values that they do not
+SETTINGS: dict[str, list[Any]] = {
+    "hidden_act": ["gelu", "relu", "silu", "gelu_new", "gelu_pytorch_tanh", "mish", "quick_gelu"],
+    "hidden_activation": ["gelu", "gelu_pytorch_tanh", "silu"],
+    "num_key_value_heads": [1, 2, 4],
+    "head_dim": [4, 8, 10],
+    "sliding_window": [None, 1, 2, 7],
+    "use_sliding_window": [True, False],
+    "max_window_layers": [0, 1, 2, 5],
+    "attention_bias": [True, False],
+    "mlp_bias": [True, False],
+    "norm_bias": [True, False],
+    "type_vocab_size": [1, 2, 3],
+    "embedding_size": [16, 32],
+    "tie_word_embeddings": [True, False],
+    "is_decoder": [True, False],
+    "pad_token_id": [0, 1, 5],
+    "rope_theta": [100.0, 10_000.0],
+    "rope_scaling": [
+        None,
+        {"rope_type": "linear", "factor": 3.0},
+        {"rope_type": "dynamic", "factor": 2.0},
+        {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 16},
+    ],
+    "global_attn_every_n_layers": [1, 2, 3],
+    "local_attention": [2, 6],
+    "classifier_pooling": ["cls", "mean"],
+    "classifier_activation": ["gelu", "relu"],
+    "final_logit_softcapping": [None, 3.0],
+    "attn_logit_softcapping": [None, 3.0],
+    "query_pre_attn_scalar": [4, 64],
+    "layer_types": [["full_attention", "sliding_attention", "full_attention"]],
+    "use_bidirectional_attention": [True, False],
+    "num_hidden_layers": [1, 2],
+    "chunk_size_feed_forward": [0, 2],
+    "reduction": ["strange"],
+}
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> tuple[str, str, dict[str, Any]]:
+    kind = draw(st.sampled_from(sorted(FAMILIES)))
+    names = draw(st.lists(st.sampled_from(sorted(SETTINGS)), max_size=4, unique=True))
+    chosen = {name: draw(st.sampled_from(SETTINGS[name])) for name in names}
+    return kind, draw(st.sampled_from(sorted(FAMILIES[kind].heads))), chosen
+
+
+def check_config(kind: str, task: str, given: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            saved(Path(place), config_for(kind, **given), task)
+        except Exception:  # the library refuses many combinations, each in its own way
+            return
+        if PackedBackend().supports(checkpoint_in(Path(place), task)):
+            check_equal(both(Path(place), task), batch([3, 1, 30, 30]))
+
+
+@given(configs())
+@settings(max_examples=25)
+def test_other_settings_are_computed_alike_or_refused(case: tuple[str, str, dict[str, Any]]) -> None:
+    check_config(*case)
+
+
+@pytest.mark.slow
+@given(configs())
+@settings(max_examples=150)
+def test_many_other_settings_are_computed_alike_or_refused(case: tuple[str, str, dict[str, Any]]) -> None:
+    check_config(*case)
