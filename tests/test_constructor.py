@@ -123,8 +123,8 @@ def test_a_path_may_be_text_or_a_path(classifier: Path) -> None:
 
 
 def test_another_backend_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="backend 'onnx'"):
-        letters_model(backend="onnx")
+    with pytest.raises(UnknownNameError, match="backend 'tensorrt'"):
+        letters_model(backend="tensorrt")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,13 @@ CLI = [
     ["__main__"],
 ]
 # What a plugin may import of another plugin, and why.
-EXCEPTIONS = {"pairchain_cli.authoring": "a plugin's command takes the options of pairchain's own commands"}
+EXCEPTIONS = {
+    "pairchain_cli.authoring": "a plugin's command takes the options of pairchain's own commands",
+    **{
+        f"pairchain_graph.{part}": "the backends of exported graphs share it"
+        for part in ("backend", "content", "exporting", "files", "runtime", "tracing")
+    },
+}
 # What a plugin may import of the core.
 PROMISED = {"backends", "errors", "facts", "hooks", "opening", "registry", "modules", "authoring", "testing", "version"}
 

@@ -73,22 +73,22 @@ def announce(
 
 @each_group
 def test_a_plugin_is_found_without_importing_it_and_then_loads(site: Path, tmp_path: Path, group: Group) -> None:
-    announce(site, group, "Acme-Export", "export", code=canary(tmp_path / "imported"))
+    announce(site, group, "Acme-Export", "tally", code=canary(tmp_path / "imported"))
     found = registry_of(site, group=group)
-    assert found.names() == ["export"]
-    point = found.lookup("export")
+    assert found.names() == ["tally"]
+    point = found.lookup("tally")
     assert point is not None
     assert (point.distribution, point.group, point.value) == ("acme-export", group.name, "acme_export:run")
     assert not (tmp_path / "imported").exists()
-    assert found.load("export").provider == "Acme-Export"
+    assert found.load("tally").provider == "Acme-Export"
     assert (tmp_path / "imported").exists()
 
 
 @each_group
 def test_groups_do_not_see_names_of_others(site: Path, group: Group) -> None:
-    announce(site, group, "acme", "export")
+    announce(site, group, "acme", "tally")
     for other in (MODULES, *GROUPS):
-        assert registry_of(site, group=other).names() == (["export"] if other is group else [])
+        assert registry_of(site, group=other).names() == (["tally"] if other is group else [])
 
 
 @each_group
@@ -102,12 +102,12 @@ def test_groups_do_not_see_names_of_others(site: Path, group: Group) -> None:
     ],
 )
 def test_settings_hold_in_every_group(site: Path, group: Group, setting: dict[str, str], is_there: bool) -> None:
-    announce(site, group, "Acme_Export", "export")
+    announce(site, group, "Acme_Export", "tally")
     found = registry_of(site, group=group, **setting)
-    assert found.names() == (["export"] if is_there else [])
+    assert found.names() == (["tally"] if is_there else [])
     if not is_there:
         with pytest.raises(UnknownNameError) as caught:
-            found.load("export")
+            found.load("tally")
         assert "acme-export 1.0" in str(caught.value)
         assert caught.value.next_step == f"change {next(iter(setting))}."
 
@@ -115,23 +115,23 @@ def test_settings_hold_in_every_group(site: Path, group: Group, setting: dict[st
 @each_group
 def test_two_distributions_with_one_name_are_an_error_of_that_name_only(site: Path, group: Group) -> None:
     for distribution in ("acme", "zeta"):
-        announce(site, group, distribution, "export")
+        announce(site, group, distribution, "tally")
     announce(site, group, "other", "other")
     found = registry_of(site, group=group)
     assert found.load("other").provider == "other"
     with pytest.raises(PluginConflictError) as caught:
-        found.load("export")
-    for part in (group.noun, "'export'", "acme 1.0", "zeta 1.0", DISABLE_VARIABLE):
+        found.load("tally")
+    for part in (group.noun, "'tally'", "acme 1.0", "zeta 1.0", DISABLE_VARIABLE):
         assert part in str(caught.value)
 
 
 @each_group
 def test_a_plugin_that_fails_to_import_is_named_with_its_cause(site: Path, group: Group) -> None:
-    announce(site, group, "acme", "export", code="import no_such_library", requires=("no-such-library>=3",))
+    announce(site, group, "acme", "tally", code="import no_such_library", requires=("no-such-library>=3",))
     with pytest.raises(PluginImportError) as caught:
-        registry_of(site, group=group).load("export")
+        registry_of(site, group=group).load("tally")
     error = caught.value
-    assert (error.distribution, error.version, error.entry_point) == ("acme", "1.0", "export = acme:run")
+    assert (error.distribution, error.version, error.entry_point) == ("acme", "1.0", "tally = acme:run")
     for part in ("No module named 'no_such_library'", "acme 1.0 needs no-such-library>=3"):
         assert part in error.what
     assert error.next_step == "pip install 'no-such-library>=3'"
@@ -140,33 +140,33 @@ def test_a_plugin_that_fails_to_import_is_named_with_its_cause(site: Path, group
 @each_group
 def test_a_plugin_for_another_core_is_refused_before_it_runs(site: Path, tmp_path: Path, group: Group) -> None:
     code = canary(tmp_path / "imported")
-    announce(site, group, "acme", "export", code=code, requires=("pairchain-core>=2",))
+    announce(site, group, "acme", "tally", code=code, requires=("pairchain-core>=2",))
     with pytest.raises(PluginVersionError, match="pairchain-core is 0"):
-        registry_of(site, group=group).load("export")
+        registry_of(site, group=group).load("tally")
     assert not (tmp_path / "imported").exists()
 
 
 @each_group
 def test_an_object_that_does_not_belong_into_the_group_is_refused(site: Path, group: Group) -> None:
-    announce(site, group, "acme", "export", value="thing")
+    announce(site, group, "acme", "tally", value="thing")
     found = registry_of(site, group=group)
     with pytest.raises(PluginError) as caught:
-        found.load("export")
-    assert (caught.value.distribution, caught.value.entry_point) == ("acme", "export = acme:thing")
-    assert f"{group.noun} 'export'" in str(caught.value)
+        found.load("tally")
+    assert (caught.value.distribution, caught.value.entry_point) == ("acme", "tally = acme:thing")
+    assert f"{group.noun} 'tally'" in str(caught.value)
     with pytest.raises(InputError):
         found.register("mine", 3)
-    assert found.names() == ["export"]
+    assert found.names() == ["tally"]
 
 
 @each_group
 def test_an_unknown_name_gets_the_nearest_and_the_choices(site: Path, group: Group) -> None:
-    announce(site, group, "acme", "export")
+    announce(site, group, "acme", "tally")
     with pytest.raises(UnknownNameError) as caught:
-        registry_of(site, group=group).load("exprot")
+        registry_of(site, group=group).load("talyl")
     assert not isinstance(caught.value, UnknownTypeError)
-    assert f"{group.noun} 'exprot' (did you mean 'export'?)" in caught.value.what
-    assert "choose from export" in caught.value.next_step
+    assert f"{group.noun} 'talyl' (did you mean 'tally'?)" in caught.value.what
+    assert "choose from tally" in caught.value.next_step
 
 
 @reserved
@@ -198,23 +198,23 @@ def test_what_is_registered_by_hand_comes_first_until_undone(site: Path, group: 
 
     class Another(Mine): ...
 
-    announce(site, group, "acme", "export")
+    announce(site, group, "acme", "tally")
     found = registry_of(site, group=group)
-    undo = found.register("export", Mine)
-    assert found.load("export") is Mine
+    undo = found.register("tally", Mine)
+    assert found.load("tally") is Mine
     with pytest.raises(PluginConflictError, match="Mine"):
-        found.register("export", Another)
+        found.register("tally", Another)
     undo()
     undo()
-    assert found.load("export").provider == "acme"
+    assert found.load("tally").provider == "acme"
 
 
 def test_one_reading_serves_all_groups(site: Path) -> None:
     registry.find()
-    announce(site, COMMANDS, "acme", "export")
-    assert "export" not in registry.commands.names()
+    announce(site, COMMANDS, "acme", "tally")
+    assert "tally" not in registry.commands.names()
     registry.refresh()
-    assert "export" in registry.commands.names()
+    assert "tally" in registry.commands.names()
     assert registry.commands.installation is registry.backends.installation is registry.default.installation
 
 

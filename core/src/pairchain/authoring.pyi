@@ -93,6 +93,8 @@ from pairchain.inputs.pairs import as_inputs as as_inputs
 from pairchain.inputs.pairs import input_size as input_size
 from pairchain.inputs.pairs import placing_errors as placing_errors
 from pairchain.inputs.supported import check_supported as check_supported
+from pairchain.looking.drift import Drift as Drift
+from pairchain.looking.drift import drift_between as drift_between
 from pairchain.looking.plugins import check_plugin as check_plugin
 from pairchain.looking.plugins import unmet_requirements as unmet_requirements
 from pairchain.looking.report_text import foreign_settings_text as foreign_settings_text
@@ -124,6 +126,7 @@ from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code
 from pairchain.trust.checkpoint import pinned_code as pinned_code
 from pairchain.trust.guard import guarding as guarding
+from pairchain.trust.locked_files import require_locked as require_locked
 from pairchain.trust.policies import Policy as Policy
 from pairchain.trust.policies import allowing as allowing
 from pairchain.trust.policies import current_policy as current_policy

@@ -111,6 +111,7 @@ class Backend(Protocol):
 
         The model has ``config`` as an attribute. It becomes a part of the `Transformer`, so that the chain's device,
         dtype, state and training reach it; a model without parameters needs a buffer to follow the device.
+        If another library holds the weights, the model gives their number as ``weight_count``, which sizes batches.
 
         Args:
             checkpoint: The checkpoint. Open its files through ``checkpoint.source``, so that they match the lock and

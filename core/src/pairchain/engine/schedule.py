@@ -39,12 +39,14 @@ _ROUNDS = 3
 
 
 def weights_of(chain: nn.Module) -> int:
-    """Return the number of weights that take part in the computation of every token."""
+    """Return the number of weights that take part in the computation of every token.
+
+    A model whose weights another library holds tells their number as ``weight_count``.
+    """
     return sum(
-        weight.numel()
+        getattr(module, "weight_count", 0) + sum(weight.numel() for weight in module.parameters(recurse=False))
         for module in modules_inside(chain)
         if not isinstance(module, nn.Embedding)
-        for weight in module.parameters(recurse=False)
     )
 
 

@@ -30,7 +30,10 @@ STANDARD_DISTRIBUTIONS = {
 }
 
 _COMMANDS = {
-    **dict.fromkeys(("score", "rank", "trace", "inspect", "lock", "verify", "plugins", "new", "compare"), _CLI),
+    **dict.fromkeys(
+        ("score", "rank", "trace", "inspect", "lock", "verify", "plugins", "new", "compare", "export"), _CLI
+    ),
+    "export": "pairchain-graph",
     "view": "pairchain-view",
 }
 
@@ -40,6 +43,8 @@ _BACKENDS = {
     "torch": "pairchain-transformer",
     "transformers": "pairchain-transformer",
     "packed": "pairchain-packed",
+    "onnx": "pairchain-onnx",
+    "openvino": "pairchain-openvino",
 }
 
 # The distributions that this project publishes.

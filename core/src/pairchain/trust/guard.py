@@ -78,6 +78,12 @@ def guarding(place: Source, model: Source | None = None) -> Iterator[None]:
         _load.reset(token)
 
 
+def model_of_load(place: Source) -> Source:
+    """Return the model that is loading; ``place`` if none is."""
+    load = _load.get()
+    return place if load is None else load.model
+
+
 def _enter() -> None:
     global _blocks
     with _changing:

@@ -8,6 +8,7 @@ from pairchain_cli.options.expansion import expand_options
 from pairchain_cli.options.loading import ModelLocation, ModelOptions
 from pairchain_cli.options.scoring import MediaOptions, ScoringOptions
 from pairchain_cli.scoring.model import load_model, media_keywords, open_scorer
+from pairchain_cli.scoring.pairs import read_pairs
 from pairchain_cli.terminal.lines import note, write
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "media_keywords",
     "note",
     "open_scorer",
+    "read_pairs",
     "write",
 ]

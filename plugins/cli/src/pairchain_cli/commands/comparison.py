@@ -1,17 +1,21 @@
-"""`pairchain compare`: scores the same pairs with pairchain and with sentence-transformers."""
+"""`pairchain compare`: scores the same pairs with sentence-transformers, or with another backend."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
+from pairchain.authoring import Drift, drift_between
+from pairchain.backends import LIBRARY
 from pairchain_cli.commands.inputs import open_pairs
 from pairchain_cli.options.expansion import expand_options
 from pairchain_cli.options.scoring import PairOptions, PromptOptions
 from pairchain_cli.scoring.model import load_model, loading_keywords, prompt_keywords, require_one_device
+from pairchain_cli.scoring.pairs import built_in_pairs
 from pairchain_cli.terminal import lines
 
 # The options that mean the same to sentence-transformers as to pairchain.
@@ -51,20 +55,31 @@ def compare(
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most pairs to read from FILE.")] = 1000,
 ) -> None:
-    """Score pairs with sentence-transformers too, and compare.
+    """Score pairs in two ways, and compare.
 
-    Needs that library. Shows both scores and both ranks of each pair, the largest difference, and the versions and
-    dtypes of both sides.
+    The other way is sentence-transformers, which must be installed. Shows both scores and both ranks of each pair, the
+    largest difference, and the versions and dtypes of both sides. With --backend, the other way is the transformers
+    library in the types of the weights: shows the differences of scores, the rank correlation, and for how many queries
+    the best document stays the same.
     """
-    pairs = _BUILT_IN_PAIRS
+    other_backend = options.backend not in (None, "torch", LIBRARY)
+    pairs: list[Any] = built_in_pairs() if other_backend else _BUILT_IN_PAIRS
     if file is not None or reading.pair is not None:
         with open_pairs(file, reading.pair, reading.layout()) as rows:
             pairs = [tuple(row.values[name] for name in reading.columns) for row in islice(rows.rows, limit)]
-    found = _compare(options, pairs)
+    found = _drift(options, pairs) if other_backend else _compare(options, pairs)
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else str(found))
     if tolerance is not None and not found.largest <= tolerance:
         lines.note(f"two scores differ by {found.largest:.2e}, which is more than {tolerance:g}")
         raise typer.Exit(1)
+
+
+def _drift(options: PromptOptions, pairs: list[Any]) -> Drift:
+    require_one_device(options)
+    scoring = {**prompt_keywords(options), **({"batch_size": options.batch_size} if options.batch_size else {})}
+    exact = load_model(replace(options, backend=LIBRARY, dtype=None, file_name=None))
+    other = load_model(options)
+    return drift_between(pairs, lambda: exact.predict(pairs, **scoring), lambda: other.predict(pairs, **scoring))
 
 
 def _compare(options: PromptOptions, pairs: list[Any]) -> Any:

@@ -129,6 +129,15 @@ class ModelOptions(ModelLocation):
             help="Installed backend that runs the model. Default: auto, the fastest.",
         ),
     ] = None
+    file_name: Annotated[
+        str | None,
+        _loading(
+            "--file-name",
+            metavar="NAME",
+            help="File for the backend, if a model has several, such as model_O3.onnx; int8 for the one with int8 "
+            "weights that suits this processor.",
+        ),
+    ] = None
     tokenizer: Annotated[
         TokenizerChoice | None,
         _loading(

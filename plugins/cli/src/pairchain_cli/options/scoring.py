@@ -207,6 +207,7 @@ class ScoringOptions(PromptOptions, MediaOptions):
         return {
             "--dtype": self.dtype,
             "--backend": self.backend,
+            "--file-name": self.file_name,
             "--tokenizer": None if self.tokenizer is None else str(self.tokenizer),
             "--max-length": self.max_length,
             "--prompt": self.prompt,

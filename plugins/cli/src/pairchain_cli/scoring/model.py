@@ -66,14 +66,18 @@ def open_scorer(options: ScoringOptions) -> Iterator[Scorer]:
         yield Scorer(model, predict)
 
 
-def load_model(options: ModelOptions) -> CrossEncoder:
+def load_model(options: ModelOptions, **model_kwargs: Any) -> CrossEncoder:
     """Return the model, on one device.
+
+    Args:
+        options: How it is loaded.
+        **model_kwargs: Further ``model_kwargs``, for the backend.
 
     Raises:
         PairchainError: The model cannot be loaded, or an option does not fit it.
     """
     require_one_device(options)
-    return _load(options)
+    return _load(options, **model_kwargs)
 
 
 def require_one_device(options: ModelOptions) -> None:
@@ -82,8 +86,10 @@ def require_one_device(options: ModelOptions) -> None:
         raise PairchainError("this command uses one device.", next_step="give --device once.")
 
 
-def _load(options: ModelOptions) -> CrossEncoder:
+def _load(options: ModelOptions, **model_kwargs: Any) -> CrossEncoder:
     keywords = loading_keywords(options)
+    if model_kwargs:
+        keywords["model_kwargs"] = {**(keywords["model_kwargs"] or {}), **model_kwargs}
     # imported late, because it takes seconds and errors in the options need no model
     from pairchain import CrossEncoder
 
@@ -114,7 +120,7 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
         "allow_random_head": options.allow_random_head,
         "max_length": options.max_length,
         "threads": options.threads,
-        "model_kwargs": {"dtype": _dtype(options.dtype)} if options.dtype else None,
+        "model_kwargs": _model_kwargs(options) or None,
         **({"tokens_per_batch": options.tokens_per_batch} if isinstance(options, ScoringOptions) else {}),
     }
 
@@ -146,6 +152,13 @@ def prompt_keywords(options: PromptOptions) -> dict[str, Any]:
         "prompt_name": options.prompt_name,
         "activation_fn": activations[options.activation]() if options.activation else None,
         "apply_softmax": options.activation == Activation.SOFTMAX,
+    }
+
+
+def _model_kwargs(options: ModelOptions) -> dict[str, Any]:
+    return {
+        **({"dtype": _dtype(options.dtype)} if options.dtype else {}),
+        **({"file_name": options.file_name} if options.file_name else {}),
     }
 
 
