@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from pairchain.registry.discovery import installed_metadata, installed_version
+from pairchain.registry.metadata import installed_metadata, installed_version
 
 
 @dataclass(frozen=True)
