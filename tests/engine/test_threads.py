@@ -22,7 +22,7 @@ from letters import Difference, Letters
 from torch.overrides import TorchFunctionMode
 
 from pairchain import CrossEncoder, Encoded
-from pairchain.engine import crews, running, ways
+from pairchain.engine import crews, fastest_way, running, ways
 from pairchain.errors import InputError, OutOfMemoryWarning, PairchainWarning, collected_warnings, warn
 
 texts = st.text("abx", max_size=6)
@@ -512,6 +512,30 @@ def test_a_trace_shows_the_batches_in_their_threads() -> None:
     assert "by 2 threads at once" in text
     (rest,) = re.findall(r"^all else +(\S+)", text, re.MULTILINE)
     assert not rest.startswith("-")
+
+
+# -- calls of few tokens --
+
+
+def test_the_fastest_way_is_found_once_for_inputs_of_about_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "fastest_way", fastest_way.fastest_way)
+    monkeypatch.setattr(fastest_way, "_fastest", {})
+    checked: list[int] = []
+    find = fastest_way._find
+    monkeypatch.setattr(fastest_way, "_find", lambda some, *more: checked.append(len(some)) or find(some, *more))
+    _, model = model_of()
+    for pair in (("a", "bb"), ("aa", "b"), ("a" * 20, "b"), ("a" * 20, "bb")):
+        for _ in range(2):
+            assert model.predict([pair]).tolist() == difference([pair])
+    # one thread or two, for each of both sizes
+    assert checked == [2, 2]
+
+
+def test_a_chain_without_weights_needs_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "fastest_way", fastest_way.fastest_way)
+    module, model = model_of()
+    del module.weight
+    assert model.predict([("a", "bb")]).tolist() == [-1]
 
 
 # -- processes --

@@ -228,7 +228,7 @@ def test_a_model_is_saved_over_another_without_a_trace_of_it(pooled: Path) -> No
         (pooled / name).parent.mkdir(exist_ok=True)
         (pooled / name).write_text(text)
     model = load(GOLDEN / "roberta_seqcls" / "model")
-    np.testing.assert_array_equal(saved_and_loaded(model, pooled).predict(PAIRS), model.predict(PAIRS))
+    np.testing.assert_allclose(saved_and_loaded(model, pooled).predict(PAIRS), model.predict(PAIRS), rtol=1e-6)
     left = {name for name in contents(pooled) if not name.startswith(("1_Pooling/", "2_Dense/"))}
     model.save_pretrained(pooled.parent / "alone")
     assert left == set(contents(pooled.parent / "alone")) | set(mine)

@@ -76,6 +76,11 @@ def both_counts(letters: torch.Tensor) -> torch.Tensor:
     return letters
 
 
+def tell_threads() -> None:
+    """Raise an error that tells how many intra-op threads compute."""
+    raise ValueError(f"{torch.get_num_threads()} threads")
+
+
 def throw(error: Exception) -> None:
     """Raise ``error``."""
     raise error

@@ -6,6 +6,7 @@ import copy
 import inspect
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +49,29 @@ def takes_text(task: str, architecture: str) -> bool:
         return True
 
 
-def build(task: str, architecture: str, folder: Path) -> str:
+def build(task: str, architecture: str, folder: Path, sizes: Mapping[str, int] | None = None) -> str:
     """Save a tiny model with a tokenizer and return its path.
+
+    Args:
+        task: One of `TASKS`.
+        architecture: A ``model_type``.
+        folder: Where to save it.
+        sizes: Fields of the configuration that are not to be tiny.
 
     Raises:
         NotBuilt: The configuration cannot be made small, or a package is missing, or there is no such class.
     """
     try:
         config = tiny_config(CONFIG_MAPPING[architecture])
+        if sizes:
+            # built again, because some fields follow from others
+            config = type(config).from_dict({**config.to_dict(), **sizes})
         for name, value in TASK_SETTINGS.get(task, {}).items():
             if hasattr(config, name):
                 setattr(config, name, value)
         names = TASKS[task][1][architecture]
         config.architectures = [names if isinstance(names, str) else names[0]]
-        model = _model(TASKS[task][0], config)
+        model = _model(TASKS[task][0], config, most=None if sizes else MOST_PARAMETERS)
         model.save_pretrained(folder)
         if model.config.model_type != architecture:
             # the part of it that generates was saved, but a checkpoint of this architecture holds the whole
@@ -105,10 +115,10 @@ def tiny_config(config_class: type[PretrainedConfig]) -> PretrainedConfig:
     return config_class(**{**sizes, **copy.deepcopy(own)})
 
 
-def _model(auto_class: Any, config: PretrainedConfig) -> Any:
+def _model(auto_class: Any, config: PretrainedConfig, most: int | None) -> Any:
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in auto_class.from_config(config).parameters())
-    if count > MOST_PARAMETERS:
+    if most is not None and count > most:
         raise NotBuilt(f"{count} parameters")
     torch.manual_seed(0)
     return auto_class.from_config(config, dtype=torch.float32).eval()

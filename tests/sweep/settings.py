@@ -191,3 +191,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
         _MROPE,
     ),
 }
+
+
+def _wide(hidden: int, heads: int, inner: int, key_values: int = 0, head: int = 0) -> dict[str, int]:
+    sizes = {"hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": inner}
+    return {**sizes, "num_key_value_heads": key_values, "head_dim": head} if key_values else sizes
+
+
+# model_type → the widths of models that people use, with two layers of them
+WIDE: dict[str, dict[str, int]] = {
+    **{kind: _wide(768, 12, 3072) for kind in ("bert", "camembert", "roberta", "xlm-roberta", "electra")},
+    "distilbert": {"dim": 768, "n_heads": 12, "hidden_dim": 3072},
+    "modernbert": _wide(768, 12, 1152),
+    "qwen2": _wide(896, 14, 4864, key_values=2, head=64),
+    "qwen3": _wide(1024, 16, 3072, key_values=8, head=128),
+    **{kind: _wide(1024, 16, 2816, key_values=4, head=64) for kind in ("llama", "mistral")},
+    **{kind: _wide(1024, 4, 4096, key_values=1, head=256) for kind in ("gemma", "gemma2", "gemma3_text")},
+}

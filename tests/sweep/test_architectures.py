@@ -59,7 +59,8 @@ class Library(NamedTuple):
 
 OURS = Library(
     # every model gets the same tokenizer; the library rebuilds it in another way for some of them
-    partial(pairchain.modules.Transformer, tokenizer="library"),
+    # other backends are compared with this one in `test_backends`
+    partial(pairchain.modules.Transformer, tokenizer="library", backend="transformers"),
     pairchain.modules.Pooling,
     pairchain.modules.Dense,
     pairchain.modules.LogitScore,

@@ -8,6 +8,9 @@ from pairchain.chain.chain import flow_of as flow_of
 from pairchain.chain.chain import labels_of as labels_of
 from pairchain.chain.device import Float32Linear as Float32Linear
 from pairchain.chain.device import checked_device as checked_device
+from pairchain.chain.inside import modules_inside as modules_inside
+from pairchain.chain.inside import parameters_inside as parameters_inside
+from pairchain.chain.inside import tensors_inside as tensors_inside
 from pairchain.chain.keywords import accepted_names as accepted_names
 from pairchain.chain.keywords import keyword_names as keyword_names
 from pairchain.chain.keywords import parameters_of as parameters_of

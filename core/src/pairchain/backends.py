@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pairchain import registry
-from pairchain.errors import ChainError, InputError, PairchainError
+from pairchain.errors import ChainError, InputError, PairchainError, SourceError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from pairchain.chain.untrained import Untrained
     from pairchain.files.source import Source
 
-# sentence-transformers' name for the library's own classes; custom modules get this value and may check it.
-DEFAULT = "torch"
+# Takes the first backend that supports a checkpoint, in the order of `Backend.auto_rank`.
+AUTO = "auto"
+DEFAULT = AUTO
 LIBRARY = "transformers"
+# sentence-transformers' name for the library's own classes; custom modules get this value and may check it.
+TORCH = "torch"
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,16 @@ class Backend(Protocol):
     """The class that a plugin registers; it is instantiated without arguments.
 
     Its module must import neither torch nor the library that runs the models, because `inspect` asks every backend.
+
+    Attributes:
+        reads_config: Whether it reads ``config.json`` itself. Then `load` gets None for ``config``, and a `Transformer`
+            imports the transformers library only for what asks for it.
+        auto_rank: Its place in the order in which ``"auto"`` asks backends, lowest first; None if ``"auto"`` may not
+            choose it. Its scores must equal those of the backend `LIBRARY` up to rounding: to 1e-5 in float32.
     """
+
+    reads_config: bool = False
+    auto_rank: int | None = None
 
     def supports(self, checkpoint: Checkpoint) -> Support:
         """Return whether this backend can load ``checkpoint``, judging by the files of the checkpoint alone."""
@@ -103,7 +115,7 @@ class Backend(Protocol):
         Args:
             checkpoint: The checkpoint. Open its files through ``checkpoint.source``, so that they match the lock and
                 the commit of the load.
-            config: The transformers library's configuration object, read and checked.
+            config: The transformers library's configuration object, read and checked; None if ``reads_config``.
 
         Raises:
             PairchainError: The files are damaged or incomplete, or an entry of ``model_kwargs`` is not understood.
@@ -144,6 +156,18 @@ class Execution(Protocol):
         """Return a description of the weights that the checkpoint lacks and that are still random, or None."""
         return None
 
+    def declines(self, model: nn.Module, features: Mapping[str, Any], request: Request) -> str:
+        """Return, as a clause, why it cannot compute a request; empty if it can.
+
+        A `Transformer` then gives the model over to the backend `LIBRARY`, if this one ``reads_config``.
+
+        Args:
+            model: As for `run`.
+            features: As for `run`.
+            request: As for `run`.
+        """
+        return ""
+
     def takes_types(self, model: nn.Module) -> bool:
         """Return whether the model reads ``token_type_ids``; if not, differences in them do not matter."""
         return True
@@ -179,8 +203,12 @@ def check_backend(name: str) -> None:
     """
     if not isinstance(name, str):
         raise InputError(f"backend must be the name of an installed backend, not {name!r}.", argument="backend")
-    # a chain whose modules use no backend needs no plugin for the default
-    if name != DEFAULT and registry.backends.registered(name) is None and registry.backends.lookup(name) is None:
+    # a chain whose modules use no backend needs no plugin for these
+    if (
+        name not in (AUTO, TORCH)
+        and registry.backends.registered(name) is None
+        and registry.backends.lookup(name) is None
+    ):
         error = registry.backends.unknown(name)
         error.argument = "backend"
         raise error
@@ -201,16 +229,64 @@ def load_backend(name: str) -> Backend:
 
 def supports_of(checkpoint: Checkpoint) -> dict[str, Support]:
     """Return whether each installed backend, by name, can load ``checkpoint``."""
-    answers = {}
+    return {name: _support_of(name, checkpoint) for name in registry.backends.names() if name != TORCH}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The backend that ``"auto"`` chose.
+
+    Attributes:
+        name: Its name.
+        reasons: For each backend that would have come before it, why it cannot load the checkpoint.
+    """
+
+    name: str
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+def choose_backend(checkpoint: Checkpoint, needs_library: str = "") -> Choice:
+    """Return the first backend in the order of ``auto_rank`` that can load ``checkpoint``, or `LIBRARY`.
+
+    Args:
+        checkpoint: The checkpoint.
+        needs_library: Why the library must read the configuration, as a clause; empty if it need not.
+
+    Raises:
+        SourceError: A file cannot be downloaded, so that no backend could tell.
+    """
+    ranks: dict[str, int] = {}
+    reasons: dict[str, str] = {}
     for name in registry.backends.names():
-        if name != DEFAULT:
-            try:
-                answers[name] = load_backend(name).supports(checkpoint)
-            except PairchainError as error:
-                answers[name] = Support(error.what)
-            except Exception as error:  # a fault of one plugin must not hide what the others answer
-                answers[name] = Support(f"asking it raised {type(error).__name__}: {error}")
-    return answers
+        if name in (TORCH, LIBRARY):
+            continue
+        try:
+            backend = load_backend(name)
+        except PairchainError as error:  # a broken plugin is no reason not to load
+            reasons[name] = error.what.rstrip(".")
+            continue
+        rank = getattr(backend, "auto_rank", None)
+        if rank is not None and needs_library and getattr(backend, "reads_config", False):
+            reasons[name] = needs_library
+        elif rank is not None:
+            ranks[name] = rank
+    for name in sorted(ranks, key=lambda name: (ranks[name], name)):
+        if support := _support_of(name, checkpoint, (SourceError,)):
+            return Choice(name, reasons)
+        reasons[name] = support.reason
+    return Choice(LIBRARY, reasons)
+
+
+def _support_of(name: str, checkpoint: Checkpoint, raised: tuple[type[PairchainError], ...] = ()) -> Support:
+    """Return what a backend answers; errors other than those of the types ``raised`` become reasons."""
+    try:
+        return load_backend(name).supports(checkpoint)
+    except raised:
+        raise
+    except PairchainError as error:
+        return Support(error.what)
+    except Exception as error:  # a fault of one plugin must not hide what the others answer
+        return Support(f"asking it raised {type(error).__name__}: {error}")
 
 
 def refused(name: str, checkpoint: Checkpoint, support: Support) -> InputError:

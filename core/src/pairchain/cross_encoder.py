@@ -65,7 +65,7 @@ class CrossEncoder(OlderNames, Scorer):
             with a warning if they differ.
         model_card_data: For the front matter of model cards, such as ``{"license": "mit"}``.
         backend: Name of the installed backend that loads and runs a `Transformer`; see `pairchain.backends`.
-            ``"torch"`` means ``"transformers"``.
+            ``"auto"`` takes the fastest that gives the same scores; ``"torch"`` means ``"transformers"``.
         num_labels: Scores for each pair, for a new classification head.
         max_length: Longest input in tokens, no more than the model has positions for.
         activation_fn: Applied to the scores; None for the saved one, else Sigmoid for one label and Identity for more.

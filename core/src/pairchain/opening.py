@@ -12,7 +12,6 @@ from typing import Any
 
 from pairchain import hooks
 from pairchain.errors import InputError, SourceNotFoundError
-from pairchain.files.hub import HubApi, hub_failures
 from pairchain.files.hub_names import full_name, is_path
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
@@ -72,6 +71,8 @@ def open_source(
 def open_repository(named: Source) -> Source:
     """Return the Hub repository ``named``, never a folder of that name, at the commit of its revision."""
     cache = named.cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    from pairchain.files.hub import HubApi, hub_failures
+
     api = HubApi()
     with hub_failures(named.name, named.revision, cache_folder=cache):
         where: dict[str, Any] = {"cache_dir": cache, "local_files_only": named.local_files_only}

@@ -211,6 +211,13 @@ def test_nothing_to_score_is_an_output_without_rows(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text() == "query,document,score\n"
 
 
+def test_the_number_of_threads_changes_no_score() -> None:
+    rows = json_lines([{"query": QUERY, "document": "monkey " * number} for number in range(1, 9)])
+    one, three = (run("score", MODEL, "--threads", threads, stdin=rows).rows for threads in (1, 3))
+    assert [row["score"] for row in three] == pytest.approx([row["score"] for row in one], abs=1e-6)
+    assert "--threads" in run("score", MODEL, "--threads", 0, stdin=rows).err
+
+
 @pytest.mark.slow
 def test_a_long_line_is_scored_and_an_endless_one_is_refused(tmp_path: Path) -> None:
     rows = [{"query": QUERY, "document": "monkey " * 200_000}]

@@ -101,8 +101,8 @@ def test_the_contract_finds(backend: type, check: str, said: str, plain_bert: st
 
 def test_torch_is_another_name_for_transformers(tmp_path: Path) -> None:
     path = classifier(tmp_path)
-    assert scores(path, backend="torch") == scores(path, backend="transformers") == scores(path)
-    assert set(pairchain.inspect(path).facts.backends) == {"transformers"}
+    assert scores(path, backend="torch") == scores(path, backend="transformers")
+    assert "torch" not in pairchain.inspect(path).facts.backends
 
 
 @pytest.mark.parametrize("build", [CrossEncoder, Transformer])
@@ -130,10 +130,9 @@ def test_an_object_that_is_no_backend_is_refused() -> None:
 
 def test_inspect_says_which_backends_could_load_a_model(tmp_path: Path, plain_bert: str) -> None:
     path = classifier(tmp_path, hidden_act="relu")
-    assert pairchain.inspect(path).facts.backends == {
-        "plain-bert": "it does not know the activation 'relu'",
-        "transformers": "",
-    }
+    found = pairchain.inspect(path).facts.backends
+    assert found["plain-bert"] == "it does not know the activation 'relu'"
+    assert found["transformers"] == ""
     edited(path, "config.json", model_type="nonsense")
     assert "nonsense" in pairchain.inspect(path).facts.backends["transformers"]
 
@@ -141,7 +140,8 @@ def test_inspect_says_which_backends_could_load_a_model(tmp_path: Path, plain_be
 def test_inspect_goes_on_if_a_backend_fails(tmp_path: Path, plain_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PlainBertBackend, "supports", lambda self, checkpoint: checkpoint.config["absent"])
     found = pairchain.inspect(classifier(tmp_path)).facts.backends
-    assert found == {"plain-bert": "asking it raised KeyError: 'absent'", "transformers": ""}
+    assert found["plain-bert"] == "asking it raised KeyError: 'absent'"
+    assert found["transformers"] == ""
 
 
 def test_a_refusal_names_a_backend_that_can_load_the_model(tmp_path: Path, plain_bert: str) -> None:
@@ -199,11 +199,12 @@ def test_a_report_lists_the_backends_when_there_is_a_choice(tmp_path: Path, plai
     report = pairchain.inspect(classifier(tmp_path))
 
     assert report.backends == report.facts.backends == report.to_json()["backends"]
-    assert report.backends.keys() == {plain_bert, "transformers"}
+    assert report.backends.keys() >= {plain_bert, "transformers"}
     assert f"backend {plain_bert}: " in str(report)
 
 
-def test_a_report_says_nothing_of_the_only_backend_if_it_fits(tmp_path: Path) -> None:
+def test_a_report_says_nothing_of_the_only_backend_if_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.backends, "names", lambda: ["torch", "transformers"])
     assert "backend transformers" not in str(pairchain.inspect(classifier(tmp_path)))
 
 

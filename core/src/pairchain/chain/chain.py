@@ -13,6 +13,7 @@ from torch import nn
 from pairchain import facts
 from pairchain.chain.calling import forward_through, preprocess_with
 from pairchain.chain.device import checked_device, device_of, is_dispatched, settle
+from pairchain.chain.inside import modules_inside, parameters_inside
 from pairchain.chain.keywords import keyword_names
 from pairchain.chain.module import Features, InputModule, NamedModules, module_label
 from pairchain.chain.parts import is_watched
@@ -131,7 +132,7 @@ class ModuleChain(nn.Sequential):
     @property
     def dtype(self) -> torch.dtype | None:
         """The dtype of the chain's first parameter, or None if it has none."""
-        parameter = next(self.parameters(), None)
+        parameter = next(parameters_inside(self), None)
         return None if parameter is None else parameter.dtype
 
     @property
@@ -215,7 +216,7 @@ class ModuleChain(nn.Sequential):
         wanted = kwargs.get("device", args[0] if args else None)
         if isinstance(wanted, str | int | torch.device):
             checked_device(wanted)
-        staying = {module for module in self.modules() if is_dispatched(module)}
+        staying = {module for module in modules_inside(self) if is_dispatched(module)}
         device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs) if staying else (None, None)
         if device is None:
             return super().to(*args, **kwargs)
@@ -227,7 +228,7 @@ class ModuleChain(nn.Sequential):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the models inside, as `torch.nn.Module.compile` does; the code around them gains nothing by it."""
-        readers = (module for module in self.modules() if isinstance(module, InputModule))
+        readers = (module for module in modules_inside(self) if isinstance(module, InputModule))
         models = [model for reader in readers if isinstance(model := getattr(reader, "model", None), nn.Module)]
         for compiled in dict.fromkeys(models or self.children()):
             compiled.compile(*args, **kwargs)

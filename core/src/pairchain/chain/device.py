@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
-from itertools import chain as chain_of
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pairchain.chain.inside import modules_inside, parameters_inside, tensors_inside
 from pairchain.errors import InputError, warn
 from pairchain.text.escaping import short_repr
 from pairchain.text.nearest import nearest
@@ -83,12 +83,14 @@ def place(chain: nn.Sequential, device: str | torch.device | None, *, has_device
     Modules that a ``device_map`` placed at load time stay, and the modules after them move to their device.
     If ``has_device_map``, the first module was placed by one, even if none of its attributes shows it.
     """
-    first = next(chain[0].parameters(), None)
+    first = next(parameters_inside(chain[0]), None)
     # the first parameter of a quantised model may hold integers, which other modules cannot compute with
     if first is not None and first.is_floating_point():
         for module in list(chain)[1:]:
             module.to(dtype=first.dtype)
-    placed = {module for module in chain.modules() if is_dispatched(module) or getattr(module, "has_device_map", False)}
+    placed = {
+        module for module in modules_inside(chain) if is_dispatched(module) or getattr(module, "has_device_map", False)
+    }
     if has_device_map and not placed:
         placed = {chain[0]}
     if placed and device is not None:
@@ -105,31 +107,31 @@ def is_dispatched(module: nn.Module) -> bool:
 def device_of(module: nn.Module) -> torch.device | None:
     """Return the device of the module's first tensor, where its inputs belong; None without tensors."""
     somewhere = None
-    for tensor in chain_of(module.parameters(), module.buffers()):
+    for tensor in tensors_inside(module):
         if tensor.device.type != "meta":  # accelerate keeps such tensors elsewhere until they are needed
             return tensor.device
         somewhere = somewhere or tensor.device
-    return None if any(map(is_dispatched, module.modules())) else somewhere
+    return None if any(map(is_dispatched, modules_inside(module))) else somewhere
 
 
 def settle(module: nn.Module, device: torch.device, staying: Set[nn.Module]) -> None:
     """Move ``module`` to ``device`` except for the modules ``staying``; modules after those move to their device."""
     if module in staying:
         return
-    if staying.isdisjoint(module.modules()):
+    if staying.isdisjoint(modules_inside(module)):
         module.to(device)
         return
     module._apply(lambda tensor: tensor.to(device), recurse=False)
     for child in module.children():
         settle(child, device, staying)
-        if isinstance(module, nn.Sequential) and not staying.isdisjoint(child.modules()):
+        if isinstance(module, nn.Sequential) and not staying.isdisjoint(modules_inside(child)):
             device = device_of(child) or device
 
 
 def keep_in_float32(chain: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
     """Make the linear layers at ``paths``, such as ``"2.linear"``, compute in float32; return the distinct paths."""
-    layers = dict(chain.named_modules())
     kept = tuple(dict.fromkeys(paths))
+    layers = dict(chain.named_modules()) if kept else {}
     for path in kept:
         if type(layers.get(path)) not in (nn.Linear, Float32Linear):
             is_other = f"is a {type(layers[path]).__name__}, not a torch.nn.Linear" if path in layers else ""

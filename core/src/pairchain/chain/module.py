@@ -19,6 +19,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.parts import Part
 from pairchain.chain.threads import declares_safety
 from pairchain.chain.weights import allocating_for, fill, read_weights, weights_file
@@ -268,7 +269,7 @@ class Module(nn.Module, ABC):
 
         A module that runs others answers for them too.
         """
-        return declares_safety(self, self.modules())
+        return declares_safety(self, modules_inside(self))
 
     def on_model_ready(self, model: nn.Module) -> None:
         """Called once, when the chain of this module is complete: every module is loaded and on its device."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from torch.utils.weak import WeakIdKeyDictionary
 
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.parts import is_watched
 
 Value = TypeVar("Value")
@@ -77,7 +78,7 @@ def is_thread_safe(module: Any, method: str) -> bool:
 def may_run_at_once(module: Any) -> bool:
     """Return whether several threads may run a module on batches of one call; see `Module.may_run_at_once`."""
     asked = getattr(module, "may_run_at_once", None)
-    return declares_safety(module, module.modules()) if asked is None else bool(asked)
+    return declares_safety(module, modules_inside(module)) if asked is None else bool(asked)
 
 
 def declares_safety(module: Any, watched: Iterable[Any]) -> bool:

@@ -10,9 +10,6 @@ from functools import cache, cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
 from pairchain.code.imports import ImportStatement, import_statements, imported_paths, is_not_standard
 from pairchain.errors import FormatError
 from pairchain.files.json_files import read_json_object
@@ -155,6 +152,10 @@ def parse(type_name: str) -> Reference | None:
             )
         return None
     if dashes:
+        # slow to import, and most models have no code
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
         try:
             validate_repo_id(repository)
         except HFValidationError as error:

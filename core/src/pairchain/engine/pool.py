@@ -23,6 +23,7 @@ import torch
 
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import checked_device, is_dispatched
+from pairchain.chain.inside import modules_inside, parameters_inside
 from pairchain.code import importing
 from pairchain.code.admitted import CODES
 from pairchain.engine import scoring
@@ -198,7 +199,7 @@ class WorkerPool:
 
 def _stamp(model: torch.nn.Module) -> list[tuple[int, int | None]]:
     """Return a value that changes when weights are replaced or trained, but not when the model is moved."""
-    return [(id(weight), None if weight.is_inference() else weight._version) for weight in model.parameters()]
+    return [(id(weight), None if weight.is_inference() else weight._version) for weight in parameters_inside(model)]
 
 
 def default_devices() -> list[str]:
@@ -239,7 +240,7 @@ class _CpuPickler(pickle.Pickler):
 
 def _pickle(model: ModuleChain, path: Path) -> None:
     cannot = "the model cannot be sent to worker processes"
-    if any(map(is_dispatched, model.modules())):
+    if any(map(is_dispatched, modules_inside(model))):
         raise InputError(
             f"{cannot}: its device_map spread it over several devices, and each worker needs all of it on one.",
             next_step="load it without a device_map, or predict without worker processes.",

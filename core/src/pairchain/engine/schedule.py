@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from pairchain.chain.calling import Encoded
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.observing import step
 from pairchain.errors import OutOfMemoryWarning, collected_warnings, warn
 
@@ -41,7 +42,7 @@ def weights_of(chain: nn.Module) -> int:
     """Return the number of weights that take part in the computation of every token."""
     return sum(
         weight.numel()
-        for module in chain.modules()
+        for module in modules_inside(chain)
         if not isinstance(module, nn.Embedding)
         for weight in module.parameters(recurse=False)
     )

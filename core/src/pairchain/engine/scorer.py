@@ -13,6 +13,7 @@ from torch import nn
 from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.device import checked_device
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.keywords import parameter_names
 from pairchain.chain.untrained import refuse_random_weights
 from pairchain.engine import results, scoring
@@ -114,7 +115,7 @@ class Scorer(ModuleChain):
         taken = getattr(self.input_module, "modalities", ["text"])
         check_supported(passed.items, taken)
         items = plain_texts(passed.items, taken)
-        if any(module.training for module in self.modules()):
+        if any(module.training for module in modules_inside(self)):
             self.eval()
         arguments: dict[str, Any] = {
             "prompt": prompt,
@@ -375,7 +376,7 @@ class Scorer(ModuleChain):
 
     def _refuse_random_weights(self, allowed: bool) -> None:
         if not (allowed or self.allow_random_head):
-            refuse_random_weights(self.modules())
+            refuse_random_weights(modules_inside(self))
 
     @staticmethod
     def stop_multi_process_pool(pool: WorkerPool) -> None:

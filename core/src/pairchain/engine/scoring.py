@@ -16,6 +16,7 @@ from pairchain.chain import observing
 from pairchain.chain.chain import ModuleChain
 from pairchain.chain.threads import one_call
 from pairchain.engine.batches import Call, in_batches
+from pairchain.engine.fastest_way import size_of
 from pairchain.engine.schedule import Budget, default_tokens, weights_of
 from pairchain.engine.ways import computing
 from pairchain.errors import WorkerError
@@ -62,7 +63,7 @@ def score(
     refuse_fork(chain.device)
     first_places, place_of = distinct(items)
     # a single input needs no budget
-    weights = weights_of(chain)
+    weights = weights_of(chain) if len(items) > 1 else size_of(chain).weights
     most_tokens = tokens_per_batch or (default_tokens(weights, chain.device) if len(items) > 1 else 1)
     budget = Budget(most_tokens, batch_size)
     call = Call(chain, prompt, keywords, budget, threads or torch.get_num_threads(), weights)

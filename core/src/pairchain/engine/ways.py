@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from pairchain.chain import observing
 from pairchain.chain.calling import Encoded
 from pairchain.chain.chain import ModuleChain
+from pairchain.chain.inside import parameters_inside
 from pairchain.chain.threads import may_run_at_once
 from pairchain.engine.crews import Crew, at_fork, crew_of, is_in_crew
 from pairchain.engine.fastest_way import Way, fastest_way
@@ -86,7 +87,7 @@ def can_run_at_once(chain: ModuleChain) -> bool:
         and not chain.may_read_more
         and type(chain).preprocess is ModuleChain.preprocess
         and all(map(may_run_at_once, chain.children()))
-        and all(tensor.device.type == "cpu" for tensor in chain.parameters())
+        and all(tensor.device.type == "cpu" for tensor in parameters_inside(chain))
     )
 
 

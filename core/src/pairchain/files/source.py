@@ -10,10 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub import errors as hub_errors
 
 from pairchain.errors import MissingFileError, UnsafePathError
-from pairchain.files.hub import hub_failures
 from pairchain.files.paths import check_inside
 
 INCOMPLETE = "save or fetch the model again; it is incomplete."
@@ -85,7 +83,7 @@ class Source:
         try:
             with self._hub_failures(inside):
                 return Path(huggingface_hub.hf_hub_download(self.name, inside, **self._hub_keywords))
-        except hub_errors.EntryNotFoundError:
+        except _hub_errors().EntryNotFoundError:
             return None
 
     def require(self, path: str, *, because: str = "") -> Path:
@@ -115,6 +113,9 @@ class Source:
         inside = self.path_of(path)
         if self.listing is not None:
             return inside in self.listing
+        known = huggingface_hub.try_to_load_from_cache(self.name, inside, self.cache_folder, self.commit)
+        if known is not None:
+            return known is not huggingface_hub._CACHED_NO_EXIST
         with self._hub_failures(inside):
             return huggingface_hub.file_exists(self.name, inside, revision=self.commit, token=self.token)
 
@@ -150,7 +151,7 @@ class Source:
         listed = frozenset(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
         try:
             return listed | self._cached_files()
-        except hub_errors.LocalEntryNotFoundError:
+        except _hub_errors().LocalEntryNotFoundError:
             return listed
 
     @property
@@ -164,6 +165,9 @@ class Source:
         }
 
     def _hub_failures(self, path: str = "") -> AbstractContextManager[None]:
+        # slow to import, and a folder needs none of it
+        from pairchain.files.hub import hub_failures
+
         revision = self.revision or self.commit
         return hub_failures(self.name, revision, path=path, is_offline=self.is_offline, cache_folder=self.cache_folder)
 
@@ -265,7 +269,7 @@ class Source:
                 if answer.status_code == 416:  # the file ends before the range begins
                     return b""
                 huggingface_hub.hf_raise_for_status(answer)
-        except hub_errors.EntryNotFoundError as error:
+        except _hub_errors().EntryNotFoundError as error:
             raise MissingFileError(f"{inside} is missing.", where=str(self)) from error
         return bytes(answer.content)
 
@@ -294,6 +298,12 @@ class Source:
     def is_offline(self) -> bool:
         """Whether it is a repository that is used without the Hub."""
         return not self.is_local and (self.local_files_only or huggingface_hub.constants.is_offline_mode())
+
+
+def _hub_errors() -> Any:
+    from huggingface_hub import errors
+
+    return errors
 
 
 def targets_of(links: Mapping[str, str]) -> str:

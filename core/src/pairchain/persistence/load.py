@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from pairchain import hooks
-from pairchain.backends import DEFAULT
+from pairchain.backends import AUTO, DEFAULT, TORCH
+from pairchain.chain.inside import modules_inside
 from pairchain.chain.keywords import parameter_names, takes_any
 from pairchain.chain.module import Module
 from pairchain.code.admitted import code_of, noting_origin
@@ -75,7 +76,7 @@ def load_model(request: LoadRequest, policy: policies.Policy) -> LoadedModel:
 
 def _warn_of_idle_choices(loaded: LoadedModel, request: LoadRequest) -> None:
     modules = loaded.modules.values() if isinstance(loaded.modules, Mapping) else loaded.modules
-    loads = {getattr(type(inner), "load", None) for module in modules for inner in module.modules()}
+    loads = {getattr(type(inner), "load", None) for module in modules for inner in modules_inside(module)}
     backend = None if request.backend == DEFAULT else request.backend
     for name, value in (("tokenizer", request.tokenizer), ("backend", backend)):
         if value is not None and not any(name in parameter_names(load) for load in loads if load):
@@ -174,6 +175,9 @@ def _call(load: Any, request: LoadRequest, path: str) -> Any:
     if len(names) == 1 and not takes_any(load):
         return load(str(request.source.folder(path)))
     keywords = {name: value for name, value in request.keywords(path).items() if takes_any(load) or name in names}
+    # a class written for sentence-transformers knows only that library's names
+    if keywords.get("backend") == AUTO and not getattr(getattr(load, "__self__", None), "takes_auto_backend", False):
+        keywords["backend"] = TORCH
     # a module made of modules names the request, to load those in the same way; many pass **kwargs on to elsewhere
     for name, value in (("request", request), ("tokenizer", request.tokenizer)):
         if name in names and value is not None:
@@ -219,7 +223,7 @@ def saved_activation(loaded: LoadedModel, num_labels: int | None) -> Activation 
 def _module_made_of_modules(loaded: LoadedModel) -> nn.Module | None:
     """Return the chain's module if there is one only, and it has other modules of chains inside."""
     outer, *others = loaded.modules.values() if isinstance(loaded.modules, Mapping) else loaded.modules
-    inside = (inner for inner in outer.modules() if inner is not outer and isinstance(inner, Module))
+    inside = (inner for inner in modules_inside(outer) if inner is not outer and isinstance(inner, Module))
     return outer if not others and next(inside, None) is not None else None
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import huggingface_hub
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-from huggingface_hub.errors import HfHubHTTPError
+from typing import TYPE_CHECKING, Any
 
 from pairchain.errors import SourceError
 from pairchain.files.names import belongs_to_model
 from pairchain.persistence.model_card import renamed
+
+if TYPE_CHECKING:
+    import huggingface_hub
 
 _CARD = "README.md"
 # The Hub's status if the branch moved past the parent of the new commit.
@@ -34,6 +33,9 @@ def push_folder(
     replace_model_card: bool,
 ) -> str:
     """Commit the files that ``write`` writes into a folder, and return the URL; see `CrossEncoder.push_to_hub`."""
+    # slow to import, and only a push needs it
+    import huggingface_hub
+
     api = huggingface_hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as folder:
         # first, so that a chain that cannot be saved changes nothing on the Hub
@@ -65,6 +67,9 @@ def _committed(
     options: dict[str, Any],
 ) -> huggingface_hub.CommitInfo:
     """Commit ``written`` on top of the newest commit; try again if another commit came between."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub.errors import HfHubHTTPError
+
     for attempt in range(1, _ATTEMPTS + 1):
         parent = api.repo_info(repo_id, revision=options["revision"]).sha
         there = api.list_repo_files(repo_id, revision=parent)

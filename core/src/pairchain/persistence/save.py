@@ -9,6 +9,7 @@ from typing import Any
 
 from pairchain import hooks
 from pairchain.chain.chain import ModuleChain
+from pairchain.chain.inside import tensors_inside
 from pairchain.code.admitted import noting_origin
 from pairchain.code.to_save import CodeToSave, saving
 from pairchain.errors import InputError
@@ -42,7 +43,7 @@ def save_chain(
         raise InputError("the path to save to is empty.")
     modules: Mapping[str, Any] = chain._modules
     code = CodeToSave(copies_all=copy_code)
-    size = sum(tensor.nbytes for tensor in (*chain.parameters(), *chain.buffers()))
+    size = sum(tensor.nbytes for tensor in tensors_inside(chain))
     with saving(code), staged(Path(path), needs=size) as folder:
         entries = tuple(_entry(chain, index, name, extra_entries.get(name, {})) for index, name in enumerate(modules))
         for entry in entries:

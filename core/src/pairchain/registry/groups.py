@@ -35,7 +35,10 @@ _COMMANDS = {
 }
 
 _BACKENDS = {
-    **dict.fromkeys(("transformers", "torch"), "pairchain-transformer"),
+    # chosen by the core
+    "auto": "pairchain-core",
+    "torch": "pairchain-transformer",
+    "transformers": "pairchain-transformer",
     "packed": "pairchain-packed",
 }
 

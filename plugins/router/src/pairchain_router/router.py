@@ -31,8 +31,10 @@ from pairchain.authoring import (
     modality_of_pair,
     modality_parts,
     module_label,
+    modules_inside,
     not_encoded,
     open_source,
+    parameters_inside,
     placing_errors,
     plain_texts,
     preprocess_with,
@@ -444,7 +446,7 @@ _FORWARD = Router.forward
 
 def _share_tasks(model: nn.Module) -> None:
     """Tell every Router in ``model`` the tasks of all of them."""
-    routers = [module for module in model.modules() if isinstance(module, Router)]
+    routers = [module for module in modules_inside(model) if isinstance(module, Router)]
     tasks = frozenset().union(*(router.routes.tasks for router in routers))
     for router in routers:
         router.tasks = tasks
@@ -463,7 +465,7 @@ def _route(name: str, modules: Any) -> nn.Sequential:
             raise ChainError(
                 f"the route {name!r}: {module_label(str(index), module)} is not a module: it lacks {', '.join(absent)}."
             )
-    first = next(modules[0].parameters(), None)
+    first = next(parameters_inside(modules[0]), None)
     if first is not None and first.is_floating_point():
         for module in modules[1:]:
             module.to(dtype=first.dtype)

@@ -14,7 +14,15 @@ import numpy as np
 import torch
 
 from pairchain import CrossEncoder
-from pairchain.authoring import as_inputs, checked_count, code_of, installed_version, refuse_named_media
+from pairchain.authoring import (
+    as_inputs,
+    checked_count,
+    code_of,
+    installed_version,
+    modules_inside,
+    parameters_inside,
+    refuse_named_media,
+)
 from pairchain.errors import InputError, PluginError
 
 _PACKAGES = ("pairchain-core", "sentence-transformers", "transformers", "torch")
@@ -133,7 +141,7 @@ def compare(model: Any, pairs: Sequence[Any], *, batch_size: int = 32, **options
 
 
 def _takes_code_from_elsewhere(model: CrossEncoder) -> bool:
-    found = (code_of(type(module)) for module in model.modules())
+    found = (code_of(type(module)) for module in modules_inside(model))
     return any(code.is_elsewhere for code in found if code is not None)
 
 
@@ -186,7 +194,7 @@ def _compared(
 
 
 def _dtype(model: torch.nn.Module) -> str:
-    parameter = next(model.parameters(), None)
+    parameter = next(parameters_inside(model), None)
     return "none" if parameter is None else str(parameter.dtype).removeprefix("torch.")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pairchain.authoring import write_aside, write_json
+from pairchain.authoring import tensors_inside, write_aside, write_json
 from pairchain.errors import InputError
 from pairchain_trace.chrome_trace import to_chrome
 from pairchain_trace.recording import recording
@@ -50,7 +49,7 @@ def trace(model: Any, inputs: Any, options: Mapping[str, Any]) -> Trace:
     device = options.get("device")
     if options.get("pool") is not None or isinstance(device, list | tuple):
         raise InputError("worker processes cannot be traced.", next_step="trace without pool, and with one device.")
-    devices = {tensor.device for tensor in chain(model.parameters(), model.buffers())}
+    devices = {tensor.device for tensor in tensors_inside(model)}
     if device is not None:
         devices.add(torch.device(device))
     with recording("predict", devices) as root:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class TransformersBackend(Backend):
     """Loads models that the installed transformers library has a class for, or that bring their own class."""
 
+    # the last one, which takes what no other does
+    auto_rank = 1000
+
     def supports(self, checkpoint: Checkpoint) -> Support:
         """Return whether the library has a class for the architecture and the task."""
         task = task_named(checkpoint.task)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from pairchain import Source
 from pairchain.authoring import open_source
-from pairchain.backends import Checkpoint, Execution, load_backend, refused
+from pairchain.backends import AUTO, Checkpoint, Choice, Execution, Support, choose_backend, load_backend, refused
 from pairchain.errors import InputError
 from pairchain_transformer.backend import TransformersBackend
 from pairchain_transformer.checkpoint import modalities
-from pairchain_transformer.checkpoint.configuration import load_config
+from pairchain_transformer.checkpoint.configuration import check_config, load_config
 from pairchain_transformer.checkpoint.keywords import hub_keywords
+from pairchain_transformer.checkpoint.leaving_library import why_library
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
-from pairchain_transformer.checkpoint.positions import checked_length
+from pairchain_transformer.checkpoint.positions import checked_length, positions_in
 from pairchain_transformer.checkpoint.processors import (
     check_settings,
     load_processor,
@@ -24,19 +27,104 @@ from pairchain_transformer.checkpoint.processors import (
     processor_source,
     tokenizer_of,
 )
+from pairchain_transformer.checkpoint.saved_config import SavedConfig
 from pairchain_transformer.checkpoint.support import config_of
 from pairchain_transformer.checkpoint.tasks import Task
+from pairchain_transformer.deferred import Deferred
+from pairchain_transformer.files.names import SAFETENSORS
 from pairchain_transformer.inputs.templates import message_format
 from pairchain_transformer.published.choosing import check_choice
+from pairchain_transformer.quick.reading import read
+from pairchain_transformer.quick.tokenizer import QuickTokenizer
+from pairchain_transformer.quick.unknown import NeedsLibraryError
 
 
 class Built(NamedTuple):
-    """The parts of a Transformer, and the model's name in errors."""
+    """The parts of a Transformer, and the model's name in errors.
+
+    Attributes:
+        model, execution: The loaded model, and what runs it.
+        processor: The library's tokenizer or processor, or one that reads as it does.
+        source_name: The model's name in errors.
+        choice: The backend, and why it is not a faster one.
+        deferred: Makes the library's objects; None if they are there already.
+    """
 
     model: nn.Module
     execution: Execution
     processor: Any
     source_name: str
+    choice: Choice
+    deferred: Deferred | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The tokenizer or processor that a Transformer's arguments ask for.
+
+    Attributes:
+        task: The model's task.
+        place: The place of the files.
+        is_elsewhere: Whether that is not the model's own place.
+        trusted: Whether code that comes with the model may run.
+        given: The caller's arguments of ``from_pretrained``.
+        longest: The longest input that the module's arguments set, or None.
+        choice: Which tokenizer to use if the library replaces parts of it.
+        lowers: Whether text is lowercased first.
+        takes_types: Whether the model takes token types.
+    """
+
+    task: Task
+    place: Source
+    is_elsewhere: bool
+    trusted: bool
+    given: Mapping[str, Any] = field(default_factory=dict)
+    longest: int | None = None
+    choice: str | None = None
+    lowers: bool = False
+    takes_types: bool = True
+
+    def for_model(self, model: nn.Module, *, takes_types: bool) -> Reading:
+        """Return the same, with a longest input that ``model`` can read, and whether it takes token types."""
+        given = dict(self.given)
+        if self.longest is not None:
+            given.setdefault("model_max_length", self.longest)
+        if (length := given.get("model_max_length")) is not None:
+            given["model_max_length"] = checked_length(length, "max_length", model)
+        return replace(self, given=given, longest=None, takes_types=takes_types)
+
+    def quick(self, model: nn.Module) -> QuickTokenizer | str:
+        """Return a tokenizer that does without the library, or a clause that says why there is none."""
+        if self.lowers or self.is_elsewhere:
+            return "the tokenizer is another model's, or lowercases more"
+        found = read(
+            self.place,
+            self.given,
+            takes_types=self.takes_types,
+            positions=positions_in(model.config),
+        )
+        if isinstance(found, QuickTokenizer) and self.task.generates:
+            return found.padding_left()
+        return found
+
+    def __call__(self, config: Any, model: nn.Module) -> Any:
+        """Return the library's tokenizer or processor; the model's configuration is ``config``."""
+        processor = load_processor(
+            self.place,
+            config,
+            # the caller trusts the model, but the model's file may name another author's tokenizer
+            hub_keywords(self.place, trust_remote_code=self.trusted and not self.is_elsewhere),
+            self.given,
+            is_elsewhere=self.is_elsewhere,
+            tokenizer_choice=self.choice,
+            lowers=self.lowers,
+            takes_types=self.takes_types,
+        )
+        if self.lowers:
+            lower_case(tokenizer_of(processor))
+        if self.task.generates:
+            pad_left(processor)
+        return processor
 
 
 def build(
@@ -57,7 +145,8 @@ def build(
         where: Keywords of `open_source`, and ``trust_remote_code``.
         groups: ``model_kwargs``, ``processor_kwargs`` and ``config_kwargs``.
     """
-    loader = load_backend(backend)
+    if backend != AUTO:
+        load_backend(backend)
     check_choice(tokenizer)
     where = dict(where)
     trusted = where.pop("trust_remote_code")
@@ -67,33 +156,45 @@ def build(
     is_elsewhere = place is not source
     processor_kwargs = dict(groups["processor_kwargs"])
     check_settings(place, hub, processor_kwargs, is_elsewhere=is_elsewhere)
-    config = load_config(source, task, hub, groups["config_kwargs"])
+    check_config(source, hub, groups["config_kwargs"])
     settings = {**config_of(source), **groups["config_kwargs"]}
     checkpoint = Checkpoint(source, task.name, settings, groups["model_kwargs"], trusted)
+    needs_library = why_library(source, task, groups, trusted=trusted)
+    if not needs_library and not source.is_local:
+        # a download resumes, and reading only the beginning of a remote file does not
+        source.file(SAFETENSORS[0])
+    choice = _chosen(backend, checkpoint, needs_library)
+    loader = load_backend(choice.name)
+    asked = Reading(task, place, is_elsewhere, trusted, processor_kwargs, max_seq_length, tokenizer, do_lower_case)
+    if not getattr(loader, "reads_config", False):
+        config = load_config(source, task, hub, groups["config_kwargs"])
+        model, execution = loader.load(checkpoint, config)
+        asked = asked.for_model(model, takes_types=execution.takes_types(model))
+        return Built(model, execution, asked(config, model), source.name, choice)
+    model, execution = loader.load(checkpoint, None)
+    if getattr(model, "config", None) is None:
+        setattr(model, "config", SavedConfig(settings))  # noqa: B010
+    asked = asked.for_model(model, takes_types=execution.takes_types(model))
+    deferred = Deferred(checkpoint, task, hub, groups["config_kwargs"], asked)
+    processor = asked.quick(model)
+    if isinstance(processor, str):
+        processor = deferred.processor(model)
+    return Built(model, execution, processor, source.name, choice, deferred)
+
+
+def _chosen(backend: str, checkpoint: Checkpoint, needs_library: str) -> Choice:
+    """Return the backend for a checkpoint; raise an InputError if the one that the caller names cannot load it."""
+    if backend == AUTO:
+        return choose_backend(checkpoint, needs_library)
+    loader = load_backend(backend)
     # `supports` reads the library's files, and users may have registered further classes with the library
-    if not isinstance(loader, TransformersBackend) and not (support := loader.supports(checkpoint)):
-        raise refused(backend, checkpoint, support)
-    model, execution = loader.load(checkpoint, config)
-    if max_seq_length is not None:
-        processor_kwargs.setdefault("model_max_length", max_seq_length)
-    if (length := processor_kwargs.get("model_max_length")) is not None:
-        processor_kwargs["model_max_length"] = checked_length(length, "max_length", model)
-    processor = load_processor(
-        place,
-        config,
-        # the caller trusts the model, but the model's file may name another author's tokenizer
-        hub_keywords(place, trust_remote_code=trusted and not is_elsewhere),
-        processor_kwargs,
-        is_elsewhere=is_elsewhere,
-        tokenizer_choice=tokenizer,
-        lowers=do_lower_case,
-        takes_types=execution.takes_types(model),
-    )
-    if do_lower_case:
-        lower_case(tokenizer_of(processor))
-    if task.generates:
-        pad_left(processor)
-    return Built(model, execution, processor, source.name)
+    if not isinstance(loader, TransformersBackend):
+        support = loader.supports(checkpoint)
+        if support and needs_library and getattr(loader, "reads_config", False):
+            support = Support(needs_library)
+        if not support:
+            raise refused(backend, checkpoint, support)
+    return Choice(backend)
 
 
 def modalities_of(
@@ -108,3 +209,15 @@ def modalities_of(
             "modality_config is given without module_output_name.", next_step="name the feature that it writes."
         )
     return modalities.checked(given), output_name
+
+
+def with_modalities(
+    built: Built, task: Task, given: Mapping[Any, dict[str, Any]] | None, output_name: str | None
+) -> tuple[Built, ModalityConfig, str]:
+    """Return what `modalities_of` does, and the parts: with the library's processor, if only that can tell."""
+    try:
+        return built, *modalities_of(built, task, given, output_name)
+    except NeedsLibraryError:
+        assert built.deferred is not None
+        built = built._replace(processor=built.deferred.processor(built.model))
+        return built, *modalities_of(built, task, given, output_name)

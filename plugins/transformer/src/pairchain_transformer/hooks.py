@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pairchain import hookimpl
-from pairchain.authoring import MESSAGE, read_json_object, require_settings
+from pairchain.authoring import MESSAGE, modules_inside, read_json_object, require_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,6 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     """
     from pairchain_transformer import Transformer
     from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
-    from pairchain_transformer.inputs.templates import why_no_pair
 
     if (is_causal := _is_causal(request.source)) is None:
         return None
@@ -40,12 +40,12 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
         transformer = Transformer(**options, transformer_task="sequence-classification")
         style = transformer.modality_config.get(MESSAGE, {}).get("format")
         # a template that loses a side may come from the base model; then training joined pairs as text
-        if style and "chat_template" not in request.processor_kwargs and why_no_pair(transformer.processor, style, {}):
+        if style and "chat_template" not in request.processor_kwargs and _loses_a_side(transformer, style):
             del transformer.modality_config[MESSAGE]
         return [transformer]
     logit_score = request.resolve("LogitScore")
     transformer = Transformer(**options, transformer_task="text-generation")
-    ids = {word: _token_id(transformer.tokenizer, word) for word in (TRUE_WORD, FALSE_WORD)}
+    ids = {word: _token_id(transformer, word) for word in (TRUE_WORD, FALSE_WORD)}
     return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]
 
 
@@ -82,6 +82,18 @@ def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
     return None if is_causal is None else checkpoint_facts(source, is_causal=is_causal)
 
 
+@hookimpl
+def pairchain_chain_loaded(chain: nn.Module) -> None:
+    """Tell the Transformers of a chain, such as those in a Router, whether all its modules skip padding."""
+    if "pairchain_transformer.transformer" not in sys.modules:
+        return
+    from pairchain_transformer import Transformer
+
+    for module in modules_inside(chain):
+        if isinstance(module, Transformer):
+            module.on_model_ready(chain)
+
+
 def _is_causal(source: Source) -> bool | None:
     """Return whether a checkpoint or adapter is a causal model; None if ``source`` is neither."""
     for name in ("config.json", "adapter_config.json"):
@@ -93,9 +105,20 @@ def _is_causal(source: Source) -> bool | None:
     return None
 
 
-def _token_id(tokenizer: Any, word: str) -> int:
+def _loses_a_side(transformer: Any, style: str) -> bool:
+    from pairchain_transformer.inputs.templates import why_no_pair
+    from pairchain_transformer.quick.unknown import NeedsLibraryError
+
+    try:
+        return bool(why_no_pair(transformer.reader, style, {}))
+    except NeedsLibraryError:
+        return bool(why_no_pair(transformer.processor, style, {}))
+
+
+def _token_id(transformer: Any, word: str) -> int:
     from pairchain_transformer.checkpoint.faults import no_token
 
+    tokenizer = transformer.reader
     found = tokenizer.convert_tokens_to_ids(word)
     # a tokenizer may return the unknown token for both words, and every score would be zero
     if found is None or found == tokenizer.unk_token_id:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import logging
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from torch import nn
-from transformers import PretrainedConfig
 
 from pairchain import Encoded, InputModule, Part, Untrained
 from pairchain.authoring import (
@@ -20,14 +22,16 @@ from pairchain.authoring import (
     declares_safety,
     is_watched,
     kept_for_the_call,
+    modules_inside,
+    note,
     open_source,
     shortened,
     unknown_keys,
     write_json,
 )
-from pairchain.backends import DEFAULT, Request
+from pairchain.backends import DEFAULT, Execution, Request
 from pairchain.errors import InputError
-from pairchain_transformer.build import build, modalities_of
+from pairchain_transformer.build import build, with_modalities
 from pairchain_transformer.checkpoint import keywords, modalities, positions, saving
 from pairchain_transformer.checkpoint.configuration import embedding_dimension
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
@@ -35,14 +39,23 @@ from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
 from pairchain_transformer.checkpoint.saving import RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.execution import encoding
-from pairchain_transformer.execution.library import LibraryExecution
-from pairchain_transformer.execution.savings import Savings
 from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
 from pairchain_transformer.libraries import pickling
 from pairchain_transformer.published.choosing import save_class
+from pairchain_transformer.quick.tokenizer import QuickTokenizer
+from pairchain_transformer.quick.unknown import NeedsLibraryError
 from pairchain_transformer.settings.files import remove_content_read_elsewhere
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from pairchain_transformer.execution.savings import Savings
+
+_log = logging.getLogger(__name__)
+# One thread at a time gives a model over to the library, and no thread sees half of that.
+_giving_over = threading.RLock()
 
 
 class Transformer(InputModule):
@@ -81,8 +94,8 @@ class Transformer(InputModule):
         tokenizer: Which tokenizer to use if the installed transformers library replaces parts of the saved one:
             ``"as-published"``, the author's, or ``"library"``, which sentence-transformers uses. None for the author's,
             with a warning if they differ.
-        backend: Name of the installed backend that loads and runs the model; see `pairchain.backends`. ``"torch"`` is
-            another name for ``"transformers"``.
+        backend: Name of the installed backend that loads and runs the model; see `pairchain.backends`. ``"auto"`` takes
+            the fastest that gives the same scores; ``"torch"`` is another name for ``"transformers"``.
 
     Raises:
         InputError: An argument is invalid, or the backend does not support the model.
@@ -94,6 +107,7 @@ class Transformer(InputModule):
     config_file_name = "sentence_bert_config.json"
     config_keys = ["transformer_task", "modality_config", "module_output_name"]
     module_type = "sentence_transformers.base.modules.transformer.Transformer"
+    takes_auto_backend = True
     is_thread_safe = True
 
     @accepts_older_arguments(renamed=RENAMED_ARGUMENTS)
@@ -137,7 +151,6 @@ class Transformer(InputModule):
         self.has_device_map = groups["model_kwargs"].get("device_map") is not None
         self.task = task_named(transformer_task)
         self.transformer_task = transformer_task
-        self.backend = backend
         built = build(
             model_name_or_path,
             self.task,
@@ -149,12 +162,17 @@ class Transformer(InputModule):
             tokenizer_name_or_path=tokenizer_name_or_path,
             tokenizer=tokenizer,
         )
-        self.model, self.execution = built.model, built.execution
+        self.backend, self.backend_reasons = built.choice.name, dict(built.choice.reasons)
+        # the property `model` would give it over to the library
+        self._modules["model"], self.execution = built.model, built.execution
+        self._deferred = built.deferred
+        self._is_given_over = built.deferred is None
+        self._padding_is_skipped = False
         self.do_lower_case = do_lower_case
-        self.processing_kwargs = processing.with_checked_lengths(processing_kwargs or {}, self.model)
+        self.processing_kwargs = processing.with_checked_lengths(processing_kwargs or {}, built.model)
         unknown_keys(self.processing_kwargs, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
         self.unpad_inputs = unpad_inputs
-        known, self.module_output_name = modalities_of(built, self.task, modality_config, module_output_name)
+        built, known, self.module_output_name = with_modalities(built, self.task, modality_config, module_output_name)
         self._preprocessor = Preprocessor(built.processor, known, built.source_name)
 
     def preprocess(
@@ -186,13 +204,20 @@ class Transformer(InputModule):
         Raises:
             InputError: The model does not take an input, or the settings do not fit it.
         """
-        how = self._processing()
-        settings = how.settings(processing_kwargs, max_length, truncation)
         limits = Limits(allow_urls=allow_urls, allow_private_urls=allow_private_urls, allow_paths=allow_paths)
-        with how.preprocessor() as preprocessor:
-            features = encoding.features_of(preprocessor, self.model, inputs, prompt, settings, limits)
+
+        def read(how: Processing) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+            settings = how.settings(processing_kwargs, max_length, truncation)
+            with how.preprocessor() as preprocessor:
+                return encoding.features_of(preprocessor, self._runs, inputs, prompt, settings, limits), settings
+
+        try:
+            features, settings = read(self._processing())
+        except NeedsLibraryError as needed:
+            note(f"the transformers library reads the inputs: {needed}")
+            features, settings = read(self._library_processing())
         processing.check_mask(features, pads_left=self.task.generates)
-        positions.check_fits(features, self.model)
+        positions.check_fits(features, self._runs)
         if self.task.generates:
             features["logits_to_keep"] = processing.logits_to_keep(settings)
         return features
@@ -217,16 +242,18 @@ class Transformer(InputModule):
         settings = self._processing().settings(**kwargs) if own else {}
         if not own or self._preprocessor.takes_media or not encoding.can_be_undone(settings):
             return None
-        known = Request("forward", (), self.module_output_name, tokenizer=self.tokenizer)
-        if self.execution.batches_matter(self.model, known, None):
+        known = Request("forward", (), self.module_output_name, tokenizer=self._reads)
+        model, execution = self._running()
+        if execution.batches_matter(model, known, None):
             return None
         rows = encoding.rows_of(lambda some: self.preprocess(some, prompt, **kwargs), inputs)
         if not rows:
             return None
         request = self._request(rows[0].shared.get("modality", TEXT), parts)
-        if self.execution.batches_matter(self.model, request, rows):
+        model, execution = self._running()
+        if execution.batches_matter(model, request, rows):
             return None
-        prefixes = self.execution.prefixes(self.model, request, rows)
+        prefixes = execution.prefixes(model, request, rows)
         return [encoding.encoded(row, prefix) for row, prefix in zip(rows, prefixes, strict=True)]
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Any]:
@@ -253,7 +280,13 @@ class Transformer(InputModule):
         """
         prefix = features.pop("prefix", None)
         request = replace(self._request(features.get("modality", TEXT), parts), prefix=prefix, keywords=kwargs)
-        features.update(self.execution.run(self.model, features, request))
+        model, execution = self._running()
+        if not self._is_given_over and (why := self._why_library(features, request)):
+            self._give_over(why)
+            model, execution = self._running()
+        for name, reason in self.backend_reasons.items():
+            note(f"not by the backend {name}: {reason}")
+        features.update(execution.run(model, features, request))
         return features
 
     @property
@@ -264,7 +297,8 @@ class Transformer(InputModule):
     @property
     def may_run_at_once(self) -> bool:
         """Whether several threads may run it on batches of one call; the backend decides it for the model."""
-        return declares_safety(self, [self]) and self.execution.is_thread_safe(self.model)
+        model, execution = self._running()
+        return declares_safety(self, [self]) and execution.is_thread_safe(model)
 
     @property
     def _may_leave_out(self) -> bool:
@@ -282,36 +316,51 @@ class Transformer(InputModule):
             may_leave_out=self._may_leave_out
             and entry["method"] == "forward"
             and field in ("logits", "last_hidden_state")
-            and not getattr(self.config, "output_hidden_states", False),
-            tokenizer=self.tokenizer,
+            and not getattr(self._runs.config, "output_hidden_states", False),
+            tokenizer=self._reads,
         )
 
     @property
     def savings(self) -> Savings:
         """The work that the backend ``transformers`` skips; you can change its settings.
 
+        A backend that reads ``config.json`` itself gives the model over for it.
+
         Raises:
             InputError: Another backend runs the model.
         """
-        if not isinstance(self.execution, LibraryExecution):
+        self._give_over("its savings are read")
+        found: Savings | None = getattr(self.execution, "savings", None)
+        if found is None:
             raise InputError(f"the backend {self.backend!r} has no settings for savings and prefixes.")
-        return self.execution.savings
+        return found
 
     @property
     def untrained(self) -> Untrained | None:
         """The weights that the checkpoint lacks and that are still random; None if there are none."""
-        return self.execution.untrained(self.model)
+        model, execution = self._running()
+        return execution.untrained(model)
 
     @property
     def prefix_cache(self) -> int:
         """Bytes in which to keep results on the beginnings of inputs for later calls; can be set."""
-        store = self.savings.store if isinstance(self.execution, LibraryExecution) else None
+        store = getattr(self._keeps_prefixes, "store", None)
         return 0 if store is None else store.most_bytes or 0
 
     @prefix_cache.setter
     def prefix_cache(self, value: int) -> None:
         most_bytes = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
-        self.savings.store = PrefixStore(most_bytes=most_bytes) if most_bytes else None
+        keeper = self._keeps_prefixes
+        if keeper is not None:
+            keeper.store = PrefixStore(most_bytes=most_bytes) if most_bytes else None
+        elif most_bytes:
+            raise InputError(f"the backend {self.backend!r} has no settings for savings and prefixes.")
+
+    @property
+    def _keeps_prefixes(self) -> Any:
+        """The object with an attribute ``store`` for prefixes; None if this execution keeps none."""
+        own = self.execution
+        return own if hasattr(own, "store") else getattr(own, "savings", None)
 
     @property
     def writes(self) -> frozenset[str] | None:  # type: ignore[override]
@@ -323,7 +372,7 @@ class Transformer(InputModule):
     @property
     def num_labels(self) -> int | None:  # type: ignore[override]
         """Scores per pair, if it writes ``scores``."""
-        return self.config.num_labels if self.module_output_name == "scores" else None
+        return self._runs.config.num_labels if self.module_output_name == "scores" else None
 
     @property
     def modality_config(self) -> ModalityConfig:
@@ -332,7 +381,8 @@ class Transformer(InputModule):
 
     @modality_config.setter
     def modality_config(self, value: Mapping[str | tuple[str, ...], dict[str, Any]]) -> None:
-        self._preprocessor = Preprocessor(self.processor, modalities.checked(value), self._preprocessor.model)
+        own = self._preprocessor
+        self._preprocessor = Preprocessor(own.processor, modalities.checked(value), own.model)
 
     @property
     def modalities(self) -> list[str | tuple[str, ...]]:  # type: ignore[override]
@@ -341,20 +391,27 @@ class Transformer(InputModule):
 
     @property
     def config(self) -> PretrainedConfig:
-        """The model's configuration."""
-        config: PretrainedConfig = self.model.config  # type: ignore[assignment]
+        """The model's configuration in the transformers library."""
+        if not self._is_given_over and self._deferred is not None:
+            return self._deferred.config
+        config: PretrainedConfig = self._runs.config
         return config
 
     @property
     def processor(self) -> Any:
         """The tokenizer, or the processor of a model that reads more than text; can be set."""
-        return self._preprocessor.processor
+        with _giving_over:
+            own = self._preprocessor
+            if isinstance(own.processor, QuickTokenizer):
+                assert self._deferred is not None
+                self._preprocessor = own.with_own(self._deferred.processor(self._runs))
+            return self._preprocessor.processor
 
     @processor.setter
     def processor(self, value: Any) -> None:
         if self.task.generates:
             pad_left(value)
-        positions.limit_to_positions(tokenizer_of(value), self.model)
+        positions.limit_to_positions(tokenizer_of(value), self._runs)
         self._preprocessor = Preprocessor(value, self.modality_config, self._preprocessor.model)
 
     @property
@@ -378,20 +435,27 @@ class Transformer(InputModule):
     @property
     def max_seq_length(self) -> int | None:
         """Longest input in tokens; longer inputs are cut. None for a model without tokenizer and positions."""
-        text = self.config.get_text_config()
+        text = self._runs.config.get_text_config()
         positions: int | None = getattr(text, "max_position_embeddings", None)
-        return positions if self.tokenizer is None else self.tokenizer.model_max_length
+        return positions if self._reads is None else self._reads.model_max_length
 
     @max_seq_length.setter
     def max_seq_length(self, value: int | None) -> None:
-        if self.tokenizer is None:
+        own = self._preprocessor
+        if self._reads is None:
             raise InputError("max_seq_length counts tokens, but this model has no tokenizer.")
-        self.tokenizer.model_max_length = positions.checked_length(value, "max_seq_length", self.model)
+        longest = positions.checked_length(value, "max_seq_length", self._runs)
+        if not isinstance(own.processor, QuickTokenizer):
+            self._reads.model_max_length = longest
+            return
+        assert self._deferred is not None
+        self._deferred.longest = longest
+        self._preprocessor = own.with_own(own.processor.limited_to(longest))
 
     def get_embedding_dimension(self) -> int:
         """Return the size of a token's embedding."""
         return embedding_dimension(
-            self.config,
+            self._runs.config,
             pooled=self.module_output_name == "sentence_embedding",
             projected=self.transformer_task == "retrieval",
         )
@@ -450,7 +514,11 @@ class Transformer(InputModule):
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write model, tokenizer and configuration; the weights are always safetensors."""
-        self.execution.save(self.model, output_path)
+        model, execution = self._running()
+        if not self._is_given_over and self._deferred is not None:
+            # for the files only; the backend goes on running the model
+            model, execution = self._deferred.model(model)
+        execution.save(model, output_path)
         self.processor.save_pretrained(output_path)
         remove_content_read_elsewhere(output_path)
         save_class(self.tokenizer, output_path)
@@ -460,21 +528,136 @@ class Transformer(InputModule):
         """Return the state for a copy, which may be in another process."""
         state = dict(vars(self))
         modules = state["_modules"]
-        state["_modules"] = type(modules)({**modules, "model": pickling.sendable(self.model)})
+        if self._is_given_over:
+            state["_modules"] = type(modules)({**modules, "model": pickling.sendable(self._runs)})
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        pickling.received(self.model)
+        if self._is_given_over:
+            pickling.received(self._runs)
 
     def _processing(self) -> Processing:
         """Return the settings and processor for preprocessing; during a call, those at the beginning of the call."""
-        return kept_for_the_call(self, lambda: Processing(self._preprocessor, self.processing_kwargs, self.model))
+        return kept_for_the_call(self, lambda: Processing(self._preprocessor, self.processing_kwargs, self._runs))
+
+    def _library_processing(self) -> Processing:
+        """Return the same as `_processing`, with the library's processor."""
+
+        def make() -> Processing:
+            assert self.processor is not None
+            return Processing(self._preprocessor, self.processing_kwargs, self._runs)
+
+        return kept_for_the_call(self, make, key="library")
+
+    @property
+    def model(self) -> nn.Module:
+        """The model of the transformers library, which runs from now on; can be set.
+
+        Another backend runs its own model until something asks for the library's: this property, training, gradients,
+        or what only the library computes. Its weights are then the library's, and it is not loaded again.
+        """
+        self._give_over("its model is read")
+        model: nn.Module = self._runs
+        return model
+
+    @property
+    def _runs(self) -> Any:
+        """The model that runs, which may be another backend's."""
+        return self._modules["model"]
+
+    @property
+    def reader(self) -> Any:
+        """What reads inputs: the library's tokenizer or processor, or one that reads texts in the same way."""
+        return self._preprocessor.processor
+
+    @property
+    def _reads(self) -> Any:
+        """The tokenizer that reads texts, which need not be the library's; None without one."""
+        return tokenizer_of(self._preprocessor.processor)
+
+    def _running(self) -> tuple[Any, Execution]:
+        with _giving_over:
+            return self._runs, self.execution
+
+    def _give_over(self, why: str) -> None:
+        """Let the transformers library run the model from now on, if it does not yet."""
+        if self._is_given_over or self._deferred is None:
+            return
+        with _giving_over:
+            if self._is_given_over:
+                return
+            kept = self.prefix_cache
+            self._modules["model"], self.execution = self._deferred.model(self._runs)
+            self._is_given_over = True
+            self.prefix_cache = kept
+        self.backend_reasons = {self.backend: why}
+        _log.info("the transformers library runs %s from now on: %s", self._preprocessor.model, why)
+
+    def _why_library(self, features: Mapping[str, Any], request: Request) -> str:
+        """Return, as a clause, why only the library can compute a request; empty if its backend can."""
+        if torch.is_grad_enabled():
+            return "gradients may be computed"
+        if request.keywords:
+            return f"forward got {sorted(request.keywords)[0]!r}"
+        if self._deferred is not None and self._deferred.has_changed_config:
+            return "its configuration has changed"
+        if not self._padding_is_skipped and self._writes_padding(features, request):
+            return "another module may read its output at padding, which only the library computes"
+        return self.execution.declines(self._runs, features, request)
+
+    def _writes_padding(self, features: Mapping[str, Any], request: Request) -> bool:
+        """Return whether the output has positions for padding."""
+        if request.part is not None or request.feature in ("scores", "sentence_embedding"):
+            return False
+        if request.generates and features.get("logits_to_keep") == 1:
+            return False
+        mask = features.get("attention_mask")
+        return isinstance(mask, torch.Tensor) and not bool(mask.all())
+
+    def on_model_ready(self, model: nn.Module) -> None:
+        """Learn whether every module of the chain skips padding, as those of pairchain do."""
+        self._padding_is_skipped = skips_padding(model)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "model" and not self.__dict__.get("_is_given_over", True):
+            from pairchain_transformer.checkpoint.random_weights import RandomWeights
+            from pairchain_transformer.execution.library import LibraryExecution
+
+            # a model that the user set
+            self._is_given_over = True
+            self.execution = LibraryExecution(RandomWeights(value, (), "", "", ""))
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the module to training or evaluation; see `torch.nn.Module.train`."""
+        if mode:
+            self._give_over("it is trained")
+        return super().train(mode)
+
+    def named_modules(
+        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the modules inside; an optimizer or a hook needs those of the library's model."""
+        self._give_over("its modules or parameters are listed")
+        yield from super().named_modules(memo, prefix, remove_duplicate)
+
+    @property
+    def _architecture(self) -> str:
+        named = getattr(self._runs.config, "architectures", None)
+        return type(self._runs).__name__ if self._is_given_over or not named else str(named[0])
 
     def __repr__(self) -> str:
-        shown = dict(self.get_config_dict(), architecture=type(self.model).__name__)
+        shown = dict(self.get_config_dict(), architecture=self._architecture)
         return shortened(f"{type(self).__name__}({shown})")
 
+
+def skips_padding(chain: nn.Module) -> bool:
+    """Return whether no module in a chain reads outputs at padding: a stranger's module may."""
+    return all(type(module).__module__.startswith(_SKIPPING) for module in modules_inside(chain))
+
+
+_SKIPPING = ("pairchain", "torch.", "transformers.")
 
 # the original method, in case the class is patched
 _FORWARD = Transformer.forward

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from pairchain import CrossEncoder, ModuleReport, Report, registry
-from pairchain.authoring import code_of, installed_version, policy_of, shortened
+from pairchain.authoring import code_of, installed_version, parameters_inside, policy_of, shortened
 from pairchain_cli.authoring import ModelOptions
 
 JSON = dict[str, Any]
@@ -138,7 +138,7 @@ def _model_class(module: Any) -> str:
 
 
 def _weights(module: nn.Module) -> JSON | None:
-    parameters = list(module.parameters())
+    parameters = list(parameters_inside(module))
     if not parameters:
         return None
     return {

@@ -123,7 +123,11 @@ class ModelOptions(ModelLocation):
     ] = False
     backend: Annotated[
         str | None,
-        _loading("--backend", metavar="NAME", help="Installed backend that loads and runs the model. Default: torch."),
+        _loading(
+            "--backend",
+            metavar="NAME",
+            help="Installed backend that runs the model. Default: auto, the fastest.",
+        ),
     ] = None
     tokenizer: Annotated[
         TokenizerChoice | None,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from pairchain_packed.blocks.activation import FUNCTIONS
 from pairchain_packed.blocks.block import Block
+from pairchain_packed.kernels import affine
+from pairchain_packed.quantized import can_quantize, quantized_affine
 
 
 class Linear(Block):
@@ -16,6 +18,9 @@ class Linear(Block):
         inputs: Size of the axis.
         outputs: Sizes of the results, which stand side by side.
         has_bias: Whether a bias is added.
+
+    Attributes:
+        int8: Whether it computes with 8-bit integers where it can.
     """
 
     bias: torch.Tensor | None
@@ -23,12 +28,27 @@ class Linear(Block):
     def __init__(self, inputs: int, *outputs: int, has_bias: bool = True) -> None:
         super().__init__()
         self.outputs = outputs
+        self.int8 = False
         self.weight = nn.Parameter(torch.empty(sum(outputs), inputs))
         self.register_parameter("bias", nn.Parameter(torch.empty(sum(outputs))) if has_bias else None)
 
-    def forward(self, states: torch.Tensor, first: int = 0, last: int | None = None) -> torch.Tensor:
-        """Return the results from number ``first`` up to ``last``, of shape (…, sum of their sizes)."""
-        if first == 0 and last is None:
-            return functional.linear(states, self.weight, self.bias)
-        start, stop = sum(self.outputs[:first]), sum(self.outputs[:last])
-        return functional.linear(states, self.weight[start:stop], None if self.bias is None else self.bias[start:stop])
+    def forward(
+        self, states: torch.Tensor, first: int = 0, last: int | None = None, activation: str = ""
+    ) -> torch.Tensor:
+        """Return the results from number ``first`` up to ``last``, of shape (…, sum of their sizes).
+
+        Args:
+            states: Shape (…, inputs).
+            first: The number of the first result.
+            last: The number after the last result.
+            activation: The name of a function that follows, if one does.
+        """
+        weight: torch.Tensor = self.weight
+        bias = self.bias
+        if first or last is not None:
+            rows = slice(sum(self.outputs[:first]), sum(self.outputs[:last]))
+            weight, bias = self.weight[rows], None if self.bias is None else self.bias[rows]
+        if self.int8 and can_quantize(states):
+            result = quantized_affine(self, (first, last), states, weight, bias)
+            return FUNCTIONS[activation](result) if activation else result
+        return affine(states, weight, bias, activation)

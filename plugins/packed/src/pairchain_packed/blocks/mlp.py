@@ -20,15 +20,14 @@ class Mlp(Block):
 
     def __init__(self, plan: architecture.Mlp, size: int) -> None:
         super().__init__()
-        self.activation = FUNCTIONS[plan.activation]
+        self.activation = plan.activation
         self.is_gated = plan.is_gated
         self.inner = Linear(size, *(plan.size,) * (1 + plan.is_gated), has_bias=plan.has_bias)
         self.output = Linear(plan.size, size, has_bias=plan.has_bias)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Return the states of the next sum, shape (…, size)."""
-        inner = self.inner(states)
         if not self.is_gated:
-            return self.output(self.activation(inner))
-        gate, value = inner.chunk(2, dim=-1)
-        return self.output(self.activation(gate) * value)
+            return self.output(self.inner(states, activation=self.activation))
+        gate, value = self.inner(states).chunk(2, dim=-1)
+        return self.output(FUNCTIONS[self.activation](gate) * value)

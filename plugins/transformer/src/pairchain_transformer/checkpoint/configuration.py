@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import transformers
-from transformers import PretrainedConfig
+from typing import TYPE_CHECKING, Any
 
 from pairchain import Source
 from pairchain.authoring import adapted_model, nearest, require_settings
@@ -18,7 +15,11 @@ from pairchain_transformer.checkpoint.support import require_config, was_classif
 from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.files.adapters import adapter_base
 from pairchain_transformer.files.counts import check_counts
+from pairchain_transformer.libraries.classes import is_configuration
 from pairchain_transformer.settings.files import configuration_settings
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mapping[str, Any]) -> PretrainedConfig:
@@ -30,16 +31,14 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         MissingFileError: There is no ``config.json``.
         FormatError: The transformers library cannot use ``config.json``.
     """
+    import transformers
+
     name, where = source.name, hub
     if (base := adapter_base(source)) is not None:
         name, where = base, {**hub, **place_of_base(source)}
-    else:
-        check_counts({**require_config(source), **given}, f"config.json of {source.name}")
-    foreign = configuration_settings(source if base is None else adapted_model(source) or source, given)
+    check_config(source, hub, given)
     try:
         with applying_policy(source, hub):
-            if foreign is not None:
-                require_settings(foreign)
             options = {**where, **given, "return_unused_kwargs": True}
             read: tuple[PretrainedConfig, dict[str, Any]] = transformers.AutoConfig.from_pretrained(name, **options)
     except PairchainError:
@@ -59,6 +58,23 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
     if is_classifier and not was_classifier(config.architectures) and "num_labels" not in given:
         config.num_labels = 1
     return config
+
+
+def check_config(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse a configuration that is unsafe to read, before anything reads it; see `load_config`.
+
+    Raises:
+        MissingFileError: There is no ``config.json``.
+        FormatError: It counts more parts than any model has.
+        TrustRequiredError: A setting reaches another library, program or repository.
+    """
+    base = adapter_base(source)
+    if base is None:
+        check_counts({**require_config(source), **given}, f"config.json of {source.name}")
+    foreign = configuration_settings(source if base is None else adapted_model(source) or source, given)
+    if foreign is not None:
+        with applying_policy(source, hub):
+            require_settings(foreign)
 
 
 def place_of_base(source: Source) -> dict[str, Any]:
@@ -114,5 +130,5 @@ def _set_use_cache(config: PretrainedConfig, given: Mapping[str, Any]) -> None:
 
 
 def _parts(config: PretrainedConfig) -> list[tuple[str, PretrainedConfig]]:
-    found = [(name, getattr(config, name, None)) for name in config.sub_configs]
-    return [(name, part) for name, part in found if isinstance(part, PretrainedConfig)]
+    found: list[tuple[str, Any]] = [(name, getattr(config, name, None)) for name in config.sub_configs]
+    return [(name, part) for name, part in found if is_configuration(part)]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from transformers import PreTrainedTokenizerBase, ProcessorMixin
-from transformers.feature_extraction_utils import FeatureExtractionMixin
-from transformers.image_processing_base import ImageProcessingMixin
-from transformers.utils.generic import ModelOutput
 
 from pairchain.authoring import Modality
 from pairchain.errors import ChainError
 from pairchain_transformer.architectures import EXCEPTIONS, Call
 from pairchain_transformer.checkpoint.tasks import Task
+from pairchain_transformer.libraries.classes import is_instance, is_processor, is_tokenizer
+from pairchain_transformer.quick.tokenizer import QuickTokenizer
 
 ModalityConfig = dict[Modality, dict[str, Any]]
 
@@ -60,15 +58,16 @@ def _without_messages(task: Task, model: Any, processor: Any) -> tuple[ModalityC
 
 def modalities_of(processor: Any) -> list[str]:
     """Return the modalities that a processor reads, judged by its parts or its class."""
-    if isinstance(processor, ProcessorMixin):
+    if is_processor(processor):
         own = set(processor.get_attributes())
         return [modality for part, modality in _PROCESSOR_PARTS.items() if part in own]
-    kinds: Iterable[tuple[type, str]] = (
-        (PreTrainedTokenizerBase, "text"),
-        (FeatureExtractionMixin, "audio"),
-        (ImageProcessingMixin, "video" if hasattr(processor, "do_sample_frames") else "image"),
-    )
-    return [modality for kind, modality in kinds if isinstance(processor, kind)][:1]
+    if is_tokenizer(processor) or isinstance(processor, QuickTokenizer):
+        return ["text"]
+    if is_instance(processor, "transformers.feature_extraction_utils", "FeatureExtractionMixin"):
+        return ["audio"]
+    if is_instance(processor, "transformers.image_processing_base", "ImageProcessingMixin"):
+        return ["video" if hasattr(processor, "do_sample_frames") else "image"]
+    return []
 
 
 def output_fields(method: Any) -> set[str] | None:
@@ -82,7 +81,8 @@ def output_fields(method: Any) -> set[str] | None:
 
 
 def _output_class(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, ModelOutput):
+    base = getattr(sys.modules.get("transformers.utils.generic"), "ModelOutput", ())
+    if isinstance(annotation, type) and issubclass(annotation, base):
         return annotation
     for part in typing.get_args(annotation):
         if (found := _output_class(part)) is not None:

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import Any
 
+import torch
 import transformers
 from safetensors import SafetensorError
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from pairchain import Source
@@ -84,6 +86,62 @@ def load_model(
         raise faults.other_sizes(source, unfit)
     _warn_of_unread_layers(source, model, info["unexpected_keys"])
     return model, found_at_load(source, model, config, info, task.method_output_name)
+
+
+def model_with(
+    source: Source, task: Task, config: PretrainedConfig, given: nn.Module, attention: Any = None
+) -> PreTrainedModel:
+    """Return the library's model with the weights of ``given``, whose ``state_dict`` has the library's names.
+
+    Args:
+        source: The checkpoint, for errors.
+        task: Its task.
+        config: Its configuration.
+        given: A model that holds all its weights.
+        attention: The caller's ``attn_implementation``, or None.
+
+    Raises:
+        ChainError: ``given`` lacks a weight.
+    """
+    auto_class, config, _ = _class_for(task, config)
+    model_class = auto_class._model_mapping[type(config)] if hasattr(auto_class, "_model_mapping") else auto_class
+    if isinstance(model_class, tuple):
+        model_class = next((cls for cls in model_class if cls.__name__ in (config.architectures or ())), model_class[0])
+    weights = given.state_dict()
+    first = next(iter(weights.values()))
+    chosen = {} if attention is None else {"attn_implementation": attention}
+    if first.is_meta:
+        with torch.device("meta"):
+            empty: PreTrainedModel = model_class._from_config(config, dtype=first.dtype, **chosen)
+        empty.eval()
+        return empty
+    with no_progress_unless_terminal(), _kept_as_it_is(config, attention):
+        model, info = model_class.from_pretrained(
+            None, config=config, state_dict=dict(weights), dtype=first.dtype, output_loading_info=True, **chosen
+        )
+    # BERT's pooler comes after what feature extraction reads
+    missing = sorted(name for name in info["missing_keys"] if "pooler" not in name.split("."))
+    if missing:
+        raise ChainError(f"the model of {source} cannot be given over: it lacks {', '.join(missing[:3])}.")
+    made: PreTrainedModel = model.to(first.device).eval()
+    return made
+
+
+@contextmanager
+def _kept_as_it_is(config: PretrainedConfig, attention: Any) -> Iterator[None]:
+    """Inside the block, let a model have this very configuration, which the user may hold, and usual attention.
+
+    The user may have chosen an attention that cannot run here, which is told when it should run.
+    """
+    chosen = config._attn_implementation
+    vars(config)["__deepcopy__"] = lambda memo: config
+    config._attn_implementation = attention
+    try:
+        yield
+    finally:
+        del vars(config)["__deepcopy__"]
+        if chosen is not None:
+            config._attn_implementation = chosen
 
 
 def save_model(model: Any, output_path: str) -> None:

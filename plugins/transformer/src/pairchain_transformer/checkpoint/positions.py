@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.tokenization_utils_base import LARGE_INTEGER
 
 from pairchain.authoring import checked_count
 from pairchain.errors import FormatError, InputError, warn
 from pairchain_transformer.architectures import POSITIONS_AFTER_PADDING
 from pairchain_transformer.checkpoint.saving import SavedLength
+from pairchain_transformer.libraries.classes import is_configuration
+
+# A length from here on means "no limit" to the transformers library.
+_NO_LIMIT = int(1e20)
 
 # The names of tables of absolute positions. Relative positions have tables too, which do not limit the input.
 _TABLE = re.compile(r"(^|_)(wpe|pos|positions?)(_|$)")
@@ -48,7 +51,7 @@ def checked_length(value: Any, name: str, model: Any) -> Any:
         FormatError: The model's files set a length that is not a count.
     """
     is_saved = isinstance(value, SavedLength)
-    if isinstance(value, (int, float)) and value >= LARGE_INTEGER:
+    if isinstance(value, (int, float)) and value >= _NO_LIMIT:
         return limit_exceeded_by(value, model) or value
     if is_saved and value < 1:
         raise FormatError(f"the model's files set the longest input to {value}, which is not a number of tokens.")
@@ -107,6 +110,9 @@ def _starts_after_padding(config: Any) -> bool:
 def _has_table(model: Any, limit: int) -> bool:
     """Return whether a model looks up positions of text in a table."""
     config = _text_config(model)
+    if not is_configuration(config):
+        # another backend's model, whose weights have the library's names
+        return any(_is_row_per_position(name, tensor, limit) for name, tensor in model.state_dict().items())
     # in a model of text and images, the vision tower has a table of its own
     reads_text = next((part for part in model.modules() if getattr(part, "config", None) is config), None)
     return reads_text is not None and any(
@@ -116,6 +122,13 @@ def _has_table(model: Any, limit: int) -> bool:
         )
         for part in reads_text.modules()
     )
+
+
+def _is_row_per_position(name: str, tensor: torch.Tensor, limit: int) -> bool:
+    """Return whether a weight is a table of positions, judged by the name of the module that holds it."""
+    module = name.rpartition(".")[0].rpartition(".")[2]
+    is_positions = _TABLE.search(module) is not None and _RELATIVE not in module
+    return is_positions and tensor.ndim == 2 and len(tensor) >= limit
 
 
 def _is_table(name: str, part: nn.Module) -> bool:

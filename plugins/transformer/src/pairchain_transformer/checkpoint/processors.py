@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import transformers
 from tokenizers import normalizers
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from pairchain import Source
 from pairchain.authoring import open_source, require_settings
@@ -17,11 +15,15 @@ from pairchain_transformer.checkpoint.keywords import applying_policy, refuse_co
 from pairchain_transformer.checkpoint.positions import positions_in
 from pairchain_transformer.files.adapters import tokenizer_place
 from pairchain_transformer.files.names import PROCESSOR_FILES, TOKENIZER_FILES
+from pairchain_transformer.libraries.classes import is_tokenizer
 from pairchain_transformer.libraries.messages import NEEDS_TRUST
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
-from pairchain_transformer.published.choosing import restore_published
+from pairchain_transformer.quick.tokenizer import QuickTokenizer
 from pairchain_transformer.settings.during_load import filtering_settings
 from pairchain_transformer.settings.files import processing_settings
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 # Fetched first, because the library ignores a failed download of these, and scores would change.
 _TOKENIZER_SETTINGS = """
@@ -64,6 +66,10 @@ def load_processor(
         UnsafePathError: A setting leads out of the model.
         TrustRequiredError: A setting reaches another library, program or repository.
     """
+    import transformers
+
+    from pairchain_transformer.published.choosing import restore_published
+
     source.refuse_links_out([_TEMPLATES])
     for name in _TOKENIZER_SETTINGS:
         source.file(name)
@@ -110,9 +116,10 @@ def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, A
             require_settings(foreign, may_be_trusted=not is_elsewhere)
 
 
-def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase | None:
+def tokenizer_of(processor: Any) -> Any:
     """Return the tokenizer that ``processor`` is or contains, or None."""
-    return processor if isinstance(processor, PreTrainedTokenizerBase) else getattr(processor, "tokenizer", None)
+    is_one = is_tokenizer(processor) or isinstance(processor, QuickTokenizer)
+    return processor if is_one else getattr(processor, "tokenizer", None)
 
 
 def pad_left(processor: Any) -> None:

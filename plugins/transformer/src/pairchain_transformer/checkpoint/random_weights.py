@@ -16,11 +16,12 @@ from pairchain import Source, Untrained
 from pairchain.authoring import read_json_object, shown_weights
 from pairchain.errors import warn
 from pairchain_transformer.architectures import COMPUTED
+from pairchain_transformer.checkpoint.leaving_library import SAVED_AS_RANDOM
 from pairchain_transformer.checkpoint.support import class_names
 from pairchain_transformer.files.adapters import adapter_base
 
-# The key of config.json that names weights saved as random, with digests of their values, which training changes.
-SAVED_KEY = "pairchain_random_weights"
+# Weights saved as random have digests of their values there, which training changes.
+SAVED_KEY = SAVED_AS_RANDOM
 
 _TRAIN = "train it first, with any loop or trainer"
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from transformers import PreTrainedModel
 
 from pairchain import Source
 from pairchain.authoring import bytes_in_words, most_bytes
@@ -43,7 +42,9 @@ def _load_weights(load: _Load, load_weights: Callable[..., Any], *args: Any, **k
     return load_weights(*args, **kwargs)
 
 
-_REPLACEMENTS: Replacements[_Load] = Replacements({(PreTrainedModel, "_load_pretrained_model"): _load_weights})
+_REPLACEMENTS: Replacements[_Load] = Replacements(
+    {("transformers.modeling_utils", "PreTrainedModel", "_load_pretrained_model"): _load_weights}
+)
 
 
 def _compare(model: Any, files: Sequence[str], load: _Load, *, is_quantized: bool) -> None:

@@ -18,7 +18,6 @@ from pairchain.authoring import (
     placing_errors,
 )
 from pairchain_transformer.checkpoint.processors import tokenizer_of
-from pairchain_transformer.execution import endings
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor
 from pairchain_transformer.inputs.processing import Pads, Settings
@@ -59,7 +58,7 @@ def features_of(
         tokenizer is None
         or tokenizer.pad_token is not None
         or preprocessor.takes_media
-        or not endings.are_found_by_padding(model)
+        or not _finds_ends_by_padding(model)
     ):
         return preprocessor(inputs, prompt, settings, limits)
     unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
@@ -73,6 +72,12 @@ def features_of(
         else value
         for key, value in alone[0].items()
     }
+
+
+def _finds_ends_by_padding(model: Any) -> bool:
+    from pairchain_transformer.execution import endings
+
+    return endings.are_found_by_padding(model)
 
 
 def can_be_undone(settings: Settings) -> bool:

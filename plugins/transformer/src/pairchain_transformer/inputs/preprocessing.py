@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import ProcessorMixin
 
 from pairchain.authoring import (
     AUDIO,
@@ -37,6 +36,7 @@ from pairchain_transformer.inputs.processing import Pads, Settings
 from pairchain_transformer.inputs.rendering import Renderer
 from pairchain_transformer.inputs.sharing import Snapshot
 from pairchain_transformer.inputs.templates import message_format, remembered
+from pairchain_transformer.libraries.classes import is_processor
 
 # A processor's argument for each modality.
 _PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio", "video": "videos"}
@@ -156,7 +156,7 @@ class Preprocessor:
                 f"this model takes {_listed(self.supported)}, and does not take text alone.",
                 next_step="pass one of these, or choose a model that takes text.",
             )
-        if isinstance(self.processor, ProcessorMixin) and any(map(is_pair, items)):
+        if is_processor(self.processor) and any(map(is_pair, items)):
             raise InputError(
                 f"this model takes {_listed(self.supported)} one at a time, and cannot read a pair.",
                 next_step="choose a model with a chat template, or a module that encodes both sides apart.",
@@ -167,7 +167,7 @@ class Preprocessor:
         return features
 
     def _tokens(self, texts: Sequence[Any], settings: Settings) -> dict[str, Any]:
-        if isinstance(self.processor, ProcessorMixin):
+        if is_processor(self.processor):
             # a processor may put words of its own around a text
             return self._processed(texts, settings, TEXT)
         return processing.tokenize(self.processor, texts, settings)
@@ -192,7 +192,7 @@ class Preprocessor:
         if VIDEO in values:
             values[VIDEO], metadata = split_metadata(values[VIDEO])
             settings = {**settings, VIDEO: {**({"video_metadata": metadata} if metadata else {}), **settings[VIDEO]}}
-        if isinstance(self.processor, ProcessorMixin):
+        if is_processor(self.processor):
             arguments = {_PROCESSOR_ARGUMENTS[kind]: value for kind, value in values.items()}
             return dict(self.processor(**arguments, **self._options(modality, settings)))
         kind = modality_parts(modality)[0]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from transformers import BatchEncoding, PreTrainedTokenizerBase
-from transformers.tokenization_utils_base import TruncationStrategy
 
 from pairchain.authoring import checked_count, nearest
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import FIXED_LENGTH_AUDIO
 from pairchain_transformer.checkpoint.positions import checked_length, limit_exceeded_by
 from pairchain_transformer.inputs.messages import SIDES
+from pairchain_transformer.libraries.classes import is_truncation
 from pairchain_transformer.libraries.messages import TOO_SHORT_TO_CUT
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 # Settings in groups: common ones, those of each modality, and those of the chat template.
 Settings = Mapping[str, dict[str, Any]]
@@ -202,7 +204,7 @@ def processor_groups(settings: Settings) -> dict[str, dict[str, Any]]:
 def _check_truncation(value: Any) -> None:
     """Raise an InputError for an unknown truncation."""
     ways = ("longest_first", "only_first", "only_second", CUT_DOCUMENT, "do_not_truncate")
-    if value is not None and not isinstance(value, (bool, TruncationStrategy)) and value not in ways:
+    if value is not None and not isinstance(value, bool) and not is_truncation(value) and value not in ways:
         raise InputError(
             f"there is no truncation {value!r}{nearest(str(value), ways)}.",
             next_step=f"choose among {', '.join(ways)}, True and False.",

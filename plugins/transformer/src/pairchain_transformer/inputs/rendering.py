@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import torch
-from transformers import ProcessorMixin
 
 from pairchain.errors import InputError, warn
 from pairchain_transformer.architectures import WITH_IMAGES_ONLY
@@ -21,6 +20,7 @@ from pairchain_transformer.inputs.messages import (
     with_text,
 )
 from pairchain_transformer.inputs.processing import CUT_DOCUMENT, Settings, cuts, processor_groups, warn_of_losses
+from pairchain_transformer.libraries.classes import is_processor
 
 # Options that apply_chat_template takes by name, and not among the tokenizer's options.
 _SIZE_OPTIONS = frozenset({"padding", "truncation", "max_length", "return_tensors"})
@@ -91,7 +91,7 @@ class Renderer:
         chats = list(conversations)
         # some processors refuse a batch without images; their tokenizer renders the same text
         needs_tokenizer = type(self.processor).__name__ in WITH_IMAGES_ONLY and all(map(is_text_only, chats))
-        if needs_tokenizer or not isinstance(self.processor, ProcessorMixin):
+        if needs_tokenizer or not is_processor(self.processor):
             sizes = {**_sizes_in(common), **_sizes_in(text)}
             rest = _without(text, _SIZE_OPTIONS)
             return dict(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from tokenizers import Tokenizer
 from tokenizers.implementations.base_tokenizer import BaseTokenizer
 from torch import nn
-from transformers.utils.hub import PushToHubMixin
 
 from pairchain.authoring import taking_turns
 from pairchain_transformer.architectures import ONE_AT_A_TIME
+from pairchain_transformer.libraries.classes import is_instance
+from pairchain_transformer.libraries.designs import Design
 
 Kind = TypeVar("Kind")
 
@@ -27,36 +27,8 @@ _PLAIN = frozenset({bool, dict, float, int, list, set, str, tuple, type(None)})
 # Setting an attribute such as pad_token changes this value in place, and no other one.
 _CHANGED_IN_PLACE = "_special_tokens_map"
 
-_COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "encode_special_tokens")
-
-
-class _Design:
-    """The parts of a tokenizer of the tokenizers library, shared with the original."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.model = tokenizer.model
-        self.components = {name: getattr(tokenizer, name) for name in _COMPONENTS}
-        self.added = tokenizer.get_added_tokens_decoder()
-        self.attributes = dict(vars(tokenizer))
-        self.truncation = tokenizer.truncation
-        self.padding = tokenizer.padding
-
-    def build(self) -> Tokenizer:
-        """Return a new tokenizer of this design."""
-        made = Tokenizer(self.model)
-        for name, component in self.components.items():
-            if component is not None:
-                setattr(made, name, component)
-        # ids follow the order of adding
-        in_order = [token for _, token in sorted(self.added.items(), key=lambda item: item[0])]
-        for is_special, tokens in groupby(in_order, key=lambda token: bool(token.special)):
-            (made.add_special_tokens if is_special else made.add_tokens)(list(tokens))
-        vars(made).update(self.attributes)
-        if self.truncation is not None:
-            made.enable_truncation(**self.truncation)
-        if self.padding is not None:
-            made.enable_padding(**self.padding)
-        return made
+# The base of the library's tokenizers and processors.
+_OF_LIBRARY = ("transformers.utils.hub", "PushToHubMixin")
 
 
 class Snapshot(Generic[Kind]):
@@ -68,7 +40,7 @@ class Snapshot(Generic[Kind]):
 
     def __init__(self, processor: Kind) -> None:
         originals: list[Any] = []
-        self._frozen = _mapped(processor, _Design, {}, originals)
+        self._frozen = _mapped(processor, Design, {}, originals)
         self._exclusive = [part for part in originals if _is_exclusive(part)]
         self._free: list[Kind] = []
 
@@ -78,7 +50,7 @@ class Snapshot(Generic[Kind]):
         try:
             mine = self._free.pop()
         except IndexError:
-            mine = _mapped(self._frozen, _Design.build, {}, [])
+            mine = _mapped(self._frozen, Design.build, {}, [])
         with taking_turns(self._exclusive):
             yield mine
         # after an error, this line is skipped and the copy dropped, because its state is unknown
@@ -92,10 +64,10 @@ def _mapped(value: Any, convert: Callable[[Any], Any], done: dict[int, Any], fou
     """
     if id(value) in done:
         return done[id(value)]
-    if isinstance(value, (Tokenizer, _Design)):
+    if isinstance(value, (Tokenizer, Design)):
         done[id(value)] = convert(value)
         return done[id(value)]
-    if not isinstance(value, (PushToHubMixin, BaseTokenizer)) or isinstance(value, nn.Module):
+    if not (isinstance(value, BaseTokenizer) or is_instance(value, *_OF_LIBRARY)) or isinstance(value, nn.Module):
         return value
     found.append(value)
     # some classes define pickling in a way that would not copy the present state

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from contextlib import suppress
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel
+
+from pairchain_transformer.libraries.classes import is_instance
 
 # The library records outputs such as hidden states with hooks. It adds the hooks on first use, and pickle cannot import
 # them. A registry, filled when a model is built, lists the outputs to record.
@@ -27,13 +29,15 @@ def received(model: nn.Module) -> None:
     if registry is None:
         return
     for part in model.modules():
-        if isinstance(part, PreTrainedModel):
+        if is_instance(part, "transformers.modeling_utils", "PreTrainedModel"):
             # the registry's own __setitem__ expects a model in some versions, and a class name in others
             dict.setdefault(registry, str(type(part)), getattr(part, "_can_record_outputs", None))
 
 
 def _registry() -> dict[Any, Any] | None:
-    """Return the library's registry; None for a version without one."""
+    """Return the library's registry; None for a version without one, or before the library is imported."""
+    if "transformers.modeling_utils" not in sys.modules:
+        return None
     with suppress(ImportError):
         found = getattr(importlib.import_module(_HOOKS_FROM), _REGISTRY, None)
         return found if isinstance(found, dict) else None

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer, pre_tokenizers
-from transformers import PreTrainedTokenizerBase
 
 from pairchain import Source
 from pairchain.authoring import nearest, read_json_object, write_json
@@ -20,6 +19,9 @@ from pairchain_transformer.published.comparison import COMPONENTS, content_of, d
 from pairchain_transformer.published.conversion import converted
 from pairchain_transformer.published.rebuilding import Published
 from pairchain_transformer.published.saved import Saved, read_saved
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 AS_PUBLISHED, LIBRARY = "as-published", "library"
 CHOICES = (AS_PUBLISHED, LIBRARY)

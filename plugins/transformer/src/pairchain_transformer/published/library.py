@@ -26,12 +26,23 @@ def replaced(saved: Saved, fast: FastClass) -> list[str] | None:
     """
     if fast.name in _UNCHANGED:
         library = saved.content
-    elif (row := _TABLE.get(fast.name)) is not None:
-        parts = (part(saved.settings, saved.content) if callable(part) else part for part in row)
-        library = dict(zip(TOLD, parts, strict=True))
+    elif fast.name in _TABLE:
+        library = dict(zip(TOLD, told_parts(fast.name, saved.settings, saved.content), strict=True))
     else:
         return None
     return differences(Published(saved, fast).components(), library, TOLD)
+
+
+def told_parts(name: str, settings: Values, content: Values) -> tuple[Any, Any]:
+    """Return the normalizer and the pre-tokenizer that the class ``name`` of the table builds.
+
+    Args:
+        name: The class.
+        settings: The values of ``tokenizer_config.json``.
+        content: The content of ``tokenizer.json``.
+    """
+    normalizer, pre_tokenizer = (part(settings, content) if callable(part) else part for part in _TABLE[name])
+    return normalizer, pre_tokenizer
 
 
 def _bert(settings: Values, content: Values) -> dict[str, Any]:

@@ -76,6 +76,11 @@ class Published:
         backend.no_padding()
         return backend
 
+    @property
+    def adds_tokens(self) -> bool:
+        """Whether tokens are added to those in ``tokenizer.json``."""
+        return bool(self._to_add())
+
     def input_names(self) -> Sequence[str] | None:
         """Return the features that it writes; None to keep those of the installed class."""
         return self.saved.settings.get("model_input_names") or (self.fast.input_names if self.fast else None)

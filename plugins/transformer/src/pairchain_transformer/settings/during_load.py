@@ -14,12 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers.feature_extraction_utils import FeatureExtractionMixin
-from transformers.image_processing_base import ImageProcessingMixin
-from transformers.processing_utils import ProcessorMixin
-from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from transformers.video_processing_utils import BaseVideoProcessor
-
 from pairchain import ForeignSettings, Source
 from pairchain.authoring import foreign_settings, read_json_object, require_settings
 from pairchain_transformer.libraries.replacements import Replacements
@@ -131,16 +125,11 @@ def _build_parts(
 
 _REPLACEMENTS: Replacements[_Load] = Replacements(
     {
-        (cls, name): replacement
-        for cls, name, replacement in (
-            (PreTrainedTokenizerBase, "_from_pretrained", _build_tokenizer),
-            (ImageProcessingMixin, "from_dict", _build_part),
-            (FeatureExtractionMixin, "from_dict", _build_part),
-            (BaseVideoProcessor, "from_dict", _build_part),
-            (ProcessorMixin, "from_args_and_dict", _build_processor),
-            (ProcessorMixin, "_get_arguments_from_pretrained", _build_parts),
-        )
-        # if a package that a class needs is not installed, the library's class is an empty placeholder
-        if name in vars(cls)
+        ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase", "_from_pretrained"): _build_tokenizer,
+        ("transformers.image_processing_base", "ImageProcessingMixin", "from_dict"): _build_part,
+        ("transformers.feature_extraction_utils", "FeatureExtractionMixin", "from_dict"): _build_part,
+        ("transformers.video_processing_utils", "BaseVideoProcessor", "from_dict"): _build_part,
+        ("transformers.processing_utils", "ProcessorMixin", "from_args_and_dict"): _build_processor,
+        ("transformers.processing_utils", "ProcessorMixin", "_get_arguments_from_pretrained"): _build_parts,
     }
 )
