@@ -22,11 +22,18 @@ def environment(folder: Path) -> Path:
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     python = scripts / ("python.exe" if os.name == "nt" else "python")
-    own = sysconfig.get_paths("venv", vars={"base": str(folder), "platbase": str(folder)})["purelib"]
     # after its own, so that what is installed there comes first
     lent = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    Path(own, "zz_lent.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in lent))
+    (packages_of(python) / "zz_lent.pth").write_text(
+        "".join(f"import site; site.addsitedir({path!r})\n" for path in lent)
+    )
     return python
+
+
+def packages_of(python: Path) -> Path:
+    """Return the folder that pip installs into in the environment of ``python``."""
+    base = str(python.parents[1])
+    return Path(sysconfig.get_paths("venv", vars={"base": base, "platbase": base})["purelib"])
 
 
 def wheel(

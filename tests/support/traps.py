@@ -143,3 +143,10 @@ class TinyModel(BertForSequenceClassification):
 def safetensors(header: bytes, length: int | None = None) -> bytes:
     """Return a safetensors file with just a header, which may say another length than it has."""
     return struct.pack("<Q", len(header) if length is None else length) + header
+
+
+def edit(folder: Path, file: str, **values: Any) -> None:
+    """Set keys of a JSON file, which is made if it is not there."""
+    path = folder / file
+    before = json.loads(path.read_text()) if path.exists() else {}
+    write(folder, {file: json.dumps({**before, **values})})

@@ -8,16 +8,17 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
-from environments import environment, pip_install
+from environments import environment, packages_of, pip_install
 from hub_server import HubServer
 from packaging.requirements import Requirement
 from plugin_folders import install, run_python
 from shell import pairchain as run
+from warm import warm_python
 
 import pairchain
 from pairchain import CrossEncoder
@@ -110,7 +111,7 @@ def test_every_kind_of_package_is_installed_tested_and_listed_at_once(
     arguments: list[str], file: str, group: str, name: str, tmp_path: Path
 ) -> None:
     python = environment(tmp_path / "venv")
-    ended = run("new", *arguments, "pairchain-acme", folder=tmp_path, python=python)
+    ended = run("new", *arguments, "pairchain-acme", folder=tmp_path)
     assert (ended.status, ended.out) == (0, "pairchain-acme\n")
     made = tmp_path / "pairchain-acme"
     assert {f"src/pairchain_acme/{file}.py", f"tests/test_{file}.py", ".gitignore", "README.md"} <= files_in(made)
@@ -118,17 +119,26 @@ def test_every_kind_of_package_is_installed_tested_and_listed_at_once(
     assert not any(placeholder in text for text in texts for placeholder in ("new-", "new_plugin", "NewType"))
 
     pip_install(python, made, editable=True)
-    tested = subprocess.run([python, "-m", "pytest", "-q"], cwd=made, capture_output=True, text=True, check=False)
+    # what pip has installed is seen by warm processes too, which start faster than those of the environment
+    sites = [packages_of(python), made / "src"]
+    tested = run_pytest(made, sites)
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert int(re.findall(r"(\d+) passed", tested.stdout)[-1]) > 5
 
-    (own,) = json.loads(run("plugins", "show", "pairchain-acme", "--json", python=python).out)["plugins"]
+    (own,) = json.loads(run("plugins", "show", "pairchain-acme", "--json", sites=sites).out)["plugins"]
     assert own["status"] == "ok"
     assert name in own[group]
 
     for code in re.findall(r"^```python\n(.*?)^```", (made / "README.md").read_text(), re.M | re.S):
         if "cross-encoder/" not in code:
-            subprocess.run([python, "-c", f"{code}\nassert scores.shape == (1,)"], check=True)
+            run_python(f"{code}\nassert scores.shape == (1,)", *sites)
+
+
+def run_pytest(folder: Path, sites: Sequence[Path]) -> subprocess.CompletedProcess[str]:
+    """Run the tests in ``folder`` with ``sites`` on the path."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sites))}
+    command = [*warm_python(), "-m", "pytest", "-q"]
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
 
 
 KINDS = {

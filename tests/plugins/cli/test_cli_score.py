@@ -9,7 +9,6 @@ import io
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow
@@ -243,9 +242,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_devices_and_shell_pipes_are_written_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl.gz").write_bytes(gzip.compress(json_lines(some_pairs(3)).encode()))
-    command = (
-        f"{sys.executable} -m pairchain_cli score {MODEL} <(zcat {tmp_path}/pairs.jsonl.gz) -o /dev/stdout -f jsonl"
-    )
+    command = f"{PYTHON} -m pairchain_cli score {MODEL} <(zcat {tmp_path}/pairs.jsonl.gz) -o /dev/stdout -f jsonl"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert len(rows_in(ended.stdout)) == 3
     assert ended.stderr == ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,26 +11,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from golden_calls import CASES, load, recorded, replay
 from letters import Difference
 from PIL import Image
-from tiny_models import GOLDEN, save_tiny
+from thread_calls import (
+    CLOSE,
+    bert_classifier,
+    check_each_alone,
+    golden,
+    in_threads,
+    pairs_of,
+    switching_often,
+)
 from tiny_models import load as load_folder
-from tokenizers import AddedToken, pre_tokenizers, processors
+from tiny_models import save_tiny
 
 from pairchain import CrossEncoder, InputModule
 from pairchain.errors import InputError, PairchainWarning, PreprocessingError, collected_warnings, warn
-from pairchain.modules import Router, Transformer
-from pairchain_transformer.inputs.sharing import Snapshot
+from pairchain.modules import Router
 
 pytestmark = pytest.mark.slow
-
-THREADS = 16
-CLOSE = {"rtol": 1e-5, "atol": 1e-6}
-WORDS = "how many people live in berlin had a population of the red planet mars man is eating yes no x y".split()
-
-Call = Callable[[], Any]
 
 # One of each kind of chain and processor: pairs, chat templates, images, sound, two towers, Routers, code of its own.
 KINDS = [
@@ -52,66 +50,8 @@ KINDS = [
 
 @pytest.fixture(autouse=True)
 def threads_switch_as_often_as_they_can() -> Iterator[None]:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
-
-
-def in_threads(calls: Sequence[Call], rounds: int = 2, threads: int = THREADS) -> list[list[Any]]:
-    """Return for each call what it returned in each thread and round."""
-    found: list[list[Any]] = [[] for _ in calls]
-    barrier = threading.Barrier(threads)
-
-    def work(seed: int) -> None:
-        order = list(range(len(calls))) * rounds
-        random.Random(seed).shuffle(order)
-        barrier.wait()
-        for place in order:
-            found[place].append(calls[place]())
-
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work, seed) for seed in range(threads)]:
-            done.result()
-    return found
-
-
-def numbers(output: Any) -> np.ndarray[Any, Any]:
-    """Return what ``predict`` or ``rank`` returned as an array of scores, in the order of the inputs."""
-    if isinstance(output, list) and output and isinstance(output[0], dict):
-        return np.asarray([hit["score"] for hit in sorted(output, key=lambda hit: hit["corpus_id"])])
-    is_tensors = isinstance(output, list) and isinstance(output[0], torch.Tensor)
-    return np.asarray(torch.stack(output) if is_tensors else output)
-
-
-def check_each_alone(calls: Sequence[Call], rounds: int = 1) -> None:
-    alone = [numbers(call()) for call in calls]
-    for expected, found in zip(alone, in_threads(calls, rounds), strict=True):
-        assert len(found) == THREADS * rounds
-        for output in found:
-            np.testing.assert_allclose(numbers(output), expected, **CLOSE)
-
-
-def text(words: int, chance: random.Random) -> str:
-    return " ".join(chance.choice(WORDS) for _ in range(words))
-
-
-def pairs_of(lengths: Sequence[int], seed: int) -> list[tuple[str, str]]:
-    chance = random.Random(seed)
-    return [(text(4, chance), text(length, chance)) for length in lengths]
-
-
-def _classifier() -> Transformer:
-    return Transformer(str(GOLDEN / "bert_seqcls_1label" / "model"), transformer_task="sequence-classification")
-
-
-def golden(name: str) -> CrossEncoder:
-    model = load(name)
-    model.activation_fn = torch.nn.Identity()
-    return model
-
-
-# -- equal to what each gets alone --
+    with switching_often():
+        yield
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -197,7 +137,7 @@ def test_predict_rank_stream_and_trace_share_a_model() -> None:
 
 
 def test_routes_that_share_a_tokenizer_do_not_get_in_each_others_way() -> None:
-    short, long = (_classifier() for _ in range(2))
+    short, long = (bert_classifier() for _ in range(2))
     long.tokenizer = short.tokenizer
     short.processing_kwargs = {"text": {"max_length": 16}}
     router = Router({"short": [short], "long": [long]}, default_route="long")
@@ -279,7 +219,7 @@ class UnsafeWords(SafeWords):
 
 @pytest.mark.parametrize("module", [Words, UnsafeWords])
 def test_threads_take_turns_with_an_input_module_that_does_not_declare_more(module: type[Words]) -> None:
-    tokenizer = _classifier().tokenizer
+    tokenizer = bert_classifier().tokenizer
     model = CrossEncoder(modules=[module(tokenizer), Difference()], activation_fn=torch.nn.Identity(), device="cpu")
     pairs = pairs_of((3, 20, 50), seed=7)
     check_each_alone([lambda limit=limit: model.predict(pairs, limit=limit) for limit in (8, 12, 20, 40)])
@@ -298,170 +238,6 @@ def test_threads_meet_in_an_input_module_that_declares_that_they_may() -> None:
     model = CrossEncoder(modules=[Meeting(None), Difference()], activation_fn=torch.nn.Identity(), device="cpu")
     with ThreadPoolExecutor(2) as pool:
         assert len(list(pool.map(model.predict, [[("a", "b")]] * 2))) == 2
-
-
-# -- what users do with the tokenizer, before and meanwhile --
-
-
-def test_scoring_leaves_the_tokenizer_as_it_was() -> None:
-    model = golden("bert_seqcls_1label")
-    backend = model.tokenizer.backend_tokenizer
-    backend.enable_truncation(7)
-    backend.enable_padding(length=9)
-    before = backend.truncation, backend.padding, backend.to_str()
-    model.predict(pairs_of((3, 50), seed=8), max_length=20)
-    assert (backend.truncation, backend.padding, backend.to_str()) == before
-
-
-def test_a_user_tokenizes_with_the_models_tokenizer_while_it_scores() -> None:
-    model = golden("bert_seqcls_1label")
-    pairs = pairs_of((20, 60), seed=9)
-
-    def user(limit: int) -> Any:
-        # a tokenizer that is not copied is for one thread at a time
-        with turn:
-            tokens = model.tokenizer(pairs, truncation=True, max_length=limit, padding="max_length")
-        return np.asarray(tokens["input_ids"])
-
-    turn = threading.Lock()
-    check_each_alone(
-        [
-            *(lambda limit=limit: user(limit) for limit in (12, 30)),
-            *(lambda limit=limit: model.predict(pairs, max_length=limit) for limit in (16, 24, 40)),
-        ],
-        rounds=2,
-    )
-
-
-def _without_classifier_token(tokenizer: Any) -> Any:
-    separator = ("[SEP]", tokenizer.convert_tokens_to_ids("[SEP]"))
-    return processors.TemplateProcessing(single="$A", pair="$A [SEP] $B", special_tokens=[separator])
-
-
-EDITS: dict[str, Callable[[Any], Any]] = {
-    "added tokens": lambda tokenizer: tokenizer.add_tokens(["berlin had"]),
-    "a special token": lambda tokenizer: tokenizer.add_special_tokens({"extra_special_tokens": ["lanet"]}),
-    "an added token that may be part of a word": lambda tokenizer: tokenizer.add_tokens([AddedToken("opul")]),
-    "the side to cut": lambda tokenizer: setattr(tokenizer, "truncation_side", "left"),
-    "the side to pad": lambda tokenizer: setattr(tokenizer, "padding_side", "left"),
-    "the longest length": lambda tokenizer: setattr(tokenizer, "model_max_length", 17),
-    "the padding token": lambda tokenizer: setattr(tokenizer, "pad_token", "[MASK]"),
-    "the normalizer": lambda tokenizer: setattr(tokenizer.backend_tokenizer.normalizer, "lowercase", False),
-    "the pre-tokenizer": lambda tokenizer: setattr(
-        tokenizer.backend_tokenizer, "pre_tokenizer", pre_tokenizers.Split("e", "isolated")
-    ),
-    "the post-processor": lambda tokenizer: setattr(
-        tokenizer.backend_tokenizer, "post_processor", _without_classifier_token(tokenizer)
-    ),
-    "the names of its outputs": lambda tokenizer: setattr(tokenizer, "model_input_names", ["input_ids"]),
-}
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_of_the_tokenizer_takes_effect(edit: str) -> None:
-    model = golden("bert_seqcls_1label")
-    pairs = [("Berlin had planet [MASK]", "berlin had a population " * 30), ("x", "y")]
-    model.tokenizer.add_tokens([AddedToken("opul", single_word=True)])
-    before = model.preprocess(pairs)
-    EDITS[edit](model.tokenizer)
-    expected = model.tokenizer(pairs, padding=True, truncation="longest_first", return_tensors="pt")
-    found = model.preprocess(pairs)
-    assert expected.keys() <= found.keys()
-    for name, values in expected.items():
-        assert torch.equal(found[name], values), name
-    assert any(name not in found or not torch.equal(found[name], before[name]) for name in before if name != "modality")
-
-
-def test_another_tokenizer_and_chat_template_take_effect_in_the_next_call() -> None:
-    model = golden("qwen3_causal_logitscore")
-    pairs = pairs_of((4, 70), seed=10)
-    before = model.predict(pairs, max_length=150)
-    model.tokenizer.chat_template = "{{ messages[0].content }} {{ messages[1].content }} yes or no"
-    changed = model.predict(pairs, max_length=150)
-    assert not np.allclose(before, changed)
-    fresh = golden("qwen3_causal_logitscore")
-    fresh.tokenizer.chat_template = model.tokenizer.chat_template
-    np.testing.assert_allclose(fresh.predict(pairs, max_length=150), changed, **CLOSE)
-
-
-def test_a_tail_is_that_of_the_tokenizer_as_it_is_now() -> None:
-    model = golden("qwen3_causal_logitscore")
-    pairs = pairs_of((90,), seed=11)
-    model.predict(pairs, max_length=150)
-    model.tokenizer.add_tokens(["assistant"])
-    model.model.resize_token_embeddings(len(model.tokenizer))
-    ids = model.preprocess(pairs, max_length=150)["input_ids"][0].tolist()
-    whole = model.preprocess(pairs, processing_kwargs={"text": {"truncation": False}})["input_ids"][0].tolist()
-    assert ids[-3:] == whole[-3:]
-
-
-def test_a_prompts_length_follows_the_longest_length() -> None:
-    model = golden("pooling_mean")
-    pairs = [("red planet", "mars")]
-    prompt = "how many people live in berlin "
-    before = model.preprocess(pairs, prompt=prompt)["prompt_length"]
-    model.tokenizer.model_max_length = 12
-    pairs = [("red planet", "")]
-    assert model.preprocess([("", "mars")], prompt=prompt)["prompt_length"] == 11 < before
-
-
-def test_a_call_goes_on_with_the_settings_that_it_began_with() -> None:
-    model = golden("bert_seqcls_1label")
-    # more than are encoded at once
-    pairs = pairs_of([30, 40, 50] * 90, seed=12)
-    limits = (16, 40)
-    expected = []
-    for limit in limits:
-        model.max_seq_length = limit
-        expected.append(model.predict(pairs))
-    ended = threading.Event()
-
-    def switch() -> None:
-        while not ended.is_set():
-            for limit in limits:
-                model.max_seq_length = limit
-
-    thread = threading.Thread(target=switch)
-    thread.start()
-    try:
-        found = [model.predict(pairs) for _ in range(4)]
-    finally:
-        ended.set()
-        thread.join()
-    for scores in found:
-        assert any(np.allclose(scores, one, **CLOSE) for one in expected)
-
-
-@pytest.mark.parametrize("kind", ["bert_seqcls_1label", "modernbert_seqcls", "roberta_seqcls", "audio_qwen2_audio"])
-def test_a_copy_is_made_of_the_same_as_its_original(kind: str) -> None:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(GOLDEN / kind / "model")
-    tokenizer.add_tokens([AddedToken("zz", normalized=False), AddedToken("mars", single_word=True)])
-    tokenizer.add_tokens([AddedToken("<s1>"), AddedToken("<s2>")], special_tokens=True)
-    tokenizer.add_tokens([AddedToken("berlin", rstrip=True), AddedToken("<s1>", lstrip=True)])
-    tokenizer.backend_tokenizer.enable_truncation(9, stride=2)
-    with Snapshot(tokenizer).copy() as copied:
-        assert copied.backend_tokenizer is not tokenizer.backend_tokenizer
-        assert copied.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
-        assert copied.get_vocab() == tokenizer.get_vocab()
-        assert vars(copied).keys() == vars(tokenizer).keys()
-
-
-def test_copies_are_let_go_of() -> None:
-    import gc
-
-    model = golden("qwen3_causal_logitscore")
-    pairs = pairs_of((4, 70), seed=13)
-
-    def count() -> int:
-        gc.collect()
-        return sum(type(thing) is type(model.tokenizer) for thing in gc.get_objects())
-
-    model.predict(pairs, max_length=150)
-    before = count()
-    for number in range(8):
-        model.predict(pairs, max_length=150, prompt=f"Judge {number}.")
-    assert count() == before
-    assert len(model[0]._preprocessor.renderer._tails) == 0
 
 
 # -- what an error is about --

@@ -20,7 +20,7 @@ from pairchain.files.names import CHECKPOINT_FILE, CONFIG_FILE, MODULES_FILE
 from pairchain.files.paths import check_inside
 from pairchain.files.source import Source
 from pairchain.files.staging import INTERRUPTED
-from pairchain.registry.discovery import installed_version
+from pairchain.registry.metadata import installed_version
 from pairchain.text.escaping import on_one_line, short_repr
 
 MODEL_TYPE = "CrossEncoder"

@@ -18,8 +18,8 @@ from pairchain.files.source import Source
 from pairchain.looking.findings import Findings
 from pairchain.looking.inspection import report_on
 from pairchain.opening import open_source
-from pairchain.registry.discovery import installed_version
 from pairchain.registry.groups import CORE_DISTRIBUTION
+from pairchain.registry.metadata import installed_version
 from pairchain.text.escaping import on_one_line
 from pairchain.trust import policies
 from pairchain.trust.lock import LOCK_FILE, Lock, LockedCode, as_lock

@@ -10,7 +10,7 @@ from pairchain.code.bundle import Code
 from pairchain.format import headers
 from pairchain.looking.findings import Findings, ModuleReport
 from pairchain.looking.report_text import to_text
-from pairchain.registry.discovery import installed_version
+from pairchain.registry.metadata import installed_version
 
 # Levels below this are replaced by "…".
 _DEEPEST = 30

@@ -11,7 +11,7 @@ from pairchain.format import headers
 from pairchain.format.headers import Weights
 from pairchain.looking.findings import Findings, ModuleReport
 from pairchain.looking.problem import Problem
-from pairchain.registry.discovery import installed_version
+from pairchain.registry.metadata import installed_version
 from pairchain.text.escaping import on_one_line
 from pairchain.text.units import bytes_in_words
 from pairchain.trust.policies import code_lines

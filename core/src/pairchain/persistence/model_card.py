@@ -16,7 +16,7 @@ from pairchain.chain.chain import ModuleChain
 from pairchain.code.to_save import CodeToSave
 from pairchain.files.source import Source
 from pairchain.format.saved_model import ModuleEntry
-from pairchain.registry.discovery import installed_version
+from pairchain.registry.metadata import installed_version
 from pairchain.text.escaping import on_one_line
 
 # A card lists the versions of these packages.

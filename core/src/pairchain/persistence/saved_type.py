@@ -13,7 +13,7 @@ from pairchain.code.bundle import parse
 from pairchain.code.to_save import CodeToSave, being_saved
 from pairchain.errors import FormatError, UnknownTypeError, warn
 from pairchain.registry import Origin, Registry, default
-from pairchain.registry.discovery import installed_version
+from pairchain.registry.metadata import installed_version
 from pairchain.registry.structure import import_path
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from pairchain.registry.discovery import installed_metadata, installed_version
+from pairchain.registry.metadata import installed_metadata, installed_version
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,7 @@ def requirements(metadata: Message, *, every_extra: bool = False) -> Iterator[Re
     """Yield the requirements that apply to this Python, and the optional ones that are installed."""
     extras = metadata.get_all("Provides-Extra") or [] if every_extra else []
     for line in metadata.get_all("Requires-Dist") or ():
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
+        if (requirement := _parsed(line)) is None:
             continue
         is_optional = not _applies(requirement, "")
         if is_optional and installed_version(requirement.name) is None:
@@ -88,5 +87,14 @@ def requirements(metadata: Message, *, every_extra: bool = False) -> Iterator[Re
             yield requirement
 
 
+@lru_cache(4096)
+def _parsed(line: str) -> Requirement | None:
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
+
+
+@lru_cache(4096)
 def _applies(requirement: Requirement, extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})

@@ -195,17 +195,3 @@ def editable_projects() -> tuple[Path, ...]:
             if origin.get("dir_info", {}).get("editable"):
                 found.append(Path(url2pathname(urlsplit(origin["url"]).path)))
     return tuple(found)
-
-
-def installed_version(distribution: str) -> str | None:
-    """Return the version of an installed distribution, or None if it is not installed."""
-    metadata = installed_metadata(distribution)
-    return metadata["Version"] if metadata is not None else None
-
-
-def installed_metadata(distribution: str) -> Message | None:
-    """Return the metadata of an installed distribution, or None if it is not installed."""
-    try:
-        return cast(Message, importlib_metadata.metadata(distribution))
-    except (importlib_metadata.PackageNotFoundError, ValueError):  # a text that cannot be a name
-        return None

@@ -12,8 +12,9 @@ from packaging.utils import canonicalize_name
 
 from pairchain.errors import PluginImportError, PluginVersionError, warn
 from pairchain.registry.conflicts import conflict_advice, conflicts, requirements
-from pairchain.registry.discovery import Found, Installed, installed, installed_version
+from pairchain.registry.discovery import Found, Installed, installed
 from pairchain.registry.groups import CORE_DISTRIBUTION, GROUPS
+from pairchain.registry.metadata import installed_version
 from pairchain.text.nearest import nearest
 from pairchain.version import __version__
 

@@ -127,7 +127,7 @@ def _libraries() -> list[Any]:
     """Return the imported modules that can reach a model's code."""
     names = ("transformers.dynamic_module_utils", "transformers.generation.utils")
     # which modules of sentence-transformers import classes by path differs from version to version
-    theirs = [name for name in list(sys.modules) if name.partition(".")[0] == _LIBRARY]
+    theirs = [name for name in list(sys.modules) if name.startswith(_LIBRARY) and name.partition(".")[0] == _LIBRARY]
     return [sys.modules[name] for name in (*names, *theirs) if name in sys.modules]
 
 
