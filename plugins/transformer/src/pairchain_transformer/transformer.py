@@ -588,7 +588,9 @@ class Transformer(InputModule):
             if self._is_given_over:
                 return
             kept = self.prefix_cache
-            self._modules["model"], self.execution = self._deferred.model(self._runs)
+            # in inference mode its weights could never be trained
+            with torch.inference_mode(False):
+                self._modules["model"], self.execution = self._deferred.model(self._runs)
             self._is_given_over = True
             self.prefix_cache = kept
         self.backend_reasons = {self.backend: why}
