@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 # Takes the first backend that supports a checkpoint, in the order of `Backend.auto_rank`.
 AUTO = "auto"
-DEFAULT = AUTO
 LIBRARY = "transformers"
 # sentence-transformers' name for the library's own classes; custom modules get this value and may check it.
-TORCH = "torch"
+TORCH = DEFAULT = "torch"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ PAIRS = [("how do cats sleep", "cats sleep a lot"), ("a", "b c d e f g"), ("q", 
 
 
 def load(path: Path = MODEL, **options: Any) -> CrossEncoder:
-    return CrossEncoder(path, device="cpu", **options)
+    return CrossEncoder(path, **{"device": "cpu", "backend": "auto", **options})
 
 
 def is_packed(model: CrossEncoder) -> bool:
@@ -180,7 +180,7 @@ def test_nothing_imports_the_transformers_library_before_it_is_needed() -> None:
 import sys
 from pairchain import CrossEncoder, inspect
 for path in {[str(MODEL), str(CAUSAL), str(GOLDEN / "pooling_mean" / "model")]!r}:
-    model = CrossEncoder(path, device="cpu")
+    model = CrossEncoder(path, device="cpu", backend="auto")
     model.predict({PAIRS!r}, prompt="a prompt")
     model.rank("a", ["b", "c d"], truncation="document", max_length=40)
     repr(model), str(inspect(path)), model.num_labels

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pairchain.chain.inside import modules_inside
 from pairchain.code.admitted import code_of
 from pairchain.errors import FormatError, InputError, LockError, PairchainWarning, warn
 from pairchain.facts import ADAPTED, TOKENIZER
@@ -64,6 +63,9 @@ def lock(
         source = open_source(model, subfolder, token, cache_folder, revision, local_files_only, allow_links)
     elif isinstance(source, Source):
         named = {"": code_revision} if isinstance(code_revision, str) else code_revision or {}
+        # locking needs no torch
+        from pairchain.chain.inside import modules_inside
+
         codes = [code_of(type(module)) for module in modules_inside(model)]
         loaded = {code.source.name: str(code.source.commit) for code in codes if code and code.is_elsewhere}
         code_revision = {**loaded, **named}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pairchain import hookimpl
-from pairchain.authoring import MESSAGE, modules_inside, read_json_object, require_settings
+from pairchain.authoring import MESSAGE, read_json_object, require_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +87,8 @@ def pairchain_chain_loaded(chain: nn.Module) -> None:
     """Tell the Transformers of a chain, such as those in a Router, whether all its modules skip padding."""
     if "pairchain_transformer.transformer" not in sys.modules:
         return
+    # inspection imports this file, and needs no torch
+    from pairchain.authoring import modules_inside
     from pairchain_transformer import Transformer
 
     for module in modules_inside(chain):

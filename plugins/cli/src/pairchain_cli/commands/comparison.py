@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairchain.authoring import Drift, drift_between
-from pairchain.backends import LIBRARY
 from pairchain_cli.commands.inputs import open_pairs
 from pairchain_cli.options.expansion import expand_options
 from pairchain_cli.options.scoring import PairOptions, PromptOptions
@@ -18,8 +16,13 @@ from pairchain_cli.scoring.model import load_model, loading_keywords, prompt_key
 from pairchain_cli.scoring.pairs import built_in_pairs
 from pairchain_cli.terminal import lines
 
+if TYPE_CHECKING:
+    from pairchain.authoring import Drift
+
 # The options that mean the same to sentence-transformers as to pairchain.
 _KNOWN_TO_BOTH = {"device", "revision", "subfolder", "local_files_only", "trust_remote_code"}
+# The names of the backend that the others are compared with.
+_LIBRARY = ("torch", "transformers")
 # Short and long, related and unrelated pairs, another script, single letters.
 _BUILT_IN_PAIRS: list[Any] = [
     ("How many people live in Berlin?", "Berlin had a population of 3,520,031 registered inhabitants in 2016."),
@@ -62,7 +65,7 @@ def compare(
     library in the types of the weights: shows the differences of scores, the rank correlation, and for how many queries
     the best document stays the same.
     """
-    other_backend = options.backend not in (None, "torch", LIBRARY)
+    other_backend = options.backend not in (None, *_LIBRARY)
     pairs: list[Any] = built_in_pairs() if other_backend else _BUILT_IN_PAIRS
     if file is not None or reading.pair is not None:
         with open_pairs(file, reading.pair, reading.layout()) as rows:
@@ -77,8 +80,11 @@ def compare(
 def _drift(options: PromptOptions, pairs: list[Any]) -> Drift:
     require_one_device(options)
     scoring = {**prompt_keywords(options), **({"batch_size": options.batch_size} if options.batch_size else {})}
-    exact = load_model(replace(options, backend=LIBRARY, dtype=None, file_name=None))
+    exact = load_model(replace(options, backend="transformers", dtype=None, file_name=None))
     other = load_model(options)
+    # numpy is slow to import, and help needs none
+    from pairchain.authoring import drift_between
+
     return drift_between(pairs, lambda: exact.predict(pairs, **scoring), lambda: other.predict(pairs, **scoring))
 
 

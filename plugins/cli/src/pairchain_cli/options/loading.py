@@ -126,7 +126,7 @@ class ModelOptions(ModelLocation):
         _loading(
             "--backend",
             metavar="NAME",
-            help="Installed backend that runs the model. Default: auto, the fastest.",
+            help="Installed backend that runs the model. auto: the fastest.",
         ),
     ] = None
     file_name: Annotated[
