@@ -113,10 +113,12 @@ def both(folder: Path, task: str, **model_kwargs: Any) -> Both:
     return Both(folder, task, CLASSES[task].from_pretrained(folder, **model_kwargs).eval(), ours, execution)
 
 
-def batch(lengths: Sequence[int], *, pads_left: bool = False, types: bool = False) -> dict[str, torch.Tensor]:
-    """Return features of random tokens, padded to the longest of ``lengths``."""
+def batch(
+    lengths: Sequence[int], *, pads_left: bool = False, types: bool = False, padding: int = 0
+) -> dict[str, torch.Tensor]:
+    """Return features of random tokens, padded to the longest of ``lengths`` with the token ``padding``."""
     longest = max(lengths)
-    ids = torch.zeros(len(lengths), longest, dtype=torch.int64)
+    ids = torch.full((len(lengths), longest), padding)
     mask = torch.zeros_like(ids)
     for row, length in enumerate(lengths):
         place = slice(longest - length, longest) if pads_left else slice(0, length)

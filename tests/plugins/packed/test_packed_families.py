@@ -138,7 +138,14 @@ def check_config(kind: str, task: str, given: dict[str, Any]) -> None:
         except Exception:  # the library refuses many combinations, each in its own way
             return
         if PackedBackend().supports(checkpoint_in(Path(place), task)):
-            check_equal(both(Path(place), task), batch([3, 1, 30, 30]))
+            # the library's classifiers find the last token by the padding that the configuration names
+            features = batch([3, 1, 30, 30], padding=given.get("pad_token_id", 0))
+            models = both(Path(place), task)
+            try:
+                models.expected(features)
+            except Exception:  # some combinations fail only when the library runs them
+                return
+            check_equal(models, features)
 
 
 @given(configs())
