@@ -36,6 +36,8 @@ TEST = [
     "axe-playwright-python",
     "datasets",
     "hypothesis",
+    # exports the graphs that the backend onnx runs
+    "onnx",
     "pandas",
     "peft",
     "pillow",
