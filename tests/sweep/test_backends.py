@@ -25,9 +25,12 @@ from pairchain.modules import Dense, LogitScore, Pooling, Transformer
 
 pytestmark = pytest.mark.slow
 
-EXACT = ("packed", "onnx", "openvino")
-# Those that export a graph first, which takes seconds for each model.
+# The widths to try. Exporting a graph takes seconds for each model. Of random weights at real widths, OpenVINO computes
+# some models with an error of 1e-3 in single precision; a load refuses these.
+WIDTHS = {"packed": ["tiny", "wide"], "onnx": ["wide"], "openvino": ["tiny"]}
 EXPORTING = ("onnx", "openvino")
+# OpenVINO computes NaN for padding outside a sliding window, and predict refuses such scores.
+REFUSED = {("openvino", "gemma3_text"), ("openvino", "mistral")}
 
 # Random weights of real widths make more of rounding than trained ones do.
 TOLERANCE = {"tiny": 1e-5, "wide": 1e-4}
@@ -49,12 +52,12 @@ def taken(backend: str) -> list[tuple[str, str, str]]:
         (task, architecture, width)
         for architecture, family in sorted(FAMILIES.items())
         for task in tasks
-        if task in family.heads and architecture in TASKS[task][1]
-        for width in (["wide"] if backend in EXPORTING else ["tiny", "wide"])
+        if task in family.heads and architecture in TASKS[task][1] and (backend, architecture) not in REFUSED
+        for width in WIDTHS[backend]
     ]
 
 
-CASES = [pytest.param(backend, *case, id="-".join([backend, *case])) for backend in EXACT for case in taken(backend)]
+CASES = [pytest.param(backend, *case, id="-".join([backend, *case])) for backend in WIDTHS for case in taken(backend)]
 
 
 @pytest.fixture
@@ -122,4 +125,4 @@ def test_a_backend_scores_as_the_library_does(
 
 
 def test_an_installed_backend_is_tried() -> None:
-    assert {case.values[0] for case in CASES} == set(EXACT) & set(registry.backends.names())
+    assert {case.values[0] for case in CASES} == set(WIDTHS) & set(registry.backends.names())
