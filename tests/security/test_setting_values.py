@@ -140,7 +140,7 @@ UNREAD = [
 @pytest.mark.parametrize("prefix", ["", "/nowhere/at/all/", "./"])
 def test_a_setting_names_no_file_that_a_lock_leaves_out(key: str, name: str, prefix: str, classifier: Path) -> None:
     if prefix and "/" in name:
-        pytest.skip("of a path to where a file was only the last part counts")
+        pytest.skip("only the last part of such a path counts, so it names nothing in the folder")
     write(classifier, {name: "[PAD]\n"})
     edit(classifier, "tokenizer_config.json", **{key: f"{prefix}{name}"})
 

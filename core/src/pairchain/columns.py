@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from pairchain.cross_encoder import CrossEncoder
 from pairchain.errors import InputError
 from pairchain.inputs.table_pairs import columns_in, is_missing
 from pairchain.inputs.tables import Table, class_name, table_of
-from pairchain.trust.lock import Lock
+from pairchain.trust.lock import as_lock
 
 Batch = TypeVar("Batch")
 
@@ -62,8 +61,8 @@ class ScoreColumns:
                 raise InputError(f"{argument} must be the name of a column, not {name!r}.", argument=argument)
         if errors not in ("raise", "column"):
             raise InputError(f"errors must be 'raise' or 'column', not {errors!r}.", argument="errors")
-        if isinstance(lock := load_kwargs.get("lock"), (str, Path)):
-            load_kwargs["lock"] = Lock.read(lock)
+        if (lock := load_kwargs.get("lock")) is not None:
+            load_kwargs["lock"] = as_lock(lock)
         self.model_name = str(model)
         self.query, self.document, self.output = query, document, output
         self.errors = errors

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,15 +15,12 @@ from pairchain import Source
 from pairchain.authoring import nearest
 from pairchain.errors import FormatError, InputError, MissingPackageError
 from pairchain_graph.content import Content, read_content
-from pairchain_graph.runtime import Graph, Port, Runtime
+from pairchain_graph.runtime import Graph, Port, Runtime, Sessions
 from pairchain_graph.tracing import Traced
 from pairchain_onnx.model_file import ModelFile
 
 _OPSET = 18
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-
-# A graph that is larger is opened once, with all threads, and its batches take turns.
-_LARGE = 1 << 30
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(int64)": np.dtype(np.int64),
@@ -82,10 +79,7 @@ class OnnxRuntime(Runtime):
 
 
 class OnnxGraph(Graph):
-    """A graph in sessions of ONNX Runtime: one for each number of threads that was asked for.
-
-    Batches that run at once use the session with one thread each; a batch on its own uses the one with all threads.
-    Each session holds the weights, so a large graph has one only.
+    """A graph in sessions of ONNX Runtime.
 
     Args:
         content: The graph's files.
@@ -95,26 +89,18 @@ class OnnxGraph(Graph):
     def __init__(self, content: Content, settings: Mapping[str, Any]) -> None:
         self._settings = settings
         self._provider = _checked_provider(settings.get("provider"))
-        self._content = content.forgotten()
-        self._is_large = content.size > _LARGE or not content.places
         self.is_quantized = ModelFile.read(content.main, content.name).is_quantized
-        self._opening, self._turn = threading.Lock(), threading.Lock()
-        first = torch.get_num_threads()
-        session = self._session(content, first)
-        self._sessions = {first: session}
+        # with a method of its own, the graph would live until the garbage collector finds it
+        opened = partial(_opened, settings, self._provider)
+        self._sessions = Sessions(content, opened, has_own_threads=self._has_own_threads)
+        session = self._sessions.first
         self.inputs = {node.name: _port(node, content.name) for node in session.get_inputs()}
         self.outputs = {node.name: _port(node, content.name) for node in session.get_outputs()}
 
     def run(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
         """Return ``output``; see `Graph.run`."""
-        if self._has_own_threads:
-            found = next(iter(self._sessions.values())).run([output], dict(inputs))[0]
-        elif self._is_large:
-            with self._turn:
-                found = next(iter(self._sessions.values())).run([output], dict(inputs))[0]
-        else:
-            found = self._session_for(torch.get_num_threads()).run([output], dict(inputs))[0]
-        array: np.ndarray = found
+        with self._sessions.current() as session:
+            array: np.ndarray = session.run([output], dict(inputs))[0]
         return array
 
     @property
@@ -122,39 +108,32 @@ class OnnxGraph(Graph):
         """Whether the caller decides about threads, or a device that is not a CPU runs the graph."""
         return self._settings.get("session_options") is not None or self._provider != _CPU
 
-    def _session_for(self, threads: int) -> Any:
-        if (found := self._sessions.get(threads)) is not None:
-            return found
-        with self._opening:
-            if threads not in self._sessions:
-                self._sessions[threads] = self._session(self._content.again(), threads)
-        return self._sessions[threads]
 
-    def _session(self, content: Content, threads: int) -> Any:
-        options = self._settings.get("session_options")
-        if options is None:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-            options.log_severity_level = 3
-        elif not isinstance(options, onnxruntime.SessionOptions):
-            raise InputError(
-                f"session_options is {type(options).__name__}, not onnxruntime.SessionOptions.", argument="model_kwargs"
-            )
-        if content.weights:
-            # given as bytes, so that the runtime opens no file that a graph names
-            data = list(content.weights.values())
-            options.add_external_initializers_from_files_in_memory(list(content.weights), data, list(map(len, data)))
-        provider_options = self._settings.get("provider_options")
-        provider = (self._provider, dict(provider_options)) if provider_options else self._provider
-        providers = [provider] if self._provider == _CPU else [provider, _CPU]
-        try:
-            return onnxruntime.InferenceSession(content.main, options, providers=providers)
-        except Exception as error:
-            raise FormatError(
-                f"ONNX Runtime cannot open the graph: {str(error).splitlines()[0][:300]}",
-                where=content.name,
-                next_step="save or fetch the model again, or pass model_kwargs={'export': True}.",
-            ) from error
+def _opened(settings: Mapping[str, Any], provider: str, content: Content, threads: int) -> Any:
+    options = settings.get("session_options")
+    if options is None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+    elif not isinstance(options, onnxruntime.SessionOptions):
+        raise InputError(
+            f"session_options is {type(options).__name__}, not onnxruntime.SessionOptions.", argument="model_kwargs"
+        )
+    if content.weights:
+        # given as bytes, so that the runtime opens no file that a graph names
+        data = list(content.weights.values())
+        options.add_external_initializers_from_files_in_memory(list(content.weights), data, list(map(len, data)))
+    provider_options = settings.get("provider_options")
+    chosen = (provider, dict(provider_options)) if provider_options else provider
+    providers = [chosen] if provider == _CPU else [chosen, _CPU]
+    try:
+        return onnxruntime.InferenceSession(content.main, options, providers=providers)
+    except Exception as error:
+        raise FormatError(
+            f"ONNX Runtime cannot open the graph: {str(error).splitlines()[0][:300]}",
+            where=content.name,
+            next_step="save or fetch the model again, or pass model_kwargs={'export': True}.",
+        ) from error
 
 
 def _checked_provider(name: Any) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from pairchain import Source
 from pairchain.errors import FormatError, InputError
 from pairchain_graph.content import Content, read_content
-from pairchain_graph.runtime import Graph, Port, Runtime
+from pairchain_graph.runtime import Graph, Port, Runtime, Sessions
 from pairchain_graph.tracing import Traced
 from pairchain_openvino.model_file import ModelFile
 
@@ -40,9 +39,6 @@ def _without_telemetry() -> Iterator[None]:
 
 with _without_telemetry():
     import openvino
-
-# A graph that is larger is compiled once, with all threads, and its batches take turns.
-_LARGE = 1 << 30
 
 
 class OpenvinoRuntime(Runtime):
@@ -81,10 +77,7 @@ class OpenvinoRuntime(Runtime):
 
 
 class OpenvinoGraph(Graph):
-    """A graph, compiled once for each number of threads that was asked for.
-
-    Batches that run at once share a compilation that gives each of them one thread; a batch on its own gets one that
-    uses all threads for it. Each holds the weights, so a large graph is compiled once only.
+    """A graph that is compiled once for each number of threads; with one thread, several batches may run at once.
 
     Args:
         content: The graph's files.
@@ -96,58 +89,24 @@ class OpenvinoGraph(Graph):
         if not isinstance(self._device, str):
             raise InputError(f"device is {self._device!r}, not a string.", argument="model_kwargs")
         self._config = _checked_config(settings.get("ov_config"))
-        self._content = content.forgotten()
-        self._is_large = content.size > _LARGE or not content.places
         self.is_quantized = ModelFile.read(content.main, content.name).is_quantized
-        self._opening, self._turn = threading.Lock(), threading.Lock()
-        first = torch.get_num_threads()
-        compiled = _Compiled(self._compile(content, first))
-        self._compiled = {first: compiled}
+        # with a method of its own, the graph would live until the garbage collector finds it
+        opened = partial(_compiled, self._device, self._config, self._has_own_threads)
+        self._compiled = Sessions(content, opened, has_own_threads=self._has_own_threads)
+        compiled = self._compiled.first
         # an output may have several names, of which one is what a task calls it
         self.inputs = {ports[0].name: ports[0] for ports in _ports(compiled.model.inputs, content.name)}
         self.outputs = {port.name: port for ports in _ports(compiled.model.outputs, content.name) for port in ports}
 
     def run(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
         """Return ``output``; see `Graph.run`."""
-        if self._has_own_threads:
-            return next(iter(self._compiled.values())).run(inputs, output)
-        if self._is_large:
-            with self._turn:
-                return next(iter(self._compiled.values())).run(inputs, output)
-        return self._for(torch.get_num_threads()).run(inputs, output)
+        with self._compiled.current() as compiled:
+            return compiled.run(inputs, output)
 
     @property
     def _has_own_threads(self) -> bool:
         """Whether the caller decides about threads, or a device that is not a CPU runs the graph."""
         return self._device != "CPU" or not self._config.keys().isdisjoint({"NUM_STREAMS", "INFERENCE_NUM_THREADS"})
-
-    def _for(self, threads: int) -> _Compiled:
-        if (found := self._compiled.get(threads)) is not None:
-            return found
-        with self._opening:
-            if threads not in self._compiled:
-                self._compiled[threads] = _Compiled(self._compile(self._content.again(), threads))
-        return self._compiled[threads]
-
-    def _compile(self, content: Content, threads: int) -> Any:
-        config = dict(self._config)
-        if self._device == "CPU":
-            # by default it computes in bfloat16 where the processor can
-            config.setdefault("INFERENCE_PRECISION_HINT", "f32")
-            if not self._has_own_threads:
-                # a stream runs one batch; with one thread for each, as many may run as there are processors
-                streams = _processors() if threads == 1 else 1
-                config |= {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": max(threads, streams)}
-        weights = b"".join(content.weights.values())
-        try:
-            model = _core().read_model(content.main, weights)
-            return _core().compile_model(model, self._device, config)
-        except Exception as error:
-            raise FormatError(
-                f"OpenVINO cannot open the graph: {' '.join(str(error).split())[:300]}",
-                where=content.name,
-                next_step="save or fetch the model again, or pass model_kwargs={'export': True}; and check ov_config.",
-            ) from error
 
 
 class _Compiled:
@@ -166,6 +125,29 @@ class _Compiled:
         found: np.ndarray = np.array(request.infer(dict(inputs), share_inputs=True, share_outputs=True)[output])
         self._idle.put(request)
         return found
+
+
+def _compiled(
+    device: str, given: Mapping[str, Any], has_own_threads: bool, content: Content, threads: int
+) -> _Compiled:
+    config = dict(given)
+    if device == "CPU":
+        # by default it computes in bfloat16 where the processor can
+        config.setdefault("INFERENCE_PRECISION_HINT", "f32")
+        if not has_own_threads:
+            # a stream runs one batch; with one thread for each, as many may run as there are processors
+            streams = _processors() if threads == 1 else 1
+            config |= {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": max(threads, streams)}
+    weights = b"".join(content.weights.values())
+    try:
+        model = _core().read_model(content.main, weights)
+        return _Compiled(_core().compile_model(model, device, config))
+    except Exception as error:
+        raise FormatError(
+            f"OpenVINO cannot open the graph: {' '.join(str(error).split())[:300]}",
+            where=content.name,
+            next_step="save or fetch the model again, or pass model_kwargs={'export': True}; and check ov_config.",
+        ) from error
 
 
 @cache

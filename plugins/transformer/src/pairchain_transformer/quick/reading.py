@@ -78,9 +78,10 @@ def _read(source: Source, given: Mapping[str, Any], takes_types: bool, positions
         named,
         _input_names(name, settings, published, takes_types),
         _longest(settings, given, positions),
-        padding_side=published.padding_side() or _side(settings, saved.content, "padding", name),
-        truncation_side=_side(settings, saved.content, "truncation", name),
-        pad_token_type_id=published.pad_type(_pad_type(settings, saved.content)),
+        padding_side=published.padding_side() or _side(settings, saved.content, "padding"),
+        truncation_side=_side(settings, saved.content, "truncation"),
+        # the library ignores the type in the file's own padding
+        pad_token_type_id=published.pad_type(0),
         chat_template=_template(source, given, settings),
         all_special_tokens=tuple(dict.fromkeys([*named.values(), *_further(settings)])),
     )
@@ -199,17 +200,12 @@ def _longest(settings: Mapping[str, Any], given: Mapping[str, Any], positions: i
     return longest if positions is None or "model_max_length" in given else min(longest, positions)
 
 
-def _side(settings: Mapping[str, Any], content: Mapping[str, Any], which: str, name: str) -> str:
+def _side(settings: Mapping[str, Any], content: Mapping[str, Any], which: str) -> str:
     saved = content.get(which)
     usual = str(saved.get("direction", "right")).lower() if saved else "right"
     side = settings.get(f"{which}_side", usual)
     _require(side in ("left", "right"), f"the setting '{which}_side'")
     return str(side)
-
-
-def _pad_type(settings: Mapping[str, Any], content: Mapping[str, Any]) -> int:
-    # the library reads this from the file's padding, and then ignores it
-    return 0
 
 
 def _template(source: Source, given: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
