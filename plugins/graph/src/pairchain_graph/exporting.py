@@ -131,7 +131,7 @@ def _compare(traced: Traced, graph: Graph) -> None:
         if found.shape != expected.shape:
             raise _different(f"its output has the shape {found.shape}, not {expected.shape}")
         if traced.has_positions:
-            # nobody reads what a model writes for padding
+            # no module reads what a model writes for padding
             real = given["attention_mask"].astype(bool)
             found, expected = found[real], expected[real]
         apart = float(np.abs(found - expected).max())

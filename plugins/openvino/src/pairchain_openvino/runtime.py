@@ -94,7 +94,7 @@ class OpenvinoGraph(Graph):
         opened = partial(_compiled, self._device, self._config, self._has_own_threads)
         self._compiled = Sessions(content, opened, has_own_threads=self._has_own_threads)
         compiled = self._compiled.first
-        # an output may have several names, of which one is what a task calls it
+        # an output may have several names; one of them is the task's name for it
         self.inputs = {ports[0].name: ports[0] for ports in _ports(compiled.model.inputs, content.name)}
         self.outputs = {port.name: port for ports in _ports(compiled.model.outputs, content.name) for port in ports}
 
@@ -110,7 +110,7 @@ class OpenvinoGraph(Graph):
 
 
 class _Compiled:
-    """A compiled graph, and its requests, each of which one thread uses at a time."""
+    """A compiled graph and its requests; one thread at a time uses a request."""
 
     def __init__(self, model: Any) -> None:
         self.model = model

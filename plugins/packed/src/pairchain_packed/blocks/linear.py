@@ -1,4 +1,4 @@
-"""Linear layers, some of which hold several of the library's side by side."""
+"""Linear layers; one may hold several of the library's layers side by side."""
 
 from __future__ import annotations
 

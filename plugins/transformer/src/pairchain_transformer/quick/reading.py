@@ -133,7 +133,7 @@ def _further(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _check_named(named: Mapping[str, str], published: Published, saved: Saved) -> None:
-    """Require that every special token is in ``tokenizer.json`` already, so that nobody adds any."""
+    """Require that every special token is in ``tokenizer.json`` already, so that the library adds none."""
     present = {token.content: token for token in added_tokens(saved.content).values()}
     for token in (*named.values(), *_further(saved.settings)):
         _require(token in present and present[token].special, f"the token {token!r} is added at load")
