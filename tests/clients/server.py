@@ -1,7 +1,7 @@
 """Serves a tiny model to the clients under test, and prints its address and what `predict` gives for the documents.
 
-Its queue is short, so that a test can fill it: after ``POST /tests/hold``, the model waits until the server has refused a
-request as overloaded, and then goes on.
+Its queue is short, so that a test can fill it: after ``POST /tests/hold``, the model waits until the server has refused
+a request as overloaded.
 """
 
 from __future__ import annotations
