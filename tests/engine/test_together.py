@@ -30,7 +30,7 @@ def score(together: Together, *calls: Prepared) -> list[Any]:
     outcome = together.score(entries)
     assert not outcome.errors
     rows = dict(zip(entries, outcome.scores, strict=True))
-    return [together.finish(call, [rows[call, number] for number in range(len(call.items))]) for call in calls]
+    return [together.finish(call.in_order([rows[call, number] for number in range(len(call.items))])) for call in calls]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_input_that_raises_fails_alone_and_is_numbered_in_its_own_call() -> N
     assert outcome.errors[2].pairchain_inputs == (1,)  # type: ignore[attr-defined]
     alone = score(sound, sound.prepare([("a", "monkey")]))[0]
     assert outcome.scores[0] is not None
-    np.testing.assert_allclose(together.finish(second, [outcome.scores[0]]), alone, atol=1e-5)
+    np.testing.assert_allclose(together.finish(second.in_order([outcome.scores[0]])), alone, atol=1e-5)
 
 
 def test_an_input_that_cannot_be_prepared_is_named() -> None:
@@ -97,7 +97,7 @@ def test_scores_that_are_no_number_are_refused() -> None:
     together = Together(CrossEncoder(GOLDEN / "bert_seqcls_1label" / "model"))
     prepared = together.prepare([("a", "b"), ("a", "c")])
     with pytest.raises(NonFiniteScoresError) as raised:
-        together.finish(prepared, [np.float32(1), np.float32("nan")])
+        together.finish(prepared.in_order([np.float32(1), np.float32("nan")]))
     assert raised.value.indices == (1,)
 
 

@@ -60,6 +60,10 @@ class Prepared:
         """Tokens of all inputs of the call, special tokens included; rough where inputs are not encoded."""
         return sum(_tokens_of(self.items[place]) for place in self.place_of)
 
+    def in_order(self, rows: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        """Return the rows of all inputs, in their order, from the rows of the items; shape (inputs,) or (inputs, n)."""
+        return np.stack([rows[place] for place in self.place_of])
+
 
 @dataclass
 class Outcome:
@@ -161,26 +165,26 @@ class Together:
 
     @torch.inference_mode()
     def finish(
-        self,
-        prepared: Prepared,
-        scores: Sequence[np.ndarray[Any, Any]],
-        activation_fn: Activation | None = None,
-        apply_softmax: bool = False,
+        self, rows: np.ndarray[Any, Any], activation_fn: Activation | None = None, apply_softmax: bool = False
     ) -> np.ndarray[Any, Any]:
-        """Return the scores of a call's inputs, in their order, as `predict` returns them.
+        """Return scores as `predict` returns them.
 
         Args:
-            prepared: The call.
-            scores: A row for each of its items, from `score`.
+            rows: The rows of `Prepared.in_order`, of one call or of several in a row.
             activation_fn, apply_softmax: As for `predict`.
 
         Raises:
             NonFiniteScoresError: Scores are NaN or infinite.
         """
-        rows = torch.from_numpy(np.stack([scores[place] for place in prepared.place_of]))
+        scores = torch.from_numpy(rows)
+        chosen = (
+            self.model._activation_for(scores)
+            if activation_fn is None
+            else activation.checked_activation(activation_fn)
+        )
         finished = results.finish(
-            rows,
-            self.model._activation_for(rows) if activation_fn is None else activation.checked_activation(activation_fn),
+            scores,
+            chosen,
             apply_softmax=apply_softmax,
             allow_non_finite=False,
         )
