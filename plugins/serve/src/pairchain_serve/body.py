@@ -13,13 +13,16 @@ class Body:
 
     Args:
         values: The decoded object.
+        agent: The request's ``User-Agent``.
 
     Attributes:
         values: The decoded object.
+        agent: The request's ``User-Agent``; empty without one.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], agent: str = "") -> None:
         self.values = values
+        self.agent = agent
 
     def has(self, name: str) -> bool:
         """Return whether the field is there and not null."""
@@ -105,7 +108,11 @@ class Body:
         value = self.values.get(name)
         if not isinstance(value, dict):
             raise invalid(f"`{name}` must be an object, not {kind_of(value)}.", argument=name)
-        return Body(value)
+        return Body(value, self.agent)
+
+    def named(self, names: tuple[str, ...]) -> str | None:
+        """Return the first of ``names`` that is there and not null, or None."""
+        return next((name for name in names if self.has(name)), None)
 
 
 def checked_text(value: Any, shown: str, argument: str | None = None, index: int | None = None) -> str:
