@@ -30,7 +30,7 @@ class Cutter:
     def count(self, text: str) -> int:
         """Return the number of tokens."""
         with self._using:
-            return len(self._get()(text, add_special_tokens=False)["input_ids"]) if text else 0
+            return len(self._get()(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else 0
 
     def first(self, text: str, most: int) -> str:
         """Return the beginning of a text, of at most so many tokens."""
@@ -54,9 +54,9 @@ class Cutter:
             tokenizer = self._get()
             if not getattr(tokenizer, "is_fast", False):
                 return None
-            found: Sequence[tuple[int, int]] = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
-                "offset_mapping"
-            ]
+            found: Sequence[tuple[int, int]] = tokenizer(
+                text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )["offset_mapping"]
             return found
 
     def _by_search(self, text: str, most: int, part: Callable[[int], str]) -> str:

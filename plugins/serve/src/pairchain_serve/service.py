@@ -122,7 +122,6 @@ class Service:
         Raises:
             Refusal: It cannot be answered.
         """
-        self.require_ready()
         start = perf_counter()
         model = self._chosen(ask.model)
         self._check(ask, model)
@@ -163,7 +162,7 @@ class Service:
         """Return the scores of some pairs; the caller has taken room for them."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        job = Job(lambda job: loop.call_soon_threadsafe(_set, ended))
+        job = Job(partial(_tell, loop, ended))
         queue = self._runners[model.served.name].queue
         begin = perf_counter()
         parts: dict[Prepared, int] = {}
@@ -220,6 +219,11 @@ class Service:
             self._on_slice(name, pairs, tokens, seconds)
         if not loop.is_closed():
             loop.call_soon_threadsafe(self.room.done, tokens)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None], job: Job) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(_set, ended)
 
 
 def _set(ended: asyncio.Future[None]) -> None:
