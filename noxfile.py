@@ -158,7 +158,7 @@ def clients(session: nox.Session) -> None:
     install_editable(session)
     python = client_python(session, newest="--newest" in session.posargs)
     options = [option for option in session.posargs if option != "--newest"]
-    environment = {"PAIRCHAIN_SERVER_PYTHON": str(Path(session.bin) / Path(python).name)}
+    environment = {"PAIRCHAIN_SERVER_PYTHON": str(Path(session.bin).absolute() / Path(python).name)}
     with session.chdir(ROOT / "tests/clients"):
         session.run(python, "-m", "pytest", "-c", "pytest.ini", *options, external=True, env=environment)
 
