@@ -56,6 +56,7 @@ def test_settings_reach_the_model(sent: dict[str, Any], raw: bool, truncate: boo
     [
         ({"texts": []}, 400, "Empty"),
         ({"texts": ["a", None]}, 422, "Validation"),
+        ({"texts": "rome"}, 422, "Validation"),
         ({"query": None}, 422, "Validation"),
         ({"raw_scores": "yes"}, 422, "Validation"),
         ({"truncation_direction": "Up"}, 422, "Validation"),

@@ -33,6 +33,11 @@ def documents_of(body: Body, name: str = "documents", fields: Sequence[str] = ()
     ]
 
 
+def texts_of(body: Body, name: str) -> list[Any]:
+    """Return the items of a field that must be a list, as `CrossEncoder.predict` takes them."""
+    return [element(value, f"item {number} of `{name}`", name, number) for number, value in enumerate(body.items(name))]
+
+
 def listed(body: Body, name: str) -> list[Any]:
     """Return the documents as they were sent, in a list."""
     value = body.get(name)
@@ -92,6 +97,8 @@ def _part(value: Any, place: _Place) -> str | dict[str, Any]:
 def _medium(value: dict[str, Any], kind: str) -> Any:
     """Return the text or medium that an object holds under ``kind``, or under a message part's name for it."""
     medium = value.get(kind)
+    if kind == "text":
+        return medium
     if medium is None:
         medium = value.get(f"{kind}_url")
     # {"image_url": {"url": …}} is how chat APIs send it

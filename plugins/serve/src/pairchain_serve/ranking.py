@@ -18,6 +18,7 @@ from pairchain_serve.schemas import (
     FLAG,
     NAME,
     NUMBER,
+    SIDE,
     SOME,
     TEXT,
     USAGE,
@@ -32,22 +33,28 @@ JSON = Any
 # Cohere bills a search for each hundred documents.
 DOCUMENTS_OF_A_SEARCH = 100
 
+# What `settings_of` reads.
+SETTINGS: dict[str, JSONSchema] = {
+    "model": NAME,
+    "raw_scores": FLAG,
+    "use_activation": FLAG,
+    "instruction": NAME,
+    "prompt_name": NAME,
+    "truncate": FLAG,
+    "truncation_side": SIDE,
+    "truncation_direction": SIDE,
+    "max_tokens_per_query": SOME,
+    "max_tokens_per_doc": SOME,
+    "truncate_prompt_tokens": optional({"type": "integer", "minimum": -1}),
+}
+SPANS = record({}, mode=choice("enabled", "disabled"), threshold=optional(NUMBER), max_spans=SOME)
 REQUEST: JSONSchema = record(
     {"query": ELEMENT, "documents": DOCUMENTS},
-    model=NAME,
     top_n=SOME,
     return_documents=FLAG,
     rank_fields=optional(many(TEXT)),
-    relevant_spans=optional(record({}, mode=choice("enabled", "disabled"), threshold=optional(NUMBER), max_spans=SOME)),
-    raw_scores=FLAG,
-    use_activation=FLAG,
-    instruction=NAME,
-    prompt_name=NAME,
-    truncate=FLAG,
-    truncation_side=choice("left", "right"),
-    max_tokens_per_query=SOME,
-    max_tokens_per_doc=SOME,
-    truncate_prompt_tokens=optional({"type": "integer", "minimum": -1}),
+    relevant_spans=optional(SPANS),
+    **SETTINGS,
 )
 SPAN = record({"start": COUNT, "end": COUNT, "score": NUMBER})
 RESULT = record({"index": COUNT, "relevance_score": NUMBER}, document={}, relevant_spans=many(SPAN))
@@ -102,7 +109,7 @@ def _pair_tokens(body: Body) -> int | None:
 
 def read(body: Body) -> Ask:
     """Return what a request with a query and documents asks for."""
-    fields = body.texts("rank_fields") if body.get("rank_fields") else ()
+    fields = body.texts("rank_fields") if body.get("rank_fields") not in (None, []) else ()
     query = query_of(body)
     return Ask(
         pairs=tuple((query, document) for document in documents_of(body, fields=fields)),
@@ -116,9 +123,8 @@ def _spans(body: Body) -> SpansWanted | None:
     if not body.has("relevant_spans"):
         return None
     wanted = body.object("relevant_spans")
-    if wanted.choice("mode", ("enabled", "disabled"), default="enabled") == "disabled":
-        return None
-    return SpansWanted(wanted.number("threshold", default=0.1), wanted.whole("max_spans"))
+    spans = SpansWanted(wanted.number("threshold", default=0.1), wanted.whole("max_spans"))
+    return None if wanted.choice("mode", ("enabled", "disabled")) == "disabled" else spans
 
 
 def score_at(answer: Answer, index: int) -> float:

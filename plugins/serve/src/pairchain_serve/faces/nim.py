@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pairchain_serve.ask import Answer, Ask, Facts
 from pairchain_serve.body import Body
-from pairchain_serve.documents import documents_of, query_of
+from pairchain_serve.documents import query_of, texts_of
 from pairchain_serve.face import JSON, Face, Reply, View
 from pairchain_serve.faces.health import UNREADY, unready
-from pairchain_serve.ranking import score_at, settings_of
-from pairchain_serve.schemas import COUNT, DOCUMENTS, ELEMENT, NAME, NUMBER, SOME, TEXT, choice, many, record
+from pairchain_serve.ranking import SETTINGS, score_at, settings_of
+from pairchain_serve.schemas import COUNT, ELEMENT, LIST, NUMBER, SOME, TEXT, choice, many, record
 
 REQUEST = record(
-    {"query": ELEMENT, "passages": DOCUMENTS}, model=NAME, truncate=choice("NONE", "END", "START"), top_k=SOME
+    {"query": ELEMENT, "passages": LIST}, **{**SETTINGS, "truncate": choice("NONE", "END", "START"), "top_k": SOME}
 )
 RESPONSE = record({"rankings": many(record({"index": COUNT, "logit": NUMBER}))})
 STATE = record({"object": TEXT, "message": TEXT})
@@ -25,7 +25,7 @@ def _rank(body: Body) -> Ask:
     if cut == "START":
         settings["truncation_side"] = "left"
     query = query_of(body)
-    pairs = tuple((query, passage) for passage in documents_of(body, "passages"))
+    pairs = tuple((query, passage) for passage in texts_of(body, "passages"))
     return Ask(pairs=pairs, top_n=body.whole("top_k") or None, **settings)
 
 

@@ -6,32 +6,24 @@ from typing import Any
 
 from pairchain_serve.ask import Answer, Ask, Facts, Served, empty, invalid
 from pairchain_serve.body import Body, checked_text, kind_of
-from pairchain_serve.documents import documents_of, listed, query_of
+from pairchain_serve.documents import query_of, texts_of
 from pairchain_serve.face import JSON, Face, Reply, View
 from pairchain_serve.faces.health import unready
-from pairchain_serve.ranking import score_at, settings_of
+from pairchain_serve.ranking import SETTINGS, score_at, settings_of
 from pairchain_serve.schemas import (
     COUNT,
-    DOCUMENTS,
     ELEMENT,
     FLAG,
-    NAME,
+    LIST,
     NUMBER,
     SOME,
     TEXT,
-    choice,
     many,
     optional,
     record,
 )
 
-SETTINGS = {
-    "truncate": FLAG,
-    "truncation_direction": choice("Left", "Right", "left", "right"),
-    "raw_scores": FLAG,
-    "prompt_name": NAME,
-}
-RERANK = record({"query": ELEMENT, "texts": DOCUMENTS}, return_text=FLAG, top_n=SOME, **SETTINGS)
+RERANK = record({"query": ELEMENT, "texts": LIST}, return_text=FLAG, top_n=SOME, **SETTINGS)
 RANKS = many(record({"index": COUNT, "score": NUMBER}, text={}))
 PAIR = many(TEXT, minItems=2, maxItems=2)
 PREDICT = record({"inputs": {"anyOf": [PAIR, many(PAIR, minItems=1)]}}, **SETTINGS)
@@ -41,7 +33,7 @@ INFO = record({"model_id": TEXT, "model_dtype": TEXT, "max_client_batch_size": C
 
 def _rerank(body: Body) -> Ask:
     query = query_of(body)
-    pairs = tuple((query, text) for text in documents_of(body, "texts"))
+    pairs = tuple((query, text) for text in texts_of(body, "texts"))
     # text-embeddings-inference returns every text, but whoever sends llama.cpp's `top_n` wants it obeyed
     return Ask(pairs=pairs, top_n=body.whole("top_n") or None, **settings_of(body))
 
@@ -49,7 +41,7 @@ def _rerank(body: Body) -> Ask:
 def _ranks(body: Body, ask: Ask, answer: Answer) -> JSON:
     ranks: list[dict[str, Any]] = [{"index": index, "score": score_at(answer, index)} for index in answer.ranking]
     if body.flag("return_text"):
-        texts = listed(body, "texts")
+        texts = body.items("texts")
         for rank in ranks:
             rank["text"] = texts[rank["index"]]
     return ranks

@@ -9,16 +9,14 @@ from pairchain_serve.ask import Answer, Ask, Refusal, invalid
 from pairchain_serve.body import Body
 from pairchain_serve.documents import documents_of
 from pairchain_serve.face import JSON, Face, Reply, View
-from pairchain_serve.ranking import REQUEST, score_at, settings_of, usage_of
+from pairchain_serve.ranking import SETTINGS, score_at, settings_of, usage_of
 from pairchain_serve.schemas import COUNT, DOCUMENTS, NUMBER, TEXT, USAGE, many, record
 
 # The names of the queries, and the names that their documents may have.
 SIDES = {"queries": ("documents", "items"), "data_1": ("data_2",), "text_1": ("text_2",)}
-ONE_OR_MORE = {"anyOf": [TEXT, DOCUMENTS]}
-SETTINGS = {name: part for name, part in REQUEST["properties"].items() if name not in ("query", "documents")}
 SCORE = {
     "anyOf": [
-        record({first: ONE_OR_MORE, second: ONE_OR_MORE}, **SETTINGS)
+        record({first: DOCUMENTS, second: DOCUMENTS}, **SETTINGS)
         for first, seconds in SIDES.items()
         for second in seconds
     ]
