@@ -37,6 +37,16 @@ def cohere_sdk(call: Call) -> Ranked:
     return [(one.index, one.relevance_score) for one in found.results]
 
 
+def cohere_sdk_v1(call: Call) -> Ranked:
+    import cohere
+
+    client = cohere.Client(api_key=call.key, base_url=call.url)
+    asked = {"query": QUERY, "documents": call.documents, "top_n": call.count}
+    found = client.rerank(model="m", return_documents=True, **asked)
+    assert all(one.document.text == call.documents[one.index] for one in found.results)
+    return [(one.index, one.relevance_score) for one in found.results]
+
+
 def langchain_cohere(call: Call) -> Ranked:
     from langchain_cohere import CohereRerank
     from langchain_core.documents import Document
@@ -120,12 +130,7 @@ def litellm_of(provider: str) -> Callable[[Call], Ranked]:
         asked = {"query": QUERY, "documents": call.documents, "top_n": call.count}
         if call.retries:
             # litellm tries again in its router only
-            router = litellm.Router(
-                [{"model_name": "m", "litellm_params": settings}],
-                num_retries=call.retries,
-                # its router would otherwise leave the only server alone for a while
-                disable_cooldowns=True,
-            )
+            router = litellm.Router([{"model_name": "m", "litellm_params": settings}], num_retries=call.retries)
             found = asyncio.run(router.arerank(model="m", **asked))
         else:
             found = litellm.rerank(**settings, **asked)
@@ -155,6 +160,7 @@ class Client:
 
 CLIENTS = {
     "cohere": Client(cohere_sdk),
+    "cohere-v1": Client(cohere_sdk_v1),
     "langchain-cohere": Client(langchain_cohere),
     # reads no status: a reply that is no list of scores fails in its code
     "llama-index-tei": Client(llama_index_tei, waits=False, reads=False),

@@ -64,6 +64,13 @@ def test_it_shows_that_the_key_is_wrong(client: Client, server: Server) -> None:
         client.rank(Call(server.url, DOCUMENTS, "another-key"))
 
 
+def test_the_sdk_of_openai_lists_the_models(server: Server) -> None:
+    import openai
+
+    (model,) = openai.OpenAI(base_url=f"{server.url}/v1", api_key=KEY).models.list()
+    assert model.id == "tiny"
+
+
 @pytest.mark.parametrize("block", range(len(BLOCKS)))
 def test_the_code_on_the_page_runs(block: int, server: Server) -> None:
     code = BLOCKS[block].replace("http://127.0.0.1:8000", server.url).replace("my-key", KEY)
