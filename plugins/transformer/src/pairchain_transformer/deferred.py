@@ -46,6 +46,9 @@ class Deferred:
             from pairchain_transformer.checkpoint.configuration import load_config
 
             self._config = load_config(self.checkpoint.source, self.task, self.hub, self.config_kwargs)
+            # the library sets it when it makes the model, and every packed model computes this attention
+            asked = self.checkpoint.model_kwargs.get("attn_implementation")
+            self._config._attn_implementation = self._config._attn_implementation or asked or "sdpa"
             self._before = dict(vars(self._config))
         found: PretrainedConfig = self._config
         return found
