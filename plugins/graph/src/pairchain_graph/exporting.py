@@ -15,9 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import torch
+from huggingface_hub import constants
 
 from pairchain import Source, Untrained
 from pairchain.authoring import note
@@ -213,7 +213,7 @@ def _folder(checkpoint: Checkpoint, layout: Layout, runtime: Runtime) -> Path:
 
 def exports_folder() -> Path:
     """Return the folder of all exports, beside the cache of the Hub library."""
-    return Path(huggingface_hub.constants.HF_HOME) / "pairchain" / "exports"
+    return Path(constants.HF_HOME) / "pairchain" / "exports"
 
 
 def _identity(source: Source) -> Any:
