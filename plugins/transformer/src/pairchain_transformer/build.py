@@ -190,7 +190,6 @@ def build(
         source.file(SAFETENSORS[0])
     choice = _chosen(backend, checkpoint, needs_library)
     loader = load_backend(choice.name)
-<<<<<<< HEAD
     asked = Reading(
         task,
         place,
@@ -202,12 +201,8 @@ def build(
         choice=tokenizer,
         lowers=do_lower_case,
     )
-    if not getattr(loader, "reads_config", False):
-=======
-    asked = Reading(task, place, is_elsewhere, trusted, processor_kwargs, max_seq_length, tokenizer, do_lower_case)
     reads_config = getattr(loader, "reads_config", False)
     if not reads_config and (needs_library or not _does_without_config(loader, checkpoint)):
->>>>>>> h4
         config = load_config(source, task, hub, groups["config_kwargs"])
         model, execution = loader.load(checkpoint, config)
         asked = asked.for_model(model, takes_types=execution.takes_types(model))
