@@ -43,6 +43,7 @@ from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
 from pairchain_transformer.libraries import pickling
+from pairchain_transformer.libraries.classes import is_configuration
 from pairchain_transformer.published.choosing import save_class
 from pairchain_transformer.quick.tokenizer import QuickTokenizer
 from pairchain_transformer.quick.unknown import NeedsLibraryError
@@ -166,7 +167,8 @@ class Transformer(InputModule):
         # the property `model` would give it over to the library
         self._modules["model"], self.execution = built.model, built.execution
         self._deferred = built.deferred
-        self._is_given_over = built.deferred is None
+        # nor is there a way back from a model whose weights another library holds
+        self._is_given_over = not built.gives_over
         self._padding_is_skipped = False
         self.do_lower_case = do_lower_case
         self.processing_kwargs = processing.with_checked_lengths(processing_kwargs or {}, built.model)
@@ -392,9 +394,9 @@ class Transformer(InputModule):
     @property
     def config(self) -> PretrainedConfig:
         """The model's configuration in the transformers library."""
-        if not self._is_given_over and self._deferred is not None:
-            return self._deferred.config
         config: PretrainedConfig = self._runs.config
+        if self._deferred is not None and not is_configuration(config):
+            return self._deferred.config
         return config
 
     @property
@@ -516,9 +518,10 @@ class Transformer(InputModule):
         """Write model, tokenizer and configuration; the weights are always safetensors."""
         model, execution = self._running()
         if not self._is_given_over and self._deferred is not None:
-            # for the files only; the backend goes on running the model
-            model, execution = self._deferred.model(model)
-        execution.save(model, output_path)
+            # the backend goes on running the model
+            self._deferred.save(model, output_path)
+        else:
+            execution.save(model, output_path)
         self.processor.save_pretrained(output_path)
         remove_content_read_elsewhere(output_path)
         save_class(self.tokenizer, output_path)
