@@ -44,8 +44,7 @@ def test_a_signal_under_load_loses_nothing_and_a_killed_server_starts_again_at_i
                         found = client.post("/rerank", json=BODY)
                     except httpx.TransportError as error:
                         # a connection that the server had not accepted; an accepted request may not end so
-                        assert told.is_set(), error
-                        statuses[type(error).__name__] += 1
+                        statuses[type(error).__name__ if told.is_set() else f"{error} before the signal"] += 1
                         return
                     statuses[found.status_code] += 1
                     if found.status_code != 200:
@@ -68,7 +67,7 @@ def test_a_signal_under_load_loses_nothing_and_a_killed_server_starts_again_at_i
         # one line for each request that was accepted, and each of them was answered
         assert sum(" POST /rerank 200 " in line for line in lines) == statuses[200] > 0
         assert not any(" 499 " in line or " 500 " in line for line in lines)
-        assert "RemoteProtocolError" not in statuses, statuses
+        assert statuses.keys() <= {200, 503, "ConnectError", "ReadError"}, statuses
 
 
 def test_a_port_that_is_taken_and_a_model_that_is_not_there_are_told() -> None:
