@@ -35,6 +35,7 @@ _COMMANDS = {
     ),
     "export": "pairchain-graph",
     "view": "pairchain-view",
+    "serve": "pairchain-serve",
 }
 
 _BACKENDS = {
