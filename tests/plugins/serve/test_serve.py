@@ -361,3 +361,23 @@ def test_a_load_is_told_before_and_a_failure_ends_the_server(model: CrossEncoder
     go.set()
     thread.join(30)
     assert str(server.error) == "damaged"
+
+
+def test_the_page_of_a_model_is_at_the_root(model: CrossEncoder) -> None:
+    from pairchain.hooks import ask_one
+    from pairchain_cli.authoring import ModelOptions
+
+    with served({"tiny": model}, keys=["secret"]) as running:
+        options = ModelOptions(model=str(GOLDEN / "bert_seqcls_1label" / "model"))
+        running.app.page = ask_one("pairchain_page", model=model, options=options)
+        page = running.client.get("/")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "script-src 'sha256-" in page.headers["content-security-policy"]
+        assert running.client.get("/api/model").json()["form"]["takes_images"] is False
+        question = {"query": {"text": "berlin"}, "documents": [{"text": "red drums"}]}
+        scores = running.client.post("/api/score", json=question).json()["scores"]
+        np.testing.assert_allclose(scores[0], model.predict([("berlin", "red drums")]), atol=1e-5)
+        lines = running.client.post("/api/attribution", json=question).text.splitlines()
+        assert len(json.loads(lines[0])["sides"]) == 2
+        assert httpx.get(f"{running.url}/").status_code == 401
+        assert httpx.post(f"{running.url}/api/score", json=question).status_code == 401

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from pairchain_serve import __version__
@@ -63,6 +63,7 @@ class App:
                 self._faces.setdefault(path, []).append(face)
         self._views: dict[str, View] = {path: view for view in views() for path in view.paths}
         self._pages = {"/metrics": self._metrics, "/docs": self._docs, "/openapi.json": self._openapi}
+        # what a plugin answers to `pairchain_page` for the first model
         self.page: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,10 +178,10 @@ class App:
             return None
         self.service.require_ready()
         body = await body_of(request, self.limits) if request.method == "POST" else b""
-        status, headers, content = await asyncio.to_thread(
-            self.page.answer, request.method, request.url.path, dict(request.headers), body
-        )
-        return Response(content, status, dict(headers))
+        status, headers, content = await asyncio.to_thread(self.page.answer, request.method, request.url.path, body)
+        if isinstance(content, bytes):
+            return Response(content, status, dict(headers))
+        return StreamingResponse(content, status, dict(headers))
 
     def _metrics(self) -> Response:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

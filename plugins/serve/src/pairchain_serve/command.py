@@ -154,7 +154,8 @@ def serve(options: ModelOptions, server: ServerOptions) -> None:
     from pairchain_serve.access import Gate
     from pairchain_serve.app import App
     from pairchain_serve.lines import write_to_stderr
-    from pairchain_serve.loading import load_models
+    from pairchain_serve.loading import load_models, page_of
+    from pairchain_serve.models import Model
     from pairchain_serve.server import Server
 
     write_to_stderr(is_on=server.access_log)
@@ -164,9 +165,14 @@ def serve(options: ModelOptions, server: ServerOptions) -> None:
         typer.echo(running.url)
         note("Press Ctrl-C to stop.")
 
+    def load() -> list[Model]:
+        models = load_models(wanted, server.tokens_per_batch, server.allow_urls)
+        app.page = page_of(models[0], options)
+        return models
+
     running = Server(
         app,
-        lambda: load_models(wanted, server.tokens_per_batch, server.allow_urls),
+        load,
         ready,
         host=server.host,
         port=server.port,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+from pairchain.hooks import ask_one
 from pairchain_cli.authoring import ModelOptions, load_model
 from pairchain_serve.models import Model
 
@@ -29,7 +32,10 @@ def load_models(wanted: Mapping[str, ModelOptions], tokens_per_batch: int | None
     return models
 
 
-def _on_one_device(options: ModelOptions) -> ModelOptions:
-    from dataclasses import replace
+def page_of(model: Model, options: ModelOptions) -> Any:
+    """Return the page that a plugin shows of a model, or None without one."""
+    return ask_one("pairchain_page", model=model.chain, options=options)
 
+
+def _on_one_device(options: ModelOptions) -> ModelOptions:
     return replace(options, device=options.device[:1] if options.device else None)
