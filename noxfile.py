@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -18,7 +19,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent
 PACKAGES = [ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
-EDITABLE = [part for package in PACKAGES for part in ("-e", str(package))]
+# enough to serve a model of transformers
+SERVER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("cli", "serve", "transformer"))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
 CONSTRAINTS = ROOT / "tests/constraints.txt"
@@ -155,7 +157,7 @@ def clients(session: nox.Session) -> None:
     ``nox -s clients -- --newest`` installs the newest clients and updates their constraints file.
     """
     provide_torch(session)
-    install_editable(session)
+    install_editable(session, SERVER)
     python = client_python(session, newest="--newest" in session.posargs)
     options = [option for option in session.posargs if option != "--newest"]
     environment = {"PAIRCHAIN_SERVER_PYTHON": str(Path(session.bin).absolute() / Path(python).name)}
@@ -373,17 +375,22 @@ def versions_in(listed: str) -> dict[str, str]:
     return {name: names[name] for name in sorted(names) if name != "pip"}
 
 
-def install_editable(session: nox.Session) -> None:
-    """Install all packages editable."""
+def install_editable(session: nox.Session, packages: Sequence[Path] = PACKAGES) -> None:
+    """Install packages editable, by default all."""
     install(session, *BUILD)
-    install(session, "--no-build-isolation", *EDITABLE)
+    install(session, "--no-build-isolation", *editable(packages))
+
+
+def editable(packages: Sequence[Path]) -> list[str]:
+    """Return the arguments with which pip installs packages editable."""
+    return [part for package in packages for part in ("-e", str(package))]
 
 
 def install_newest(session: nox.Session, *what: str) -> None:
     """Install all packages editable, and ``what``, with the newest versions that fit, but the torch at hand."""
     options = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(torch_only(session))]
     session.install(*options, *BUILD)
-    session.install(*options, "--no-build-isolation", *EDITABLE, *what)
+    session.install(*options, "--no-build-isolation", *editable(PACKAGES), *what)
 
 
 def install_wheels(session: nox.Session, packages: list[Path]) -> None:
