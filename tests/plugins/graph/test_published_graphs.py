@@ -139,6 +139,11 @@ def test_inspect_shows_what_each_backend_would_load(shipped: Path, tmp_path: Pat
     }
     assert "backend onnx: can load it: onnx/model.onnx" in str(pairchain.inspect(shipped))
     assert "backend onnx: can load it: an export" in str(pairchain.inspect(CLASSIFIER))
+    without = Path(shutil.copytree(shipped, tmp_path / "model"))
+    (without / "model.safetensors").unlink()
+    shutil.rmtree(without / "openvino")
+    backends = pairchain.inspect(without).backends
+    assert (backends["onnx"], "no weights" in backends["openvino"]) == ("", True)
 
 
 def test_a_deleted_folder_is_told_if_a_graph_is_opened_again(shipped: Path, tmp_path: Path) -> None:
