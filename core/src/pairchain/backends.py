@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 LIBRARY = "transformers"
 # sentence-transformers' name for the library's own classes; custom modules get this value and may check it.
-TORCH = DEFAULT = "torch"
+TORCH = "torch"
+DEFAULT = AUTO
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class Reading:
         trusted: Whether code that comes with the model may run.
         given: The caller's arguments of ``from_pretrained``.
         longest: The longest input that the module's arguments set, or None.
+        unknown: A setting of the files that is left out with a warning; empty if there is none.
         choice: Which tokenizer to use if the library replaces parts of it.
         lowers: Whether text is lowercased first.
         takes_types: Whether the model takes token types.
@@ -93,6 +94,7 @@ class Reading:
     trusted: bool
     given: Mapping[str, Any] = field(default_factory=dict)
     longest: int | None = None
+    unknown: str = ""
     choice: str | None = None
     lowers: bool = False
     takes_types: bool = True
@@ -110,6 +112,8 @@ class Reading:
         """Return a tokenizer that does without the library, or a clause that says why there is none."""
         if self.lowers or self.is_elsewhere:
             return "the tokenizer is another model's, or lowercases more"
+        if self.unknown:
+            return f"the setting {self.unknown!r} is left out"
         found = read(
             self.place,
             self.given,
@@ -174,7 +178,7 @@ def build(
     place = processor_source(source, tokenizer_name_or_path)
     is_elsewhere = place is not source
     processor_kwargs = dict(groups["processor_kwargs"])
-    check_settings(place, hub, processor_kwargs, is_elsewhere=is_elsewhere)
+    processing = check_settings(place, hub, processor_kwargs, is_elsewhere=is_elsewhere)
     check_config(source, hub, groups["config_kwargs"])
     settings = {**config_of(source), **groups["config_kwargs"]}
     checkpoint = Checkpoint(
@@ -186,7 +190,17 @@ def build(
         source.file(SAFETENSORS[0])
     choice = _chosen(backend, checkpoint, needs_library)
     loader = load_backend(choice.name)
-    asked = Reading(task, place, is_elsewhere, trusted, processor_kwargs, max_seq_length, tokenizer, do_lower_case)
+    asked = Reading(
+        task,
+        place,
+        is_elsewhere,
+        trusted,
+        given=processor_kwargs,
+        longest=max_seq_length,
+        unknown=processing.unknown,
+        choice=tokenizer,
+        lowers=do_lower_case,
+    )
     reads_config = getattr(loader, "reads_config", False)
     if not reads_config and (needs_library or not _does_without_config(loader, checkpoint)):
         config = load_config(source, task, hub, groups["config_kwargs"])

@@ -50,9 +50,11 @@ class Deferred:
         if self._config is None:
             from pairchain_transformer.checkpoint.configuration import load_config
 
-            given = self.checkpoint.config_kwargs
+            given, asked = self.checkpoint.config_kwargs, self.checkpoint.model_kwargs.get("attn_implementation")
             self._config = self._read(lambda place: load_config(place, self.task, self.hub, given))
             self._config.name_or_path = self.checkpoint.source.name
+            # the library sets it when it makes the model; other backends compute the same function
+            self._config._attn_implementation = self._config._attn_implementation or asked or "sdpa"
             self._before = dict(vars(self._config))
         found: PretrainedConfig = self._config
         return found
@@ -82,6 +84,15 @@ class Deferred:
         attention = self.checkpoint.model_kwargs.get("attn_implementation")
         model = model_with(self.checkpoint.source, self.task, self.config, packed, attention)
         return model, LibraryExecution(RandomWeights(model, (), "", "", ""))
+
+    def save(self, packed: nn.Module, output_path: str) -> None:
+        """Write the files of the library's model, with the weights of ``packed``."""
+        was_changed = self.has_changed_config
+        model, execution = self.model(packed)
+        execution.save(model, output_path)
+        if not was_changed:
+            # making and saving a model fill in what computes nothing, such as its dtype
+            self._before = dict(vars(self._config))
 
     def _read(self, how: Callable[[Source], T]) -> T:
         return how(self.checkpoint.source) if self.files is None else self.files.read(how)

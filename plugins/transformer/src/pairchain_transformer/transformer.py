@@ -518,9 +518,10 @@ class Transformer(InputModule):
         """Write model, tokenizer and configuration; the weights are always safetensors."""
         model, execution = self._running()
         if not self._is_given_over and self._deferred is not None:
-            # for the files only; the backend goes on running the model
-            model, execution = self._deferred.model(model)
-        execution.save(model, output_path)
+            # the backend goes on running the model
+            self._deferred.save(model, output_path)
+        else:
+            execution.save(model, output_path)
         self.processor.save_pretrained(output_path)
         remove_content_read_elsewhere(output_path)
         save_class(self.tokenizer, output_path)
