@@ -44,9 +44,12 @@ def reported(total: int | None) -> Iterator[Any]:
     done = threading.Event()
 
     def report() -> None:
-        began = time.monotonic()
+        began, told = time.monotonic(), 0
         while not done.wait(_SECONDS):
             rows = ray.get(counter.rows.remote())
+            if rows == told:
+                continue
+            told = rows
             rate = rows / (time.monotonic() - began)
             note(f"scoring: {rows:,} {f'of {total:,} ' if total is not None else ''}rows · {rate:,.0f} rows/s")
 

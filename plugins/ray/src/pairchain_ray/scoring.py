@@ -128,9 +128,9 @@ def score_files(job: Job, *, resume: bool) -> int | None:
     record = Record(job.writing.output)
     deciding = job.deciding(scorer)
     texts = (job.columns.query_column, job.columns.document_column, *((job.id_column,) if job.id_column else ()))
-    with connected(job.cluster) as workers, _readable_errors():
+    with connected(job.cluster) as workers, readable_errors():
         dataset = read(job.files, file_format, texts=texts, hashed=job.id_column is None)
-        require_columns(dataset, texts)
+        require_columns(dataset, texts, job.writing.score_column)
         if job.id_column is not None:
             _require_unique(dataset, job.id_column)
         if record.begin(deciding, resumes=resume) is not None:
@@ -164,7 +164,7 @@ def scored_by(dataset: Any, scorer: ScoreColumns, job: Job, workers: Workers, co
 
 
 @contextmanager
-def _readable_errors() -> Iterator[None]:
+def readable_errors() -> Iterator[None]:
     """Raise what a worker says as a PairchainError, without the traceback of Ray around it."""
     try:
         yield
@@ -178,9 +178,11 @@ def _readable_errors() -> Iterator[None]:
         raise PairchainError(what, where=where, next_step=next_step) from error
 
 
-def require_columns(dataset: Any, wanted: Sequence[str]) -> None:
-    """Raise a PairchainError if files lack one of these columns, as far as a look at the first of them shows."""
+def require_columns(dataset: Any, wanted: Sequence[str], new: str) -> None:
+    """Raise a PairchainError if the rows lack a ``wanted`` column, or have the ``new`` one already."""
     names = dataset.schema().names
+    if new in names:
+        raise PairchainError(f"there is a column {new!r} already.", next_step="drop or rename it.")
     for name in wanted:
         if name not in names:
             raise PairchainError(
