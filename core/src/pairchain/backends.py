@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 LIBRARY = "transformers"
 # sentence-transformers' name for the library's own classes; custom modules get this value and may check it.
-TORCH = DEFAULT = "torch"
+TORCH = "torch"
+DEFAULT = AUTO
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Checkpoint:
         config: ``config.json``, with ``config_kwargs`` over it; empty for an adapter.
         model_kwargs: The caller's ``model_kwargs``, such as ``dtype``.
         trust_remote_code: Whether code that comes with the checkpoint may run.
+        config_kwargs: The caller's entries in ``config``.
+        kept: What a backend read to answer `Backend.supports`, under its name, so that it need not read it again to
+            load the checkpoint.
     """
 
     source: Source
@@ -44,6 +48,9 @@ class Checkpoint:
     config: Mapping[str, Any] = field(default_factory=dict)
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
     trust_remote_code: bool = False
+    config_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    # not an argument, because what was read is true of this checkpoint only
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,11 @@ class Support:
 
     Attributes:
         reason: Why it cannot, as a clause: ``"there is no onnx/model.onnx"``. Empty if it can.
+        loads: What it would load: the path of a file in the model, or a few words. Empty if it does not say.
     """
 
     reason: str = ""
+    loads: str = ""
 
     def __bool__(self) -> bool:
         return not self.reason
@@ -94,7 +103,8 @@ class Backend(Protocol):
 
     Attributes:
         reads_config: Whether it reads ``config.json`` itself. Then `load` gets None for ``config``, and a `Transformer`
-            imports the transformers library only for what asks for it.
+            imports the transformers library only for what asks for it. The ``state_dict`` of its models has the
+            library's names, so that a `Transformer` can give them over to the library.
         auto_rank: Its place in the order in which ``"auto"`` asks backends, lowest first; None if ``"auto"`` may not
             choose it. Its scores must equal those of the backend `LIBRARY` up to rounding: to 1e-5 in float32.
     """
@@ -104,6 +114,14 @@ class Backend(Protocol):
 
     def supports(self, checkpoint: Checkpoint) -> Support:
         """Return whether this backend can load ``checkpoint``, judging by the files of the checkpoint alone."""
+
+    def does_without_config(self, checkpoint: Checkpoint) -> bool:
+        """Return whether `load` can do without the library's configuration of a checkpoint that it supports.
+
+        It then gets None for ``config``, and the library is imported only for what asks for it. Unlike with
+        ``reads_config``, this may differ from checkpoint to checkpoint, and the model is never given over.
+        """
+        return False
 
     def load(self, checkpoint: Checkpoint, config: Any) -> tuple[nn.Module, Execution]:
         """Return the loaded model and its `Execution`.
@@ -115,7 +133,8 @@ class Backend(Protocol):
         Args:
             checkpoint: The checkpoint. Open its files through ``checkpoint.source``, so that they match the lock and
                 the commit of the load.
-            config: The transformers library's configuration object, read and checked; None if ``reads_config``.
+            config: The transformers library's configuration object, read and checked; None if ``reads_config``, or if
+                `does_without_config` said so.
 
         Raises:
             PairchainError: The files are damaged or incomplete, or an entry of ``model_kwargs`` is not understood.
@@ -170,6 +189,10 @@ class Execution(Protocol):
 
     def takes_types(self, model: nn.Module) -> bool:
         """Return whether the model reads ``token_type_ids``; if not, differences in them do not matter."""
+        return True
+
+    def needs_padding_token(self, model: nn.Module) -> bool:
+        """Return whether the tokenizer must have a padding token for inputs of several lengths to run together."""
         return True
 
     def batches_matter(self, model: nn.Module, request: Request, rows: Sequence[Any] | None) -> bool:

@@ -31,6 +31,7 @@ class Facts:
         settings: Settings of its files that reach other libraries, programs or repositories.
         backends: If backends load the module: the reason why each installed backend, by name, cannot load its model;
             empty if that backend can. See `pairchain.backends`.
+        backend_loads: What each backend that can load the model would load, such as ``onnx/model.onnx``, if it says.
         config_file: The file that holds its configuration; empty for ``config.json``.
         entries: The modules inside it; the path of each is relative to the module's folder.
         routes: The routes through those modules, by name; each lists paths of `entries`.
@@ -45,6 +46,7 @@ class Facts:
     faults: Sequence[PairchainError] = ()
     settings: Sequence[ForeignSettings] = ()
     backends: Mapping[str, str] = field(default_factory=dict)
+    backend_loads: Mapping[str, str] = field(default_factory=dict)
     config_file: str = ""
     entries: Sequence[ModuleEntry] = ()
     routes: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -134,6 +134,16 @@ class Findings:
         return found
 
     @property
+    def backend_loads(self) -> dict[str, str]:
+        """What each backend that can load the whole model would load, such as ``onnx/model.onnx``, if it says."""
+        found: dict[str, str] = {}
+        for facts in self._all_facts():
+            for name, what in facts.backend_loads.items():
+                if what and not self.backends[name] and what not in found.get(name, "").split(", "):
+                    found[name] = f"{found[name]}, {what}" if name in found else what
+        return found
+
+    @property
     def foreign_settings(self) -> list[ForeignSettings]:
         """Settings that reach other libraries, programs or repositories; those of one module are one item."""
         return list(dict.fromkeys(found for facts in self._all_facts() for found in facts.settings))

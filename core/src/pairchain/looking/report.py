@@ -33,6 +33,7 @@ class Report(Findings):
             "weights": headers.as_json(self.total) if self.total.tensors else None,
             "activation": self.activation,
             "backends": self.backends,
+            "backend_loads": self.backend_loads,
             "settings": None if config is None else config.to_json(),
             "elsewhere": self.elsewhere,
             "code": [{"for": purpose, **_code_json(code)} for purpose, code in self.code.items()],

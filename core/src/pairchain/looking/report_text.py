@@ -150,7 +150,9 @@ def settings_text(report: Findings) -> Iterator[str]:
     if report.modules or report.proposed_by:
         yield f"activation: {report.activation or 'default (Sigmoid for one score, Identity for several)'}"
     if len(report.backends) > 1 or any(report.backends.values()):
-        yield from (f"backend {name}: {reason or 'can load it'}" for name, reason in report.backends.items())
+        loads = {name: f"can load it: {what}" for name, what in report.backend_loads.items()}
+        for name, reason in report.backends.items():
+            yield f"backend {name}: {reason or loads.get(name, 'can load it')}"
     if config is None:
         return
     for name, text in config.prompts.items():

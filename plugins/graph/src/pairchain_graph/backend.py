@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pairchain.backends import LIBRARY, Backend, Checkpoint, Support, load_backend
 from pairchain.errors import InputError, PairchainError
+from pairchain_graph.config import first_position, output_size, says_enough
 from pairchain_graph.files import Layout, choose
 from pairchain_graph.settings import Settings
 
@@ -60,11 +61,24 @@ class GraphBackend(Backend):
         except InputError as error:
             return Support(error.what.rstrip("."))
         if path is not None:
-            return Support()
+            return Support(loads=checkpoint.source.path_of(path))
         if support := load_backend(LIBRARY).supports(checkpoint):
-            return support
+            return Support(loads="an export, made at the first load")
         plain = f"{self.layout.folder}/{self.layout.plain}"
         return Support(f"there is no {plain}, and it cannot be exported: {support.reason}")
+
+    def does_without_config(self, checkpoint: Checkpoint) -> bool:
+        """Return whether there is a graph already, and ``config.json`` says itself what the library would say."""
+        if not says_enough(checkpoint.config):
+            return False
+        settings = Settings.of(checkpoint.model_kwargs, self.name, self.options)
+        if choose(checkpoint.source, settings, self.layout) is not None:
+            return True
+        from pairchain_graph.exporting import exported_before
+
+        content = exported_before(checkpoint, self.layout, self.runtime())
+        checkpoint.kept[self.name] = content
+        return content is not None
 
     def load(self, checkpoint: Checkpoint, config: Any) -> tuple[nn.Module, Execution]:
         """Return the model and its execution; see `Backend.load`."""
@@ -76,17 +90,17 @@ class GraphBackend(Backend):
         runtime, field = self.runtime(), FIELDS[checkpoint.task]
         path = choose(checkpoint.source, settings, self.layout)
         random = None
-        if path is None:
+        if (kept := checkpoint.kept.pop(self.name, None)) is not None:
+            content = kept
+        elif path is None:
             content, random = exported(checkpoint, config, field, self.layout, runtime)
         else:
             content = runtime.content(checkpoint.source, path)
         # four bytes a weight, which is near enough to size batches
         weights = content.size // 4
-        execution = GraphExecution(content, partial(runtime.open, settings=dict(settings.runtime)), random)
-        size = config.num_labels if checkpoint.task == "sequence-classification" else None
-        if checkpoint.task == "feature-extraction":
-            size = getattr(config, "hidden_size", None)
-        execution.check(field, size)
+        opened = partial(runtime.open, settings=dict(settings.runtime))
+        execution = GraphExecution(content, opened, random, first_position=first_position(checkpoint.config))
+        execution.check(field, output_size(checkpoint.task, config, checkpoint.config))
         return GraphModel(config, weights), execution
 
     def export(self, execution: Any, folder: Path, *, int8: bool = False) -> Path:

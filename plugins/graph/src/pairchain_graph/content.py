@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pairchain import Source
 from pairchain.authoring import bytes_in_words, require_locked
-from pairchain.errors import FormatError, LockError
+from pairchain.errors import FormatError, LockError, SourceError
 
 # protobuf's own limit; a graph keeps larger weights in files beside it
 MOST_BYTES_OF_A_GRAPH = 2**31 - 1
@@ -54,12 +54,21 @@ class Content:
 
         Raises:
             LockError: A file changed since it was read first.
+            SourceError: A file was deleted, or cannot be read.
         """
         if self.main:
             return self
         data = {}
         for key, (path, digest) in self.places.items():
-            data[key] = path.read_bytes()
+            try:
+                data[key] = path.read_bytes()
+            except OSError as error:
+                raise SourceError(
+                    f"{path} can no longer be read ({error.strerror}), and a graph is opened again for another number "
+                    "of threads and in other processes.",
+                    where=self.name,
+                    next_step="load the model again.",
+                ) from error
             if hashlib.sha256(data[key]).hexdigest() != digest:
                 raise LockError(
                     f"{path} changed since the model was loaded.",

@@ -16,10 +16,14 @@ from pairchain.errors import ChainError, FormatError
 from pairchain_graph.content import Content
 from pairchain_graph.runtime import Graph
 
-_IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
+_IDS, _MASK, _TYPES, _POSITIONS = "input_ids", "attention_mask", "token_type_ids", "position_ids"
+# The beginnings of the names of inputs of graphs that go on from an earlier call, as generating text does.
+_OF_A_CACHE = ("past_key_values", "past_", "cache_", "beam_idx", "use_cache")
 
 # What graphs call the output that a task reads; sentence-transformers' exports say token_embeddings.
 _OUTPUTS = {"last_hidden_state": ("last_hidden_state", "token_embeddings"), "logits": ("logits",)}
+
+_NOT_COMPUTED = "which a Transformer does not compute"
 
 # Two runs of one row, alone and padded, differ by less in any graph for which padding does not matter.
 _ROUNDING = 1e-3
@@ -32,14 +36,21 @@ class GraphExecution(Execution):
         content: The graph's files.
         open_graph: Opens them; copies in other processes call it too, so pickle must be able to handle it.
         untrained: The weights that are still random, if the graph was exported from a model with such weights.
+        first_position: The position of an input's first token, for graphs that take positions.
 
     Attributes:
         content: The files, without their bytes if they can be read again.
     """
 
     def __init__(
-        self, content: Content, open_graph: Callable[[Content], Graph], untrained: Untrained | None = None
+        self,
+        content: Content,
+        open_graph: Callable[[Content], Graph],
+        untrained: Untrained | None = None,
+        *,
+        first_position: int = 0,
     ) -> None:
+        self._first_position = first_position
         self._open, self._untrained = open_graph, untrained
         self._graph: Graph | None = open_graph(content)
         self._matters: dict[tuple[str, str], bool] = {}
@@ -58,7 +69,9 @@ class GraphExecution(Execution):
         self._refuse(model, request)
         graph = self.graph
         output = output_named(graph, request.path)
-        given = {name: self._input(features, name, port.dtype) for name, port in graph.inputs.items()}
+        given = {
+            name: self._input(features, name).astype(port.dtype, copy=False) for name, port in graph.inputs.items()
+        }
         # torch takes only arrays that can be written
         found = torch.from_numpy(np.require(graph.run(given, output), requirements=["C", "W"]))
         like: Any = getattr(model, "anchor", torch.empty(0))
@@ -107,7 +120,7 @@ class GraphExecution(Execution):
         return bool(np.abs(alone - among).max() > _ROUNDING * max(1.0, np.abs(alone).max()))
 
     def _probe(self, ids: np.ndarray, mask: np.ndarray, output: str) -> np.ndarray:
-        values = {_IDS: ids, _MASK: mask, _TYPES: np.zeros_like(ids)}
+        values = {_IDS: ids, _MASK: mask, _TYPES: np.zeros_like(ids), _POSITIONS: self._positions(mask)}
         graph = self.graph
         return graph.run({name: values[name].astype(port.dtype) for name, port in graph.inputs.items()}, output)
 
@@ -140,24 +153,34 @@ class GraphExecution(Execution):
             )
 
     def _check_inputs(self, graph: Graph) -> None:
-        if unknown := sorted(graph.inputs.keys() - {_IDS, _MASK, _TYPES}):
+        if unknown := sorted(graph.inputs.keys() - {_IDS, _MASK, _TYPES, _POSITIONS}):
+            named = f"{', '.join(unknown[:3])}{f' and {len(unknown) - 3} more inputs' if len(unknown) > 3 else ''}"
+            is_cache = all(name.startswith(_OF_A_CACHE) for name in unknown)
+            why = "so it continues a text from an earlier call, and a score has none" if is_cache else _NOT_COMPUTED
             raise FormatError(
-                f"the graph takes {', '.join(unknown)}, which a Transformer does not compute.",
+                f"the graph takes {named}, {why}.",
                 where=self.content.name,
                 next_step="choose another file by file_name, or pass model_kwargs={'export': True}.",
             )
         if _IDS not in graph.inputs:
             raise FormatError(f"the graph takes no {_IDS}.", where=self.content.name)
 
-    def _input(self, features: Mapping[str, Any], name: str, dtype: np.dtype[Any]) -> np.ndarray:
+    def _input(self, features: Mapping[str, Any], name: str) -> np.ndarray:
         value = features.get(name)
         if value is None:
             if name == _IDS:
                 raise ChainError("the features have no input_ids, and a graph reads tokens only.")
+            if name == _POSITIONS:
+                return self._positions(self._input(features, _MASK))
             ids = features[_IDS]
             value = torch.ones_like(ids) if name == _MASK else torch.zeros_like(ids)
         array: np.ndarray = value.detach().cpu().numpy()
-        return np.ascontiguousarray(array.astype(dtype, copy=False))
+        return np.ascontiguousarray(array)
+
+    def _positions(self, mask: np.ndarray) -> np.ndarray:
+        """Return the position of each token, counted without padding, as for the input on its own."""
+        counted = np.cumsum(mask, axis=1) - 1 + self._first_position
+        return np.where(mask == 0, max(self._first_position - 1, 0), counted)
 
     def _refuse(self, model: nn.Module, request: Request) -> None:
         """Refuse what a graph cannot compute."""

@@ -15,9 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import torch
+from huggingface_hub import constants
 
 from pairchain import Source, Untrained
 from pairchain.authoring import note
@@ -32,8 +32,16 @@ from pairchain_graph.tracing import Traced
 # How far the graph's outputs may be from the model's, as a share of the largest, but at least of one.
 _TOLERANCE = 1e-4
 
+# Counts changes of how models are exported, so that no earlier export is used.
+_FORM = 2
+
 # Files that decide what an export computes.
 _DECIDING = (".json", ".safetensors", ".bin", ".py")
+
+# Attention as the library writes it out; its masks are large numbers and not infinite.
+_PLAIN = "eager"
+# Names in configurations for how far a token sees.
+_WINDOWS = ("sliding_window", "local_attention", "attention_window", "window_size")
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +62,9 @@ def exported(
         ChainError: The model cannot be exported, or the graph computes something else.
         PairchainError: The model cannot be loaded.
     """
+    if (content := exported_before(checkpoint, layout, runtime)) is not None:
+        return content, None
     folder = _folder(checkpoint, layout, runtime)
-    place = Source(str(folder))
-    if place.has(layout.plain):
-        try:
-            return runtime.content(place, layout.plain), None
-        except PairchainError as error:
-            logger.warning("the export in %s is damaged and is made again: %s", folder, error)
-            shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".exporting-", dir=folder.parent) as aside:
         random = _export(checkpoint, config, field, Path(aside) / layout.plain, runtime)
@@ -77,7 +80,20 @@ def exported(
         # another process may have exported the same meanwhile
         with contextlib.suppress(OSError):
             made.rename(folder)
-    return runtime.content(place, layout.plain), None
+    return runtime.content(Source(str(folder)), layout.plain), None
+
+
+def exported_before(checkpoint: Checkpoint, layout: Layout, runtime: Runtime) -> Content | None:
+    """Return the graph that an earlier load exported; None if there is none, or a damaged one."""
+    folder = _folder(checkpoint, layout, runtime)
+    place = Source(str(folder))
+    if place.has(layout.plain):
+        try:
+            return runtime.content(place, layout.plain)
+        except PairchainError as error:
+            logger.warning("the export in %s is damaged and is made again: %s", folder, error)
+            shutil.rmtree(folder, ignore_errors=True)
+    return None
 
 
 def _export(checkpoint: Checkpoint, config: Any, field: str, path: Path, runtime: Runtime) -> Untrained | None:
@@ -89,9 +105,8 @@ def _export(checkpoint: Checkpoint, config: Any, field: str, path: Path, runtime
     model = model.float().eval()
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if execution.takes_types(model) else [])]
     failure: Exception | None = None
-    for attention in (None, "eager"):
-        if attention is not None and not _set_attention(model, attention):
-            break
+    for attention in _attentions(model, runtime):
+        _set_attention(model, attention)
         traced = Traced(model, names, field, pads_left=checkpoint.task == "text-generation")
         try:
             with torch.no_grad(), _quiet():
@@ -145,9 +160,21 @@ def _different(how: str) -> ChainError:
     )
 
 
+def _attentions(model: Any, runtime: Runtime) -> list[str]:
+    """Return the implementations of attention to export, best first; an empty name for the only one."""
+    own = getattr(model.config, "_attn_implementation", None) or ""
+    if own in ("", _PLAIN) or not _set_attention(model, _PLAIN):
+        return [own]
+    if runtime.takes_hidden_rows:
+        return [own, _PLAIN]
+    text = model.config.get_text_config()
+    has_window = any(getattr(text, name, None) for name in _WINDOWS)
+    return [_PLAIN, own] if has_window else [own, _PLAIN]
+
+
 def _set_attention(model: Any, name: str) -> bool:
     if getattr(model.config, "_attn_implementation", name) == name:
-        return False
+        return True
     try:
         model.set_attn_implementation(name)
     except (AttributeError, ValueError):
@@ -165,22 +192,28 @@ def _quiet() -> Iterator[None]:
 
 def _folder(checkpoint: Checkpoint, layout: Layout, runtime: Runtime) -> Path:
     """Return the folder for the export: its name is a digest of everything that decides the graph."""
+    key = f"folder of the {layout.folder} export"
+    if (known := checkpoint.kept.get(key)) is not None:
+        return Path(known)
     own = {"torch", "transformers", "pairchain-graph", f"pairchain-{layout.folder}", "pairchain-transformer"}
     deciding = {
         "model": _identity(checkpoint.source),
         "task": checkpoint.task,
         "config": checkpoint.config,
         "trusted": checkpoint.trust_remote_code,
+        "form": _FORM,
         "versions": {**{name: metadata.version(name) for name in sorted(own)}, **runtime.versions},
     }
     text = json.dumps(deciding, sort_keys=True, default=repr)
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-    return exports_folder() / layout.folder / digest[:32]
+    # a digest of large files takes a while
+    found: Path = checkpoint.kept.setdefault(key, exports_folder() / layout.folder / digest[:32])
+    return found
 
 
 def exports_folder() -> Path:
     """Return the folder of all exports, beside the cache of the Hub library."""
-    return Path(huggingface_hub.constants.HF_HOME) / "pairchain" / "exports"
+    return Path(constants.HF_HOME) / "pairchain" / "exports"
 
 
 def _identity(source: Source) -> Any:

@@ -52,6 +52,8 @@ class Runtime(Protocol):
 
     # versions that decide what an export looks like
     versions: Mapping[str, str]
+    # whether attention is finite for a token that sees none, such as padding outside a window
+    takes_hidden_rows: bool = True
 
     def content(self, source: Source, path: str) -> Content:
         """Return the files of the graph at ``path``, checked: nothing outside the model, no operators of others.

@@ -67,7 +67,9 @@ class Traced(nn.Module):
         ids[ids == pad] = (pad + 1) % text.vocab_size
         mask = torch.ones(shape, dtype=torch.int64)
         for row in range(1, rows):
-            padding = slice(0, row) if self.pads_left else slice(length - row, length)
+            # much padding, so that some of it is outside of windows of attention
+            count = row * length // rows
+            padding = slice(0, count) if self.pads_left else slice(length - count, length)
             ids[row, padding], mask[row, padding] = pad, 0
         types = torch.zeros(shape, dtype=torch.int64)
         types[:, length // 2 :] = 1

@@ -66,6 +66,13 @@ class ModelFile:
                 where=name,
                 next_step=_NEXT,
             )
+        if "ReadValue" in found.operators:
+            raise FormatError(
+                "the OpenVINO file keeps a state from one call to the next, so it continues a text, and a score has no "
+                "earlier call.",
+                where=name,
+                next_step=_NEXT,
+            )
         return found
 
     @property

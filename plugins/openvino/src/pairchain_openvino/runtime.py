@@ -45,6 +45,7 @@ class OpenvinoRuntime(Runtime):
     """Runs OpenVINO's files: the graph in ``.xml``, and its weights in the ``.bin`` beside it."""
 
     versions: Mapping[str, str] = {"openvino": openvino.__version__}
+    takes_hidden_rows = False
 
     def content(self, source: Source, path: str) -> Content:
         """Return the file at ``path`` and its weights; see `Runtime.content`."""

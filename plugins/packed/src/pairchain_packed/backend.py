@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from pairchain.backends import Backend, Checkpoint, Support
 from pairchain.errors import InputError
 from pairchain_packed.families.entries import NotTakenError
+from pairchain_packed.files import weights_of
 from pairchain_packed.recipe import recipe_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pairchain.backends import Execution
+
+_NAME = "packed"
 
 
 class PackedBackend(Backend):
@@ -28,10 +31,10 @@ class PackedBackend(Backend):
             FormatError: The header of a safetensors file is damaged.
         """
         try:
-            recipe_of(checkpoint)
+            checkpoint.kept[_NAME] = recipe_of(checkpoint)
         except NotTakenError as reason:
             return Support(str(reason))
-        return Support()
+        return Support(loads=weights_of(checkpoint.source))
 
     def load(self, checkpoint: Checkpoint, config: Any = None) -> tuple[nn.Module, Execution]:
         """Return the model with its weights, and the object that runs it.
@@ -44,7 +47,7 @@ class PackedBackend(Backend):
         from pairchain_packed.build import build
 
         try:
-            recipe = recipe_of(checkpoint)
+            recipe = checkpoint.kept.pop(_NAME, None) or recipe_of(checkpoint)
         except NotTakenError as reason:
             raise InputError(
                 f"the backend 'packed' cannot load this model: {reason}.",

@@ -16,6 +16,11 @@ ADAPTER = "adapter_config.json"
 _PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 
+def weights_of(source: Source) -> str:
+    """Return the path of the file with the weights, or of the index of several."""
+    return source.path_of(WEIGHTS if source.has(WEIGHTS) else INDEX)
+
+
 def check_files(source: Source) -> None:
     """Refuse a checkpoint whose weights are not in safetensors files with the usual names.
 

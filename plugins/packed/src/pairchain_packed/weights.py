@@ -13,6 +13,7 @@ from torch import nn
 from pairchain import Source
 from pairchain.authoring import read_json_object
 from pairchain.errors import FormatError
+from pairchain_packed.blocks.embedding import EmbeddingTable
 from pairchain_packed.files import INDEX, WEIGHTS
 from pairchain_packed.recipe import Place
 
@@ -20,8 +21,9 @@ from pairchain_packed.recipe import Place
 def fill(model: nn.Module, places: tuple[Place, ...], source: Source, dtype: torch.dtype) -> None:
     """Give each parameter of ``model`` its weights.
 
-    Weights that need no change stay in the file, which is mapped into memory. Others are copied one by one, so that no
-    more than one of them is in memory twice.
+    Tables of embeddings that need no change stay in the file, which is mapped into memory. Other weights are copied one
+    by one, so that no more than one of them is in memory twice: in a file they begin at any multiple of eight bytes,
+    which makes products slower, and their last bits different, than at a multiple of 64.
 
     Raises:
         FormatError: A file is damaged.
@@ -32,7 +34,7 @@ def fill(model: nn.Module, places: tuple[Place, ...], source: Source, dtype: tor
     for place in places:
         paths = [files[name] for name in place.in_files]
         try:
-            value = _kept(place, paths[0], opened) if len(paths) == 1 else None
+            value = _kept(place, paths[0], opened) if _is_table(model, place) else None
             if value is None or value.dtype != dtype:
                 value = _copied(place, paths, dtype)
         except (SafetensorError, OSError, KeyError, RuntimeError) as error:
@@ -52,6 +54,11 @@ def library_names(place: Place, value: torch.Tensor) -> Iterator[tuple[str, torc
     for name, shape in zip(place.theirs, place.shapes, strict=True):
         yield name, value.narrow(0, start, shape[0])
         start += shape[0]
+
+
+def _is_table(model: nn.Module, place: Place) -> bool:
+    """Return whether the rows of a parameter are only looked up."""
+    return len(place.in_files) == 1 and isinstance(model.get_submodule(place.ours.rpartition(".")[0]), EmbeddingTable)
 
 
 def _kept(place: Place, path: Path, opened: dict[Path, Any]) -> torch.Tensor:

@@ -10,11 +10,22 @@ from torch import nn
 
 from pairchain import Source
 from pairchain.authoring import open_source
-from pairchain.backends import AUTO, Checkpoint, Choice, Execution, Support, choose_backend, load_backend, refused
+from pairchain.backends import (
+    AUTO,
+    Backend,
+    Checkpoint,
+    Choice,
+    Execution,
+    Support,
+    choose_backend,
+    load_backend,
+    refused,
+)
 from pairchain.errors import InputError
 from pairchain_transformer.backend import TransformersBackend
 from pairchain_transformer.checkpoint import modalities
 from pairchain_transformer.checkpoint.configuration import check_config, load_config
+from pairchain_transformer.checkpoint.kept_files import KeptFiles
 from pairchain_transformer.checkpoint.keywords import hub_keywords
 from pairchain_transformer.checkpoint.leaving_library import why_library
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
@@ -48,6 +59,7 @@ class Built(NamedTuple):
         source_name: The model's name in errors.
         choice: The backend, and why it is not a faster one.
         deferred: Makes the library's objects; None if they are there already.
+        gives_over: Whether the library can get the model.
     """
 
     model: nn.Module
@@ -56,6 +68,7 @@ class Built(NamedTuple):
     source_name: str
     choice: Choice
     deferred: Deferred | None = None
+    gives_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,7 @@ class Reading:
         trusted: Whether code that comes with the model may run.
         given: The caller's arguments of ``from_pretrained``.
         longest: The longest input that the module's arguments set, or None.
+        unknown: A setting of the files that is left out with a warning; empty if there is none.
         choice: Which tokenizer to use if the library replaces parts of it.
         lowers: Whether text is lowercased first.
         takes_types: Whether the model takes token types.
@@ -80,6 +94,7 @@ class Reading:
     trusted: bool
     given: Mapping[str, Any] = field(default_factory=dict)
     longest: int | None = None
+    unknown: str = ""
     choice: str | None = None
     lowers: bool = False
     takes_types: bool = True
@@ -97,6 +112,8 @@ class Reading:
         """Return a tokenizer that does without the library, or a clause that says why there is none."""
         if self.lowers or self.is_elsewhere:
             return "the tokenizer is another model's, or lowercases more"
+        if self.unknown:
+            return f"the setting {self.unknown!r} is left out"
         found = read(
             self.place,
             self.given,
@@ -107,10 +124,16 @@ class Reading:
             return found.padding_left()
         return found
 
-    def __call__(self, config: Any, model: nn.Module) -> Any:
-        """Return the library's tokenizer or processor; the model's configuration is ``config``."""
+    def __call__(self, config: Any, model: nn.Module, place: Source | None = None) -> Any:
+        """Return the library's tokenizer or processor.
+
+        Args:
+            config: The model's configuration.
+            model: The model.
+            place: A copy of the files; None for their own place.
+        """
         processor = load_processor(
-            self.place,
+            place or self.place,
             config,
             # the caller trusts the model, but the model's file may name another author's tokenizer
             hub_keywords(self.place, trust_remote_code=self.trusted and not self.is_elsewhere),
@@ -155,18 +178,31 @@ def build(
     place = processor_source(source, tokenizer_name_or_path)
     is_elsewhere = place is not source
     processor_kwargs = dict(groups["processor_kwargs"])
-    check_settings(place, hub, processor_kwargs, is_elsewhere=is_elsewhere)
+    processing = check_settings(place, hub, processor_kwargs, is_elsewhere=is_elsewhere)
     check_config(source, hub, groups["config_kwargs"])
     settings = {**config_of(source), **groups["config_kwargs"]}
-    checkpoint = Checkpoint(source, task.name, settings, groups["model_kwargs"], trusted)
+    checkpoint = Checkpoint(
+        source, task.name, settings, groups["model_kwargs"], trusted, config_kwargs=groups["config_kwargs"]
+    )
     needs_library = why_library(source, task, groups, trusted=trusted)
-    if not needs_library and not source.is_local:
+    if not needs_library and not source.is_local and _reads_weights(backend):
         # a download resumes, and reading only the beginning of a remote file does not
         source.file(SAFETENSORS[0])
     choice = _chosen(backend, checkpoint, needs_library)
     loader = load_backend(choice.name)
-    asked = Reading(task, place, is_elsewhere, trusted, processor_kwargs, max_seq_length, tokenizer, do_lower_case)
-    if not getattr(loader, "reads_config", False):
+    asked = Reading(
+        task,
+        place,
+        is_elsewhere,
+        trusted,
+        given=processor_kwargs,
+        longest=max_seq_length,
+        unknown=processing.unknown,
+        choice=tokenizer,
+        lowers=do_lower_case,
+    )
+    reads_config = getattr(loader, "reads_config", False)
+    if not reads_config and (needs_library or not _does_without_config(loader, checkpoint)):
         config = load_config(source, task, hub, groups["config_kwargs"])
         model, execution = loader.load(checkpoint, config)
         asked = asked.for_model(model, takes_types=execution.takes_types(model))
@@ -175,11 +211,23 @@ def build(
     if getattr(model, "config", None) is None:
         setattr(model, "config", SavedConfig(settings))  # noqa: B010
     asked = asked.for_model(model, takes_types=execution.takes_types(model))
-    deferred = Deferred(checkpoint, task, hub, groups["config_kwargs"], asked)
+    deferred = Deferred(checkpoint, task, hub, asked)
     processor = asked.quick(model)
     if isinstance(processor, str):
-        processor = deferred.processor(model)
-    return Built(model, execution, processor, source.name, choice, deferred)
+        processor = asked(deferred.config, model)
+    deferred.files = KeptFiles.of(source)
+    return Built(model, execution, processor, source.name, choice, deferred, gives_over=reads_config)
+
+
+def _reads_weights(backend: str) -> bool:
+    """Return whether a backend reads the safetensors file; a graph holds weights of its own."""
+    return backend == AUTO or bool(getattr(load_backend(backend), "reads_config", False))
+
+
+def _does_without_config(loader: Backend, checkpoint: Checkpoint) -> bool:
+    # a class that only has the protocol's first methods is a backend too
+    asked = getattr(loader, "does_without_config", None)
+    return bool(asked and asked(checkpoint))
 
 
 def _chosen(backend: str, checkpoint: Checkpoint, needs_library: str) -> Choice:

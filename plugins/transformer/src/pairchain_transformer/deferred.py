@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import nn
 
+from pairchain import Source
 from pairchain.backends import Checkpoint
+from pairchain_transformer.checkpoint.kept_files import KeptFiles
 from pairchain_transformer.checkpoint.tasks import Task
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from pairchain_transformer.execution.library import LibraryExecution
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -25,17 +29,18 @@ class Deferred:
         checkpoint: The checkpoint.
         task: Its task.
         hub: The result of `hub_keywords`.
-        config_kwargs: The caller's.
-        make_processor: Returns the processor for a configuration, limited to the positions of a model.
+        make_processor: Returns the processor for a configuration, limited to the positions of a model; the last
+            argument is the place of its files if that is not the usual one.
         longest: The longest input that the user set, or None.
+        files: The checkpoint's files, except its weights, which may change or disappear after the load.
     """
 
     checkpoint: Checkpoint
     task: Task
     hub: Mapping[str, Any]
-    config_kwargs: Mapping[str, Any]
-    make_processor: Callable[[PretrainedConfig, nn.Module], Any]
+    make_processor: Callable[[PretrainedConfig, nn.Module, Source], Any]
     longest: int | None = None
+    files: KeptFiles | None = None
     _config: Any = field(default=None, init=False)
     _before: dict[str, Any] = field(default_factory=dict, init=False)
 
@@ -45,7 +50,11 @@ class Deferred:
         if self._config is None:
             from pairchain_transformer.checkpoint.configuration import load_config
 
-            self._config = load_config(self.checkpoint.source, self.task, self.hub, self.config_kwargs)
+            given, asked = self.checkpoint.config_kwargs, self.checkpoint.model_kwargs.get("attn_implementation")
+            self._config = self._read(lambda place: load_config(place, self.task, self.hub, given))
+            self._config.name_or_path = self.checkpoint.source.name
+            # the library sets it when it makes the model; other backends compute the same function
+            self._config._attn_implementation = self._config._attn_implementation or asked or "sdpa"
             self._before = dict(vars(self._config))
         found: PretrainedConfig = self._config
         return found
@@ -59,9 +68,11 @@ class Deferred:
         """Return the library's tokenizer or processor for ``model``."""
         from pairchain_transformer.checkpoint.processors import tokenizer_of
 
-        made = self.make_processor(self.config, model)
+        made = self._read(lambda place: self.make_processor(self.config, model, place))
+        if (tokenizer := tokenizer_of(made)) is not None:
+            tokenizer.name_or_path = self.checkpoint.source.name
         if self.longest is not None:
-            tokenizer_of(made).model_max_length = self.longest
+            tokenizer.model_max_length = self.longest
         return made
 
     def model(self, packed: nn.Module) -> tuple[nn.Module, LibraryExecution]:
@@ -73,3 +84,15 @@ class Deferred:
         attention = self.checkpoint.model_kwargs.get("attn_implementation")
         model = model_with(self.checkpoint.source, self.task, self.config, packed, attention)
         return model, LibraryExecution(RandomWeights(model, (), "", "", ""))
+
+    def save(self, packed: nn.Module, output_path: str) -> None:
+        """Write the files of the library's model, with the weights of ``packed``."""
+        was_changed = self.has_changed_config
+        model, execution = self.model(packed)
+        execution.save(model, output_path)
+        if not was_changed:
+            # making and saving a model fill in what computes nothing, such as its dtype
+            self._before = dict(vars(self._config))
+
+    def _read(self, how: Callable[[Source], T]) -> T:
+        return how(self.checkpoint.source) if self.files is None else self.files.read(how)

@@ -43,6 +43,7 @@ from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
 from pairchain_transformer.libraries import pickling
+from pairchain_transformer.libraries.classes import is_configuration
 from pairchain_transformer.published.choosing import save_class
 from pairchain_transformer.quick.tokenizer import QuickTokenizer
 from pairchain_transformer.quick.unknown import NeedsLibraryError
@@ -162,11 +163,12 @@ class Transformer(InputModule):
             tokenizer_name_or_path=tokenizer_name_or_path,
             tokenizer=tokenizer,
         )
-        self.backend, self.backend_reasons = built.choice.name, dict(built.choice.reasons)
+        self.backend, self._backend_reasons = built.choice.name, dict(built.choice.reasons)
         # the property `model` would give it over to the library
         self._modules["model"], self.execution = built.model, built.execution
         self._deferred = built.deferred
-        self._is_given_over = built.deferred is None
+        # nor is there a way back from a model whose weights another library holds
+        self._is_given_over = not built.gives_over
         self._padding_is_skipped = False
         self.do_lower_case = do_lower_case
         self.processing_kwargs = processing.with_checked_lengths(processing_kwargs or {}, built.model)
@@ -208,8 +210,13 @@ class Transformer(InputModule):
 
         def read(how: Processing) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
             settings = how.settings(processing_kwargs, max_length, truncation)
+            model, execution = self._running()
+            needed = execution.needs_padding_token(model)
             with how.preprocessor() as preprocessor:
-                return encoding.features_of(preprocessor, self._runs, inputs, prompt, settings, limits), settings
+                features = encoding.features_of(
+                    preprocessor, inputs, prompt, settings, limits, needs_padding_token=needed
+                )
+            return features, settings
 
         try:
             features, settings = read(self._processing())
@@ -288,6 +295,11 @@ class Transformer(InputModule):
             note(f"not by the backend {name}: {reason}")
         features.update(execution.run(model, features, request))
         return features
+
+    @property
+    def backend_reasons(self) -> Mapping[str, str]:
+        """For each faster backend, or for one that gave the model over to the library, why it does not run it."""
+        return self._backend_reasons
 
     @property
     def offers_parts(self) -> frozenset[str]:
@@ -392,9 +404,9 @@ class Transformer(InputModule):
     @property
     def config(self) -> PretrainedConfig:
         """The model's configuration in the transformers library."""
-        if not self._is_given_over and self._deferred is not None:
-            return self._deferred.config
         config: PretrainedConfig = self._runs.config
+        if self._deferred is not None and not is_configuration(config):
+            return self._deferred.config
         return config
 
     @property
@@ -516,9 +528,10 @@ class Transformer(InputModule):
         """Write model, tokenizer and configuration; the weights are always safetensors."""
         model, execution = self._running()
         if not self._is_given_over and self._deferred is not None:
-            # for the files only; the backend goes on running the model
-            model, execution = self._deferred.model(model)
-        execution.save(model, output_path)
+            # the backend goes on running the model
+            self._deferred.save(model, output_path)
+        else:
+            execution.save(model, output_path)
         self.processor.save_pretrained(output_path)
         remove_content_read_elsewhere(output_path)
         save_class(self.tokenizer, output_path)
@@ -593,7 +606,7 @@ class Transformer(InputModule):
                 self._modules["model"], self.execution = self._deferred.model(self._runs)
             self._is_given_over = True
             self.prefix_cache = kept
-        self.backend_reasons = {self.backend: why}
+        self._backend_reasons = {self.backend: why}
         _log.info("the transformers library runs %s from now on: %s", self._preprocessor.model, why)
 
     def _why_library(self, features: Mapping[str, Any], request: Request) -> str:

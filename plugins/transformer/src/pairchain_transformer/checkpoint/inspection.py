@@ -85,7 +85,14 @@ class _Inspection:
             elsewhere[AUDIO_TOKENIZER] = ", ".join(audio)
         foreign = self._foreign(place or source, reads_tokenizer=TOKENIZER not in elsewhere)
         labels = 1 if self._compares_words else self._labels(config) if SCORES in writes and config else None
-        checkpoint = Checkpoint(source, self._task.name, {**config, **self._config_kwargs}, self._model_kwargs)
+        checkpoint = Checkpoint(
+            source,
+            self._task.name,
+            {**config, **self._config_kwargs},
+            self._model_kwargs,
+            config_kwargs=self._config_kwargs,
+        )
+        supports = supports_of(checkpoint)
         return Facts(
             reads=frozenset(),
             writes=writes,
@@ -95,7 +102,8 @@ class _Inspection:
             runs_code=runs_code,
             faults=self._faults,
             settings=foreign,
-            backends={name: support.reason for name, support in supports_of(checkpoint).items()},
+            backends={name: support.reason for name, support in supports.items()},
+            backend_loads={name: support.loads for name, support in supports.items() if support.loads},
         )
 
     def _attempt(self, read: Callable[..., Any], *arguments: Any) -> Any:

@@ -124,6 +124,8 @@ def model_with(
     if missing:
         raise ChainError(f"the model of {source} cannot be given over: it lacks {', '.join(missing[:3])}.")
     made: PreTrainedModel = model.to(first.device).eval()
+    # the library names it after its files, and it was given none
+    made.name_or_path = config.name_or_path = source.name
     return made
 
 

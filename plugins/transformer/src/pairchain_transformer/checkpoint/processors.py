@@ -20,7 +20,7 @@ from pairchain_transformer.libraries.messages import NEEDS_TRUST
 from pairchain_transformer.libraries.packages import missing_package, refuse_conflicts
 from pairchain_transformer.quick.tokenizer import QuickTokenizer
 from pairchain_transformer.settings.during_load import filtering_settings
-from pairchain_transformer.settings.files import processing_settings
+from pairchain_transformer.settings.files import ProcessingSettings, processing_settings
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -109,11 +109,18 @@ def load_processor(
     return processor
 
 
-def check_settings(source: Source, hub: Mapping[str, Any], given: Mapping[str, Any], *, is_elsewhere: bool) -> None:
-    """Refuse unsafe settings of a tokenizer or processor before the model is loaded; see `load_processor`."""
+def check_settings(
+    source: Source, hub: Mapping[str, Any], given: Mapping[str, Any], *, is_elsewhere: bool
+) -> ProcessingSettings:
+    """Return a tokenizer's or processor's settings, and refuse unsafe ones before the model is loaded.
+
+    See `load_processor` for arguments and errors.
+    """
     with applying_policy(source, hub):
-        if (foreign := processing_settings(source, given).foreign) is not None:
-            require_settings(foreign, may_be_trusted=not is_elsewhere)
+        settings = processing_settings(source, given)
+        if settings.foreign is not None:
+            require_settings(settings.foreign, may_be_trusted=not is_elsewhere)
+    return settings
 
 
 def tokenizer_of(processor: Any) -> Any:

@@ -42,6 +42,11 @@ class ProcessingSettings:
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
     vocabulary: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def unknown(self) -> str:
+        """A left-out setting that a class might read; empty if there is none."""
+        return next((key for (_, key), why in self.left_out.items() if why), "")
+
     def warn(self) -> None:
         """Warn of left-out settings that a class might read."""
         for (file, key), why in self.left_out.items():
