@@ -42,6 +42,9 @@ from pairchain.engine.legacy import accepts_older_arguments as accepts_older_arg
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
 from pairchain.engine.schedule import TOKENS_KEPT_TOGETHER as TOKENS_KEPT_TOGETHER
 from pairchain.engine.schedule import longest_first as longest_first
+from pairchain.engine.together import Outcome as Outcome
+from pairchain.engine.together import Prepared as Prepared
+from pairchain.engine.together import Together as Together
 from pairchain.facts import SCORES as SCORES
 from pairchain.facts import Flow as Flow
 from pairchain.facts import labels_of_routes as labels_of_routes
