@@ -18,7 +18,11 @@ import nox
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent
-PACKAGES = [ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+# Ray is large, and only `nox -s engines` needs it.
+ON_ENGINES = [ROOT / "plugins/ray"]
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+PACKAGES = [ROOT / "core", *(path for path in PLUGINS if path not in ON_ENGINES)]
+EDITABLE = [part for package in PACKAGES for part in ("-e", str(package))]
 # enough to serve a model of transformers
 SERVER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("cli", "serve", "transformer"))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
@@ -26,6 +30,7 @@ EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.t
 CONSTRAINTS = ROOT / "tests/constraints.txt"
 # The versions that an error recommends if two libraries do not fit each other.
 RECOMMENDED = ROOT / "plugins/transformer/src/pairchain_transformer/tested_versions.txt"
+ENGINE_CONSTRAINTS = ROOT / "tests/engines/constraints.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 BUILD = ["hatchling", "editables"]
@@ -55,6 +60,14 @@ TEST = [
     "soundfile",
     PEER,
 ]
+# Data engines, each with the packages that its guide needs, and its tests.
+ENGINES = {
+    "ray": ["ray[data]", "pandas"],
+    "spark": ["pyspark", "pandas", "pyarrow"],
+    "dask": ["dask[dataframe,distributed]", "pandas", "pyarrow"],
+    "daft": ["daft", "pyarrow"],
+}
+TESTS_OF_ENGINES = {"ray": ["tests/plugins/ray"]}
 # The last transformers 4, whose tokenizers transformers 5 changes, and what the tokenizer classes of each need.
 FOUR = {"transformers": "4.57.6", "tokenizers": "0.22.2", "huggingface-hub": "0.36.2"}
 NEEDED_BY_FIVE = ["sentencepiece", "protobuf"]
@@ -111,6 +124,18 @@ def bare(session: nox.Session) -> None:
     install(session, *(requirement for requirement in TEST if requirement != PEER))
     about = ["-m", "not peer", "-k", "bridge or compare or custom or mixed_chain"]
     session.run("python", "-m", "pytest", *WORKERS, *about, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("engine", [*ENGINES])
+def engines(session: nox.Session, engine: str) -> None:
+    """Run the guides for data engines, and the tests on a cluster of Ray; `nox -s "engines(ray)"` runs one."""
+    provide_torch(session)
+    install_editable(session)
+    install(session, "pytest", "pytest-xdist", "hypothesis", *ENGINES[engine], more=ENGINE_CONSTRAINTS)
+    if engine == "ray":
+        install(session, "--no-build-isolation", *(part for path in ON_ENGINES for part in ("-e", str(path))))
+    session.run("python", "-m", "pytest", "tests/engines", *TESTS_OF_ENGINES.get(engine, ()), *session.posargs)
 
 
 @nox.session
@@ -336,9 +361,9 @@ def own_torch() -> importlib.metadata.Distribution | None:
         return None
 
 
-def install(session: nox.Session, *what: str) -> None:
-    """Install packages in the versions that were tested together."""
-    lines = CONSTRAINTS.read_text().splitlines()
+def install(session: nox.Session, *what: str, more: Path | None = None) -> None:
+    """Install packages in the versions that were tested together, those in the file ``more`` included."""
+    lines = CONSTRAINTS.read_text().splitlines() + (more.read_text().splitlines() if more else [])
     if own_torch() is not None:
         # pip would replace the reused torch
         lines = [line for line in lines if not line.startswith("torch==")]

@@ -56,14 +56,14 @@ class Served:
 
 @contextmanager
 def served(
-    models: dict[str, CrossEncoder], limits: Limits = LIMITS, keys: Sequence[str] = (), **predict: Any
+    models: dict[str, CrossEncoder], limits: Limits = LIMITS, keys: Sequence[str] = (), *, allow_urls: bool = False
 ) -> Iterator[Served]:
     """Serve loaded models until the block ends."""
     app = App(limits, Gate.local(keys))
     ready = threading.Event()
     server = Server(
         app,
-        lambda: [Model(name, name, model, predict) for name, model in models.items()],
+        lambda: [Model(name, name, model, allow_urls=allow_urls) for name, model in models.items()],
         ready.set,
         host="127.0.0.1",
         port=0,

@@ -73,6 +73,10 @@ from pairchain.inputs.arguments import BYTES as BYTES
 from pairchain.inputs.arguments import checked_count as checked_count
 from pairchain.inputs.arguments import is_count as is_count
 from pairchain.inputs.client_parts import plain_part as plain_part
+from pairchain.inputs.fetching import Limits as Limits
+from pairchain.inputs.fetching import fetched as fetched
+from pairchain.inputs.fetching import is_url as is_url
+from pairchain.inputs.fetching import quoted as quoted
 from pairchain.inputs.images import check_lazy_image as check_lazy_image
 from pairchain.inputs.images import open_image as open_image
 from pairchain.inputs.kinds import AUDIO as AUDIO

@@ -17,8 +17,6 @@ def load_models(wanted: Mapping[str, ModelOptions], tokens_per_batch: int | None
     Raises:
         PairchainError: A model cannot be loaded.
     """
-    # a request opens no file of this machine, and nothing at a private address
-    media = {"allow_urls": allow_urls, "allow_private_urls": False, "allow_paths": False}
     models = []
     for name, options in wanted.items():
         devices = options.device or []
@@ -26,7 +24,7 @@ def load_models(wanted: Mapping[str, ModelOptions], tokens_per_batch: int | None
         if tokens_per_batch is not None:
             chain.tokens_per_batch = tokens_per_batch
         pool = chain.start_multi_process_pool(devices) if len(devices) > 1 else None
-        model = Model(name, options.model, chain, media, pool)
+        model = Model(name, options.model, chain, allow_urls=allow_urls, pool=pool)
         model.warm_up()
         models.append(model)
     return models

@@ -8,13 +8,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pairchain.authoring import Prepared, Together, may_name_medium, modality_parts, read_json_object
+from pairchain.errors import InputError
 from pairchain_serve.ask import Ask, Refusal, Served, invalid
 from pairchain_serve.cutting import Cutter
+from pairchain_serve.images import opened
 
 if TYPE_CHECKING:
     from pairchain import CrossEncoder
 
 Pair = tuple[Any, Any]
+
+# Keyword arguments that let a chain open what its inputs name.
+_OPENING = {"allow_urls", "allow_private_urls", "allow_paths"}
 
 
 class Model:
@@ -24,19 +29,21 @@ class Model:
         name: The name by which requests choose it.
         source: The folder or repository that it was loaded from.
         chain: The model.
-        keywords: Keyword arguments of ``predict`` for every call, such as ``allow_urls``.
+        allow_urls: Whether images are fetched that requests name by URL, from public addresses.
         pool: Workers that score, for several devices.
     """
 
     def __init__(
-        self, name: str, source: str, chain: CrossEncoder, keywords: Mapping[str, Any] | None = None, pool: Any = None
+        self, name: str, source: str, chain: CrossEncoder, *, allow_urls: bool = False, pool: Any = None
     ) -> None:
         self.chain = chain
         self.together = Together(chain, pool)
         self.pool = pool
         self.served = served_of(name, source, chain)
         taken = chain.keyword_names()
-        self._keywords = {key: value for key, value in (keywords or {}).items() if key in taken}
+        self._allow_urls = allow_urls
+        # the chain itself opens nothing that a request names
+        self._keywords: dict[str, Any] = dict.fromkeys(_OPENING & taken, False)
         self._takes_max_length = "max_length" in taken
         self._cutter = Cutter(lambda: chain.tokenizer)
 
@@ -65,11 +72,20 @@ class Model:
         if ask.max_pair_tokens is not None and self._takes_max_length:
             keywords["max_length"] = min(ask.max_pair_tokens, self.served.max_input_length or ask.max_pair_tokens)
         options = {"prompt": ask.instruction, "prompt_name": ask.prompt_name, **keywords}
-        cut = [self._cut(pair, ask) for pair in pairs]
+        cut = [self._cut(self._opened(pair, index), ask) for index, pair in enumerate(pairs)]
         limit = keywords.get("max_length", self.served.max_input_length)
         if limit is not None and (not ask.truncate or ask.truncation_side == "left"):
             cut = self._fitted(cut, ask, limit, options, first)
         return self.together.prepare([(self._marked(query), self._marked(text)) for query, text in cut], **options)
+
+    def _opened(self, pair: Pair, index: int) -> Pair:
+        modalities = self.served.modalities
+        try:
+            query, document = (opened(side, modalities, allow_urls=self._allow_urls) for side in pair)
+        except InputError as error:
+            error.place(index)
+            raise
+        return query, document
 
     def _cut(self, pair: Pair, ask: Ask) -> Pair:
         query, document = pair

@@ -12,13 +12,13 @@ from pairchain import Encoded
 from pairchain.authoring import (
     PAIRS_WITHOUT_LENGTHS,
     TOKENS_KEPT_TOGETHER,
+    Limits,
     Prefix,
     input_size,
     longest_first,
     placing_errors,
 )
 from pairchain_transformer.checkpoint.processors import tokenizer_of
-from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor
 from pairchain_transformer.inputs.processing import Pads, Settings
 
@@ -50,16 +50,17 @@ class Row:
 
 
 def features_of(
-    preprocessor: Preprocessor, model: Any, inputs: Sequence[Any], prompt: str | None, settings: Any, limits: Limits
+    preprocessor: Preprocessor,
+    inputs: Sequence[Any],
+    prompt: str | None,
+    settings: Any,
+    limits: Limits,
+    *,
+    needs_padding_token: bool,
 ) -> dict[str, Any]:
     """Return the features of a batch; if the tokenizer cannot pad, process inputs one by one and pad with zeros."""
     tokenizer = tokenizer_of(preprocessor.processor)
-    if (
-        tokenizer is None
-        or tokenizer.pad_token is not None
-        or preprocessor.takes_media
-        or not _finds_ends_by_padding(model)
-    ):
+    if tokenizer is None or tokenizer.pad_token is not None or preprocessor.takes_media or needs_padding_token:
         return preprocessor(inputs, prompt, settings, limits)
     unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
     alone = []
@@ -72,12 +73,6 @@ def features_of(
         else value
         for key, value in alone[0].items()
     }
-
-
-def _finds_ends_by_padding(model: Any) -> bool:
-    from pairchain_transformer.execution import endings
-
-    return endings.are_found_by_padding(model)
 
 
 def can_be_undone(settings: Settings) -> bool:
