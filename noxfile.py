@@ -11,19 +11,26 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent
-PACKAGES = [ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+# Ray is large, and only `nox -s engines` needs it.
+ON_ENGINES = [ROOT / "plugins/ray"]
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+PACKAGES = [ROOT / "core", *(path for path in PLUGINS if path not in ON_ENGINES)]
 EDITABLE = [part for package in PACKAGES for part in ("-e", str(package))]
+# enough to serve a model of transformers
+SERVER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("cli", "serve", "transformer"))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
 CONSTRAINTS = ROOT / "tests/constraints.txt"
 # The versions that an error recommends if two libraries do not fit each other.
 RECOMMENDED = ROOT / "plugins/transformer/src/pairchain_transformer/tested_versions.txt"
+ENGINE_CONSTRAINTS = ROOT / "tests/engines/constraints.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 BUILD = ["hatchling", "editables"]
@@ -53,6 +60,14 @@ TEST = [
     "soundfile",
     PEER,
 ]
+# Data engines, each with the packages that its guide needs, and its tests.
+ENGINES = {
+    "ray": ["ray[data]", "pandas"],
+    "spark": ["pyspark", "pandas", "pyarrow"],
+    "dask": ["dask[dataframe,distributed]", "pandas", "pyarrow"],
+    "daft": ["daft", "pyarrow"],
+}
+TESTS_OF_ENGINES = {"ray": ["tests/plugins/ray"]}
 # The last transformers 4, whose tokenizers transformers 5 changes, and what the tokenizer classes of each need.
 FOUR = {"transformers": "4.57.6", "tokenizers": "0.22.2", "huggingface-hub": "0.36.2"}
 NEEDED_BY_FIVE = ["sentencepiece", "protobuf"]
@@ -112,6 +127,18 @@ def bare(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("engine", [*ENGINES])
+def engines(session: nox.Session, engine: str) -> None:
+    """Run the guides for data engines, and the tests on a cluster of Ray; `nox -s "engines(ray)"` runs one."""
+    provide_torch(session)
+    install_editable(session)
+    install(session, "pytest", "pytest-xdist", "hypothesis", *ENGINES[engine], more=ENGINE_CONSTRAINTS)
+    if engine == "ray":
+        install(session, "--no-build-isolation", *(part for path in ON_ENGINES for part in ("-e", str(path))))
+    session.run("python", "-m", "pytest", "tests/engines", *TESTS_OF_ENGINES.get(engine, ()), *session.posargs)
+
+
+@nox.session
 def sweep(session: nox.Session) -> None:
     """Score a tiny model of every architecture with pairchain and with sentence-transformers."""
     provide_torch(session)
@@ -155,7 +182,7 @@ def clients(session: nox.Session) -> None:
     ``nox -s clients -- --newest`` installs the newest clients and updates their constraints file.
     """
     provide_torch(session)
-    install_editable(session)
+    install_editable(session, SERVER)
     python = client_python(session, newest="--newest" in session.posargs)
     options = [option for option in session.posargs if option != "--newest"]
     environment = {"PAIRCHAIN_SERVER_PYTHON": str(Path(session.bin).absolute() / Path(python).name)}
@@ -334,9 +361,9 @@ def own_torch() -> importlib.metadata.Distribution | None:
         return None
 
 
-def install(session: nox.Session, *what: str) -> None:
-    """Install packages in the versions that were tested together."""
-    lines = CONSTRAINTS.read_text().splitlines()
+def install(session: nox.Session, *what: str, more: Path | None = None) -> None:
+    """Install packages in the versions that were tested together, those in the file ``more`` included."""
+    lines = CONSTRAINTS.read_text().splitlines() + (more.read_text().splitlines() if more else [])
     if own_torch() is not None:
         # pip would replace the reused torch
         lines = [line for line in lines if not line.startswith("torch==")]
@@ -373,17 +400,22 @@ def versions_in(listed: str) -> dict[str, str]:
     return {name: names[name] for name in sorted(names) if name != "pip"}
 
 
-def install_editable(session: nox.Session) -> None:
-    """Install all packages editable."""
+def install_editable(session: nox.Session, packages: Sequence[Path] = PACKAGES) -> None:
+    """Install packages editable, by default all."""
     install(session, *BUILD)
-    install(session, "--no-build-isolation", *EDITABLE)
+    install(session, "--no-build-isolation", *editable(packages))
+
+
+def editable(packages: Sequence[Path]) -> list[str]:
+    """Return the arguments with which pip installs packages editable."""
+    return [part for package in packages for part in ("-e", str(package))]
 
 
 def install_newest(session: nox.Session, *what: str) -> None:
     """Install all packages editable, and ``what``, with the newest versions that fit, but the torch at hand."""
     options = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(torch_only(session))]
     session.install(*options, *BUILD)
-    session.install(*options, "--no-build-isolation", *EDITABLE, *what)
+    session.install(*options, "--no-build-isolation", *editable(PACKAGES), *what)
 
 
 def install_wheels(session: nox.Session, packages: list[Path]) -> None:

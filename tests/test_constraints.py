@@ -15,7 +15,8 @@ from pairchain_transformer.libraries.packages import versions_tested
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = sorted([ROOT / "core/pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")])
-PINNED = dict(line.split("==") for line in (ROOT / "tests/constraints.txt").read_text().splitlines() if "==" in line)
+FILES = [ROOT / "tests/constraints.txt", ROOT / "tests/engines/constraints.txt"]
+PINNED = dict(line.split("==") for file in FILES for line in file.read_text().splitlines() if "==" in line)
 # no build of these goes with the CPU build of torch
 UNTESTED = {"torchcodec", "torchvision"}
 

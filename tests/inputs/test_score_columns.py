@@ -142,3 +142,85 @@ def test_a_batch_without_rows_comes_back_as_it_is() -> None:
 def test_dataset_map_takes_it(expected: Any) -> None:
     scored = datasets.Dataset.from_dict(ROWS).map(ScoreColumns(MODEL), batched=True, batch_size=2)
     np.testing.assert_allclose(scored["score"], expected, rtol=1e-6)
+
+
+MIXED = {"query": ["a", "b", "c"], "document": ["x", None, "z"]}
+
+
+def types_of(table: Any) -> str:
+    """The types of the new columns of a table, in words."""
+    if isinstance(table, pl.DataFrame):
+        return str([table.schema["score"], table.schema["error"]])
+    if isinstance(table, pd.DataFrame):
+        return str([table["score"].dtype, table["error"].dtype])
+    if isinstance(table, (pa.Table, pa.RecordBatch)):
+        return str([table.schema.field("score").type, table.schema.field("error").type])
+    return str([table.features["score"], table.features["error"]])
+
+
+@pytest.mark.parametrize("model", [MODEL, THREE_LABELS])
+@pytest.mark.parametrize("kind", ["pandas", "polars", "table", "record batch", "dataset"])
+def test_the_types_of_new_columns_do_not_depend_on_the_rows_of_a_batch(kind: str, model: str) -> None:
+    makes = KINDS[kind] if kind != "pandas" else pd.DataFrame
+    scorer = ScoreColumns(model, errors="column")
+    batches = [{name: values[rows] for name, values in MIXED.items()} for rows in (slice(3), slice(1), slice(1, 2))]
+    found = {types_of(scorer(makes(batch))) for batch in batches}
+    assert len(found) == 1
+    assert "64" not in found.pop()
+
+
+def test_arrays_hold_nan_and_none_for_what_is_missing() -> None:
+    arrays = {name: np.array(values, dtype=object) for name, values in MIXED.items()}
+    scored: Any = ScoreColumns(THREE_LABELS, errors="column")(arrays)
+    assert scored["score"].shape == (3, 3)
+    assert scored["score"].dtype == np.float32
+    assert np.isnan(scored["score"]).all(axis=1).tolist() == [False, True, False]
+    assert scored["error"][0] is None
+
+
+def test_lists_hold_numbers_of_python_and_columns_of_arrow_stay_arrow() -> None:
+    lists: Any = ScoreColumns(MODEL)({"query": ["a"], "document": ["b"]})
+    assert type(lists["score"][0]) is float
+    arrow: Any = ScoreColumns(MODEL)({"query": pa.array(["a"]), "document": pa.array(["b"])})
+    assert arrow["score"].type == pa.float32()
+
+
+def test_a_structured_array_gets_a_field() -> None:
+    rows = np.array([("a", "b", 7)], dtype=[("query", "U5"), ("document", "U5"), ("number", "i4")])
+    scored = ScoreColumns(THREE_LABELS)(rows)
+    assert scored.dtype.names == ("query", "document", "number", "score")
+    assert scored["score"].shape == (1, 3)
+    assert scored["number"].tolist() == [7]
+
+
+def test_dataset_map_keeps_types_over_batches_with_and_without_errors() -> None:
+    rows = datasets.Dataset.from_dict({"query": list("abcd"), "document": ["x", "y", None, "z"]})
+    scored = rows.map(ScoreColumns(MODEL, errors="column"), batched=True, batch_size=2)
+    assert [error is None for error in scored["error"]] == [True, True, False, True]
+    assert str(scored.features["score"]) == "Value('float32')"
+
+
+def test_arguments_are_checked_before_anything_is_loaded(tmp_path: Path) -> None:
+    assert ScoreColumns(tmp_path).model_name == str(tmp_path)
+    with pytest.raises(UnknownKeywordError, match="did you mean 'device'"):
+        ScoreColumns(MODEL, devic="cpu")
+    with pytest.raises(InputError, match="must be a name or path"):
+        ScoreColumns(CrossEncoder(MODEL))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="two uses"):
+        ScoreColumns(MODEL, output="query")
+    with pytest.raises(InputError, match="two uses"):
+        ScoreColumns(MODEL, output="error", errors="column")
+
+
+def test_options_of_predict_that_scores_need_are_not_in_the_way() -> None:
+    options = {"convert_to_tensor": True, "allow_non_finite": True}
+    scored: Any = ScoreColumns(MODEL, errors="column", predict_kwargs=options)({"query": ["a"], "document": ["b"]})
+    assert type(scored["score"][0]) is float
+
+
+def test_a_function_that_only_other_libraries_can_send_loads_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_models", {})
+    scorer = ScoreColumns(MODEL, activation_fn=lambda scores: scores)
+    scorer({"query": ["a"], "document": ["b"]})
+    scorer({"query": ["a"], "document": ["b"]})
+    assert len(columns._models) == 1

@@ -191,6 +191,10 @@ class Execution(Protocol):
         """Return whether the model reads ``token_type_ids``; if not, differences in them do not matter."""
         return True
 
+    def needs_padding_token(self, model: nn.Module) -> bool:
+        """Return whether the tokenizer must have a padding token for inputs of several lengths to run together."""
+        return True
+
     def batches_matter(self, model: nn.Module, request: Request, rows: Sequence[Any] | None) -> bool:
         """Return whether an input's output depends on the rest of its batch; if so, batches ignore token counts.
 

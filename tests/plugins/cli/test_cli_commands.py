@@ -202,3 +202,25 @@ def test_the_doctor_imports_commands_and_tells_which_are_none(tmp_path: Path) ->
     assert list(plugins["acme-scale"]["seconds"]) == ["acme_scale:scale"]
     assert plugins["zeta-scale"]["status"] == "broken"
     assert plugins["zeta-scale"]["problems"][0]["name"] == "zeta"
+
+
+def test_score_and_rank_run_in_the_places_of_plugins(site: Path) -> None:
+    scales(site, commands={"score@moon": "acme_scale:scale"})
+    assert run("score", 3, "--on", "moon", "--by", 4).out == "12.0\n"
+    assert run("score", "--by", 4, "--on=moon", 3).out == "12.0\n"
+    helped = run("score", "--on", "moon", "--help")
+    assert "Usage: pairchain score" in helped.out
+    assert "Scale a number." in helped.out
+    ended = run("--help")
+    assert "  score --on moon " in ended.out
+    assert run("score@moon", 3).code == 0
+    # what follows -- is a text
+    assert "moon" not in run("rank", "nowhere", "query", "--", "--on", "moon").err
+
+
+def test_a_place_that_no_plugin_provides_is_told(site: Path) -> None:
+    scales(site, commands={"score@moon": "acme_scale:scale"})
+    assert "did you mean 'score@moon'" in run("score", "m", "f", "--on", "mon").err
+    # a command without places has no such option
+    assert run("inspect", "m", "--on", "moon").code == 2
+    assert run("score", "m", "f", "--on").code == 2

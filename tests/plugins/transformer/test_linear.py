@@ -59,7 +59,8 @@ def test_a_linear_layer_is_the_same(tokens: int, sizes: tuple[int, int], has_bia
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "head"), [("bert", "ForSequenceClassification"), ("qwen3", "ForCausalLM")])
 def test_scores_are_the_same_with_it_and_without(kind: str, head: str, tmp_path: Path) -> None:
-    model = CrossEncoder(save_tiny(tmp_path, kind, head, **({"num_labels": 1} if kind == "bert" else {})), device="cpu")
+    folder = save_tiny(tmp_path, kind, head, **({"num_labels": 1} if kind == "bert" else {}))
+    model = CrossEncoder(folder, device="cpu", backend="transformers")
     model[0].execution.onednn = True
     scores, is_called = called(lambda: model.predict(PAIRS))
     model[0].execution.onednn = False

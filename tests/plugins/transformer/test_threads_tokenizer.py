@@ -179,10 +179,11 @@ def test_copies_are_let_go_of() -> None:
 
     model = golden("qwen3_causal_logitscore")
     pairs = pairs_of((4, 70), seed=13)
+    kind = type(model.tokenizer)
 
     def count() -> int:
         gc.collect()
-        return sum(type(thing) is type(model.tokenizer) for thing in gc.get_objects())
+        return sum(type(thing) is kind for thing in gc.get_objects())
 
     model.predict(pairs, max_length=150)
     before = count()

@@ -35,6 +35,8 @@ _COMMANDS = {
     ),
     "export": "pairchain-graph",
     "view": "pairchain-view",
+    # what `score … --on ray` and `rank … --on ray` run
+    **dict.fromkeys(("score@ray", "rank@ray"), "pairchain-ray"),
     "serve": "pairchain-serve",
 }
 

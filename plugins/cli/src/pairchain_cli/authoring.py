@@ -7,8 +7,15 @@ annotations, or a `typer.Typer`. These names give a command the options of pairc
 from pairchain_cli.options.expansion import expand_options
 from pairchain_cli.options.loading import ModelLocation, ModelOptions
 from pairchain_cli.options.scoring import MediaOptions, ScoringOptions
-from pairchain_cli.scoring.model import load_model, media_keywords, open_scorer
+from pairchain_cli.scoring.model import (
+    load_model,
+    media_keywords,
+    open_scorer,
+    prompt_keywords,
+    unchecked_keywords,
+)
 from pairchain_cli.scoring.pairs import read_pairs
+from pairchain_cli.terminal.consoles import is_quiet, is_watched
 from pairchain_cli.terminal.lines import note, write
 
 __all__ = [
@@ -17,10 +24,14 @@ __all__ = [
     "ModelOptions",
     "ScoringOptions",
     "expand_options",
+    "is_quiet",
+    "is_watched",
     "load_model",
     "media_keywords",
     "note",
     "open_scorer",
+    "prompt_keywords",
     "read_pairs",
+    "unchecked_keywords",
     "write",
 ]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # What the options do that every command takes too.
 _SHARED = {"quiet": consoles.be_quiet, "no_color": consoles.be_plain}
 
+# The option that runs a command in another place, such as on a cluster: ``score … --on ray`` runs ``score@ray``.
+_PLACE = "--on"
+
 _COMPLETION = ("install_completion", "show_completion")
 
 
@@ -61,7 +64,8 @@ class Catalogue(PlainGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, pairchain's own first."""
-        return [*self.commands, *self.announced]
+        # a command in another place is an option of the first
+        return [*self.commands, *(name for name in self.announced if "@" not in name)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command ``cmd_name``, or None."""
@@ -72,7 +76,10 @@ class Catalogue(PlainGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write pairchain's own commands, and below them those of plugins."""
         super().format_commands(ctx, formatter)
-        rows = [(on_one_line(name), command.help or "") for name, command in self.announced.items()]
+        rows = [
+            (on_one_line(name.replace("@", f" {_PLACE} ")), command.help or "")
+            for name, command in self.announced.items()
+        ]
         self.write_commands("Commands of plugins", rows, formatter)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -82,6 +89,10 @@ class Catalogue(PlainGroup):
             UnknownNameError: Its plugin is not installed or not allowed.
         """
         name = args[0]
+        if name in self.commands and _takes_place(self.commands[name]):
+            place, others = _place_in(args[1:])
+            if place is not None:
+                return name, self._placed(f"{name}@{place}"), others
         if self.get_command(ctx, name) is None:
             from pairchain.registry import commands
 
@@ -90,6 +101,29 @@ class Catalogue(PlainGroup):
             # the base class names the nearest of these commands in its error
             self.commands.update(self.announced)
         return super().resolve_command(ctx, args)
+
+    def _placed(self, name: str) -> TyperCommand:
+        if (found := self.announced.get(name)) is None:
+            from pairchain.registry import commands
+
+            raise commands.unknown(name)
+        return found
+
+
+def _takes_place(command: Any) -> bool:
+    return any(_PLACE in parameter.opts for parameter in command.params)
+
+
+def _place_in(args: list[str]) -> tuple[str | None, list[str]]:
+    """Return the value of ``--on`` among the arguments of a command, and the other arguments."""
+    for at, argument in enumerate(args):
+        if argument == "--":
+            break
+        if argument == _PLACE and at + 1 < len(args):
+            return args[at + 1], args[:at] + args[at + 2 :]
+        if argument.startswith(f"{_PLACE}="):
+            return argument.removeprefix(f"{_PLACE}="), args[:at] + args[at + 1 :]
+    return None, args
 
 
 class _Announced(TyperCommand):

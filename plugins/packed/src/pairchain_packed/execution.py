@@ -39,6 +39,10 @@ class PackedExecution(Execution):
     def __init__(self) -> None:
         self.store: PrefixStore | None = None
 
+    def needs_padding_token(self, model: nn.Module) -> bool:
+        """Return False: no output depends on what stands at padding."""
+        return False
+
     def declines(self, model: nn.Module, features: Mapping[str, Any], request: Request) -> str:
         """Return, as a clause, why it cannot compute a request; empty if it can."""
         if not isinstance(model, PackedModel):

@@ -163,7 +163,7 @@ class Transformer(InputModule):
             tokenizer_name_or_path=tokenizer_name_or_path,
             tokenizer=tokenizer,
         )
-        self.backend, self.backend_reasons = built.choice.name, dict(built.choice.reasons)
+        self.backend, self._backend_reasons = built.choice.name, dict(built.choice.reasons)
         # the property `model` would give it over to the library
         self._modules["model"], self.execution = built.model, built.execution
         self._deferred = built.deferred
@@ -210,8 +210,13 @@ class Transformer(InputModule):
 
         def read(how: Processing) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
             settings = how.settings(processing_kwargs, max_length, truncation)
+            model, execution = self._running()
+            needed = execution.needs_padding_token(model)
             with how.preprocessor() as preprocessor:
-                return encoding.features_of(preprocessor, self._runs, inputs, prompt, settings, limits), settings
+                features = encoding.features_of(
+                    preprocessor, inputs, prompt, settings, limits, needs_padding_token=needed
+                )
+            return features, settings
 
         try:
             features, settings = read(self._processing())
@@ -290,6 +295,11 @@ class Transformer(InputModule):
             note(f"not by the backend {name}: {reason}")
         features.update(execution.run(model, features, request))
         return features
+
+    @property
+    def backend_reasons(self) -> Mapping[str, str]:
+        """For each faster backend, or for one that gave the model over to the library, why it does not run it."""
+        return self._backend_reasons
 
     @property
     def offers_parts(self) -> frozenset[str]:
@@ -596,7 +606,7 @@ class Transformer(InputModule):
                 self._modules["model"], self.execution = self._deferred.model(self._runs)
             self._is_given_over = True
             self.prefix_cache = kept
-        self.backend_reasons = {self.backend: why}
+        self._backend_reasons = {self.backend: why}
         _log.info("the transformers library runs %s from now on: %s", self._preprocessor.model, why)
 
     def _why_library(self, features: Mapping[str, Any], request: Request) -> str:

@@ -13,7 +13,14 @@ import typer
 from pairchain.errors import PairchainError
 from pairchain_cli.commands.inputs import open_documents
 from pairchain_cli.options.expansion import expand_options
-from pairchain_cli.options.scoring import DOCUMENTS, InputOptions, OutputOptions, ScoringOptions, output_option
+from pairchain_cli.options.scoring import (
+    DOCUMENTS,
+    PLACE,
+    InputOptions,
+    OutputOptions,
+    ScoringOptions,
+    output_option,
+)
 from pairchain_cli.outputs.formats import choose_format, refuse_taken
 from pairchain_cli.outputs.outputs import open_output
 from pairchain_cli.outputs.table import Table
@@ -42,6 +49,7 @@ def rank(
         str | None,
         output_option("--index-column", metavar="NAME", help="Add a column with each document's place, from 0."),
     ] = None,
+    on: Annotated[str | None, PLACE] = None,
 ) -> None:
     """Rank documents for a query, best first.
 

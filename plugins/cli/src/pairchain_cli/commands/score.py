@@ -11,7 +11,7 @@ import typer
 
 from pairchain_cli.commands.inputs import open_pairs
 from pairchain_cli.options.expansion import expand_options
-from pairchain_cli.options.scoring import OutputOptions, PairOptions, ScoringOptions, output_option
+from pairchain_cli.options.scoring import PLACE, OutputOptions, PairOptions, ScoringOptions, output_option
 from pairchain_cli.outputs.formats import OutputFormat, choose_format, refuse_taken
 from pairchain_cli.outputs.outputs import Output, open_output, open_resumable
 from pairchain_cli.outputs.resumable import ResumableOutput
@@ -42,6 +42,7 @@ def score(
     window: Annotated[
         int | None, output_option("--window", metavar="ROWS", min=1, help="Most rows to read before writing scores.")
     ] = None,
+    on: Annotated[str | None, PLACE] = None,
 ) -> None:
     """Score pairs from a file; write each row with its score.
 

@@ -22,6 +22,11 @@ DOCUMENTS = typer.Argument(
     help="Texts, and files of documents in .txt (one per line), .jsonl, .csv, .tsv or .parquet; none, or -, for stdin.",
 )
 
+# the catalogue of commands reads it, and runs the plugin's command instead
+PLACE = panel("Execution")(
+    "--on", metavar="PLACE", help="Run on an engine that a plugin provides, such as ray; see --on PLACE --help."
+)
+
 
 class Activation(StrEnum):
     """A function to apply to the scores."""

@@ -109,6 +109,11 @@ def loading_keywords(options: ModelOptions) -> dict[str, Any]:
     lines.silence_progress_bars()
     for device in options.device or ():
         checked_device(device)
+    return unchecked_keywords(options)
+
+
+def unchecked_keywords(options: ModelOptions) -> dict[str, Any]:
+    """Return the options as keyword arguments of `pairchain.CrossEncoder`, on a machine with whatever devices."""
     return {
         **options.place,
         "device": options.device[0] if options.device else None,

@@ -50,16 +50,17 @@ class Row:
 
 
 def features_of(
-    preprocessor: Preprocessor, model: Any, inputs: Sequence[Any], prompt: str | None, settings: Any, limits: Limits
+    preprocessor: Preprocessor,
+    inputs: Sequence[Any],
+    prompt: str | None,
+    settings: Any,
+    limits: Limits,
+    *,
+    needs_padding_token: bool,
 ) -> dict[str, Any]:
     """Return the features of a batch; if the tokenizer cannot pad, process inputs one by one and pad with zeros."""
     tokenizer = tokenizer_of(preprocessor.processor)
-    if (
-        tokenizer is None
-        or tokenizer.pad_token is not None
-        or preprocessor.takes_media
-        or not _finds_ends_by_padding(model)
-    ):
+    if tokenizer is None or tokenizer.pad_token is not None or preprocessor.takes_media or needs_padding_token:
         return preprocessor(inputs, prompt, settings, limits)
     unpadded = {**settings, **{group: {**settings[group], "padding": False} for group in ("text", "common")}}
     alone = []
@@ -72,12 +73,6 @@ def features_of(
         else value
         for key, value in alone[0].items()
     }
-
-
-def _finds_ends_by_padding(model: Any) -> bool:
-    from pairchain_transformer.execution import endings
-
-    return endings.are_found_by_padding(model)
 
 
 def can_be_undone(settings: Settings) -> bool:

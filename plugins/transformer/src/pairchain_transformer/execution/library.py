@@ -14,7 +14,7 @@ from pairchain.backends import Execution, Request
 from pairchain_transformer.checkpoint.attention import check_place_of_attention
 from pairchain_transformer.checkpoint.model import save_model
 from pairchain_transformer.checkpoint.random_weights import RandomWeights
-from pairchain_transformer.execution import encoding, forward, keeping, last_layer, linear, padding
+from pairchain_transformer.execution import encoding, endings, forward, keeping, last_layer, linear, padding
 from pairchain_transformer.execution.encoding import Row
 from pairchain_transformer.execution.proofs import Proofs
 from pairchain_transformer.execution.savings import Savings
@@ -78,6 +78,10 @@ class LibraryExecution(Execution):
     def takes_types(self, model: Any) -> bool:
         """Return whether the model distinguishes token types."""
         return forward.takes_types(model)
+
+    def needs_padding_token(self, model: Any) -> bool:
+        """Return False for a classifier that finds the ends of inputs by padding, which are found without it here."""
+        return not endings.are_found_by_padding(model)
 
     def batches_matter(self, model: Any, request: Request, rows: Sequence[Row] | None) -> bool:
         """Return whether scores depend on the rows that run together, as in models that count padding as positions."""

@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from pairchain import Source
-from pairchain.errors import PairchainError
+from pairchain.errors import PairchainError, SourceError
 from pairchain_transformer.files.names import PROCESSOR_FILES
 from pairchain_transformer.libraries.messages import in_a_line, is_of_bad_file
 from pairchain_transformer.published.classes import fast_class
@@ -43,11 +43,17 @@ def read(source: Source, given: Mapping[str, Any], *, takes_types: bool, positio
         given: The caller's arguments of ``from_pretrained``.
         takes_types: Whether the model takes token types.
         positions: The most tokens that the model has positions for; None without a limit.
+
+    Raises:
+        SourceError: A file cannot be downloaded.
     """
     try:
         return _read(source, given, takes_types, positions)
     except NeedsLibraryError as error:
         return str(error)
+    except SourceError:
+        # not to be downloaded once more
+        raise
     except PairchainError as error:
         # the library reads the same files, and its error is the one to show
         return error.what.rstrip(".")

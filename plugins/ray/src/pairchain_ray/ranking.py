@@ -1,0 +1,170 @@
+"""Ranks the candidates of each query of a run on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.compute
+import ray
+
+from pairchain.authoring import write_aside
+from pairchain.errors import PairchainError
+from pairchain_ray.cluster import connected
+from pairchain_ray.files import expanded, format_of, read, write
+from pairchain_ray.progress import reported
+from pairchain_ray.record import Record
+from pairchain_ray.scoring import Job, readable_errors, require_columns, scored_by
+from pairchain_ray.trec import DOCUMENT_ID, QUERY_ID, is_run, read_run, run_lines
+from pairchain_ray.worker import WorkerFailedError
+
+RANK = "rank"
+_NAMES_OF_IDS = {QUERY_ID: (QUERY_ID, "_id", "id", "qid"), DOCUMENT_ID: (DOCUMENT_ID, "_id", "id", "doc_id", "docid")}
+
+
+def rank_run(
+    job: Job, *, group: str | None, queries: Sequence[str], documents: Sequence[str], top_k: int | None
+) -> int:
+    """Rank the candidates of each query, and return the number of rows written.
+
+    Args:
+        job: The run and its columns.
+        group: The column that is equal in the rows of a query; None for the usual one.
+        queries: Files with the texts of queries, for a TREC run.
+        documents: Files with the texts of documents, for a TREC run.
+        top_k: Most rows to write for each query; None for all.
+
+    Raises:
+        PairchainError: The files, the output or the model cannot be used, or a row cannot be scored.
+    """
+    is_trec = all(map(is_run, job.files))
+    if is_trec and not (queries and documents):
+        raise PairchainError(
+            "a TREC run names queries and documents by their ids.",
+            next_step="add --queries and --documents with files of their texts.",
+        )
+    writes_run = is_run(job.writing.output)
+    scorer = job.scorer()
+    with connected(job.cluster) as workers, readable_errors():
+        dataset = _joined(job, queries, documents) if is_trec else _read(job)
+        group = group or (QUERY_ID if is_trec else job.columns.query_column)
+        wanted = [group, *((QUERY_ID, DOCUMENT_ID) if writes_run else ())]
+        require_columns(dataset, wanted, RANK)
+        if not writes_run:
+            Record(job.writing.output).begin({}, resumes=False)
+        with reported(None) as counter:
+            scored = scored_by(dataset, scorer, job, workers, counter)
+            ties = DOCUMENT_ID if DOCUMENT_ID in dataset.schema().names else job.columns.document_column
+            best = _best_of(job.writing.score_column, ties, top_k)
+            # Ray's default of 200 partitions takes minutes of starting tasks on a small cluster
+            ranked = scored.groupby(group, num_partitions=4 * workers.count).map_groups(best, batch_format="pyarrow")
+            rows = _write_run(ranked, job) if writes_run else _write_folder(ranked, job)
+    return rows
+
+
+def _best_of(score_column: str, ties: str, top_k: int | None) -> Callable[[Any], Any]:
+    """Return a function that ranks the rows of one query; a score that is null or NaN ranks last.
+
+    Args:
+        score_column: The column of the scores.
+        ties: The column that orders equal scores, from the greatest value, as trec_eval does.
+        top_k: Most rows to keep; None for all.
+    """
+
+    def best(rows: Any) -> Any:
+        scores = rows[score_column]
+        if not pyarrow.types.is_floating(scores.type):
+            raise WorkerFailedError(
+                "rank needs one score per pair, and this model gives several.", "", "score the run, and choose one."
+            )
+        numbers = pyarrow.compute.if_else(pyarrow.compute.is_nan(scores), None, scores)
+        order = pyarrow.compute.sort_indices(
+            pyarrow.table({"score": numbers, "tie": rows[ties]}),
+            sort_keys=[("score", "descending"), ("tie", "descending")],
+        )
+        kept = rows.take(order[:top_k] if top_k else order)
+        return kept.append_column(RANK, pyarrow.array(range(1, kept.num_rows + 1), pyarrow.int32()))
+
+    return best
+
+
+def _read(job: Job) -> Any:
+    texts = (job.columns.query_column, job.columns.document_column, QUERY_ID, DOCUMENT_ID)
+    dataset = read(job.files, format_of(job.files, job.columns.input_format), texts=texts)
+    require_columns(dataset, texts[:2], job.writing.score_column)
+    return dataset
+
+
+def _joined(job: Job, queries: Sequence[str], documents: Sequence[str]) -> Any:
+    """Return the rows of TREC runs with the texts of queries and documents."""
+    of_query, of_document = read_run(job.files)
+    columns = job.columns
+    texts = {
+        QUERY_ID: _texts(queries, QUERY_ID, (columns.query_column, "text"), set(of_query)),
+        DOCUMENT_ID: _texts(documents, DOCUMENT_ID, (columns.document_column, "text"), set(of_document)),
+    }
+    return ray.data.from_arrow(
+        pyarrow.table(
+            {
+                QUERY_ID: of_query,
+                DOCUMENT_ID: of_document,
+                columns.query_column: [texts[QUERY_ID][name] for name in of_query],
+                columns.document_column: [texts[DOCUMENT_ID][name] for name in of_document],
+            }
+        )
+    )
+
+
+def _texts(files: Sequence[str], identity: str, text_columns: Sequence[str], wanted: set[str]) -> dict[str, str]:
+    """Return the texts with the ``wanted`` ids, by id; the cluster reads the files and sends only these."""
+    paths = expanded(files)
+    dataset = read(paths, format_of(paths, None), texts=(*_NAMES_OF_IDS[identity], *text_columns))
+    names = dataset.schema().names
+    id_column = next((name for name in _NAMES_OF_IDS[identity] if name in names), None)
+    text_column = next((name for name in text_columns if name in names), None)
+    if id_column is None or text_column is None:
+        raise PairchainError(
+            f"{paths[0]}: the columns are {', '.join(map(repr, names))}.",
+            next_step=f"name two of them {identity} and {text_columns[0]}.",
+        )
+    wanted_there = ray.put(wanted)
+
+    def chosen(batch: Any) -> Any:
+        ids = [str(value) for value in batch[id_column].to_pylist()]
+        known = ray.get(wanted_there)
+        kept = pyarrow.array([name in known for name in ids], pyarrow.bool_())
+        table = pyarrow.table({"id": pyarrow.array(ids, pyarrow.string()), "text": batch[text_column]})
+        return table.filter(kept)
+
+    found: dict[str, str] = {}
+    for batch in dataset.map_batches(chosen, batch_format="pyarrow").iter_batches(batch_format="pyarrow"):
+        found.update(zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True))
+    if missing := wanted - found.keys():
+        raise PairchainError(
+            f"{len(missing):,} ids of the run are not in {', '.join(files)}, such as {min(missing)!r}.",
+            next_step="add the files that have their texts.",
+        )
+    return found
+
+
+def _write_folder(ranked: Any, job: Job) -> int:
+    # computed once, for the files and for their number
+    ranked = ranked.materialize()
+    write(ranked, job.writing.output, job.writing.output_format)
+    rows = int(ranked.count())
+    Record(job.writing.output).finish({}, rows)
+    return rows
+
+
+def _write_run(ranked: Any, job: Job) -> int:
+    """Write one run, with the queries in the order of their ids."""
+    names = (QUERY_ID, DOCUMENT_ID, RANK, job.writing.score_column)
+    rows: list[tuple[str, str, int, float]] = []
+    for batch in ranked.select_columns(list(names)).iter_batches(batch_format="pyarrow"):
+        rows += zip(*(batch[name].to_pylist() for name in names), strict=True)
+    rows.sort(key=lambda row: (str(row[0]), row[2]))
+    with write_aside(Path(job.writing.output)) as aside:
+        aside.write_text("".join(run_lines(rows)), encoding="utf-8")
+    return len(rows)

@@ -1,0 +1,58 @@
+"""What each worker of the cluster runs: it scores blocks of rows with one model, loaded at the first block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pairchain import ScoreColumns
+from pairchain.errors import InputError, PairchainError
+
+
+class WorkerFailedError(Exception):
+    """Why a worker cannot continue, as a text and a next step: other classes may not survive the way to the driver."""
+
+
+class Worker:
+    """Scores blocks.
+
+    Args:
+        scorer: The columns, the model and its options.
+        media: Keyword arguments of ``predict`` to pass on if the model takes them.
+        id_column: The column that names a row in errors, if there is one.
+        counter: The handle of a `progress.Counter`, or None.
+    """
+
+    def __init__(self, scorer: ScoreColumns, media: Mapping[str, bool], id_column: str | None, counter: Any) -> None:
+        self._scorer = scorer
+        self._media = media
+        self._id_column = id_column
+        self._counter = counter
+        self._is_ready = False
+
+    def __call__(self, block: Any) -> Any:
+        """Return a table of pyarrow with the scores of its rows.
+
+        Raises:
+            WorkerFailedError: The model cannot be loaded, or a row cannot be scored.
+        """
+        try:
+            if not self._is_ready:
+                self._prepare()
+            scored = self._scorer(block)
+        except PairchainError as error:
+            place = self._place(block, error) if isinstance(error, InputError) and error.index is not None else ""
+            raise WorkerFailedError(f"{place}{error.what}", error.where, error.next_step) from None
+        if self._counter is not None:
+            self._counter.add.remote(block.num_rows)
+        return scored
+
+    def _prepare(self) -> None:
+        taken = self._scorer.model.keyword_names()
+        self._scorer.predict_kwargs.update({name: on for name, on in self._media.items() if name in taken})
+        self._is_ready = True
+
+    def _place(self, block: Any, error: InputError) -> str:
+        if self._id_column is None:
+            return ""
+        return f"the row whose {self._id_column} is {block[self._id_column][error.index].as_py()!r}: "

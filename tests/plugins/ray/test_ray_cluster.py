@@ -1,0 +1,292 @@
+"""`pairchain score` and `pairchain rank` on a cluster of two nodes, run by `nox -s engines`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+import ray
+from command import MODEL, run
+from ray.cluster_utils import Cluster
+
+import pairchain
+from pairchain import CrossEncoder
+
+pytestmark = pytest.mark.slow
+
+COUNT = 20_000
+GOLDEN = MODEL.parents[1]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a cluster of two nodes with two CPUs each, all of them processes of this machine."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    cluster.add_node(num_cpus=2)
+    ray.init(address=cluster.address, log_to_driver=False)
+    assert ray.cluster_resources()["CPU"] == 4
+    yield cluster.address
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two parquet files with ``COUNT`` pairs of unequal lengths."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for part in range(2):
+        rows = range(part, COUNT, 2)
+        columns = {
+            "id": [f"row {row}" for row in rows],
+            "query": [f"how many people live in berlin {row % 97} ?" for row in rows],
+            "document": [f"berlin had {row} inhabitants . " * (1 + row % 5) for row in rows],
+        }
+        pyarrow.parquet.write_table(pa.table(columns), folder / f"{part}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(pairs: Path) -> dict[str, float]:
+    """The scores of ``predict``, by id."""
+    table = pyarrow.dataset.dataset(pairs).to_table()
+    sides = [table[name].to_pylist() for name in ("query", "document")]
+    scores = CrossEncoder(MODEL).predict(list(zip(*sides, strict=True)))
+    return dict(zip(table["id"].to_pylist(), scores.tolist(), strict=True))
+
+
+def require_all(output: Path, expected: dict[str, float]) -> None:
+    """Every row is there once, with its score."""
+    table = pyarrow.dataset.dataset(output).to_table()
+    assert table.num_rows == len(expected)
+    found = dict(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
+    assert found.keys() == expected.keys()
+    np.testing.assert_allclose([found[name] for name in expected], list(expected.values()), atol=1e-5)
+    # the other columns are those of the same row
+    numbers = [int(name.split()[1]) for name in table["id"].to_pylist()]
+    assert [text.split()[2] for text in table["document"].to_pylist()] == list(map(str, numbers))
+
+
+def arguments(pairs: Path, output: Path, *more: object) -> list[str]:
+    """The arguments of a run that leaves work to interrupt: many small files, and small batches."""
+    sizes = ["--rows-per-file", "1000", "--batch-size", "4", "--workers", "2", "--id-column", "id"]
+    return ["score", str(MODEL), f"{pairs}/*.parquet", "--on", "ray", "-o", str(output), *sizes, *map(str, more)]
+
+
+def start(*more: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pairchain_cli", *more]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for(fits: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
+    """Wait until ``fits`` returns something, while the process runs."""
+    deadline = time.monotonic() + 300
+    while not (found := fits()):
+        assert time.monotonic() < deadline
+        if process.poll() is not None:
+            raise AssertionError(process.communicate())
+        time.sleep(0.05)
+    return found
+
+
+def workers() -> list[Any]:
+    from ray.util.state import list_actors
+
+    found = list_actors(filters=[("state", "=", "ALIVE")], limit=1000)
+    return [actor for actor in found if "Worker" in actor.class_name and "MapBatches" in actor.class_name]
+
+
+def files(output: Path) -> list[Path]:
+    return sorted(output.glob("*.parquet"))
+
+
+def test_all_rows_are_scored_as_predict_scores_them(
+    cluster: str, pairs: Path, expected: dict[str, float], tmp_path: Path
+) -> None:
+    ran = run("score", MODEL, f"{pairs}/*.parquet", "--on", "ray", "--address", cluster, "-o", tmp_path / "out",
+              "--id-column", "id", "--rows-per-file", 4000)  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert f"{COUNT:,} rows" in ran.err
+    require_all(tmp_path / "out", expected)
+    assert not (tmp_path / "out.checkpoint").exists()
+    assert json.loads((tmp_path / "out/_pairchain.json").read_text())["rows"] == COUNT
+    again = run(*ran_again(pairs, tmp_path / "out", cluster), "--resume")
+    assert again.code == 0
+    assert "already complete" in again.err
+    refused = run(*ran_again(pairs, tmp_path / "out", cluster))
+    assert refused.code == 1
+    assert "not empty" in refused.err
+    other = run(*ran_again(pairs, tmp_path / "out", cluster), "--resume", "--max-length", 7)
+    assert other.code == 1
+    assert "--max-length" in other.err
+
+
+def ran_again(pairs: Path, output: Path, address: str) -> list[object]:
+    return ["score", MODEL, f"{pairs}/*.parquet", "--on", "ray", "--address", address, "-o", output,
+            "--id-column", "id", "--rows-per-file", 4000]  # fmt: skip
+
+
+def test_a_worker_that_is_killed_loses_and_doubles_no_row(
+    cluster: str, pairs: Path, expected: dict[str, float], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    process = start(*arguments(pairs, output, "--address", cluster))
+    wait_for(lambda: len(files(output)) >= 2, process)
+    victim = wait_for(workers, process)[0]
+    os.kill(victim.pid, signal.SIGKILL)
+    assert len(files(output)) < COUNT // 1000
+    _, told = process.communicate(timeout=400)
+    assert process.returncode == 0, told
+    require_all(output, expected)
+
+
+def test_a_driver_that_is_killed_is_resumed(
+    cluster: str, pairs: Path, expected: dict[str, float], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    process = start(*arguments(pairs, output, "--address", cluster))
+    wait_for(lambda: len(files(output)) >= 3, process)
+    process.kill()
+    process.communicate()
+    # the cluster ends the tasks of a driver that is gone
+    settled = -1
+    while workers() or settled != len(files(output)):
+        settled = len(files(output))
+        time.sleep(1)
+    assert 3 <= settled < COUNT // 1000
+    before = set(files(output))
+    resumed = run(*arguments(pairs, output, "--address", cluster), "--resume")
+    assert resumed.code == 0, resumed.err
+    require_all(output, expected)
+    # at most the files that were being written are written again
+    assert len(before & set(files(output))) >= settled - 2
+
+
+def test_files_without_ids_are_scored_and_parquet_gets_hashes(cluster: str, tmp_path: Path) -> None:
+    rows = [{"query": "42", "document": f'text {place}, with\n"quotes"', "number": place} for place in range(6)]
+    table = pa.Table.from_pylist(rows)
+    pyarrow.parquet.write_table(table, tmp_path / "in.parquet")
+    (tmp_path / "in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    pyarrow.csv.write_csv(table, tmp_path / "in.csv")
+    expected = CrossEncoder(MODEL).predict([(row["query"], row["document"]) for row in rows])
+    for ending in ("parquet", "jsonl", "csv"):
+        output = tmp_path / f"out-{ending}"
+        ran = run("score", MODEL, tmp_path / f"in.{ending}", "--on", "ray", "--address", cluster, "-o", output,
+                  "-f", ending if ending != "parquet" else "jsonl")  # fmt: skip
+        assert ran.code == 0, ran.err
+        written = [path for path in output.iterdir() if not path.name.startswith("_")]
+        kind = "csv" if ending == "csv" else "json"
+        if kind == "csv":
+            options = pyarrow.csv.ParseOptions(newlines_in_values=True)
+            found = pa.concat_tables([pyarrow.csv.read_csv(path, parse_options=options) for path in written])
+        else:
+            found = pa.concat_tables([pa.Table.from_pylist(list(map(json.loads, path.open()))) for path in written])
+        found = found.sort_by("number")
+        np.testing.assert_allclose(found["score"].to_pylist(), expected, atol=1e-5)
+        assert ("row_hash" in found.schema.names) == (ending == "parquet")
+    refused = run(
+        "score", MODEL, tmp_path / "in.csv", "--on", "ray", "--address", cluster, "-o", tmp_path / "o", "--resume"
+    )
+    assert "--id-column" in refused.err
+
+
+def test_rows_that_cannot_be_scored_are_named_or_get_an_error(cluster: str, tmp_path: Path) -> None:
+    table = pa.table({"id": [1, 2, 3], "query": ["a", "b", "c"], "document": ["x", None, "z"]})
+    pyarrow.parquet.write_table(table, tmp_path / "in.parquet")
+    command = ["score", MODEL, tmp_path / "in.parquet", "--on", "ray", "--address", cluster, "--id-column", "id"]
+    ran = run(*command, "-o", tmp_path / "stopped")
+    assert ran.code == 1
+    assert "the row whose id is 2: " in ran.err
+    assert "Traceback" not in ran.err
+    ran = run(*command, "-o", tmp_path / "skipped", "--on-error", "skip")
+    assert ran.code == 0, ran.err
+    found = pyarrow.dataset.dataset(tmp_path / "skipped").to_table().sort_by("id")
+    assert [error is None for error in found["error"].to_pylist()] == [True, False, True]
+    assert found["score"][1].as_py() is None
+    twice = pa.table({"id": [1, 1], "query": ["a", "b"], "document": ["x", "y"]})
+    pyarrow.parquet.write_table(twice, tmp_path / "in.parquet")
+    ran = run(*command, "-o", tmp_path / "unwritten")
+    assert "several rows" in ran.err
+    assert not (tmp_path / "unwritten").exists()
+
+
+def test_workers_check_the_lock_before_they_import_anything(cluster: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(GOLDEN / "custom_temperature_module" / "model", folder)
+    lock = tmp_path / "lock.json"
+    pairchain.lock(folder, lock)
+    code = next(folder.glob("*.py"))
+    code.write_text(f"{code.read_text()}\nopen({str(tmp_path / 'imported')!r}, 'w').close()\n")
+    table = pa.table({"query": ["a"], "document": ["x"]})
+    pyarrow.parquet.write_table(table, tmp_path / "in.parquet")
+    command = ["score", folder, tmp_path / "in.parquet", "--on", "ray", "--address", cluster]
+    ran = run(*command, "-o", tmp_path / "a", "--trust-remote-code", "any", "--lock", lock)
+    assert ran.code == 1
+    assert code.name in ran.err
+    assert not (tmp_path / "imported").exists()
+    ran = run(*command, "-o", tmp_path / "b", "--trust-remote-code", "any")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "imported").exists()
+
+
+def test_runs_are_ranked(cluster: str, tmp_path: Path) -> None:
+    queries = {f"q{number}": f"how many people live in {number} ?" for number in range(3)}
+    documents = {f"d{number}": f"{number} people live there . " * (1 + number % 3) for number in range(12)}
+    (tmp_path / "run.trec").write_text("".join(f"{q} Q0 {d} 1 1.0 bm25\n" for q in queries for d in documents))
+    for name, texts in (("queries", queries), ("documents", {**documents, "other": "not in the run"})):
+        lines = [json.dumps({"_id": identity, "text": text}) for identity, text in texts.items()]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    model = CrossEncoder(MODEL)
+    expected = {
+        query: [list(documents)[one["corpus_id"]] for one in model.rank(text, list(documents.values()), top_k=5)]
+        for query, text in queries.items()
+    }
+    command = ["rank", MODEL, tmp_path / "run.trec", "--on", "ray", "--address", cluster, "-k", 5]
+    texts = ["--queries", tmp_path / "queries.jsonl", "--documents", tmp_path / "documents.jsonl"]
+    ran = run(*command, *texts, "-o", tmp_path / "out.trec")
+    assert ran.code == 0, ran.err
+    found: dict[str, list[str]] = {}
+    for line in (tmp_path / "out.trec").read_text().splitlines():
+        query, _, document, rank, _, _ = line.split()
+        found.setdefault(query, []).append(document)
+        assert int(rank) == len(found[query])
+    assert found == expected
+    ran = run(*command, *texts, "-o", tmp_path / "rows")
+    assert ran.code == 0, ran.err
+    rows = (
+        pyarrow.dataset.dataset(tmp_path / "rows")
+        .to_table()
+        .sort_by([("query_id", "ascending"), ("rank", "ascending")])
+    )
+    assert rows["document_id"].to_pylist() == [document for query in queries for document in expected[query]]
+    ran = run(*command, "-o", tmp_path / "never")
+    assert "--queries and --documents" in ran.err
+    os.remove(tmp_path / "documents.jsonl")
+    (tmp_path / "documents.jsonl").write_text('{"_id": "d0", "text": "a"}\n')
+    ran = run(*command, *texts, "-o", tmp_path / "never")
+    assert "11 ids of the run are not in" in ran.err
+
+
+def test_what_the_cluster_cannot_hold_is_told(cluster: str, tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pa.table({"query": ["a"], "document": ["x"]}), tmp_path / "in.parquet")
+    command = ["score", MODEL, tmp_path / "in.parquet", "--on", "ray", "--address", cluster, "-o", tmp_path / "o"]
+    ran = run(*command, "--gpus-per-worker", 1)
+    assert ran.code == 1
+    assert "0 GPUs" in ran.err
+    ran = run(*command, "--query-column", "qury")
+    assert "did you mean 'query'" in ran.err
