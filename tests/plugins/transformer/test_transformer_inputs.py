@@ -190,11 +190,14 @@ def test_a_tokenizer_without_padding_token_says_how_to_name_one(pad_token: str, 
     config.write_text(config.read_text().replace('"pad_token": "<|endoftext|>",', ""))
 
     with pytest.raises(InputError, match="has no padding token") as caught:
-        CrossEncoder(path, device="cpu").predict(PAIRS)
+        CrossEncoder(path, device="cpu", backend="transformers").predict(PAIRS)
 
     assert "processor_kwargs={'pad_token': '<|im_end|>'}" in str(caught.value)
-    model = CrossEncoder(path, device="cpu", processor_kwargs={"pad_token": pad_token})
-    assert model.predict(PAIRS) == pytest.approx([model.predict(pair) for pair in PAIRS], abs=1e-6)
+    model = CrossEncoder(path, device="cpu", backend="transformers", processor_kwargs={"pad_token": pad_token})
+    scores = model.predict(PAIRS)
+    assert scores == pytest.approx([model.predict(pair) for pair in PAIRS], abs=1e-6)
+    # packed execution has no padding
+    assert CrossEncoder(path, device="cpu", backend="packed").predict(PAIRS) == pytest.approx(scores, abs=1e-5)
 
 
 @pytest.mark.parametrize("kept", [1, 3])

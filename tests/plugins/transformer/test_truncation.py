@@ -245,10 +245,13 @@ def test_a_chat_model_without_padding_token_says_how_to_name_one(tmp_path: Path)
     config = tmp_path / "model" / "tokenizer_config.json"
     config.write_text(config.read_text().replace('"pad_token": "<|endoftext|>",', ""))
 
-    model = load(tmp_path / "model")
+    model = load(tmp_path / "model", backend="transformers")
 
     with pytest.raises(InputError, match="has no padding token") as caught:
         model.predict(PAIRS)
     assert "processor_kwargs={'pad_token': '<|im_end|>'}" in caught.value.next_step
-    named = load(tmp_path / "model", processor_kwargs={"pad_token": "<|im_end|>"})
-    assert named.predict(PAIRS) == pytest.approx([named.predict(pair) for pair in PAIRS], abs=1e-6)
+    named = load(tmp_path / "model", backend="transformers", processor_kwargs={"pad_token": "<|im_end|>"})
+    scores = named.predict(PAIRS)
+    assert scores == pytest.approx([named.predict(pair) for pair in PAIRS], abs=1e-6)
+    # packed execution has no padding
+    assert load(tmp_path / "model", backend="packed").predict(PAIRS) == pytest.approx(scores, abs=1e-5)

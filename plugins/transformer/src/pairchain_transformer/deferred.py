@@ -50,11 +50,12 @@ class Deferred:
         if self._config is None:
             from pairchain_transformer.checkpoint.configuration import load_config
 
-            given, asked = self.checkpoint.config_kwargs, self.checkpoint.model_kwargs.get("attn_implementation")
+            given = self.checkpoint.config_kwargs
             self._config = self._read(lambda place: load_config(place, self.task, self.hub, given))
             self._config.name_or_path = self.checkpoint.source.name
-            # the library sets it when it makes the model; other backends compute the same function
-            self._config._attn_implementation = self._config._attn_implementation or asked or "sdpa"
+            if self._config._attn_implementation is None:
+                # the library sets it when it makes the model; other backends compute the same function
+                self._config._attn_implementation = self._assumed_attention
             self._before = dict(vars(self._config))
         found: PretrainedConfig = self._config
         return found
@@ -82,8 +83,15 @@ class Deferred:
         from pairchain_transformer.execution.library import LibraryExecution
 
         attention = self.checkpoint.model_kwargs.get("attn_implementation")
+        if self.config._attn_implementation == self._assumed_attention:
+            # the library knows what the architecture can compute
+            self.config._attn_implementation = None
         model = model_with(self.checkpoint.source, self.task, self.config, packed, attention)
         return model, LibraryExecution(RandomWeights(model, (), "", "", ""))
+
+    @property
+    def _assumed_attention(self) -> str:
+        return str(self.checkpoint.model_kwargs.get("attn_implementation") or "sdpa")
 
     def save(self, packed: nn.Module, output_path: str) -> None:
         """Write the files of the library's model, with the weights of ``packed``."""
