@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import httpx
+import httpx2
 import numpy as np
 from bench_scoring import texts_of
 from models import model_folder
@@ -207,7 +207,7 @@ async def _ask(url: str, asked: Sequence[Request], clients: int) -> list[Reply]:
     replies: list[Reply] = [(0.0, [])] * len(asked)
 
     async def client(first: int) -> None:
-        async with httpx.AsyncClient(base_url=url, timeout=600) as session:
+        async with httpx2.AsyncClient(base_url=url, timeout=600) as session:
             for place in range(first, len(asked), clients):
                 query, texts = asked[place]
                 start = time.perf_counter()

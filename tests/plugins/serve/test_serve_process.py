@@ -10,7 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from command import run
@@ -38,11 +38,11 @@ def test_a_signal_under_load_loses_nothing_and_a_killed_server_starts_again_at_i
         begun, told = Event(), Event()
 
         def ask(_: int) -> None:
-            with httpx.Client(base_url=running.url, timeout=60) as client:
+            with httpx2.Client(base_url=running.url, timeout=60) as client:
                 while True:
                     try:
                         found = client.post("/rerank", json=BODY)
-                    except httpx.TransportError as error:
+                    except httpx2.TransportError as error:
                         # a connection that the server had not accepted; an accepted request may not end so
                         statuses[type(error).__name__ if told.is_set() else f"{error} before the signal"] += 1
                         return
