@@ -381,3 +381,13 @@ def test_the_page_of_a_model_is_at_the_root(model: CrossEncoder) -> None:
         assert len(json.loads(lines[0])["sides"]) == 2
         assert httpx2.get(f"{running.url}/").status_code == 401
         assert httpx2.post(f"{running.url}/api/score", json=question).status_code == 401
+
+
+def test_bodies_that_are_too_much_together_are_refused(model: CrossEncoder) -> None:
+    with served({"tiny": model}, replace(LIMITS, arriving_bytes=10)) as running:
+        with socket.create_connection(running.address) as sender:
+            sender.sendall(b"POST /rerank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n" + b" " * 20)
+            wait_until(lambda: running.app.service.room.bytes > 10)
+            assert running.rerank("a", ["b"]).status_code == 429
+        wait_until(lambda: running.app.service.room.bytes == 0)
+        assert running.scores("a", ["b"])
