@@ -22,7 +22,6 @@ ROOT = Path(__file__).parent
 ON_ENGINES = [ROOT / "plugins/ray"]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 PACKAGES = [ROOT / "core", *(path for path in PLUGINS if path not in ON_ENGINES)]
-EDITABLE = [part for package in PACKAGES for part in ("-e", str(package))]
 # enough to serve a model of transformers
 SERVER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("cli", "serve", "transformer"))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
