@@ -14,7 +14,7 @@ def test_every_route_answers_as_its_description_says(server: Server, tmp_path: P
     program = Path(sys.executable).with_name("schemathesis")
     options = {
         "--header": f"Authorization: Bearer {KEY}",
-        "--max-examples": "20",
+        "--max-examples": "10",
         "--phases": "fuzzing",
         "--seed": "1",
         # a body that follows the schema may have an image, which this model does not take
