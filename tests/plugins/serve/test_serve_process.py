@@ -19,6 +19,7 @@ from tiny_models import GOLDEN
 from warm import warm_python
 
 from pairchain import CrossEncoder
+from pairchain.testing import CommandContract
 
 pytestmark = pytest.mark.slow
 
@@ -81,3 +82,8 @@ def test_a_port_that_is_taken_and_a_model_that_is_not_there_are_told() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "nowhere" in ended.stderr
+
+
+class TestCommand(CommandContract):
+    name = "serve"
+    examples = [["--help"]]
