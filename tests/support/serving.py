@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import torch
 from warm import warm_python
 
@@ -32,7 +32,7 @@ class Served:
 
     server: Server
     app: App
-    client: httpx.Client
+    client: httpx2.Client
 
     @property
     def url(self) -> str:
@@ -43,7 +43,7 @@ class Served:
         host, port = self.url.removeprefix("http://").split(":")
         return host, int(port)
 
-    def rerank(self, query: str, texts: Sequence[str], **more: Any) -> httpx.Response:
+    def rerank(self, query: str, texts: Sequence[str], **more: Any) -> httpx2.Response:
         """Ask as text-embeddings-inference's clients do."""
         return self.client.post("/rerank", json={"query": query, "texts": texts, **more})
 
@@ -74,7 +74,7 @@ def served(
     try:
         assert ready.wait(60), server.error
         headers = {"Authorization": f"Bearer {keys[0]}"} if keys else {}
-        with httpx.Client(base_url=server.url, timeout=60, headers=headers) as client:
+        with httpx2.Client(base_url=server.url, timeout=60, headers=headers) as client:
             yield Served(server, app, client)
     finally:
         server.should_exit = True

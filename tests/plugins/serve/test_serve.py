@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from serving import LIMITS, Gated, Served, served
@@ -275,7 +275,7 @@ def test_an_unknown_route_method_or_model_is_named(server: Served) -> None:
 
 
 def test_a_key_guards_everything_but_health_and_metrics(model: CrossEncoder) -> None:
-    with served({"tiny": model}, keys=[KEY, "another"]) as running, httpx.Client(base_url=running.url) as stranger:
+    with served({"tiny": model}, keys=[KEY, "another"]) as running, httpx2.Client(base_url=running.url) as stranger:
         for path in ("/rerank", "/v2/rerank", "/predict", "/v1/score"):
             assert stranger.post(path, json={}).status_code == 401
         for path in ("/", "/docs", "/openapi.json", "/info", "/v1/models", "/nowhere"):
@@ -352,7 +352,7 @@ def test_a_load_is_told_before_and_a_failure_ends_the_server(model: CrossEncoder
     server = Server(app, loaded, lambda: None, host="127.0.0.1", port=0, drain_seconds=1)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([server._socket])))
     thread.start()
-    with httpx.Client(base_url=server.url) as client:
+    with httpx2.Client(base_url=server.url) as client:
         assert client.get("/health").status_code == 503
         assert client.get("/live").status_code == 200
         refused = client.post("/rerank", json={"query": "a", "texts": ["b"]})
@@ -379,5 +379,15 @@ def test_the_page_of_a_model_is_at_the_root(model: CrossEncoder) -> None:
         np.testing.assert_allclose(scores[0], model.predict([("berlin", "red drums")]), atol=1e-5)
         lines = running.client.post("/api/attribution", json=question).text.splitlines()
         assert len(json.loads(lines[0])["sides"]) == 2
-        assert httpx.get(f"{running.url}/").status_code == 401
-        assert httpx.post(f"{running.url}/api/score", json=question).status_code == 401
+        assert httpx2.get(f"{running.url}/").status_code == 401
+        assert httpx2.post(f"{running.url}/api/score", json=question).status_code == 401
+
+
+def test_bodies_that_are_too_much_together_are_refused(model: CrossEncoder) -> None:
+    with served({"tiny": model}, replace(LIMITS, arriving_bytes=10)) as running:
+        with socket.create_connection(running.address) as sender:
+            sender.sendall(b"POST /rerank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n" + b" " * 20)
+            wait_until(lambda: running.app.service.room.bytes > 10)
+            assert running.rerank("a", ["b"]).status_code == 429
+        wait_until(lambda: running.app.service.room.bytes == 0)
+        assert running.scores("a", ["b"])

@@ -10,7 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from command import run
@@ -19,6 +19,7 @@ from tiny_models import GOLDEN
 from warm import warm_python
 
 from pairchain import CrossEncoder
+from pairchain.testing import CommandContract
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +39,11 @@ def test_a_signal_under_load_loses_nothing_and_a_killed_server_starts_again_at_i
         begun, told = Event(), Event()
 
         def ask(_: int) -> None:
-            with httpx.Client(base_url=running.url, timeout=60) as client:
+            with httpx2.Client(base_url=running.url, timeout=60) as client:
                 while True:
                     try:
                         found = client.post("/rerank", json=BODY)
-                    except httpx.TransportError as error:
+                    except httpx2.TransportError as error:
                         # a connection that the server had not accepted; an accepted request may not end so
                         statuses[type(error).__name__ if told.is_set() else f"{error} before the signal"] += 1
                         return
@@ -81,3 +82,8 @@ def test_a_port_that_is_taken_and_a_model_that_is_not_there_are_told() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "nowhere" in ended.stderr
+
+
+class TestCommand(CommandContract):
+    name = "serve"
+    examples = [["--help"]]

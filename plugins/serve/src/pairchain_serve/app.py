@@ -149,22 +149,26 @@ class App:
         service.require_ready()
         self.in_flight += 1
         try:
-            body = await body_of(request, self.limits)
-            values = await service.in_thread(decoded, body)
-            face = next((face for face in self._faces[request.url.path] if face.takes(values)), None)
-            if face is None:
-                raise Refusal(422, "Validation", "the body has none of the fields that this route takes.")
-            found.append(face)
-            asked = Body(values, agent=request.headers.get("user-agent", ""))
-            ask = await service.in_thread(face.parse, asked)
-            answer: Answer = await unless_gone(request.receive, service.answer(ask, request.state.id))
-            request.state.answer = answer
-            self.metrics.answered(answer)
-            reply = await service.in_thread(face.reply, asked, ask, answer)
-            characters = sum(len(side) for pair in ask.pairs for side in pair if isinstance(side, str))
-            return _json(reply, headers=_timings(answer, characters))
+            with service.room.receiving() as count:
+                return await self._scored(request, found, await body_of(request, self.limits, count))
         finally:
             self.in_flight -= 1
+
+    async def _scored(self, request: Request, found: list[Face], body: bytes) -> Response:
+        service = self.service
+        values = await service.in_thread(decoded, body)
+        face = next((face for face in self._faces[request.url.path] if face.takes(values)), None)
+        if face is None:
+            raise Refusal(422, "Validation", "the body has none of the fields that this route takes.")
+        found.append(face)
+        asked = Body(values, agent=request.headers.get("user-agent", ""))
+        ask = await service.in_thread(face.parse, asked)
+        answer: Answer = await unless_gone(request.receive, service.answer(ask, request.state.id))
+        request.state.answer = answer
+        self.metrics.answered(answer)
+        reply = await service.in_thread(face.reply, asked, ask, answer)
+        characters = sum(len(side) for pair in ask.pairs for side in pair if isinstance(side, str))
+        return _json(reply, headers=_timings(answer, characters))
 
     def _unknown(self, path: str) -> Refusal:
         if path in self._faces:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pairchain_serve.ask import Refusal
@@ -25,11 +25,12 @@ class Room:
     Attributes:
         pairs: Pairs that wait or run.
         tokens: Tokens that wait or run.
+        bytes: Bytes of the bodies of all requests in progress.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.pairs = self.tokens = 0
+        self.pairs = self.tokens = self.bytes = 0
         self._rate = 0.0
         self._last = time.monotonic()
 
@@ -53,6 +54,27 @@ class Room:
             yield place
         finally:
             place.leave()
+
+    @contextmanager
+    def receiving(self) -> Iterator[Callable[[int], None]]:
+        """Yield a function that counts the bytes of a body; they count until the block ends.
+
+        Raises:
+            Refusal: The bodies of other requests have too many bytes.
+        """
+        if self.bytes > self._limits.arriving_bytes:
+            raise Refusal(429, "Overloaded", "the server is receiving too much at once.", retry_after=_SOONEST)
+        own = 0
+
+        def count(size: int) -> None:
+            nonlocal own
+            own += size
+            self.bytes += size
+
+        try:
+            yield count
+        finally:
+            count(-own)
 
     def seconds_to_wait(self) -> float:
         """Return in how many seconds about half of what waits will be done, at the present speed."""

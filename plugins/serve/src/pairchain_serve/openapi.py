@@ -56,7 +56,8 @@ def description_of(faces: Iterable[Face], views: Iterable[View], *, needs_key: b
         for path in view.paths:
             paths.setdefault(path, {})["get"] = _get(path, view)
     plain = {"200": {"description": "The metrics.", "content": {"text/plain": {"schema": _TEXT}}}}
-    paths["/metrics"] = {"get": {"operationId": "metrics", "summary": "Metrics for Prometheus.", "responses": plain}}
+    metrics = {"operationId": "metrics", "summary": "Metrics for Prometheus.", "responses": plain, "security": []}
+    paths["/metrics"] = {"get": metrics}
     description: JSON = {
         "openapi": "3.1.0",
         "info": {"title": "pairchain", "version": __version__, "summary": "Scores of (query, document) pairs."},

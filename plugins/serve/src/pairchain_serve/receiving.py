@@ -18,8 +18,13 @@ from pairchain_serve.settings import Limits
 _READ_AND_FORGOTTEN = 8
 
 
-async def body_of(request: Request, limits: Limits) -> bytes:
+async def body_of(request: Request, limits: Limits, count: Callable[[int], None] | None = None) -> bytes:
     """Return the body of a request.
+
+    Args:
+        request: The request.
+        limits: The limits.
+        count: Called with the size of each piece that is kept.
 
     Raises:
         Refusal: It is too large, or arrives too slowly.
@@ -32,13 +37,13 @@ async def body_of(request: Request, limits: Limits) -> bytes:
         raise _too_large(limits)
     try:
         async with asyncio.timeout(limits.body_seconds):
-            return await _read(request, limits)
+            return await _read(request, limits, count)
     except TimeoutError as error:
         message = f"the body did not arrive within {limits.body_seconds:g} seconds."
         raise Refusal(408, "Timeout", message) from error
 
 
-async def _read(request: Request, limits: Limits) -> bytes:
+async def _read(request: Request, limits: Limits, count: Callable[[int], None] | None) -> bytes:
     pieces: list[bytes] = []
     size = 0
     async for piece in request.stream():
@@ -49,6 +54,8 @@ async def _read(request: Request, limits: Limits) -> bytes:
                 break
         else:
             pieces.append(piece)
+            if count is not None:
+                count(len(piece))
     if size > limits.body_bytes:
         raise _too_large(limits)
     return b"".join(pieces)

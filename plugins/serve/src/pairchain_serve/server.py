@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -18,8 +19,10 @@ from pairchain_serve.models import Model
 from pairchain_serve.protocol import protocol_with
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Seconds after the last answer in which further requests learn that the server is shutting down.
+# How often to look whether all requests are answered, in seconds.
 _TICK = 0.05
+# Seconds in which the last answers must be sent.
+_SECONDS_TO_SEND = 5
 
 
 class Server(uvicorn.Server):
@@ -58,7 +61,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=max(1, round(drain_seconds)),
+                timeout_graceful_shutdown=_SECONDS_TO_SEND,
             )
         )
         self.error: BaseException | None = None
@@ -123,8 +126,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; a second signal ends the server at once."""
         if self._app.service.state == "draining":
-            self.force_exit = self.should_exit = True
-            return
+            # threads that still compute would keep Python from ending, or make it abort
+            os._exit(128 + sig)
         self._app.service.drain()
         asyncio.get_running_loop().call_soon_threadsafe(self._drain)
 

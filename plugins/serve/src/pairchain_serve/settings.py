@@ -14,6 +14,7 @@ class Limits:
         waiting_tokens: A request is refused while more tokens wait or run.
         texts: Most pairs in a request.
         body_bytes: Most bytes in the body of a request.
+        arriving_bytes: A request is refused while the bodies of others have more bytes.
         body_seconds: Seconds in which a body must arrive.
         seconds: Seconds in which a request must be answered.
         header_seconds: Seconds in which a request's headers must arrive.
@@ -24,6 +25,7 @@ class Limits:
     waiting_tokens: int = 2_000_000
     texts: int = 2048
     body_bytes: int = 32 * 1024 * 1024
+    arriving_bytes: int = 512 * 1024 * 1024
     body_seconds: float = 30.0
     seconds: float = 60.0
     header_seconds: float = 15.0
