@@ -73,7 +73,8 @@ def _read(source: Source, given: Mapping[str, Any], takes_types: bool, positions
     assert saved.path is not None
     _require(not (saved.path.parent / _MORE_TEMPLATES).is_dir(), "there are several chat templates")
     settings = saved.settings
-    _require("auto_map" not in settings and not settings.get("split_special_tokens"), "a setting of the tokenizer")
+    changing = ("auto_map", "fast_tokenizer_files", "split_special_tokens")
+    _require(not any(map(settings.get, changing)), "a setting of the tokenizer")
     name = _class_name(saved)
     fast = None if saved.is_complete else fast_class(saved.class_name, saved.architecture)
     _require(saved.is_complete or fast is not None, "the class of the tokenizer is not a known one")
