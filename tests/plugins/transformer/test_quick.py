@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -216,3 +217,10 @@ def test_threads_share_a_tokenizer() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_tokenizer_in_several_versions_is_left_to_the_library(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDERS["bert"], tmp_path / "model"))
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fast_tokenizer_files": ["tokenizer.4.0.0.json"]}))
+    assert read(open_source(str(folder)), {}, takes_types=True, positions=None) == "a setting of the tokenizer"

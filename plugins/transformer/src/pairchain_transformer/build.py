@@ -44,7 +44,7 @@ from pairchain_transformer.checkpoint.tasks import Task
 from pairchain_transformer.deferred import Deferred
 from pairchain_transformer.files.names import SAFETENSORS
 from pairchain_transformer.inputs.templates import message_format
-from pairchain_transformer.published.choosing import check_choice
+from pairchain_transformer.published.choosing import AS_PUBLISHED, LIBRARY, check_choice, warn_of_replaced
 from pairchain_transformer.quick.reading import read
 from pairchain_transformer.quick.tokenizer import QuickTokenizer
 from pairchain_transformer.quick.unknown import NeedsLibraryError
@@ -120,6 +120,11 @@ class Reading:
             takes_types=self.takes_types,
             positions=positions_in(model.config),
         )
+        if isinstance(found, QuickTokenizer) and found.restored:
+            if self.choice == LIBRARY:
+                return "the library's parts of the tokenizer are asked for"
+            if self.choice is None:
+                warn_of_replaced(self.place, found.restored)
         if isinstance(found, QuickTokenizer) and self.task.generates:
             return found.padding_left()
         return found
@@ -215,6 +220,9 @@ def build(
     processor = asked.quick(model)
     if isinstance(processor, str):
         processor = asked(deferred.config, model)
+    elif processor.restored:
+        # the warning that is due was given
+        deferred.make_processor = replace(asked, choice=AS_PUBLISHED)
     deferred.files = KeptFiles.of(source)
     return Built(model, execution, processor, source.name, choice, deferred, gives_over=reads_config)
 

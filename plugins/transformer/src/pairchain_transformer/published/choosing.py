@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -91,13 +91,18 @@ def restore_published(
         _report_failure(source, error, choice)
         return
     if found and choice is None:
-        warn(
-            f"{source}: transformers {version('transformers')} replaces {_listed(found)} of this model's tokenizer, "
-            "which changes tokens, and so scores. Pairchain uses the tokenizer as it was published. Pass "
-            "tokenizer='library' for the scores of sentence-transformers, or tokenizer='as-published' to keep this one "
-            "without the warning.",
-            argument="tokenizer",
-        )
+        warn_of_replaced(source, found)
+
+
+def warn_of_replaced(source: Source, parts: Sequence[str]) -> None:
+    """Warn that the library replaces ``parts`` of the tokenizer in ``source``, and that the published ones are used."""
+    warn(
+        f"{source}: transformers {version('transformers')} replaces {_listed(parts)} of this model's tokenizer, "
+        "which changes tokens, and so scores. Pairchain uses the tokenizer as it was published. Pass "
+        "tokenizer='library' for the scores of sentence-transformers, or tokenizer='as-published' to keep this one "
+        "without the warning.",
+        argument="tokenizer",
+    )
 
 
 def save_class(tokenizer: Any, folder: str) -> None:
@@ -118,7 +123,7 @@ def save_class(tokenizer: Any, folder: str) -> None:
     write_json(path, {**config, "tokenizer_class": _GENERIC}, indent=2)
 
 
-def _listed(parts: list[str]) -> str:
+def _listed(parts: Sequence[str]) -> str:
     """Join the names of parts as in a sentence."""
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 

@@ -37,11 +37,13 @@ def told_parts(name: str, settings: Values, content: Values) -> tuple[Any, Any]:
     """Return the normalizer and the pre-tokenizer that the class ``name`` of the table builds.
 
     Args:
-        name: The class.
+        name: The class, which the library takes for these files.
         settings: The values of ``tokenizer_config.json``.
         content: The content of ``tokenizer.json``.
     """
-    normalizer, pre_tokenizer = (part(settings, content) if callable(part) else part for part in _TABLE[name])
+    normalizer, pre_tokenizer = (
+        part(settings, content) if callable(part) else part for part in {**_TABLE, **_FOR_PIECES}[name]
+    )
     return normalizer, pre_tokenizer
 
 
@@ -114,6 +116,12 @@ def _qwen(settings: Values, content: Values) -> Any:
     return {"type": "Sequence", "pretokenizers": [split, {**_bytes(settings, content), "use_regex": False}]}
 
 
+def _llama(settings: Values, content: Values) -> Any:
+    prefix = settings.get("add_prefix_space")
+    scheme = "always" if settings.get("legacy", False) else "first"
+    return {**_metaspace("never" if prefix is False else scheme), "split": False}
+
+
 _BERTS = "Bert DistilBert Electra LayoutLM LayoutLMv2 Lxmert MPNet MobileBert Splinter SqueezeBert"
 
 # Class → the normalizer and the pre-tokenizer that the library builds, or functions that make them from the settings
@@ -132,5 +140,7 @@ _TABLE: dict[str, tuple[_Part, _Part]] = {
     **{f"{name}Tokenizer": (None, _bytes) for name in "Bart Deberta GPT2 LED Longformer Mvp Roberta".split()},
     **{f"{name}Tokenizer": (_bert, {"type": "BertPreTokenizer"}) for name in _BERTS.split()},
 }
+# Classes that the library replaces by another one for some files, so that a file's class alone does not tell.
+_FOR_PIECES: dict[str, tuple[_Part, _Part]] = {"LlamaTokenizer": (None, _llama)}
 # Classes with which the library keeps both parts of the file.
 _UNCHANGED = frozenset({"ConvBertTokenizer", "PreTrainedTokenizer"})

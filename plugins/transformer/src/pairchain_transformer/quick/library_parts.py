@@ -27,6 +27,8 @@ class Class:
         model: Returns the model that it builds of the file's; None if it keeps the file's.
         post_processor: Returns the post-processor that it builds; None if it keeps the file's.
         padding_side: The side that it pads on.
+        is_for_pieces: Whether the library takes it only where a file names it and splits words as SentencePiece does.
+        further: Further special tokens that it has if the settings name none.
     """
 
     architectures: frozenset[str]
@@ -35,6 +37,8 @@ class Class:
     model: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]]
     post_processor: Callable[[Mapping[str, str], Callable[[str], int]], dict[str, Any]] | None = None
     padding_side: str = "right"
+    is_for_pieces: bool = False
+    further: tuple[str, ...] = ()
 
 
 def parts(
@@ -71,6 +75,19 @@ def _unigrams(model: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, A
     return {"type": "Unigram", "vocab": model["vocab"], "unk_id": 3}
 
 
+def _pieces_with_unknown(model: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+    pieces = [piece for piece, _ in model["vocab"]]
+    return {"type": "Unigram", "vocab": model["vocab"], "unk_id": pieces.index(named["unk_token"])}
+
+
+def _bytes_behind(model: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+    return {**_byte_pairs(model, named), "fuse_unk": True, "byte_fallback": True}
+
+
+def _bytes_behind_unknown(model: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+    return {**_bytes_behind(model, named), "unk_token": named["unk_token"]}
+
+
 def _pair(kind: str) -> Callable[[Mapping[str, str], Callable[[str], int]], dict[str, Any]]:
     def build(named: Mapping[str, str], id_of: Callable[[str], int]) -> dict[str, Any]:
         ends = {name: [named[f"{name}_token"], id_of(named[f"{name}_token"])] for name in ("sep", "cls")}
@@ -104,6 +121,46 @@ CLASSES = {
     "ElectraTokenizer": Class(_BERTS, _TYPES, _BERT, _word_pieces, _pair("BertProcessing")),
     "RobertaTokenizer": Class(frozenset({"roberta"}), _PLAIN, _FAIRSEQ, _byte_pairs, _pair("RobertaProcessing")),
     "XLMRobertaTokenizer": Class(frozenset({"xlm-roberta"}), _PLAIN, _FAIRSEQ, _unigrams, _fairseq),
+    "CamembertTokenizer": Class(
+        frozenset({"camembert"}),
+        _PLAIN,
+        _FAIRSEQ,
+        _pieces_with_unknown,
+        _fairseq,
+        further=("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"),
+    ),
+    "MPNetTokenizer": Class(
+        frozenset({"mpnet"}), _PLAIN, {**_FAIRSEQ, "unk_token": "[UNK]"}, _word_pieces, _pair("RobertaProcessing")
+    ),
+    "DebertaV2Tokenizer": Class(
+        frozenset({"deberta-v2"}),
+        ("input_ids", "attention_mask", "token_type_ids"),
+        {**_BERT, "bos_token": "[CLS]", "eos_token": "[SEP]"},
+        _pieces_with_unknown,
+        _pair("BertProcessing"),
+    ),
+    "GemmaTokenizer": Class(
+        frozenset({"gemma", "gemma2", "gemma3_text"}),
+        _PLAIN,
+        {
+            "unk_token": "<unk>",
+            "bos_token": "<bos>",
+            "eos_token": "<eos>",
+            "pad_token": "<pad>",
+            "mask_token": "<mask>",
+        },
+        _bytes_behind_unknown,
+        padding_side="left",
+        is_for_pieces=True,
+    ),
+    "LlamaTokenizer": Class(
+        frozenset({"llama"}),
+        _PLAIN,
+        {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
+        _bytes_behind,
+        padding_side="left",
+        is_for_pieces=True,
+    ),
     "Qwen2Tokenizer": Class(
         frozenset({"qwen2", "qwen3"}),
         _PLAIN,

@@ -32,6 +32,8 @@ _REPAIRED = ("mistral", "ministral", "mixtral", "voxtral", "pixtral", "devstral"
 _TEMPLATE_FILE = "chat_template.jinja"
 _MORE_TEMPLATES = "additional_chat_templates"
 
+_OF_PIECES = (None, "Metaspace", "Split")
+
 _Id = Callable[[str], int]
 
 
@@ -71,25 +73,28 @@ def _read(source: Source, given: Mapping[str, Any], takes_types: bool, positions
     assert saved.path is not None
     _require(not (saved.path.parent / _MORE_TEMPLATES).is_dir(), "there are several chat templates")
     settings = saved.settings
-    _require("auto_map" not in settings and not settings.get("split_special_tokens"), "a setting of the tokenizer")
+    changing = ("auto_map", "fast_tokenizer_files", "split_special_tokens")
+    _require(not any(map(settings.get, changing)), "a setting of the tokenizer")
     name = _class_name(saved)
     fast = None if saved.is_complete else fast_class(saved.class_name, saved.architecture)
     _require(saved.is_complete or fast is not None, "the class of the tokenizer is not a known one")
     published = Published(saved, fast)
     named = _named(name, settings, saved.content)
-    _check_named(named, published, saved)
-    _check_same(name, published, saved, named, takes_types)
+    further = _further(name, settings)
+    _check_named(named, further, published, saved)
+    restored = _restored(name, published, saved, named, takes_types)
     return QuickTokenizer(
         published.backend(),
         named,
         _input_names(name, settings, published, takes_types),
         _longest(settings, given, positions),
-        padding_side=published.padding_side() or _side(settings, saved.content, "padding"),
+        padding_side=_padding_side(name, published, saved),
         truncation_side=_side(settings, saved.content, "truncation"),
         # the library ignores the type in the file's own padding
         pad_token_type_id=published.pad_type(0),
         chat_template=_template(source, given, settings),
-        all_special_tokens=tuple(dict.fromkeys([*named.values(), *_further(settings)])),
+        all_special_tokens=tuple(dict.fromkeys([*named.values(), *further])),
+        restored=tuple(restored),
     )
 
 
@@ -112,6 +117,12 @@ def _class_name(saved: Saved) -> str:
     _require(
         row is not None and architecture in row.architectures, f"the class of the tokenizer is {name or 'unknown'}"
     )
+    assert row is not None
+    if row.is_for_pieces:
+        first, last = (saved.content.get(part) or {} for part in ("pre_tokenizer", "post_processor"))
+        _require(bool(saved.class_name), "the files do not name the class of the tokenizer")
+        is_usual = first.get("type") in _OF_PIECES and last.get("type") == "TemplateProcessing"
+        _require(is_usual, "the library may take another class for this tokenizer")
     return name
 
 
@@ -132,16 +143,18 @@ def _named(name: str, settings: Mapping[str, Any], content: Mapping[str, Any]) -
     return kept
 
 
-def _further(settings: Mapping[str, Any]) -> list[str]:
-    given = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
+def _further(name: str, settings: Mapping[str, Any]) -> list[str]:
+    usual = CLASSES[name].further if name in CLASSES else ()
+    given = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or usual
     _require(isinstance(given, (list, tuple)), "a special token has a name of its own")
+    _require(not usual or tuple(map(str, given)) == usual, "the class has special tokens of its own")
     return [str(token) for token in given]
 
 
-def _check_named(named: Mapping[str, str], published: Published, saved: Saved) -> None:
+def _check_named(named: Mapping[str, str], further: list[str], published: Published, saved: Saved) -> None:
     """Require that every special token is in ``tokenizer.json`` already, so that the library adds none."""
     present = {token.content: token for token in added_tokens(saved.content).values()}
-    for token in (*named.values(), *_further(saved.settings)):
+    for token in (*named.values(), *further):
         _require(token in present and present[token].special, f"the token {token!r} is added at load")
     _require(
         all(named.get(key) == str(token) for key, token in published.named.items()), "a special token has two names"
@@ -154,19 +167,31 @@ def _check_named(named: Mapping[str, str], published: Published, saved: Saved) -
         _require(all(repr(token) == repr(present[token.content]) for token in plain), "a special token has flags")
 
 
-def _check_same(name: str, published: Published, saved: Saved, named: Mapping[str, str], takes_types: bool) -> None:
-    """Require that the library keeps or rebuilds each part of the published tokenizer as it is."""
+def _restored(name: str, published: Published, saved: Saved, named: Mapping[str, str], takes_types: bool) -> list[str]:
+    """Return the parts of the published tokenizer that the library would replace; those are read as published."""
     content = published.content()
+    _require(saved.content.get("post_processor") is not None, "tokenizer.json has no post-processor")
     if name in GENERIC:
         library = dict(saved.content)
-        _require(saved.content.get("post_processor") is not None, "tokenizer.json has no post-processor")
     else:
         vocabulary = _ids(saved.content)
         _check_order(saved.content, vocabulary)
         library = parts(name, saved.content, saved.settings, named, vocabulary.__getitem__)
     # a file without names for its kind of model dates from before the kinds had settings
-    found = differences(content, library, PARTS, with_types=takes_types)
-    _require(not found, f"the library replaces the {' and the '.join(found)} of the tokenizer")
+    names = _usual_names(name) if published.input_names() is None else published.input_names()
+    found = differences(content, library, PARTS, with_types=takes_types and "token_type_ids" in (names or ()))
+    # which of its own parts version 5 restores depends on the caller's arguments
+    is_restored = name in CLASSES and not saved.is_complete and "added_tokens" not in found
+    _require(not found or is_restored, f"the library replaces the {' and the '.join(found)} of the tokenizer")
+    return found
+
+
+def _padding_side(name: str, published: Published, saved: Saved) -> str:
+    usual = CLASSES[name].padding_side if name in CLASSES else "right"
+    library = _side(saved.settings, saved.content, "padding", usual)
+    side = published.padding_side() or library
+    _require(side == library, "the library pads on the other side")
+    return side
 
 
 def _ids(content: Mapping[str, Any]) -> dict[str, int]:
@@ -188,9 +213,12 @@ def _check_order(content: Mapping[str, Any], ids: Mapping[str, int]) -> None:
         _require(all(vocabulary.get(token, index) == index for index, token in added), "a token has two ids")
 
 
+def _usual_names(name: str) -> tuple[str, ...]:
+    return CLASSES[name].input_names if name in CLASSES else ("input_ids", "attention_mask")
+
+
 def _input_names(name: str, settings: Mapping[str, Any], published: Published, takes_types: bool) -> tuple[str, ...]:
-    usual = CLASSES[name].input_names if name in CLASSES else ("input_ids", "attention_mask")
-    names = tuple(settings.get("model_input_names") or usual)
+    names = tuple(settings.get("model_input_names") or _usual_names(name))
     wanted = published.input_names()
     _require(not takes_types or wanted is None or set(wanted) == set(names), "the library leaves out token types")
     _require({"input_ids", "attention_mask"} <= set(names), "the tokenizer writes no mask")
@@ -206,9 +234,9 @@ def _longest(settings: Mapping[str, Any], given: Mapping[str, Any], positions: i
     return longest if positions is None or "model_max_length" in given else min(longest, positions)
 
 
-def _side(settings: Mapping[str, Any], content: Mapping[str, Any], which: str) -> str:
+def _side(settings: Mapping[str, Any], content: Mapping[str, Any], which: str, usual: str = "right") -> str:
     saved = content.get(which)
-    usual = str(saved.get("direction", "right")).lower() if saved else "right"
+    usual = str(saved.get("direction", "right")).lower() if saved else usual
     side = settings.get(f"{which}_side", usual)
     _require(side in ("left", "right"), f"the setting '{which}_side'")
     return str(side)

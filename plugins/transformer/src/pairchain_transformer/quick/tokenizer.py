@@ -44,6 +44,7 @@ class QuickTokenizer:
         pad_token_type_id: The token type of padding.
         chat_template: The source of the chat template; None without one.
         all_special_tokens: All special tokens.
+        restored: The parts that the library would replace.
     """
 
     backend: Tokenizer
@@ -55,6 +56,7 @@ class QuickTokenizer:
     pad_token_type_id: int = 0
     chat_template: str | None = None
     all_special_tokens: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
     is_fast: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
