@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+# the engines start processes
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "tests/golden/bert_seqcls_1label/model"
 GUIDES = {"ray": "ray", "pyspark": "spark", "dask": "dask", "daft": "daft"}
