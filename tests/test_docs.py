@@ -16,6 +16,8 @@ import pairchain
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 # `nox -s engines` runs these, in environments with their libraries
 ENGINES = ROOT / "docs/guides/engines"
+# its code needs clients of other projects, and a server: `nox -s clients` runs it
+RUN_ELSEWHERE = {"serving-clients.md"}
 START_WORKERS = {"routes-workers-hub.md"}
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```python title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -39,7 +41,7 @@ TOKEN = "hf_reader"
     [
         pytest.param(page, marks=[pytest.mark.slow] if page.name in START_WORKERS else [])
         for page in PAGES
-        if page.parent != ENGINES
+        if page.parent != ENGINES and page.name not in RUN_ELSEWHERE
     ],
     ids=lambda page: str(page.relative_to(ROOT)),
 )

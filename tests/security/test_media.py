@@ -31,8 +31,8 @@ from tiny_models import GOLDEN, load
 from pairchain import CrossEncoder
 from pairchain.errors import InputError
 from pairchain.inputs import images
-from pairchain_transformer.inputs.addresses import why_not_public
-from pairchain_transformer.inputs.fetching import Limits, fetched
+from pairchain.inputs.addresses import why_not_public
+from pairchain.inputs.fetching import Limits, fetched
 from pairchain_transformer.inputs.media import Opener
 from pairchain_transformer.inputs.messages import conversation
 

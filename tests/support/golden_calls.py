@@ -44,19 +44,23 @@ def expected_warning(text: str | None) -> AbstractContextManager[Any]:
     return nullcontext() if text is None else pytest.warns(PairchainWarning, match=text)
 
 
-def load(case: str, folder: Path | None = None) -> CrossEncoder:
+def load(case: str, folder: Path | None = None, **more: Any) -> CrossEncoder:
     golden = recorded(case)
     options = {**decoded(golden["load"]["kwargs"], case), **golden.get("ours", {}).get("load", {})}
     if "cache_folder" in options:
         # what the cache holds is on no Hub
         options["local_files_only"] = True
     with expected_warning(WARNED_ON_LOAD.get(case)):
-        return CrossEncoder(folder or GOLDEN / case / "model", device="cpu", **options)
+        return CrossEncoder(folder or GOLDEN / case / "model", device="cpu", **options, **more)
+
+
+def loaded(case: str, backend: str = "auto") -> CrossEncoder:
+    return _loaded(case, backend)
 
 
 @cache
-def loaded(case: str) -> CrossEncoder:
-    return load(case)
+def _loaded(case: str, backend: str) -> CrossEncoder:
+    return load(case, backend=backend)
 
 
 def decoded(value: Any, case: str) -> Any:

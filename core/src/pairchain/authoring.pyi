@@ -42,6 +42,9 @@ from pairchain.engine.legacy import accepts_older_arguments as accepts_older_arg
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
 from pairchain.engine.schedule import TOKENS_KEPT_TOGETHER as TOKENS_KEPT_TOGETHER
 from pairchain.engine.schedule import longest_first as longest_first
+from pairchain.engine.together import Outcome as Outcome
+from pairchain.engine.together import Prepared as Prepared
+from pairchain.engine.together import Together as Together
 from pairchain.facts import SCORES as SCORES
 from pairchain.facts import Flow as Flow
 from pairchain.facts import labels_of_routes as labels_of_routes
@@ -70,6 +73,10 @@ from pairchain.inputs.arguments import BYTES as BYTES
 from pairchain.inputs.arguments import checked_count as checked_count
 from pairchain.inputs.arguments import is_count as is_count
 from pairchain.inputs.client_parts import plain_part as plain_part
+from pairchain.inputs.fetching import Limits as Limits
+from pairchain.inputs.fetching import fetched as fetched
+from pairchain.inputs.fetching import is_url as is_url
+from pairchain.inputs.fetching import quoted as quoted
 from pairchain.inputs.images import check_lazy_image as check_lazy_image
 from pairchain.inputs.images import open_image as open_image
 from pairchain.inputs.kinds import AUDIO as AUDIO

@@ -106,6 +106,15 @@ class Specification:
         """Return a record of ``model.predict(inputs, **options)``, with its scores."""
 
     @hookspec
+    def pairchain_page(self, model: Any, options: Any) -> Any:
+        """Return a page that shows ``model``, for a server to answer with.
+
+        ``options`` are the ``ModelOptions`` of the command that loaded it. The page has two methods. ``answers(method,
+        path)`` returns whether a request is its own. ``answer(method, path, body)`` returns a status, headers, and
+        bytes or an iterator over them; any thread may call it.
+        """
+
+    @hookspec
     def pairchain_chain_loaded(self, chain: nn.Sequential) -> None:
         """Called after a chain was loaded."""
 

@@ -35,6 +35,7 @@ def test_a_graph_is_written_where_publishers_put_it(model: Path) -> None:
     assert scores(model, backend="onnx", model_kwargs={"export": False}) == pytest.approx(scores(model), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_whole_model_is_written_to_another_folder(tmp_path: Path) -> None:
     ended = run("export", CLASSIFIER, "--to", "openvino", "-o", tmp_path / "new", "--json")
     assert ended.code == 0, ended.err
@@ -47,6 +48,7 @@ def test_the_whole_model_is_written_to_another_folder(tmp_path: Path) -> None:
     assert (again.code, "not empty" in again.err) == (1, True)
 
 
+@pytest.mark.slow
 def test_int8_that_drifts_too_far_is_not_written(model: Path, tmp_path: Path) -> None:
     before = files_of(model)
     (tmp_path / "pairs.csv").write_text("query,document\nx,berlin\nx,people\nx,museums\n")
@@ -84,6 +86,7 @@ def test_a_repository_needs_a_folder_to_write_to(hub: HubServer) -> None:
     assert (ended.code, "--output FOLDER" in ended.err) == (1, True), ended.err
 
 
+@pytest.mark.slow
 def test_backends_are_compared(model: Path) -> None:
     assert run("export", model, "--to", "onnx", "--int8", "--force").code == 0
     exact = run("compare", model, "--backend", "onnx", "--tolerance", "1e-5")

@@ -13,20 +13,17 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from tiny_models import GOLDEN, PAIRS, edited, load, save_tiny
+from shipped_graphs import CLASSIFIER, shipped_graphs
+from tiny_models import PAIRS, edited, load, save_tiny
 from torch import nn
 
 import pairchain
 from pairchain.errors import FormatError, SourceError
 from pairchain_graph.config import POSITIONS_AFTER_PADDING
-from pairchain_graph.files import Layout
-from pairchain_onnx.backend import LAYOUT, OnnxBackend
-from pairchain_openvino.backend import OpenvinoBackend
+from pairchain_onnx.backend import LAYOUT
 from pairchain_openvino.model_file import ModelFile
 from pairchain_transformer import architectures
 
-CLASSIFIER = GOLDEN / "bert_seqcls_1label" / "model"
-OPENVINO: Layout = OpenvinoBackend.layout
 LONG = [("berlin " * 20, "people " * 20), *PAIRS]
 
 
@@ -34,14 +31,10 @@ def raw(folder: Path, backend: str, pairs: Any = LONG, **options: Any) -> np.nda
     return load(folder, backend=backend, **options).predict(pairs, activation_fn=nn.Identity())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier that ships a graph for each runtime."""
-    folder = tmp_path_factory.mktemp("shipped") / "model"
-    shutil.copytree(CLASSIFIER, folder)
-    OnnxBackend().export(load(folder, backend="onnx")[0].execution, folder)
-    OpenvinoBackend().export(load(folder, backend="openvino")[0].execution, folder)
-    return folder
+    return shipped_graphs(tmp_path_factory.getbasetemp())
 
 
 class WithPositions(nn.Module):
@@ -57,6 +50,7 @@ class WithPositions(nn.Module):
 
 
 @pytest.mark.parametrize(("kind", "settings"), [("bert", {}), ("roberta", {}), ("qwen3", {"pad_token_id": 0})])
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_graph_may_take_positions(kind: str, settings: dict[str, Any], tmp_path: Path) -> None:
     folder = Path(save_tiny(tmp_path, kind, "ForSequenceClassification", num_labels=1, **settings))
@@ -110,6 +104,7 @@ def test_an_openvino_graph_with_a_state_is_refused() -> None:
         ModelFile.read(f"<net><layers>{layers}</layers></net>".encode(), "model.xml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
@@ -122,6 +117,7 @@ def test_padding_outside_a_window_is_computed(kind: str, settings: dict[str, Any
     np.testing.assert_allclose(raw(folder, "openvino"), raw(folder, "transformers"), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_wide_window_is_exported_in_the_same_way(tmp_path: Path) -> None:
     # too wide for the inputs that compare an export with its model
     settings = {"sliding_window": 300, "num_hidden_layers": 2, "pad_token_id": 0, "max_position_embeddings": 1000}
@@ -139,6 +135,11 @@ def test_inspect_shows_what_each_backend_would_load(shipped: Path, tmp_path: Pat
     }
     assert "backend onnx: can load it: onnx/model.onnx" in str(pairchain.inspect(shipped))
     assert "backend onnx: can load it: an export" in str(pairchain.inspect(CLASSIFIER))
+    without = Path(shutil.copytree(shipped, tmp_path / "model"))
+    (without / "model.safetensors").unlink()
+    shutil.rmtree(without / "openvino")
+    backends = pairchain.inspect(without).backends
+    assert (backends["onnx"], "no weights" in backends["openvino"]) == ("", True)
 
 
 def test_a_deleted_folder_is_told_if_a_graph_is_opened_again(shipped: Path, tmp_path: Path) -> None:

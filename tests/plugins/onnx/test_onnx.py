@@ -15,6 +15,7 @@ import pytest
 import torch
 from hub_server import HubServer
 from onnx import TensorProto, helper
+from shipped_graphs import CLASSIFIER, copy_with
 from tiny_models import GOLDEN, PAIRS, load, save_tiny, scores
 from torch import nn
 
@@ -25,17 +26,11 @@ from pairchain.testing import BackendContract
 from pairchain_graph.exporting import exports_folder
 from pairchain_onnx.backend import OnnxBackend
 
-CLASSIFIER = GOLDEN / "bert_seqcls_1label" / "model"
-
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier that ships `onnx/model.onnx`."""
-    folder = tmp_path_factory.mktemp("shipped") / "model"
-    shutil.copytree(CLASSIFIER, folder)
-    execution = load(folder, backend="onnx")[0].execution
-    OnnxBackend().export(execution, folder)
-    return folder
+    return copy_with("onnx", tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("shipped") / "model")
 
 
 @pytest.fixture
@@ -86,12 +81,14 @@ def test_an_export_scores_as_the_model(kind: str, head: str, settings: dict[str,
     assert np.allclose(raw(load(folder, backend="onnx"), pairs), raw(load(folder), pairs), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pooling_mean", "pooling_cls", "qwen3_causal_logitscore"])
 def test_heads_after_it_read_its_output(name: str) -> None:
     folder = GOLDEN / name / "model"
     assert np.allclose(raw(load(folder, backend="onnx")), raw(load(folder)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_export_is_made_once(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(CLASSIFIER, tmp_path / "model"))
     made = load(folder, backend="onnx")[0].execution.content.places[None][0]
@@ -140,6 +137,7 @@ def test_the_caller_names_the_file(model: Path) -> None:
         load(model, backend="onnx", model_kwargs={"file_name": "../model.onnx"})
 
 
+@pytest.mark.slow
 def test_int8_names_the_best_file_for_this_processor(model: Path) -> None:
     with pytest.raises(InputError, match=r"none of .*model_quantized"):
         load(model, backend="onnx", model_kwargs={"file_name": "int8"})

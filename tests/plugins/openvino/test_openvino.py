@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from shipped_graphs import copy_with
 from tiny_models import GOLDEN, PAIRS, load, save_tiny, scores
 from torch import nn
 
@@ -20,17 +21,13 @@ from pairchain.errors import FormatError, InputError, LockError, UnsafePathError
 from pairchain.testing import BackendContract
 from pairchain_openvino.backend import OpenvinoBackend
 
-CLASSIFIER = GOLDEN / "bert_seqcls_1label" / "model"
 GRAPH = "openvino/openvino_model.xml"
 
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier that ships `openvino/openvino_model.xml`."""
-    folder = tmp_path_factory.mktemp("shipped") / "model"
-    shutil.copytree(CLASSIFIER, folder)
-    OpenvinoBackend().export(load(folder, backend="openvino")[0].execution, folder)
-    return folder
+    return copy_with("openvino", tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("shipped") / "model")
 
 
 @pytest.fixture
@@ -51,12 +48,10 @@ class TestOpenvino(BackendContract):
         return Path(shutil.copytree(self.shipped, folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "head", "settings"),
-    [
-        ("modernbert", "ForSequenceClassification", {"num_labels": 3}),
-        pytest.param("qwen3", "ForCausalLM", {}, marks=pytest.mark.slow),
-    ],
+    [("modernbert", "ForSequenceClassification", {"num_labels": 3}), ("qwen3", "ForCausalLM", {})],
 )
 def test_an_export_scores_as_the_model(kind: str, head: str, settings: dict[str, Any], tmp_path: Path) -> None:
     folder = Path(save_tiny(tmp_path, kind, head, **settings))
@@ -74,6 +69,7 @@ def test_heads_after_it_read_its_output() -> None:
     assert scores(folder, backend="openvino") == pytest.approx(scores(folder), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_caller_chooses_file_device_and_configuration(model: Path, tmp_path: Path) -> None:
     for ending in ("xml", "bin"):
         (model / f"openvino/openvino_model.{ending}").rename(
@@ -100,6 +96,7 @@ def test_settings_that_it_does_not_have_are_refused(settings: dict[str, Any], sa
         load(model, backend="openvino", model_kwargs=settings)
 
 
+@pytest.mark.slow
 def test_a_graph_is_compiled_for_as_many_threads_as_torch_would_use(model: Path) -> None:
     found = load(model, backend="openvino")
     before = torch.get_num_threads()

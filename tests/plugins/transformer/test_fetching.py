@@ -10,7 +10,7 @@ import pytest
 from media_web import Web, serving
 
 from pairchain.errors import InputError
-from pairchain_transformer.inputs.fetching import Limits, fetched
+from pairchain.inputs.fetching import Limits, fetched
 
 BYTES = bytes(range(256)) * 300
 # the server of these tests is at a loopback address

@@ -17,7 +17,7 @@ from tiny_models import GOLDEN, load, save_tiny
 
 from pairchain import CrossEncoder
 from pairchain.errors import InputError
-from pairchain_transformer.inputs.fetching import Limits
+from pairchain.inputs.fetching import Limits
 from pairchain_transformer.inputs.media import Opener
 
 RED = GOLDEN / "vlm_llava" / "assets" / "red.png"

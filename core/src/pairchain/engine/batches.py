@@ -51,16 +51,28 @@ def in_batches(call: Call, inputs: Sequence[Any], places: Sequence[int]) -> Gene
 
     If a batch raises an error, its halves run instead, down to the input that is at fault.
     """
+    items, are_encoded = items_of(call, inputs)
+    yield from run_items(call, items, places, are_encoded)
+
+
+def items_of(call: Call, inputs: Sequence[Any]) -> tuple[list[Encoded], bool]:
+    """Return the items to run for ``inputs``, and whether they are encoded; if not, they have rough sizes."""
     chain = call.chain
     encoded = None
     # a chain that overrides preprocess makes features itself
     if type(chain).preprocess is ModuleChain.preprocess:
         encoded = _encoded(chain, inputs, call.prompt, call.keywords)
-    items = not_encoded(chain.input_module, inputs, call.keywords) if encoded is None else encoded
-    way = way_of(chain, items, call.budget, call.threads, call.weights)
+    if encoded is None:
+        return not_encoded(chain.input_module, inputs, call.keywords), False
+    return encoded, True
+
+
+def run_items(call: Call, items: Sequence[Encoded], places: Sequence[int], are_encoded: bool) -> Generator[Scored]:
+    """Yield each batch of ``items`` when it is scored; see `in_batches` and `items_of`."""
+    way = way_of(call.chain, items, call.budget, call.threads, call.weights)
     is_other = way.crew is None and way.intra_op != torch.get_num_threads()
     with own_threads(way.intra_op) if is_other else nullcontext():
-        yield from _Work(call, items, way).run(partial(_run, call, items, places, encoded is not None))
+        yield from _Work(call, items, way).run(partial(_run, call, items, places, are_encoded))
 
 
 class _Work:
@@ -110,7 +122,7 @@ class _Work:
             self._call.budget.halve([self._items[position] for position in positions])
             rest = [position for one in (batch, *self._waiting) for position in one.positions]
             self._waiting = deque(batch.divided(plan(self._items, rest, self._call.budget, self._way.sharing)))
-        elif len(positions) > 1 and not isinstance(error, PairchainError) and _works(self._call.chain.device):
+        elif len(positions) > 1 and not isinstance(error, PairchainError) and works(self._call.chain.device):
             self._waiting.extendleft(reversed(batch.divided(_halves(positions))))
             reason = str(error).partition("\n")[0]
             self._failures[batch.order] = f"{type(error).__name__}: {reason}"
@@ -147,7 +159,7 @@ def _encoded(
     try:
         return encode_with(chain._modules, inputs, prompt, keywords, _read_after(chain))
     except Exception as error:
-        if len(places) == 1 or isinstance(error, PairchainError) or not _works(chain.device):
+        if len(places) == 1 or isinstance(error, PairchainError) or not works(chain.device):
             _name(error, places)
             raise
     encoded: list[Encoded] = []
@@ -175,7 +187,7 @@ def _lacks_memory(error: Exception) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
-def _works(device: torch.device) -> bool:
+def works(device: torch.device) -> bool:
     """Return whether ``device`` computes: an accelerator on which an assertion failed does not, in this process."""
     try:
         return device.type == "meta" or torch.zeros(1, device=device).item() == 0

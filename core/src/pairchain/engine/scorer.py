@@ -32,7 +32,7 @@ from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.inputs.arguments import checked_count, chosen_prompt
 from pairchain.inputs.modality import plain_texts
-from pairchain.inputs.pairs import as_documents, as_inputs, as_stream, numbered_inputs, placing_errors
+from pairchain.inputs.pairs import Inputs, as_documents, as_inputs, as_stream, numbered_inputs, placing_errors
 from pairchain.inputs.supported import check_supported
 from pairchain.registry import default
 
@@ -109,14 +109,7 @@ class Scorer(ModuleChain):
         """
         _check_batching({"batch_size": batch_size, "chunk_size": chunk_size, "threads": threads})
         passed = as_inputs(inputs)
-        self.check_keywords(kwargs, beside=parameter_names(self.predict))
-        self._refuse_random_weights(allow_random_head)
-        prompt = chosen_prompt(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
-        taken = getattr(self.input_module, "modalities", ["text"])
-        check_supported(passed.items, taken)
-        items = plain_texts(passed.items, taken)
-        if any(module.training for module in modules_inside(self)):
-            self.eval()
+        items, prompt = self._checked(passed, prompt_name, prompt, kwargs, allow_random_head)
         arguments: dict[str, Any] = {
             "prompt": prompt,
             "batch_size": None if batch_size == "auto" else batch_size,
@@ -373,6 +366,24 @@ class Scorer(ModuleChain):
         sent = copy.copy(self)
         sent.activation_fn = None
         return WorkerPool(self, default_devices() if target_devices is None else target_devices, sent)
+
+    def _checked(
+        self,
+        passed: Inputs,
+        prompt_name: str | None,
+        prompt: str | None,
+        keywords: Mapping[str, Any],
+        allow_random_head: bool,
+    ) -> tuple[list[Any], str | None]:
+        """Return inputs ready to be encoded, and the prompt's text; the arguments are those of `predict`."""
+        self.check_keywords(keywords, beside=parameter_names(self.predict))
+        self._refuse_random_weights(allow_random_head)
+        prompt = chosen_prompt(self.prompts, self.default_prompt_name, prompt=prompt, name=prompt_name)
+        taken = getattr(self.input_module, "modalities", ["text"])
+        check_supported(passed.items, taken)
+        if any(module.training for module in modules_inside(self)):
+            self.eval()
+        return plain_texts(passed.items, taken), prompt
 
     def _refuse_random_weights(self, allowed: bool) -> None:
         if not (allowed or self.allow_random_head):

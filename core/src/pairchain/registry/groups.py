@@ -37,6 +37,7 @@ _COMMANDS = {
     "view": "pairchain-view",
     # what `score … --on ray` and `rank … --on ray` run
     **dict.fromkeys(("score@ray", "rank@ray"), "pairchain-ray"),
+    "serve": "pairchain-serve",
 }
 
 _BACKENDS = {

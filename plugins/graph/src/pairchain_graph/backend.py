@@ -27,6 +27,12 @@ FIELDS = {
     "text-generation": "logits",
 }
 
+# Files of weights that the library loads.
+_WEIGHTS = (
+    *("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+
 
 class GraphBackend(Backend):
     """Loads the graph that a model ships, or else exports one from the library's model.
@@ -62,10 +68,13 @@ class GraphBackend(Backend):
             return Support(error.what.rstrip("."))
         if path is not None:
             return Support(loads=checkpoint.source.path_of(path))
-        if support := load_backend(LIBRARY).supports(checkpoint):
+        reason = load_backend(LIBRARY).supports(checkpoint).reason
+        if not reason and not any(map(checkpoint.source.has, _WEIGHTS)):
+            reason = "it has no weights"
+        if not reason:
             return Support(loads="an export, made at the first load")
         plain = f"{self.layout.folder}/{self.layout.plain}"
-        return Support(f"there is no {plain}, and it cannot be exported: {support.reason}")
+        return Support(f"there is no {plain}, and it cannot be exported: {reason}")
 
     def does_without_config(self, checkpoint: Checkpoint) -> bool:
         """Return whether there is a graph already, and ``config.json`` says itself what the library would say."""

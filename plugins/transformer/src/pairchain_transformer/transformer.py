@@ -16,6 +16,7 @@ from pairchain import Encoded, InputModule, Part, Untrained
 from pairchain.authoring import (
     BYTES,
     TEXT,
+    Limits,
     PrefixStore,
     accepts_older_arguments,
     checked_count,
@@ -40,7 +41,6 @@ from pairchain_transformer.checkpoint.saving import RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.execution import encoding
 from pairchain_transformer.inputs import processing
-from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
 from pairchain_transformer.libraries import pickling
 from pairchain_transformer.libraries.classes import is_configuration

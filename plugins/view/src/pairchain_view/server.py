@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answer = ask(body)
         except Exception as error:
-            self._send_json(*_as_answer(error))
+            self._send_json(*as_answer(error))
         else:
             self._send_json(HTTPStatus.OK, answer)
 
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             first = next(lines)
         except Exception as error:
-            return self._send_json(*_as_answer(error))
+            return self._send_json(*as_answer(error))
         self._begin(HTTPStatus.OK, "application/x-ndjson")
         self._write_line(first)
         try:
@@ -151,18 +151,18 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             raise
         except Exception as error:
-            self._write_line(_as_answer(error)[1])
+            self._write_line(as_answer(error)[1])
         return None
 
     def _write_line(self, value: Any) -> None:
-        self.wfile.write(_dumped(value) + b"\n")
+        self.wfile.write(dumped(value) + b"\n")
         self.wfile.flush()
 
     def _refuse(self, refusal: Refusal) -> None:
         self._send_json(refusal.status, {"error": {"what": refusal.why, "next": ""}})
 
     def _send_json(self, status: HTTPStatus, value: Any) -> None:
-        self._answer(status, _JSON, _dumped(value))
+        self._answer(status, _JSON, dumped(value))
 
     def _answer(self, status: HTTPStatus, content_type: str, content: bytes) -> None:
         self._begin(status, content_type, {"Content-Length": str(len(content))})
@@ -187,7 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Log no requests."""
 
 
-def _as_answer(error: Exception) -> tuple[HTTPStatus, Any]:
+def as_answer(error: Exception) -> tuple[HTTPStatus, Any]:
+    """Return the status and the JSON that tell of an error."""
     if isinstance(error, PairchainError):
         where = f" ({error.where})" if error.where else ""
         return HTTPStatus.BAD_REQUEST, {"error": {"what": f"{error.what}{where}", "next": error.next_step}}
@@ -196,5 +197,6 @@ def _as_answer(error: Exception) -> tuple[HTTPStatus, Any]:
     return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": shown}
 
 
-def _dumped(value: Any) -> bytes:
+def dumped(value: Any) -> bytes:
+    """Return a value as JSON."""
     return json.dumps(value, allow_nan=False).encode()

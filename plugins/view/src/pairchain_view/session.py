@@ -42,7 +42,11 @@ class Session:
         Raises:
             PairchainError: The model cannot be loaded.
         """
-        model = load_model(wanted)
+        return cls.of(load_model(wanted), wanted)
+
+    @classmethod
+    def of(cls, model: CrossEncoder, wanted: ModelOptions) -> Session:
+        """Return a session with a model that was loaded with these options."""
         try:
             report = inspect(
                 wanted.model,

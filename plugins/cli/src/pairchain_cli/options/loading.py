@@ -126,7 +126,7 @@ class ModelOptions(ModelLocation):
         _loading(
             "--backend",
             metavar="NAME",
-            help="Installed backend that runs the model. auto: the fastest.",
+            help="Installed backend that runs the model; by default auto, the fastest with the same scores.",
         ),
     ] = None
     file_name: Annotated[

@@ -231,6 +231,8 @@ def _family(
     defaults: _Defaults,
     names: Names = _NAMES,
     cap: float | None = None,
+    *,
+    reads_cap: bool = False,
 ) -> Family:
     def language_model(entries: Entries) -> Head:
         return Head(
@@ -238,7 +240,8 @@ def _family(
             width=entries.count("vocab_size", defaults.tokens),
             has_bias=False,
             is_tied=entries.flag("tie_word_embeddings", defaults.is_tied),
-            cap=entries.cap("final_logit_softcapping", cap),
+            # the library ignores it in the other models, so it would be a mistake to follow it
+            cap=entries.cap("final_logit_softcapping", cap) if reads_cap else None,
         )
 
     return Family(
@@ -260,6 +263,6 @@ DECODERS = (
     _family("qwen2", "Qwen2", _read_qwen_2, _QWEN),
     _family("qwen3", "Qwen3", _read_qwen_3, _QWEN),
     _family("gemma", "Gemma", _read_gemma, _GEMMA),
-    _family("gemma2", "Gemma2", _read_gemma_2, _GEMMA_2, _NAMES_BETWEEN, cap=30.0),
-    _family("gemma3_text", "Gemma3Text", _read_gemma_3, _GEMMA_3, _NAMES_BETWEEN),
+    _family("gemma2", "Gemma2", _read_gemma_2, _GEMMA_2, _NAMES_BETWEEN, cap=30.0, reads_cap=True),
+    _family("gemma3_text", "Gemma3Text", _read_gemma_3, _GEMMA_3, _NAMES_BETWEEN, reads_cap=True),
 )

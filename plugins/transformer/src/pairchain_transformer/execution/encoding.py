@@ -12,13 +12,13 @@ from pairchain import Encoded
 from pairchain.authoring import (
     PAIRS_WITHOUT_LENGTHS,
     TOKENS_KEPT_TOGETHER,
+    Limits,
     Prefix,
     input_size,
     longest_first,
     placing_errors,
 )
 from pairchain_transformer.checkpoint.processors import tokenizer_of
-from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.preprocessing import Preprocessor
 from pairchain_transformer.inputs.processing import Pads, Settings
 

@@ -22,19 +22,22 @@ from pairchain.authoring import (
     NAMES,
     TEXT,
     VIDEO,
+    Limits,
     Modality,
     check_lazy_image,
+    fetched,
     is_frames,
     is_on_another_machine,
     is_pair,
+    is_url,
     may_name_medium,
     modality_of,
     open_image,
     plain_part,
+    quoted,
     taking_turns,
 )
 from pairchain.errors import InputError, MissingPackageError, PluginError
-from pairchain_transformer.inputs.fetching import Limits, fetched, is_url, quoted
 from pairchain_transformer.libraries.packages import missing_package
 
 # The largest local file that is read into memory; videos are not read into memory.

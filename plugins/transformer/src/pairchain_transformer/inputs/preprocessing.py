@@ -16,6 +16,7 @@ from pairchain.authoring import (
     MESSAGE,
     TEXT,
     VIDEO,
+    Limits,
     Modality,
     check_supported,
     is_pair,
@@ -29,7 +30,6 @@ from pairchain_transformer.checkpoint.modalities import ModalityConfig
 from pairchain_transformer.checkpoint.processors import tokenizer_of
 from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.failures import explained
-from pairchain_transformer.inputs.fetching import Limits
 from pairchain_transformer.inputs.media import Opener, split_metadata, without_marks
 from pairchain_transformer.inputs.messages import FLAT, Conversation, conversation, media_in, with_system_prompt
 from pairchain_transformer.inputs.processing import Pads, Settings

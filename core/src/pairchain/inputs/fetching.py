@@ -10,9 +10,9 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from urllib.parse import quote
 
-from pairchain.authoring import shortened
 from pairchain.errors import InputError
-from pairchain_transformer.inputs.addresses import PublicHTTPHandler, PublicHTTPSHandler
+from pairchain.inputs.addresses import PublicHTTPHandler, PublicHTTPSHandler
+from pairchain.text.escaping import shortened
 
 _PIECE_BYTES = 64 * 1024
 
