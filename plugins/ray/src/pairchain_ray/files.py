@@ -86,7 +86,8 @@ def read(paths: Sequence[str], file_format: FileFormat, *, texts: Sequence[str],
     if file_format == FileFormat.PARQUET:
         return ray.data.read_parquet(list(paths), include_row_hash=hashed)
     if file_format == FileFormat.JSONL:
-        return ray.data.read_json(list(paths), lines=True, file_extensions=None)
+        # with lines=True, Ray reads through pandas, which makes numbers of texts such as "007"
+        return ray.data.read_json(list(paths), file_extensions=None)
     delimiter = "\t" if file_format == FileFormat.TSV else ","
     return ray.data.read_csv(
         list(paths),
