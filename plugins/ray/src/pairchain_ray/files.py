@@ -105,4 +105,7 @@ def write(dataset: Any, folder: str, file_format: FileFormat) -> None:
         dataset.write_json(folder, lines=True, orient="records", force_ascii=False)
     else:
         delimiter = "\t" if file_format == FileFormat.TSV else ","
-        dataset.write_csv(folder, write_options=pyarrow.csv.WriteOptions(delimiter=delimiter))
+        # made where the file is written, because it cannot be sent there
+        dataset.write_csv(
+            folder, arrow_csv_args_fn=lambda: {"write_options": pyarrow.csv.WriteOptions(delimiter=delimiter)}
+        )
