@@ -41,3 +41,14 @@ def test_the_extra_for_adapters_brings_a_peft_that_the_tested_transformers_libra
 def test_errors_recommend_the_versions_tested() -> None:
     assert versions_tested()
     assert versions_tested().items() <= PINNED.items()
+
+
+def test_the_clients_of_the_server_bring_no_torch() -> None:
+    lines = (ROOT / "tests/clients/constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
+    names = [canonicalize_name(line.partition("==")[0]) for line in lines]
+    # everything is pinned, so nothing else is installed
+    assert all(line.count("==") == 1 for line in lines)
+    assert {"cohere", "litellm", "haystack-ai", "llama-index-core", "langchain-cohere", "pytest"} <= set(names)
+    assert not {
+        name for name in names if name in ("torch", "transformers") or name.startswith(("nvidia-", "pairchain"))
+    }

@@ -42,6 +42,7 @@ TRANSFORMER = [
     ["backend"],
     ["deferred"],
     ["build"],
+    ["held"],
     ["transformer"],
     ["__init__"],
     ["hooks"],

@@ -36,6 +36,12 @@ def test_it_ranks_as_predict_does(client: Client, server: Server) -> None:
 
 
 @EVERY
+def test_its_address_may_end_in_a_slash(client: Client, server: Server) -> None:
+    found = client.rank(Call(f"{server.url}/", DOCUMENTS[:2], KEY))
+    assert len(found) == 2
+
+
+@EVERY
 def test_it_survives_a_full_server(client: Client, server: Server) -> None:
     filling = server.fill()
     call = Call(server.url, DOCUMENTS, KEY, retries=2)

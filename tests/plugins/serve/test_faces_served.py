@@ -166,3 +166,11 @@ def test_health_needs_no_key_and_has_no_body(server: Served) -> None:
     for path in ("/v1/health/live", "/v1/health/ready"):
         assert server.client.get(path, headers={"Authorization": ""}).status_code == 200
     assert server.client.get("/v1/models", headers={"Authorization": ""}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["//rerank", "/rerank/", "//v1//rerank/"])
+def test_an_address_that_ends_in_a_slash_is_the_same(server: Served, scores: list[float], path: str) -> None:
+    found = server.client.post(f"{server.url}{path}", json={"query": QUERY, "documents": TEXTS})
+    assert_ranked(found.json()["results"], "relevance_score", scores)
+    assert server.client.post(f"{server.url}{path}", json={}, headers={"Authorization": ""}).status_code == 401
+    assert server.client.get(f"{server.url}//health/", headers={"Authorization": ""}).status_code == 200

@@ -86,6 +86,7 @@ class App:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope = {**scope, "path": _tidied(scope["path"])}
         request = Request(scope, receive)
         given = request.headers.get("x-request-id", "")
         request.state.id = given if _ID.fullmatch(given) else secrets.token_hex(16)
@@ -193,6 +194,11 @@ class App:
         policy = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
         content = page_of(description_of(faces(), views(), needs_key=self.gate.needs_key))
         return Response(content, media_type="text/html", headers=policy)
+
+
+def _tidied(path: str) -> str:
+    """Return a path without the doubled slashes that clients make of an address that ends in one."""
+    return "/" + "/".join(part for part in path.split("/") if part)
 
 
 def build(models: Mapping[str, CrossEncoder], limits: Limits | None = None, keys: Sequence[str] = ()) -> App:

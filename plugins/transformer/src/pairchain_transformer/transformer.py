@@ -2,64 +2,47 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
-from torch import nn
-
-from pairchain import Encoded, InputModule, Part, Untrained
+from pairchain import Encoded, Part, Untrained
 from pairchain.authoring import (
-    BYTES,
     TEXT,
     Limits,
-    PrefixStore,
     accepts_older_arguments,
-    checked_count,
     declares_safety,
     is_watched,
     kept_for_the_call,
-    modules_inside,
     note,
     open_source,
     shortened,
     unknown_keys,
     write_json,
 )
-from pairchain.backends import DEFAULT, Execution, Request
+from pairchain.backends import DEFAULT, Request
 from pairchain.errors import InputError
 from pairchain_transformer.build import build, with_modalities
 from pairchain_transformer.checkpoint import keywords, modalities, positions, saving
 from pairchain_transformer.checkpoint.configuration import embedding_dimension
 from pairchain_transformer.checkpoint.modalities import ModalityConfig
-from pairchain_transformer.checkpoint.processors import pad_left, tokenizer_of
 from pairchain_transformer.checkpoint.saving import RENAMED_ARGUMENTS
 from pairchain_transformer.checkpoint.tasks import DEFAULT_TASK, task_named
 from pairchain_transformer.execution import encoding
+from pairchain_transformer.held import HoldsModel
 from pairchain_transformer.inputs import processing
 from pairchain_transformer.inputs.preprocessing import Preprocessor, Processing
-from pairchain_transformer.libraries import pickling
-from pairchain_transformer.libraries.classes import is_configuration
 from pairchain_transformer.published.choosing import save_class
 from pairchain_transformer.quick.tokenizer import QuickTokenizer
 from pairchain_transformer.quick.unknown import NeedsLibraryError
 from pairchain_transformer.settings.files import remove_content_read_elsewhere
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
-    from pairchain_transformer.execution.savings import Savings
-
-_log = logging.getLogger(__name__)
-# One thread at a time gives a model over to the library, and no thread sees half of that.
-_giving_over = threading.RLock()
+    pass
 
 
-class Transformer(InputModule):
+class Transformer(HoldsModel):
     """Runs a model of the transformers library on pairs of texts, images, audio and video, and on conversations.
 
     The checkpoint determines the inputs that it takes; see `modalities`. A model with a chat template reads every pair
@@ -163,13 +146,7 @@ class Transformer(InputModule):
             tokenizer_name_or_path=tokenizer_name_or_path,
             tokenizer=tokenizer,
         )
-        self.backend, self._backend_reasons = built.choice.name, dict(built.choice.reasons)
-        # the property `model` would give it over to the library
-        self._modules["model"], self.execution = built.model, built.execution
-        self._deferred = built.deferred
-        # nor is there a way back from a model whose weights another library holds
-        self._is_given_over = not built.gives_over
-        self._padding_is_skipped = False
+        self._hold(built)
         self.do_lower_case = do_lower_case
         self.processing_kwargs = processing.with_checked_lengths(processing_kwargs or {}, built.model)
         unknown_keys(self.processing_kwargs, processing.PROCESSING_KEYS, shown_as="processing_kwargs")
@@ -287,19 +264,11 @@ class Transformer(InputModule):
         """
         prefix = features.pop("prefix", None)
         request = replace(self._request(features.get("modality", TEXT), parts), prefix=prefix, keywords=kwargs)
-        model, execution = self._running()
-        if not self._is_given_over and (why := self._why_library(features, request)):
-            self._give_over(why)
-            model, execution = self._running()
+        model, execution = self._running_for(features, request)
         for name, reason in self.backend_reasons.items():
             note(f"not by the backend {name}: {reason}")
         features.update(execution.run(model, features, request))
         return features
-
-    @property
-    def backend_reasons(self) -> Mapping[str, str]:
-        """For each faster backend, or for one that gave the model over to the library, why it does not run it."""
-        return self._backend_reasons
 
     @property
     def offers_parts(self) -> frozenset[str]:
@@ -333,46 +302,10 @@ class Transformer(InputModule):
         )
 
     @property
-    def savings(self) -> Savings:
-        """The work that the backend ``transformers`` skips; you can change its settings.
-
-        A backend that reads ``config.json`` itself gives the model over for it.
-
-        Raises:
-            InputError: Another backend runs the model.
-        """
-        self._give_over("its savings are read")
-        found: Savings | None = getattr(self.execution, "savings", None)
-        if found is None:
-            raise InputError(f"the backend {self.backend!r} has no settings for savings and prefixes.")
-        return found
-
-    @property
     def untrained(self) -> Untrained | None:
         """The weights that the checkpoint lacks and that are still random; None if there are none."""
         model, execution = self._running()
         return execution.untrained(model)
-
-    @property
-    def prefix_cache(self) -> int:
-        """Bytes in which to keep results on the beginnings of inputs for later calls; can be set."""
-        store = getattr(self._keeps_prefixes, "store", None)
-        return 0 if store is None else store.most_bytes or 0
-
-    @prefix_cache.setter
-    def prefix_cache(self, value: int) -> None:
-        most_bytes = checked_count(value, "prefix_cache", least=0, next_step=BYTES)
-        keeper = self._keeps_prefixes
-        if keeper is not None:
-            keeper.store = PrefixStore(most_bytes=most_bytes) if most_bytes else None
-        elif most_bytes:
-            raise InputError(f"the backend {self.backend!r} has no settings for savings and prefixes.")
-
-    @property
-    def _keeps_prefixes(self) -> Any:
-        """The object with an attribute ``store`` for prefixes; None if this execution keeps none."""
-        own = self.execution
-        return own if hasattr(own, "store") else getattr(own, "savings", None)
 
     @property
     def writes(self) -> frozenset[str] | None:  # type: ignore[override]
@@ -400,49 +333,6 @@ class Transformer(InputModule):
     def modalities(self) -> list[str | tuple[str, ...]]:  # type: ignore[override]
         """The modalities that the elements of a pair may have."""
         return list(self.modality_config)
-
-    @property
-    def config(self) -> PretrainedConfig:
-        """The model's configuration in the transformers library."""
-        config: PretrainedConfig = self._runs.config
-        if self._deferred is not None and not is_configuration(config):
-            return self._deferred.config
-        return config
-
-    @property
-    def processor(self) -> Any:
-        """The tokenizer, or the processor of a model that reads more than text; can be set."""
-        with _giving_over:
-            own = self._preprocessor
-            if isinstance(own.processor, QuickTokenizer):
-                assert self._deferred is not None
-                self._preprocessor = own.with_own(self._deferred.processor(self._runs))
-            return self._preprocessor.processor
-
-    @processor.setter
-    def processor(self, value: Any) -> None:
-        if self.task.generates:
-            pad_left(value)
-        positions.limit_to_positions(tokenizer_of(value), self._runs)
-        self._preprocessor = Preprocessor(value, self.modality_config, self._preprocessor.model)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, on its own or inside the processor; None if there is none. Can be set."""
-        return tokenizer_of(self.processor)
-
-    @tokenizer.setter
-    def tokenizer(self, value: Any) -> None:
-        if self.processor is self.tokenizer:
-            self.processor = value
-        else:
-            self.processor.tokenizer = value
-            self.processor = self.processor
-
-    @property
-    def auto_model(self) -> nn.Module:
-        """The model, under the name that older code uses."""
-        return self.model
 
     @property
     def max_seq_length(self) -> int | None:
@@ -537,19 +427,6 @@ class Transformer(InputModule):
         save_class(self.tokenizer, output_path)
         self.save_config(output_path)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for a copy, which may be in another process."""
-        state = dict(vars(self))
-        modules = state["_modules"]
-        if self._is_given_over:
-            state["_modules"] = type(modules)({**modules, "model": pickling.sendable(self._runs)})
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        if self._is_given_over:
-            pickling.received(self._runs)
-
     def _processing(self) -> Processing:
         """Return the settings and processor for preprocessing; during a call, those at the beginning of the call."""
         return kept_for_the_call(self, lambda: Processing(self._preprocessor, self.processing_kwargs, self._runs))
@@ -564,100 +441,6 @@ class Transformer(InputModule):
         return kept_for_the_call(self, make, key="library")
 
     @property
-    def model(self) -> nn.Module:
-        """The model of the transformers library, which runs from now on; can be set.
-
-        Another backend runs its own model until something asks for the library's: this property, training, gradients,
-        or what only the library computes. Its weights are then the library's, and it is not loaded again.
-        """
-        self._give_over("its model is read")
-        model: nn.Module = self._runs
-        return model
-
-    @property
-    def _runs(self) -> Any:
-        """The model that runs, which may be another backend's."""
-        return self._modules["model"]
-
-    @property
-    def reader(self) -> Any:
-        """What reads inputs: the library's tokenizer or processor, or one that reads texts in the same way."""
-        return self._preprocessor.processor
-
-    @property
-    def _reads(self) -> Any:
-        """The tokenizer that reads texts, which need not be the library's; None without one."""
-        return tokenizer_of(self._preprocessor.processor)
-
-    def _running(self) -> tuple[Any, Execution]:
-        with _giving_over:
-            return self._runs, self.execution
-
-    def _give_over(self, why: str) -> None:
-        """Let the transformers library run the model from now on, if it does not yet."""
-        if self._is_given_over or self._deferred is None:
-            return
-        with _giving_over:
-            if self._is_given_over:
-                return
-            kept = self.prefix_cache
-            # in inference mode its weights could never be trained
-            with torch.inference_mode(False):
-                self._modules["model"], self.execution = self._deferred.model(self._runs)
-            self._is_given_over = True
-            self.prefix_cache = kept
-        self._backend_reasons = {self.backend: why}
-        _log.info("the transformers library runs %s from now on: %s", self._preprocessor.model, why)
-
-    def _why_library(self, features: Mapping[str, Any], request: Request) -> str:
-        """Return, as a clause, why only the library can compute a request; empty if its backend can."""
-        if torch.is_grad_enabled():
-            return "gradients may be computed"
-        if request.keywords:
-            return f"forward got {sorted(request.keywords)[0]!r}"
-        if self._deferred is not None and self._deferred.has_changed_config:
-            return "its configuration has changed"
-        if not self._padding_is_skipped and self._writes_padding(features, request):
-            return "another module may read its output at padding, which only the library computes"
-        return self.execution.declines(self._runs, features, request)
-
-    def _writes_padding(self, features: Mapping[str, Any], request: Request) -> bool:
-        """Return whether the output has positions for padding."""
-        if request.part is not None or request.feature in ("scores", "sentence_embedding"):
-            return False
-        if request.generates and features.get("logits_to_keep") == 1:
-            return False
-        mask = features.get("attention_mask")
-        return isinstance(mask, torch.Tensor) and not bool(mask.all())
-
-    def on_model_ready(self, model: nn.Module) -> None:
-        """Learn whether every module of the chain skips padding, as those of pairchain do."""
-        self._padding_is_skipped = skips_padding(model)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "model" and not self.__dict__.get("_is_given_over", True):
-            from pairchain_transformer.checkpoint.random_weights import RandomWeights
-            from pairchain_transformer.execution.library import LibraryExecution
-
-            # a model that the user set
-            self._is_given_over = True
-            self.execution = LibraryExecution(RandomWeights(value, (), "", "", ""))
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the module to training or evaluation; see `torch.nn.Module.train`."""
-        if mode:
-            self._give_over("it is trained")
-        return super().train(mode)
-
-    def named_modules(
-        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, nn.Module]]:
-        """Yield the modules inside; an optimizer or a hook needs those of the library's model."""
-        self._give_over("its modules or parameters are listed")
-        yield from super().named_modules(memo, prefix, remove_duplicate)
-
-    @property
     def _architecture(self) -> str:
         named = getattr(self._runs.config, "architectures", None)
         return type(self._runs).__name__ if self._is_given_over or not named else str(named[0])
@@ -666,13 +449,6 @@ class Transformer(InputModule):
         shown = dict(self.get_config_dict(), architecture=self._architecture)
         return shortened(f"{type(self).__name__}({shown})")
 
-
-def skips_padding(chain: nn.Module) -> bool:
-    """Return whether no module in a chain reads outputs at padding: a stranger's module may."""
-    return all(type(module).__module__.startswith(_SKIPPING) for module in modules_inside(chain))
-
-
-_SKIPPING = ("pairchain", "torch.", "transformers.")
 
 # the original method, in case the class is patched
 _FORWARD = Transformer.forward
