@@ -61,7 +61,7 @@ TEST = [
 ]
 # Data engines, each with the packages that its guide needs, and its tests.
 ENGINES = {
-    "ray": ["ray[data]", "pandas"],
+    "ray": ["ray[data,serve]", "pandas"],
     "spark": ["pyspark", "pandas", "pyarrow"],
     "dask": ["dask[dataframe,distributed]", "pandas", "pyarrow"],
     "daft": ["daft", "pyarrow"],

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+
+# the engines start processes
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "tests/golden/bert_seqcls_1label/model"
@@ -32,6 +36,8 @@ def test_the_code_of_the_guide_runs(module: str, tmp_path: Path, monkeypatch: py
     shutil.copytree(MODEL, tmp_path / "my-model")
     pyarrow.parquet.write_table(pa.table(ROWS), tmp_path / "pairs.parquet")
     monkeypatch.chdir(tmp_path)
+    # Spark would start the first python3 on the path
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     page = ROOT / "docs/guides/engines" / f"{GUIDES[module]}.md"
     code = "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
     exec(compile(code, str(page), "exec"), {"__name__": page.stem})

@@ -77,10 +77,11 @@ def _workers(options: ClusterOptions, resources: dict[str, float]) -> Workers:
 
 
 def _calm() -> None:
-    """Show Ray's progress bars on a terminal only, and of its messages only errors."""
+    """Show Ray's progress bars on a terminal only, and tell a worker's error by what it says, not by Ray's logs."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = is_watched()
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context.raise_original_map_exception = True
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)

@@ -86,7 +86,8 @@ def read(paths: Sequence[str], file_format: FileFormat, *, texts: Sequence[str],
     if file_format == FileFormat.PARQUET:
         return ray.data.read_parquet(list(paths), include_row_hash=hashed)
     if file_format == FileFormat.JSONL:
-        return ray.data.read_json(list(paths), lines=True, file_extensions=None)
+        # with lines=True, Ray reads through pandas, which makes numbers of texts such as "007"
+        return ray.data.read_json(list(paths), file_extensions=None)
     delimiter = "\t" if file_format == FileFormat.TSV else ","
     return ray.data.read_csv(
         list(paths),
@@ -104,4 +105,7 @@ def write(dataset: Any, folder: str, file_format: FileFormat) -> None:
         dataset.write_json(folder, lines=True, orient="records", force_ascii=False)
     else:
         delimiter = "\t" if file_format == FileFormat.TSV else ","
-        dataset.write_csv(folder, write_options=pyarrow.csv.WriteOptions(delimiter=delimiter))
+        # made where the file is written, because it cannot be sent there
+        dataset.write_csv(
+            folder, arrow_csv_args_fn=lambda: {"write_options": pyarrow.csv.WriteOptions(delimiter=delimiter)}
+        )

@@ -170,11 +170,12 @@ def readable_errors() -> Iterator[None]:
         yield
     except Exception as error:
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, WorkerFailedError):
+        # the error of a task is an instance of what it wraps, too
+        while cause is not None and type(cause) is not WorkerFailedError:
             cause = getattr(cause, "cause", None) or cause.__cause__
         if cause is None:
             raise
-        what, where, next_step = cause.args
+        what, where, next_step = cause.texts
         raise PairchainError(what, where=where, next_step=next_step) from error
 
 

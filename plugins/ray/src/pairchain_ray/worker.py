@@ -10,7 +10,21 @@ from pairchain.errors import InputError, PairchainError
 
 
 class WorkerFailedError(Exception):
-    """Why a worker cannot continue, as a text and a next step: other classes may not survive the way to the driver."""
+    """Why a worker cannot continue. Errors with arguments of other kinds may not survive the way to the driver.
+
+    Args:
+        what, where, next_step: As for `PairchainError`.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        # Ray adds text of its own to the first argument; an exception is copied by its arguments
+        super().__init__(*(texts if len(texts) == 4 else ("a worker failed", *texts)))
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """What is wrong, where, and what to do next."""
+        _, what, where, next_step = self.args
+        return what, where, next_step
 
 
 class Worker:
@@ -41,8 +55,10 @@ class Worker:
                 self._prepare()
             scored = self._scorer(block)
         except PairchainError as error:
-            place = self._place(block, error) if isinstance(error, InputError) and error.index is not None else ""
-            raise WorkerFailedError(f"{place}{error.what}", error.where, error.next_step) from None
+            if isinstance(error, InputError) and error.index is not None:
+                step = "repair the row, leave it out, or add --on-error skip."
+                raise WorkerFailedError(f"{self._place(block, error)}{error.fault}", "", step) from None
+            raise WorkerFailedError(error.what, error.where, error.next_step) from None
         if self._counter is not None:
             self._counter.add.remote(block.num_rows)
         return scored
@@ -54,5 +70,5 @@ class Worker:
 
     def _place(self, block: Any, error: InputError) -> str:
         if self._id_column is None:
-            return ""
+            return "a row: "
         return f"the row whose {self._id_column} is {block[self._id_column][error.index].as_py()!r}: "
