@@ -34,11 +34,10 @@ from pairchain_serve.server import Server
 from pairchain_serve.settings import Limits
 
 _CLIENTS = 64
-_REQUESTS_OF_A_CLIENT = 6
 _TOKENS_OF_TEI = 16_384
-# The documents of requests: many small ones, for the throughput; and one of 100 among those of one.
-_SMALL = (1, 2, 1, 4, 1, 8, 1, 3)
-_MIXED = (1, 10, 1, 1, 20, 1, 100, 1)
+# The documents of requests: many small ones, for the throughput; and one of 100 among those of one, for the wait.
+_SMALL = (1, 2, 1, 4, 1, 8, 1, 3) * 48
+_MIXED = (1, 10, 1, 1, 20, 1, 100, 1) * 16
 _LIMITS = replace(Limits(), waiting_pairs=100_000, waiting_tokens=100_000_000, seconds=600)
 
 Request = tuple[str, list[str]]
@@ -89,72 +88,95 @@ def measured(options: Options) -> dict[str, Any]:
     """Return the ratios of both loads; each speed is the median of some rounds in turn."""
     folder = model_folder("minilm", options.models)
     with _clients() as ask:
-        small = _measured(options, folder, ask, _SMALL)
-        mixed = _measured(options, folder, ask, _MIXED)
-    kept = ("pairs", "largest difference of scores")
-    return {
-        **{f"small requests: {name}": value for name, value in small.items() if "p99" not in name},
-        **{f"beside 100 documents: {name}": value for name, value in mixed.items() if "p99" in name or name in kept},
-    }
+        small = _Load(options, folder, ask, _SMALL)
+        mixed = _Load(options, folder, ask, _MIXED)
+        return {
+            **{f"small requests: {name}": value for name, value in small.speeds().items()},
+            **{f"beside 100 documents: {name}": value for name, value in mixed.waits().items()},
+        }
 
 
-def _measured(options: Options, folder: Path, ask: Ask, sizes: Sequence[int]) -> dict[str, Any]:
-    clients, requests = (8, 3) if options.is_quick else (_CLIENTS, _REQUESTS_OF_A_CLIENT)
-    asked = _requests(options, clients * requests, sizes)
-    model = CrossEncoder(folder)
-    everything = [(query, text) for query, some in asked for text in some]
-    expected = model.predict(everything)
+class _Load:
+    """Requests that clients send at once.
 
-    def each() -> None:
-        for query, some in asked:
-            model.predict([(query, text) for text in some])
+    Args:
+        options: How the benchmark was asked to run.
+        folder: The model's.
+        ask: Sends requests from another process.
+        sizes: The number of documents of each request.
+    """
 
-    replies: dict[str, list[list[Reply]]] = {"served": [], "fifo": []}
-    seconds: dict[str, list[float]] = {"served": [], "fifo": [], "predict": [], "each": []}
-    for _ in range(options.rounds_of(3)):
-        for name, queue, tokens in (("served", Queue, None), ("fifo", Fifo, _TOKENS_OF_TEI)):
-            with _serving(CrossEncoder(folder, tokens_per_batch=tokens), queue) as url:
-                # once, so that what is done once is done
-                ask(url, asked[:clients], clients)
-                start = time.perf_counter()
-                replies[name].append(ask(url, asked, clients))
-                seconds[name].append(time.perf_counter() - start)
-        seconds["predict"].append(_timed(lambda: model.predict(everything)))
-        seconds["each"].append(_timed(each))
-    speed = {name: len(everything) / statistics.median(some) for name, some in seconds.items()}
-    ones = {name: [_of_one_document(asked, one) for one in some] for name, some in replies.items()}
-    differences = [
-        float(np.abs(np.concatenate([scores for _, scores in one]) - expected).max())
-        for some in replies.values()
-        for one in some
-    ]
-    return {
-        "requests": len(asked),
-        "pairs": len(everything),
-        "throughput over predict in one call": speed["served"] / speed["predict"],
-        "throughput over predict for each request": speed["served"] / speed["each"],
-        "throughput over first in, first out": speed["served"] / speed["fifo"],
-        "p99 of one document over its median": statistics.median(map(_tail, ones["served"])),
-        "p99 of one document over its median, first in, first out": statistics.median(map(_tail, ones["fifo"])),
-        "largest difference of scores": max(differences),
-    }
+    def __init__(self, options: Options, folder: Path, ask: Ask, sizes: Sequence[int]) -> None:
+        self.rounds = options.rounds_of(3)
+        self.clients = 8 if options.is_quick else _CLIENTS
+        self.folder, self.ask = folder, ask
+        self.asked = _requests(options, sizes[: 3 * self.clients] if options.is_quick else sizes)
+        self.everything = [(query, text) for query, some in self.asked for text in some]
+        self.model = CrossEncoder(folder)
+        self.expected = self.model.predict(self.everything)
+        self.largest = 0.0
+
+    def speeds(self) -> dict[str, Any]:
+        """Return how fast the server is, compared with other ways to score the pairs."""
+        seconds: dict[str, list[float]] = {"served": [], "fifo": [], "predict": [], "each": []}
+        for _ in range(self.rounds):
+            seconds["served"].append(self._served(Queue)[0])
+            seconds["fifo"].append(self._served(Fifo, _TOKENS_OF_TEI)[0])
+            seconds["predict"].append(_timed(lambda: self.model.predict(self.everything)))
+            seconds["each"].append(_timed(self._each))
+
+        def over(name: str) -> float:
+            pairs = zip(seconds[name], seconds["served"], strict=True)
+            return statistics.median(theirs / ours for theirs, ours in pairs)
+
+        return {
+            "pairs": len(self.everything),
+            "throughput over predict in one call": over("predict"),
+            "throughput over predict for each request": over("each"),
+            "throughput over first in, first out": over("fifo"),
+            "largest difference of scores": self.largest,
+        }
+
+    def waits(self) -> dict[str, Any]:
+        """Return how long requests of one document wait beside larger ones."""
+        tails: dict[str, list[float]] = {"served": [], "fifo": []}
+        for _ in range(self.rounds):
+            tails["served"].append(self._tail(self._served(Queue)[1]))
+            tails["fifo"].append(self._tail(self._served(Fifo, _TOKENS_OF_TEI)[1]))
+        return {
+            "pairs": len(self.everything),
+            "p99 of one document over its median": statistics.median(tails["served"]),
+            "p99 of one document over its median, first in, first out": statistics.median(tails["fifo"]),
+            "largest difference of scores": self.largest,
+        }
+
+    def _served(self, queue: type[Queue], tokens: int | None = None) -> tuple[float, list[Reply]]:
+        with _serving(CrossEncoder(self.folder, tokens_per_batch=tokens), queue) as url:
+            # once, so that what is done once is done
+            self.ask(url, self.asked[: self.clients], self.clients)
+            start = time.perf_counter()
+            replies = self.ask(url, self.asked, self.clients)
+            seconds = time.perf_counter() - start
+        scores = np.concatenate([scores for _, scores in replies])
+        self.largest = max(self.largest, float(np.abs(scores - self.expected).max()))
+        return seconds, replies
+
+    def _each(self) -> None:
+        for query, some in self.asked:
+            self.model.predict([(query, text) for text in some])
+
+    def _tail(self, replies: Sequence[Reply]) -> float:
+        seconds = [seconds for (_, some), (seconds, _) in zip(self.asked, replies, strict=True) if len(some) == 1]
+        return float(np.percentile(seconds, 99) / np.median(seconds))
 
 
-def _requests(options: Options, count: int, sizes: Sequence[int]) -> list[Request]:
+def _requests(options: Options, sizes: Sequence[int]) -> list[Request]:
     texts = texts_of(options)
     found = []
-    for number in range(count):
-        pairs = texts.pairs(texts.skewed(sizes[number % len(sizes)]))
+    for size in sizes:
+        pairs = texts.pairs(texts.skewed(size))
         found.append((pairs[0][0], [document for _, document in pairs]))
     return found
-
-
-def _of_one_document(asked: Sequence[Request], replies: Sequence[Reply]) -> list[float]:
-    return [seconds for (_, some), (seconds, _) in zip(asked, replies, strict=True) if len(some) == 1]
-
-
-def _tail(seconds: Sequence[float]) -> float:
-    return float(np.percentile(seconds, 99) / np.median(seconds))
 
 
 def _timed(run: Callable[[], object]) -> float:
