@@ -14,11 +14,13 @@ from torch.nn import functional
 from pairchain.authoring import step
 from pairchain_packed.blocks.activation import FUNCTIONS
 
-# With fewer tokens neither is faster, and oneDNN prepares code for every new number of tokens.
+# With fewer tokens neither is faster.
 _LEAST_TOKENS = 64
 
-# For each shape, oneDNN keeps 0.6 MB until the process ends, so PyTorch computes all further shapes.
-_MOST_SHAPES = 256
+# oneDNN prepares code for each number of tokens and keeps 0.6 MB of it until the process ends. To have few numbers,
+# rows of zeros fill up to the next sixteenth of a power of two. PyTorch computes what comes after this many shapes.
+_SIXTEENTHS = 4
+_MOST_SHAPES = 512
 _prepared: set[tuple[int, ...]] = set()
 
 # The activations that oneDNN applies to a result while it is in the cache of the processor.
@@ -40,11 +42,27 @@ def affine(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     if _suits(states, weight) and _is_faster():
         name, scalars, algorithm = _FUSED.get(activation, _FUSED[""])
         result: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(
-            states, weight, bias, name, scalars, algorithm
+            _filled(states), weight, bias, name, scalars, algorithm
         )
+        result = result[: len(states)]
         return result if activation in _FUSED else FUNCTIONS[activation](result)
     result = functional.linear(states, weight, bias)
     return FUNCTIONS[activation](result) if activation else result
+
+
+def _rows(tokens: int) -> int:
+    """Return the number of rows in which ``tokens`` are computed."""
+    step = 1 << max(tokens.bit_length() - 1 - _SIXTEENTHS, 0)
+    return -(-tokens // step) * step
+
+
+def _filled(states: torch.Tensor) -> torch.Tensor:
+    """Return ``states``, with rows of zeros after them up to `_rows`."""
+    if (rows := _rows(len(states))) == len(states):
+        return states
+    filled = states.new_zeros(rows, states.shape[1])
+    filled[: len(states)] = states
+    return filled
 
 
 def _suits(states: torch.Tensor, weight: torch.Tensor) -> bool:
@@ -55,7 +73,7 @@ def _suits(states: torch.Tensor, weight: torch.Tensor) -> bool:
         return False
     if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
         return False
-    shape = (len(states), *weight.shape)
+    shape = (_rows(len(states)), *weight.shape)
     if len(_prepared) < _MOST_SHAPES:
         _prepared.add(shape)
     return shape in _prepared

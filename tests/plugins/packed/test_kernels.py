@@ -1,0 +1,31 @@
+"""Linear layers on a CPU give PyTorch's results for any number of tokens, and prepare code for few of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from pairchain_packed import kernels
+from pairchain_packed.kernels import affine
+
+
+@pytest.mark.parametrize("activation", ["", "gelu", "relu"])
+def test_any_number_of_tokens_gives_the_same(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_prepared", set())
+    monkeypatch.setattr(kernels, "_is_faster", lambda: True)
+    weight, bias = torch.randn(24, 16), torch.randn(24)
+    with torch.inference_mode():
+        for tokens in range(60, 700, 7):
+            states = torch.randn(tokens, 16)
+            plain = functional.linear(states, weight, bias)
+            expected = getattr(functional, activation)(plain) if activation else plain
+            found = affine(states, weight, bias, activation)
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+    assert 20 < len(kernels._prepared) < 64
+
+
+def test_at_most_a_sixteenth_is_filled_up() -> None:
+    for tokens in range(64, 20_000):
+        assert tokens <= kernels._rows(tokens) <= tokens * 17 / 16
