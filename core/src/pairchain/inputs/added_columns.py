@@ -15,8 +15,8 @@ class Added:
     """A new column of a table.
 
     Attributes:
-        values: Its values in the order of the rows, of which some may be None: texts; or floats; or arrays of
-            ``labels`` floats.
+        values: Its values in the order of the rows: texts, floats, or arrays of ``labels`` floats. None marks a missing
+            value.
         labels: The length of the arrays; 1 if the values are floats; 0 if they are texts.
     """
 

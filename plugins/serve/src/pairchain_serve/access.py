@@ -19,7 +19,7 @@ class Gate:
     """Decides whether a request is answered.
 
     Args:
-        keys: The keys, each of which opens every route; without any, no key is needed.
+        keys: The keys. Any one of them opens every route; if there are none, no key is needed.
         hosts: The names under which the server may be addressed; empty for any.
     """
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pairchain import CrossEncoder
 
 _ID = re.compile(r"[\w.:-]{1,128}")
-# What nginx logs for a caller that is gone; nobody receives it.
+# nginx logs this status for a caller that has hung up. It is never sent.
 _GONE = 499
 
 
@@ -211,7 +211,7 @@ def build(models: Mapping[str, CrossEncoder], limits: Limits | None = None, keys
     Args:
         models: The models.
         limits: The limits.
-        keys: The keys, each of which opens every route; without any, no key is needed.
+        keys: The keys. Any one of them opens every route; if there are none, no key is needed.
     """
     app = App(limits, Gate(keys))
     app._to_start = [Model(name, str(getattr(one.source, "name", name)), one) for name, one in models.items()]

@@ -125,7 +125,7 @@ class Queue:
             self._changed.notify()
 
     def drop(self, job: Job) -> None:
-        """Forget what waits of a request that nobody waits for."""
+        """Forget the waiting units of a request that no longer needs an answer."""
         with self._changed:
             job.is_dropped = True
             job.units.clear()

@@ -1,4 +1,4 @@
-"""One line for each request on stderr, and the tracebacks of errors that nobody expected."""
+"""One line for each request on stderr, and the tracebacks of unexpected errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def access_line(request: Request, status: int, seconds: float, answer: Answer | 
 
 
 def error_line(request: Request, error: Exception) -> None:
-    """Log an error that nobody expected, with its traceback."""
+    """Log an unexpected error with its traceback."""
     log.error("id=%s\n%s", request.state.id, "".join(traceback.format_exception(error)))
 
 

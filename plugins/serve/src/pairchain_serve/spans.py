@@ -40,7 +40,7 @@ def relevant(found: Occluded, score: float, without: Sequence[float], wanted: Sp
         found: The document without each of its sentences.
         score: The score of the complete document.
         without: The scores without each sentence.
-        wanted: The threshold, and the most spans, of which the strongest are kept.
+        wanted: The threshold, and the most spans to keep; the strongest are kept.
     """
     spans = [
         Span(start, end, score - rest)

@@ -34,7 +34,7 @@ INFO = record({"model_id": TEXT, "model_dtype": TEXT, "max_client_batch_size": C
 def _rerank(body: Body) -> Ask:
     query = query_of(body)
     pairs = tuple((query, text) for text in texts_of(body, "texts"))
-    # text-embeddings-inference returns every text, but whoever sends llama.cpp's `top_n` wants it obeyed
+    # text-embeddings-inference returns every text, but a client that sends llama.cpp's `top_n` expects only so many
     return Ask(pairs=pairs, top_n=body.whole("top_n") or None, **settings_of(body))
 
 
