@@ -24,8 +24,8 @@ from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.inputs.pairs import as_inputs, name_inputs, placing_errors
 
-# What a slice holds for each thread, in full batches. A slice of few calls is over soon, for a call that arrives. One of
-# many calls sorts more items by length, and lets the threads wait for each other less often.
+# What a slice holds for each thread, in full batches. A slice of few calls is over soon, for a call that arrives. One
+# of many calls sorts more items by length, and lets the threads wait for each other less often.
 _FEWEST_BATCHES_OF_A_THREAD, _MOST_BATCHES_OF_A_THREAD = 2, 8
 
 
