@@ -242,6 +242,14 @@ def wheels(session: nox.Session) -> None:
 
 
 @nox.session
+def dist(session: nox.Session) -> None:
+    """Build the wheels and source archives of a release into dist/, with their SHA-256."""
+    install(session, *BUILD)
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    session.run("python", ROOT / "tools/build.py", ROOT / "dist")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into site/; a broken link or a missing name is an error."""
     install(session, *SITE)
