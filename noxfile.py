@@ -73,7 +73,7 @@ NEEDED_BY_FIVE = ["sentencepiece", "protobuf"]
 NEEDED_BY_FOUR = [*NEEDED_BY_FIVE, "sacremoses", "rjieba"]
 LINT = ["ruff", "mypy", "nox", "pytest"]
 # Ruff formats the signatures in the reference.
-SITE = ["mkdocs<2", "mkdocs-material<10", "mkdocstrings[python]", "ruff"]
+SITE = ["zensical", "mkdocs<2", "mkdocstrings[python]", "ruff"]
 PLOT = ["matplotlib"]
 # What the benchmarks export models with, and run them.
 RUNTIMES = ["onnx", "onnxruntime", "openvino"]
@@ -263,7 +263,8 @@ def dist(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into site/; a broken link or a missing name is an error."""
     install(session, *SITE)
-    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("zensical", "build", "--strict", "--clean", *session.posargs)
+    session.run("python", ROOT / "tools/check_site.py", ROOT / "site")
 
 
 @nox.session

@@ -73,6 +73,10 @@ def test_the_code_on_the_page_runs(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose(page)):
+    text = prose(page)
+    for target in (
+        *re.findall(r"\]\(([^)#\s]+)[^)]*\)", text),
+        *re.findall(r'\b(?:src|srcset)="([^"]+)"', text),
+    ):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

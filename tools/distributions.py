@@ -43,6 +43,9 @@ Changelog = "{ADDRESS}/docs/changelog.html"
 _SHARED_KEYS = re.compile(
     r"^(?:license|license-files|authors|keywords|classifiers) = (?:\[\n.*?^\]|[^\n]*)\n", re.M | re.S
 )
+# the version that the site shows
+SHOWN = re.compile(r"(\b(?:pairchain|Version) )\d+\.\d+\.\d+")
+PAGES_THAT_SHOW_IT = ("mkdocs.yml", "docs/index.md")
 _URLS = re.compile(r"^\[project\.urls\]\n.*?(?=^\[|^#)", re.M | re.S)
 # a range on one of our distributions, such as pairchain-core[testing]>=0.2,<0.3
 _RANGE = re.compile(r"(\bpairchain(?:-[a-z-]+)?(?:\[[a-z,]+\])?)>=\d+\.\d+,<\d+\.\d+")
@@ -101,6 +104,8 @@ def main(version: str | None = None) -> None:
         path = folder / "pyproject.toml"
         _write(path, with_shared_metadata(path.read_text(encoding="utf-8")))
         _write(folder / "LICENSE", (ROOT / "LICENSE").read_text(encoding="utf-8"))
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    _write(ROOT / "mkdocs.yml", re.sub(r"^(repo_url: ).*", rf"\g<1>{ADDRESS}/source", site, flags=re.M))
     if version is None:
         return
     for folder in folders():
@@ -108,6 +113,8 @@ def main(version: str | None = None) -> None:
         set_to = rf'\g<1>"{version}"'
         text = path.read_text(encoding="utf-8")
         _write(path, re.sub(r'^((?:__version__|version) = )"[^"]*"', set_to, text, count=1, flags=re.M))
+    for name in PAGES_THAT_SHOW_IT:
+        _write(ROOT / name, SHOWN.sub(rf"\g<1>{version}", (ROOT / name).read_text(encoding="utf-8")))
     for path in files_with_ranges():
         _write(path, with_ranges(path.read_text(encoding="utf-8"), version))
 

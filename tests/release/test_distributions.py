@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from build import build, build_all, sums, unpacked
 from distributions import (
+    ADDRESS,
+    PAGES_THAT_SHOW_IT,
     ROOT,
+    SHOWN,
     examples,
     files_with_ranges,
     folders,
@@ -65,6 +68,16 @@ def test_a_package_as_generated_gets_the_metadata() -> None:
     text = with_shared_metadata(template.read_text(encoding="utf-8"))
     assert with_shared_metadata(text) == text
     assert text.count("[project.urls]") == text.count("\nlicense = ") == text.count("\nclassifiers = [") == 1
+
+
+@pytest.mark.parametrize("page", PAGES_THAT_SHOW_IT)
+def test_the_site_shows_this_version(page: str) -> None:
+    found = [match[0].split(" ")[1] for match in SHOWN.finditer((ROOT / page).read_text(encoding="utf-8"))]
+    assert found == [__version__]
+
+
+def test_the_site_names_the_address_of_the_distributions() -> None:
+    assert f"\nrepo_url: {ADDRESS}/source\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 def test_the_changelog_has_this_version() -> None:
