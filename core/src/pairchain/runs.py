@@ -1,8 +1,8 @@
 """Runs of search: reads, reranks and writes them, in the formats that people have. Importing it does not import torch.
 
 A *run* has the documents that a search found for each query, with their scores. Its file is that of TREC (``query Q0
-document rank score tag``), that of MS MARCO (``query document rank``), or of JSON objects. Texts of queries and documents
-are tab-separated, as in MS MARCO, or JSON objects, as in BEIR. A file whose name ends in ``.gz`` is decompressed.
+document rank score tag``), that of MS MARCO (``query document rank``), or of JSON objects. Texts are tab-separated, as
+in MS MARCO, or JSON objects, as in BEIR. A file whose name ends in ``.gz`` is decompressed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pairchain.retrieval.folders import file_in
 from pairchain.retrieval.judgements import read_judgements
 from pairchain.retrieval.order import checked_tag, in_trec_order, run_lines, without_ties
 from pairchain.retrieval.runs import Skipping, opened_run, stopping
+from pairchain.retrieval.texts import opened_texts
 
 if TYPE_CHECKING:
     from pairchain.cross_encoder import CrossEncoder
@@ -34,6 +35,7 @@ __all__ = [
     "is_run",
     "opened_candidates",
     "opened_run",
+    "opened_texts",
     "read_judgements",
     "read_run",
     "rerank_run",
@@ -57,13 +59,17 @@ def is_run(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().removesuffix(".gz").endswith((".trec", ".run"))
 
 
-def read_run(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
+def read_run(path: str | os.PathLike[str], *, skipping: Skipping = stopping) -> dict[str, dict[str, float]]:
     """Return a whole run: for each query, its documents and their scores, best first as trec_eval orders them.
+
+    Args:
+        path: The file.
+        skipping: Decides about a line that cannot be used: raises the error that it is given, or returns.
 
     Raises:
         PairchainError: The file cannot be read, a line has another form, or names a document twice for its query.
     """
-    with opened_run(os.fspath(path)) as run:
+    with opened_run(os.fspath(path), skipping) as run:
         return {name: {one.document_id: one.score for one in run.results(name)} for name in run.queries}
 
 

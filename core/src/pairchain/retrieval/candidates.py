@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -15,9 +15,6 @@ from pairchain.retrieval.lines import refused
 from pairchain.retrieval.records import Result
 from pairchain.retrieval.runs import Run, RunInMemory, Skipping, opened_run, stopping
 from pairchain.retrieval.texts import DOCUMENT, QUERY, Hashes, Texts, TextsInMemory, hashes_of, opened_texts
-
-# Returns texts for the ids that are wanted, and closes them with the stack.
-_Opening = Callable[[ExitStack, Hashes], Texts]
 
 # How many hashes are held before repetitions are removed.
 _MANY = 2**20
@@ -95,9 +92,9 @@ class Candidates:
 
 @contextmanager
 def opened_candidates(
-    run: str | RunInMemory,
-    queries: str | TextsInMemory,
-    documents: str | TextsInMemory,
+    run: str | RunInMemory | Mapping[Any, Mapping[Any, float]],
+    queries: str | TextsInMemory | Mapping[Any, Any],
+    documents: str | TextsInMemory | Mapping[Any, Any],
     *,
     top_k: int | None = None,
     only: Callable[[str], bool] | None = None,
@@ -107,7 +104,9 @@ def opened_candidates(
     """Yield the candidates of a run after one pass over each file.
 
     Args:
-        run, queries, documents: The names of files, or what is in memory.
+        run: A file, or scores by query and document.
+        queries: A file, or texts by id.
+        documents: A file, or texts by id; each may be a dict with title and text.
         top_k: Most documents for each query, the best of the run; None for all.
         only: Whether to take a query, by its id; None for all.
         keeps_title: Whether a document begins with its title, if it has one.
@@ -117,7 +116,11 @@ def opened_candidates(
         PairchainError: A file cannot be read, or lacks a text.
     """
     with ExitStack() as stack:
-        opened = stack.enter_context(opened_run(run, skipping)) if isinstance(run, str) else run
+        opened: Run
+        if isinstance(run, str):
+            opened = stack.enter_context(opened_run(run, skipping))
+        else:
+            opened = RunInMemory(run) if isinstance(run, Mapping) else run
         ids = [name for name in opened.queries if only is None or only(name)]
         wanted, total = _wanted(opened, ids, top_k)
         of_query = _texts(queries, QUERY, stack, hashes_of(ids), keeps_title=False, skipping=skipping)
@@ -128,10 +131,12 @@ def opened_candidates(
         yield found
 
 
-def _texts(given: str | TextsInMemory, noun: str, stack: ExitStack, wanted: Hashes, **options: Any) -> Texts:
+def _texts(
+    given: str | TextsInMemory | Mapping[Any, Any], noun: str, stack: ExitStack, wanted: Hashes, **options: Any
+) -> Texts:
     if isinstance(given, str):
         return stack.enter_context(opened_texts(given, noun, wanted, **options))
-    return given
+    return TextsInMemory(given, noun, keeps_title=options["keeps_title"]) if isinstance(given, Mapping) else given
 
 
 def _wanted(run: Run, ids: Sequence[str], top_k: int | None) -> tuple[Hashes, int]:

@@ -21,7 +21,7 @@ def in_trec_order(scored: Iterable[tuple[str, float]]) -> list[tuple[str, float]
     """Return documents with their scores, best first, as trec_eval orders them.
 
     trec_eval rounds scores to 32 bits; of equal ones, the document with the greater id comes first. It ignores the
-    ranks in a run. Other programs differ: the script of MS MARCO, which ir_measures uses for RR@10, takes the lesser id.
+    ranks in a run. Other programs differ: the script of MS MARCO, which ir_measures uses for RR@10, does not.
     """
     # Python compares texts by code points, whose order is that of the bytes in UTF-8, which trec_eval compares
     return sorted(scored, key=lambda one: (as_float32(one[1]), one[0]), reverse=True)

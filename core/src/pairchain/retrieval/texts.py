@@ -189,18 +189,21 @@ class TextsInMemory:
 
 @contextmanager
 def opened_texts(
-    path: str, noun: str, wanted: Hashes, *, keeps_title: bool = True, skipping: Skipping = stopping
+    path: str, noun: str, wanted: Hashes | Iterable[str], *, keeps_title: bool = True, skipping: Skipping = stopping
 ) -> Iterator[TextFile]:
     """Yield the wanted texts in a file; of one that is compressed, their lines are copied to a temporary file.
 
     Args:
         path: A file of tab-separated fields or of JSON objects, a line each; see `records.TextReader`.
         noun: ``"query"`` or ``"document"``.
-        wanted, keeps_title, skipping: As for `TextFile`.
+        wanted: The ids that will be asked for, or their `hashes_of`.
+        keeps_title, skipping: As for `TextFile`.
 
     Raises:
         PairchainError: As for `TextFile`.
     """
+    if not isinstance(wanted, np.ndarray):
+        wanted = hashes_of(wanted)
     reader = TextReader(path, *_NAMES[noun], noun)
     options: dict[str, Any] = {"keeps_title": keeps_title, "skipping": skipping}
     with opened(path) as file:
