@@ -95,7 +95,7 @@ def rerank_run(
     top_k: int | None = 100,
     output: str | os.PathLike[str] | None = None,
     tag: str = "pairchain",
-    errors: Literal["raise", "skip"] = "raise",
+    on_error: Literal["stop", "skip"] = "stop",
     titles: bool = True,
     show_progress_bar: bool | None = None,
     **predict_kwargs: Any,
@@ -116,7 +116,7 @@ def rerank_run(
         top_k: Most documents to score for each query, the best of the run; the others are left out. None for all.
         output: A file to write in TREC's format, created only once complete; None to return the run.
         tag: The name of the new run in that file.
-        errors: ``"raise"`` to fail on a line that cannot be used, a text that is missing, and a pair that cannot be
+        on_error: ``"stop"`` to fail on a line that cannot be used, a text that is missing, and a pair that cannot be
             scored; ``"skip"`` to leave them out, with a warning.
         titles: Whether a document begins with its title, if it has one.
         show_progress_bar: None shows one on a terminal when the work takes longer than a second.
@@ -136,8 +136,8 @@ def rerank_run(
     from pairchain.inputs.arguments import checked_count
     from pairchain.retrieval import frames
 
-    if errors not in ("raise", "skip"):
-        raise InputError(f"errors must be 'raise' or 'skip', not {errors!r}.", argument="errors")
+    if on_error not in ("stop", "skip"):
+        raise InputError(f"on_error must be 'stop' or 'skip', not {on_error!r}.", argument="on_error")
     top_k = None if top_k is None else checked_count(top_k, "top_k")
     given_run = frames.run_of(run)
     given_queries = _given(frames, queries, run, "query", titles)
@@ -146,7 +146,7 @@ def rerank_run(
         model = CrossEncoder(model)
     refuse_several_labels(model.declared_num_labels())
     reasons: list[str] = []
-    skipping = stopping if errors == "raise" else lambda error: reasons.append(error.what)
+    skipping = stopping if on_error == "stop" else lambda error: reasons.append(error.what)
     new: dict[str, dict[str, float]] = {}
 
     def keep(query_id: str, scored: Iterable[tuple[str, float]]) -> None:
@@ -160,7 +160,7 @@ def rerank_run(
         _writing(output, tag, keep) as write,
     ):
         for some in _together(candidates):
-            scored = _scored(model, some, reasons, errors, predict_kwargs)
+            scored = _scored(model, some, reasons, predict_kwargs, skips=on_error == "skip")
             for query_id, scores in scored.items():
                 write(query_id, scores)
             progress.add(len(some), 0)
@@ -210,7 +210,7 @@ def _together(candidates: Iterable[Sequence[Candidate]]) -> Iterator[list[Candid
 
 
 def _scored(
-    model: CrossEncoder, some: Sequence[Candidate], reasons: list[str], errors: str, options: Mapping[str, Any]
+    model: CrossEncoder, some: Sequence[Candidate], reasons: list[str], options: Mapping[str, Any], *, skips: bool
 ) -> dict[str, list[tuple[str, float]]]:
     """Return for each query its documents and their scores; add why others have none to ``reasons``."""
     import numpy as np
@@ -220,7 +220,7 @@ def _scored(
 
     pairs = [(one.query, one.document) for one in some]
     options = {**options, "show_progress_bar": False, "convert_to_numpy": True, "convert_to_tensor": False}
-    if errors == "raise":
+    if not skips:
         scores: Any = _naming(some, model, pairs, options)
     else:
         faults: list[str | None] = [None if one.fault is None else one.fault.what for one in some]

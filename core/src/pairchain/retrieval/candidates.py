@@ -163,6 +163,5 @@ def _refuse_missing(candidates: Candidates) -> None:
     others = f" Neither are those of {more:,} more of its {candidates.total:,} results." if more else ""
     raise PairchainError(
         f"{first.what}{others}",
-        next_step="check that the files belong together, or leave such documents out: errors='skip'.",
-        argument="errors",
+        next_step="check that the files belong together, or leave such documents out: on_error='skip'.",
     )

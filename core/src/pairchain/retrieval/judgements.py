@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from pairchain.errors import PairchainError
 from pairchain.retrieval.lines import lines_of, opened, refused
-from pairchain.retrieval.records import read_judgement
+from pairchain.retrieval.records import JudgementReader
 
 
 def read_judgements(path: str) -> dict[str, dict[str, int]]:
     """Return the relevance of each judged document, by query and document.
 
     Args:
-        path: A file as TREC or BEIR writes it, or of JSON objects; see `records.read_judgement`.
+        path: A file as TREC or BEIR writes it, or of JSON objects; see `records.JudgementReader`.
 
     Raises:
         PairchainError: The file cannot be read, a line has another form, or a document is judged twice for one query.
     """
     judged: dict[str, dict[str, int]] = {}
+    reader = JudgementReader(path)
     with opened(path) as file:
         for line in lines_of(file, path):
-            if (found := read_judgement(line, path)) is None:
+            if (found := reader.read(line)) is None:
                 continue
             documents = judged.setdefault(found.query_id, {})
             if found.document_id in documents:

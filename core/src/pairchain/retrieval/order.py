@@ -65,5 +65,5 @@ def _shortest(score: float) -> str:
     # numpy writes the shortest decimal number that reads as the same float32
     import numpy as np
 
-    single = np.float32(score)
+    single = np.float32(as_float32(score))
     return str(single) if float(single) == score else repr(score)

@@ -58,81 +58,111 @@ class Judgement(NamedTuple):
     relevance: int
 
 
-def read_result(line: Line, name: str) -> Result | None:
-    """Return a line of a run; None for a header.
+class Reader:
+    """Reads the lines of one file; its first line that can be read decides the form of all others.
+
+    Args:
+        name: The file's name in errors.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # the number of fields; 0 for objects of JSON; None before the first line
+        self._width: int | None = None
+
+    def _object_in(self, line: Line) -> Mapping[str, Any] | None:
+        """Return the object of JSON in a line; None if the file has fields instead."""
+        if self._width is None and line.data.lstrip().startswith(b"{") and line.data.rstrip().endswith(b"}"):
+            self._width = 0
+        return json_object(line, self.name) if self._width == 0 else None
+
+    def _fields_of(self, line: Line, widths: Sequence[int], expected: str, example: str) -> list[str]:
+        """Return the fields of a line, which spaces separate; their number is one of ``widths``, and stays so."""
+        text_of(line, self.name)
+        # not the spaces of Unicode, which may be part of an id
+        fields = [field.decode() for field in line.data.split()]
+        if len(fields) not in ((self._width,) if self._width else widths):
+            count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
+            wanted = f"{self._width} as before" if self._width else expected
+            raise refused(self.name, line.number, f"found {count}, expected {wanted}.", next_step=f"write: {example}")
+        return fields
+
+
+class ResultReader(Reader):
+    """Reads the lines of a run.
 
     A line is that of TREC, ``query Q0 document rank score tag``; of MS MARCO, ``query document rank``; or an object of
     JSON with the ids and a score or rank.
-
-    Raises:
-        PairchainError: The line has another form.
     """
-    text = text_of(line, name)
-    if text.lstrip().startswith("{"):
-        values = json_object(text, line, name)
+
+    def read(self, line: Line) -> Result | None:
+        """Return the result in a line; None for a header.
+
+        Raises:
+            PairchainError: The line has another form than the first.
+        """
+        if (values := self._object_in(line)) is not None:
+            return self._of_object(values, line)
+        fields = self._fields_of(
+            line, (6, 3), "the 6 of a TREC run, or 3 with a rank", "query Q0 document rank score tag"
+        )
+        if len(fields) == 3 and line.number == 1 and fields[2].casefold() in RANKS:
+            return None
+        if len(fields) == 6:
+            found = Result(fields[0], fields[2], _number(fields[4], line, self.name), line.number)
+        else:
+            found = Result(fields[0], fields[1], -_number(fields[2], line, self.name), line.number)
+        self._width = len(fields)
+        return found
+
+    def _of_object(self, values: Mapping[str, Any], line: Line) -> Result:
         score = _first(values, SCORES)
         number = score if score is not None else _first(values, RANKS)
         if number is None:
-            raise _lacks(line, name, values, SCORES[0])
-        found = _number(number, line, name)
-        ids = _id_in(values, QUERY_IDS, line, name), _id_in(values, DOCUMENT_IDS, line, name)
+            raise _lacks(line, self.name, values, SCORES[0])
+        found = _number(number, line, self.name)
+        ids = _id_in(values, QUERY_IDS, line, self.name), _id_in(values, DOCUMENT_IDS, line, self.name)
         if any(not one or any(map(str.isspace, one)) for one in ids):
             # the lines of TREC, which the result is written in, are split at spaces
-            raise refused(name, line.number, "an id is empty or contains a space.", next_step="rename it.")
+            raise refused(self.name, line.number, "an id is empty or contains a space.", next_step="rename it.")
         return Result(*ids, found if score is not None else -found, line.number)
-    fields = text.split()
-    if len(fields) == 6:
-        return Result(fields[0], fields[2], _number(fields[4], line, name), line.number)
-    if len(fields) == 3:
-        if line.number == 1 and fields[2].casefold() in RANKS:
-            return None
-        return Result(fields[0], fields[1], -_number(fields[2], line, name), line.number)
-    raise refused(
-        name,
-        line.number,
-        f"found {len(fields)} field{'' if len(fields) == 1 else 's'}, expected the 6 of a TREC run, or 3 with a rank.",
-        next_step="write: query Q0 document rank score tag",
-    )
 
 
-def read_judgement(line: Line, name: str) -> Judgement | None:
-    """Return a line of judgements; None for a header.
+class JudgementReader(Reader):
+    """Reads the lines of judgements.
 
     A line is that of TREC, ``query 0 document relevance``; that of BEIR, ``query document relevance``, in a file with a
     header; or an object of JSON with the ids and the relevance.
-
-    Raises:
-        PairchainError: The line has another form.
     """
-    text = text_of(line, name)
-    if text.lstrip().startswith("{"):
-        values = json_object(text, line, name)
-        if (given := _first(values, RELEVANCES)) is None:
-            raise _lacks(line, name, values, RELEVANCES[0])
-        ids = _id_in(values, QUERY_IDS, line, name), _id_in(values, DOCUMENT_IDS, line, name)
-        return Judgement(*ids, _whole(given, line, name))
-    fields = text.split()
-    if len(fields) == 6:
-        raise refused(
-            name,
-            line.number,
-            "it has the 6 fields of a run, not those of judgements.",
-            next_step="give the qrels file.",
-        )
-    if len(fields) not in (3, 4):
-        raise refused(
-            name,
-            line.number,
-            f"found {len(fields)} field{'' if len(fields) == 1 else 's'}, expected 4, or 3 as BEIR writes them.",
-            next_step="write: query 0 document relevance",
-        )
-    if line.number == 1 and fields[-1].casefold() in RELEVANCES:
-        return None
-    return Judgement(fields[0], fields[-2], _whole(fields[-1], line, name))
+
+    def read(self, line: Line) -> Judgement | None:
+        """Return the judgement in a line; None for a header.
+
+        Raises:
+            PairchainError: The line has another form than the first.
+        """
+        if (values := self._object_in(line)) is not None:
+            if (given := _first(values, RELEVANCES)) is None:
+                raise _lacks(line, self.name, values, RELEVANCES[0])
+            ids = _id_in(values, QUERY_IDS, line, self.name), _id_in(values, DOCUMENT_IDS, line, self.name)
+            return Judgement(*ids, _whole(given, line, self.name))
+        if self._width is None and len(line.data.split()) == 6:
+            raise refused(
+                self.name,
+                line.number,
+                "it has the 6 fields of a run, not those of judgements.",
+                next_step="give the qrels file.",
+            )
+        fields = self._fields_of(line, (4, 3), "4, or 3 as BEIR writes them", "query 0 document relevance")
+        if line.number == 1 and fields[-1].casefold() in RELEVANCES:
+            return None
+        found = Judgement(fields[0], fields[-2], _whole(fields[-1], line, self.name))
+        self._width = len(fields)
+        return found
 
 
-class TextReader:
-    """Reads the lines of one file of texts, whose form its first line tells.
+class TextReader(Reader):
+    """Reads the lines of a file of texts: fields that tabs separate, or objects of JSON.
 
     Args:
         name: The file's name in errors.
@@ -142,26 +172,19 @@ class TextReader:
     """
 
     def __init__(self, name: str, ids: Sequence[str], texts: Sequence[str], noun: str) -> None:
-        self.name = name
+        super().__init__(name)
         self._ids, self._texts, self._noun = ids, texts, noun
         self._places: Callable[[Sequence[str]], Text] | None = None
-        self._width = 0
 
-    def id_of(self, line: Line) -> str | None:
-        """Return the id in a line; None for a header.
+    def read(self, line: Line) -> Text | None:
+        """Return the id and the text in a line; None for a header.
 
         Raises:
             PairchainError: The line has another form than the first.
         """
-        found = self.read(line)
-        return None if found is None else found.id
-
-    def read(self, line: Line) -> Text | None:
-        """Return the id and the text in a line; None for a header. Errors are those of `id_of`."""
-        text = text_of(line, self.name)
-        if text.lstrip().startswith("{"):
-            return self._of_object(json_object(text, line, self.name), line)
-        fields = text.split("\t")
+        if (values := self._object_in(line)) is not None:
+            return self._of_object(values, line)
+        fields = text_of(line, self.name).split("\t")
         if self._places is None:
             self._places, is_header = self._form(fields, line)
             self._width = len(fields)
@@ -206,18 +229,20 @@ class TextReader:
             raise _lacks(line, self.name, values, self._texts[0])
         for value in (text, title):
             if not isinstance(value, str):
-                raise refused(self.name, line.number, f"expected a text, found {str(value)[:40]}.")
+                raise refused(
+                    self.name, line.number, f"expected a text, found {str(value)[:40]}.", next_step="write a text."
+                )
         return Text(_id_in(values, self._ids, line, self.name), title, text)
 
 
-def json_object(text: str, line: Line, name: str) -> Mapping[str, Any]:
+def json_object(line: Line, name: str) -> Mapping[str, Any]:
     """Return the object of JSON in a line.
 
     Raises:
         PairchainError: The line is not valid JSON, or not an object.
     """
     try:
-        values = json.loads(text)
+        values = json.loads(text_of(line, name))
     except json.JSONDecodeError as error:
         raise refused(
             name,

@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 from pairchain.errors import PairchainError
 from pairchain.retrieval.lines import Line, lines_of, opened_at_random, refused
 from pairchain.retrieval.order import as_float32
-from pairchain.retrieval.records import Result, read_result
+from pairchain.retrieval.records import Result, ResultReader
 
 
 class Skipping(Protocol):
@@ -24,7 +24,7 @@ def stopping(error: PairchainError, /) -> None:
 
 
 class RunFile:
-    """A run in a file, in the formats of `records.read_result`.
+    """A run in a file, in the formats of `records.ResultReader`.
 
     Args:
         file: The file, which can be read at any place.
@@ -39,6 +39,7 @@ class RunFile:
         self._file = file
         self.name = name
         self._skipping = skipping
+        self._reader = ResultReader(name)
         # for each query: offset, number of the first line, and end of every stretch of lines that name it
         self._stretches: dict[str, list[tuple[int, int, int]]] = {}
         # the queries whose repeated documents were told
@@ -80,7 +81,7 @@ class RunFile:
         current, start, first, end = None, 0, 0, 0
         for line in lines_of(self._file, self.name):
             try:
-                result = read_result(line, self.name)
+                result = self._reader.read(line)
             except PairchainError as error:
                 self._skipping(error)
                 continue
@@ -103,7 +104,7 @@ class RunFile:
             if data and not data.isspace():
                 start = data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data
                 try:
-                    result = read_result(Line(number, offset, start), self.name)
+                    result = self._reader.read(Line(number, offset, start))
                 except PairchainError:
                     # it was told when the file was indexed
                     result = None

@@ -18,7 +18,7 @@ QUERY, DOCUMENT = "query", "document"
 _NAMES = {QUERY: (QUERY_IDS, QUERY_TEXTS), DOCUMENT: (DOCUMENT_IDS, DOCUMENT_TEXTS)}
 
 # Lines that are looked up together.
-_TOGETHER = 4096
+_TOGETHER = 1024
 
 Hashes = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -123,13 +123,13 @@ class TextFile:
         size = 0
         for line in lines_of(file, self.name):
             try:
-                name = self._reader.id_of(line)
+                found = self._reader.read(line)
             except PairchainError as error:
                 self._skipping(error)
                 continue
-            if name is None:
+            if found is None:
                 continue
-            together.append((hash(name), line if self._copy is not None else Line(line.number, line.offset, b"")))
+            together.append((hash(found.id), line if self._copy is not None else Line(line.number, line.offset, b"")))
             size += len(line.data)
             if len(together) == _TOGETHER or size > 2**22:
                 yield together
