@@ -27,7 +27,7 @@ CORE = [
     ["looking", "engine"],
     ["persistence"],
     ["cross_encoder", "modules"],
-    ["columns"],
+    ["columns", "text_ranker"],
     ["__init__", "authoring"],
     ["testing"],
 ]

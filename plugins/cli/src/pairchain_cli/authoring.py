@@ -6,7 +6,7 @@ annotations, or a `typer.Typer`. These names give a command the options of pairc
 
 from pairchain_cli.options.expansion import expand_options
 from pairchain_cli.options.loading import ModelLocation, ModelOptions
-from pairchain_cli.options.scoring import MediaOptions, ScoringOptions
+from pairchain_cli.options.scoring import MediaOptions, ResultOptions, ScoringOptions
 from pairchain_cli.scoring.model import (
     load_model,
     media_keywords,
@@ -22,6 +22,7 @@ __all__ = [
     "MediaOptions",
     "ModelLocation",
     "ModelOptions",
+    "ResultOptions",
     "ScoringOptions",
     "expand_options",
     "is_quiet",
