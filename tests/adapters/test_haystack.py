@@ -151,6 +151,8 @@ def test_no_secret_is_saved() -> None:
         PairchainRanker(MODEL, token=TOKEN)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="Secret"):
         PairchainRanker(MODEL, load_kwargs={"token": TOKEN})
+    with pytest.raises(InputError, match="Secret"):
+        PairchainRanker(MODEL, load_kwargs={"model_kwargs": {"token": TOKEN}})
     with pytest.raises(SerializationError, match="loaded model"):
         PairchainRanker(model()).to_dict()
     with pytest.raises(SerializationError, match="path"):

@@ -151,6 +151,8 @@ def test_handlers_are_told() -> None:
 
 def test_it_is_saved_without_the_token() -> None:
     reranker = PairchainRerank(MODEL, top_n=4, token=TOKEN, max_length=7, predict_kwargs={"batch_size": 2})
+    # another process of the same user may need it
+    assert pickle.loads(pickle.dumps(reranker))._ranker.load_kwargs["token"] == TOKEN
     saved = reranker.to_json()
     assert TOKEN not in saved + repr(reranker) + str(reranker.model_dump())
     again = PairchainRerank.from_json(saved)

@@ -15,11 +15,19 @@ import torch
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.authoring import TextRanker
-from pairchain.errors import InputError, LockError, NonFiniteScoresError, SourceError, UnknownKeywordError
+from pairchain.errors import (
+    InputError,
+    LockError,
+    NonFiniteScoresError,
+    SourceError,
+    TrustRequiredError,
+    UnknownKeywordError,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MODEL = GOLDEN / "bert_seqcls_1label/model"
 THREE_LABELS = GOLDEN / "bert_seqcls_3labels/model"
+CUSTOM = GOLDEN / "custom_temperature_module/model"
 IMAGES = GOLDEN / "vlm_llava/model"
 QUERY = "how many people live in berlin ?"
 TEXTS = ["yes no", "berlin had a population of 3520031 .", "how many people", "x y", ""]
@@ -126,7 +134,17 @@ def test_a_lock_is_checked(tmp_path: Path, model: CrossEncoder) -> None:
 
 
 def test_nothing_secret_is_printed() -> None:
-    assert repr(TextRanker("owner/name", {"token": "hf_secret"})) == "TextRanker('owner/name')"
+    given = {"token": "hf_secret", "model_kwargs": {"token": "hf_secret", "dtype": "bfloat16"}, "tokenizer": "library"}
+    ranker = TextRanker("owner/name", given)
+    assert repr(ranker) == "TextRanker('owner/name')"
+    assert ranker.shown_kwargs == {"model_kwargs": {"dtype": "bfloat16"}, "tokenizer": "library"}
+    assert ranker.load_kwargs == given
+
+
+def test_code_of_a_model_needs_trust() -> None:
+    with pytest.raises(TrustRequiredError):
+        TextRanker(CUSTOM).best(QUERY, TEXTS)
+    assert len(TextRanker(CUSTOM, {"trust_remote_code": True}).best(QUERY, TEXTS)) == len(TEXTS)
 
 
 def test_what_cannot_be_used_is_told(model: CrossEncoder) -> None:

@@ -18,6 +18,9 @@ from pairchain.inputs.tables import class_name
 # The kind of the result, which `TextRanker` decides itself.
 _OWN = {"convert_to_numpy": True, "convert_to_tensor": False}
 
+# Names of the Hub's tokens, for pairchain and for the libraries that it passes arguments on to.
+_SECRET = {"token", "use_auth_token"}
+
 
 class TextRanker:
     """Ranks texts for a query; threads may share one. Adapters to other frameworks hold one.
@@ -33,6 +36,7 @@ class TextRanker:
 
     Attributes:
         name: The model's folder or repository; empty for a loaded model that has none.
+        shown_kwargs: ``load_kwargs`` as given, without tokens at any depth: what may be printed and saved.
 
     Raises:
         InputError: An argument is invalid.
@@ -60,6 +64,7 @@ class TextRanker:
                 next_step="pass the model's name, or load it with these arguments.",
                 argument=next(iter(load_kwargs)),
             )
+        self.shown_kwargs: dict[str, Any] = _without_tokens(load_kwargs or {})
         self.load_kwargs = as_load_kwargs(load_kwargs or {}, taker)
         self.predict_kwargs = {"show_progress_bar": False, **(predict_kwargs or {}), **_OWN}
         # of the model alone, a source is known that can load it again
@@ -144,3 +149,9 @@ class TextRanker:
     def __repr__(self) -> str:
         # no arguments: a token may be one of them
         return f"{type(self).__name__}({self.name!r})"
+
+
+def _without_tokens(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _without_tokens(inner) for name, inner in value.items() if name not in _SECRET}

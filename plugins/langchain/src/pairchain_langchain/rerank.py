@@ -50,10 +50,12 @@ class PairchainRerank(BaseDocumentCompressor):
     ) -> None:
         loading = {**(load_kwargs or {}), **more}
         ranker = TextRanker(model, loading, predict_kwargs, taker=type(self).__name__)
-        # a token must not be printed or dumped with the other arguments
-        shown = {name: value for name, value in loading.items() if name != "token"}
         super().__init__(
-            model=model, top_n=_checked(top_n), predict_kwargs=dict(predict_kwargs or {}), load_kwargs=shown
+            model=model,
+            top_n=_checked(top_n),
+            predict_kwargs=dict(predict_kwargs or {}),
+            # a token must not be printed or dumped with the other arguments
+            load_kwargs=ranker.shown_kwargs,
         )
         self._ranker = ranker
 

@@ -68,7 +68,7 @@ class PairchainRerank(BaseNodePostprocessor):
             predict_kwargs=dict(predict_kwargs or {}),
             callback_manager=callback_manager or CallbackManager(),
             # a token must not be printed or saved with the other arguments
-            load_kwargs={name: value for name, value in loading.items() if name != "token"},
+            load_kwargs=ranker.shown_kwargs,
         )
         self._ranker = ranker
 
@@ -124,6 +124,11 @@ class PairchainRerank(BaseNodePostprocessor):
             )
         saved: dict[str, Any] = super().to_dict(**kwargs)
         return saved
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # the base class passes the fields to the constructor, and a token is in none of them
+        super().__setstate__(state)
+        self._ranker = (state["__pydantic_private__"] or {}).get("_ranker", self._ranker)
 
 
 def _checked(top_n: Any) -> int | None:

@@ -53,12 +53,6 @@ class PairchainRanker:
         embedding_separator: str = "\n",
         score_threshold: float | None = None,
     ) -> None:
-        if (token is not None and not isinstance(token, Secret)) or "token" in (load_kwargs or {}):
-            raise InputError(
-                "the token is no secret of Haystack.",
-                next_step="pass token=Secret.from_env_var('HF_TOKEN').",
-                argument="token",
-            )
         self.model, self.top_k, self.device, self.token = model, _checked(top_k), device, token
         self.revision, self.trust_remote_code, self.lock, self.backend = revision, trust_remote_code, lock, backend
         self.load_kwargs, self.predict_kwargs = dict(load_kwargs or {}), dict(predict_kwargs or {})
@@ -73,6 +67,13 @@ class PairchainRanker:
         }
         loading = {**self.load_kwargs, **{name: value for name, value in given.items() if value is not None}}
         self._ranker = TextRanker(model, loading, predict_kwargs, taker="PairchainRanker")
+        # tokens are left out of what may be shown
+        if self._ranker.shown_kwargs != loading or not (token is None or isinstance(token, Secret)):
+            raise InputError(
+                "a Hub token must be a Secret of Haystack, which is not saved with a pipeline.",
+                next_step="pass token=Secret.from_env_var('HF_TOKEN').",
+                argument="token",
+            )
 
     def warm_up(self) -> None:
         """Load the model, unless that was done."""
