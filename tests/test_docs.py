@@ -14,8 +14,8 @@ from pages import ROOT, prose
 import pairchain
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
-# `nox -s engines` runs these, in environments with their libraries
-ENGINES = ROOT / "docs/guides/engines"
+# `nox -s engines` and `nox -s adapters` run these, in environments with their libraries
+GUIDES_APART = [ROOT / "docs/guides/engines", ROOT / "docs/guides/adapters"]
 # its code needs clients of other projects, and a server: `nox -s clients` runs it
 RUN_ELSEWHERE = {"serving-clients.md"}
 START_WORKERS = {"routes-workers-hub.md"}
@@ -41,7 +41,7 @@ TOKEN = "hf_reader"
     [
         pytest.param(page, marks=[pytest.mark.slow] if page.name in START_WORKERS else [])
         for page in PAGES
-        if page.parent != ENGINES and page.name not in RUN_ELSEWHERE
+        if page.parent not in GUIDES_APART and page.name not in RUN_ELSEWHERE
     ],
     ids=lambda page: str(page.relative_to(ROOT)),
 )

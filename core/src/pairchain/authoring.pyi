@@ -130,6 +130,7 @@ from pairchain.text.escaping import shortened as shortened
 from pairchain.text.nearest import nearest as nearest
 from pairchain.text.units import bytes_in_words as bytes_in_words
 from pairchain.text.units import duration as duration
+from pairchain.text_ranker import TextRanker as TextRanker
 from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code
 from pairchain.trust.checkpoint import pinned_code as pinned_code
