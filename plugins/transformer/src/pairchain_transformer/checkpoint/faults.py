@@ -27,6 +27,22 @@ def no_token(word: str) -> ChainError:
     )
 
 
+def unknown_answer(source: Source, name: str) -> ChainError:
+    """Return the error for an encoder-decoder language model, the class ``name``, of which only the weights are known.
+
+    Its vocabulary has the words true and false whether or not it was trained to answer with them.
+    """
+    return ChainError(
+        f"{name} is an encoder-decoder language model. Rerankers of this kind, such as MonoT5, compare two words that "
+        "their decoder may begin with; the files do not say which, nor how a pair is put to the model. A classifier "
+        "made of it would have a random head.",
+        where=str(source),
+        next_step="build the chain from its model card: CrossEncoder(modules=[Transformer(…, "
+        "transformer_task='text2text-generation', processor_kwargs={'chat_template': …}), LogitScore(true_token_id=…, "
+        "false_token_id=…)]). To train a classifier from it, pass num_labels.",
+    )
+
+
 def no_class_for_task(source: Source, auto_class: str, reason: str, *, is_known: bool = True) -> FormatError:
     """Return the error for a model that ``auto_class`` does not load; another class may, if the model ``is_known``."""
     return FormatError(

@@ -183,8 +183,9 @@ def _explained(model: PreTrainedModel, config: PretrainedConfig, names: Iterable
     if config.is_encoder_decoder or "ConditionalGeneration" in saved_as:
         return (
             f"{of}, an encoder-decoder language model: it has no classifier. Rerankers of this kind, such as MonoT5, "
-            "compare two words that the decoder may begin with, which no installed module does.",
-            f"score it with the library that it was published for, or use it as a base: {_TRAIN}.",
+            "compare two words that the decoder may begin with.",
+            "load it with CrossEncoder(modules=[Transformer(…, transformer_task='text2text-generation'), "
+            f"LogitScore(true_token_id=…, false_token_id=…)]), or use it as a base: {_TRAIN}.",
         )
     if saved_as.endswith(("ForCausalLM", "LMHeadModel")):
         return (
