@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairchain import hookimpl
 from pairchain.authoring import MESSAGE, read_json_object, require_settings
+from pairchain.errors import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
         return [transformer]
     logit_score = request.resolve("LogitScore")
     transformer = Transformer(**options, transformer_task="text-generation")
+    _warn_of_guess(request.source, transformer)
     ids = {word: _token_id(transformer, word) for word in (TRUE_WORD, FALSE_WORD)}
     return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]
 
@@ -129,6 +131,25 @@ def _answering_decoder(source: Source) -> str:
 def _first_class(config: Mapping[str, Any]) -> str:
     architectures = config.get("architectures")
     return str(architectures[0]) if isinstance(architectures, list) and architectures else ""
+
+
+def _warn_of_guess(source: Source, transformer: Any) -> None:
+    """Warn that the files of a causal model do not say how it scores pairs, unless its chat template is for pairs."""
+    from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
+    from pairchain_transformer.files.names import read_settings
+    from pairchain_transformer.inputs.messages import SIDES
+
+    template = str(getattr(transformer.reader, "chat_template", None) or "")
+    if all(role in template for role in SIDES):
+        return
+    prompt = "its chat template, which is not made for pairs" if template else "the pair, joined as its tokenizer does"
+    code = ", ".join(sorted(set(map(str, (read_settings(source, "config.json").get("auto_map") or {}).values()))))
+    warn(
+        f"{source} is a causal language model without modules.json, so its files do not say how it scores: the score "
+        f"is the log-odds of {TRUE_WORD!r} against {FALSE_WORD!r} after {prompt}. Scores of a model that was trained "
+        "with another prompt or other words mean nothing; build its chain from its model card: CrossEncoder(modules=["
+        "Transformer(…), LogitScore(…)])." + (f" Its own code ({code}) has no part in the score." if code else "")
+    )
 
 
 def _loses_a_side(transformer: Any, style: str) -> bool:

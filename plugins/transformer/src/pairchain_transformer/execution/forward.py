@@ -90,6 +90,13 @@ def read_output(output: Any, path: Sequence[Any]) -> torch.Tensor:
                     f"the model's output, {type(value).__name__}, has no {key!r}, which modality_config names."
                 ) from None
             value = getattr(value, str(key))
+    if isinstance(value, tuple | list) and value and all(isinstance(part, torch.Tensor) for part in value):
+        place = [*path, -1]
+        raise ChainError(
+            f"the model's output at {'.'.join(map(str, path))} is a {type(value).__name__} of {len(value)} tensors, "
+            f"such as one for each layer; the last has the shape {tuple(value[-1].shape)}.",
+            next_step=f"choose one: modality_config with method_output_name={place}, and modules that read its shape.",
+        )
     if not isinstance(value, torch.Tensor):
         raise ChainError(f"the model's output at {'.'.join(map(str, path))} is {type(value).__name__}, not a tensor.")
     return value.flatten(2).transpose(1, 2) if value.ndim == 4 else value
