@@ -27,7 +27,7 @@ CORE = [
     ["looking", "engine", "retrieval"],
     ["persistence"],
     ["cross_encoder", "modules"],
-    ["columns", "runs"],
+    ["columns", "runs", "text_ranker"],
     ["__init__", "authoring"],
     ["testing"],
 ]

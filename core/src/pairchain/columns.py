@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import pickle
 import threading
@@ -12,14 +11,12 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from pairchain.cross_encoder import CrossEncoder
+from pairchain.cross_encoder import CrossEncoder, as_load_kwargs
 from pairchain.engine.apart import scored_apart
-from pairchain.errors import InputError, UnknownKeywordError
+from pairchain.errors import InputError
 from pairchain.inputs.added_columns import Added, is_lazy_batch, with_columns
 from pairchain.inputs.table_pairs import columns_in, is_missing
 from pairchain.inputs.tables import Table, class_name, table_of
-from pairchain.text.nearest import nearest
-from pairchain.trust.lock import as_lock
 
 Batch = TypeVar("Batch")
 
@@ -84,19 +81,11 @@ class ScoreColumns:
             )
         if errors not in ("raise", "column"):
             raise InputError(f"errors must be 'raise' or 'column', not {errors!r}.", argument="errors")
-        if (lock := load_kwargs.get("lock")) is not None:
-            load_kwargs["lock"] = as_lock(lock)
-        known = inspect.signature(CrossEncoder.__init__).parameters
-        if unknown := [name for name in load_kwargs if name not in known]:
-            raise UnknownKeywordError(
-                f"ScoreColumns takes no argument {unknown[0]!r}{nearest(unknown[0], known)}; those of predict go into "
-                "predict_kwargs."
-            )
+        self.load_kwargs = as_load_kwargs(load_kwargs, "ScoreColumns")
         self.model_name = os.fspath(model)
         self.query, self.document, self.output = query, document, output
         self.errors = errors
         self.predict_kwargs = dict(predict_kwargs or {})
-        self.load_kwargs = load_kwargs
         # what copies of this instance have in common in every process
         self._token = uuid.uuid4().bytes
 

@@ -59,6 +59,7 @@ OWN_DISTRIBUTIONS = frozenset(
         *_BACKENDS.values(),
         CORE_DISTRIBUTION,
         *("pairchain", "pairchain-sentence-transformers", "pairchain-trace"),
+        *("pairchain-haystack", "pairchain-langchain", "pairchain-llama-index"),
     }
 )
 
