@@ -56,6 +56,8 @@ TEST = [
     "hypothesis",
     # checks that requests and replies of `pairchain serve` are as their schemas say
     "jsonschema",
+    # draws the plots of `pairchain evaluate`
+    "matplotlib",
     # exports the graphs that the backend onnx runs
     "onnx",
     "pandas",

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from compatibility.shapes import HUB
 from hub_server import HubServer
 from huggingface_hub import constants
 from pages import ROOT, prose
@@ -54,6 +55,10 @@ def test_the_code_on_the_page_runs(
             hub.commit(name, golden / case / "model", revision=revision)
     hub.add_repo(CODE)
     hub.commit(CODE, golden / "custom_remote_ref/hub" / f"models--{CODE.replace('/', '--')}" / "snapshots" / ("a" * 40))
+    for name, save in HUB.items():
+        if name in page.read_text(encoding="utf-8"):
+            hub.add_repo(name)
+            hub.commit(name, save(tmp_path / "saved" / name))
     hub.tokens.add(TOKEN)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # the other way of uploading speaks to no loopback

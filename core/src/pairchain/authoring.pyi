@@ -36,6 +36,7 @@ from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights
 from pairchain.chain.weights import most_bytes as most_bytes
 from pairchain.code.admitted import code_of as code_of
+from pairchain.code.admitted import code_that_raised as code_that_raised
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
 from pairchain.engine import onednn as onednn

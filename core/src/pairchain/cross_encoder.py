@@ -14,6 +14,7 @@ from torch import nn
 from pairchain import hooks
 from pairchain.backends import DEFAULT, check_backend
 from pairchain.chain.device import checked_device, keep_in_float32, place
+from pairchain.code.patches import undoing_patches
 from pairchain.engine.legacy import (
     INIT_NESTED,
     INIT_POSITIONAL,
@@ -98,6 +99,8 @@ class CrossEncoder(OlderNames, Scorer):
     keep_in_fp32_modules: tuple[str, ...]
 
     @accepts_older_arguments(renamed=INIT_RENAMES, positional=INIT_POSITIONAL, nested=INIT_NESTED)
+    # modules may run code when they are told that the chain is ready
+    @undoing_patches()
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str] | None = None,

@@ -38,6 +38,7 @@ _COMMANDS = {
     # what `score … --on ray` and `rank … --on ray` run
     **dict.fromkeys(("score@ray", "rank@ray"), "pairchain-ray"),
     "serve": "pairchain-serve",
+    **dict.fromkeys(("rerank", "evaluate"), "pairchain-search"),
 }
 
 _BACKENDS = {
