@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from pairchain.engine.legacy import (
     accepts_older_arguments,
 )
 from pairchain.engine.scorer import Scorer
-from pairchain.errors import ChainError, InputError
+from pairchain.errors import ChainError, InputError, UnknownKeywordError
 from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
@@ -35,8 +36,9 @@ from pairchain.persistence.model_card import ModelCard
 from pairchain.persistence.publish import push_folder
 from pairchain.persistence.request import LoadRequest
 from pairchain.persistence.save import save_chain
+from pairchain.text.nearest import nearest
 from pairchain.trust import policies
-from pairchain.trust.lock import Lock
+from pairchain.trust.lock import Lock, as_lock
 from pairchain.trust.resolve import Resolver
 
 
@@ -330,6 +332,26 @@ class CrossEncoder(OlderNames, Scorer):
         # the default depends only on the number of labels, so a load of this chain chooses the same one
         chosen: Activation | None = self.__dict__["_activation"]
         return self.activation_fn if chosen is not None or self._known_num_labels is not None else None
+
+
+def as_load_kwargs(given: Mapping[str, Any], taker: str) -> dict[str, Any]:
+    """Return keyword arguments of `CrossEncoder` for a load that comes later, with the lock read now.
+
+    Args:
+        given: The arguments.
+        taker: What takes them, for errors.
+
+    Raises:
+        UnknownKeywordError: `CrossEncoder` takes no such argument for a model that is given by its name.
+    """
+    known = inspect.signature(CrossEncoder.__init__).parameters.keys() - {"self", "model_name_or_path", "modules"}
+    if unknown := [name for name in given if name not in known]:
+        raise UnknownKeywordError(
+            f"{taker} takes no argument {unknown[0]!r}{nearest(unknown[0], known)}; those of predict go into "
+            "predict_kwargs."
+        )
+    lock = given.get("lock")
+    return {**given, **({} if lock is None else {"lock": as_lock(lock)})}
 
 
 def _with(values: Mapping[str, Any] | None, key: str, value: Any) -> dict[str, Any]:

@@ -38,6 +38,7 @@ _COMMANDS = {
     # what `score … --on ray` and `rank … --on ray` run
     **dict.fromkeys(("score@ray", "rank@ray"), "pairchain-ray"),
     "serve": "pairchain-serve",
+    **dict.fromkeys(("rerank", "evaluate"), "pairchain-search"),
 }
 
 _BACKENDS = {
@@ -58,6 +59,7 @@ OWN_DISTRIBUTIONS = frozenset(
         *_BACKENDS.values(),
         CORE_DISTRIBUTION,
         *("pairchain", "pairchain-sentence-transformers", "pairchain-trace"),
+        *("pairchain-haystack", "pairchain-langchain", "pairchain-llama-index"),
     }
 )
 
