@@ -42,6 +42,8 @@ TEST = [
     "axe-playwright-python",
     "datasets",
     "hypothesis",
+    # measures rankings for pairchain-train
+    "ir-measures",
     # checks that requests and replies of `pairchain serve` are as their schemas say
     "jsonschema",
     # exports the graphs that the backend onnx runs
