@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from compatibility.shapes import HUB
 from hub_server import HubServer
 from huggingface_hub import constants
 from pages import ROOT, prose
@@ -14,8 +15,8 @@ from pages import ROOT, prose
 import pairchain
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
-# `nox -s engines` runs these, in environments with their libraries
-ENGINES = ROOT / "docs/guides/engines"
+# `nox -s engines` and `nox -s adapters` run these, in environments with their libraries
+GUIDES_APART = [ROOT / "docs/guides/engines", ROOT / "docs/guides/adapters"]
 # its code needs clients of other projects, and a server: `nox -s clients` runs it
 RUN_ELSEWHERE = {"serving-clients.md"}
 START_WORKERS = {"routes-workers-hub.md"}
@@ -41,7 +42,7 @@ TOKEN = "hf_reader"
     [
         pytest.param(page, marks=[pytest.mark.slow] if page.name in START_WORKERS else [])
         for page in PAGES
-        if page.parent != ENGINES and page.name not in RUN_ELSEWHERE
+        if page.parent not in GUIDES_APART and page.name not in RUN_ELSEWHERE
     ],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
@@ -54,6 +55,10 @@ def test_the_code_on_the_page_runs(
             hub.commit(name, golden / case / "model", revision=revision)
     hub.add_repo(CODE)
     hub.commit(CODE, golden / "custom_remote_ref/hub" / f"models--{CODE.replace('/', '--')}" / "snapshots" / ("a" * 40))
+    for name, save in HUB.items():
+        if name in page.read_text(encoding="utf-8"):
+            hub.add_repo(name)
+            hub.commit(name, save(tmp_path / "saved" / name))
     hub.tokens.add(TOKEN)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # the other way of uploading speaks to no loopback

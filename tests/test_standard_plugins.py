@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from pairchain.registry.groups import BACKENDS, COMMANDS, MODULES, OWN_DISTRIBUTIONS
-from pairchain_cli.scaffold.naming import names_of_backend, names_of_command, names_of_plugin
+from pairchain.registry.groups import BACKENDS, COMMANDS, LOSSES, MODULES, OWN_DISTRIBUTIONS
+from pairchain_cli.scaffold.naming import names_of_backend, names_of_command, names_of_loss, names_of_plugin
 from pairchain_cli.scaffold.scaffold import create_package
 
 ROOT = Path(__file__).parents[1]
 CHECKLIST = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## A new standard plugin")[2]
+
+
+GROUPS = {MODULES: "modules", COMMANDS: "commands", BACKENDS: "backends", LOSSES: "losses"}
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,16 @@ def _is_typed(plugin: Plugin) -> bool:
 
 
 def _is_reserved(plugin: Plugin) -> bool:
-    owners = [
-        group.owner(name)
-        for group, key in ((MODULES, "modules"), (COMMANDS, "commands"), (BACKENDS, "backends"))
-        for name in plugin.points(key)
-    ]
+    owners = [group.owner(name) for group, key in GROUPS.items() for name in plugin.points(key)]
     return {plugin.project["name"]}.issuperset(owners) and plugin.project["name"] in OWN_DISTRIBUTIONS
 
 
 def _is_installed_with_all(plugin: Plugin) -> bool:
     return f'"{plugin.project["name"]}>=' in plugin.text("pyproject.toml")
+
+
+def _is_installed_from_a_clone(plugin: Plugin) -> bool:
+    return f"-e ./plugins/{plugin.folder}\n" in plugin.text("requirements.txt")
 
 
 def _is_in_readme(plugin: Plugin) -> bool:
@@ -118,7 +121,10 @@ def _is_inspected(plugin: Plugin) -> bool:
 
 def _is_tested(plugin: Plugin) -> bool:
     tests = plugin.root / "tests/plugins"
-    has_own = (tests / plugin.folder).is_dir() or (tests / f"test_{plugin.folder}.py").is_file()
+    file = f"test_{plugin.folder}.py"
+    has_own = (tests / plugin.folder).is_dir() or any(
+        (place / file).is_file() for place in (tests, tests.parent / "adapters")
+    )
     contracts = "".join(text for file in tests.rglob("*.py") if "Contract):" in (text := file.read_text()))
     return has_own and all(re.search(rf"\b{name}\b", contracts) for name in plugin.points("modules"))
 
@@ -143,6 +149,7 @@ STEPS: dict[str, Callable[[Plugin], bool]] = {
     "core/src/pairchain/registry/groups.py": _is_reserved,
     "core/src/pairchain/modules.pyi": _is_in_stub,
     "pyproject.toml": _is_installed_with_all,
+    "requirements.txt": _is_installed_from_a_clone,
     "README.md": _is_in_readme,
     "mkdocs.yml": _is_found_by_site,
     "docs/reference/standard-modules.md": _is_in_reference,
@@ -171,6 +178,7 @@ OF_ANY = [
     "tests/plugins/",
     "core/src/pairchain/registry/groups.py",
     "pyproject.toml",
+    "requirements.txt",
     "README.md",
     "CHANGELOG.md",
 ]
@@ -198,6 +206,7 @@ def repository(tmp_path: Path) -> Path:
         ("scorer", [step for step in STEPS if not step.endswith(("NAME/README.md", "py.typed"))]),
         ("command", OF_ANY),
         ("backend", OF_ANY),
+        ("loss", OF_ANY),
     ],
 )
 def test_a_step_that_is_forgotten_is_named(kind: str, left: list[str], repository: Path) -> None:
@@ -206,6 +215,7 @@ def test_a_step_that_is_forgotten_is_named(kind: str, left: list[str], repositor
         "scorer": names_of_plugin(name, None),
         "command": names_of_command(name),
         "backend": names_of_backend(name),
+        "loss": names_of_loss(name),
     }
     create_package(kind, names[kind], repository / "plugins").rename(repository / "plugins/colder")
     assert forgotten(Plugin(repository, "colder")) == left

@@ -36,6 +36,7 @@ from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights
 from pairchain.chain.weights import most_bytes as most_bytes
 from pairchain.code.admitted import code_of as code_of
+from pairchain.code.admitted import code_that_raised as code_that_raised
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
 from pairchain.engine import onednn as onednn
@@ -119,6 +120,7 @@ from pairchain.persistence.saved_type import saved_type as saved_type
 from pairchain.registry.conflicts import Conflict as Conflict
 from pairchain.registry.conflicts import conflict_advice as conflict_advice
 from pairchain.registry.conflicts import conflicts as conflicts
+from pairchain.registry.groups import parameters_of_loss as parameters_of_loss
 from pairchain.registry.groups import standard_distribution as standard_distribution
 from pairchain.registry.metadata import installed_version as installed_version
 from pairchain.registry.structure import missing_methods as missing_methods
@@ -130,6 +132,7 @@ from pairchain.text.escaping import shortened as shortened
 from pairchain.text.nearest import nearest as nearest
 from pairchain.text.units import bytes_in_words as bytes_in_words
 from pairchain.text.units import duration as duration
+from pairchain.text_ranker import TextRanker as TextRanker
 from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code
 from pairchain.trust.checkpoint import pinned_code as pinned_code

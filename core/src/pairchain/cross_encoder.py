@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 from pairchain import hooks
 from pairchain.backends import DEFAULT, check_backend
 from pairchain.chain.device import checked_device, keep_in_float32, place
+from pairchain.code.patches import undoing_patches
 from pairchain.engine.legacy import (
     INIT_NESTED,
     INIT_POSITIONAL,
@@ -21,7 +23,7 @@ from pairchain.engine.legacy import (
     accepts_older_arguments,
 )
 from pairchain.engine.scorer import Scorer
-from pairchain.errors import ChainError, InputError
+from pairchain.errors import ChainError, InputError, UnknownKeywordError
 from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
@@ -34,8 +36,9 @@ from pairchain.persistence.model_card import ModelCard
 from pairchain.persistence.publish import push_folder
 from pairchain.persistence.request import LoadRequest
 from pairchain.persistence.save import save_chain
+from pairchain.text.nearest import nearest
 from pairchain.trust import policies
-from pairchain.trust.lock import Lock
+from pairchain.trust.lock import Lock, as_lock
 from pairchain.trust.resolve import Resolver
 
 
@@ -96,6 +99,8 @@ class CrossEncoder(OlderNames, Scorer):
     keep_in_fp32_modules: tuple[str, ...]
 
     @accepts_older_arguments(renamed=INIT_RENAMES, positional=INIT_POSITIONAL, nested=INIT_NESTED)
+    # modules may run code when they are told that the chain is ready
+    @undoing_patches()
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str] | None = None,
@@ -227,6 +232,7 @@ class CrossEncoder(OlderNames, Scorer):
         *,
         overwrite_model_card: bool = False,
         card_examples: Sequence[tuple[Any, Any]] = (),
+        card_sections: Sequence[str] = (),
         safe_serialization: bool = True,
         copy_code: bool = False,
     ) -> None:
@@ -241,6 +247,7 @@ class CrossEncoder(OlderNames, Scorer):
             create_model_card: Whether to write a ``README.md`` if there is none.
             overwrite_model_card: Whether to overwrite an existing one.
             card_examples: Pairs to score and show in the card; without any, the model does not run.
+            card_sections: Markdown to add to the card, such as how the model was trained.
             safe_serialization: Whether weights go to safetensors; otherwise to pickles.
             copy_code: Whether to copy code of other repositories into the model, instead of naming it with its commit.
 
@@ -249,7 +256,7 @@ class CrossEncoder(OlderNames, Scorer):
         """
         has_card = os.path.exists(os.path.join(path, "README.md"))
         is_free = create_model_card and (overwrite_model_card or not has_card)
-        card = self._card(model_name or os.fspath(path), card_examples) if is_free else None
+        card = self._card(model_name or os.fspath(path), card_examples, card_sections) if is_free else None
         config = ModelConfig(
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
@@ -299,7 +306,7 @@ class CrossEncoder(OlderNames, Scorer):
         """
 
         def write(folder: Path) -> None:
-            options = {"safe_serialization": safe_serialization, "copy_code": copy_code}
+            options: dict[str, Any] = {"safe_serialization": safe_serialization, "copy_code": copy_code}
             self.save_pretrained(folder, repo_id, card_examples=card_examples, **options)
 
         return push_folder(
@@ -314,19 +321,42 @@ class CrossEncoder(OlderNames, Scorer):
             replace_model_card=replace_model_card,
         )
 
-    def _card(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> ModelCard:
+    def _card(self, name: str, pairs: Sequence[tuple[Any, Any]], sections: Sequence[str]) -> ModelCard:
         examples = as_inputs(pairs)
         if examples.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
         scores = self.predict(examples.items).tolist() if examples.items else []
         scored = list(zip(examples.items, scores, strict=True))
-        return ModelCard(name, self._known_num_labels, self.source, self.prompts, self.model_card_data, scored)
+        if isinstance(sections, str):
+            raise InputError("card_sections is a string, not a list of them.", next_step="pass [text].")
+        about = (name, self._known_num_labels, self.source, self.prompts, self.model_card_data)
+        return ModelCard(*about, scored, sections)
 
     @property
     def _activation_to_save(self) -> Activation | None:
         # the default depends only on the number of labels, so a load of this chain chooses the same one
         chosen: Activation | None = self.__dict__["_activation"]
         return self.activation_fn if chosen is not None or self._known_num_labels is not None else None
+
+
+def as_load_kwargs(given: Mapping[str, Any], taker: str) -> dict[str, Any]:
+    """Return keyword arguments of `CrossEncoder` for a load that comes later, with the lock read now.
+
+    Args:
+        given: The arguments.
+        taker: What takes them, for errors.
+
+    Raises:
+        UnknownKeywordError: `CrossEncoder` takes no such argument for a model that is given by its name.
+    """
+    known = inspect.signature(CrossEncoder.__init__).parameters.keys() - {"self", "model_name_or_path", "modules"}
+    if unknown := [name for name in given if name not in known]:
+        raise UnknownKeywordError(
+            f"{taker} takes no argument {unknown[0]!r}{nearest(unknown[0], known)}; those of predict go into "
+            "predict_kwargs."
+        )
+    lock = given.get("lock")
+    return {**given, **({} if lock is None else {"lock": as_lock(lock)})}
 
 
 def _with(values: Mapping[str, Any] | None, key: str, value: Any) -> dict[str, Any]:
