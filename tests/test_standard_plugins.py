@@ -88,6 +88,10 @@ def _is_installed_with_all(plugin: Plugin) -> bool:
     return f'"{plugin.project["name"]}>=' in plugin.text("pyproject.toml")
 
 
+def _is_installed_from_a_clone(plugin: Plugin) -> bool:
+    return f"-e ./plugins/{plugin.folder}\n" in plugin.text("requirements.txt")
+
+
 def _is_in_readme(plugin: Plugin) -> bool:
     return any(f"`{plugin.project['name']}`" in row for row in re.findall(r"^\|.*", plugin.text("README.md"), re.M))
 
@@ -117,7 +121,10 @@ def _is_inspected(plugin: Plugin) -> bool:
 
 def _is_tested(plugin: Plugin) -> bool:
     tests = plugin.root / "tests/plugins"
-    has_own = (tests / plugin.folder).is_dir() or (tests / f"test_{plugin.folder}.py").is_file()
+    file = f"test_{plugin.folder}.py"
+    has_own = (tests / plugin.folder).is_dir() or any(
+        (place / file).is_file() for place in (tests, tests.parent / "adapters")
+    )
     contracts = "".join(text for file in tests.rglob("*.py") if "Contract):" in (text := file.read_text()))
     return has_own and all(re.search(rf"\b{name}\b", contracts) for name in plugin.points("modules"))
 
@@ -142,6 +149,7 @@ STEPS: dict[str, Callable[[Plugin], bool]] = {
     "core/src/pairchain/registry/groups.py": _is_reserved,
     "core/src/pairchain/modules.pyi": _is_in_stub,
     "pyproject.toml": _is_installed_with_all,
+    "requirements.txt": _is_installed_from_a_clone,
     "README.md": _is_in_readme,
     "mkdocs.yml": _is_found_by_site,
     "docs/reference/standard-modules.md": _is_in_reference,
@@ -170,6 +178,7 @@ OF_ANY = [
     "tests/plugins/",
     "core/src/pairchain/registry/groups.py",
     "pyproject.toml",
+    "requirements.txt",
     "README.md",
     "CHANGELOG.md",
 ]

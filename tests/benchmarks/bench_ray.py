@@ -1,7 +1,7 @@
 """Compares a run on Ray, on this machine, with one call of predict in one process, and prints the ratio of their times.
 
-Run it in the environment of the session: ``nox -s "engines(ray)"``, then
-``.nox/engines-engine-ray/bin/python tests/benchmarks/bench_ray.py [--pairs N]``.
+Run it in the environment of the session: ``nox -s engines``, then
+``.nox/engines/bin/python tests/benchmarks/bench_ray.py [--pairs N]``.
 """
 
 from __future__ import annotations

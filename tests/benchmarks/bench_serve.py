@@ -58,7 +58,7 @@ class Fifo(Queue):
             self._units += sorted(job.expect(prepared), key=lambda unit: unit.numbers[0])
             self.lock.notify()
 
-    def take(self, most_tokens: int) -> list[Unit] | None:
+    def take(self, most_tokens: Callable[[int], int]) -> list[Unit] | None:
         """Wait for units, and return those that fit."""
         with self.lock:
             while not self._units:

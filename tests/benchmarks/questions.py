@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-DEMO = Path(__file__).resolve().parents[2] / "docs/examples/demo"
+DEMO = Path(__file__).resolve().parents[2] / "plugins/search/src/pairchain_search/demo"
 
 _LONGEST = 500
 _HARD = 20

@@ -1,7 +1,8 @@
 """Turns what the benchmarks found into a page with tables, a JSON file and plots, and into the tables of other pages.
 
 ``report.py RESULTS DOCS`` reads the results and writes the report; ``report.py RESULTS DOCS ROOT`` also writes the
-tables of the pages in ``ROOT`` that have a place for them.
+tables and figures of the pages in ``ROOT`` that have a place for them. RESULTS is a folder, or the JSON file of an
+earlier report.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from figures import FIGURES
 from tables import TITLES, Found, mib, named, seconds, star, table, times
 
 _VERDICTS = {None: "not measured", True: "met", False: "**not met**"}
 _BUSY = "\\* Other processes were busy in most rounds, so this figure is unreliable."
 NAME = "cpu"
-PAGES = ("README.md", "docs/benchmarks.md")
+PAGES = ("README.md", "docs/index.md", "docs/benchmarks.md")
 
 
 def main(results: Path, docs: Path, root: Path | None = None) -> None:
     """Write the report, and print it."""
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+    found = _read(results)
     docs.mkdir(parents=True, exist_ok=True)
     (docs / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     # the tables need no matplotlib
@@ -36,6 +38,12 @@ def main(results: Path, docs: Path, root: Path | None = None) -> None:
     for name in PAGES if root is not None else ():
         path = Path(root or "", name)
         path.write_text(filled(path.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
+def _read(results: Path) -> dict[str, Any]:
+    if results.is_file():
+        return dict(json.loads(results.read_text(encoding="utf-8")))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
 
 
 def page(found: Found, plots: Mapping[str, str]) -> str:
@@ -52,7 +60,10 @@ def page(found: Found, plots: Mapping[str, str]) -> str:
         if scoring["is_quick"]:
             parts.append("**A quick run: few cases, pairs and rounds.**")
     parts.append("Written by `nox -s bench`; see [how the benchmarks are run](../benchmarks.md).")
-    parts += [f"![{about}]({name})" for name, about in plots.items()]
+    # the site shows the one that fits its colours
+    for name, about in plots.items():
+        dark = name.replace(".svg", "-dark.svg")
+        parts.append(f"![{about}]({name}#only-light)\n![{about}]({dark}#only-dark)")
     if scoring:
         parts += ["## Targets", targets(found)]
     for case in scoring.get("cases", ()):
@@ -135,12 +146,19 @@ def sides(case: Found) -> str:
 
 
 def filled(text: str, found: Found) -> str:
-    """Return a page with the tables that it has a place for: between ``<!-- bench: name -->`` and ``<!-- end -->``."""
+    """Return a page with what it has a place for: between ``<!-- bench: name -->`` and ``<!-- end of bench -->``.
+
+    A table has lines of its own; a figure stands in a sentence.
+    """
 
     def fill(match: re.Match[str]) -> str:
         return f"{match[1]}\n\n{PLACES[match[2]](found)}\n\n{match[4]}"
 
-    return re.sub(r"(<!-- bench: (\w+) -->)\n(.*?)(<!-- end of bench -->)", fill, text, flags=re.DOTALL)
+    def fill_figure(match: re.Match[str]) -> str:
+        return f"{match[1]}{FIGURES[match[2]](found)}{match[3]}"
+
+    text = re.sub(r"(<!-- bench: (\w+) -->)\n(.*?)(<!-- end of bench -->)", fill, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- bench: (\w+) -->)(?!\n).*?(<!-- end of bench -->)", fill_figure, text)
 
 
 def _startup(rows: Sequence[Found]) -> str:

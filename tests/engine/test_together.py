@@ -109,3 +109,9 @@ def test_workers_give_the_scores_of_predict() -> None:
         calls = [pairs(3, 6), pairs(2, 7)]
         for call, found in zip(calls, score(together, *map(together.prepare, calls)), strict=True):
             np.testing.assert_allclose(found, model.predict(call), atol=1e-5)
+
+
+def test_slices_grow_with_the_calls_that_wait_up_to_a_limit() -> None:
+    together = Together(CrossEncoder(GOLDEN / "bert_seqcls_1label" / "model"))
+    sizes = [together.tokens_per_slice(calls) for calls in (1, 2, 5, 8, 64)]
+    assert sizes[0] == sizes[1] < sizes[2] < sizes[3] == sizes[4]

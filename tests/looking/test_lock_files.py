@@ -11,7 +11,7 @@ from broken_models import Change, both, keys, text, without
 from custom_models import head, load, save_by_hand
 
 import pairchain
-from pairchain import CrossEncoder, Lock, PairchainWarning
+from pairchain import CrossEncoder, Lock, PairchainWarning, __version__
 from pairchain.errors import FormatError, InputError, LockError
 
 
@@ -83,7 +83,10 @@ def test_other_versions_of_plugins_are_warned_about_or_refused(drift: str, class
     file = tmp_path / "lock.json"
     pairchain.lock(classifier, file)
     keys("lock.json", plugins={"pairchain-core": "0.0.1", "pairchain-transformer": "0.0.2", "gone": "3"})(tmp_path)
-    lines = ["pairchain-core is 0.1.0, and was 0.0.1", "pairchain-transformer is 0.1.0, and was 0.0.2"]
+    lines = [
+        f"pairchain-core is {__version__}, and was 0.0.1",
+        f"pairchain-transformer is {__version__}, and was 0.0.2",
+    ]
     lines.insert(0, "gone 3 provided one of its types when the model was locked, but is not installed")
 
     if drift == "raise":
@@ -114,7 +117,7 @@ def test_all_that_differs_is_listed_at_once(drift: str, tmp_path: Path) -> None:
         "the file head.py changed",
         "the file new.py is not in the lock",
         "code of a/b is in the lock, but is not used or cannot be fetched",
-        "pairchain-core is 0.1.0, and was 0.0.1",
+        f"pairchain-core is {__version__}, and was 0.0.1",
     ]
 
 

@@ -15,7 +15,7 @@ import torch
 from hub_server import HubServer
 from torch import nn
 
-from pairchain import CrossEncoder, Module
+from pairchain import CrossEncoder, Module, __version__
 from pairchain.errors import FormatError, InputError
 from pairchain.modules import Dense
 
@@ -205,7 +205,7 @@ def test_a_saved_model_says_what_each_module_is_and_who_provides_it(tmp_path: Pa
         (2, "2", "2_Dense"),
     ]
     assert entries[2]["type"] == "sentence_transformers.base.modules.dense.Dense"
-    assert (entries[2]["distribution"], entries[2]["version"]) == ("pairchain-dense", "0.1.0")
+    assert (entries[2]["distribution"], entries[2]["version"]) == ("pairchain-dense", __version__)
     assert "kwargs" not in entries[2]
     settings = json.loads((tmp_path / "config_sentence_transformers.json").read_text())
     assert {"sentence_transformers", "pairchain", "transformers", "pytorch"} <= settings.pop("__version__").keys()

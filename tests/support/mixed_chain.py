@@ -128,7 +128,7 @@ def install_shift(site: Path) -> None:
         site,
         "acme-shift",
         modules={"acme_shift.Shift": "acme_shift:Shift"},
-        requires=["pairchain-core>=0.1,<0.2"],
+        requires=["pairchain-core>=0.2,<0.3"],
         files={"acme_shift.py": SHIFT},
     )
 

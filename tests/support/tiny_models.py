@@ -23,12 +23,25 @@ _ROBERTA = {"vocab_size": 380, "pad_token_id": 1, "bos_token_id": 0, "eos_token_
 _SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 _DECODER = {**_SIZE, **_BYTES, "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 128}
 
+_DEBERTA = {
+    "max_position_embeddings": 64,
+    "relative_attention": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "type_vocab_size": 0,
+}
+
 _BART = {"layers": 1, "attention_heads": 2, "ffn_dim": 32}
 
 # Architecture: prefix of its classes, whose tokenizer it takes, its configuration.
 _KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert": ("Bert", "bert_seqcls_1label", {**_SIZE, **_WORDPIECE, "max_position_embeddings": 64}),
     "roberta": ("Roberta", "roberta_seqcls", {**_SIZE, **_ROBERTA, "max_position_embeddings": 66}),
+    "xlm-roberta": ("XLMRoberta", "roberta_seqcls", {**_SIZE, **_ROBERTA, "max_position_embeddings": 66}),
+    "deberta-v2": ("DebertaV2", "bert_seqcls_1label", {**_SIZE, **_WORDPIECE, **_DEBERTA}),
     "distilbert": (
         "DistilBert",
         "bert_seqcls_1label",
@@ -48,6 +61,7 @@ _KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
     "gpt2": ("GPT2", "gpt2_causal_no_padside", {**_BYTES, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 128}),
+    "qwen2": ("Qwen2", "gpt2_causal_no_padside", _DECODER),
     "qwen3": ("Qwen3", "gpt2_causal_no_padside", _DECODER),
     "llama": ("Llama", "gpt2_causal_no_padside", _DECODER),
     "mistral": ("Mistral", "gpt2_causal_no_padside", _DECODER),

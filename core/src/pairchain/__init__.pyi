@@ -29,5 +29,6 @@ from pairchain.looking.problem import Problem as Problem
 from pairchain.looking.report import Report as Report
 from pairchain.persistence.request import LoadRequest as LoadRequest
 from pairchain.registry.discovery import Found as Found
+from pairchain.runs import rerank_run as rerank_run
 from pairchain.trust.lock import Lock as Lock
 from pairchain.version import __version__ as __version__

@@ -23,12 +23,10 @@ def lazy_names(module: str, file: str, namespace: dict[str, Any]) -> tuple[Calla
         if name not in homes:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, named = homes[name]
-        value = (
-            importlib.import_module(f"{home}.{named}")
-            if home == module
-            else getattr(importlib.import_module(home), named)
-        )
-        namespace[name] = value
-        return value
+        if home == module or not hasattr(importlib.import_module(home), named):
+            namespace[name] = importlib.import_module(f"{home}.{named}")
+        else:
+            namespace[name] = getattr(importlib.import_module(home), named)
+        return namespace[name]
 
     return load, sorted(homes)

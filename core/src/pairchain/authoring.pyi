@@ -36,8 +36,10 @@ from pairchain.chain.tree import tree_of as tree_of
 from pairchain.chain.untrained import shown_weights as shown_weights
 from pairchain.chain.weights import most_bytes as most_bytes
 from pairchain.code.admitted import code_of as code_of
+from pairchain.code.admitted import code_that_raised as code_that_raised
 from pairchain.code.bundle import MOST_BYTES as MOST_BYTES
 from pairchain.code.bundle import CodeFile as CodeFile
+from pairchain.engine import onednn as onednn
 from pairchain.engine.legacy import accepts_older_arguments as accepts_older_arguments
 from pairchain.engine.schedule import PAIRS_WITHOUT_LENGTHS as PAIRS_WITHOUT_LENGTHS
 from pairchain.engine.schedule import TOKENS_KEPT_TOGETHER as TOKENS_KEPT_TOGETHER
@@ -130,6 +132,7 @@ from pairchain.text.escaping import shortened as shortened
 from pairchain.text.nearest import nearest as nearest
 from pairchain.text.units import bytes_in_words as bytes_in_words
 from pairchain.text.units import duration as duration
+from pairchain.text_ranker import TextRanker as TextRanker
 from pairchain.trust.checkpoint import adapted_model as adapted_model
 from pairchain.trust.checkpoint import checkpoint_code as checkpoint_code
 from pairchain.trust.checkpoint import pinned_code as pinned_code

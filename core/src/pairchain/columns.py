@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import pickle
 import threading
@@ -12,13 +11,12 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from pairchain.cross_encoder import CrossEncoder
-from pairchain.errors import InputError, UnknownKeywordError
+from pairchain.cross_encoder import CrossEncoder, as_load_kwargs
+from pairchain.engine.apart import scored_apart
+from pairchain.errors import InputError
 from pairchain.inputs.added_columns import Added, is_lazy_batch, with_columns
 from pairchain.inputs.table_pairs import columns_in, is_missing
 from pairchain.inputs.tables import Table, class_name, table_of
-from pairchain.text.nearest import nearest
-from pairchain.trust.lock import as_lock
 
 Batch = TypeVar("Batch")
 
@@ -83,19 +81,11 @@ class ScoreColumns:
             )
         if errors not in ("raise", "column"):
             raise InputError(f"errors must be 'raise' or 'column', not {errors!r}.", argument="errors")
-        if (lock := load_kwargs.get("lock")) is not None:
-            load_kwargs["lock"] = as_lock(lock)
-        known = inspect.signature(CrossEncoder.__init__).parameters
-        if unknown := [name for name in load_kwargs if name not in known]:
-            raise UnknownKeywordError(
-                f"ScoreColumns takes no argument {unknown[0]!r}{nearest(unknown[0], known)}; those of predict go into "
-                "predict_kwargs."
-            )
+        self.load_kwargs = as_load_kwargs(load_kwargs, "ScoreColumns")
         self.model_name = os.fspath(model)
         self.query, self.document, self.output = query, document, output
         self.errors = errors
         self.predict_kwargs = dict(predict_kwargs or {})
-        self.load_kwargs = load_kwargs
         # what copies of this instance have in common in every process
         self._token = uuid.uuid4().bytes
 
@@ -182,32 +172,9 @@ class ScoreColumns:
 
     def _scores_and_errors(self, pairs: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[str | None]]:
         errors = [self._missing(sides) for sides in pairs]
-        scores: list[Any] = [None] * len(pairs)
-        allows_all = self._options.get("allow_non_finite", False)
-
-        def score(rows: Sequence[int]) -> None:
-            """Score rows; of rows that fail together, each half again."""
-            if not rows:
-                return
-            try:
-                found = self.model.predict([pairs[row] for row in rows], **{**self._options, "allow_non_finite": True})
-            except Exception as error:
-                if not _is_of_inputs(error):
-                    raise
-                if len(rows) == 1:
-                    errors[rows[0]] = str(error)
-                    return
-                middle = len(rows) // 2
-                score(rows[:middle])
-                score(rows[middle:])
-                return
-            for row, value in zip(rows, found, strict=True):
-                if allows_all or np.isfinite(value).all():
-                    scores[row] = value
-                else:
-                    errors[row] = f"the score is {value}"
-
-        score([row for row, error in enumerate(errors) if error is None])
+        options = {**self._options, "allow_non_finite": True}
+        allows_all = bool(self._options.get("allow_non_finite", False))
+        scores = scored_apart(lambda some: self.model.predict(some, **options), pairs, errors, allows_all=allows_all)
         return scores, errors
 
     def _missing(self, sides: tuple[Any, Any]) -> str | None:
@@ -222,10 +189,3 @@ class ScoreColumns:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model_name!r}, {self.query!r}, {self.document!r}, {self.output!r})"
-
-
-def _is_of_inputs(error: Exception) -> bool:
-    """Return whether single inputs are at fault, and not an argument that all of them share."""
-    if isinstance(error, InputError):
-        return error.index is not None
-    return bool(getattr(error, "pairchain_inputs", ()))

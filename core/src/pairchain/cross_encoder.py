@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 from pairchain import hooks
 from pairchain.backends import DEFAULT, check_backend
 from pairchain.chain.device import checked_device, keep_in_float32, place
+from pairchain.code.patches import undoing_patches
 from pairchain.engine.legacy import (
     INIT_NESTED,
     INIT_POSITIONAL,
@@ -21,7 +23,7 @@ from pairchain.engine.legacy import (
     accepts_older_arguments,
 )
 from pairchain.engine.scorer import Scorer
-from pairchain.errors import ChainError, InputError
+from pairchain.errors import ChainError, InputError, UnknownKeywordError
 from pairchain.files.source import Source
 from pairchain.format import activation
 from pairchain.format.activation import Activation
@@ -34,8 +36,9 @@ from pairchain.persistence.model_card import ModelCard
 from pairchain.persistence.publish import push_folder
 from pairchain.persistence.request import LoadRequest
 from pairchain.persistence.save import save_chain
+from pairchain.text.nearest import nearest
 from pairchain.trust import policies
-from pairchain.trust.lock import Lock
+from pairchain.trust.lock import Lock, as_lock
 from pairchain.trust.resolve import Resolver
 
 
@@ -96,6 +99,8 @@ class CrossEncoder(OlderNames, Scorer):
     keep_in_fp32_modules: tuple[str, ...]
 
     @accepts_older_arguments(renamed=INIT_RENAMES, positional=INIT_POSITIONAL, nested=INIT_NESTED)
+    # modules may run code when they are told that the chain is ready
+    @undoing_patches()
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str] | None = None,
@@ -332,6 +337,26 @@ class CrossEncoder(OlderNames, Scorer):
         # the default depends only on the number of labels, so a load of this chain chooses the same one
         chosen: Activation | None = self.__dict__["_activation"]
         return self.activation_fn if chosen is not None or self._known_num_labels is not None else None
+
+
+def as_load_kwargs(given: Mapping[str, Any], taker: str) -> dict[str, Any]:
+    """Return keyword arguments of `CrossEncoder` for a load that comes later, with the lock read now.
+
+    Args:
+        given: The arguments.
+        taker: What takes them, for errors.
+
+    Raises:
+        UnknownKeywordError: `CrossEncoder` takes no such argument for a model that is given by its name.
+    """
+    known = inspect.signature(CrossEncoder.__init__).parameters.keys() - {"self", "model_name_or_path", "modules"}
+    if unknown := [name for name in given if name not in known]:
+        raise UnknownKeywordError(
+            f"{taker} takes no argument {unknown[0]!r}{nearest(unknown[0], known)}; those of predict go into "
+            "predict_kwargs."
+        )
+    lock = given.get("lock")
+    return {**given, **({} if lock is None else {"lock": as_lock(lock)})}
 
 
 def _with(values: Mapping[str, Any] | None, key: str, value: Any) -> dict[str, Any]:

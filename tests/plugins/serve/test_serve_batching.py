@@ -27,7 +27,7 @@ def job(queue: Queue, *lengths: int) -> Job:
 
 
 def taken(queue: Queue, most: int) -> list[tuple[Job, int]]:
-    units = queue.take(most)
+    units = queue.take(lambda calls: most)
     assert units is not None
     return [(unit.job, unit.length) for unit in units]
 
@@ -77,7 +77,7 @@ def test_what_is_dropped_is_not_taken() -> None:
     queue.add(gone, prepared(5))
     assert taken(queue, 100) == [(here, 5)]
     queue.close()
-    assert queue.take(100) is None
+    assert queue.take(lambda calls: 100) is None
 
 
 def test_a_closed_queue_gives_what_waits_first() -> None:
@@ -85,4 +85,13 @@ def test_a_closed_queue_gives_what_waits_first() -> None:
     here = job(queue, 5)
     queue.close()
     assert taken(queue, 100) == [(here, 5)]
-    assert queue.take(100) is None
+    assert queue.take(lambda calls: 100) is None
+
+
+def test_the_size_of_a_slice_is_asked_for_the_number_of_requests_that_wait() -> None:
+    queue = Queue()
+    for _ in range(3):
+        job(queue, 10, 10)
+    units = queue.take(lambda calls: 20 * calls)
+    assert units is not None
+    assert sum(unit.length for unit in units) == 60

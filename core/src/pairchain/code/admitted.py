@@ -20,6 +20,18 @@ def code_of(cls: type) -> Code | None:
     return CODES.get(rest.partition(".")[0]) if package == PACKAGE else None
 
 
+def code_that_raised(error: BaseException) -> Code | None:
+    """Return the code of a model in which ``error`` was raised or passed on, the innermost; None if there is none."""
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        package, _, rest = str(trace.tb_frame.f_globals.get("__name__")).partition(".")
+        if package == PACKAGE:
+            found = CODES.get(rest.partition(".")[0], found)
+        trace = trace.tb_next
+    return found
+
+
 @contextmanager
 def noting_origin(cls: type, *, called: str) -> Iterator[None]:
     """If ``cls`` came with a model, note in errors from the block that ``called``, its method, raised them."""

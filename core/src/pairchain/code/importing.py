@@ -22,17 +22,19 @@ from pairchain import hooks
 from pairchain.code.admitted import CODES, PACKAGE
 from pairchain.code.bundle import Code, CodeFile
 from pairchain.code.imports import around
+from pairchain.code.patches import note_imports, watching
 from pairchain.errors import FormatError
 from pairchain.registry.discovery import find_module, is_installed
 from pairchain.text.nearest import nearest
 
 # Called after a model's code imports something that is installed.
-after_import: list[Callable[[], None]] = []
+after_import: list[Callable[[], None]] = [note_imports]
 
 
 def load_class(code: Code, name: str) -> type:
     """Run ``code`` and return its class ``name``; the caller must have checked that the code may run."""
     package = admit(code)
+    watching(code)
     try:
         module = importlib.import_module(f"{package}.{code.module}")
     except Exception as error:

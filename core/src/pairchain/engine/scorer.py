@@ -160,7 +160,8 @@ class Scorer(ModuleChain):
 
         Args:
             query: Paired with each document.
-            documents: The documents: any iterable except a string, such as a column of a table.
+            documents: The documents: any iterable except a string; a column of a table; or a table of documents, whose
+                column ``document`` or ``text`` is taken, or its only one.
             top_k: Return at most this many; None for all, 0 for none.
             return_documents: Add each document under ``"text"``.
             prompt_name, prompt, batch_size, show_progress_bar, activation_fn: As for `predict`.

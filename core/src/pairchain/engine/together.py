@@ -24,8 +24,9 @@ from pairchain.format import activation
 from pairchain.format.activation import Activation
 from pairchain.inputs.pairs import as_inputs, name_inputs, placing_errors
 
-# What a slice holds for each thread, in full batches: enough to sort by length, and over soon.
-_BATCHES_OF_A_THREAD = 2
+# What a slice holds for each thread, in full batches. A slice of few calls is over soon, for a call that arrives. One
+# of many calls sorts more items by length, and lets the threads wait for each other less often.
+_FEWEST_BATCHES_OF_A_THREAD, _MOST_BATCHES_OF_A_THREAD = 2, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +100,16 @@ class Together:
         """Most tokens in a batch, padding included."""
         return self._budget.tokens
 
-    @property
-    def tokens_per_slice(self) -> int:
-        """Tokens to score at a time, so that all threads or workers are busy and a call that arrives waits little."""
+    def tokens_per_slice(self, calls: int) -> int:
+        """Return the tokens to score at a time while so many ``calls`` wait.
+
+        They keep all threads or workers busy, and a call that arrives waits a small part of the time of the others.
+        """
         at_once = len(self.pool) if self.pool is not None else 1
         if self.pool is None and can_run_at_once(self.model):
             at_once = self._threads
-        return self._budget.tokens * _BATCHES_OF_A_THREAD * at_once
+        batches = min(max(calls, _FEWEST_BATCHES_OF_A_THREAD), _MOST_BATCHES_OF_A_THREAD)
+        return self._budget.tokens * batches * at_once
 
     @property
     def works(self) -> bool:

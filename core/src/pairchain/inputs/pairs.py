@@ -15,7 +15,7 @@ from pairchain.inputs import tables
 from pairchain.inputs.client_parts import has_parts_only
 from pairchain.inputs.kinds import CONTENT, TEXT
 from pairchain.inputs.modality import description_of, is_marked_text, is_message, may_name_medium
-from pairchain.inputs.table_pairs import only_column, pair_of_row, pairs_of_rows, pairs_of_table
+from pairchain.inputs.table_pairs import column_of, pair_of_row, pairs_of_rows, pairs_of_table
 
 _A_PAIR = 'a pair is two elements, such as ("how many people live in Berlin?", "Berlin has 3.5 million inhabitants.")'
 
@@ -94,9 +94,9 @@ def as_stream(inputs: Any) -> Iterator[Any]:
 
 
 def as_documents(documents: Any, name: str = "documents") -> list[Any]:
-    """Return an iterable, a column of a table, or a table of one column as a list; ``name`` is its name in errors."""
+    """Return an iterable, a column of a table, or a table as a list; see `table_pairs.column_of`."""
     if (table := tables.table_of(documents)) is not None:
-        return only_column(table, name)
+        return column_of(table, name)
     if tables.is_column(documents):
         return tables.values_of(documents)
     if not _is_list_like(documents):

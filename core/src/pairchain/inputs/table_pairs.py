@@ -13,6 +13,8 @@ from pairchain.inputs.tables import DOCUMENT, QUERY, SIDES, Table, as_row
 from pairchain.text.escaping import short_repr
 
 # Two columns with other names are query and document in this order, unless one of these names contradicts it.
+# The column of documents in tables of search that name none document.
+_TEXT = "text"
 _NAMES_OF_QUERIES = frozenset({"query", "queries", "question", "questions"})
 _NAMES_OF_DOCUMENTS = frozenset({"document", "documents", "doc", "docs", "passage", "passages"})
 
@@ -121,17 +123,28 @@ def pair_of_row(row: Mapping[str, Any], index: int | None = None) -> tuple[Any, 
     return choose_columns("the row", names).pair_in(row, index)
 
 
-def only_column(table: Table, name: str) -> list[Any]:
-    """Return the values of a table's only column; ``name`` is the table's name in errors."""
+def column_of(table: Table, name: str) -> list[Any]:
+    """Return the values of a table's only column or, if it lists documents, of its column document or text.
+
+    Args:
+        table: The table.
+        name: Its name in errors: ``"documents"`` if it lists documents.
+
+    Raises:
+        InputError: Which column to take is unclear, as in a table that has queries too.
+    """
     if not table.names and not table.length:
         return []
-    if len(table.names) != 1:
-        place = next(iter(_places(table.names, DOCUMENT)), 0)
-        raise InputError(
-            f"{name} is {table.title} with {columns_in(table.names)}.",
-            next_step=f"pass one of its columns, such as {_example(table.names, place)}.",
-        )
-    return table.read(0, slice(0, table.length))
+    if len(table.names) == 1:
+        return table.read(0, slice(0, table.length))
+    document = _places(table.names, DOCUMENT) or _places(table.names, _TEXT)
+    if name == "documents" and len(document) == 1 and not _places(table.names, QUERY):
+        return table.read(document[0], slice(0, table.length))
+    raise InputError(
+        f"{name} is {table.title} with {columns_in(table.names)}.",
+        next_step=f"pass one of its columns, such as {_example(table.names, next(iter(document), 0))}; "
+        "for the documents of many queries, use pairchain.rerank_run.",
+    )
 
 
 def is_missing(value: Any) -> bool:

@@ -146,7 +146,8 @@ def class_name(value: Any) -> str:
     """Return the package and class of an object, such as ``"a pandas DataFrame"``, for errors."""
     cls = type(value)
     package = cls.__module__.partition(".")[0]
-    return f"a {cls.__name__}" if package == "builtins" else f"a {package} {cls.__name__}"
+    name = cls.__name__ if package == "builtins" else f"{package} {cls.__name__}"
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def is_table_class(cls: type) -> bool:

@@ -41,6 +41,7 @@ _COMMANDS = {
     **dict.fromkeys(("score@ray", "rank@ray"), "pairchain-ray"),
     "serve": "pairchain-serve",
     "train": "pairchain-train",
+    **dict.fromkeys(("rerank", "evaluate"), "pairchain-search"),
 }
 
 _BACKENDS = {
@@ -69,6 +70,7 @@ OWN_DISTRIBUTIONS = frozenset(
         *_LOSSES.values(),
         CORE_DISTRIBUTION,
         *("pairchain", "pairchain-sentence-transformers", "pairchain-trace"),
+        *("pairchain-haystack", "pairchain-langchain", "pairchain-llama-index"),
     }
 )
 

@@ -27,6 +27,7 @@ import torch
 from pairchain.code import importing
 from pairchain.code.admitted import PACKAGE
 from pairchain.code.bundle import Code, Reference
+from pairchain.code.patches import undoing_patches
 from pairchain.errors import FormatError, PickleRefusedError
 from pairchain.files.hub_names import is_path
 from pairchain.files.source import Source
@@ -71,10 +72,13 @@ def guarding(place: Source, model: Source | None = None) -> Iterator[None]:
     outer = _load.get()
     token = _load.set(_Load(outer.model if outer else model or place, place))
     try:
-        _enter()
-        yield
+        with undoing_patches():
+            _enter()
+            try:
+                yield
+            finally:
+                _leave()
     finally:
-        _leave()
         _load.reset(token)
 
 

@@ -1,3 +1,3 @@
 """The pairchain command. Only commands that need torch import it, directly or through another package."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

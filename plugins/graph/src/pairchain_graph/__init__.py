@@ -1,3 +1,3 @@
 """What backends of exported graphs share: choosing, checking, exporting and running a graph."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,3 +1,3 @@
 """The backend ``openvino``: OpenVINO runs the model of a Transformer."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -2,7 +2,7 @@
 
 from pairchain.authoring import lazy_names
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # inspection imports this package for its hooks, and must not wait for torch
 __getattr__, __all__ = lazy_names(__name__, __file__, globals())

@@ -1,3 +1,3 @@
 """`pairchain score … --on ray` and `pairchain rank … --on ray`: scores large files on a Ray cluster."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -50,6 +50,11 @@ def connected(options: ClusterOptions) -> Iterator[Workers]:
                 f"cannot connect to the Ray cluster at {options.address!r}: {str(error).splitlines()[0]}",
                 next_step="start one with `ray start --head`, or leave out --address to start Ray here.",
             ) from error
+        except OSError as error:
+            # the path of a socket must fit into 107 bytes, and Ray puts its sockets into the temporary folder
+            raise PairchainError(
+                f"cannot start Ray: {error}", next_step="set RAY_TMPDIR to a folder with a short path, such as /tmp."
+            ) from error
     _calm()
     try:
         yield _workers(options, ray.cluster_resources())

@@ -61,12 +61,13 @@ def format_of(paths: Sequence[str], wanted: FileFormat | None) -> FileFormat:
     if wanted is not None:
         return wanted
     names = [name for path in paths for name in (_listed(path) if os.path.isdir(path) else [path])]
-    formats = {_ENDINGS.get(os.path.splitext(name)[1].lower()) for name in names}
+    # Ray decompresses by the name
+    formats = {_ENDINGS.get(os.path.splitext(name.lower().removesuffix(".gz"))[1]) for name in names}
     if len(formats) == 1 and (found := formats.pop()) is not None:
         return found
     raise PairchainError(
         "cannot tell the one format of the files from their names.",
-        next_step="name files that end in .parquet, .jsonl, .csv or .tsv, or add --input-format.",
+        next_step="name files that end in .parquet, .jsonl, .csv or .tsv, also with .gz, or add --input-format.",
     )
 
 

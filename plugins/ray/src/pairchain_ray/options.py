@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pairchain_cli.authoring import ResultOptions
+
 
 class FileFormat(StrEnum):
     """The format of the files that are read or written."""
@@ -16,13 +18,6 @@ class FileFormat(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     TSV = "tsv"
-
-
-class OnError(StrEnum):
-    """What to do about a row that cannot be scored."""
-
-    STOP = "stop"
-    SKIP = "skip"
 
 
 def _panel(title: str) -> Any:
@@ -72,7 +67,7 @@ class ColumnOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderOptions:
+class FolderOptions(ResultOptions):
     """The folder to write, and its files."""
 
     output: Annotated[
@@ -82,18 +77,6 @@ class FolderOptions:
     output_format: Annotated[FileFormat, output_option("--format", "-f", help="Format.", show_default=True)] = (
         FileFormat.PARQUET
     )
-    score_column: Annotated[
-        str, output_option("--score-column", metavar="NAME", help="Name of the score's column.", show_default=True)
-    ] = "score"
-    on_error: Annotated[
-        OnError,
-        output_option(
-            "--on-error",
-            help="Whether to stop at a row that cannot be scored, or to write the reason into its column 'error' and "
-            "continue.",
-            show_default=True,
-        ),
-    ] = OnError.STOP
     rows_per_file: Annotated[
         int,
         output_option(

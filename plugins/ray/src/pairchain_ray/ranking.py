@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.compute
 import ray
 
-from pairchain.authoring import write_aside
 from pairchain.errors import PairchainError
+from pairchain.runs import is_run
 from pairchain_ray.cluster import connected
 from pairchain_ray.files import expanded, format_of, read, write
 from pairchain_ray.progress import reported
 from pairchain_ray.record import Record
 from pairchain_ray.scoring import Job, readable_errors, require_columns, scored_by
-from pairchain_ray.trec import DOCUMENT_ID, QUERY_ID, is_run, read_run, run_lines
+from pairchain_ray.trec import DOCUMENT_ID, QUERY_ID, read_columns, write_rows
 from pairchain_ray.worker import WorkerFailedError
 
 RANK = "rank"
@@ -99,7 +98,7 @@ def _read(job: Job) -> Any:
 
 def _joined(job: Job, queries: Sequence[str], documents: Sequence[str]) -> Any:
     """Return the rows of TREC runs with the texts of queries and documents."""
-    of_query, of_document = read_run(job.files)
+    of_query, of_document = read_columns(job.files)
     columns = job.columns
     texts = {
         QUERY_ID: _texts(queries, QUERY_ID, (columns.query_column, "text"), set(of_query)),
@@ -161,10 +160,8 @@ def _write_folder(ranked: Any, job: Job) -> int:
 def _write_run(ranked: Any, job: Job) -> int:
     """Write one run, with the queries in the order of their ids."""
     names = (QUERY_ID, DOCUMENT_ID, RANK, job.writing.score_column)
-    rows: list[tuple[str, str, int, float]] = []
+    rows: list[tuple[str, str, int, float | None]] = []
     for batch in ranked.select_columns(list(names)).iter_batches(batch_format="pyarrow"):
         rows += zip(*(batch[name].to_pylist() for name in names), strict=True)
-    rows.sort(key=lambda row: (str(row[0]), row[2]))
-    with write_aside(Path(job.writing.output)) as aside:
-        aside.write_text("".join(run_lines(rows)), encoding="utf-8")
+    write_rows(rows, job.writing.output)
     return len(rows)

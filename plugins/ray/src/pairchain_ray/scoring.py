@@ -23,7 +23,7 @@ from pairchain.opening import open_source
 from pairchain_cli.authoring import ScoringOptions, note, prompt_keywords, unchecked_keywords
 from pairchain_ray.cluster import Workers, connected
 from pairchain_ray.files import ROW_HASH, absolute, expanded, format_of, read, write
-from pairchain_ray.options import ClusterOptions, ColumnOptions, FileFormat, FolderOptions, OnError
+from pairchain_ray.options import ClusterOptions, ColumnOptions, FileFormat, FolderOptions
 from pairchain_ray.progress import reported
 from pairchain_ray.record import Record
 from pairchain_ray.worker import Worker, WorkerFailedError
@@ -84,7 +84,7 @@ class Job:
             self.columns.query_column,
             self.columns.document_column,
             self.writing.score_column,
-            errors="column" if self.writing.on_error == OnError.SKIP else "raise",
+            errors="column" if self.writing.skips else "raise",
             predict_kwargs={
                 **prompt_keywords(self.options),
                 "batch_size": self.options.batch_size or "auto",

@@ -1,43 +1,37 @@
-"""Reads and writes runs in TREC's format: query, Q0, document, rank, score and tag on each line."""
+"""Reads several runs as columns, and writes rows as a run."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from pairchain.errors import PairchainError
+from pairchain.runs import read_run, write_run
 
 QUERY_ID, DOCUMENT_ID = "query_id", "document_id"
-_TAG = "pairchain"
 
 
-def is_run(path: str) -> bool:
-    """Return whether a file is a run, by its name."""
-    return os.path.splitext(path)[1].lower() in (".trec", ".run")
-
-
-def read_run(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the ids of the queries and of the documents, for each line of some runs.
+def read_columns(paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the ids of the queries and of the documents, for each result of some runs.
 
     Raises:
-        PairchainError: A line has other than six fields, or names a document twice for its query.
+        PairchainError: A line has another form, or a document is named twice for its query.
     """
-    queries: list[str] = []
-    documents: list[str] = []
-    for path in paths:
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                fields = line.split()
-                if len(fields) != 6:
-                    raise PairchainError(f"{path}, line {number}: found {len(fields)} fields, expected 6.")
-                queries.append(fields[0])
-                documents.append(fields[2])
-    if len(set(zip(queries, documents, strict=True))) < len(queries):
-        raise PairchainError("the run names a document twice for one query.", next_step="give one run at a time.")
-    return queries, documents
+    named = [(query, document) for path in paths for query, found in read_run(path).items() for document in found]
+    if len(set(named)) < len(named):
+        raise PairchainError("the runs name a document twice for one query.", next_step="give one run at a time.")
+    return [query for query, _ in named], [document for _, document in named]
 
 
-def run_lines(rows: Iterable[tuple[str, str, int, float]]) -> Iterator[str]:
-    """Yield lines of a run from queries, documents, ranks and scores."""
-    for query, document, rank, score in rows:
-        yield f"{query} Q0 {document} {rank} {score!r} {_TAG}\n"
+def write_rows(rows: Iterable[tuple[str, str, int, float | None]], path: str) -> None:
+    """Write a run of queries, documents, ranks and scores, with the queries in the order of their ids.
+
+    The ranks are counted again; a document without a score is left out.
+
+    Raises:
+        PairchainError: The file cannot be written.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for query, document, _, score in sorted(rows, key=lambda row: str(row[0])):
+        if score is not None:
+            run.setdefault(str(query), {})[str(document)] = score
+    write_run(run, path)

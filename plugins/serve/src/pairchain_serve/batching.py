@@ -136,15 +136,17 @@ class Queue:
             self._is_closed = True
             self._changed.notify_all()
 
-    def take(self, most_tokens: int) -> list[Unit] | None:
-        """Wait for units, and return some of up to ``most_tokens``; None when the queue is closed and empty.
+    def take(self, most_tokens: Callable[[int], int]) -> list[Unit] | None:
+        """Wait for units, and return some; None when the queue is closed and empty.
+
+        ``most_tokens`` returns their most tokens for a number of waiting requests.
 
         The first request gives its longest unit; each further one gives its unit nearest to that length, so that little
         is padded.
         """
         with self._changed:
             while True:
-                if units := self._next(most_tokens):
+                if units := self._next(most_tokens(len(self._order))):
                     return units
                 if self._is_closed:
                     return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairchain import hookimpl
 from pairchain.authoring import MESSAGE, read_json_object, require_settings
+from pairchain.errors import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +26,20 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
     """Return the modules for a checkpoint: a classifier, or the log-odds of yes and no for a causal model.
 
     Raises:
-        ChainError: The tokenizer of a causal model lacks the token yes or no.
+        ChainError: The tokenizer of a causal model lacks the token yes or no; or it is an encoder-decoder language
+            model, whose files do not say which words its decoder answers with.
         UnknownTypeError: LogitScore, which a causal model needs, is not installed.
     """
     from pairchain_transformer import Transformer
+    from pairchain_transformer.checkpoint.faults import unknown_answer
     from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
 
     if (is_causal := _is_causal(request.source)) is None:
         return None
     options: dict[str, Any] = {**request.keywords(), "model_name_or_path": request.source.name}
+    # someone who asks for labels wants to train a head
+    if "num_labels" not in options["config_kwargs"] and (name := _answering_decoder(request.source)):
+        raise unknown_answer(request.source, name)
     if request.tokenizer is not None:
         options["tokenizer"] = request.tokenizer
     if not is_causal:
@@ -45,6 +51,7 @@ def pairchain_default_chain(request: ChainRequest) -> list[nn.Module] | None:
         return [transformer]
     logit_score = request.resolve("LogitScore")
     transformer = Transformer(**options, transformer_task="text-generation")
+    _warn_of_guess(request.source, transformer)
     ids = {word: _token_id(transformer, word) for word in (TRUE_WORD, FALSE_WORD)}
     return [transformer, logit_score(true_token_id=ids[TRUE_WORD], false_token_id=ids[FALSE_WORD])]
 
@@ -76,10 +83,14 @@ def pairchain_inspect_module(source: Source) -> Facts:
 @hookimpl
 def pairchain_inspect_checkpoint(source: Source) -> Facts | None:
     """Return the facts in a checkpoint's files about the default chain for it; None without a checkpoint."""
+    from pairchain_transformer.checkpoint.faults import unknown_answer
     from pairchain_transformer.checkpoint.inspection import checkpoint_facts
 
-    is_causal = _is_causal(source)
-    return None if is_causal is None else checkpoint_facts(source, is_causal=is_causal)
+    if (is_causal := _is_causal(source)) is None:
+        return None
+    facts = checkpoint_facts(source, is_causal=is_causal)
+    name = _answering_decoder(source)
+    return replace(facts, faults=[*facts.faults, unknown_answer(source, name)]) if name else facts
 
 
 @hookimpl
@@ -101,10 +112,44 @@ def _is_causal(source: Source) -> bool | None:
     for name in ("config.json", "adapter_config.json"):
         if (path := source.file(name)) is not None:
             config = read_json_object(path, shown_as=f"{name} of {source.name}")
-            architectures = config.get("architectures")
-            first = architectures[0] if isinstance(architectures, list) and architectures else ""
-            return str(first).endswith("ForCausalLM") or config.get("task_type") == "CAUSAL_LM"
+            return _first_class(config).endswith("ForCausalLM") or config.get("task_type") == "CAUSAL_LM"
     return None
+
+
+def _answering_decoder(source: Source) -> str:
+    """Return the class of a checkpoint that is an encoder-decoder language model, such as MonoT5; empty if it is not.
+
+    Its decoder answers about what the encoder reads; the classifier that the library makes of it is not in its weights.
+    """
+    from pairchain_transformer.checkpoint.support import is_encoder_decoder_model
+    from pairchain_transformer.files.names import read_settings
+
+    config = read_settings(source, "config.json")
+    return _first_class(config) if is_encoder_decoder_model(config) else ""
+
+
+def _first_class(config: Mapping[str, Any]) -> str:
+    architectures = config.get("architectures")
+    return str(architectures[0]) if isinstance(architectures, list) and architectures else ""
+
+
+def _warn_of_guess(source: Source, transformer: Any) -> None:
+    """Warn that the files of a causal model do not say how it scores pairs, unless its chat template is for pairs."""
+    from pairchain_transformer.checkpoint.tasks import FALSE_WORD, TRUE_WORD
+    from pairchain_transformer.files.names import read_settings
+    from pairchain_transformer.inputs.messages import SIDES
+
+    template = str(getattr(transformer.reader, "chat_template", None) or "")
+    if all(role in template for role in SIDES):
+        return
+    prompt = "its chat template, which is not made for pairs" if template else "the pair, joined as its tokenizer does"
+    code = ", ".join(sorted(set(map(str, (read_settings(source, "config.json").get("auto_map") or {}).values()))))
+    warn(
+        f"{source} is a causal language model without modules.json, so its files do not say how it scores: the score "
+        f"is the log-odds of {TRUE_WORD!r} against {FALSE_WORD!r} after {prompt}. Scores of a model that was trained "
+        "with another prompt or other words mean nothing; build its chain from its model card: CrossEncoder(modules=["
+        "Transformer(…), LogitScore(…)])." + (f" Its own code ({code}) has no part in the score." if code else "")
+    )
 
 
 def _loses_a_side(transformer: Any, style: str) -> bool:

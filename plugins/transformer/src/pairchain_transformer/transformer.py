@@ -53,9 +53,10 @@ class Transformer(HoldsModel):
     Args:
         model_name_or_path: Folder, or Hub repository as ``owner/name``.
         transformer_task: ``"sequence-classification"`` writes ``scores``; ``"text-generation"``, and ``"any-to-any"``
-            for models of several modalities, write ``causal_logits``; ``"feature-extraction"``, ``"fill-mask"``, and
-            ``"retrieval"`` for classes named …ForRetrieval, write ``token_embeddings``. A model of two towers, such as
-            CLIP, writes ``sentence_embedding``.
+            for models of several modalities, write ``causal_logits``; so does ``"text2text-generation"`` for an
+            encoder-decoder, such as T5, at the one position of the decoder's first token. ``"feature-extraction"``,
+            ``"fill-mask"``, and ``"retrieval"`` for classes named …ForRetrieval, write ``token_embeddings``. A model
+            of two towers, such as CLIP, writes ``sentence_embedding``.
         revision: Branch, tag, commit or ref; resolved once to a commit.
         token: Hub token.
         cache_folder: Folder for downloads.

@@ -98,7 +98,30 @@ class PairOptions(InputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputOptions:
+class ResultOptions:
+    """What the output says about a row: its score, or why it has none."""
+
+    score_column: Annotated[
+        str, output_option("--score-column", metavar="NAME", help="Name of the score's column.", show_default=True)
+    ] = "score"
+    on_error: Annotated[
+        OnError,
+        output_option(
+            "--on-error",
+            help="Whether to stop at a row that cannot be scored, or to write the reason into its column 'error' and "
+            "continue.",
+            show_default=True,
+        ),
+    ] = OnError.STOP
+
+    @property
+    def skips(self) -> bool:
+        """Whether to continue after a row that cannot be scored."""
+        return self.on_error == OnError.SKIP
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(ResultOptions):
     """Where and how scores are written."""
 
     output: Annotated[
@@ -113,24 +136,7 @@ class OutputOptions:
             "--format", "-f", help="Default: from FILE's extension; a table on a terminal, jsonl into a pipe."
         ),
     ] = None
-    score_column: Annotated[
-        str, output_option("--score-column", metavar="NAME", help="Name of the score's column.", show_default=True)
-    ] = "score"
-    on_error: Annotated[
-        OnError,
-        output_option(
-            "--on-error",
-            help="Whether to stop at a row that cannot be scored, or to write the reason into its column 'error' and "
-            "continue.",
-            show_default=True,
-        ),
-    ] = OnError.STOP
     force: Annotated[bool, output_option("--force", help="Allow --output to replace the input.")] = False
-
-    @property
-    def skips(self) -> bool:
-        """Whether to continue after a row that cannot be scored."""
-        return self.on_error == OnError.SKIP
 
     def shown(self, *columns: str) -> tuple[str, ...]:
         """Return the columns of a table: ``columns``, and the one for errors if there may be any."""

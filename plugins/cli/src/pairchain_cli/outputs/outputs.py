@@ -126,7 +126,37 @@ def open_resumable(
         part = PartialParquet(path, score_column, schema)
     else:
         part = PartialText(path, encoder_for(output_format, score_column))
-    resumable = ResumableOutput(path, part, options, resumes=resumes)
+    with _resumable(output, ResumableOutput(path, part, options, resumes=resumes)) as resumable:
+        yield resumable
+
+
+@contextmanager
+def open_encoded(
+    output: str, encoder: Encoder, options: Mapping[str, Any], *, resumes: bool = False
+) -> Iterator[Output | ResumableOutput]:
+    """Yield an output in a format of a plugin: a stream, or a file that a later run can complete.
+
+    Args:
+        output: A file's name, or ``"-"``.
+        encoder: Turns rows and scores into the file's lines.
+        options: The options that the file depends on, by name.
+        resumes: Whether to continue the output of an earlier run.
+
+    Raises:
+        PairchainError: The folder does not exist, or the output cannot be continued.
+    """
+    if is_stream(output):
+        with _open_file(output) as file:
+            yield _Text(encoder, file)
+        return
+    path = _resolve(output)
+    part = PartialText(path, encoder)
+    with _resumable(output, ResumableOutput(path, part, options, resumes=resumes)) as resumable:
+        yield resumable
+
+
+@contextmanager
+def _resumable(output: str, resumable: ResumableOutput) -> Iterator[ResumableOutput]:
     with _naming_the_file(output):
         try:
             yield resumable

@@ -9,6 +9,7 @@ from pairchain import Source
 from pairchain.authoring import adapted_model, nearest, require_settings
 from pairchain.errors import ChainError, FormatError, PairchainError, warn
 from pairchain_transformer.architectures import OUTPUT_SIZE
+from pairchain_transformer.checkpoint import faults
 from pairchain_transformer.checkpoint.keywords import applying_policy, refuse_code
 from pairchain_transformer.checkpoint.saving import may_need_kernels
 from pairchain_transformer.checkpoint.support import require_config, was_classifier
@@ -45,6 +46,8 @@ def load_config(source: Source, task: Task, hub: Mapping[str, Any], given: Mappi
         raise
     except Exception as error:  # a value of the wrong type raises different errors in different models
         refuse_code(source, error)
+        if (failed := faults.code_failed(source, error)) is not None:
+            raise failed from error
         raise FormatError(f"the transformers library cannot use config.json: {error}", where=str(source)) from error
     config, unused = read
     for key in unused.keys() & given.keys():

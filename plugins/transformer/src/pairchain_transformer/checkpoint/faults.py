@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pairchain import Source
+from pairchain.authoring import code_that_raised, installed_version
 from pairchain.errors import ChainError, FormatError, MissingFileError
+from pairchain_transformer.files.names import read_settings
+from pairchain_transformer.libraries.messages import in_a_line
 
 
 def no_vocabulary(source: Source, names: Iterable[str]) -> MissingFileError:
@@ -27,13 +30,52 @@ def no_token(word: str) -> ChainError:
     )
 
 
+def unknown_answer(source: Source, name: str) -> ChainError:
+    """Return the error for an encoder-decoder language model, the class ``name``, of which only the weights are known.
+
+    Its vocabulary has the words true and false whether or not it was trained to answer with them.
+    """
+    return ChainError(
+        f"{name} is an encoder-decoder language model. Rerankers of this kind, such as MonoT5, compare two words that "
+        "their decoder may begin with; the files do not say which, nor how a pair is put to the model. A classifier "
+        "made of it would have a random head.",
+        where=str(source),
+        next_step="build the chain from its model card: CrossEncoder(modules=[Transformer(…, "
+        "transformer_task='text2text-generation', processor_kwargs={'chat_template': …}), LogitScore(true_token_id=…, "
+        "false_token_id=…)]). To train a classifier from it, pass num_labels.",
+    )
+
+
+def code_failed(source: Source, error: Exception) -> FormatError | None:
+    """Return the error for code of the model that ``error`` came from; None if it came from elsewhere."""
+    if (code := code_that_raised(error)) is None:
+        return None
+    installed = installed_version("transformers") or ""
+    saved = read_settings(source, "config.json").get("transformers_version")
+    is_older = isinstance(saved, str) and saved.partition(".")[0] != installed.partition(".")[0]
+    written = f" The model was saved with transformers {saved}." if is_older else ""
+    return FormatError(
+        f"the model's own code ({code}) does not run with transformers {installed}: {type(error).__name__}: "
+        f"{in_a_line(error)}.{written}",
+        where=str(source),
+        next_step="look for a revision of the model with newer code, or for a plugin with a module for it; or score it "
+        "in an environment of its own, with the transformers version and library that its model card names.",
+    )
+
+
 def no_class_for_task(source: Source, auto_class: str, reason: str, *, is_known: bool = True) -> FormatError:
     """Return the error for a model that ``auto_class`` does not load; another class may, if the model ``is_known``."""
-    return FormatError(
-        f"the model cannot be loaded with {auto_class}: {reason}",
-        where=str(source),
-        next_step="choose another transformer_task." if is_known else "",
-    )
+    what = f"the model cannot be loaded with {auto_class}: {reason}"
+    named = read_settings(source, "config.json").get("auto_map")
+    if isinstance(named, dict) and "AutoModel" in named and auto_class not in named:
+        return FormatError(
+            f"{what.rstrip('.')}. Its own code ({named['AutoModel']}) is not such a class, and scores in a way of its "
+            "own.",
+            where=str(source),
+            next_step="score it as its model card says, with transformers.AutoModel and the method of its code; or "
+            "write a module for it.",
+        )
+    return FormatError(what, where=str(source), next_step="choose another transformer_task." if is_known else "")
 
 
 def other_sizes(source: Source, unfit: Sequence[tuple[str, Any, Any]]) -> FormatError:

@@ -73,10 +73,14 @@ def load_model(
         ) from error
     except ImportError as error:
         refuse_conflicts(error)
+        if (failed := faults.code_failed(source, error)) is not None:
+            raise failed from error
         raise missing_package(error) from error
     except _FROM_A_BAD_FILE as error:
         refuse_code(source, error)
         refuse_conflicts(error)
+        if (failed := faults.code_failed(source, error)) is not None:
+            raise failed from error
         reason = str(error).partition(ENDLESS_LIST)[0].strip()
         raise faults.no_class_for_task(
             source, model_class.__name__, reason, is_known=NO_CLASS_FOR_TASK in str(error)

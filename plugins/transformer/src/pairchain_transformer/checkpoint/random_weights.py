@@ -170,6 +170,12 @@ def _explained(model: PreTrainedModel, config: PretrainedConfig, names: Iterable
             f"was not run, and a {loaded_as} was made of the rest.",
             "load it as its model card says, with transformers.AutoModel.from_pretrained(…, trust_remote_code=True).",
         )
+    if (code := _code_not_run(model, config)) and any(_is_of_body(model, name) for name in names):
+        return (
+            f"{of}, and names code of its own for it ({code}), which was not run: the library's {loaded_as} is of "
+            "another architecture.",
+            "read that code, and if you agree pass trust_remote_code; code for transformers 4 may not run.",
+        )
     if any(_is_of_body(model, name) for name in names):
         return (
             f"{of}, and what is missing is not only in its head: the checkpoint is incomplete, or of another model.",
@@ -183,8 +189,9 @@ def _explained(model: PreTrainedModel, config: PretrainedConfig, names: Iterable
     if config.is_encoder_decoder or "ConditionalGeneration" in saved_as:
         return (
             f"{of}, an encoder-decoder language model: it has no classifier. Rerankers of this kind, such as MonoT5, "
-            "compare two words that the decoder may begin with, which no installed module does.",
-            f"score it with the library that it was published for, or use it as a base: {_TRAIN}.",
+            "compare two words that the decoder may begin with.",
+            "load it with CrossEncoder(modules=[Transformer(…, transformer_task='text2text-generation'), "
+            f"LogitScore(true_token_id=…, false_token_id=…)]), or use it as a base: {_TRAIN}.",
         )
     if saved_as.endswith(("ForCausalLM", "LMHeadModel")):
         return (
@@ -203,6 +210,13 @@ def _explained(model: PreTrainedModel, config: PretrainedConfig, names: Iterable
         f"{of}, a model of another task: {loaded_as} was made of it, and has a head that it lacks.",
         f"choose the transformer_task that it was saved for, or {_TRAIN}.",
     )
+
+
+def _code_not_run(model: PreTrainedModel, config: PretrainedConfig) -> str:
+    """Return the class in the checkpoint's own code that the library's class of ``model`` was loaded instead of."""
+    named: Any = getattr(config, "auto_map", None) or {}
+    found = named.get("AutoModelForSequenceClassification") if isinstance(named, dict) else None
+    return str(found) if found and type(model).__module__.startswith("transformers.") else ""
 
 
 def _is_of_body(model: PreTrainedModel, name: str) -> bool:

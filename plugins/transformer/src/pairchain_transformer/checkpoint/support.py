@@ -37,6 +37,14 @@ def was_classifier(architectures: Any) -> bool:
     return any(name.endswith("ForSequenceClassification") for name in class_names(architectures))
 
 
+def is_encoder_decoder_model(config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration is of an encoder-decoder language model, not of its body or of a classifier."""
+    first = next(iter(class_names(config.get("architectures"))), "")
+    return first.endswith(("ForConditionalGeneration", "MTModel", "LMHeadModel")) and config.get(
+        "model_type"
+    ) in _known("AutoModelForSeq2SeqLM")
+
+
 def needs_code(config: Mapping[str, Any], task: Task) -> bool:
     """Return whether the model needs a class that its ``auto_map`` names, because the library has none for it."""
     named, kind, known = config.get("auto_map"), config.get("model_type"), _known("AutoConfig")
@@ -59,7 +67,7 @@ def unsupported(source: Source, config: Mapping[str, Any], task: Task) -> Iterat
             where=f"config.json of {source}",
             next_step="pip install --upgrade transformers, if the architecture is new.",
         )
-    elif task.name in ("sequence-classification", "text-generation", "fill-mask"):
+    elif task.name in ("sequence-classification", "text-generation", "text2text-generation", "fill-mask"):
         supported = _known(task.auto_class)
         if supported and kind not in supported:
             reason = f"the installed transformers library has none for {kind!r}."

@@ -42,6 +42,8 @@ TASKS = {
         Task("sequence-classification", "AutoModelForSequenceClassification", "logits", "scores"),
         Task("text-generation", "AutoModelForCausalLM", "logits", "causal_logits", generates=True),
         Task("any-to-any", "AutoModelForMultimodalLM", "logits", "causal_logits", generates=True),
+        # the logits of the decoder's first token, which answers about what the encoder read
+        Task("text2text-generation", "AutoModelForSeq2SeqLM", "logits", "causal_logits"),
         Task("fill-mask", "AutoModelForMaskedLM", "logits", "token_embeddings"),
         # the checkpoint names the class
         Task("retrieval", "", "embeddings", "token_embeddings"),

@@ -38,9 +38,32 @@ def call(model: Any, method: str, features: Mapping[str, Any], output_path: Sequ
         taken["return_dict"] = True
     if "hidden_states" in output_path:
         taken["output_hidden_states"] = True
+    if is_forward and "decoder_input_ids" in known - taken.keys() and _answers_by_decoder(model):
+        taken["decoder_input_ids"] = _decoder_start(model, taken["input_ids"])
     if not is_forward:
         return function(**taken)
     return model(**taken) if endings.are_clear(model, taken) else endings.call(model, taken)
+
+
+def _answers_by_decoder(model: Any) -> bool:
+    """Return whether a model is an encoder-decoder with a language head; a classifier fills its decoder itself."""
+    unwrapped = endings.unwrapped(model)
+    return bool(model.config.is_encoder_decoder and unwrapped.can_generate())
+
+
+def _decoder_start(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Return the token that a decoder begins with, for each input, shape (inputs, 1); its logits are the first answer.
+
+    Raises:
+        ChainError: The configuration names no such token.
+    """
+    for place in (getattr(model, "generation_config", None), model.config):
+        if (start := getattr(place, "decoder_start_token_id", None)) is not None:
+            return torch.full((len(ids), 1), start, dtype=ids.dtype, device=ids.device)
+    raise ChainError(
+        f"config.json of this {type(model).__name__} names no decoder_start_token_id, which its decoder begins with.",
+        next_step="pass config_kwargs={'decoder_start_token_id': …}; for T5 it is the padding token's id.",
+    )
 
 
 def takes_types(model: Any) -> bool:
@@ -67,6 +90,13 @@ def read_output(output: Any, path: Sequence[Any]) -> torch.Tensor:
                     f"the model's output, {type(value).__name__}, has no {key!r}, which modality_config names."
                 ) from None
             value = getattr(value, str(key))
+    if isinstance(value, tuple | list) and value and all(isinstance(part, torch.Tensor) for part in value):
+        place = [*path, -1]
+        raise ChainError(
+            f"the model's output at {'.'.join(map(str, path))} is a {type(value).__name__} of {len(value)} tensors, "
+            f"such as one for each layer; the last has the shape {tuple(value[-1].shape)}.",
+            next_step=f"choose one: modality_config with method_output_name={place}, and modules that read its shape.",
+        )
     if not isinstance(value, torch.Tensor):
         raise ChainError(f"the model's output at {'.'.join(map(str, path))} is {type(value).__name__}, not a tensor.")
     return value.flatten(2).transpose(1, 2) if value.ndim == 4 else value

@@ -6,26 +6,27 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pairchain_packed import kernels
-from pairchain_packed.kernels import affine
+from pairchain.engine import onednn
+
+pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="this PyTorch has no oneDNN")
 
 
 @pytest.mark.parametrize("activation", ["", "gelu", "relu"])
 def test_any_number_of_tokens_gives_the_same(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_prepared", set())
-    monkeypatch.setattr(kernels, "_is_faster", lambda: True)
+    monkeypatch.setattr(onednn, "_prepared", set())
     weight, bias = torch.randn(24, 16), torch.randn(24)
     with torch.inference_mode():
-        for tokens in range(60, 700, 7):
+        for tokens in range(64, 700, 7):
             states = torch.randn(tokens, 16)
             plain = functional.linear(states, weight, bias)
             expected = getattr(functional, activation)(plain) if activation else plain
-            found = affine(states, weight, bias, activation)
+            assert onednn.suits(states, weight, bias)
+            found = onednn.linear(states, weight, bias, activation)
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
-    assert 20 < len(kernels._prepared) < 64
+    assert 20 < len(onednn._prepared) < 64
 
 
 def test_at_most_a_sixteenth_is_filled_up() -> None:
     for tokens in range(64, 20_000):
-        assert tokens <= kernels._rows(tokens) <= tokens * 17 / 16
+        assert tokens <= onednn._rows(tokens) <= tokens * 17 / 16

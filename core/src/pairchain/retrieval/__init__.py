@@ -1,0 +1,1 @@
+"""The files of search: runs, texts, and judgements. Nothing here holds a collection in memory."""
