@@ -54,6 +54,8 @@ TEST = [
     "axe-playwright-python",
     "datasets",
     "hypothesis",
+    # measures rankings for pairchain-train
+    "ir-measures",
     # checks that requests and replies of `pairchain serve` are as their schemas say
     "jsonschema",
     # draws the plots of `pairchain evaluate`
