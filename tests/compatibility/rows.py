@@ -291,6 +291,9 @@ ROWS: dict[str, Row] = {
     "Qwen/Qwen3-VL-Reranker-2B, 8B": Row(
         chain(seeing("Qwen3VL", QWEN)), "Qwen3VLForConditionalGeneration", WORDS, "transformers"
     ),
+    "the same models, from revisions without `modules.json`": _refused(
+        vision("Qwen3VL"), "Qwen3VLForConditionalGeneration", FormatError, "transformer_task='any-to-any'"
+    ),
     # NVIDIA
     "nvidia/llama-nemotron-rerank-1b-v2": Row(
         of_its_own(
