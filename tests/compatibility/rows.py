@@ -245,6 +245,9 @@ ROWS: dict[str, Row] = {
         ),
         "NewForSequenceClassification",
     ),
+    "its conversions to the class of transformers 5": Row(
+        classifier("gte"), "GteForSequenceClassification", TRANSFORMER, "transformers"
+    ),
     # Jina
     "jinaai/jina-reranker-v1-tiny-en, v1-turbo-en": _old_code(
         of_its_own(
