@@ -132,7 +132,7 @@ def score_files(job: Job, *, resume: bool) -> int | None:
         dataset = read(job.files, file_format, texts=texts, hashed=job.id_column is None)
         require_columns(dataset, texts, job.writing.score_column)
         if job.id_column is not None:
-            _require_unique(dataset, job.id_column)
+            require_unique(dataset, job.id_column)
         if record.begin(deciding, resumes=resume) is not None:
             return None
         total = dataset.count()
@@ -192,7 +192,8 @@ def require_columns(dataset: Any, wanted: Sequence[str], new: str) -> None:
             )
 
 
-def _require_unique(dataset: Any, name: str) -> None:
+def require_unique(dataset: Any, name: str) -> None:
+    """Raise a PairchainError unless each row has another value in the column ``name``."""
     # they fit into memory, where Ray's checkpoint needs them too
     parts = [
         batch[name] for batch in dataset.select_columns([name]).iter_batches(batch_size=None, batch_format="pyarrow")
