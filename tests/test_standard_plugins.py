@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from pairchain.registry.groups import BACKENDS, COMMANDS, MODULES, OWN_DISTRIBUTIONS
-from pairchain_cli.scaffold.naming import names_of_backend, names_of_command, names_of_plugin
+from pairchain.registry.groups import BACKENDS, COMMANDS, LOSSES, MODULES, OWN_DISTRIBUTIONS
+from pairchain_cli.scaffold.naming import names_of_backend, names_of_command, names_of_loss, names_of_plugin
 from pairchain_cli.scaffold.scaffold import create_package
 
 ROOT = Path(__file__).parents[1]
 CHECKLIST = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## A new standard plugin")[2]
+
+
+GROUPS = {MODULES: "modules", COMMANDS: "commands", BACKENDS: "backends", LOSSES: "losses"}
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,7 @@ def _is_typed(plugin: Plugin) -> bool:
 
 
 def _is_reserved(plugin: Plugin) -> bool:
-    owners = [
-        group.owner(name)
-        for group, key in ((MODULES, "modules"), (COMMANDS, "commands"), (BACKENDS, "backends"))
-        for name in plugin.points(key)
-    ]
+    owners = [group.owner(name) for group, key in GROUPS.items() for name in plugin.points(key)]
     return {plugin.project["name"]}.issuperset(owners) and plugin.project["name"] in OWN_DISTRIBUTIONS
 
 
@@ -207,6 +206,7 @@ def repository(tmp_path: Path) -> Path:
         ("scorer", [step for step in STEPS if not step.endswith(("NAME/README.md", "py.typed"))]),
         ("command", OF_ANY),
         ("backend", OF_ANY),
+        ("loss", OF_ANY),
     ],
 )
 def test_a_step_that_is_forgotten_is_named(kind: str, left: list[str], repository: Path) -> None:
@@ -215,6 +215,7 @@ def test_a_step_that_is_forgotten_is_named(kind: str, left: list[str], repositor
         "scorer": names_of_plugin(name, None),
         "command": names_of_command(name),
         "backend": names_of_backend(name),
+        "loss": names_of_loss(name),
     }
     create_package(kind, names[kind], repository / "plugins").rename(repository / "plugins/colder")
     assert forgotten(Plugin(repository, "colder")) == left

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from busy import neighbours
 from cases import BUSY, CASES, Case, Target
 from machine import this_machine
@@ -89,7 +90,7 @@ def measured(case: Case, options: Options) -> dict[str, Any]:
     }
     # the best was chosen after one run each; where that was a close thing, the default may have been as good
     rows.setdefault(ST_BEST, rows[ST])
-    tolerance = noise(tried) if case.tolerance is None else case.tolerance
+    tolerance = noise(tried, case.dtype) if case.tolerance is None else case.tolerance
     return {
         "key": case.key,
         "protocol": case.protocol,
@@ -144,10 +145,14 @@ def best_size(tried: Mapping[int, Tried]) -> int:
     return min(tried, key=lambda size: tried[size].seconds)
 
 
-def noise(tried: Mapping[int, Tried]) -> float:
-    """Return the largest difference between the scores that a library itself gives with two batch sizes."""
+def noise(tried: Mapping[int, Tried], dtype: str) -> float:
+    """Return the largest difference between the scores that a library itself gives with two batch sizes.
+
+    One step of ``dtype`` between the largest scores is added: it may separate two scores that are nearly equal.
+    """
     every = np.stack([one.scores for one in tried.values()])
-    return float(np.ptp(every, axis=0).max())
+    step = torch.finfo(getattr(torch, dtype)).eps * 2 ** np.floor(np.log2(np.abs(every).max()))
+    return float(np.ptp(every, axis=0).max() + step)
 
 
 def time_sides(

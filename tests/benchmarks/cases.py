@@ -75,7 +75,7 @@ class Case:
         protocol: `QUIET`, or `BUSY` for two other processes that compute all the time.
         dtype: What all sides compute in.
         tolerance: The largest difference between scores that counts as rounding; None for what sentence-transformers'
-            own scores differ by between batch sizes.
+            own scores differ by between batch sizes, and one step of the dtype.
         rounds: How often each side scores the pairs.
         is_extra: Whether only ``--only`` runs it.
         is_quick: Whether it is part of a quick run.

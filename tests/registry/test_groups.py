@@ -1,12 +1,15 @@
-"""The groups beside module types: commands and backends are found, checked, blocked and undone as types are."""
+"""The groups beside module types: commands, backends and losses are found, checked, blocked and undone as types are."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from plugin_folders import canary, importable, install, registry_of, run_python
+from torch import nn
 
 from pairchain import PairchainWarning, registry
 from pairchain.errors import (
@@ -18,14 +21,17 @@ from pairchain.errors import (
     UnknownNameError,
     UnknownTypeError,
 )
-from pairchain.registry.groups import BACKENDS, COMMANDS, MODULES, Group
+from pairchain.registry.groups import BACKENDS, COMMANDS, LOSSES, MODULES, Group
 from pairchain.registry.installation import ALLOW_VARIABLE, DISABLE_VARIABLE
 
-GROUPS = [COMMANDS, BACKENDS]
-# What any of the groups takes.
-OBJECT = """
+GROUPS = [COMMANDS, BACKENDS, LOSSES]
+CLASS = """
 class run:
     supports = load = staticmethod(print)
+"""
+FUNCTION = """
+def run(logits, labels):
+    return logits
 """
 each_group = pytest.mark.parametrize("group", GROUPS, ids=[group.noun for group in GROUPS])
 reserved = pytest.mark.parametrize(
@@ -37,6 +43,7 @@ reserved = pytest.mark.parametrize(
         ),
         (COMMANDS, "view", "pairchain-view"),
         (BACKENDS, "transformers", "pairchain-transformer"),
+        (LOSSES, "mse", "pairchain-train"),
     ],
 )
 
@@ -61,13 +68,15 @@ def announce(
     """Install a distribution with one entry point ``name`` of ``group``, to ``value`` behind the code given."""
     package = package or distribution.lower().replace("-", "_")
     points = {name: f"{package}:{value}"}
+    thing = FUNCTION if group is LOSSES else CLASS
     install(
         site,
         distribution,
         commands=points if group is COMMANDS else None,
         backends=points if group is BACKENDS else None,
+        losses=points if group is LOSSES else None,
         requires=requires,
-        files={f"{package}.py": f"{code}\n{OBJECT}\nrun.provider = {distribution!r}\nthing = 3\n"},
+        files={f"{package}.py": f"{code}\n{thing}\nrun.provider = {distribution!r}\nthing = 3\n"},
     )
 
 
@@ -159,6 +168,29 @@ def test_an_object_that_does_not_belong_into_the_group_is_refused(site: Path, gr
     assert found.names() == ["tally"]
 
 
+class Holds(nn.Module):
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return logits.sum()
+
+
+@pytest.mark.parametrize("value", [nn.MSELoss(), Holds(), functools.partial(lambda logits, labels, scale: 0, scale=2)])
+def test_anything_that_takes_logits_and_labels_is_a_loss(value: object) -> None:
+    registry.losses.register("tally", value)()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (nn.MSELoss, "is the class MSELoss"),
+        (lambda logits: 0, "cannot be called with logits, labels"),
+        (lambda logits, labels, mask, scale: 0, "'scale'"),
+    ],
+)
+def test_what_a_trainer_could_not_call_is_no_loss(value: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        registry.losses.register("tally", value)
+
+
 @each_group
 def test_an_unknown_name_gets_the_nearest_and_the_choices(site: Path, group: Group) -> None:
     announce(site, group, "acme", "tally")
@@ -198,12 +230,17 @@ def test_what_is_registered_by_hand_comes_first_until_undone(site: Path, group: 
 
     class Another(Mine): ...
 
+    def mine(logits: object, labels: object) -> object: ...
+
+    def another(logits: object, labels: object, mask: object, scale: float = 1.0) -> object: ...
+
+    first, second = (mine, another) if group is LOSSES else (Mine, Another)
     announce(site, group, "acme", "tally")
     found = registry_of(site, group=group)
-    undo = found.register("tally", Mine)
-    assert found.load("tally") is Mine
-    with pytest.raises(PluginConflictError, match="Mine"):
-        found.register("tally", Another)
+    undo = found.register("tally", first)
+    assert found.load("tally") is first
+    with pytest.raises(PluginConflictError, match=first.__name__):
+        found.register("tally", second)
     undo()
     undo()
     assert found.load("tally").provider == "acme"
@@ -215,15 +252,16 @@ def test_one_reading_serves_all_groups(site: Path) -> None:
     assert "tally" not in registry.commands.names()
     registry.refresh()
     assert "tally" in registry.commands.names()
-    assert registry.commands.installation is registry.backends.installation is registry.default.installation
+    assert registry.commands.installation is registry.backends.installation is registry.losses.installation
+    assert registry.losses.installation is registry.default.installation
 
 
 @pytest.mark.slow
-def test_finding_commands_and_backends_imports_no_plugin() -> None:
+def test_finding_commands_backends_and_losses_imports_no_plugin() -> None:
     code = """
         import sys
         from pairchain import registry
-        registry.commands.names(), registry.backends.names()
+        registry.commands.names(), registry.backends.names(), registry.losses.names()
         print([name for name in sys.modules if name == "torch" or name.startswith("pairchain_")])
     """
     assert run_python(code, is_new=True) == "[]"

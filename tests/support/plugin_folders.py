@@ -51,6 +51,7 @@ def install(
     hooks: Mapping[str, str] | None = None,
     commands: Mapping[str, str] | None = None,
     backends: Mapping[str, str] | None = None,
+    losses: Mapping[str, str] | None = None,
     requires: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> Path:
@@ -60,7 +61,7 @@ def install(
         site: Folder that is or will be on the path.
         distribution: Its name, as METADATA writes it.
         version: Its version.
-        modules, hooks, commands, backends: Entry points by name.
+        modules, hooks, commands, backends, losses: Entry points by name.
         requires: Its requirements.
         files: Code by path, relative to ``site``.
     """
@@ -72,7 +73,7 @@ def install(
     lines = ["Metadata-Version: 2.4", f"Name: {distribution}", f"Version: {version}"]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     (info / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    groups = dict(zip(GROUPS, (modules, hooks, commands, backends), strict=True))
+    groups = dict(zip(GROUPS, (modules, hooks, commands, backends, losses), strict=True))
     text = "".join(
         f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in (points or {}).items())
         for group, points in groups.items()

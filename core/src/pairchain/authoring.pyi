@@ -120,6 +120,7 @@ from pairchain.persistence.saved_type import saved_type as saved_type
 from pairchain.registry.conflicts import Conflict as Conflict
 from pairchain.registry.conflicts import conflict_advice as conflict_advice
 from pairchain.registry.conflicts import conflicts as conflicts
+from pairchain.registry.groups import parameters_of_loss as parameters_of_loss
 from pairchain.registry.groups import standard_distribution as standard_distribution
 from pairchain.registry.metadata import installed_version as installed_version
 from pairchain.registry.structure import missing_methods as missing_methods

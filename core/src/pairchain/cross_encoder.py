@@ -232,6 +232,7 @@ class CrossEncoder(OlderNames, Scorer):
         *,
         overwrite_model_card: bool = False,
         card_examples: Sequence[tuple[Any, Any]] = (),
+        card_sections: Sequence[str] = (),
         safe_serialization: bool = True,
         copy_code: bool = False,
     ) -> None:
@@ -246,6 +247,7 @@ class CrossEncoder(OlderNames, Scorer):
             create_model_card: Whether to write a ``README.md`` if there is none.
             overwrite_model_card: Whether to overwrite an existing one.
             card_examples: Pairs to score and show in the card; without any, the model does not run.
+            card_sections: Markdown to add to the card, such as how the model was trained.
             safe_serialization: Whether weights go to safetensors; otherwise to pickles.
             copy_code: Whether to copy code of other repositories into the model, instead of naming it with its commit.
 
@@ -254,7 +256,7 @@ class CrossEncoder(OlderNames, Scorer):
         """
         has_card = os.path.exists(os.path.join(path, "README.md"))
         is_free = create_model_card and (overwrite_model_card or not has_card)
-        card = self._card(model_name or os.fspath(path), card_examples) if is_free else None
+        card = self._card(model_name or os.fspath(path), card_examples, card_sections) if is_free else None
         config = ModelConfig(
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
@@ -304,7 +306,7 @@ class CrossEncoder(OlderNames, Scorer):
         """
 
         def write(folder: Path) -> None:
-            options = {"safe_serialization": safe_serialization, "copy_code": copy_code}
+            options: dict[str, Any] = {"safe_serialization": safe_serialization, "copy_code": copy_code}
             self.save_pretrained(folder, repo_id, card_examples=card_examples, **options)
 
         return push_folder(
@@ -319,13 +321,16 @@ class CrossEncoder(OlderNames, Scorer):
             replace_model_card=replace_model_card,
         )
 
-    def _card(self, name: str, pairs: Sequence[tuple[Any, Any]]) -> ModelCard:
+    def _card(self, name: str, pairs: Sequence[tuple[Any, Any]], sections: Sequence[str]) -> ModelCard:
         examples = as_inputs(pairs)
         if examples.single:
             raise InputError("card_examples is one pair, not a list of pairs.", next_step="pass [pair].")
         scores = self.predict(examples.items).tolist() if examples.items else []
         scored = list(zip(examples.items, scores, strict=True))
-        return ModelCard(name, self._known_num_labels, self.source, self.prompts, self.model_card_data, scored)
+        if isinstance(sections, str):
+            raise InputError("card_sections is a string, not a list of them.", next_step="pass [text].")
+        about = (name, self._known_num_labels, self.source, self.prompts, self.model_card_data)
+        return ModelCard(*about, scored, sections)
 
     @property
     def _activation_to_save(self) -> Activation | None:

@@ -23,7 +23,14 @@ from warm import warm_python
 import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import InputError
-from pairchain_cli.scaffold.naming import Names, names_of_backend, names_of_command, names_of_hooks, names_of_plugin
+from pairchain_cli.scaffold.naming import (
+    Names,
+    names_of_backend,
+    names_of_command,
+    names_of_hooks,
+    names_of_loss,
+    names_of_plugin,
+)
 from pairchain_cli.scaffold.scaffold import create_package
 
 PAIR = ("how many people live in berlin ?", "berlin had a population of 3520031 .")
@@ -102,6 +109,7 @@ def test_a_new_plugin_is_installed_tested_listed_and_used_at_once(tmp_path: Path
     [
         (["command"], "command", "commands", "acme"),
         (["backend"], "backend", "backends", "acme"),
+        (["loss"], "acme", "losses", "acme"),
         (["plugin", "--kind", "input"], "acme", "types", "Acme"),
         (["plugin", "--kind", "hooks"], "hooks", "hooks", "acme"),
     ],
@@ -147,6 +155,7 @@ KINDS = {
     "hooks": names_of_hooks("acme-hub"),
     "command": names_of_command("acme-above"),
     "backend": names_of_backend("acme-fast"),
+    "loss": names_of_loss("acme-hinge"),
 }
 
 
@@ -190,9 +199,13 @@ def test_a_new_command_scores_with_the_options_of_score(tmp_path: Path, golden: 
     assert refused.err.startswith("error: softmax")
 
 
-@pytest.mark.parametrize("kind", [names_of_command, names_of_backend])
-def test_a_command_or_backend_of_ours_is_refused_as_a_name(kind: Callable[[str], Names]) -> None:
-    taken = {names_of_command: "pairchain-score", names_of_backend: "pairchain-transformers"}[kind]
+@pytest.mark.parametrize("kind", [names_of_command, names_of_backend, names_of_loss])
+def test_a_command_backend_or_loss_of_ours_is_refused_as_a_name(kind: Callable[[str], Names]) -> None:
+    taken = {
+        names_of_command: "pairchain-score",
+        names_of_backend: "pairchain-transformers",
+        names_of_loss: "pairchain-mse",
+    }[kind]
     with pytest.raises(InputError, match="reserved for pairchain-"):
         kind(taken)
     with pytest.raises(InputError):

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet
@@ -15,6 +16,9 @@ import pytest
 from command import MODEL, json_lines, rows_in, run, run_process, some_pairs
 from killed_output import keep
 from warm import warm_python
+
+from pairchain_cli.rows.rows import Row, Rows
+from pairchain_cli.scoring.windows import windows
 
 # Kills the process when the journal is written for the third time, in the middle of a run.
 KILLED = """
@@ -229,3 +233,16 @@ def wait_for(path: Path) -> None:
     """Return when ``path`` is there; whoever makes it says so through the folder."""
     while not path.exists():
         os.sched_yield()
+
+
+def test_a_window_ends_with_the_last_row_of_a_group() -> None:
+    sizes = [5, 40, 1, 1, 200, 3]
+    groups = [group for group, size in enumerate(sizes) for _ in range(size)]
+    rows = Rows("rows", iter([Row({"group": group}, "rows", number) for number, group in enumerate(groups, 1)]))
+    found = [
+        [row.values["group"] for row in window] for window in windows(rows, 8, group=lambda row: row.values["group"])
+    ]
+    assert [group for window in found for group in window] == groups
+    assert all(before[-1] != after[0] for before, after in pairwise(found))
+    # no window is larger than what was asked for and one group
+    assert [len(window) for window in found] == [45, 202, 3]

@@ -247,7 +247,7 @@ def test_a_modality_config_that_says_too_little_is_refused(tmp_path: Path) -> No
     [
         ({"method": "get_sound_features", "method_output_name": "x"}, "BertModel has no method 'get_sound_features'"),
         ({"method": "forward", "method_output_name": "logits"}, "BaseModelOutput.* has no 'logits'"),
-        ({"method": "forward", "method_output_name": "hidden_states"}, "hidden_states is tuple, not a tensor"),
+        ({"method": "forward", "method_output_name": "hidden_states"}, "hidden_states is a tuple of 2 tensors"),
     ],
 )
 def test_a_method_or_field_that_the_model_lacks_is_told(entry: dict[str, str], said: str, tmp_path: Path) -> None:

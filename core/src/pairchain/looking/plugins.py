@@ -12,11 +12,11 @@ from pairchain.looking.problem import Problem
 from pairchain.registry import Registry, default
 from pairchain.registry.conflicts import Conflict, conflict_advice, conflicts
 from pairchain.registry.discovery import Found, Installed, find_module
-from pairchain.registry.groups import BACKENDS, COMMANDS, CORE_DISTRIBUTION, GROUPS, HOOKS_GROUP, MODULES
+from pairchain.registry.groups import BACKENDS, COMMANDS, CORE_DISTRIBUTION, GROUPS, HOOKS_GROUP, LOSSES, MODULES
 from pairchain.registry.installation import DISABLE_VARIABLE
 from pairchain.registry.structure import missing_methods
 
-_GROUPS = (MODULES, COMMANDS, BACKENDS)
+_GROUPS = (MODULES, COMMANDS, BACKENDS, LOSSES)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Plugin:
         hooks: The hook implementations that it registers, sorted by name.
         commands: The commands that it registers, sorted by name.
         backends: The backends that it registers, sorted by name.
+        losses: The losses that it registers, sorted by name.
         disabled_by: The environment variable that keeps it from being used, or an empty string.
         problems: What is wrong with it.
     """
@@ -38,6 +39,7 @@ class Plugin:
     hooks: tuple[Found, ...] = ()
     commands: tuple[Found, ...] = ()
     backends: tuple[Found, ...] = ()
+    losses: tuple[Found, ...] = ()
     disabled_by: str = ""
     problems: tuple[Problem, ...] = ()
 
@@ -79,6 +81,7 @@ class Plugin:
             "hooks": _by_name(self.hooks),
             "commands": _by_name(self.commands),
             "backends": _by_name(self.backends),
+            "losses": _by_name(self.losses),
             "disabled_by": self.disabled_by,
             "hidden_by": self.installed.hidden_by,
             "problems": [problem.to_json() for problem in self.problems],
@@ -121,11 +124,11 @@ def unmet_requirements(plugin: Plugin) -> list[Problem]:
 
 
 def _plugin(installed: Installed, registry: Registry) -> Plugin:
-    types, hooks, commands, backends = (
+    types, hooks, commands, backends, losses = (
         tuple(sorted((found for found in installed.found if found.group == group), key=lambda found: found.name))
         for group in GROUPS
     )
-    plugin = Plugin(installed, types, hooks, commands, backends)
+    plugin = Plugin(installed, types, hooks, commands, backends, losses)
     if installed.hidden_by:
         text = f"another {installed.name} comes first on the path, {installed.hidden_by}, so this one is ignored."
         step = f"pip uninstall {installed.name} until none is left, then install the one you want."
@@ -136,7 +139,7 @@ def _plugin(installed: Installed, registry: Registry) -> Plugin:
         problems += _problems_of_version(installed, registry)
         own = conflicts(installed.name, installed.metadata, direct=True)
         problems += _problems_of_requirements(one for one in own if not one.wanted.startswith(CORE_DISTRIBUTION))
-        for group, announced in zip(_GROUPS, (types, commands, backends), strict=True):
+        for group, announced in zip(_GROUPS, (types, commands, backends, losses), strict=True):
             problems += _problems_of_names(announced, Registry(group, registry.installation))
     return replace(plugin, disabled_by=disabled_by, problems=tuple(problems))
 

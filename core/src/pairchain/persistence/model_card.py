@@ -36,6 +36,7 @@ class ModelCard:
         prompts: Prompts by name.
         metadata: Front matter, which overrides the default.
         examples: Pairs with their scores.
+        sections: Markdown to add, such as how the model was trained.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ModelCard:
     prompts: Mapping[str, str]
     metadata: Mapping[str, Any] | None = None
     examples: Sequence[tuple[Any, Any]] = ()
+    sections: Sequence[str] = ()
 
     def text(self, chain: ModuleChain, entries: Sequence[ModuleEntry], code: CodeToSave) -> str:
         """Return the card of ``chain``, whose ``entries`` are in ``modules.json``, and whose types name ``code``."""
@@ -63,6 +65,7 @@ class ModelCard:
         if self.examples:
             rows = "\n".join(f"| {_cell(pair[0])} | {_cell(pair[1])} | {score} |" for pair, score in self.examples)
             parts += ["## Examples", f"| query | document | score |\n|---|---|---|\n{rows}"]
+        parts += self.sections
         versions = {package: installed_version(package) for package in _PACKAGES}
         parts += ["## Versions", "\n".join(f"- {package}: {found}" for package, found in versions.items() if found)]
         return "\n\n".join(parts) + "\n"

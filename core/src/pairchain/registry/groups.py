@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ MODULES_GROUP = "pairchain.modules"
 HOOKS_GROUP = "pairchain.hooks"
 COMMANDS_GROUP = "pairchain.commands"
 BACKENDS_GROUP = "pairchain.backends"
-GROUPS = (MODULES_GROUP, HOOKS_GROUP, COMMANDS_GROUP, BACKENDS_GROUP)
+LOSSES_GROUP = "pairchain.losses"
+GROUPS = (MODULES_GROUP, HOOKS_GROUP, COMMANDS_GROUP, BACKENDS_GROUP, LOSSES_GROUP)
 
 CORE_DISTRIBUTION = "pairchain-core"
 _CLI = "pairchain-cli"
@@ -38,6 +40,7 @@ _COMMANDS = {
     # what `score … --on ray` and `rank … --on ray` run
     **dict.fromkeys(("score@ray", "rank@ray"), "pairchain-ray"),
     "serve": "pairchain-serve",
+    "train": "pairchain-train",
     **dict.fromkeys(("rerank", "evaluate"), "pairchain-search"),
 }
 
@@ -51,12 +54,20 @@ _BACKENDS = {
     "openvino": "pairchain-openvino",
 }
 
+_LOSSES = dict.fromkeys(
+    """
+    adr-mse bce cross-entropy lambdaloss listmle listnet margin-mse mse multiple-negatives plistmle ranknet
+    """.split(),
+    "pairchain-train",
+)
+
 # The distributions that this project publishes.
 OWN_DISTRIBUTIONS = frozenset(
     {
         *STANDARD_DISTRIBUTIONS.values(),
         *_COMMANDS.values(),
         *_BACKENDS.values(),
+        *_LOSSES.values(),
         CORE_DISTRIBUTION,
         *("pairchain", "pairchain-sentence-transformers", "pairchain-trace"),
         *("pairchain-haystack", "pairchain-langchain", "pairchain-llama-index"),
@@ -79,7 +90,7 @@ class Group:
 
     Attributes:
         name: The name of the group, such as ``pairchain.modules``.
-        noun: The word for a name in it: "type", "command" or "backend".
+        noun: The word for a name in it: "type", "command", "backend" or "loss".
         owner: Returns the distribution that a name is reserved for, or None.
         fault: Returns what is wrong with an object, such as "is not a class, but 3"; empty if it fits the group.
     """
@@ -105,6 +116,31 @@ def _backend_fault(value: Any) -> str:
     return _class_fault(value)
 
 
+def parameters_of_loss(loss: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a loss by name; one named ``mask`` means that it takes lists instead of pairs."""
+    # a module of torch takes what its forward takes
+    return inspect.signature(getattr(loss, "forward", loss)).parameters
+
+
+def _loss_fault(value: Any) -> str:
+    if isinstance(value, type):
+        return f"is the class {value.__name__}; a loss is a function, or an object that can be called"
+    if fault := _callable_fault(value):
+        return fault
+    try:
+        known = parameters_of_loss(value)
+    except ValueError:
+        # a function of C tells nothing about its arguments
+        return ""
+    more = {"mask": None} if "mask" in known else {}
+    try:
+        inspect.Signature(list(known.values())).bind(None, None, **more)
+    except TypeError as error:
+        return f"cannot be called with logits, labels and, if it takes one, a mask: {error}"
+    return ""
+
+
 MODULES = Group(MODULES_GROUP, "type", standard_distribution, _class_fault)
 COMMANDS = Group(COMMANDS_GROUP, "command", _COMMANDS.get, _callable_fault)
 BACKENDS = Group(BACKENDS_GROUP, "backend", _BACKENDS.get, _backend_fault)
+LOSSES = Group(LOSSES_GROUP, "loss", _LOSSES.get, _loss_fault)

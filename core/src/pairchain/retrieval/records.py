@@ -175,6 +175,20 @@ class TextReader(Reader):
         super().__init__(name)
         self._ids, self._texts, self._noun = ids, texts, noun
         self._places: Callable[[Sequence[str]], Text] | None = None
+        # the field of the id
+        self._identity = 0
+
+    def id_of(self, line: Line) -> str | None:
+        """Return the id in a line without decoding its text; None for a header. Errors are those of `read`."""
+        if self._places is not None:
+            fields = line.data.split(b"\t")
+            if len(fields) == self._width:
+                try:
+                    return fields[self._identity].decode()
+                except UnicodeDecodeError:
+                    pass
+        found = self.read(line)
+        return None if found is None else found.id
 
     def read(self, line: Line) -> Text | None:
         """Return the id and the text in a line; None for a header.
@@ -206,6 +220,7 @@ class TextReader(Reader):
         identity = next((at[name] for name in self._ids if name in at), None)
         text = next((at[name] for name in self._texts if name in at), None)
         if identity is not None and text is not None:
+            self._identity = identity
             title = at.get(TITLE)
             return lambda some: Text(some[identity], "" if title is None else some[title], some[text]), True
         if len(fields) == 2:

@@ -123,13 +123,13 @@ class TextFile:
         size = 0
         for line in lines_of(file, self.name):
             try:
-                found = self._reader.read(line)
+                name = self._reader.id_of(line)
             except PairchainError as error:
                 self._skipping(error)
                 continue
-            if found is None:
+            if name is None:
                 continue
-            together.append((hash(found.id), line if self._copy is not None else Line(line.number, line.offset, b"")))
+            together.append((hash(name), line if self._copy is not None else Line(line.number, line.offset, b"")))
             size += len(line.data)
             if len(together) == _TOGETHER or size > 2**22:
                 yield together

@@ -1,4 +1,4 @@
-"""`pairchain new`: creates a working plugin, module, backend or command for you to change."""
+"""`pairchain new`: creates a working plugin, module, backend, loss or command for you to change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pairchain_cli.scaffold.naming import Names
 
 app = typer.Typer(
-    cls=PlainGroup, help="Start a plugin, a module, a backend or a command of your own.", no_args_is_help=True
+    cls=PlainGroup, help="Start a plugin, a module, a backend, a loss or a command of your own.", no_args_is_help=True
 )
 Folder = Annotated[Path, typer.Option("--folder", metavar="FOLDER", help="Where to create it.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, such as acme-head.", show_default=False)]
@@ -66,6 +66,19 @@ def backend(name: Name, folder: Folder = Path()) -> None:
     from pairchain_cli.scaffold.naming import names_of_backend
 
     _create("backend", names_of_backend(name), folder, "backend.py")
+
+
+@app.command()
+def loss(name: Name, folder: Folder = Path()) -> None:
+    """Create the package of a loss to train with.
+
+    `pairchain train MODEL FILE --loss NAME` uses it. It has tests, a README and CI, and works at once. Existing files
+    are never overwritten.
+    """
+    from pairchain_cli.scaffold.naming import names_of_loss
+
+    names = names_of_loss(name)
+    _create("loss", names, folder, f"{names.file}.py")
 
 
 @app.command()

@@ -45,7 +45,7 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A plugin, or a type, command or backend such as Dense.", show_default=False
+            metavar="NAME", help="A plugin, or a type, command, backend or loss such as Dense.", show_default=False
         ),
     ],
     as_json: AsJson = False,
@@ -68,7 +68,8 @@ def show(
             lines.write(f"  type     {names[0]}, {value}")
             for other in names[1:]:
                 lines.write(f"           also {other}")
-        for label, announced in (("command", plugin.commands), ("backend", plugin.backends), ("hooks", plugin.hooks)):
+        kinds = {"command": plugin.commands, "backend": plugin.backends, "loss": plugin.losses, "hooks": plugin.hooks}
+        for label, announced in kinds.items():
             for one in announced:
                 lines.write(f"  {label:<8} {one.name}, {one.value}")
         _write_problems(plugin)
@@ -140,14 +141,15 @@ def _find(name: str, plugins: Sequence[Plugin]) -> list[Plugin]:
 
 
 def _names(plugin: Plugin) -> set[str]:
-    return {found.name for found in (*plugin.types, *plugin.commands, *plugin.backends, *plugin.hooks)}
+    return {found.name for found in (*plugin.types, *plugin.commands, *plugin.backends, *plugin.losses, *plugin.hooks)}
 
 
 def _provides(plugin: Plugin) -> str:
-    """List the shortest name of each class, the commands and backends, and "hooks" if the plugin has any."""
+    """List the shortest name of each class, the commands, backends and losses, and "hooks" if the plugin has any."""
     names = [names[0] for names in plugin.classes.values()]
     names += [f"command {found.name}" for found in plugin.commands]
     names += [f"backend {found.name}" for found in plugin.backends]
+    names += [f"loss {found.name}" for found in plugin.losses]
     return ", ".join([*names, *(["hooks"] if plugin.hooks else [])])
 
 

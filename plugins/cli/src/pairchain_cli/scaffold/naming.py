@@ -1,4 +1,4 @@
-"""Derives and checks the names of a new package, and of the class, command or backend in it."""
+"""Derives and checks the names of a new package, and of the class, command, backend or loss in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from pairchain.authoring import installed_version, standard_distribution
 from pairchain.errors import InputError
-from pairchain.registry import Registry, backends, commands, default
+from pairchain.registry import Registry, backends, commands, default, losses
 
 _LONGEST = 64
 _DISTRIBUTION = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_.][A-Za-z0-9]+)*", re.ASCII)
@@ -26,6 +26,7 @@ _DEVICES = frozenset(
 )
 # Names that the new file imports.
 _IMPORTED = frozenset({"Any", "Module", "InputModule", "ModuleContract"})
+_IN_LOSSES = frozenset({"annotations", "labels", "logits", "margin", "mask", "torch"})
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Names:
         type_name: The class, and also its type, such as ``AcmeHead``.
         distribution: The name to install, such as ``acme-head``.
         package: The name to import, such as ``acme_head``.
-        entry: The command, backend or hooks, such as ``acme-head``.
+        entry: The command, backend, loss or hooks, such as ``acme-head``.
     """
 
     type_name: str = ""
@@ -79,6 +80,16 @@ def names_of_backend(name: str) -> Names:
     """Return the names of a backend; see `names_of_command`."""
     names = names_of_command(name, backends)
     return replace(names, type_name=class_name(names.distribution))
+
+
+def names_of_loss(name: str) -> Names:
+    """Return the names of a loss, whose function is named as its file; see `names_of_command`."""
+    names = names_of_command(name, losses)
+    names = replace(names, type_name=class_name(names.distribution))
+    # the function must not hide what its file uses
+    if hasattr(builtins, names.file) or keyword.iskeyword(names.file) or names.file in _IN_LOSSES:
+        raise InputError(f"{names.file!r} already has a meaning.", next_step="choose another name.")
+    return names
 
 
 def names_of_module(name: str) -> Names:

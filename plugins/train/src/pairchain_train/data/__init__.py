@@ -1,0 +1,1 @@
+"""Examples to train on, from rows, files and run files."""
