@@ -273,6 +273,8 @@ def test_runs_are_ranked(cluster: str, tmp_path: Path) -> None:
     (tmp_path / "documents.jsonl").write_text('{"_id": "d0", "text": "a"}\n')
     ran = run(*command, *texts, "-o", tmp_path / "never")
     assert "11 ids of the run are not in" in ran.err
+    # nothing is begun that would have to be resumed
+    assert not list(tmp_path.glob("never*"))
 
 
 def test_a_ranking_that_is_killed_is_resumed(cluster: str, tmp_path: Path) -> None:

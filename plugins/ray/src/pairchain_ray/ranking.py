@@ -62,12 +62,16 @@ def rank_run(
     with connected(job.cluster) as workers, readable_errors():
         if writes_run and resume and output.exists and not staging.exists:
             return None
+        # everything that may be wrong with the files is told before anything is written
+        is_joined = resume and is_trec and staging.has_pairs
+        given: Any = None if is_joined else _given(job, staging.identity, queries, documents)
+        if not is_joined:
+            names = given.column_names if is_trec else given.schema().names
+            require_columns(names, [group, *((QUERY_ID, DOCUMENT_ID) if writes_run else ())], RANK)
         if not writes_run and output.begin(decides_output, resumes=resume) is not None:
             return None
         staging.begin(deciding, resumes=resume)
-        dataset = staging.pairs(lambda: _joined(job, queries, documents)) if is_trec else _read(job, staging.identity)
-        wanted = [group, *((QUERY_ID, DOCUMENT_ID) if writes_run else ())]
-        require_columns(dataset, wanted, RANK)
+        dataset = staging.pairs(given) if is_trec else given
         scored = staging.scored(dataset, scorer, workers)
         ties = DOCUMENT_ID if DOCUMENT_ID in dataset.schema().names else job.columns.document_column
         best = _best_of(job.writing.score_column, ties, top_k)
@@ -124,12 +128,18 @@ def _best_of(score_column: str, ties: str, top_k: int | None) -> Callable[[Any],
     return best
 
 
+def _given(job: Job, identity: str | None, queries: Sequence[str], documents: Sequence[str]) -> Any:
+    """Return a table of the pairs of a TREC run, or a `ray.data.Dataset` of rows."""
+    return _joined(job, queries, documents) if identity == PAIR else _read(job, identity)
+
+
 def _read(job: Job, identity: str | None) -> Any:
     texts = (job.columns.query_column, job.columns.document_column, QUERY_ID, DOCUMENT_ID)
     names = (*texts, job.id_column) if job.id_column else texts
     file_format = format_of(job.files, job.columns.input_format)
     dataset = read(job.files, file_format, texts=names, hashed=identity == ROW_HASH)
-    require_columns(dataset, [*texts[:2], *([job.id_column] if job.id_column else [])], job.writing.score_column)
+    wanted = [*texts[:2], *([job.id_column] if job.id_column else [])]
+    require_columns(dataset.schema().names, wanted, job.writing.score_column)
     if job.id_column is not None:
         require_unique(dataset, job.id_column)
     return dataset

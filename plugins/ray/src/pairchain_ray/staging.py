@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +61,16 @@ class Staging:
         """Whether a run was killed before it was complete."""
         return self._scores.exists
 
-    def pairs(self, joined: Callable[[], Any]) -> Any:
-        """Return the numbered pairs as a `ray.data.Dataset` of a file; ``joined`` makes the table of a new run."""
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the pairs of a run that was killed are there."""
         system, path = opened(self._pairs)
-        if system.get_file_info(path).type == FileType.NotFound:
-            table = joined()
+        return bool(system.get_file_info(path).type != FileType.NotFound)
+
+    def pairs(self, table: Any) -> Any:
+        """Write the pairs of a new run, numbered, or None for those of a resumed one; return a `ray.data.Dataset`."""
+        if table is not None:
+            system, path = opened(self._pairs)
             numbered = table.append_column(PAIR, pyarrow.array(range(table.num_rows), pyarrow.int64()))
             pyarrow.parquet.write_table(numbered, f"{path}.new", filesystem=system)
             system.move(f"{path}.new", path)
@@ -86,6 +91,6 @@ class Staging:
     def remove(self) -> None:
         """Delete what is kept."""
         self._scores.remove()
-        system, path = opened(self._pairs)
-        if system.get_file_info(path).type != FileType.NotFound:
+        if self.has_pairs:
+            system, path = opened(self._pairs)
             system.delete_file(path)
