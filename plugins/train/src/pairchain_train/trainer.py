@@ -23,6 +23,7 @@ from pairchain_train.card import training_section
 from pairchain_train.collator import PairCollator
 from pairchain_train.data.examples import Example, as_lists, as_pairs, examples_of
 from pairchain_train.ranking import Rankings
+from pairchain_train.recomputing import recomputing
 
 Loss = Callable[..., torch.Tensor]
 
@@ -154,7 +155,8 @@ class PairTrainer(Trainer):
         if resume_from_checkpoint is True:
             resume_from_checkpoint = checkpoints.last_complete(str(self.args.output_dir))
         try:
-            return super().train(resume_from_checkpoint, *args, **kwargs)
+            with recomputing(self.chain, self.args):
+                return super().train(resume_from_checkpoint, *args, **kwargs)
         finally:
             self.leave_training()
 
