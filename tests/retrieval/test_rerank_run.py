@@ -123,7 +123,7 @@ def test_what_cannot_be_scored_is_an_error_or_left_out_with_a_warning(model: Cro
         ((RUN, QUERIES, DOCUMENTS, {"output": "x.trec", "tag": "a b"}), "cannot name a run"),
         ((RUN, QUERIES, DOCUMENTS, {"output": "x.trec.gz"}), "compressed"),
         ((RUN, QUERIES, DOCUMENTS, {"batchsize": 2}), "batch_size"),
-        ((3, QUERIES, DOCUMENTS), "the run is a int"),
+        ((3, QUERIES, DOCUMENTS), "the run is an int"),
         ((RUN, QUERIES, 3), "the texts of each document"),
         (([("q1", "d1", 1.0)], QUERIES, DOCUMENTS), "without an id or score"),
         ((pandas.DataFrame({"qid": ["q1"], "docno": ["d1"]}), QUERIES, DOCUMENTS), "name one of them score"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command import DOCUMENTS, MODEL, QUERY, SEVERAL, Ran, run, run_process
 
-from pairchain import rerank_run
+from pairchain import CrossEncoder, rerank_run
 from pairchain.runs import read_run, write_run
 
 TEXTS = {f"d{number}": f"{DOCUMENTS[number % 3]} " * (1 + number // 3) for number in range(6)}
@@ -191,6 +191,27 @@ def test_texts_that_no_option_names_and_an_output_that_is_an_input_are_told(file
     assert done.code == 1
     assert "is also an input" in done.err
     assert (tmp_path / "bm25.trec").read_text() == before
+
+
+def test_scores_that_no_run_can_hold_are_left_out_and_told(files: list[str], tmp_path: Path) -> None:
+    model = CrossEncoder(MODEL, device="cpu")
+    for weight in model.parameters():
+        weight.data.fill_(float("nan"))
+    model.save_pretrained(tmp_path / "nan")
+    refused = run("rerank", tmp_path / "nan", "--device", "cpu", *files)
+    assert refused.code == 1
+    assert "NaN or infinite" in refused.err
+    done = run("rerank", tmp_path / "nan", "--device", "cpu", *files, "--allow-non-finite")
+    assert (done.code, done.out) == (0, "")
+    assert "left out 72 lines and documents in all" in done.err
+
+
+@pytest.mark.parametrize("name", ["collection.parquet", "collection.csv.gz"])
+def test_a_format_of_another_kind_is_told(files: list[str], tmp_path: Path, name: str) -> None:
+    done = rerank(*files[:4], "--documents", tmp_path / name)
+    assert done.code == 1
+    assert name in done.err
+    assert "jsonl" in done.err
 
 
 def test_a_model_with_several_labels_makes_no_run(files: list[str]) -> None:

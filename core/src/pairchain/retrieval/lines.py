@@ -20,6 +20,9 @@ MOST_BYTES = 2**27
 
 STREAM = "-"
 
+# Endings of files that are no lines of fields or JSON.
+_OTHERS = (".parquet", ".arrow", ".csv", ".xlsx", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".zst")
+
 
 class Line(NamedTuple):
     """A line of a file.
@@ -50,11 +53,16 @@ def opened(path: str) -> Iterator[IO[bytes]]:
     """Yield a file to read bytes from: decompressed if its name ends in ``.gz``, and stdin for ``-``.
 
     Raises:
-        PairchainError: The file cannot be opened.
+        PairchainError: The file cannot be opened, or its name says that it has no lines as here.
     """
     if path == STREAM:
         yield sys.stdin.buffer
         return
+    if path.lower().removesuffix(".gz").endswith(_OTHERS):
+        raise PairchainError(
+            f"cannot read {path!r}: the format is none of a run, of texts or of judgements.",
+            next_step="write it as jsonl, or in Python pass a frame to pairchain.rerank_run.",
+        )
     try:
         file = open(path, "rb")  # noqa: SIM115 - an error in the block is not an error of opening
     except OSError as error:

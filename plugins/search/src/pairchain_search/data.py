@@ -37,7 +37,7 @@ class Data:
     queries: Mapping[str, str] | None = None
     documents: Mapping[str, Any] | None = None
 
-    def reranked(self, options: ScoringOptions, texts: TextOptions, left_out: LeftOut | None) -> Run:
+    def reranked(self, options: ScoringOptions, texts: TextOptions, left_out: LeftOut) -> Run:
         """Return the run that a model makes of the first run; queries without judgements are left out.
 
         Raises:
@@ -53,10 +53,10 @@ class Data:
             top_k=texts.top_k,
             only=self.judgements.__contains__,
             keeps_title=texts.titles,
-            skipping=LeftOut.decides(left_out),
+            skipping=left_out.decides,
         ) as candidates:
             note(f"{options.model} scores {candidates.total:,} documents.")
-            rows = rows_of(candidates, skips=texts.skips)
+            rows = rows_of(candidates, left_out)
             with opened_scoring(options, rows, left_out) as scored:
                 for some, scores in scored:
                     new |= {name: dict(in_trec_order(found)) for name, found in by_query(some, scores).items()}

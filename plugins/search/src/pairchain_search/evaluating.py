@@ -92,7 +92,7 @@ def evaluate(
         check_plot(plot)
     if save_run is not None and not options.model:
         raise typer.BadParameter("needs MODEL, whose run it is.", param_hint="--save-run")
-    left_out = LeftOut() if texts.skips else None
+    left_out = LeftOut(skips=texts.skips)
     data = _data(options, texts, runs or (), qrels, split, left_out)
     systems = [judged(name, run, data.judgements, measures) for name, run in data.runs.items()]
     for name in options.models:
@@ -100,8 +100,7 @@ def evaluate(
         systems.append(judged(_free(_short(name), systems), run, data.judgements, measures))
     if save_run is not None:
         write_run(systems[-1].run, save_run, tag="pairchain")
-    if left_out is not None:
-        left_out.report()
+    left_out.report()
     comparisons = [
         [compared(baseline, system, str(one), test) for one in measures]
         for baseline, system in combinations(systems, 2)
@@ -130,7 +129,7 @@ def _data(
     runs: Sequence[str],
     qrels: str | None,
     split: str,
-    left_out: LeftOut | None,
+    left_out: LeftOut,
 ) -> Data:
     """Return the data that the options name, or the sample in this package."""
     if not (runs or qrels or texts.beir or texts.queries or texts.documents):
@@ -146,7 +145,7 @@ def _data(
     judgements = read_judgements(file_in(place, "qrels", split))
     named: dict[str, Mapping[str, Mapping[str, float]]] = {}
     for path in runs:
-        named[_free(Path(path).name, named)] = read_run(path, skipping=LeftOut.decides(left_out))
+        named[_free(Path(path).name, named)] = read_run(path, skipping=left_out.decides)
     return data_of_files(runs[0], named, judgements, texts, file_in(place, "qrels", split))
 
 

@@ -84,9 +84,14 @@ class TextOptions:
 
 
 class LeftOut:
-    """Takes note of lines and documents that are left out, on stderr."""
+    """Takes note of lines and documents that are left out, on stderr.
 
-    def __init__(self) -> None:
+    Args:
+        skips: Whether a line or text that cannot be used is left out; otherwise it is an error.
+    """
+
+    def __init__(self, *, skips: bool) -> None:
+        self.skips = skips
         self.count = 0
 
     def __call__(self, error: PairchainError, /) -> None:
@@ -104,7 +109,7 @@ class LeftOut:
         if self.count > _MOST_TOLD:
             note(f"left out {self.count:,} lines and documents in all.")
 
-    @staticmethod
-    def decides(left_out: LeftOut | None) -> Skipping:
-        """Return what decides about a line that cannot be used: ``left_out``, or for None an error."""
-        return stopping if left_out is None else left_out
+    @property
+    def decides(self) -> Skipping:
+        """What decides about a line that cannot be used: this object, or what raises the error."""
+        return self if self.skips else stopping

@@ -77,7 +77,7 @@ def rerank(
     checked_tag(tag)
     queries, documents = texts.text_file("queries"), texts.text_file("documents")
     _refuse_input(output, (run, queries, documents))
-    left_out = LeftOut() if texts.skips else None
+    left_out = LeftOut(skips=texts.skips)
     with ExitStack() as stack:
         deciding = {
             **options.deciding,
@@ -98,10 +98,10 @@ def rerank(
                 documents,
                 top_k=texts.top_k,
                 keeps_title=texts.titles,
-                skipping=LeftOut.decides(left_out),
+                skipping=left_out.decides,
             )
         )
-        rows = rows_of(candidates, skips=texts.skips)
+        rows = rows_of(candidates, left_out)
 
         def begin(identify: Callable[[], str]) -> None:
             if isinstance(written, ResumableOutput):
@@ -110,8 +110,7 @@ def rerank(
         for some, scores in stack.enter_context(opened_scoring(options, rows, left_out, begin)):
             written.write(some, scores)
         written.finish(())
-    if left_out is not None:
-        left_out.report()
+    left_out.report()
 
 
 def _refuse_input(output: str, inputs: Sequence[str]) -> None:

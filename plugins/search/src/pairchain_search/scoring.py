@@ -23,7 +23,7 @@ from pairchain_search.options import LeftOut
 QUERY_ID, DOCUMENT_ID = "query_id", "document_id"
 
 
-def rows_of(candidates: Candidates, *, skips: bool) -> Rows:
+def rows_of(candidates: Candidates, left_out: LeftOut) -> Rows:
     """Return the candidates of a run as rows, a query's one after another."""
     count = 0
 
@@ -31,7 +31,7 @@ def rows_of(candidates: Candidates, *, skips: bool) -> Rows:
         nonlocal count
         for of_query in candidates:
             for one in of_query:
-                if one.fault is not None and not skips:
+                if one.fault is not None and not left_out.skips:
                     raise one.fault
                 count += 1
                 values = {
@@ -52,7 +52,7 @@ Window = tuple[Sequence[Row], list[Score]]
 def opened_scoring(
     options: ScoringOptions,
     rows: Rows,
-    left_out: LeftOut | None,
+    left_out: LeftOut,
     begin: Callable[[Callable[[], str]], None] = lambda identify: None,
 ) -> Iterator[Iterator[Window]]:
     """Load the model, and yield the windows of scored rows; each has whole queries. A score of None is left out.
@@ -60,7 +60,7 @@ def opened_scoring(
     Args:
         options: The model and how it scores.
         rows: The rows of `rows_of`.
-        left_out: Takes note of what cannot be scored; None to raise an error.
+        left_out: Decides about what cannot be scored, and takes note of it.
         begin: Called with the function that identifies the model, after it is loaded and before rows are read.
 
     Raises:
@@ -70,7 +70,7 @@ def opened_scoring(
         _refuse_several(model.model.declared_num_labels())
         begin(model.identity)
         progress.restart()
-        scorer = RowScorer(model, lambda row: (row.values["query"], row.values["document"]), skips=left_out is not None)
+        scorer = RowScorer(model, lambda row: (row.values["query"], row.values["document"]), skips=left_out.skips)
 
         def scored() -> Iterator[Window]:
             for window in windows(rows, group=lambda row: row.values[QUERY_ID]):
@@ -78,8 +78,8 @@ def opened_scoring(
                 for row, score in zip(some, scores, strict=True):
                     if isinstance(score, list):
                         _refuse_several(len(score))
-                    if left_out is not None and (reason := row.added.get(ERROR)):
-                        left_out.add(reason)
+                    if score is None:
+                        left_out.add(row.added.get(ERROR) or f"{row.place}: its score is NaN or infinite.")
                 yield some, scores
                 progress.add(len(some))
 
