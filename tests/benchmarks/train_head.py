@@ -38,6 +38,7 @@ _LORA_RATE, _LORA_RANK = 2e-3, 16
 
 _HELD_OUT_QUESTIONS, _CANDIDATES, _DEMO_CANDIDATES = 150, 10, 20
 _METRICS = ("nDCG@10", "P@1")
+_LEAST_GAIN = 0.1
 
 
 @dataclass
@@ -59,6 +60,9 @@ def main() -> None:
     figures = trained(given.folder, updates=given.updates, seed=given.seed, lora=given.lora)
     print(table(figures))
     print(f"trained in {figures.seconds:.0f} s")
+    _, untrained, after = figures.metrics.values()
+    if any(after[name]["nDCG@10"] < untrained[name]["nDCG@10"] + _LEAST_GAIN for name in untrained):
+        raise SystemExit("the trained model ranks hardly better than the untrained one")
 
 
 def trained(

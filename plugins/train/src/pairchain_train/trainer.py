@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -181,11 +182,14 @@ class PairTrainer(Trainer):
         if callable(ready := getattr(self.optimizer, "train", None)):
             ready()
         total = torch.zeros((), device=self.args.device)
-        for part in inputs["parts"]:
-            with self.compute_loss_context_manager():
-                loss = self.compute_loss(model, self._prepare_inputs(part)) * part["share"]
-            loss = loss / self.current_gradient_accumulation_steps
-            self.accelerator.backward(loss)
+        for number, part in enumerate(inputs["parts"], 1):
+            # processes may have different numbers of parts, and exchange gradients with the last one
+            is_last = number == len(inputs["parts"])
+            with nullcontext() if is_last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss = self.compute_loss(model, self._prepare_inputs(part)) * part["share"]
+                loss = loss / self.current_gradient_accumulation_steps
+                self.accelerator.backward(loss)
             total += loss.detach()
         return total
 
