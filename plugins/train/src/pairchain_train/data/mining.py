@@ -66,7 +66,7 @@ def mine_from_files(run: Path, judgements: Path, queries: Path, documents: Path,
     return mine_negatives(
         ranked,
         {query: grades[query] for query in asked},
-        read_texts(queries, asked),
-        read_texts(documents, needed),
+        read_texts(queries, "query", asked),
+        read_texts(documents, "document", needed),
         **options,
     )
