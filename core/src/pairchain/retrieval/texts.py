@@ -212,3 +212,26 @@ def opened_texts(
         else:
             with tempfile.TemporaryFile(prefix="pairchain-") as copy:
                 yield TextFile(file, reader, wanted, copy=copy, **options)
+
+
+def read_texts(
+    path: str, noun: str, *, keeps_title: bool = True, skipping: Skipping = stopping
+) -> Iterator[tuple[str, str]]:
+    """Yield the id and the text of each line of a file, in order; repeated ids are not noticed.
+
+    Args:
+        path, noun, keeps_title, skipping: As for `opened_texts`.
+
+    Raises:
+        PairchainError: The file cannot be read, or a line has another form.
+    """
+    reader = TextReader(path, *_NAMES[noun], noun)
+    with opened(path) as file:
+        for line in lines_of(file, path):
+            try:
+                found = reader.read(line)
+            except PairchainError as error:
+                skipping(error)
+                continue
+            if found is not None:
+                yield found.id, found.whole if keeps_title else found.text
