@@ -298,11 +298,20 @@ def pictures(session: nox.Session) -> None:
 
 
 @nox.session
+def index(session: nox.Session) -> None:
+    """Run the contract tests of every listed plugin against this core, and write docs/plugin-index.md."""
+    provide_torch(session)
+    install_editable(session)
+    install(session, *BUILD, *TEST, *RUNTIMES)
+    session.run("python", ROOT / "tools/build_index.py", *session.posargs)
+
+
+@nox.session
 def dist(session: nox.Session) -> None:
     """Build the wheels and source archives of a release into dist/, with their SHA-256."""
     install(session, *BUILD)
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
-    session.run("python", ROOT / "tools/build.py", ROOT / "dist")
+    session.run("python", ROOT / "tools/building.py", ROOT / "dist")
 
 
 @nox.session

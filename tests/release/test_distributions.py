@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from build import build, build_all, sums, unpacked
+from building import build, build_all, sums, unpacked
 from distributions import (
     ADDRESS,
     PAGES_THAT_SHOW_IT,

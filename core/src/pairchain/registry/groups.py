@@ -40,8 +40,8 @@ _COMMANDS = {
     # what `score … --on ray` and `rank … --on ray` run
     **dict.fromkeys(("score@ray", "rank@ray"), "pairchain-ray"),
     "serve": "pairchain-serve",
-    **dict.fromkeys(("rerank", "evaluate"), "pairchain-search"),
     "train": "pairchain-train",
+    **dict.fromkeys(("rerank", "evaluate"), "pairchain-search"),
 }
 
 _BACKENDS = {

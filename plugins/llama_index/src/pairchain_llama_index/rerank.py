@@ -84,13 +84,13 @@ class PairchainRerank(BaseNodePostprocessor):
             raise InputError("there is no query to rerank for.", next_step="pass query_bundle or query_str.")
         query, top_n = query_bundle.query_str, _checked(self.top_n)
         texts = [_text(one.node) for one in nodes]
-        shown = {"nodes": nodes, "top_n": len(nodes) if top_n is None else top_n, "model_name": self._ranker.name}
-        _dispatcher.event(ReRankStartEvent(query=query_bundle, **shown))
-        payload = {
+        name, most = self._ranker.name, len(nodes) if top_n is None else top_n
+        _dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=most, model_name=name))
+        payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
-            EventPayload.MODEL_NAME: self._ranker.name,
+            EventPayload.MODEL_NAME: name,
             EventPayload.QUERY_STR: query,
-            EventPayload.TOP_K: shown["top_n"],
+            EventPayload.TOP_K: most,
         }
         with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
             best = self._ranker.best(query, texts, top_n)

@@ -12,7 +12,10 @@ from pairchain.errors import ChainError, InputError
 
 
 class LogitScore(Module):
-    """Scores a pair by a causal language model's logits for the token that follows the pair.
+    """Scores a pair by a language model's logits for the token that follows the pair.
+
+    That is the next token of a causal model, or the first token of an encoder-decoder's answer, as in MonoT5 (Nogueira
+    et al., 2020).
 
     The score is ``logit[true] - logit[false]``, the log-odds of the two tokens; without a false token, it is
     ``logit[true]``. Format: sentence-transformers ``cross_encoder.modules.LogitScore``.

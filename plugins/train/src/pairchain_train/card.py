@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pairchain.authoring import installed_version, on_one_line
-
-if TYPE_CHECKING:
-    from pairchain_train.trainer import PairTrainer
 
 _LONGEST = 200
 
 
-def training_section(trainer: PairTrainer) -> str:
-    """Return the section on training, in Markdown."""
+def training_section(trainer: Any) -> str:
+    """Return the section on what a `PairTrainer` did, in Markdown."""
     args, state = trainer.args, trainer.state
     data: Any = trainer.train_dataset or []
     pairs = sum(len(example.documents) for example in data)
@@ -41,7 +38,7 @@ def training_section(trainer: PairTrainer) -> str:
     return "\n".join([*lines, *_metrics(trainer.history, trainer)])
 
 
-def _metrics(history: Mapping[int, Mapping[str, float]], trainer: PairTrainer) -> list[str]:
+def _metrics(history: Mapping[int, Mapping[str, float]], trainer: Any) -> list[str]:
     if not history:
         return []
     # the first and the last

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pairchain.errors import InputError, MissingPackageError
-from pairchain.runs import in_trec_order, without_ties
+from pairchain.runs import in_trec_order, read_judgements, read_run, without_ties
 from pairchain_train.data.examples import as_lists, examples_of
-from pairchain_train.data.runs import read_judgements, read_run, read_texts
+from pairchain_train.data.runs import texts_of
 
 if TYPE_CHECKING:
     from pairchain import CrossEncoder
@@ -66,12 +66,12 @@ class Rankings:
     def of_files(
         cls, run: Path, judgements: Path, queries: Path, documents: Path, *, depth: int = 100, **options: Any
     ) -> Rankings:
-        """Return the first ``depth`` documents of each query of a TREC run, with qrels, and texts as tsv or jsonl."""
-        grades = read_judgements(judgements)
-        ranked = {query: some[:depth] for query, some in read_run(run).items() if query in grades}
-        texts = read_texts(documents, "document", {document for some in ranked.values() for document in some})
+        """Return the first ``depth`` documents of each query of a run; see `pairchain.runs` for the files."""
+        grades = read_judgements(str(judgements))
+        ranked = {query: [*some][:depth] for query, some in read_run(run).items() if query in grades}
+        texts = texts_of(documents, "document", {document for some in ranked.values() for document in some})
         own = {query: {document: texts[document] for document in some} for query, some in ranked.items()}
-        return cls(read_texts(queries, "query", ranked), own, grades, **options)
+        return cls(texts_of(queries, "query", ranked), own, grades, **options)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -92,18 +92,16 @@ class Rankings:
         return self.measure({name: {one: next(scores) for one in own} for name, own in self.documents.items()})
 
     def measure(self, scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-        """Return the mean of each metric for scores by query and document; ties are broken as trec_eval does."""
+        """Return the mean of each metric for scores by document, by query."""
         try:
             import ir_measures
         except ModuleNotFoundError as error:
             next_step = "pip install 'pairchain-train[metrics]'"
             raise MissingPackageError("metrics need the library ir-measures.", next_step=next_step) from error
         wanted = {ir_measures.parse_measure(name): name for name in self.metrics}
-        found = ir_measures.calc_aggregate(
-            list(wanted),
-            self.judgements,
-            {key: without_ties(in_trec_order(own.items())) for key, own in scores.items()},
-        )
+        # packages break ties in different ways
+        strict = {name: without_ties(in_trec_order(own.items())) for name, own in scores.items()}
+        found = ir_measures.calc_aggregate(list(wanted), self.judgements, strict)
         return {name: float(found[measure]) for measure, name in wanted.items()}
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pairchain.errors import InputError
+from pairchain.runs import read_judgements, read_run
 from pairchain_train.data.examples import Example
-from pairchain_train.data.runs import read_judgements, read_run, read_texts
+from pairchain_train.data.runs import texts_of
 
 
 def mine_negatives(
-    run: Mapping[str, Sequence[str]],
+    run: Mapping[str, Iterable[str]],
     judgements: Mapping[str, Mapping[str, int]],
     queries: Mapping[str, str],
     documents: Mapping[str, str],
@@ -26,7 +27,8 @@ def mine_negatives(
     """Return a list for each relevant document of each judged query: the document, then negatives from the run.
 
     Args:
-        run: The ids of documents by query, the best first.
+        run: The ids of documents by query, the best first; with scores, as `pairchain.runs.read_run` returns them, or
+            without.
         judgements: Grades by document, by query; grades from 1 up are relevant.
         queries: Texts of queries by id.
         documents: Texts of documents by id.
@@ -41,7 +43,7 @@ def mine_negatives(
     found = []
     for query, grades in judgements.items():
         relevant = [document for document, grade in grades.items() if grade > 0]
-        ranked = [document for document in run.get(query, ())[skip:depth] if grades.get(document, 0) <= 0]
+        ranked = [document for document in list(run.get(query, ()))[skip:depth] if grades.get(document, 0) <= 0]
         draw = random.Random(f"{seed} {query}")
         for document in relevant if ranked else ():
             drawn = draw.sample(ranked, min(negatives, len(ranked)))
@@ -57,16 +59,16 @@ def mine_negatives(
 
 
 def mine_from_files(run: Path, judgements: Path, queries: Path, documents: Path, **options: Any) -> list[Example]:
-    """Return what `mine_negatives` makes of files: a TREC run, qrels, and texts as tsv or jsonl."""
-    ranked, grades = read_run(run), read_judgements(judgements)
+    """Return what `mine_negatives` makes of files; see `pairchain.runs` for their formats."""
+    ranked, grades = read_run(run), read_judgements(str(judgements))
     depth = options.get("depth", 100)
-    needed = {document for query in grades for document in ranked.get(query, ())[:depth]}
-    needed |= {document for row in grades.values() for document, grade in row.items() if grade > 0}
+    needed = {document for query in grades for document in [*ranked.get(query, ())][:depth]}
     asked = [query for query in grades if query in ranked]
+    needed |= {document for query in asked for document, grade in grades[query].items() if grade > 0}
     return mine_negatives(
         ranked,
         {query: grades[query] for query in asked},
-        read_texts(queries, "query", asked),
-        read_texts(documents, "document", needed),
+        texts_of(queries, "query", asked),
+        texts_of(documents, "document", needed),
         **options,
     )

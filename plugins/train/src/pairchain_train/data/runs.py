@@ -1,4 +1,4 @@
-"""What a training needs of the files of a search: runs as rankings, judgements, and the texts that both name."""
+"""Texts for runs and judgements: those that are asked for, from files that may be larger than memory."""
 
 from __future__ import annotations
 
@@ -6,39 +6,30 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from pairchain import runs
+from pairchain.authoring import short_repr
 from pairchain.errors import InputError
-
-Run = dict[str, list[str]]
-Judgements = dict[str, dict[str, int]]
+from pairchain.runs import file_in, opened_texts
 
 
-def read_run(path: str | Path) -> Run:
-    """Return the documents of each query in a run, the best first; equal scores are ordered as trec_eval does."""
-    return {query: list(scores) for query, scores in runs.read_run(path).items()}
-
-
-def read_judgements(path: str | Path) -> Judgements:
-    """Return the grade of each judged document by query; see `pairchain.runs.read_judgements`."""
-    return runs.read_judgements(os.fspath(path))
-
-
-def read_texts(path: str | Path, noun: str, wanted: Collection[str]) -> dict[str, str]:
-    """Return the texts with the ``wanted`` ids; see `pairchain.runs.opened_texts`.
+def texts_of(path: str | Path, noun: str, names: Collection[str]) -> dict[str, str]:
+    """Return the texts with these ids by id.
 
     Args:
-        path: The file.
-        noun: ``"query"`` or ``"document"``.
-        wanted: The ids.
+        path: A file of tab-separated texts or of JSON objects, also as .gz; or a folder as BEIR lays it out.
+        noun: "query" or "document".
+        names: The ids.
 
     Raises:
-        PairchainError: The file cannot be read, or lacks one of the ids.
+        InputError: The file has no text for an id.
+        PairchainError: The file cannot be read, or a line has another form.
     """
-    with runs.opened_texts(os.fspath(path), noun, wanted) as texts:
-        found = {name: text for name in wanted if (text := texts.find(name)) is not None}
-    if absent := sorted(set(wanted) - found.keys()):
+    wanted = sorted({*names})
+    place = file_in(os.fspath(path), {"query": "queries", "document": "documents"}[noun])
+    with opened_texts(place, noun, wanted) as texts:
+        found = {name: texts.find(name) for name in wanted}
+    if absent := [name for name, text in found.items() if text is None]:
         raise InputError(
-            f"{path} has no text for {absent[0]!r}, nor for {len(absent) - 1} more ids.",
+            f"{path} has no text for the {noun} {short_repr(absent[0])}, nor for {len(absent) - 1} more.",
             next_step="pass the file that the run was made from.",
         )
-    return found
+    return {name: str(text) for name, text in found.items()}

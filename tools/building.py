@@ -1,7 +1,7 @@
 """Builds the wheel and the source archive of every distribution, reproducibly, and writes their SHA-256.
 
-``python tools/build.py dist`` builds this repository into ``dist``. The same commit gives the same bytes wherever and
-whenever it is built, with the same version of hatchling.
+``python tools/building.py dist`` builds this repository into ``dist``. The same commit gives the same bytes wherever
+and whenever it is built, with the same version of hatchling.
 """
 
 from __future__ import annotations
