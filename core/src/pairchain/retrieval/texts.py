@@ -11,8 +11,9 @@ import numpy as np
 
 from pairchain.errors import PairchainError
 from pairchain.retrieval.lines import Line, is_seekable, lines_of, opened, refused
-from pairchain.retrieval.records import DOCUMENT_IDS, DOCUMENT_TEXTS, QUERY_IDS, QUERY_TEXTS, TextReader
+from pairchain.retrieval.records import DOCUMENT_IDS, DOCUMENT_TEXTS, QUERY_IDS, QUERY_TEXTS
 from pairchain.retrieval.runs import Skipping, stopping
+from pairchain.retrieval.text_records import TextReader
 
 QUERY, DOCUMENT = "query", "document"
 _NAMES = {QUERY: (QUERY_IDS, QUERY_TEXTS), DOCUMENT: (DOCUMENT_IDS, DOCUMENT_TEXTS)}
@@ -194,7 +195,7 @@ def opened_texts(
     """Yield the wanted texts in a file; of one that is compressed, their lines are copied to a temporary file.
 
     Args:
-        path: A file of tab-separated fields or of JSON objects, a line each; see `records.TextReader`.
+        path: A file of tab-separated fields or of JSON objects, a line each; see `text_records.TextReader`.
         noun: ``"query"`` or ``"document"``.
         wanted: The ids that will be asked for, or their `hashes_of`.
         keeps_title, skipping: As for `TextFile`.
