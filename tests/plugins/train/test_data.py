@@ -112,6 +112,18 @@ def test_every_kind_of_file_holds_the_same_examples(name: str, tmp_path: Path) -
     assert read_examples(tmp_path / name) == examples_of(ROWS)
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "columns"])
+def test_a_table_is_read_by_row(kind: str) -> None:
+    columns = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+    if kind == "columns":
+        table: Any = columns
+    elif kind == "pyarrow":
+        table = pytest.importorskip("pyarrow").table(columns)
+    else:
+        table = pytest.importorskip(kind).DataFrame(columns)
+    assert examples_of(table) == examples_of(ROWS)
+
+
 def test_a_data_set_in_memory_is_rows() -> None:
     import datasets
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import save_tiny
 from torch import nn
 from training import GOLDEN, PAIRS, ROWS, arguments, chain
 
 import pairchain
-from pairchain import CrossEncoder, registry
-from pairchain.errors import ChainError, FormatError, InputError, UnknownNameError
+from pairchain import CrossEncoder, PairchainWarning, registry
+from pairchain.errors import ChainError, FormatError, InputError, RandomWeightsError, UnknownNameError
 from pairchain_train import PairTrainer, Rankings, freeze, merged, train_only
 from pairchain_train.checkpoints import last_complete
 
@@ -31,7 +32,7 @@ def largest_difference(one: nn.Module, other: nn.Module) -> float:
     return max(float((left[name] - right[name]).abs().max()) for name in left)
 
 
-@pytest.mark.parametrize("loss", ["bce", "mse", "ranknet", "listnet", "lambdaloss", "multiple-negatives"])
+@pytest.mark.parametrize("loss", ["mse", "ranknet", "lambdaloss"])
 def test_a_trained_chain_ranks_what_it_saw_and_is_the_one_that_it_saves(loss: str, tmp_path: Path) -> None:
     model = chain()
     assert model[0].backend == "packed"
@@ -66,6 +67,7 @@ def test_nothing_of_the_training_stays_in_the_chain(tmp_path: Path) -> None:
     assert abs(CrossEncoder(tmp_path, device="cpu").predict(PAIRS) - found).max() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bce", "mse", "listnet", "margin-mse"])
 def test_a_budget_of_tokens_changes_the_parts_of_an_update_and_not_the_update(loss: str, tmp_path: Path) -> None:
     made = []
@@ -107,6 +109,7 @@ def test_an_update_has_a_fixed_number_of_pairs_and_lists_stay_whole(tmp_path: Pa
     assert loss.seen[: steps // 2] != loss.seen[steps // 2 :]
 
 
+@pytest.mark.slow
 def test_seeds_decide_everything(tmp_path: Path) -> None:
     made = []
     for seed in (3, 3, 4):
@@ -117,6 +120,7 @@ def test_seeds_decide_everything(tmp_path: Path) -> None:
     assert largest_difference(made[0], made[2]) > 0
 
 
+@pytest.mark.slow
 def test_gradients_of_several_batches_can_be_one_update(tmp_path: Path) -> None:
     made = []
     for size, several in ((16, 1), (8, 2)):
@@ -146,6 +150,7 @@ def interrupting(trainer: PairTrainer, step: int) -> PairTrainer:
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bce", "multiple-negatives"])
 def test_a_resumed_training_ends_with_the_same_weights(loss: str, tmp_path: Path) -> None:
     options = {"save_strategy": "steps", "save_steps": 2, "per_device_train_batch_size": 16}
@@ -194,6 +199,20 @@ def test_the_best_checkpoint_comes_back(tmp_path: Path) -> None:
     assert trainer.evaluate()["eval_nDCG@10"] == best
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["bert_seqcls_1label", "qwen3_causal_logitscore"])
+def test_activations_may_be_computed_again_instead_of_kept(case: str, tmp_path: Path) -> None:
+    made = []
+    for option in ({}, {"gradient_checkpointing": True}):
+        model = chain(case)
+        trainer = PairTrainer(model, arguments(tmp_path, max_steps=2, optim="sgd", **option), ROWS)
+        trainer.train()
+        made.append(model)
+        inside = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+        assert not inside
+    assert largest_difference(*made) < 1e-6
+
+
 def test_a_frozen_part_stays_as_it_is(tmp_path: Path) -> None:
     model = chain()
     before = weights(model)
@@ -215,11 +234,16 @@ def test_a_name_of_no_part_gets_the_nearest() -> None:
         PairTrainer(model, None, ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["pooling_mean", "qwen3_causal_logitscore", "router_by_task", "qwen3_feature_lasttoken_dense"]
 )
 def test_any_chain_is_trained_and_saved_whole(case: str, tmp_path: Path) -> None:
     model = chain(case)
+    if case.startswith("qwen3_causal"):
+        model.prefix_cache = 2**20
+    # what is proven and kept of the model now must not be used of the trained one
+    untrained = model.predict(PAIRS)
     before = weights(model)
     trainer = PairTrainer(model, arguments(tmp_path, max_steps=2), ROWS)
     trainer.train()
@@ -227,6 +251,7 @@ def test_any_chain_is_trained_and_saved_whole(case: str, tmp_path: Path) -> None
     after = weights(model)
     assert sum(not torch.equal(before[name], after[name]) for name in before) > len(before) / 3
     again = CrossEncoder(tmp_path, device="cpu")
+    assert abs(model.predict(PAIRS) - untrained).max() > 1e-3
     assert abs(again.predict(PAIRS) - model.predict(PAIRS)).max() < 1e-5
     assert [type(module) for module in again] == [type(module) for module in model]
 
@@ -309,9 +334,15 @@ def test_a_loss_of_ones_own_is_a_function_or_a_registered_name(tmp_path: Path) -
 
 
 def test_a_head_without_weights_may_be_trained_and_then_scores(tmp_path: Path) -> None:
-    model = chain("bert_encoder_only_new_head")
-    PairTrainer(model, arguments(tmp_path, max_steps=1), ROWS).train()
-    assert model.predict(PAIRS).shape == (40,)
+    with pytest.warns(PairchainWarning, match="random until you train them"):
+        model = CrossEncoder(save_tiny(tmp_path / "encoder", "bert"), device="cpu")
+    with pytest.raises(RandomWeightsError):
+        model.predict(PAIRS)
+    trainer = PairTrainer(model, arguments(tmp_path / "out", max_steps=1), ROWS, Rankings.of(ROWS))
+    trainer.evaluate()
+    trainer.train()
+    trainer.save_model()
+    assert abs(CrossEncoder(tmp_path / "out", device="cpu").predict(PAIRS) - model.predict(PAIRS)).max() < 1e-5
 
 
 def test_merging_a_chain_without_adapters_is_that_chain() -> None:

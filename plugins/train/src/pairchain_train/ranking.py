@@ -84,11 +84,13 @@ class Rankings:
     def evaluate(self, model: CrossEncoder) -> dict[str, float]:
         """Return the mean of each metric for the order in which ``model`` ranks the documents.
 
+        A model with random weights is measured too: training begins with one.
+
         Raises:
             MissingPackageError: The library ir-measures is not installed.
         """
         pairs = [(self.queries[name], text) for name, own in self.documents.items() for text in own.values()]
-        scores = iter(model.predict(pairs, show_progress_bar=False).tolist())
+        scores = iter(model.predict(pairs, show_progress_bar=False, allow_random_head=True).tolist())
         return self.measure({name: {one: next(scores) for one in own} for name, own in self.documents.items()})
 
     def measure(self, scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

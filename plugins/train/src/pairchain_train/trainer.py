@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from pairchain_train.card import training_section
 from pairchain_train.collator import PairCollator
 from pairchain_train.data.examples import Example, as_lists, as_pairs, examples_of
 from pairchain_train.ranking import Rankings
+from pairchain_train.recomputing import recomputing
 
 Loss = Callable[..., torch.Tensor]
 
@@ -154,7 +156,8 @@ class PairTrainer(Trainer):
         if resume_from_checkpoint is True:
             resume_from_checkpoint = checkpoints.last_complete(str(self.args.output_dir))
         try:
-            return super().train(resume_from_checkpoint, *args, **kwargs)
+            with recomputing(self.chain, self.args):
+                return super().train(resume_from_checkpoint, *args, **kwargs)
         finally:
             self.leave_training()
 
@@ -179,11 +182,14 @@ class PairTrainer(Trainer):
         if callable(ready := getattr(self.optimizer, "train", None)):
             ready()
         total = torch.zeros((), device=self.args.device)
-        for part in inputs["parts"]:
-            with self.compute_loss_context_manager():
-                loss = self.compute_loss(model, self._prepare_inputs(part)) * part["share"]
-            loss = loss / self.current_gradient_accumulation_steps
-            self.accelerator.backward(loss)
+        for number, part in enumerate(inputs["parts"], 1):
+            # processes may have different numbers of parts, and exchange gradients with the last one
+            is_last = number == len(inputs["parts"])
+            with nullcontext() if is_last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss = self.compute_loss(model, self._prepare_inputs(part)) * part["share"]
+                loss = loss / self.current_gradient_accumulation_steps
+                self.accelerator.backward(loss)
             total += loss.detach()
         return total
 

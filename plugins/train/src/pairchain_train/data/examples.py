@@ -48,14 +48,15 @@ def examples_of(rows: Iterable[Any], *, title: str = "the data") -> list[Example
     Args:
         rows: Examples; or mappings with the columns query, document and label (a pair); query, positive and negative,
             negatives or negative_1 … (a triplet), with the labels of all documents if there are any; or query,
-            documents and labels (a list). A data set of the library datasets is such an iterable.
+            documents and labels (a list). A data set of the library datasets is such an iterable; a dict of columns,
+            and a frame of pandas, polars or pyarrow, are read by row.
         title: What to call the rows in errors.
 
     Raises:
         InputError: A row is not an example; the error says which one and why.
     """
     found = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(_rows_of(rows)):
         try:
             found.append(row if isinstance(row, Example) else example_of(row))
         except InputError as error:
@@ -63,6 +64,19 @@ def examples_of(rows: Iterable[Any], *, title: str = "the data") -> list[Example
     if not found:
         raise InputError(f"{title} has no rows.", next_step="pass some examples to train on.")
     return found
+
+
+def _rows_of(data: Any) -> Iterable[Any]:
+    """Return the rows of a table, or the rows themselves."""
+    if isinstance(data, Mapping):
+        return (dict(zip(data, values, strict=True)) for values in zip(*data.values(), strict=True))
+    for method in ("to_dicts", "to_pylist"):
+        if callable(rows := getattr(data, method, None)):
+            return rows()  # type: ignore[no-any-return]
+    if hasattr(data, "iterrows"):
+        return data.to_dict("records")  # type: ignore[no-any-return]
+    rest: Iterable[Any] = data
+    return rest
 
 
 def example_of(row: Any) -> Example:
