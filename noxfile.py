@@ -52,6 +52,8 @@ TEST = [
     "pytest-xdist",
     # contains axe-core, which checks the accessibility of the page of `pairchain view`
     "axe-playwright-python",
+    # makes a first run for `pairchain evaluate`
+    "bm25s",
     "datasets",
     "hypothesis",
     # measures rankings for pairchain-train

@@ -22,6 +22,7 @@ from transformers.models.bert import modeling_bert
 import pairchain
 from pairchain import CrossEncoder, PairchainWarning
 from pairchain.errors import ChainError
+from pairchain.modules import Transformer
 
 TEXTS = [("how many people live in berlin ?", "berlin had a population"), ("x", "y yes no")]
 LENGTHS = ["lengths.Lengths", "head.Head"]
@@ -67,14 +68,18 @@ def state() -> list[Any]:
     ]
 
 
+@pytest.fixture(scope="module")
+def other() -> CrossEncoder:
+    return CrossEncoder(GOLDEN / "bert_seqcls_1label" / "model", device="cpu")
+
+
 @pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
+def nothing_stays(other: CrossEncoder) -> Iterator[None]:
     """Compare the libraries, and another model's scores, with what they were before the test."""
-    other = GOLDEN / "bert_seqcls_1label" / "model"
-    before, score = state(), CrossEncoder(other, device="cpu").predict(TEXTS).tolist()
+    before, score = state(), other.predict(TEXTS).tolist()
     yield
     assert state() == before
-    assert CrossEncoder(other, device="cpu").predict(TEXTS).tolist() == score
+    assert other.predict(TEXTS).tolist() == score
 
 
 def scorer(folder: Path, library: str) -> Path:
@@ -95,6 +100,11 @@ def test_a_checkpoint_that_replaces_the_methods_of_every_model_is_refused(librar
         assert "CrossEncoder.to" in str(caught.value)
         assert "without its code" in caught.value.next_step
     assert not [name for name in sys.modules if name.endswith(".modeling_scorer")]
+
+
+def test_a_transformer_that_is_built_by_hand_is_refused_too(tmp_path: Path) -> None:
+    with pytest.raises(ChainError, match=r"replaces .*predict"):
+        Transformer(str(scorer(tmp_path, "pairchain")), transformer_task="text-generation", trust_remote_code=True)
 
 
 @pytest.mark.parametrize("kind", ["at import", "in a constructor", "in load", "in on_model_ready"])

@@ -122,6 +122,22 @@ class OwnModel(DebertaV2PreTrainedModel):
         return Output(self.token_classifier(hidden), self.classifier(hidden[:, 0]).squeeze(-1))
 """
 
+# A classifier that says more than its score.
+PRUNES_TOO = """
+from transformers import ModernBertConfig, ModernBertForSequenceClassification
+
+
+class OwnConfig(ModernBertConfig):
+    model_type = "open_provence"
+
+
+class OwnModel(ModernBertForSequenceClassification):
+    config_class = OwnConfig
+
+    def process(self, question, context):
+        raise NotImplementedError
+"""
+
 # A module that a saved chain names, beside it.
 OWN_MODULE = """
 from pairchain.modules import Transformer

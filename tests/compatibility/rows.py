@@ -19,12 +19,12 @@ from compatibility.shapes import (
     causal,
     chain,
     classifier,
+    encoder_decoder,
     ettin,
     golden,
     of_its_own,
     own_module,
     seeing,
-    t5,
     vision,
 )
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerFast
@@ -115,9 +115,28 @@ def _by_hand(template: str, true: str, false: str | None = None) -> Callable[[Pa
     return compute
 
 
-def _monot5_by_hand(folder: Path, pairs: Pairs) -> list[float]:
+def _encoder_decoder(prefix: str, true: str, false: str) -> Row:
+    """Return the row of an encoder-decoder that answers with one of two words."""
+
+    def compute(folder: Path, pairs: Pairs) -> list[float]:
+        return _first_answers(folder, pairs, true, false)
+
+    return Row(
+        encoder_decoder(prefix),
+        f"{prefix}ForConditionalGeneration",
+        WORDS,
+        "transformers",
+        build=lambda folder: answering(folder, MONOT5, true, false, task="text2text-generation"),
+        expected=compute,
+        error=ChainError,
+        says="transformer_task='text2text-generation'",
+    )
+
+
+def _first_answers(folder: Path, pairs: Pairs, true_word: str, false_word: str) -> list[float]:
+    """Return the log-odds of one word against another as the first token that the library generates."""
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    true, false = (tokenizer.convert_tokens_to_ids(word) for word in ("▁true", "▁false"))
+    true, false = (tokenizer.convert_tokens_to_ids(word) for word in (true_word, false_word))
     found = []
     for query, document in pairs:
         read = tokenizer(f"Query: {query} Document: {document} Relevant:", return_tensors="pt")
@@ -226,6 +245,9 @@ ROWS: dict[str, Row] = {
         ),
         "NewForSequenceClassification",
     ),
+    "its conversions to the class of transformers 5": Row(
+        classifier("gte"), "GteForSequenceClassification", TRANSFORMER, "transformers"
+    ),
     # Jina
     "jinaai/jina-reranker-v1-tiny-en, v1-turbo-en": _old_code(
         of_its_own(
@@ -291,6 +313,9 @@ ROWS: dict[str, Row] = {
     "Qwen/Qwen3-VL-Reranker-2B, 8B": Row(
         chain(seeing("Qwen3VL", QWEN)), "Qwen3VLForConditionalGeneration", WORDS, "transformers"
     ),
+    "the same models, from revisions without `modules.json`": _refused(
+        vision("Qwen3VL"), "Qwen3VLForConditionalGeneration", FormatError, "transformer_task='any-to-any'"
+    ),
     # NVIDIA
     "nvidia/llama-nemotron-rerank-1b-v2": Row(
         of_its_own(
@@ -309,7 +334,23 @@ ROWS: dict[str, Row] = {
         untrusted=TrustRequiredError,
         untrusted_says="comes with its own code",
     ),
-    "nvidia/llama-nemotron-rerank-vl-1b-v2, Nemotron-3.5-Rerank-8B": Row(
+    "nvidia/llama-nemotron-rerank-vl-1b-v2": Row(
+        of_its_own(
+            "llama",
+            "ForSequenceClassification",
+            remote_code.BIDIRECTIONAL,
+            model_type="llama_nemotron_vl",
+            architectures=["LlamaNemotronVLForSequenceClassification"],
+            auto_map=_OWN,
+        ),
+        "LlamaNemotronVLForSequenceClassification",
+        TRANSFORMER,
+        "transformers",
+        code=True,
+        untrusted=TrustRequiredError,
+        untrusted_says="comes with its own code",
+    ),
+    "nvidia/Nemotron-3.5-Rerank-8B": Row(
         own_module(chain(seeing("Mistral3", QWEN)), remote_code.OWN_MODULE),
         "Mistral3ForConditionalGeneration",
         ("OwnTransformer", "LogitScore"),
@@ -337,18 +378,10 @@ ROWS: dict[str, Row] = {
     ),
     "zeroentropy/zerank-2": Row(chain(answers(ZERANK, "Yes")), "Qwen3ForCausalLM", WORDS, "packed"),
     # encoder-decoders
-    "castorini/monot5-…, unicamp-dl/mt5-base-mmarco-v2": Row(
-        t5,
-        "T5ForConditionalGeneration",
-        WORDS,
-        "transformers",
-        build=lambda folder: answering(folder, MONOT5, "▁true", "▁false", task="text2text-generation"),
-        expected=_monot5_by_hand,
-        error=ChainError,
-        says="transformer_task='text2text-generation'",
-    ),
+    "castorini/monot5-small-msmarco-10k … 3b-msmarco": _encoder_decoder("T5", "▁true", "▁false"),
+    "unicamp-dl/mt5-base-mmarco-v2": _encoder_decoder("MT5", "▁yes", "▁no"),
     # listwise
-    "castorini/rank_zephyr_7b_v1_full, rank_vicuna_7b_v1": Row(
+    "castorini/rank_zephyr_7b_v1_full": Row(
         causal("mistral", template=CHATML), "MistralForCausalLM", WORDS, "packed", warns=GUESSED
     ),
     # pruning
@@ -364,6 +397,22 @@ ROWS: dict[str, Row] = {
         "Provence",
         FormatError,
         "cannot be loaded with AutoModelForSequenceClassification.*scores in a way of its own",
+        code=True,
+        untrusted=TrustRequiredError,
+        untrusted_says="comes with its own code",
+    ),
+    "hotchpotch/open-provence-reranker-…": Row(
+        of_its_own(
+            "modernbert",
+            "ForSequenceClassification",
+            remote_code.PRUNES_TOO,
+            model_type="open_provence",
+            architectures=["OpenProvenceForSequenceClassification"],
+            auto_map=_OWN,
+        ),
+        "OpenProvenceForSequenceClassification",
+        TRANSFORMER,
+        "transformers",
         code=True,
         untrusted=TrustRequiredError,
         untrusted_says="comes with its own code",

@@ -14,7 +14,6 @@ from compatibility import remote_code
 from safetensors.torch import load_file, save_file
 from tiny_models import GOLDEN, edited, save_tiny
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import T5Config, T5ForConditionalGeneration
 
 from pairchain import CrossEncoder
 from pairchain.modules import Dense, LayerNorm, LogitScore, Pooling, Transformer
@@ -127,6 +126,15 @@ def answering(
 
 def t5(folder: Path) -> Path:
     """Save an encoder-decoder with the pieces of T5's vocabulary that begin with ``▁``."""
+    return encoder_decoder("T5")(folder)
+
+
+def encoder_decoder(prefix: str) -> Save:
+    """Return how to save a model with T5's classes, or with those of ``prefix`` that are like them."""
+    return lambda folder: _saved_t5(folder, prefix)
+
+
+def _saved_t5(folder: Path, prefix: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     letters = sorted(set("".join(WORDS)))
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
@@ -146,7 +154,8 @@ def t5(folder: Path) -> Path:
     torch.manual_seed(0)
     sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
     special = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
-    T5ForConditionalGeneration(T5Config(vocab_size=len(pieces) + 8, **sizes, **special)).save_pretrained(folder)
+    config = getattr(transformers, f"{prefix}Config")(vocab_size=len(pieces) + 8, **sizes, **special)
+    getattr(transformers, f"{prefix}ForConditionalGeneration")(config).save_pretrained(folder)
     return folder
 
 

@@ -79,7 +79,7 @@ def check_built(row: Row, folder: Path) -> None:
 
 def cells(models: str, row: Row) -> list[str]:
     """Return the cells of a row of the page, without the last one, which explains."""
-    state = "build it" if row.build else "refused" if row.error else "loads"
+    state = "build it" if row.build else "refused" if row.error else "loads with a warning" if row.warns else "loads"
     code = "trusted" if row.code else "none"
     modules = ", ".join(f"`{name}`" for name in row.chain)
     return [models, f"`{row.named}`", state, modules or "—", code, row.backend or "—"]

@@ -70,11 +70,11 @@ def test_every_package_is_listed_and_every_contract_exists() -> None:
     assert all((ROOT / one["folder"]).is_dir() for one in others if "folder" in one)
 
 
-def test_every_package_with_modules_or_backends_has_a_contract() -> None:
+def test_every_package_with_modules_backends_or_losses_has_a_contract() -> None:
     contracts, _ = read_list(LIST)
     for entry in own(ROOT, contracts):
         points = project(entry.folder)["project"].get("entry-points", {})
-        if {"pairchain.modules", "pairchain.backends"} & points.keys():
+        if {"pairchain.modules", "pairchain.backends", "pairchain.losses"} & points.keys():
             assert entry.tests, f"docs/plugin-index.toml has no contract tests of {entry.name}"
 
 

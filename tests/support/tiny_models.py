@@ -41,6 +41,7 @@ _KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert": ("Bert", "bert_seqcls_1label", {**_SIZE, **_WORDPIECE, "max_position_embeddings": 64}),
     "roberta": ("Roberta", "roberta_seqcls", {**_SIZE, **_ROBERTA, "max_position_embeddings": 66}),
     "xlm-roberta": ("XLMRoberta", "roberta_seqcls", {**_SIZE, **_ROBERTA, "max_position_embeddings": 66}),
+    "gte": ("Gte", "roberta_seqcls", {**_SIZE, **_ROBERTA, "max_position_embeddings": 66}),
     "deberta-v2": ("DebertaV2", "bert_seqcls_1label", {**_SIZE, **_WORDPIECE, **_DEBERTA}),
     "distilbert": (
         "DistilBert",

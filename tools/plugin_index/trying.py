@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from plugin_index.entries import Entry
 
-SECONDS = 600
+SECONDS = 1800
 # prints what installed distributions register; `pairchain.` begins the name of every group
 _LOOK = """
 import importlib.metadata, json, sys

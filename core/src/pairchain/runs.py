@@ -20,7 +20,7 @@ from pairchain.retrieval.folders import file_in
 from pairchain.retrieval.judgements import read_judgements
 from pairchain.retrieval.order import checked_tag, in_trec_order, run_lines, without_ties
 from pairchain.retrieval.runs import Skipping, opened_run, stopping
-from pairchain.retrieval.texts import opened_texts
+from pairchain.retrieval.texts import opened_texts, read_texts
 
 if TYPE_CHECKING:
     from pairchain.cross_encoder import CrossEncoder
@@ -38,6 +38,7 @@ __all__ = [
     "opened_texts",
     "read_judgements",
     "read_run",
+    "read_texts",
     "rerank_run",
     "run_lines",
     "stopping",

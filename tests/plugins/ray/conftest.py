@@ -1,4 +1,4 @@
-"""A cluster for all tests of Ray; without Ray, `nox -s engines` alone runs those that need one."""
+"""A cluster for all tests of Ray, which `nox -s engines` runs; without Ray, those that need none remain."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 collect_ignore_glob = [] if importlib.util.find_spec("ray") else ["test_ray_cluster.py", "test_ray_serving.py"]
+if not importlib.util.find_spec("pairchain_ray"):
+    # `nox -s tests` installs neither
+    collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture(scope="session")

@@ -150,22 +150,27 @@ def test_a_driver_that_is_killed_is_resumed(
     cluster: str, pairs: Path, expected: dict[str, float], tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    process = start(*arguments(pairs, output, "--address", cluster))
-    wait_for(lambda: len(files(output)) >= 3, process)
-    process.kill()
-    process.communicate()
-    # the cluster ends the tasks of a driver that is gone
-    settled = -1
-    while workers() or settled != len(files(output)):
-        settled = len(files(output))
-        time.sleep(1)
+    before = killed_after(start(*arguments(pairs, output, "--address", cluster)), output)
+    settled = len(before)
     assert 3 <= settled < COUNT // ROWS_PER_FILE
-    before = set(files(output))
     resumed = run(*arguments(pairs, output, "--address", cluster), "--resume")
     assert resumed.code == 0, resumed.err
     require_all(output, expected)
     # at most the files that were being written are written again
     assert len(before & set(files(output))) >= settled - 2
+
+
+def killed_after(process: subprocess.Popen[str], folder: Path) -> set[Path]:
+    """Kill a driver when a folder has three files, and return those that it has at last."""
+    wait_for(lambda: len(files(folder)) >= 3, process)
+    process.kill()
+    process.communicate()
+    # the cluster ends the tasks of a driver that is gone
+    settled = -1
+    while workers() or settled != len(files(folder)):
+        settled = len(files(folder))
+        time.sleep(1)
+    return set(files(folder))
 
 
 def test_files_without_ids_are_scored_and_parquet_gets_hashes(cluster: str, tmp_path: Path) -> None:
@@ -254,14 +259,6 @@ def test_runs_are_ranked(cluster: str, tmp_path: Path) -> None:
     }
     command = ["rank", MODEL, tmp_path / "run.trec", "--on", "ray", "--address", cluster, "-k", 5, *ONE]
     texts = ["--queries", tmp_path / "queries.jsonl", "--documents", tmp_path / "documents.jsonl"]
-    ran = run(*command, *texts, "-o", tmp_path / "out.trec")
-    assert ran.code == 0, ran.err
-    found: dict[str, list[str]] = {}
-    for line in (tmp_path / "out.trec").read_text().splitlines():
-        query, _, document, rank, _, _ = line.split()
-        found.setdefault(query, []).append(document)
-        assert int(rank) == len(found[query])
-    assert found == expected
     ran = run(*command, *texts, "-o", tmp_path / "rows")
     assert ran.code == 0, ran.err
     rows = (
@@ -276,6 +273,46 @@ def test_runs_are_ranked(cluster: str, tmp_path: Path) -> None:
     (tmp_path / "documents.jsonl").write_text('{"_id": "d0", "text": "a"}\n')
     ran = run(*command, *texts, "-o", tmp_path / "never")
     assert "11 ids of the run are not in" in ran.err
+    # nothing is begun that would have to be resumed
+    assert not list(tmp_path.glob("never*"))
+
+
+def test_a_ranking_that_is_killed_is_resumed(cluster: str, tmp_path: Path) -> None:
+    queries = {f"q{number:02}": f"how many people live in {number} ?" for number in range(20)}
+    documents = {f"d{number:03}": f"{number} people live there . " * (1 + number % 5) for number in range(200)}
+    (tmp_path / "run.trec").write_text("".join(f"{q} Q0 {d} 1 1.0 bm25\n" for q in queries for d in documents))
+    for name, texts in (("queries", queries), ("documents", documents)):
+        rows = [{"_id": identity, "text": text} for identity, text in texts.items()]
+        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(json_lines(rows).encode()))
+    output, kept = tmp_path / "out.trec", tmp_path / "out.trec.scores"
+    command = ["rank", str(MODEL), str(tmp_path / "run.trec"), "--on", "ray", "--address", cluster, "-o", str(output)]
+    sources = ["--queries", str(tmp_path / "queries.jsonl.gz"), "--documents", str(tmp_path / "documents.jsonl.gz")]
+    sizes = ["--rows-per-file", "200", "--batch-size", "4", "--workers", "2"]
+    before = killed_after(start(*command, *sources, *sizes), kept)
+    assert 3 <= len(before) < 20
+    assert not output.exists()
+    other = run(*command, *sources, *sizes, "--resume", "--max-length", 7)
+    assert "--max-length" in other.err
+    # the texts of the pairs are kept too
+    os.truncate(tmp_path / "documents.jsonl.gz", 0)
+    resumed = run(*command, *sources, *sizes, "--resume")
+    assert resumed.code == 0, resumed.err
+    found: dict[str, dict[str, float]] = {query: {} for query in queries}
+    for line in output.read_text().splitlines():
+        query, _, document, rank, score, _ = line.split()
+        found[query][document] = float(score)
+        assert int(rank) == len(found[query])
+    model = CrossEncoder(MODEL)
+    for name, query in queries.items():
+        scores = model.predict([(query, text) for text in documents.values()])
+        assert list(found[name].values()) == sorted(found[name].values(), reverse=True)
+        assert found[name] == pytest.approx(dict(zip(documents, map(float, scores), strict=True)), abs=1e-5)
+    assert not kept.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "documents.jsonl.gz", "out.trec", "queries.jsonl.gz", "run.trec",
+    ]  # fmt: skip
+    again = run(*command, *sources, "--resume")
+    assert "already complete" in again.err
 
 
 def test_what_the_cluster_cannot_hold_is_told(cluster: str, tmp_path: Path) -> None:

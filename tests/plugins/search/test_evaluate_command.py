@@ -18,6 +18,7 @@ from pairchain.errors import PairchainError
 from pairchain.runs import read_run, write_run
 from pairchain_search.comparing import Test as PairedTest
 from pairchain_search.comparing import compared
+from pairchain_search.first_stage import bm25_run
 from pairchain_search.measures import DEFAULTS, judged, measures_named
 from pairchain_search.sample import Sample
 
@@ -171,6 +172,27 @@ def test_the_gain_of_every_query_is_drawn(folder: Path, ending: str) -> None:
     assert "two systems" in refused.err
     refused = evaluate(*runs, "--plot", folder / "gains.gif")
     assert ".svg or .png" in refused.err
+
+
+def test_who_has_no_run_gets_one_by_bm25(folder: Path) -> None:
+    done = evaluate("--bm25", "--run", folder / "bad.trec", "--beir", folder, "--json", "-k", 3, "-m", "RR@10")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [one["name"] for one in found["systems"]] == ["BM25", "bad.trec"]
+    # a digit is no word for bm25s, so the three documents are equal, and the greatest id ranks first
+    assert found["systems"][0]["measures"] == {"RR@10": 0.75}
+    (folder / "corpus.jsonl").write_text('{"_id": "d1", "text": "..."}\n')
+    empty = evaluate("--bm25", "--beir", folder)
+    assert empty.code == 1
+    assert "no words" in empty.err
+
+
+def test_the_run_that_comes_with_the_package_is_that_of_bm25s() -> None:
+    sample = Sample.read()
+    texts = [(name, f"{one['title']} {one['text']}") for name, one in sample.documents.items()]
+    run = bm25_run(sample.queries, texts, top_k=len(texts))
+    for query, scores in run.items():
+        assert scores == pytest.approx(sample.bm25[query], abs=1e-4)
 
 
 def test_a_model_is_judged_without_any_data() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_models import GOLDEN, PAIRS, load
+from tiny_models import GOLDEN, PAIRS, load, save_tiny
 
 from pairchain.errors import InputError
 
@@ -45,3 +46,14 @@ def test_a_model_with_flash_attention_that_was_moved_to_the_cpu_says_so() -> Non
 def test_an_attention_of_the_cpu_gives_the_same_scores(asked: str) -> None:
     model = load(BERT, model_kwargs={"attn_implementation": asked})
     assert model.predict(PAIRS).tolist() == pytest.approx(load(BERT).predict(PAIRS).tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "qwen3", "gemma2"])
+def test_a_configuration_names_the_attention_that_the_library_chooses(kind: str, tmp_path: Path) -> None:
+    folder = Path(save_tiny(tmp_path, kind, "ForSequenceClassification", num_labels=1))
+
+    packed, library = (load(folder, backend=backend)[0] for backend in ("packed", "transformers"))
+
+    assert packed.config._attn_implementation == library.config._attn_implementation
+    # the library has the same choice when it gets the model
+    assert packed.model.config._attn_implementation == library.model.config._attn_implementation

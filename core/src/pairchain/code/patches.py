@@ -18,24 +18,20 @@ from typing import Any
 
 from pairchain.code.admitted import PACKAGE
 from pairchain.code.bundle import Code
-from pairchain.errors import ChainError, warn
-
-# What is compared, besides pairchain's own packages: all of the rest of torch would take a tenth of a second more.
-_LIBRARIES = (
-    "sentence_transformers",
-    "transformers",
-    "torch.nn",
-    "torch.functional",
-    "torch._tensor",
-    "torch.autograd",
+from pairchain.code.libraries import (
+    CALLED_BY_TORCH,
+    OURS,
+    is_of_model,
+    is_ours,
+    is_watched,
+    origin_of,
+    spaces_of,
+    values_of,
 )
-_OURS = "pairchain"
+from pairchain.errors import ChainError, warn
 
 # A class whose every attribute counts, not only functions: what users call.
 _FACE = "CrossEncoder"
-
-# Torch calls the functions in these tables for every module; additions to other tables register something new.
-_HOOKS = "torch.nn.modules.module"
 
 _MISSING = object()
 _REPLACEABLE = (FunctionType, BuiltinFunctionType, MethodType, type, property, staticmethod, classmethod)
@@ -43,7 +39,14 @@ _REPLACEABLE = (FunctionType, BuiltinFunctionType, MethodType, type, property, s
 
 @dataclass(frozen=True)
 class _Patch:
-    """A value that was replaced: ``name`` in ``owner``, which is a module, a class or a table."""
+    """A value that was replaced.
+
+    Attributes:
+        owner: The module, class or table that holds it.
+        shown_owner: The owner's name in errors.
+        name: The value's name or key.
+        before: What it was; `_MISSING` if it was not there.
+    """
 
     owner: Any
     shown_owner: str
@@ -96,46 +99,46 @@ class _Watch:
         """Note what modules are that were imported since, before the code can change them."""
         for name in [name for name in list(sys.modules) if name not in self.seen]:
             self.seen.add(name)
-            if _is_watched(name) and isinstance(module := sys.modules[name], ModuleType):
-                for owner, shown in _spaces(module, name):
+            if is_watched(name) and isinstance(module := sys.modules[name], ModuleType):
+                for owner, shown in spaces_of(module, name):
                     if id(owner) not in self.spaces:
-                        self.spaces[id(owner)] = (owner, shown, _values(owner))
+                        self.spaces[id(owner)] = (owner, shown, values_of(owner))
 
     def patches(self) -> Iterator[_Patch]:
         for owner, shown, before in list(self.spaces.values()):
-            now = _values(owner)
+            now = values_of(owner)
             # during a load, pairchain itself replaces functions of other libraries, and restores them
-            is_of_library = not shown.startswith(_OURS)
+            is_of_library = not shown.startswith(OURS)
             is_face = isinstance(owner, type) and owner.__name__ == _FACE
             for name, value in before.items():
-                if (new := now.get(name, _MISSING)) is value or (is_of_library and _is_ours(value)):
+                if (new := now.get(name, _MISSING)) is value or (is_of_library and is_ours(value)):
                     continue
                 if self._counts(value, new, is_face=is_face):
                     yield _Patch(owner, shown, name, value)
-            if isinstance(owner, dict) and not shown.startswith(_HOOKS):
+            if isinstance(owner, dict) and not shown.startswith(CALLED_BY_TORCH):
                 continue
             for name in now.keys() - before.keys():
-                if _is_of_model(now[name]) or (is_face and not name.startswith("__")):
+                if is_of_model(now[name]) or (is_face and not name.startswith("__")):
                     yield _Patch(owner, shown, name, _MISSING)
 
     def _counts(self, before: Any, now: Any, *, is_face: bool) -> bool:
-        if _is_of_model(before):
+        if is_of_model(before):
             return False  # another load's, which has restored it
-        if _is_of_model(now):
+        if is_of_model(now):
             return True
-        top = _origin(now).partition(".")[0] if now is not _MISSING else ""
+        top = origin_of(now).partition(".")[0] if now is not _MISSING else ""
         # another load of pairchain's is in progress; or a library was imported now, and patches by itself
-        if _is_ours(now) or (top and top not in self.modules):
+        if is_ours(now) or (top and top not in self.modules):
             return False
         return is_face or isinstance(before, _REPLACEABLE)
 
     def too_late(self) -> Iterator[str]:
         """Yield what of the code is in modules that were imported unnoticed, so that nobody knows what it replaced."""
-        for name in [name for name in list(sys.modules) if name not in self.seen and _is_watched(name)]:
+        for name in [name for name in list(sys.modules) if name not in self.seen and is_watched(name)]:
             if isinstance(module := sys.modules[name], ModuleType):
-                for owner, shown in _spaces(module, name):
+                for owner, shown in spaces_of(module, name):
                     if not isinstance(owner, dict):
-                        yield from (f"{shown}.{key}" for key, value in _values(owner).items() if _is_of_model(value))
+                        yield from (f"{shown}.{key}" for key, value in values_of(owner).items() if is_of_model(value))
 
 
 _present: ContextVar[_Watch | None] = ContextVar("pairchain_watched_libraries", default=None)
@@ -209,81 +212,6 @@ def _undone(watch: _Watch) -> ChainError | None:
         "otherwise load it in a process of its own, with the library that it was written for. If the code is yours, "
         "subclass instead.",
     )
-
-
-def _is_watched(module: str) -> bool:
-    top = module.partition(".")[0]
-    is_ours = top.startswith(_OURS) and top != PACKAGE
-    return is_ours or module == "torch" or f"{module}.".startswith(tuple(f"{name}." for name in _LIBRARIES))
-
-
-def _spaces(module: ModuleType, name: str) -> Iterator[tuple[Any, str]]:
-    """Yield a module, its classes, and its tables, each with its name.
-
-    Values are asked for their type only: lazy ones would import what they stand for.
-    """
-    yield module, name
-    for key, value in list(vars(module).items()):
-        kind = type(value)
-        if issubclass(kind, type) and value.__module__ == name:
-            shown = f"{name}.{value.__qualname__}"
-            yield value, shown
-            yield from ((table, f"{shown}.{inner}") for inner, table in vars(value).items() if _is_table(inner, table))
-        elif _is_table(key, value):
-            # private ones hold what is already known, except those that torch calls
-            if not key.startswith("_") or name == _HOOKS:
-                yield value, f"{name}.{key}"
-        elif kind.__module__.startswith("transformers."):
-            # such as the table of attention functions
-            own = _own_attributes(value).items()
-            yield from ((table, f"{name}.{key}.{inner}") for inner, table in list(own) if _is_table(inner, table))
-
-
-def _own_attributes(value: Any) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return found
-
-
-def _is_table(name: str, value: Any) -> bool:
-    return issubclass(type(value), dict) and not name.startswith("__")
-
-
-def _values(owner: Any) -> dict[Any, Any]:
-    """Return the present names and values of a module, class or table; of a lazy table, those that are there."""
-    return dict(dict.items(owner)) if isinstance(owner, dict) else dict(vars(owner))
-
-
-def _is_of_model(value: Any) -> bool:
-    return _origin(value).startswith(f"{PACKAGE}.")
-
-
-def _is_ours(value: Any) -> bool:
-    return _origin(value).startswith(_OURS) and not _is_of_model(value)
-
-
-def _origin(value: Any) -> str:
-    """Return the name of the module whose code runs when ``value`` is called or read."""
-    for _ in range(8):
-        if (inner := _inside(value)) is None:
-            break
-        value = inner
-    if isinstance(value, FunctionType):
-        # a wrapper has the name of what it wraps, but not its globals
-        return str(value.__globals__.get("__name__", ""))
-    return str(value.__module__ if isinstance(value, type) else type(value).__module__)
-
-
-def _inside(value: Any) -> Any:
-    if isinstance(value, staticmethod | classmethod | MethodType):
-        return value.__func__
-    if isinstance(value, property):
-        return value.fget
-    if isinstance(value, functools.partial | functools.cached_property):
-        return value.func
-    return None
 
 
 def _settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:

@@ -1,10 +1,10 @@
-"""Reads one line of a run, of a file of texts, or of judgements, in each of the formats that people have."""
+"""Reads one line of a run or of judgements, in each of the formats that people have."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pairchain.errors import PairchainError
@@ -35,19 +35,6 @@ class Result(NamedTuple):
     document_id: str
     score: float
     line: int
-
-
-class Text(NamedTuple):
-    """A line of a file of texts: the id, the title or an empty text, and the text."""
-
-    id: str
-    title: str
-    text: str
-
-    @property
-    def whole(self) -> str:
-        """The title and the text with a space between them, as BEIR's own rerankers read a document."""
-        return f"{self.title} {self.text}".strip() if self.title else self.text
 
 
 class Judgement(NamedTuple):
@@ -116,12 +103,12 @@ class ResultReader(Reader):
         return found
 
     def _of_object(self, values: Mapping[str, Any], line: Line) -> Result:
-        score = _first(values, SCORES)
-        number = score if score is not None else _first(values, RANKS)
+        score = first(values, SCORES)
+        number = score if score is not None else first(values, RANKS)
         if number is None:
-            raise _lacks(line, self.name, values, SCORES[0])
+            raise lacks(line, self.name, values, SCORES[0])
         found = _number(number, line, self.name)
-        ids = _id_in(values, QUERY_IDS, line, self.name), _id_in(values, DOCUMENT_IDS, line, self.name)
+        ids = id_in(values, QUERY_IDS, line, self.name), id_in(values, DOCUMENT_IDS, line, self.name)
         if any(not one or any(map(str.isspace, one)) for one in ids):
             # the lines of TREC, which the result is written in, are split at spaces
             raise refused(self.name, line.number, "an id is empty or contains a space.", next_step="rename it.")
@@ -142,9 +129,9 @@ class JudgementReader(Reader):
             PairchainError: The line has another form than the first.
         """
         if (values := self._object_in(line)) is not None:
-            if (given := _first(values, RELEVANCES)) is None:
-                raise _lacks(line, self.name, values, RELEVANCES[0])
-            ids = _id_in(values, QUERY_IDS, line, self.name), _id_in(values, DOCUMENT_IDS, line, self.name)
+            if (given := first(values, RELEVANCES)) is None:
+                raise lacks(line, self.name, values, RELEVANCES[0])
+            ids = id_in(values, QUERY_IDS, line, self.name), id_in(values, DOCUMENT_IDS, line, self.name)
             return Judgement(*ids, _whole(given, line, self.name))
         if self._width is None and len(line.data.split()) == 6:
             raise refused(
@@ -159,95 +146,6 @@ class JudgementReader(Reader):
         found = Judgement(fields[0], fields[-2], _whole(fields[-1], line, self.name))
         self._width = len(fields)
         return found
-
-
-class TextReader(Reader):
-    """Reads the lines of a file of texts: fields that tabs separate, or objects of JSON.
-
-    Args:
-        name: The file's name in errors.
-        ids: The names of the id.
-        texts: The names of the text.
-        noun: What a text is: ``"query"`` or ``"document"``.
-    """
-
-    def __init__(self, name: str, ids: Sequence[str], texts: Sequence[str], noun: str) -> None:
-        super().__init__(name)
-        self._ids, self._texts, self._noun = ids, texts, noun
-        self._places: Callable[[Sequence[str]], Text] | None = None
-        # the field of the id
-        self._identity = 0
-
-    def id_of(self, line: Line) -> str | None:
-        """Return the id in a line without decoding its text; None for a header. Errors are those of `read`."""
-        if self._places is not None:
-            fields = line.data.split(b"\t")
-            if len(fields) == self._width:
-                try:
-                    return fields[self._identity].decode()
-                except UnicodeDecodeError:
-                    pass
-        found = self.read(line)
-        return None if found is None else found.id
-
-    def read(self, line: Line) -> Text | None:
-        """Return the id and the text in a line; None for a header.
-
-        Raises:
-            PairchainError: The line has another form than the first.
-        """
-        if (values := self._object_in(line)) is not None:
-            return self._of_object(values, line)
-        fields = text_of(line, self.name).split("\t")
-        if self._places is None:
-            self._places, is_header = self._form(fields, line)
-            self._width = len(fields)
-            if is_header:
-                return None
-        if len(fields) != self._width:
-            raise refused(
-                self.name,
-                line.number,
-                f"found {len(fields)} tab-separated field{'' if len(fields) == 1 else 's'}, expected {self._width}.",
-                next_step=f"write the id of the {self._noun}, a tab and its text; or use jsonl.",
-            )
-        return self._places(fields)
-
-    def _form(self, fields: Sequence[str], line: Line) -> tuple[Callable[[Sequence[str]], Text], bool]:
-        """Return how the fields of a line are read, and whether this first line is a header."""
-        names = [field.strip().casefold() for field in fields]
-        at = {name: names.index(name) for name in (*self._ids, *self._texts, TITLE) if name in names}
-        identity = next((at[name] for name in self._ids if name in at), None)
-        text = next((at[name] for name in self._texts if name in at), None)
-        if identity is not None and text is not None:
-            self._identity = identity
-            title = at.get(TITLE)
-            return lambda some: Text(some[identity], "" if title is None else some[title], some[text]), True
-        if len(fields) == 2:
-            return lambda some: Text(some[0], "", some[1]), False
-        if len(fields) == 4 and fields[1].startswith("http"):
-            # the documents of MS MARCO: id, address, title, text
-            return lambda some: Text(some[0], some[2], some[3]), False
-        raise refused(
-            self.name,
-            line.number,
-            f"found {len(fields)} tab-separated field{'' if len(fields) == 1 else 's'}, expected the id of the "
-            f"{self._noun} and its text.",
-            next_step=f"put a tab between them; for more columns, add a header with {self._ids[0]} and "
-            f"{self._texts[0]}; or use jsonl.",
-        )
-
-    def _of_object(self, values: Mapping[str, Any], line: Line) -> Text:
-        text = _first(values, self._texts)
-        title = values.get(TITLE) or ""
-        if text is None:
-            raise _lacks(line, self.name, values, self._texts[0])
-        for value in (text, title):
-            if not isinstance(value, str):
-                raise refused(
-                    self.name, line.number, f"expected a text, found {str(value)[:40]}.", next_step="write a text."
-                )
-        return Text(_id_in(values, self._ids, line, self.name), title, text)
 
 
 def json_object(line: Line, name: str) -> Mapping[str, Any]:
@@ -272,18 +170,21 @@ def json_object(line: Line, name: str) -> Mapping[str, Any]:
     return values
 
 
-def _first(values: Mapping[str, Any], names: Sequence[str]) -> Any:
+def first(values: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Return the value of the first of the names that has one, or None."""
     return next((values[name] for name in names if values.get(name) is not None), None)
 
 
-def _id_in(values: Mapping[str, Any], names: Sequence[str], line: Line, name: str) -> str:
-    found = _first(values, names)
+def id_in(values: Mapping[str, Any], names: Sequence[str], line: Line, name: str) -> str:
+    """Return the id under the first of the names that has one; refuse an object without it."""
+    found = first(values, names)
     if not isinstance(found, str | int) or isinstance(found, bool):
-        raise _lacks(line, name, values, names[0])
+        raise lacks(line, name, values, names[0])
     return str(found)
 
 
-def _lacks(line: Line, name: str, values: Mapping[str, Any], wanted: str) -> PairchainError:
+def lacks(line: Line, name: str, values: Mapping[str, Any], wanted: str) -> PairchainError:
+    """Return an error about an object without the key ``wanted``."""
     keys = ", ".join(map(repr, list(values)[:10])) or "none"
     return refused(name, line.number, f"there is no {wanted!r}; its keys are {keys}.", next_step=f"name one {wanted}.")
 

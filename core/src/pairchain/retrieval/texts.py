@@ -11,8 +11,9 @@ import numpy as np
 
 from pairchain.errors import PairchainError
 from pairchain.retrieval.lines import Line, is_seekable, lines_of, opened, refused
-from pairchain.retrieval.records import DOCUMENT_IDS, DOCUMENT_TEXTS, QUERY_IDS, QUERY_TEXTS, TextReader
+from pairchain.retrieval.records import DOCUMENT_IDS, DOCUMENT_TEXTS, QUERY_IDS, QUERY_TEXTS
 from pairchain.retrieval.runs import Skipping, stopping
+from pairchain.retrieval.text_records import TextReader
 
 QUERY, DOCUMENT = "query", "document"
 _NAMES = {QUERY: (QUERY_IDS, QUERY_TEXTS), DOCUMENT: (DOCUMENT_IDS, DOCUMENT_TEXTS)}
@@ -194,7 +195,7 @@ def opened_texts(
     """Yield the wanted texts in a file; of one that is compressed, their lines are copied to a temporary file.
 
     Args:
-        path: A file of tab-separated fields or of JSON objects, a line each; see `records.TextReader`.
+        path: A file of tab-separated fields or of JSON objects, a line each; see `text_records.TextReader`.
         noun: ``"query"`` or ``"document"``.
         wanted: The ids that will be asked for, or their `hashes_of`.
         keeps_title, skipping: As for `TextFile`.
@@ -212,3 +213,26 @@ def opened_texts(
         else:
             with tempfile.TemporaryFile(prefix="pairchain-") as copy:
                 yield TextFile(file, reader, wanted, copy=copy, **options)
+
+
+def read_texts(
+    path: str, noun: str, *, keeps_title: bool = True, skipping: Skipping = stopping
+) -> Iterator[tuple[str, str]]:
+    """Yield the id and the text of each line of a file, in order; repeated ids are not noticed.
+
+    Args:
+        path, noun, keeps_title, skipping: As for `opened_texts`.
+
+    Raises:
+        PairchainError: The file cannot be read, or a line has another form.
+    """
+    reader = TextReader(path, *_NAMES[noun], noun)
+    with opened(path) as file:
+        for line in lines_of(file, path):
+            try:
+                found = reader.read(line)
+            except PairchainError as error:
+                skipping(error)
+                continue
+            if found is not None:
+                yield found.id, found.whole if keeps_title else found.text

@@ -14,6 +14,13 @@ _FILES = typer.Argument(
     help="Files or folders in .parquet, .jsonl, .csv or .tsv, which the whole cluster can read; patterns such as "
     "in/*.parquet.",
 )
+_ID = typer.Option(
+    "--id-column",
+    metavar="NAME",
+    help="Column with another value in each row, for --resume. Default for parquet: row_hash, added by Ray.",
+    show_default=False,
+)
+_RESUME = output_option("--resume", help="Continue an interrupted run with the same --output.")
 
 
 @expand_options
@@ -23,18 +30,8 @@ def score(
     writing: FolderOptions,
     cluster: ClusterOptions,
     files: Annotated[list[str], _FILES],
-    id_column: Annotated[
-        str | None,
-        typer.Option(
-            "--id-column",
-            metavar="NAME",
-            help="Column with another value in each row, for --resume. Default for parquet: row_hash, added by Ray.",
-            show_default=False,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, output_option("--resume", help="Continue an interrupted run with the same --output.")
-    ] = False,
+    id_column: Annotated[str | None, _ID] = None,
+    resume: Annotated[bool, _RESUME] = False,
 ) -> None:
     """Score pairs from files on a Ray cluster; write each row with its score into a folder.
 
@@ -85,6 +82,8 @@ def rank(
     top_k: Annotated[
         int | None, output_option("--top-k", "-k", metavar="N", min=1, help="Write only the best N of each query.")
     ] = None,
+    id_column: Annotated[str | None, _ID] = None,
+    resume: Annotated[bool, _RESUME] = False,
 ) -> None:
     """Rank the documents of each query in a run on a Ray cluster, best first.
 
@@ -94,6 +93,7 @@ def rank(
     from pairchain_ray.ranking import rank_run
     from pairchain_ray.scoring import Job
 
-    job = Job.of(options, columns, writing, cluster, files, None)
-    rows = rank_run(job, group=group_column, queries=queries or (), documents=documents or (), top_k=top_k)
-    note(f"{rows:,} rows are in {writing.output}.")
+    job = Job.of(options, columns, writing, cluster, files, id_column)
+    texts = {"queries": queries or (), "documents": documents or ()}
+    rows = rank_run(job, group=group_column, top_k=top_k, resume=resume, **texts)
+    note(f"{writing.output} is already complete." if rows is None else f"{rows:,} rows are in {writing.output}.")

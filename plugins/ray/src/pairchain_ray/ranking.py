@@ -12,10 +12,11 @@ import ray
 from pairchain.errors import PairchainError
 from pairchain.runs import is_run
 from pairchain_ray.cluster import connected
-from pairchain_ray.files import expanded, format_of, read, write
-from pairchain_ray.progress import reported
+from pairchain_ray.files import ROW_HASH, expanded, format_of, read, write
+from pairchain_ray.options import FileFormat
 from pairchain_ray.record import Record
-from pairchain_ray.scoring import Job, readable_errors, require_columns, scored_by
+from pairchain_ray.scoring import Job, readable_errors, require_columns, require_unique
+from pairchain_ray.staging import PAIR, Staging
 from pairchain_ray.trec import DOCUMENT_ID, QUERY_ID, read_columns, write_rows
 from pairchain_ray.worker import WorkerFailedError
 
@@ -24,9 +25,15 @@ _NAMES_OF_IDS = {QUERY_ID: (QUERY_ID, "_id", "id", "qid"), DOCUMENT_ID: (DOCUMEN
 
 
 def rank_run(
-    job: Job, *, group: str | None, queries: Sequence[str], documents: Sequence[str], top_k: int | None
-) -> int:
-    """Rank the candidates of each query, and return the number of rows written.
+    job: Job,
+    *,
+    group: str | None,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    top_k: int | None,
+    resume: bool = False,
+) -> int | None:
+    """Rank the candidates of each query; return the number of rows written, or None if the run was complete before.
 
     Args:
         job: The run and its columns.
@@ -34,6 +41,7 @@ def rank_run(
         queries: Files with the texts of queries, for a TREC run.
         documents: Files with the texts of documents, for a TREC run.
         top_k: Most rows to write for each query; None for all.
+        resume: Whether to take the scores of a run with the same output that was killed.
 
     Raises:
         PairchainError: The files, the output or the model cannot be used, or a row cannot be scored.
@@ -45,22 +53,53 @@ def rank_run(
             next_step="add --queries and --documents with files of their texts.",
         )
     writes_run = is_run(job.writing.output)
+    staging = Staging(job, _identity(job, is_trec=is_trec, resume=resume))
+    group = group or (QUERY_ID if is_trec else job.columns.query_column)
     scorer = job.scorer()
+    deciding = {**job.deciding(scorer), "--queries": list(queries), "--documents": list(documents)}
+    decides_output = {**deciding, "--group-column": group, "--top-k": top_k}
+    output = Record(job.writing.output)
     with connected(job.cluster) as workers, readable_errors():
-        dataset = _joined(job, queries, documents) if is_trec else _read(job)
-        group = group or (QUERY_ID if is_trec else job.columns.query_column)
-        wanted = [group, *((QUERY_ID, DOCUMENT_ID) if writes_run else ())]
-        require_columns(dataset, wanted, RANK)
+        if writes_run and resume and output.exists and not staging.exists:
+            return None
+        # everything that may be wrong with the files is told before anything is written
+        is_joined = resume and is_trec and staging.has_pairs
+        given: Any = None if is_joined else _given(job, staging.identity, queries, documents)
+        if not is_joined:
+            names = given.column_names if is_trec else given.schema().names
+            require_columns(names, [group, *((QUERY_ID, DOCUMENT_ID) if writes_run else ())], RANK)
+        if not writes_run and output.begin(decides_output, resumes=resume) is not None:
+            return None
+        staging.begin(deciding, resumes=resume)
+        dataset = staging.pairs(given) if is_trec else given
+        scored = staging.scored(dataset, scorer, workers)
+        ties = DOCUMENT_ID if DOCUMENT_ID in dataset.schema().names else job.columns.document_column
+        best = _best_of(job.writing.score_column, ties, top_k)
+        # Ray's default of 200 partitions takes minutes of starting tasks on a small cluster
+        ranked = scored.groupby(group, num_partitions=4 * workers.count).map_groups(best, batch_format="pyarrow")
+        rows = _write_run(ranked, job) if writes_run else _write_folder(ranked, job, output)
         if not writes_run:
-            Record(job.writing.output).begin({}, resumes=False)
-        with reported(None) as counter:
-            scored = scored_by(dataset, scorer, job, workers, counter)
-            ties = DOCUMENT_ID if DOCUMENT_ID in dataset.schema().names else job.columns.document_column
-            best = _best_of(job.writing.score_column, ties, top_k)
-            # Ray's default of 200 partitions takes minutes of starting tasks on a small cluster
-            ranked = scored.groupby(group, num_partitions=4 * workers.count).map_groups(best, batch_format="pyarrow")
-            rows = _write_run(ranked, job) if writes_run else _write_folder(ranked, job)
+            output.finish(decides_output, rows)
+        staging.remove()
     return rows
+
+
+def _identity(job: Job, *, is_trec: bool, resume: bool) -> str | None:
+    """Return the column that identifies a row, or None if there is none.
+
+    Raises:
+        PairchainError: The run shall be resumed, and there is none.
+    """
+    if is_trec:
+        return PAIR
+    if job.id_column is not None or format_of(job.files, job.columns.input_format) == FileFormat.PARQUET:
+        return job.id_column or ROW_HASH
+    if resume:
+        raise PairchainError(
+            "rows of these files have no name, so their scores are not kept.",
+            next_step="add --id-column with a column that has a different value in each row.",
+        )
+    return None
 
 
 def _best_of(score_column: str, ties: str, top_k: int | None) -> Callable[[Any], Any]:
@@ -89,30 +128,38 @@ def _best_of(score_column: str, ties: str, top_k: int | None) -> Callable[[Any],
     return best
 
 
-def _read(job: Job) -> Any:
+def _given(job: Job, identity: str | None, queries: Sequence[str], documents: Sequence[str]) -> Any:
+    """Return a table of the pairs of a TREC run, or a `ray.data.Dataset` of rows."""
+    return _joined(job, queries, documents) if identity == PAIR else _read(job, identity)
+
+
+def _read(job: Job, identity: str | None) -> Any:
     texts = (job.columns.query_column, job.columns.document_column, QUERY_ID, DOCUMENT_ID)
-    dataset = read(job.files, format_of(job.files, job.columns.input_format), texts=texts)
-    require_columns(dataset, texts[:2], job.writing.score_column)
+    names = (*texts, job.id_column) if job.id_column else texts
+    file_format = format_of(job.files, job.columns.input_format)
+    dataset = read(job.files, file_format, texts=names, hashed=identity == ROW_HASH)
+    wanted = [*texts[:2], *([job.id_column] if job.id_column else [])]
+    require_columns(dataset.schema().names, wanted, job.writing.score_column)
+    if job.id_column is not None:
+        require_unique(dataset, job.id_column)
     return dataset
 
 
 def _joined(job: Job, queries: Sequence[str], documents: Sequence[str]) -> Any:
-    """Return the rows of TREC runs with the texts of queries and documents."""
+    """Return a table of the pairs of TREC runs with the texts of queries and documents."""
     of_query, of_document = read_columns(job.files)
     columns = job.columns
     texts = {
         QUERY_ID: _texts(queries, QUERY_ID, (columns.query_column, "text"), set(of_query)),
         DOCUMENT_ID: _texts(documents, DOCUMENT_ID, (columns.document_column, "text"), set(of_document)),
     }
-    return ray.data.from_arrow(
-        pyarrow.table(
-            {
-                QUERY_ID: of_query,
-                DOCUMENT_ID: of_document,
-                columns.query_column: [texts[QUERY_ID][name] for name in of_query],
-                columns.document_column: [texts[DOCUMENT_ID][name] for name in of_document],
-            }
-        )
+    return pyarrow.table(
+        {
+            QUERY_ID: of_query,
+            DOCUMENT_ID: of_document,
+            columns.query_column: [texts[QUERY_ID][name] for name in of_query],
+            columns.document_column: [texts[DOCUMENT_ID][name] for name in of_document],
+        }
     )
 
 
@@ -148,13 +195,13 @@ def _texts(files: Sequence[str], identity: str, text_columns: Sequence[str], wan
     return found
 
 
-def _write_folder(ranked: Any, job: Job) -> int:
+def _write_folder(ranked: Any, job: Job, output: Record) -> int:
     # computed once, for the files and for their number
     ranked = ranked.materialize()
+    # a run that was killed may have begun to write them
+    output.clear()
     write(ranked, job.writing.output, job.writing.output_format)
-    rows = int(ranked.count())
-    Record(job.writing.output).finish({}, rows)
-    return rows
+    return int(ranked.count())
 
 
 def _write_run(ranked: Any, job: Job) -> int:

@@ -33,7 +33,7 @@ class Record:
         Raises:
             PairchainError: The folder has files of another run, or of none.
         """
-        system, path = self._opened(self.folder)
+        system, path = opened(self.folder)
         names = [info.path for info in system.get_file_info(FileSelector(path, allow_not_found=True))]
         if not names:
             self.remove_checkpoint()
@@ -65,7 +65,7 @@ class Record:
         return bool(given.get(name) != known["options"].get(name))
 
     def _read(self) -> dict[str, Any]:
-        system, path = self._opened(f"{self.folder.rstrip('/')}/{_FILE}")
+        system, path = opened(f"{self.folder.rstrip('/')}/{_FILE}")
         try:
             with system.open_input_stream(path) as file:
                 known = json.loads(file.read())
@@ -78,22 +78,45 @@ class Record:
         return dict(known)
 
     def _write(self, values: Mapping[str, Any]) -> None:
-        system, folder = self._opened(self.folder)
+        system, folder = opened(self.folder)
         system.create_dir(folder, recursive=True)
         aside, path = f"{folder}/{_FILE}.new", f"{folder}/{_FILE}"
         with system.open_output_stream(aside) as file:
             file.write(json.dumps(values, indent=2, sort_keys=True).encode())
         system.move(aside, path)
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a folder."""
+        system, path = opened(self.folder)
+        return bool(system.get_file_info(path).type != FileType.NotFound)
+
     def remove_checkpoint(self) -> None:
         """Delete the checkpoint, if there is one."""
-        system, path = self._opened(self.checkpoint)
-        if system.get_file_info(path).type != FileType.NotFound:
-            system.delete_dir(path)
+        _remove(self.checkpoint)
 
-    @staticmethod
-    def _opened(path: str) -> tuple[FileSystem, str]:
-        if not is_uri(path):
-            return LocalFileSystem(), path
-        system, inside = FileSystem.from_uri(path)
-        return system, inside
+    def remove(self) -> None:
+        """Delete the folder and the checkpoint, if there are any."""
+        self.remove_checkpoint()
+        _remove(self.folder)
+
+    def clear(self) -> None:
+        """Delete the files of the folder, but not the record."""
+        system, path = opened(self.folder)
+        for info in system.get_file_info(FileSelector(path)):
+            if info.type == FileType.File and info.base_name != _FILE:
+                system.delete_file(info.path)
+
+
+def opened(path: str) -> tuple[FileSystem, str]:
+    """Return the file system of a path or URI, and the path inside it."""
+    if not is_uri(path):
+        return LocalFileSystem(), path
+    system, inside = FileSystem.from_uri(path)
+    return system, inside
+
+
+def _remove(folder: str) -> None:
+    system, path = opened(folder)
+    if system.get_file_info(path).type != FileType.NotFound:
+        system.delete_dir(path)

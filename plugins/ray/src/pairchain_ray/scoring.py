@@ -130,9 +130,9 @@ def score_files(job: Job, *, resume: bool) -> int | None:
     texts = (job.columns.query_column, job.columns.document_column, *((job.id_column,) if job.id_column else ()))
     with connected(job.cluster) as workers, readable_errors():
         dataset = read(job.files, file_format, texts=texts, hashed=job.id_column is None)
-        require_columns(dataset, texts, job.writing.score_column)
+        require_columns(dataset.schema().names, texts, job.writing.score_column)
         if job.id_column is not None:
-            _require_unique(dataset, job.id_column)
+            require_unique(dataset, job.id_column)
         if record.begin(deciding, resumes=resume) is not None:
             return None
         total = dataset.count()
@@ -179,9 +179,8 @@ def readable_errors() -> Iterator[None]:
         raise PairchainError(what, where=where, next_step=next_step) from error
 
 
-def require_columns(dataset: Any, wanted: Sequence[str], new: str) -> None:
-    """Raise a PairchainError if the rows lack a ``wanted`` column, or have the ``new`` one already."""
-    names = dataset.schema().names
+def require_columns(names: Sequence[str], wanted: Sequence[str], new: str) -> None:
+    """Raise a PairchainError if the columns ``names`` lack a ``wanted`` one, or have the ``new`` one already."""
     if new in names:
         raise PairchainError(f"there is a column {new!r} already.", next_step="drop or rename it.")
     for name in wanted:
@@ -192,7 +191,8 @@ def require_columns(dataset: Any, wanted: Sequence[str], new: str) -> None:
             )
 
 
-def _require_unique(dataset: Any, name: str) -> None:
+def require_unique(dataset: Any, name: str) -> None:
+    """Raise a PairchainError unless each row has another value in the column ``name``."""
     # they fit into memory, where Ray's checkpoint needs them too
     parts = [
         batch[name] for batch in dataset.select_columns([name]).iter_batches(batch_size=None, batch_format="pyarrow")

@@ -80,11 +80,11 @@ def data_of_sample() -> Data:
     return Data({"BM25": sample.bm25}, sample.judgements, sample.bm25, None, sample.queries, sample.documents)
 
 
-def data_of_files(first: str, runs: Mapping[str, Run], judgements: Judged, texts: TextOptions, name: str) -> Data:
+def data_of_files(first: str | Run, runs: Mapping[str, Run], judgements: Judged, texts: TextOptions, name: str) -> Data:
     """Return data in files, after checking that runs and judgements belong together.
 
     Args:
-        first: The file of the first run.
+        first: The first run, or its file.
         runs: The runs by name.
         judgements: For each query, its judged documents.
         texts: Where the texts are.

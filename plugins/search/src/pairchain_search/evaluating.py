@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from pairchain.errors import PairchainError
-from pairchain.runs import file_in, read_judgements, read_run, write_run
+from pairchain.runs import file_in, read_judgements, read_run, read_texts, write_run
 from pairchain_cli.authoring import ScoringOptions, expand_options, note, write
 from pairchain_search.comparing import Comparison, Test, compared
 from pairchain_search.data import Data, data_of_files, data_of_sample
+from pairchain_search.first_stage import bm25_run, check_bm25
 from pairchain_search.measures import DEFAULTS, System, judged, measures_named
 from pairchain_search.options import LeftOut, TextOptions, option
 from pairchain_search.plot import check_plot, draw_gains
@@ -53,6 +54,10 @@ def evaluate(
         list[str] | None,
         option("--run", title="Input", metavar="FILE", help="Run of TREC or MS MARCO. Repeat it for more."),
     ] = None,
+    bm25: Annotated[
+        bool,
+        option("--bm25", title="Input", help="Make a first run by BM25; the documents are held in memory."),
+    ] = False,
     qrels: Annotated[
         str | None,
         option("--qrels", title="Input", metavar="FILE", help="Judgements of TREC or BEIR. Default: those of --beir."),
@@ -90,10 +95,12 @@ def evaluate(
     measures = measures_named(measure or DEFAULTS)
     if plot is not None:
         check_plot(plot)
+    if bm25:
+        check_bm25()
     if save_run is not None and not options.model:
         raise typer.BadParameter("needs MODEL, whose run it is.", param_hint="--save-run")
     left_out = LeftOut(skips=texts.skips)
-    data = _data(options, texts, runs or (), qrels, split, left_out)
+    data = _data(options, texts, runs or (), qrels, split, left_out, bm25=bm25)
     systems = [judged(name, run, data.judgements, measures) for name, run in data.runs.items()]
     for name in options.models:
         run = data.reranked(replace(options, model=name), texts, left_out)
@@ -130,6 +137,8 @@ def _data(
     qrels: str | None,
     split: str,
     left_out: LeftOut,
+    *,
+    bm25: bool,
 ) -> Data:
     """Return the data that the options name, or the sample in this package."""
     if not (runs or qrels or texts.beir or texts.queries or texts.documents):
@@ -137,16 +146,29 @@ def _data(
             raise typer.BadParameter("name a MODEL, or runs with --run and judgements with --qrels.")
         note("No data is named: using the questions and paragraphs that come with pairchain-search.")
         return data_of_sample()
-    if not runs:
-        raise typer.BadParameter("name the run to judge or to rerank.", param_hint="--run")
+    if not (runs or bm25):
+        raise typer.BadParameter("name the run to judge or to rerank, or add --bm25 to make one.", param_hint="--run")
     place = qrels or texts.beir
     if place is None:
         raise typer.BadParameter("name the judgements, or a folder with --beir.", param_hint="--qrels")
     judgements = read_judgements(file_in(place, "qrels", split))
     named: dict[str, Mapping[str, Mapping[str, float]]] = {}
+    if bm25:
+        named["BM25"] = _bm25(texts, judgements, left_out)
     for path in runs:
         named[_free(Path(path).name, named)] = read_run(path, skipping=left_out.decides)
-    return data_of_files(runs[0], named, judgements, texts, file_in(place, "qrels", split))
+    return data_of_files(named["BM25"] if bm25 else runs[0], named, judgements, texts, file_in(place, "qrels", split))
+
+
+def _bm25(texts: TextOptions, judgements: Mapping[str, object], left_out: LeftOut) -> dict[str, dict[str, float]]:
+    """Return the run of BM25 for the queries that have judgements."""
+    queries = read_texts(texts.text_file("queries"), "query", keeps_title=False, skipping=left_out.decides)
+    documents = read_texts(
+        texts.text_file("documents"), "document", keeps_title=texts.titles, skipping=left_out.decides
+    )
+    asked = {name: text for name, text in queries if name in judgements}
+    note(f"BM25 ranks the documents for {len(asked):,} queries.")
+    return bm25_run(asked, documents, top_k=texts.top_k)
 
 
 def _draw(systems: Sequence[System], comparisons: Sequence[Sequence[Comparison]], path: str) -> None:

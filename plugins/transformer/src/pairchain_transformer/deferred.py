@@ -11,6 +11,7 @@ from torch import nn
 from pairchain import Source
 from pairchain.backends import Checkpoint
 from pairchain_transformer.checkpoint.kept_files import KeptFiles
+from pairchain_transformer.checkpoint.support import usual_attention
 from pairchain_transformer.checkpoint.tasks import Task
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class Deferred:
 
     @property
     def _assumed_attention(self) -> str:
-        return str(self.checkpoint.model_kwargs.get("attn_implementation") or "sdpa")
+        asked = self.checkpoint.model_kwargs.get("attn_implementation")
+        return str(asked or usual_attention(str(self.checkpoint.config.get("model_type"))))
 
     def save(self, packed: nn.Module, output_path: str) -> None:
         """Write the files of the library's model, with the weights of ``packed``."""

@@ -66,7 +66,8 @@ def code_failed(source: Source, error: Exception) -> FormatError | None:
 def no_class_for_task(source: Source, auto_class: str, reason: str, *, is_known: bool = True) -> FormatError:
     """Return the error for a model that ``auto_class`` does not load; another class may, if the model ``is_known``."""
     what = f"the model cannot be loaded with {auto_class}: {reason}"
-    named = read_settings(source, "config.json").get("auto_map")
+    settings = read_settings(source, "config.json")
+    named, architectures = settings.get("auto_map"), settings.get("architectures")
     if isinstance(named, dict) and "AutoModel" in named and auto_class not in named:
         return FormatError(
             f"{what.rstrip('.')}. Its own code ({named['AutoModel']}) is not such a class, and scores in a way of its "
@@ -74,6 +75,13 @@ def no_class_for_task(source: Source, auto_class: str, reason: str, *, is_known:
             where=str(source),
             next_step="score it as its model card says, with transformers.AutoModel and the method of its code; or "
             "write a module for it.",
+        )
+    if auto_class == "AutoModelForSequenceClassification" and "ForConditionalGeneration" in str(architectures):
+        return FormatError(
+            what,
+            where=str(source),
+            next_step="build the chain that it was trained for: CrossEncoder(modules=[Transformer(…, "
+            "transformer_task='any-to-any'), LogitScore(true_token_id=…, false_token_id=…)]).",
         )
     return FormatError(what, where=str(source), next_step="choose another transformer_task." if is_known else "")
 

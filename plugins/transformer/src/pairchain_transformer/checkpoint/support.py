@@ -75,6 +75,14 @@ def unsupported(source: Source, config: Mapping[str, Any], task: Task) -> Iterat
 
 
 @cache
+def usual_attention(kind: str) -> str:
+    """Return the attention that the library chooses for an architecture by itself: ``"sdpa"`` where it supports it."""
+    folder = kind.replace("-", "_")
+    text = library_text("models", folder, f"modeling_{folder}.py")
+    return "eager" if text and "_supports_sdpa = True" not in text else "sdpa"
+
+
+@cache
 def _known(auto_class: str) -> frozenset[str]:
     """Return the architectures that ``auto_class`` loads; empty if the library's source text does not list them."""
     if not auto_class:
