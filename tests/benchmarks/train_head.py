@@ -234,8 +234,8 @@ def card_section(figures: Figures, kept: Sequence[Answered], held_out: Sequence[
 
 `tests/benchmarks/train_head.py` trained this model with pairchain-train from the weights of all-MiniLM-L6-v2, for
 benchmarks and examples. It saw questions with their answers and {_WRONG} other texts each, from {len(kept):,}
-docstrings of Python's standard library and paragraphs of the demo. The loss was that of multiple negatives, with at most
-{_TOKENS} tokens a pair.
+docstrings of Python's standard library and paragraphs of the demo. The loss was that of multiple negatives, and pairs
+had at most {_TOKENS} tokens.
 
 Held out were {len(held_out):,} docstrings of other files, and the demo's questions; the training saw the demo's
 paragraphs with their titles only. An answer is ranked among {_CANDIDATES} docstrings or {_DEMO_CANDIDATES} paragraphs,
