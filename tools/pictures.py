@@ -50,7 +50,7 @@ def save_model(folder: Path) -> Path:
 
 def documents() -> list[str]:
     """Return the first sentences of some paragraphs of the demo."""
-    paragraphs = json.loads((ROOT / "docs/examples/demo/corpus.json").read_text(encoding="utf-8"))
+    paragraphs = json.loads((ROOT / "plugins/search/src/pairchain_search/demo/corpus.json").read_text(encoding="utf-8"))
     texts = {one["id"]: one["text"].partition(". ")[0] + "." for one in paragraphs}
     return [texts[name] for name in PARAGRAPHS]
 
@@ -78,15 +78,15 @@ def main() -> None:
     """Take all pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
-        with subprocess.Popen(
-            [*VIEW, save_model(Path(folder)).name], cwd=folder, stdout=subprocess.PIPE, text=True
-        ) as server:
-            assert server.stdout is not None
-            url = server.stdout.readline().strip()
-            for scheme in ("light", "dark"):
-                take(browser, url, scheme, documents(), ROOT / f"docs/images/view-{scheme}.png")
-            server.terminate()
-        browser.close()
+        command = [*VIEW, save_model(Path(folder)).name]
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                url = server.stdout.readline().strip()
+                for scheme in ("light", "dark"):
+                    take(browser, url, scheme, documents(), ROOT / f"docs/images/view-{scheme}.png")
+            finally:
+                server.terminate()
 
 
 if __name__ == "__main__":

@@ -159,6 +159,7 @@ def _refuse_missing(candidates: Candidates) -> None:
     faults = candidates.faults()
     if (first := next(faults, None)) is None:
         return
+    # counted in full, because one missing text and a wrong collection need different remedies
     more = sum(1 for _ in faults)
     others = f" Neither are those of {more:,} more of its {candidates.total:,} results." if more else ""
     raise PairchainError(
