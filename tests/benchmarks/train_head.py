@@ -34,7 +34,7 @@ UPDATES = 240
 _QUESTIONS, _WRONG = 8, 2
 _TOKENS = 48
 _RATE, _HEAD_RATE = 2.5e-4, 1e-3
-_LORA_RATE, _LORA_RANK = 2e-3, 16
+_LORA_RATE, _LORA_RANK = 5e-4, 16
 
 _HELD_OUT_QUESTIONS, _CANDIDATES, _DEMO_CANDIDATES = 150, 10, 20
 _METRICS = ("nDCG@10", "P@1")
@@ -234,8 +234,8 @@ def card_section(figures: Figures, kept: Sequence[Answered], held_out: Sequence[
 
 `tests/benchmarks/train_head.py` trained this model with pairchain-train from the weights of all-MiniLM-L6-v2, for
 benchmarks and examples. It saw questions with their answers and {_WRONG} other texts each, from {len(kept):,}
-docstrings of Python's standard library and paragraphs of the demo. The loss was that of multiple negatives, the
-maximum {_TOKENS} tokens.
+docstrings of Python's standard library and paragraphs of the demo. The loss was that of multiple negatives, and pairs
+had at most {_TOKENS} tokens.
 
 Held out were {len(held_out):,} docstrings of other files, and the demo's questions; the training saw the demo's
 paragraphs with their titles only. An answer is ranked among {_CANDIDATES} docstrings or {_DEMO_CANDIDATES} paragraphs,
