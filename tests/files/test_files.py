@@ -145,7 +145,14 @@ def test_a_path_that_leaves_on_any_operating_system_is_refused(path: str) -> Non
 def test_a_save_into_a_new_folder_is_as_readable_as_any_new_folder(tmp_path: Path) -> None:
     with staged(tmp_path / "deep" / "er" / "model") as folder:
         fill(folder, NEW)
+        # as safetensors writes its files
+        for name in NEW:
+            (folder / name).chmod(0o600)
     (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "file").touch()
+    mode = stat.S_IMODE((tmp_path / "plain" / "file").stat().st_mode)
+    saved = [path for path in (tmp_path / "deep" / "er" / "model").rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in saved} == {mode}
     mode = stat.S_IMODE((tmp_path / "deep" / "er" / "model").stat().st_mode)
     assert mode == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
     assert contents(tmp_path / "deep" / "er" / "model") == contents_of(NEW, tmp_path / "expected")

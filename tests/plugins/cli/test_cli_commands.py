@@ -68,8 +68,16 @@ def scales(site: Path, name: str = "acme-scale", commands: dict[str, str] | None
     registry.refresh()
 
 
-def test_help_lists_a_plugin_s_command_with_its_summary_and_does_not_import_it(site: Path) -> None:
+def test_help_lists_a_plugin_s_command_with_its_first_line_and_does_not_import_it(site: Path) -> None:
     scales(site)
+    ended = run("--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.search(r"scale +Scale a number\. \(acme-scale\)", ended.out)
+    assert not (site / "imported").exists()
+
+
+def test_help_lists_an_app_with_the_summary_of_its_package(site: Path) -> None:
+    scales(site, commands={"scale": "acme_scale:app"})
     ended = run("--help")
     assert (ended.code, ended.err) == (0, "")
     ours, theirs = ended.out.split("Commands of plugins:")

@@ -89,9 +89,18 @@ def staged(target: Path, *, needs: int = 0, patience: float = PATIENCE) -> Itera
         try:
             staging.mkdir()
             yield staging
+            _let_others_read(staging)
             _put_in_place(staging, target, patience)
         finally:
             shutil.rmtree(private, ignore_errors=True)
+
+
+def _let_others_read(staging: Path) -> None:
+    """Let all read the files who may read the new folder: safetensors writes files that only their owner can read."""
+    readers = staging.stat().st_mode & 0o444
+    for path in staging.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | readers)
 
 
 def _put_in_place(staging: Path, target: Path, patience: float) -> None:

@@ -43,7 +43,7 @@ class CommandContract:
             commands.load_found(found)
 
     def test_listing_commands_does_not_import_it(self, tmp_path: Path) -> None:
-        """`pairchain --help` lists the command with the summary of its distribution, and does not import it."""
+        """`pairchain --help` lists the command, and does not import it."""
         found = self._found()
         ran = self._run(tmp_path, "--help")
         if self.name not in ran.output.split():
@@ -55,7 +55,7 @@ class CommandContract:
         if imported := {found.value.partition(":")[0].partition(".")[0], "torch"} & ran.imported:
             broken(
                 f"pairchain --help imported {listed(imported)}.",
-                expected="commands are listed from metadata, and a plugin is imported when its command runs.",
+                expected="commands are listed from metadata and sources, and a plugin is imported when its command runs.",
                 next_step="look for a .pth file or a sitecustomize that imports it in every process.",
             )
 

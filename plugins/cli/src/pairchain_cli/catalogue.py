@@ -5,7 +5,10 @@ Listing them imports no plugin. Running a command imports its plugin.
 
 from __future__ import annotations
 
+import ast
 from copy import copy
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -127,7 +130,7 @@ def _place_in(args: list[str]) -> tuple[str | None, list[str]]:
 
 
 class _Announced(TyperCommand):
-    """A plugin's command, imported when it runs; its help is the summary of the plugin's distribution."""
+    """A plugin's command, imported when it runs; its help in lists is its first line, or its distribution's summary."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, help=_summary(name))
@@ -200,5 +203,24 @@ def _summary(name: str) -> str:
         return on_one_line(error.what)
     if found is None:
         return ""
-    summary = found.installed.metadata.get("Summary") or "No summary."
+    summary = _first_line(found.value) or found.installed.metadata.get("Summary") or "No summary."
     return on_one_line(f"{summary} ({found.distribution})")
+
+
+def _first_line(value: str) -> str:
+    """Return the first line of the docstring of ``package.module:function``, from its source; empty if it has none."""
+    module, _, name = value.partition(":")
+    package, *inside = module.split(".")
+    try:
+        # the search for a package imports nothing; for a module inside one, it would import the package
+        if (spec := find_spec(package)) is None:
+            return ""
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        files = (
+            [folder.joinpath(*inside).with_suffix(".py") for folder in folders] if inside else [Path(spec.origin or "")]
+        )
+        tree = ast.parse(next(file for file in files if file.is_file()).read_text(encoding="utf-8"))
+    except (StopIteration, ImportError, OSError, SyntaxError, ValueError):
+        return ""
+    functions = (one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == name)
+    return next((ast.get_docstring(one) or "" for one in functions), "").partition("\n")[0]
