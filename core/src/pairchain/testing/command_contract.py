@@ -55,7 +55,7 @@ class CommandContract:
         if imported := {found.value.partition(":")[0].partition(".")[0], "torch"} & ran.imported:
             broken(
                 f"pairchain --help imported {listed(imported)}.",
-                expected="commands are listed from metadata and sources, and a plugin is imported when its command runs.",
+                expected="commands are listed from metadata and sources; a plugin is imported when its command runs.",
                 next_step="look for a .pth file or a sitecustomize that imports it in every process.",
             )
 
