@@ -149,7 +149,8 @@ def _run(python: str, where: Path, tests: Sequence[str], results: Path) -> Count
     """Return what the tests counted, or why there is nothing."""
     if not tests:
         return {}
-    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={results}"]
+    # the XML names tests from the root, which would be that of a project around this folder
+    options = ["-q", "-p", "no:cacheprovider", f"--rootdir={where}", f"--junitxml={results}"]
     try:
         ended = subprocess.run(
             [python, "-m", "pytest", *options, *tests], cwd=where, capture_output=True, text=True, timeout=SECONDS

@@ -158,6 +158,8 @@ def test_models_rerank_the_first_run(folder: Path) -> None:
     }
 
 
+# matplotlib lists the fonts of a new machine with a program
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["svg", "png"])
 def test_the_gain_of_every_query_is_drawn(folder: Path, ending: str) -> None:
     plot = folder / f"gains.{ending}"
