@@ -62,6 +62,13 @@ def in_files(folder: Path) -> tuple[Path, Path, Path]:
     return folder / "run.trec", folder / "queries.tsv", folder / "documents.tsv"
 
 
+def test_a_run_may_be_lists_of_documents(model: CrossEncoder, expected: Any) -> None:
+    ranked = {query: [*some] for query, some in RUN.items()}
+    assert same(rerank_run(model, ranked, QUERIES, DOCUMENTS), expected)
+    best = rerank_run(model, ranked, QUERIES, DOCUMENTS, top_k=1)
+    assert {query: [*some] for query, some in best.items()} == {query: names[:1] for query, names in ranked.items()}
+
+
 @pytest.mark.parametrize(
     "make", [pandas.DataFrame, polars.DataFrame, pyarrow.table, dict], ids=["pandas", "polars", "arrow", "dict"]
 )
@@ -105,7 +112,7 @@ def test_what_cannot_be_scored_is_an_error_or_left_out_with_a_warning(model: Cro
         rerank_run(model, RUN, QUERIES, wrong)
     assert "'d1' of the query 'q1'" in caught.value.__notes__[-1]
     absent = {name: text for name, text in DOCUMENTS.items() if name != "d1"}
-    with pytest.raises(PairchainError, match="'d1' is not in documents"):
+    with pytest.raises(PairchainError, match="'d1' has no text in documents"):
         rerank_run(model, RUN, QUERIES, absent)
     for documents in (wrong, absent):
         with pytest.warns(PairchainWarning, match=r"left out 2 .*'d1'"):

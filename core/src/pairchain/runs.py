@@ -108,8 +108,9 @@ def rerank_run(
 
     Args:
         model: A model, or the name of one for `pairchain.CrossEncoder`.
-        run: A file; ``{query: {document: score}}``, as pytrec_eval and ranx have it; a frame with the columns query_id
-            (or qid), doc_id (or docno) and score; or rows with such attributes, as ir_measures has them.
+        run: A file; ``{query: {document: score}}``, as pytrec_eval and ranx have it; ``{query: [document, …]}``, the
+            best first; a frame with the columns query_id (or qid), doc_id (or docno) and score; or rows with such
+            attributes, as ir_measures has them.
         queries: Texts of queries: a file, a folder as BEIR lays it out, ``{id: text}``, or a frame. Not needed if the
             run is a frame with the column query.
         documents: Texts of documents, likewise; ``{id: {"title": …, "text": …}}`` too. Not needed if the run is a frame

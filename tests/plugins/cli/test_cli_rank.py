@@ -62,6 +62,22 @@ def test_a_file_that_is_not_there_is_an_error_and_no_document() -> None:
     assert "cannot read 'docs.txt': No such file" in missing.err
 
 
+@pytest.mark.parametrize("name", ["absent.json", "absent.md", "notes.log", "notes.txt.xz"])
+def test_a_file_that_is_not_read_is_an_error_and_no_document(name: str, tmp_path: Path) -> None:
+    if not name.startswith("absent"):
+        (tmp_path / name).write_text("berlin\n")
+    ended = run("rank", MODEL, "berlin", tmp_path / name)
+    assert ended.code == 1
+    assert name in ended.err
+    assert not ended.out
+
+
+def test_a_file_of_another_kind_is_read_as_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.log").write_text("berlin\nparis\n")
+    ended = run("rank", MODEL, "berlin", tmp_path / "notes.log", "--input-format", "txt")
+    assert sorted(row["document"] for row in ended.rows) == ["berlin", "paris"]
+
+
 def test_equal_documents_keep_their_order() -> None:
     given = json_lines({"id": number, "document": DOCUMENTS[0]} for number in range(5))
     assert [row["id"] for row in run("rank", MODEL, QUERY, "--top-k", 3, stdin=given).rows] == [0, 1, 2]

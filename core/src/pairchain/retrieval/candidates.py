@@ -85,7 +85,7 @@ class Candidates:
             ("document", result.document_id, document, self._documents),
         ):
             if text is None and fault is None:
-                what = f"the {noun} {name!r} is not in {texts.name}."
+                what = f"the {noun} {name!r} has no text in {texts.name}."
                 fault = refused(self.name, result.line, what) if result.line else PairchainError(what)
         return Candidate(result.query_id, result.document_id, query, document, result.line, fault)
 
@@ -161,7 +161,7 @@ def _refuse_missing(candidates: Candidates) -> None:
         return
     # counted in full, because one missing text and a wrong collection need different remedies
     more = sum(1 for _ in faults)
-    others = f" Neither are those of {more:,} more of its {candidates.total:,} results." if more else ""
+    others = f" {more:,} more of the {candidates.total:,} results lack a text too." if more else ""
     raise PairchainError(
         f"{first.what}{others}",
         next_step="check that the files belong together, or leave such documents out: on_error='skip'.",

@@ -32,14 +32,18 @@ def run_of(value: Any) -> str | RunInMemory:
     """Return a run as `candidates.opened_candidates` takes it.
 
     Args:
-        value: A path; a mapping from a query to a mapping from a document to a score; a frame with a column for each of
-            query, document, and score or rank; or an iterable of rows with such attributes, as ir_measures has them.
+        value: A path; a mapping from a query to a mapping from a document to a score, or to a list of documents, the
+            best first; a frame with a column for each of query, document, and score or rank; or an iterable of rows
+            with such attributes, as ir_measures has them.
 
     Raises:
         InputError: It is none of these, a value is missing, or a document is there twice for one query.
     """
     if isinstance(value, str | os.PathLike):
         return os.fspath(value)
+    if _is_ranked(value):
+        rows = ((query, name, -place) for query, names in value.items() for place, name in enumerate(names))
+        return RunInMemory(_grouped(rows))
     if (table := table_of(value)) is not None:
         return RunInMemory(_grouped(_rows_of_table(table)))
     if isinstance(value, Mapping):
@@ -80,6 +84,17 @@ def texts_beside(run: Any, noun: str, *, keeps_title: bool = True) -> TextsInMem
     if _place(table, _TEXTS[noun]) is None:
         return None
     return TextsInMemory(_texts_in(table, noun, keeps_title), noun)
+
+
+def _is_ranked(value: Any) -> bool:
+    """Return whether ``value`` maps queries to lists of documents; a dict of columns names one of them query_id."""
+    return (
+        isinstance(value, Mapping)
+        and not any(isinstance(name, str) and name.casefold() in _clear(QUERY_IDS) for name in value)
+        and all(
+            isinstance(names, list | tuple) and all(isinstance(one, str) for one in names) for names in value.values()
+        )
+    )
 
 
 def _rows_of_table(table: Table) -> Iterable[tuple[Any, Any, Any]]:

@@ -16,7 +16,9 @@ def training_section(trainer: Any) -> str:
     data: Any = trainer.train_dataset or []
     pairs = sum(len(example.documents) for example in data)
     name = f"`{on_one_line(trainer.data_name, _LONGEST)}`: " if trainer.data_name else ""
-    kind = "lists" if trainer.takes_lists else "pairs"
+    size = (
+        f"{_counted(len(data), 'list')}, {_counted(pairs, 'pair')}" if trainer.takes_lists else _counted(pairs, "pair")
+    )
     options = "".join(f", {key} {value}" for key, value in trainer.loss_options.items())
     precision = "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32"
     all_parameters = list(trainer.chain.parameters())
@@ -24,9 +26,10 @@ def training_section(trainer: Any) -> str:
     total = sum(one.numel() for one in all_parameters)
     schedule = getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)
     facts = {
-        "data": f"{name}{len(data):,} {kind}, {pairs:,} pairs" if data else "not recorded",
+        "data": f"{name}{size}" if data else "not recorded",
         "loss": f"`{trainer.loss_name}`{options}",
-        "updates": f"{state.global_step:,}, of {args.train_batch_size} pairs each; {_number(state.epoch or 0)} epochs",
+        "updates": f"{state.global_step:,}, of {_counted(args.train_batch_size, 'pair')} each; "
+        f"{_counted(state.epoch or 0, 'epoch')}",
         "learning rate": f"{args.learning_rate:g}, {schedule}, warm-up {args.warmup_steps:g}",
         "trained parameters": f"{trained:,} of {total:,}" + (", with LoRA" if trainer.trains_adapters else ""),
         "precision": precision,
@@ -45,7 +48,9 @@ def _metrics(history: Mapping[int, Mapping[str, float]], trainer: Any) -> list[s
     steps = sorted({min(history), max(history)})
     names = list(history[steps[-1]])
     rankings = trainer.rankings
-    on = f" on {len(rankings):,} queries with {rankings.pairs:,} documents" if rankings is not None else ""
+    on = ""
+    if rankings is not None:
+        on = f" on {_counted(len(rankings), 'query', 'queries')} with {_counted(rankings.pairs, 'document')}"
     rows = [f"| {step:,} | {' | '.join(_cell(history[step].get(name)) for name in names)} |" for step in steps]
     heads = " | ".join(name.removeprefix("eval_") for name in names)
     head = [f"| updates | {heads} |", "|---" * (len(names) + 1) + "|"]
@@ -56,5 +61,6 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _number(value: float) -> str:
-    return f"{value:,.2f}".rstrip("0").rstrip(".")
+def _counted(number: float, noun: str, plural: str = "") -> str:
+    shown = f"{number:,.2f}".rstrip("0").rstrip(".")
+    return f"{shown} {noun if number == 1 else plural or f'{noun}s'}"

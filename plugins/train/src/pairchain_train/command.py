@@ -55,10 +55,8 @@ def train(
     before = {} if rankings is None else trainer.evaluate()
     trainer.train(resume_from_checkpoint=resume)
     after = {} if rankings is None else trainer.evaluate()
-    made = unfinished / "model"
-    trainer.save_model(str(made))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    made.replace(output)
+    # the folder appears once it is complete, and the card names it
+    trainer.save_model(str(output))
     shutil.rmtree(unfinished)
     _tell(output, trainer.state.global_step, before, after, as_json=as_json)
 

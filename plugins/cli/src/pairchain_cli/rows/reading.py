@@ -23,6 +23,8 @@ from pairchain_cli.rows.rows import STREAM, InputFormat, Layout, Row, Rows
 
 _ENDINGS = {**{f".{known}": known for known in InputFormat}, ".ndjson": InputFormat.JSONL}
 _PROGRAMS = {".bz2": "bzcat", ".xz": "xzcat", ".zst": "zstdcat", ".gz": "zcat", ".zip": "unzip -p"}
+# A document that is one word with such an end is a file that was not found, or that is not read.
+_OTHER_FILES = {".arrow", ".docx", ".feather", ".html", ".json", ".md", ".pdf", ".xlsx", ".xml", ".yaml", ".yml"}
 _JSON_KINDS = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}
 
 
@@ -53,9 +55,11 @@ def open_rows(path: str, layout: Layout) -> Iterator[Rows]:
 
 
 def looks_like_file(text: str) -> bool:
-    """Return whether ``text`` names a file of rows: it has a known extension, and it has no spaces or exists."""
+    """Return whether ``text`` names a file: one that exists, or, without spaces, one with the extension of a file."""
+    if os.path.isfile(text):
+        return bool(Path(text).suffix) or os.sep in text
     has_spaces = any(letter.isspace() for letter in text)
-    return _ending(text) in _ENDINGS and (not has_spaces or os.path.exists(text))
+    return not has_spaces and _ending(text) in {*_ENDINGS, *_PROGRAMS, *_OTHER_FILES}
 
 
 def is_terminal_input(path: str) -> bool:
