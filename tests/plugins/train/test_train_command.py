@@ -51,6 +51,11 @@ def test_a_model_is_trained_and_its_metrics_are_told(data: Path, tmp_path: Path)
     again = run("train", MODEL, data, "-o", tmp_path / "out", *SHORT)
     assert (again.code, again.out) == (1, "")
     assert "exists and is not empty" in again.err
+    complete = run("train", MODEL, data, "-o", tmp_path / "out", *SHORT, "--resume")
+    assert (complete.code, complete.out) == (0, "")
+    assert "already complete" in complete.err
+    assert "# out\n" in card
+    assert f'CrossEncoder("{tmp_path / "out"}"' in card
 
 
 def test_parts_are_frozen_and_adapters_saved(data: Path, tmp_path: Path) -> None:

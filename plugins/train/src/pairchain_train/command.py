@@ -44,6 +44,9 @@ def train(
 
     FOLDER is created only once training is complete. Until then, checkpoints are beside it, in FOLDER.unfinished.
     """
+    if resume and output.is_dir() and not _unfinished(output).exists() and any(output.iterdir()):
+        note(f"{output} is already complete. To train again, name a new folder.")
+        return
     settings = _settings_of(options, data, training, parts)
     unfinished = _working_folder(output, resume, settings)
     _check_loss(training)
@@ -53,7 +56,11 @@ def train(
     if not (unfinished / _SETTINGS).exists():
         (unfinished / _SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
     before = {} if rankings is None else trainer.evaluate()
-    trainer.train(resume_from_checkpoint=resume)
+    try:
+        trainer.train(resume_from_checkpoint=resume)
+    except KeyboardInterrupt:
+        note(f"Checkpoints are in {unfinished}; add --resume to go on after the last one.")
+        raise
     after = {} if rankings is None else trainer.evaluate()
     # the folder appears once it is complete, and the card names it
     trainer.save_model(str(output))
@@ -61,11 +68,15 @@ def train(
     _tell(output, trainer.state.global_step, before, after, as_json=as_json)
 
 
+def _unfinished(output: Path) -> Path:
+    return output.with_name(f"{output.name}.unfinished")
+
+
 def _working_folder(output: Path, resume: bool, settings: Mapping[str, Any]) -> Path:
     """Return the folder for checkpoints, after checking that it fits what is asked."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists and is not empty.", next_step="name a new folder, or move it away.")
-    folder = output.with_name(f"{output.name}.unfinished")
+    folder = _unfinished(output)
     if not (folder / _SETTINGS).exists():
         return folder
     if not resume:
