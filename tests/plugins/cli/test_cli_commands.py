@@ -228,7 +228,7 @@ def test_score_and_rank_run_in_the_places_of_plugins(site: Path) -> None:
 
 def test_a_place_that_no_plugin_provides_is_told(site: Path) -> None:
     scales(site, commands={"score@moon": "acme_scale:scale"})
-    assert "did you mean 'score@moon'" in run("score", "m", "f", "--on", "mon").err
+    assert "did you mean 'moon'" in run("score", "m", "f", "--on", "mon").err
     # a command without places has no such option
     assert run("inspect", "m", "--on", "moon").code == 2
     assert run("score", "m", "f", "--on").code == 2

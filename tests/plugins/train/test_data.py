@@ -137,7 +137,7 @@ def test_a_data_set_in_memory_is_rows() -> None:
         ("none.parquet", None, "there is no file"),
         ("a.jsonl", '{"query": 1', "line 1"),
         ("a.txt", "x", "no ending that is known"),
-        ("a.csv", "query,document,label\nq,a,\n", "row 0"),
+        ("a.csv", "query,document,label\nq,a,\n", "row 1"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(name: str, text: str | None, said: str, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def hub_failures(
             raise hub_errors.EntryNotFoundError(str(error)) from error
         raise SourceError(
             f"{wanted} cannot be reached, and no copy of {revision or 'its default branch'} is in the cache.",
-            where=cache_folder or huggingface_hub.constants.HF_HUB_CACHE,
+            where=f"{cache_folder or huggingface_hub.constants.HF_HUB_CACHE}; no such folder in {Path.cwd()} either",
             next_step="go online, or download it first; HF_HUB_OFFLINE and local_files_only forbid downloads.",
         ) from error
     except hub_errors.EntryNotFoundError:

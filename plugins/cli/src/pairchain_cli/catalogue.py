@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from pairchain.authoring import on_one_line
+from pairchain.authoring import nearest, on_one_line
 from pairchain.errors import PluginConflictError, PluginError
 from pairchain_cli.terminal import consoles
 
@@ -109,6 +109,13 @@ class Catalogue(PlainGroup):
         if (found := self.announced.get(name)) is None:
             from pairchain.registry import commands
 
+            if commands.group.owner(name) is None:
+                command, _, place = name.partition("@")
+                places = [other.partition("@")[2] for other in self.announced if other.startswith(f"{command}@")]
+                there = f"installed: {', '.join(places)}" if places else "no installed plugin provides a place"
+                raise typer.BadParameter(
+                    f"no plugin runs {command} on {place!r}{nearest(place, places)}; {there}.", param_hint=_PLACE
+                )
             raise commands.unknown(name)
         return found
 

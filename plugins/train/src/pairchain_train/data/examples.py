@@ -42,7 +42,7 @@ class Example:
         return [(self.query, document) for document in self.documents]
 
 
-def examples_of(rows: Iterable[Any], *, title: str = "the data") -> list[Example]:
+def examples_of(rows: Iterable[Any], *, title: str = "the data", first: int = 0) -> list[Example]:
     """Return an example for each row.
 
     Args:
@@ -51,12 +51,13 @@ def examples_of(rows: Iterable[Any], *, title: str = "the data") -> list[Example
             documents and labels (a list). A data set of the library datasets is such an iterable; a dict of columns,
             and a frame of pandas, polars or pyarrow, are read by row.
         title: What to call the rows in errors.
+        first: The number of the first row in errors.
 
     Raises:
         InputError: A row is not an example; the error says which one and why.
     """
     found = []
-    for number, row in enumerate(_rows_of(rows)):
+    for number, row in enumerate(_rows_of(rows), first):
         try:
             found.append(row if isinstance(row, Example) else example_of(row))
         except InputError as error:

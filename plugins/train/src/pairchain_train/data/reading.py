@@ -31,7 +31,7 @@ def read_examples(place: str | Path) -> list[Example]:
         InputError: The file does not exist, cannot be read, or a row of it is not an example.
         MissingPackageError: The library that reads it is not installed.
     """
-    return examples_of(_rows(place), title=str(place))
+    return examples_of(_rows(place), title=str(place), first=1)
 
 
 def open_text(path: Path) -> IO[str]:

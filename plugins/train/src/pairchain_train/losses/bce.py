@@ -18,6 +18,11 @@ def bce(logits: torch.Tensor, labels: torch.Tensor, *, pos_weight: float | None 
 
     Returns:
         A scalar.
+
+    Raises:
+        ValueError: A label is below 0 or above 1.
     """
+    if not ((labels >= 0) & (labels <= 1)).all():
+        raise ValueError(f"labels must be from 0 to 1, and are from {labels.min():g} to {labels.max():g}.")
     weight = None if pos_weight is None else torch.tensor(pos_weight, device=logits.device)
     return functional.binary_cross_entropy_with_logits(logits.float(), labels.float(), pos_weight=weight)

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from pairchain import Source
+from pairchain.authoring import read_headers
 from pairchain.errors import ChainError, FormatError, PairchainError, warn
 from pairchain_transformer.architectures import ENCODERS
 from pairchain_transformer.checkpoint import faults
@@ -81,6 +82,8 @@ def load_model(
         refuse_conflicts(error)
         if (failed := faults.code_failed(source, error)) is not None:
             raise failed from error
+        # a file that was cut off is said as inspection says it
+        read_headers(source)
         reason = str(error).partition(ENDLESS_LIST)[0].strip()
         raise faults.no_class_for_task(
             source, model_class.__name__, reason, is_known=NO_CLASS_FOR_TASK in str(error)
