@@ -168,7 +168,7 @@ def rerank_run(
             progress.add(len(some), 0)
     if reasons:
         shown = "; ".join(reasons[:_MOST_REASONS])
-        warn(f"left out {len(reasons):,} lines or documents that cannot be used: {shown}{_and_more(reasons)}")
+        warn(f"left out what cannot be used, {len(reasons):,} in all: {shown}{_and_more(reasons)}")
     return new
 
 

@@ -68,10 +68,13 @@ def choose_columns(title: str, names: Sequence[Any]) -> Choice:
     if len(query) == len(document) == 1:
         return Choice(title, (names[query[0]], names[document[0]]), (query[0], document[0]), by_name=True)
     if len(names) != 2 or len(query) > 1 or len(document) > 1:
+        one = next(iter(query), 0)
+        others = (place for place in range(len(names)) if place != one)
+        other = next(iter(document or _places(names, _TEXT) or others), 1)
         raise InputError(
             f"{title} has {columns_in(names)}; which of them to score is unclear.",
             next_step=f"name two of them {QUERY!r} and {DOCUMENT!r}, or pass pairs, such as "
-            f"zip({_example(names, 0)}, {_example(names, 1)}).",
+            f"zip({_example(names, one)}, {_example(names, other)}).",
         )
     first, second = (_plain(name) for name in names)
     if first in _NAMES_OF_DOCUMENTS or second in _NAMES_OF_QUERIES:

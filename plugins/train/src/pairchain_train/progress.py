@@ -50,7 +50,7 @@ class _Notes(TrainerCallback):
         self._start = self._last = time.monotonic()
         self._first_step = state.global_step
         done = f", {state.global_step:,} of them done before" if state.global_step else ""
-        self._note(f"training for {state.max_steps:,} updates{done}")
+        self._note(f"training for {state.max_steps:,} update{'' if state.max_steps == 1 else 's'}{done}")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
