@@ -77,7 +77,7 @@ def test_a_tensor_that_does_not_fit_is_named(pooled: Path, change: Callable[[Any
 def test_weights_that_cannot_be_read_are_refused(pooled: Path, folder: str, damaged: Callable[[bytes], bytes]) -> None:
     path = pooled / folder / "model.safetensors"
     path.write_bytes(damaged(path.read_bytes()))
-    with pytest.raises(FormatError, match="Error while deserializing header"):
+    with pytest.raises(FormatError, match=r"Error while deserializing header|is not a complete safetensors file"):
         load(pooled)
 
 

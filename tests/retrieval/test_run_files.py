@@ -284,9 +284,9 @@ def test_candidates_are_the_best_of_each_query_one_query_at_a_time(tmp_path: Pat
 @pytest.mark.parametrize(
     ("queries", "documents", "said"),
     [
-        ("q\tx\n", "a\tx\nb\ty\n", "line 3: the query 'r' is not in"),
-        ("q\tx\nr\ty\n", "a\tx\n", "line 2: the document 'b' is not in"),
-        ("q\tx\nr\ty\n", "z\tx\n", "those of 2 more of its 3 results"),
+        ("q\tx\n", "a\tx\nb\ty\n", "line 3: the query 'r' has no text in"),
+        ("q\tx\nr\ty\n", "a\tx\n", "line 2: the document 'b' has no text in"),
+        ("q\tx\nr\ty\n", "z\tx\n", "2 more of the 3 results lack a text too"),
     ],
 )
 def test_a_text_that_is_missing_is_told_before_anything_is_scored(

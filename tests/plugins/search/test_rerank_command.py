@@ -131,8 +131,8 @@ def test_a_killed_run_goes_on_with_resume_and_gives_what_it_would_have_given(fil
     [
         ("bm25.trec", "q00 Q0 d1 1 2\n", "bm25.trec, line 1: found 5 fields"),
         ("bm25.trec", "q00 Q0 d1 1 2 t\nq00 Q0 d1 2 1 t\n", "bm25.trec, line 2: the document 'd1'"),
-        ("bm25.trec", "q00 Q0 d9 1 2 t\n", "bm25.trec, line 1: the document 'd9' is not in"),
-        ("bm25.trec", "qx Q0 d1 1 2 t\n", "bm25.trec, line 1: the query 'qx' is not in"),
+        ("bm25.trec", "q00 Q0 d9 1 2 t\n", "bm25.trec, line 1: the document 'd9' has no text in"),
+        ("bm25.trec", "qx Q0 d1 1 2 t\n", "bm25.trec, line 1: the query 'qx' has no text in"),
         ("bm25.trec", "", "has no results"),
         ("collection.tsv", "d0\tx\nd1\n", "collection.tsv, line 2: found 1 tab-separated field,"),
         ("queries.tsv", "q00\tx\nq00\ty\n", "queries.tsv, line 2: the id 'q00' is on line 1 too"),
@@ -162,7 +162,7 @@ def test_with_on_error_skip_what_cannot_be_used_is_left_out_and_told(files: list
         lines.write("q00 Q0 short\n")
     done = rerank(*files, "--on-error", "skip", "-o", tmp_path / "out.trec")
     assert done.code == 0, done.err
-    for told in ("found 3 fields", "the document 'd99' is not in", "the query 'qx' is not in"):
+    for told in ("found 3 fields", "the document 'd99' has no text in", "the query 'qx' has no text in"):
         assert told in done.err
     assert order_in(tmp_path / "out.trec") == expected()
 

@@ -84,7 +84,7 @@ def test_a_missing_vocabulary_is_told_where_the_library_asks_for_a_package(tmp_p
     ("file", "said"),
     [
         ("config.json", "config.json .*is not JSON"),
-        ("model.safetensors", "the model cannot be loaded with AutoModelForSequenceClassification"),
+        ("model.safetensors", "model.safetensors .*is not a complete safetensors file"),
         ("tokenizer.json", "the tokenizer cannot be loaded"),
         ("tokenizer_config.json", "tokenizer_config.json .*is not JSON"),
         (CONFIG, f"{CONFIG} is not JSON"),

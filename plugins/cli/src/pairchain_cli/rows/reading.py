@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,12 @@ def open_rows(path: str, layout: Layout) -> Iterator[Rows]:
 
 
 def looks_like_file(text: str) -> bool:
-    """Return whether ``text`` names a file: one that exists, or, without spaces, one with the extension of a file."""
+    """Return whether ``text`` names a file: one that exists, or, without spaces, one with the extension of a file.
+
+    An image, a sound or a video is a document itself.
+    """
+    if (guess_type(text)[0] or "").startswith(("image/", "audio/", "video/")):
+        return False
     if os.path.isfile(text):
         return bool(Path(text).suffix) or os.sep in text
     has_spaces = any(letter.isspace() for letter in text)

@@ -82,8 +82,7 @@ def load_model(
         refuse_conflicts(error)
         if (failed := faults.code_failed(source, error)) is not None:
             raise failed from error
-        # a file that was cut off is said as inspection says it
-        read_headers(source)
+        _refuse_damaged(source, error)
         reason = str(error).partition(ENDLESS_LIST)[0].strip()
         raise faults.no_class_for_task(
             source, model_class.__name__, reason, is_known=NO_CLASS_FOR_TASK in str(error)
@@ -93,6 +92,14 @@ def load_model(
         raise faults.other_sizes(source, unfit)
     _warn_of_unread_layers(source, model, info["unexpected_keys"])
     return model, found_at_load(source, model, config, info, task.method_output_name)
+
+
+def _refuse_damaged(source: Source, error: Exception) -> None:
+    """Raise what inspection says of weights that are no complete safetensors file."""
+    try:
+        read_headers(source)
+    except FormatError as damaged:
+        raise FormatError(damaged.what, where=str(source), next_step=damaged.next_step) from error
 
 
 def model_with(
