@@ -69,6 +69,11 @@ class _Patch:
             restore(self.name, self.before)
 
 
+def _top(value: Any) -> str:
+    """Return the package whose code runs when ``value`` is called."""
+    return origin_of(value).partition(".")[0]
+
+
 @dataclass
 class _Watch:
     """What the libraries were before the code of a model ran; empty if none has run.
@@ -126,9 +131,12 @@ class _Watch:
             return False  # another load's, which has restored it
         if is_of_model(now):
             return True
-        top = origin_of(now).partition(".")[0] if now is not _MISSING else ""
+        origin = origin_of(now) if now is not _MISSING else ""
         # another load of pairchain's is in progress; or a library was imported now, and patches by itself
-        if is_ours(now) or (top and top not in self.modules):
+        if is_ours(now) or (origin and origin.partition(".")[0] not in self.modules):
+            return False
+        # torch wraps its own manual_seed when the first compiled function brings in torch._dynamo
+        if getattr(now, "__wrapped__", None) is before and _top(now) == _top(before):
             return False
         return is_face or isinstance(before, _REPLACEABLE)
 
