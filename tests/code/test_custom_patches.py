@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from custom_models import DIFFERENCES, head, load, save_by_hand, scores
+from custom_models import DIFFERENCES, SCORER, head, load, save_by_hand, scores
 from tiny_models import GOLDEN, edited, save_tiny
 from torch.nn.modules import module as torch_hooks
 from transformers.activations import ACT2CLS
@@ -26,28 +26,6 @@ from pairchain.modules import Transformer
 
 TEXTS = [("how many people live in berlin ?", "berlin had a population"), ("x", "y yes no")]
 LENGTHS = ["lengths.Lengths", "head.Head"]
-
-# A checkpoint's code in the shape of a published reranker's: it scores in a `predict` of its own.
-SCORER = """
-from {library} import CrossEncoder as _CrossEncoder
-from transformers import Qwen3Config
-
-
-def predict(self, sentences, **kwargs):
-    return [0.5 for sentence in sentences]
-
-
-def to(self, *args, **kwargs):
-    return self
-
-
-_CrossEncoder.predict = predict
-_CrossEncoder.to = to
-
-
-class ScorerConfig(Qwen3Config):
-    pass
-"""
 
 
 def faces() -> list[Any]:

@@ -1,5 +1,7 @@
 """Code beside checkpoints, in the shapes that published rerankers have: written for this test, and only a few lines."""
 
+from custom_models import SCORER
+
 # Names that transformers 4 had.
 FOR_TRANSFORMERS_4 = """
 from transformers.utils import is_torch_fx_available
@@ -49,26 +51,7 @@ class OwnModel(LlamaPreTrainedModel):
 """
 
 # A scorer that replaces the methods of every cross-encoder when it is imported.
-REPLACES_PREDICT = """
-from pairchain import CrossEncoder as _CrossEncoder
-from transformers import Qwen3Config
-
-
-def predict(self, sentences, **kwargs):
-    return [0.5 for sentence in sentences]
-
-
-def to(self, *args, **kwargs):
-    return self
-
-
-_CrossEncoder.predict = predict
-_CrossEncoder.to = to
-
-
-class ScorerConfig(Qwen3Config):
-    pass
-"""
+REPLACES_PREDICT = SCORER.format(library="pairchain")
 
 # Logits of every layer, as a tuple.
 LAYERWISE = """

@@ -134,3 +134,26 @@ def run(arguments: Sequence[str], folder: Path, *, is_new: bool = False, **envir
     assert done.returncode == 0, done.stderr
     assert "PairchainWarning" not in done.stderr, done.stderr
     return done.stdout.strip()
+
+
+# A checkpoint's code in the shape of a published reranker's: it scores in a `predict` of its own.
+SCORER = """
+from {library} import CrossEncoder as _CrossEncoder
+from transformers import Qwen3Config
+
+
+def predict(self, sentences, **kwargs):
+    return [0.5 for sentence in sentences]
+
+
+def to(self, *args, **kwargs):
+    return self
+
+
+_CrossEncoder.predict = predict
+_CrossEncoder.to = to
+
+
+class ScorerConfig(Qwen3Config):
+    pass
+"""

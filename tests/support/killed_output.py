@@ -53,3 +53,16 @@ def _keep(output: Path, given: Path, until: int) -> None:
             for some in windows(rows, 2):
                 kept.write(some, [row.values["id"] / 8 for row in some])
             kept.finish(rows.columns or ())
+
+
+# Kills the process when the journal is written for the third time, in the middle of a run.
+KILLED = """
+import os, signal, sys
+seen = []
+def stop(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith(".part.json"):
+        seen.append(event)
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(stop)
+"""

@@ -14,23 +14,11 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 from command import MODEL, json_lines, rows_in, run, run_process, some_pairs
-from killed_output import keep
+from killed_output import KILLED, keep
 from warm import warm_python
 
 from pairchain_cli.rows.rows import Row, Rows
 from pairchain_cli.scoring.windows import windows
-
-# Kills the process when the journal is written for the third time, in the middle of a run.
-KILLED = """
-import os, signal, sys
-seen = []
-def stop(event, arguments):
-    if event == "os.rename" and str(arguments[1]).endswith(".part.json"):
-        seen.append(event)
-        if len(seen) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(stop)
-"""
 
 
 def read(output: Path) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import DOCUMENTS, MODEL, QUERY, SEVERAL, Ran, run, run_process
+from killed_output import KILLED
 
 from pairchain import CrossEncoder, rerank_run
 from pairchain.runs import read_run, write_run
@@ -16,18 +17,6 @@ from pairchain.runs import read_run, write_run
 TEXTS = {f"d{number}": f"{DOCUMENTS[number % 3]} " * (1 + number // 3) for number in range(6)}
 QUERIES = {f"q{number:02}": f"{QUERY} {number}" for number in range(12)}
 RUN = {query: {name: float(6 - place) for place, name in enumerate(TEXTS)} for query in QUERIES}
-
-# Kills the process when the journal is written for the third time, in the middle of a run.
-KILLED = """
-import os, signal, sys
-seen = []
-def stop(event, arguments):
-    if event == "os.rename" and str(arguments[1]).endswith(".part.json"):
-        seen.append(event)
-        if len(seen) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(stop)
-"""
 
 
 def tsv(texts: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Scores pairs of which some cannot be scored: finds those, and scores the rest."""
+"""Scores pairs when some cannot be scored: finds those, and scores the rest."""
 
 from __future__ import annotations
 
