@@ -34,7 +34,7 @@ PACKAGES = [ROOT / "core", *(path for path in PLUGINS if path not in APART)]
 # enough to rank with a model of transformers, to serve one, and to score files with one
 RANKER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("packed", "transformer"))]
 SERVER = [ROOT / "core", *(ROOT / "plugins" / name for name in ("cli", "serve", "transformer"))]
-SCORER = [*RANKER, *(ROOT / "plugins" / name for name in ("cli", "sentence_transformers", "serve"))]
+SCORER = [*RANKER, *(ROOT / "plugins" / name for name in ("cli", "search", "sentence_transformers", "serve"))]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
 CONSTRAINTS = ROOT / "tests/constraints.txt"

@@ -61,6 +61,7 @@ CLI = [
 # What a plugin may import of another plugin, and why.
 EXCEPTIONS = {
     "pairchain_cli.authoring": "a plugin's command takes the options of pairchain's own commands",
+    "pairchain_search.authoring": "a run is reranked on a cluster with the same options",
     "pairchain_serve.app": "the application of Ray Serve is that of pairchain serve",
     **{
         f"pairchain_graph.{part}": "the backends of exported graphs share it"

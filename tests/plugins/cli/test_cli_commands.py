@@ -213,7 +213,7 @@ def test_the_doctor_imports_commands_and_tells_which_are_none(tmp_path: Path) ->
 
 
 def test_score_and_rank_run_in_the_places_of_plugins(site: Path) -> None:
-    scales(site, commands={"score@moon": "acme_scale:scale"})
+    scales(site, commands=dict.fromkeys(("score@moon", "rerank@moon"), "acme_scale:scale"))
     assert run("score", 3, "--on", "moon", "--by", 4).out == "12.0\n"
     assert run("score", "--by", 4, "--on=moon", 3).out == "12.0\n"
     helped = run("score", "--on", "moon", "--help")
@@ -222,6 +222,8 @@ def test_score_and_rank_run_in_the_places_of_plugins(site: Path) -> None:
     ended = run("--help")
     assert "  score --on moon " in ended.out
     assert run("score@moon", 3).code == 0
+    # so does a plugin's command that takes the option
+    assert run("rerank", 3, "--on", "moon", "--by", 4).out == "12.0\n"
     # what follows -- is a text
     assert "moon" not in run("rank", "nowhere", "query", "--", "--on", "moon").err
 

@@ -1,4 +1,4 @@
-"""`pairchain score` and `pairchain rank` on a cluster of two nodes, run by `nox -s engines`."""
+"""`pairchain score`, `rank` and `rerank` on a cluster of two nodes, run by `nox -s engines`."""
 
 from __future__ import annotations
 
@@ -277,15 +277,49 @@ def test_runs_are_ranked(cluster: str, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("never*"))
 
 
-def test_a_ranking_that_is_killed_is_resumed(cluster: str, tmp_path: Path) -> None:
+def test_a_run_is_reranked_as_without_a_cluster(cluster: str, tmp_path: Path) -> None:
+    (tmp_path / "bm25.trec").write_text(
+        "".join(f"q{q} Q0 d{d} 1 {20 - d} bm25\n" for q in (10, 9) for d in range(12)) + "q9 Q0 absent 1 99 bm25\n"
+    )
+    (tmp_path / "queries.tsv").write_text("q9\thow many people live in 9 ?\nq10\thow many people live in 10 ?\n")
+    rows = [{"_id": f"d{d}", "title": "berlin", "text": f"{d} people live there . " * (1 + d % 3)} for d in range(12)]
+    (tmp_path / "corpus.jsonl").write_text(json_lines(rows))
+    command = ["rerank", MODEL, "--run", tmp_path / "bm25.trec", "--queries", tmp_path / "queries.tsv"]
+    command += ["--documents", tmp_path / "corpus.jsonl", "-k", 5, "--tag", "mine"]
+    there = ["--on", "ray", "--address", cluster, *ONE, "-o", tmp_path / "there.trec"]
+    stopped = run(*command, *there)
+    assert stopped.code == 2
+    assert "'absent' has no text" in stopped.err
+    assert not list(tmp_path.glob("there*"))
+    ran = run(*command, *there, "--on-error", "skip")
+    assert ran.code == 0, ran.err
+    assert "'absent' has no text" in ran.err
+    here = run(*command, "-o", tmp_path / "here.trec", "--on-error", "skip")
+    assert here.code == 0, here.err
+
+    def read(name: str) -> list[tuple[list[str], float]]:
+        fields = [line.split() for line in (tmp_path / name).read_text().splitlines()]
+        return [([*one[:4], one[5]], float(one[4])) for one in fields]
+
+    assert [names for names, _ in read("there.trec")] == [names for names, _ in read("here.trec")]
+    assert [score for _, score in read("there.trec")] == pytest.approx([s for _, s in read("here.trec")], abs=1e-5)
+    assert not list(tmp_path.glob("there.trec.*"))
+    assert "no plugin runs rerank on 'mars'" in run("rerank", "--on", "mars", MODEL).err
+
+
+@pytest.mark.parametrize("name", ["rank", "rerank"])
+def test_a_ranking_that_is_killed_is_resumed(cluster: str, tmp_path: Path, name: str) -> None:
     queries = {f"q{number:02}": f"how many people live in {number} ?" for number in range(20)}
     documents = {f"d{number:03}": f"{number} people live there . " * (1 + number % 5) for number in range(200)}
     (tmp_path / "run.trec").write_text("".join(f"{q} Q0 {d} 1 1.0 bm25\n" for q in queries for d in documents))
-    for name, texts in (("queries", queries), ("documents", documents)):
+    for part, texts in (("queries", queries), ("documents", documents)):
         rows = [{"_id": identity, "text": text} for identity, text in texts.items()]
-        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(json_lines(rows).encode()))
+        (tmp_path / f"{part}.jsonl.gz").write_bytes(gzip.compress(json_lines(rows).encode()))
     output, kept = tmp_path / "out.trec", tmp_path / "out.trec.scores"
-    command = ["rank", str(MODEL), str(tmp_path / "run.trec"), "--on", "ray", "--address", cluster, "-o", str(output)]
+    named = (
+        ["--run", str(tmp_path / "run.trec"), "--top-k", "200"] if name == "rerank" else [str(tmp_path / "run.trec")]
+    )
+    command = [name, str(MODEL), *named, "--on", "ray", "--address", cluster, "-o", str(output)]
     sources = ["--queries", str(tmp_path / "queries.jsonl.gz"), "--documents", str(tmp_path / "documents.jsonl.gz")]
     sizes = ["--rows-per-file", "200", "--batch-size", "4", "--workers", "2"]
     before = killed_after(start(*command, *sources, *sizes), kept)
@@ -303,10 +337,10 @@ def test_a_ranking_that_is_killed_is_resumed(cluster: str, tmp_path: Path) -> No
         found[query][document] = float(score)
         assert int(rank) == len(found[query])
     model = CrossEncoder(MODEL)
-    for name, query in queries.items():
+    for identity, query in queries.items():
         scores = model.predict([(query, text) for text in documents.values()])
-        assert list(found[name].values()) == sorted(found[name].values(), reverse=True)
-        assert found[name] == pytest.approx(dict(zip(documents, map(float, scores), strict=True)), abs=1e-5)
+        assert list(found[identity].values()) == sorted(found[identity].values(), reverse=True)
+        assert found[identity] == pytest.approx(dict(zip(documents, map(float, scores), strict=True)), abs=1e-5)
     assert not kept.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "documents.jsonl.gz", "out.trec", "queries.jsonl.gz", "run.trec",

@@ -37,8 +37,8 @@ _COMMANDS = {
     ),
     "export": "pairchain-graph",
     "view": "pairchain-view",
-    # what `score … --on ray` and `rank … --on ray` run
-    **dict.fromkeys(("score@ray", "rank@ray"), "pairchain-ray"),
+    # what `score … --on ray` runs, and so on
+    **dict.fromkeys(("score@ray", "rank@ray", "rerank@ray"), "pairchain-ray"),
     "serve": "pairchain-serve",
     "train": "pairchain-train",
     **dict.fromkeys(("rerank", "evaluate"), "pairchain-search"),

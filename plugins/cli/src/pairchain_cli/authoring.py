@@ -6,7 +6,7 @@ annotations, or a `typer.Typer`. These names give a command the options of pairc
 
 from pairchain_cli.options.expansion import expand_options
 from pairchain_cli.options.loading import ModelLocation, ModelOptions
-from pairchain_cli.options.scoring import MediaOptions, OnError, ResultOptions, ScoringOptions
+from pairchain_cli.options.scoring import PLACE, MediaOptions, OnError, ResultOptions, ScoringOptions
 from pairchain_cli.outputs.formats import Encoder
 from pairchain_cli.outputs.outputs import Output, open_encoded
 from pairchain_cli.outputs.resumable import ResumableOutput
@@ -28,6 +28,7 @@ from pairchain_cli.terminal.progress import Progress
 
 __all__ = [
     "ERROR",
+    "PLACE",
     "STREAM",
     "Encoder",
     "MediaOptions",

@@ -53,10 +53,10 @@ class PlainGroup(TyperGroup):
 class Catalogue(PlainGroup):
     """The group of all subcommands."""
 
-    _announced: dict[str, TyperCommand] | None = None
+    _announced: dict[str, _Announced] | None = None
 
     @property
-    def announced(self) -> dict[str, TyperCommand]:
+    def announced(self) -> dict[str, _Announced]:
         """The commands of plugins by name, except those with the name of one of pairchain's own."""
         if self._announced is None:
             from pairchain.registry import commands
@@ -92,10 +92,9 @@ class Catalogue(PlainGroup):
             UnknownNameError: Its plugin is not installed or not allowed.
         """
         name = args[0]
-        if name in self.commands and _takes_place(self.commands[name]):
-            place, others = _place_in(args[1:])
-            if place is not None:
-                return name, self._placed(f"{name}@{place}"), others
+        place, others = _place_in(args[1:])
+        if place is not None and self._takes_place(name):
+            return name, self._placed(f"{name}@{place}"), others
         if self.get_command(ctx, name) is None:
             from pairchain.registry import commands
 
@@ -104,6 +103,12 @@ class Catalogue(PlainGroup):
             # the base class names the nearest of these commands in its error
             self.commands.update(self.announced)
         return super().resolve_command(ctx, args)
+
+    def _takes_place(self, name: str) -> bool:
+        command = self.commands.get(name)
+        if command is None and (announced := self.announced.get(name)) is not None:
+            command = announced.loaded()
+        return command is not None and any(_PLACE in parameter.opts for parameter in command.params)
 
     def _placed(self, name: str) -> TyperCommand:
         if (found := self.announced.get(name)) is None:
@@ -118,10 +123,6 @@ class Catalogue(PlainGroup):
                 )
             raise commands.unknown(name)
         return found
-
-
-def _takes_place(command: Any) -> bool:
-    return any(_PLACE in parameter.opts for parameter in command.params)
 
 
 def _place_in(args: list[str]) -> tuple[str | None, list[str]]:
@@ -143,12 +144,16 @@ class _Announced(TyperCommand):
         super().__init__(name, help=_summary(name))
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        command = with_shared_options(self.loaded(), parent.command)
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+    def loaded(self) -> Any:
+        """Return the plugin's command, after importing the plugin."""
         from pairchain.registry import commands
 
         assert self.name is not None
         found = None if commands.registered(self.name) else commands.lookup(self.name)
-        command = with_shared_options(load_command(found, self.name), parent.command)
-        return command.make_context(info_name, args, parent=parent, **extra)
+        return load_command(found, self.name)
 
 
 def with_shared_options(command: Any, group: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`pairchain score … --on ray` and `pairchain rank … --on ray`."""
+"""`pairchain score … --on ray`, and `rank` and `rerank` likewise."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from pairchain_cli.authoring import ScoringOptions, expand_options, note
-from pairchain_ray.options import ClusterOptions, ColumnOptions, FolderOptions, output_option
+from pairchain.runs import checked_tag
+from pairchain_cli.authoring import ScoringOptions, expand_options, is_stream, note
+from pairchain_ray.options import ROWS_PER_FILE, ClusterOptions, ColumnOptions, FolderOptions, output_option
+from pairchain_search.authoring import RUN, TAG, TextOptions, check_output
 
 _FILES = typer.Argument(
     metavar="FILE…",
@@ -97,3 +99,35 @@ def rank(
     texts = {"queries": queries or (), "documents": documents or ()}
     rows = rank_run(job, group=group_column, top_k=top_k, resume=resume, **texts)
     note(f"{writing.output} is already complete." if rows is None else f"{rows:,} rows are in {writing.output}.")
+
+
+@expand_options
+def rerank(
+    options: ScoringOptions,
+    texts: TextOptions,
+    cluster: ClusterOptions,
+    run: Annotated[str, RUN],
+    output: Annotated[
+        str, output_option("--output", "-o", metavar="FILE", help="TREC run to write, created only once complete.")
+    ],
+    tag: Annotated[str, TAG] = "pairchain",
+    rows_per_file: Annotated[int, ROWS_PER_FILE] = 10_000,
+    resume: Annotated[bool, _RESUME] = False,
+) -> None:
+    """Rerank the documents of a run on a Ray cluster.
+
+    This machine reads the run and the texts, and the cluster scores them. The output must be where the whole cluster
+    can write to: the texts and scores are kept beside it until it is complete.
+    """
+    from pairchain_ray.reranking import rerank_run
+    from pairchain_ray.scoring import Job
+
+    checked_tag(tag)
+    for option, path in (("--run", run), ("--output", output)):
+        if is_stream(path):
+            raise typer.BadParameter("name a file.", param_hint=option)
+    check_output(output, (run, texts.text_file("queries"), texts.text_file("documents")))
+    writing = FolderOptions(output=output, on_error=texts.on_error, rows_per_file=rows_per_file)
+    job = Job.of(options, ColumnOptions(), writing, cluster, [run], None)
+    count = rerank_run(job, texts, tag, resume=resume)
+    note(f"{output} is already complete." if count is None else f"{count:,} documents are in {output}.")

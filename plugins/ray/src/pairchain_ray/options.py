@@ -29,6 +29,14 @@ def _panel(title: str) -> Any:
 
 _cluster, _input, output_option = _panel("Cluster"), _panel("Input"), _panel("Output")
 
+ROWS_PER_FILE = output_option(
+    "--rows-per-file",
+    metavar="N",
+    min=1,
+    help="Rows that a worker scores and writes at once, and that are lost if it is killed.",
+    show_default=True,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
@@ -77,13 +85,4 @@ class FolderOptions(ResultOptions):
     output_format: Annotated[FileFormat, output_option("--format", "-f", help="Format.", show_default=True)] = (
         FileFormat.PARQUET
     )
-    rows_per_file: Annotated[
-        int,
-        output_option(
-            "--rows-per-file",
-            metavar="N",
-            min=1,
-            help="Rows that a worker scores and writes at once, and that are lost if it is killed.",
-            show_default=True,
-        ),
-    ] = 10_000
+    rows_per_file: Annotated[int, ROWS_PER_FILE] = 10_000

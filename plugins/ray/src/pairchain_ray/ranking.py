@@ -17,8 +17,9 @@ from pairchain_ray.options import FileFormat
 from pairchain_ray.record import Record
 from pairchain_ray.scoring import Job, readable_errors, require_columns, require_unique
 from pairchain_ray.staging import PAIR, Staging
-from pairchain_ray.trec import DOCUMENT_ID, QUERY_ID, read_columns, write_rows
+from pairchain_ray.trec import read_columns, write_rows
 from pairchain_ray.worker import WorkerFailedError
+from pairchain_search.authoring import DOCUMENT_ID, QUERY_ID
 
 RANK = "rank"
 _NAMES_OF_IDS = {QUERY_ID: (QUERY_ID, "_id", "id", "qid"), DOCUMENT_ID: (DOCUMENT_ID, "_id", "id", "doc_id", "docid")}
@@ -71,8 +72,10 @@ def rank_run(
         if not writes_run and output.begin(decides_output, resumes=resume) is not None:
             return None
         staging.begin(deciding, resumes=resume)
-        dataset = staging.pairs(given) if is_trec else given
+        dataset = staging.pairs(None if given is None else [given]) if is_trec else given
         scored = staging.scored(dataset, scorer, workers)
+        if staging.identity not in (None, job.id_column):
+            scored = scored.drop_columns([staging.identity])
         ties = DOCUMENT_ID if DOCUMENT_ID in dataset.schema().names else job.columns.document_column
         best = _best_of(job.writing.score_column, ties, top_k)
         # Ray's default of 200 partitions takes minutes of starting tasks on a small cluster

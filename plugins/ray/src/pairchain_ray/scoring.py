@@ -141,19 +141,25 @@ def score_files(job: Job, *, resume: bool) -> int | None:
             config = CheckpointConfig(identity, record.checkpoint, delete_checkpoint_on_success=False)
             dataset.context.checkpoint_config = config
         with reported(total) as counter:
-            scored = scored_by(dataset, scorer, job, workers, counter)
+            names = [] if job.id_column is None else [job.id_column]
+            scored = scored_by(dataset, scorer, job, workers, counter, names)
             write(scored, job.writing.output, job.writing.output_format)
         record.finish(deciding, total)
         record.remove_checkpoint()
     return int(total)
 
 
-def scored_by(dataset: Any, scorer: ScoreColumns, job: Job, workers: Workers, counter: Any) -> Any:
-    """Return a `ray.data.Dataset` with the column of scores, which workers compute when it is read."""
+def scored_by(
+    dataset: Any, scorer: ScoreColumns, job: Job, workers: Workers, counter: Any, id_columns: Sequence[str]
+) -> Any:
+    """Return a `ray.data.Dataset` with the column of scores, which workers compute when it is read.
+
+    Errors name a row by its ``id_columns``.
+    """
     blocks = dataset.repartition(target_num_rows_per_block=job.writing.rows_per_file)
     return blocks.map_batches(
         Worker,
-        fn_constructor_args=(scorer, job.options.media, job.id_column, counter),
+        fn_constructor_args=(scorer, job.options.media, id_columns, counter),
         batch_format="pyarrow",
         batch_size=job.writing.rows_per_file,
         compute=ray.data.ActorPoolStrategy(size=workers.count),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from pairchain_ray.options import FileFormat
 from pairchain_ray.progress import reported
 from pairchain_ray.record import Record, opened
 from pairchain_ray.scoring import Job, scored_by
+from pairchain_search.authoring import DOCUMENT_ID, QUERY_ID
 
 # The column that numbers the pairs of a TREC run.
 PAIR = "pair"
@@ -44,6 +46,12 @@ class Staging:
     def _pairs(self) -> str:
         return f"{self.job.writing.output.rstrip('/')}.pairs.parquet"
 
+    @property
+    def _id_columns(self) -> Sequence[str]:
+        if self.identity == PAIR:
+            return (QUERY_ID, DOCUMENT_ID)
+        return [] if self.job.id_column is None else [self.job.id_column]
+
     def begin(self, deciding: Mapping[str, Any], *, resumes: bool) -> None:
         """Start a run, without what another one left; or resume one.
 
@@ -67,26 +75,35 @@ class Staging:
         system, path = opened(self._pairs)
         return bool(system.get_file_info(path).type != FileType.NotFound)
 
-    def pairs(self, table: Any) -> Any:
+    def pairs(self, tables: Iterable[pyarrow.Table] | None) -> Any:
         """Write the pairs of a new run, numbered, or None for those of a resumed one; return a `ray.data.Dataset`."""
-        if table is not None:
+        if tables is not None:
             system, path = opened(self._pairs)
-            numbered = table.append_column(PAIR, pyarrow.array(range(table.num_rows), pyarrow.int64()))
-            pyarrow.parquet.write_table(numbered, f"{path}.new", filesystem=system)
+            with ExitStack() as stack:
+                count, file = 0, None
+                for table in tables:
+                    numbers = pyarrow.array(range(count, count := count + table.num_rows), pyarrow.int64())
+                    numbered = table.append_column(PAIR, numbers)
+                    if file is None:
+                        new = pyarrow.parquet.ParquetWriter(f"{path}.new", numbered.schema, filesystem=system)
+                        file = stack.enter_context(new)
+                    file.write_table(numbered)
             system.move(f"{path}.new", path)
         return ray.data.read_parquet(self._pairs)
 
     def scored(self, dataset: Any, scorer: ScoreColumns, workers: Workers) -> Any:
-        """Return a `ray.data.Dataset` with the scores of all rows; those that an earlier run kept are not computed."""
+        """Return a `ray.data.Dataset` with the scores of all rows; those that an earlier run kept are not computed.
+
+        It has the column that identifies a row, if there is one.
+        """
         with reported(None) as counter:
-            scored = scored_by(dataset, scorer, self.job, workers, counter)
+            scored = scored_by(dataset, scorer, self.job, workers, counter, self._id_columns)
             if self.identity is None:
                 return scored.materialize()
             config = CheckpointConfig(self.identity, self._scores.checkpoint, delete_checkpoint_on_success=False)
             dataset.context.checkpoint_config = config
             write(scored, self._scores.folder, FileFormat.PARQUET)
-        kept = ray.data.read_parquet(self._scores.folder)
-        return kept if self.identity == self.job.id_column else kept.drop_columns([self.identity])
+        return ray.data.read_parquet(self._scores.folder)
 
     def remove(self) -> None:
         """Delete what is kept."""

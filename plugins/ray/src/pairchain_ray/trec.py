@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pairchain.errors import PairchainError
 from pairchain.runs import read_run, write_run
 
-QUERY_ID, DOCUMENT_ID = "query_id", "document_id"
-
 
 def read_columns(paths: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the ids of the queries and of the documents, for each result of some runs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pairchain import ScoreColumns
@@ -33,14 +33,16 @@ class Worker:
     Args:
         scorer: The columns, the model and its options.
         media: Keyword arguments of ``predict`` to pass on if the model takes them.
-        id_column: The column that names a row in errors, if there is one.
+        id_columns: The columns that name a row in errors, if there are any.
         counter: The handle of a `progress.Counter`, or None.
     """
 
-    def __init__(self, scorer: ScoreColumns, media: Mapping[str, bool], id_column: str | None, counter: Any) -> None:
+    def __init__(
+        self, scorer: ScoreColumns, media: Mapping[str, bool], id_columns: Sequence[str], counter: Any
+    ) -> None:
         self._scorer = scorer
         self._media = media
-        self._id_column = id_column
+        self._id_columns = id_columns
         self._counter = counter
         self._is_ready = False
 
@@ -69,6 +71,7 @@ class Worker:
         self._is_ready = True
 
     def _place(self, block: Any, error: InputError) -> str:
-        if self._id_column is None:
+        if not self._id_columns:
             return "a row: "
-        return f"the row whose {self._id_column} is {block[self._id_column][error.index].as_py()!r}: "
+        named = " and ".join(f"{name} is {block[name][error.index].as_py()!r}" for name in self._id_columns)
+        return f"the row whose {named}: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -9,7 +11,7 @@ import typer
 
 from pairchain.errors import PairchainError
 from pairchain.runs import Skipping, file_in, stopping
-from pairchain_cli.authoring import OnError, note
+from pairchain_cli.authoring import OnError, is_stream, note
 
 # Lines that are told of before only their number is.
 _MOST_TOLD = 10
@@ -18,6 +20,25 @@ _MOST_TOLD = 10
 def option(*names: str, title: str, help: str, **more: Any) -> Any:
     """Return a `typer.Option` that the help lists under ``title``."""
     return typer.Option(*names, help=help, rich_help_panel=title, **{"show_default": False, **more})
+
+
+RUN = option("--run", title="Input", metavar="FILE", help="Run of TREC or MS MARCO, or .gz of one; - for stdin.")
+TAG = option("--tag", title="Output", metavar="NAME", help="Name of the new run.", show_default=True)
+
+
+def check_output(path: str, inputs: Sequence[str]) -> None:
+    """Raise an error if a new run would be compressed, or would replace one of the files that it is made of.
+
+    Raises:
+        typer.BadParameter: The path ends in ``.gz``.
+        PairchainError: It is one of ``inputs``.
+    """
+    if path.lower().endswith(".gz"):
+        raise typer.BadParameter("compress it afterwards: gzip FILE", param_hint="--output")
+    if not is_stream(path) and os.path.isfile(path):
+        for given in inputs:
+            if os.path.isfile(given) and os.path.samefile(given, path):
+                raise PairchainError(f"{path} is also an input.", next_step="name another file.", argument="output")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
-from pairchain.errors import PairchainError
 from pairchain.runs import checked_tag, opened_candidates, run_lines
 from pairchain_cli.authoring import (
+    PLACE,
     STREAM,
     Encoder,
     ResumableOutput,
@@ -23,7 +22,7 @@ from pairchain_cli.authoring import (
     note,
     open_encoded,
 )
-from pairchain_search.options import LeftOut, TextOptions, option
+from pairchain_search.options import RUN, TAG, LeftOut, TextOptions, check_output, option
 from pairchain_search.scoring import by_query, opened_scoring, rows_of
 
 
@@ -44,10 +43,7 @@ class TrecLines(Encoder):
 def rerank(
     options: ScoringOptions,
     texts: TextOptions,
-    run: Annotated[
-        str,
-        option("--run", title="Input", metavar="FILE", help="Run of TREC or MS MARCO, or .gz of one; - for stdin."),
-    ],
+    run: Annotated[str, RUN],
     output: Annotated[
         str,
         option(
@@ -58,12 +54,11 @@ def rerank(
             help="TREC run to write, created only once complete. Default: stdout.",
         ),
     ] = STREAM,
-    tag: Annotated[
-        str, option("--tag", title="Output", metavar="NAME", help="Name of the new run.", show_default=True)
-    ] = "pairchain",
+    tag: Annotated[str, TAG] = "pairchain",
     resume: Annotated[
         bool, option("--resume", title="Output", help="Continue an interrupted run with the same --output.")
     ] = False,
+    on: Annotated[str | None, PLACE] = None,
 ) -> None:
     """Rerank the documents of a run.
 
@@ -72,11 +67,9 @@ def rerank(
     """
     if resume and is_stream(output):
         raise typer.BadParameter("needs --output FILE: stdout cannot be resumed.", param_hint="--resume")
-    if output.lower().endswith(".gz"):
-        raise typer.BadParameter("compress it afterwards: gzip FILE", param_hint="--output")
     checked_tag(tag)
     queries, documents = texts.text_file("queries"), texts.text_file("documents")
-    _refuse_input(output, (run, queries, documents))
+    check_output(output, (run, queries, documents))
     left_out = LeftOut(skips=texts.skips)
     with ExitStack() as stack:
         deciding = {
@@ -111,10 +104,3 @@ def rerank(
             written.write(some, scores)
         written.finish(())
     left_out.report()
-
-
-def _refuse_input(output: str, inputs: Sequence[str]) -> None:
-    if not is_stream(output) and os.path.isfile(output):
-        for path in inputs:
-            if os.path.isfile(path) and os.path.samefile(path, output):
-                raise PairchainError(f"{output} is also an input.", next_step="name another file.", argument="output")

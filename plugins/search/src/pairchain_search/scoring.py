@@ -67,7 +67,7 @@ def opened_scoring(
         PairchainError: The model cannot be loaded, gives several scores, or cannot score a row.
     """
     with open_scorer(options) as model, Progress("scoring", rows) as progress:
-        _refuse_several(model.model.declared_num_labels())
+        refuse_several(model.model.declared_num_labels())
         begin(model.identity)
         progress.restart()
         scorer = RowScorer(model, lambda row: (row.values["query"], row.values["document"]), skips=left_out.skips)
@@ -77,7 +77,7 @@ def opened_scoring(
                 some, scores = scorer.score(window)
                 for row, score in zip(some, scores, strict=True):
                     if isinstance(score, list):
-                        _refuse_several(len(score))
+                        refuse_several(len(score))
                     if score is None:
                         left_out.add(row.added.get(ERROR) or f"{row.place}: its score is NaN or infinite.")
                 yield some, scores
@@ -95,7 +95,8 @@ def by_query(rows: Sequence[Row], scores: Sequence[Score]) -> dict[str, list[tup
     return found
 
 
-def _refuse_several(labels: int | None) -> None:
+def refuse_several(labels: int | None) -> None:
+    """Raise a PairchainError if a model has several ``labels``; None is not known."""
     if labels not in (None, 1):
         raise PairchainError(
             f"a run needs one score for each document, and this model gives {labels}.",
