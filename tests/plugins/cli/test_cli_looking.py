@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -215,6 +216,20 @@ def test_every_difference_is_told(pooled: Path, tmp_path: Path) -> None:
             "new.json is not in",
         ):
             assert line in ended.err
+
+
+@pytest.mark.slow
+def test_another_lock_is_replaced_with_a_word_and_another_file_is_not(pooled: Path, tmp_path: Path) -> None:
+    run("lock", pooled, folder=tmp_path)
+    assert "replaced" not in run("lock", pooled, folder=tmp_path).err
+    copy = shutil.copytree(pooled, tmp_path / "copy")
+    (copy / "1_Pooling/config.json").write_text((copy / "1_Pooling/config.json").read_text() + "\n")
+    assert "replaced another lock there: 1 of " in run("lock", copy, folder=tmp_path).err
+    (tmp_path / "notes.json").write_text('{"mine": 1}')
+    ended = run("lock", pooled, "-o", tmp_path / "notes.json")
+    assert ended.status == 1
+    assert "is not a lock" in ended.err
+    assert (tmp_path / "notes.json").read_text() == '{"mine": 1}'
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pairchain.code.bundle import Code
-from pairchain.errors import FormatError, InputError, LockError
+from pairchain.errors import FormatError, InputError, LockError, PairchainError
 from pairchain.files.hub_names import full_name
 from pairchain.files.json_files import read_json_object, write_json
 from pairchain.files.source import Source
@@ -111,7 +111,16 @@ class Lock:
         return read
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the lock to the file at ``path``, replacing an existing one."""
+        """Write the lock to the file at ``path``, replacing another lock or an empty file.
+
+        Raises:
+            FormatError: The file at ``path`` is no lock.
+        """
+        if Path(path).is_file() and not _is_lock(Path(path)):
+            raise FormatError(
+                f"{os.fspath(path)} is not a lock, so a lock does not replace it.",
+                next_step="name another file, or delete this one.",
+            )
         with write_aside(Path(path)) as aside:
             write_json(aside, self.to_json(), indent=2, sort_keys=True)
 
@@ -150,6 +159,14 @@ class Lock:
                 next_step="it changed after the model was verified; find out what changed it, then load it again.",
                 mismatches=tuple(f"the file {path} changed" for path in changed),
             )
+
+
+def _is_lock(path: Path) -> bool:
+    try:
+        # an empty file was made for the lock
+        return path.stat().st_size == 0 or "lock_version" in read_json_object(path, shown_as=str(path))
+    except PairchainError:
+        return False
 
 
 def as_lock(value: str | os.PathLike[str] | Lock) -> Lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,11 +68,20 @@ def lock(
     """
     lines.silence_progress_bars()
     import pairchain
+    from pairchain.errors import FormatError
 
-    made = pairchain.lock(location.model, None if output == STDOUT else output, **location.place)
+    made = pairchain.lock(location.model, None, **location.place)
     if output == STDOUT:
         typer.echo(json.dumps(made.to_json(), indent=2, sort_keys=True))
-    lines.note(f"locked {_contents(made)}" + ("" if output == STDOUT else f" in {output}"))
+        lines.note(f"locked {_contents(made)}")
+        return
+    before = None
+    with suppress(FormatError):
+        before = pairchain.Lock.read(output)
+    made.write(output)
+    lines.note(f"locked {_contents(made)} in {output}")
+    if before is not None and before != made:
+        lines.note(f"replaced another lock there: {_changes(before, made)}")
 
 
 @expand_options
@@ -92,6 +102,20 @@ def verify(
     expected = pairchain.Lock.read(lock, plugin_drift="raise" if strict else "warn")
     found = pairchain.verify(location.model, expected, **location.place)
     lines.note(f"the model matches its lock: {_contents(found)}")
+
+
+def _changes(before: Any, lock: Any) -> str:
+    """Return on one line what differs between two locks."""
+    parts = []
+    if (before.name, before.commit) != (lock.name, lock.commit):
+        parts.append(f"of {before.name} at commit {before.commit}" if before.name else "of a folder")
+    names = before.files.keys() | lock.files.keys()
+    changed = sum(before.files.get(name) != lock.files.get(name) for name in names)
+    parts.append(f"{changed} of {len(names)} files differ")
+    for title in ("code", "plugins"):
+        if getattr(before, title) != getattr(lock, title):
+            parts.append(f"{title} differ" if title == "plugins" else f"{title} differs")
+    return "; ".join(parts)
 
 
 def _contents(lock: Any) -> str:
