@@ -140,6 +140,10 @@ def test_what_cannot_be_scored_is_an_error_or_left_out_with_a_warning(model: Cro
         ),
         (
             (pandas.DataFrame({"qid": ["q1"], "docno": ["d1"], "score": [float("nan")]}), QUERIES, DOCUMENTS),
+            "has no score",
+        ),
+        (
+            (pandas.DataFrame({"qid": ["q1"], "docno": ["d1"], "score": [float("inf")]}), QUERIES, DOCUMENTS),
             "not a finite number",
         ),
     ],

@@ -157,7 +157,9 @@ def _loaded_module(cls: Any, request: LoadRequest, path: str) -> nn.Module:
         raise FormatError(
             f"{cls.__name__} cannot be loaded from {place}: {type(error).__name__}: {error}{notes}",
             where=str(request.source),
-            next_step="save or fetch the model again; if it is complete, the class has a bug.",
+            next_step="let this process read the file."
+            if isinstance(error, PermissionError)
+            else "save or fetch the model again; if it is complete, the class has a bug.",
         ) from error
     if not isinstance(module, nn.Module):
         raise ChainError(f"{cls.__name__}.load returned {module!r}, which is not a module.", where=str(request.source))

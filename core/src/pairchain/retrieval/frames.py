@@ -132,7 +132,9 @@ def _grouped(rows: Iterable[tuple[Any, Any, Any]]) -> dict[str, dict[str, float]
         scores = run.setdefault(str(query_id), {})
         if str(document_id) in scores:
             raise InputError(f"names the document {document_id!r} twice for the query {query_id!r}.", index=row)
-        if score is None or not math.isfinite(score):
+        if score is None:
+            raise InputError("has no score.", index=row)
+        if not math.isfinite(score):
             raise InputError(f"has the score {score!r}, which is not a finite number.", index=row)
         scores[str(document_id)] = float(score)
     return run

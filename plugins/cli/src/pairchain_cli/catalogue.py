@@ -80,8 +80,7 @@ class Catalogue(PlainGroup):
         """Write pairchain's own commands, and below them those of plugins."""
         super().format_commands(ctx, formatter)
         rows = [
-            (on_one_line(name.replace("@", f" {_PLACE} ")), command.help or "")
-            for name, command in self.announced.items()
+            (on_one_line(name.replace("@", f" {_PLACE} ")), command.summary) for name, command in self.announced.items()
         ]
         self.write_commands("Commands of plugins", rows, formatter)
 
@@ -138,10 +137,13 @@ def _place_in(args: list[str]) -> tuple[str | None, list[str]]:
 
 
 class _Announced(TyperCommand):
-    """A plugin's command, imported when it runs; its help in lists is its first line, or its distribution's summary."""
+    """A plugin's command, imported when it runs."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, help=_summary(name))
+    @property
+    def summary(self) -> str:
+        """The first line of its help, or its distribution's summary; or why it cannot run."""
+        assert self.name is not None
+        return _summary(self.name)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         command = with_shared_options(self.loaded(), parent.command)

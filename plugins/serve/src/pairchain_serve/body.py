@@ -107,7 +107,7 @@ class Body:
         """Return a field that must be an object."""
         value = self.values.get(name)
         if not isinstance(value, dict):
-            raise invalid(f"`{name}` must be an object, not {kind_of(value)}.", argument=name)
+            raise invalid(f"`{name}` must be an object, such as {{}}, not {kind_of(value)}.", argument=name)
         return Body(value, self.agent)
 
     def named(self, names: tuple[str, ...]) -> str | None:
