@@ -18,6 +18,7 @@ from pairchain.backends import LIBRARY
 from pairchain.errors import PairchainError
 from pairchain.testing.features import difference
 from pairchain.testing.fresh_process import modules_imported_to_inspect
+from pairchain.testing.registered import require_registered
 from pairchain.testing.words import broken, explaining, quiet
 
 _HEAVY = frozenset({"torch", "transformers", "onnxruntime", "openvino", "tensorflow", "jax"})
@@ -69,13 +70,8 @@ class BackendContract:
 
     def test_a_plugin_registers_it(self) -> None:
         """An installed plugin registers its name."""
-        if self.is_plugin and registry.backends.lookup(self.name) is None:
-            broken(
-                f"no installed plugin registers the backend {self.name!r}.",
-                expected="an entry point in the group pairchain.backends names the class.",
-                next_step='write it under [project.entry-points."pairchain.backends"] in pyproject.toml, and '
-                "`pip install -e .` again.",
-            )
+        if self.is_plugin:
+            require_registered(registry.backends, self.name, "class")
 
     def test_asking_it_imports_nothing_heavy(self, tmp_path: Path) -> None:
         """A fresh process asks whether it supports a model, and imports no library that runs models."""

@@ -11,6 +11,7 @@ import torch
 from pairchain import registry
 from pairchain.registry.groups import parameters_of_loss
 from pairchain.testing.features import ROUNDING
+from pairchain.testing.registered import require_registered
 from pairchain.testing.words import broken, explaining
 
 Loss = Callable[..., torch.Tensor]
@@ -42,13 +43,8 @@ class LossContract:
 
     def test_a_plugin_registers_it(self) -> None:
         """An installed plugin registers its name, and the object is a loss."""
-        if self.is_plugin and registry.losses.lookup(self.name) is None:
-            broken(
-                f"no installed plugin registers the loss {self.name!r}.",
-                expected="an entry point in the group pairchain.losses names the function.",
-                next_step='write it under [project.entry-points."pairchain.losses"] in pyproject.toml, and '
-                "`pip install -e .` again.",
-            )
+        if self.is_plugin:
+            require_registered(registry.losses, self.name, "function")
         self._loss()
 
     def test_it_returns_a_scalar_with_gradients(self) -> None:
