@@ -284,6 +284,7 @@ class CrossEncoder(OlderNames, Scorer):
         commit_message: str = "Add a pairchain CrossEncoder",
         replace_model_card: bool = False,
         card_examples: Sequence[tuple[Any, Any]] = (),
+        card_sections: Sequence[str] = (),
         safe_serialization: bool = True,
         copy_code: bool = False,
     ) -> str:
@@ -298,7 +299,7 @@ class CrossEncoder(OlderNames, Scorer):
             create_pr: Whether to open a pull request instead of changing the branch.
             commit_message: The commit's first line.
             replace_model_card: Whether to replace an existing ``README.md``.
-            card_examples, safe_serialization, copy_code: As for `save_pretrained`.
+            card_examples, card_sections, safe_serialization, copy_code: As for `save_pretrained`.
 
         Raises:
             FormatError: A part of the chain cannot be written; nothing is pushed.
@@ -307,7 +308,7 @@ class CrossEncoder(OlderNames, Scorer):
 
         def write(folder: Path) -> None:
             options: dict[str, Any] = {"safe_serialization": safe_serialization, "copy_code": copy_code}
-            self.save_pretrained(folder, repo_id, card_examples=card_examples, **options)
+            self.save_pretrained(folder, repo_id, card_examples=card_examples, card_sections=card_sections, **options)
 
         return push_folder(
             write,

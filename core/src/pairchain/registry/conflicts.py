@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from email.message import Message
 from functools import lru_cache
@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from pairchain.registry.metadata import installed_metadata, installed_version
+from pairchain.registry.metadata import installed_metadata, installed_version, state_of_the_path
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,16 @@ def conflicts(distribution: str, metadata: Message | None = None, *, direct: boo
         direct: Whether to leave out the requirements of other libraries, which take longer to read.
     """
     found: dict[Conflict, None] = {}
+    state = state_of_the_path()
     root = canonicalize_name(distribution)
     waiting, seen = [root], {root}
     while waiting:
         name = waiting.pop()
-        known = metadata if name == root and metadata is not None else installed_metadata(name)
+        known = metadata if name == root and metadata is not None else installed_metadata(name, state)
         if known is None:
             continue
-        for requirement in requirements(known, every_extra=name == root):
-            version = installed_version(requirement.name)
+        for requirement in requirements(known, every_extra=name == root, state=state):
+            version = installed_version(requirement.name, state)
             if version is None or not requirement.specifier.contains(version, prereleases=True):
                 wanted = f"{requirement.name}{requirement.specifier}"
                 found[Conflict(name, known.get("Version") or "", wanted, version)] = None
@@ -74,14 +75,20 @@ def conflict_advice(found: Iterable[Conflict]) -> str:
     return "pip install " + " ".join(f"'{name}{specifiers}'" for name, specifiers in sorted(wanted.items()))
 
 
-def requirements(metadata: Message, *, every_extra: bool = False) -> Iterator[Requirement]:
-    """Yield the requirements that apply to this Python, and the optional ones that are installed."""
+def requirements(metadata: Message, *, every_extra: bool = False, state: Hashable = None) -> Iterator[Requirement]:
+    """Yield the requirements that apply to this Python, and the optional ones that are installed.
+
+    Args:
+        metadata: Of the distribution that has them.
+        every_extra: Whether optional ones count whatever extra names them.
+        state: As for `installed_metadata`.
+    """
     extras = metadata.get_all("Provides-Extra") or [] if every_extra else []
     for line in metadata.get_all("Requires-Dist") or ():
         if (requirement := _parsed(line)) is None:
             continue
         is_optional = not _applies(requirement, "")
-        if is_optional and installed_version(requirement.name) is None:
+        if is_optional and installed_version(requirement.name, state) is None:
             continue
         if not is_optional or any(_applies(requirement, extra) for extra in (*extras, requirement.name)):
             yield requirement

@@ -17,15 +17,20 @@ _MOST = 4096
 _read: dict[str, tuple[Hashable, Message]] = {}
 
 
-def installed_version(distribution: str) -> str | None:
-    """Return the version of an installed distribution, or None if it is not installed."""
-    metadata = installed_metadata(distribution)
+def installed_version(distribution: str, state: Hashable = None) -> str | None:
+    """Return the version of an installed distribution, or None if it is not installed; see `installed_metadata`."""
+    metadata = installed_metadata(distribution, state)
     return metadata["Version"] if metadata is not None else None
 
 
-def installed_metadata(distribution: str) -> Message | None:
-    """Return the metadata of an installed distribution, which must not be changed, or None if it is not installed."""
-    source = _located(distribution, _state_of_the_path())
+def installed_metadata(distribution: str, state: Hashable = None) -> Message | None:
+    """Return the metadata of an installed distribution, which must not be changed, or None if it is not installed.
+
+    Args:
+        distribution: Its name.
+        state: The `state_of_the_path`, for a caller that asks for many; None to look at the path again.
+    """
+    source = _located(distribution, state or state_of_the_path())
     if source is None:
         return None
     place = str(source)
@@ -49,7 +54,7 @@ def _located(distribution: str, state: Hashable) -> Distribution | None:
         return None
 
 
-def _state_of_the_path() -> Hashable:
+def state_of_the_path() -> Hashable:
     """Return a value that differs once a distribution was installed, removed or put on the path."""
     return (*map(_state_of, list(sys.path)), *map(id, sys.meta_path))
 

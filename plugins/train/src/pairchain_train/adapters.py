@@ -118,10 +118,13 @@ def save_chain(
     Raises:
         FormatError: ``adapters`` is "adapter", and a module other than a `Transformer` has one.
     """
-    options: dict[str, Any] = {"overwrite_model_card": True, "card_sections": card_sections}
+    ready_to_save(chain, adapters).save_pretrained(folder, overwrite_model_card=True, card_sections=card_sections)
+
+
+def ready_to_save(chain: CrossEncoder, adapters: str) -> CrossEncoder:
+    """Return the chain to save or push for a trained one; see `save_chain`."""
     if adapters == "merged" or not has_adapters(chain):
-        merged(chain).save_pretrained(folder, **options)
-        return
+        return merged(chain)
     models = [module for module in chain.modules() if isinstance(module, PreTrainedModel)]
     held = {id(layer) for model in models for layer in model.modules()}
     for name, module in chain.named_children():
@@ -135,7 +138,7 @@ def save_chain(
             if os.path.isdir(base := getattr(model, "name_or_path", "")):
                 # a relative path would lead elsewhere from another folder
                 config.base_model_name_or_path = str(Path(base).resolve())
-    chain.save_pretrained(folder, **options)
+    return chain
 
 
 def _is_adapted(layer: nn.Module) -> bool:

@@ -13,12 +13,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import HubStrategy
 
 from pairchain import CrossEncoder, registry
 from pairchain.authoring import SCORES, parameters_of_loss
-from pairchain.errors import ChainError, InputError
+from pairchain.errors import ChainError, InputError, warn
 from pairchain_train import checkpoints
-from pairchain_train.adapters import has_adapters, save_chain
+from pairchain_train.adapters import has_adapters, ready_to_save, save_chain
 from pairchain_train.batches import PairBatches
 from pairchain_train.card import training_section
 from pairchain_train.collator import PairCollator
@@ -101,6 +102,10 @@ class PairTrainer(Trainer):
         model.train()
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise InputError("no parameter of the model is trained.", next_step="freeze less of it.")
+        if args.push_to_hub and args.hub_strategy != HubStrategy.END:
+            # the Trainer would push the weights of its checkpoints, which are no model
+            warn(f"the model is pushed when you save or push it, not as hub_strategy={args.hub_strategy.value!r} says.")
+            args.hub_strategy = HubStrategy.END
         if args.n_gpu > 1:
             # the Trainer would copy the chain to every device; torchrun starts a process for each instead
             args._n_gpu = 1
@@ -272,6 +277,44 @@ class PairTrainer(Trainer):
             return
         folder = str(output_dir or self.args.output_dir)
         save_chain(self.chain, folder, adapters=self.adapters, card_sections=[training_section(self)])
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = None,
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **card: Any,
+    ) -> Any:
+        """Push the chain as one commit, with a card that tells how it was trained; return the commit's URL.
+
+        Args:
+            commit_message: The commit's first line.
+            blocking: Must be True.
+            token, revision, private: As for `CrossEncoder.push_to_hub`; None for what the Trainer's arguments say.
+            **card: The Trainer's fields of a model card, which this card does not have.
+
+        Raises:
+            InputError: The push shall go on in the background, or the card shall have other fields.
+            FormatError, SourceError: As for `CrossEncoder.push_to_hub`.
+        """
+        if card or not blocking:
+            name = next(iter(card), "blocking")
+            raise InputError(f"push_to_hub takes no {name} here.", next_step="edit the card after the push.")
+        if not self.is_world_process_zero():
+            return None
+        args = self.args
+        return ready_to_save(self.chain, self.adapters).push_to_hub(
+            args.hub_model_id or Path(str(args.output_dir)).name,
+            token=token or args.hub_token,
+            private=args.hub_private_repo if private is None else private,
+            revision=revision or args.hub_revision,
+            exist_ok=True,
+            commit_message=commit_message or "Train a chain",
+            replace_model_card=True,
+            card_sections=[training_section(self)],
+        )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
