@@ -43,7 +43,7 @@ def problems(site: Path) -> Iterator[str]:
         yield from (f"{name} loads {address}" for address in found.loads if is_elsewhere(address))
         for address in {*found.loads, *found.links}:
             path = "" if address.startswith("data:") else unquote(urlsplit(address).path)
-            # of the page for missing pages, nobody knows from where it is shown
+            # the page for missing pages may be shown from any place
             if path and not is_elsewhere(address) and name.name != "404.html" and not (page.parent / path).exists():
                 yield f"{name} refers to {address}, which is missing"
 

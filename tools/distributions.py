@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-# A reserved name that nobody can own. The first release replaces it: see docs/releasing.md.
+# A reserved name that cannot be registered. The first release replaces it: see docs/releasing.md.
 ADDRESS = "https://pairchain.example"
 
 SHARED = """\

@@ -10,6 +10,8 @@ from warm import warm_python
 IN_A_PROCESS = (
     "test_a_saved_chain_loads_in_a_fresh_process",
     "test_asking_it_imports_nothing_heavy",
+    "test_importing_them_is_fast",
+    "test_listing_plugins_does_not_import_them",
     "test_listing_plugins_does_not_import_it",
 )
 

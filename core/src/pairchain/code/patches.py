@@ -141,7 +141,7 @@ class _Watch:
         return is_face or isinstance(before, _REPLACEABLE)
 
     def too_late(self) -> Iterator[str]:
-        """Yield what of the code is in modules that were imported unnoticed, so that nobody knows what it replaced."""
+        """Yield the values of the code in modules that were imported unnoticed; what they replaced is unknown."""
         for name in [name for name in list(sys.modules) if name not in self.seen and is_watched(name)]:
             if isinstance(module := sys.modules[name], ModuleType):
                 for owner, shown in spaces_of(module, name):

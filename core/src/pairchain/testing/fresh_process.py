@@ -49,6 +49,13 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
+_IMPORTS = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1])
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
 # The last line of stderr has the status and the imports: stdout is the command's own.
 _RUNS = """
 import json, sys
@@ -110,6 +117,19 @@ def modules_imported_to_inspect(folder: Path, module: str, name: str, model: str
         ProcessFailedError: It failed.
     """
     return set(json.loads(_run(_INSPECTS, folder, module, name, model).splitlines()[-1]))
+
+
+def packages_imported_with(folder: Path, module: str) -> set[str]:
+    """Return the packages that a fresh process has imported once it imported ``module``.
+
+    Args:
+        folder: Where to run it.
+        module: The module.
+
+    Raises:
+        ProcessFailedError: It failed.
+    """
+    return set(json.loads(_run(_IMPORTS, folder, module).splitlines()[-1]))
 
 
 def scores_of_saved(folder: Path, pairs: Sequence[Any], python: Sequence[str], **options: Any) -> list[Any]:

@@ -19,7 +19,7 @@ _SECONDS = 10.0
 
 
 def quiet_arguments(folder: Path, **options: Any) -> TrainingArguments:
-    """Return arguments of the Trainer that report to nobody, and keep two checkpoints in ``folder``."""
+    """Return arguments of the Trainer that report to no service, and keep two checkpoints in ``folder``."""
     usual = {
         "report_to": [],
         "disable_tqdm": True,

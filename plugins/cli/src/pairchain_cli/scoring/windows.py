@@ -49,7 +49,7 @@ def _take(rows: Rows, size: int) -> list[Row]:
 
 
 class _Ahead(Iterator[Row]):
-    """Rows of which the next one can be looked at."""
+    """Rows that show the next one without taking it."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
         self._rows = rows

@@ -1,4 +1,4 @@
-"""Hard negatives: documents that a search ranked high, and that nobody judged relevant."""
+"""Hard negatives: documents that a search ranked high, but that were not judged relevant."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def mine_negatives(
         queries: Texts of queries by id.
         documents: Texts of documents by id.
         negatives: How many to draw for each.
-        skip: Ranks to leave out at the top, where documents may be relevant though nobody judged them.
+        skip: Ranks to leave out at the top, where documents may be relevant though they were not judged.
         depth: The last rank to draw from.
         seed: Decides which are drawn; draws for one query do not depend on other queries.
 

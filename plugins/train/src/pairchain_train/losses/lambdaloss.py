@@ -30,7 +30,7 @@ def lambdaloss(
         mask: False where a list has no more documents, bool of the same shape.
         mu: The weight of NDCG-Loss2 beside LambdaRank.
         sigma: The steepness of the logistic loss.
-        top: Ignore pairs of which both documents have lower ranks; None for none.
+        top: Ignore pairs whose documents both have lower ranks; None for none.
 
     Returns:
         A scalar.

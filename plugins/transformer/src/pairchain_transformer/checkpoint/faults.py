@@ -31,7 +31,7 @@ def no_token(word: str) -> ChainError:
 
 
 def unknown_answer(source: Source, name: str) -> ChainError:
-    """Return the error for an encoder-decoder language model, the class ``name``, of which only the weights are known.
+    """Return the error for an encoder-decoder language model of the class ``name`` that comes as weights alone.
 
     Its vocabulary has the words true and false whether or not it was trained to answer with them.
     """

@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 from pairchain.authoring import open_source
 from pairchain.errors import InputError, SourceNotFoundError
+from pairchain.testing import HookContract
+
+
+class TestHooks(HookContract):
+    distribution = "new-plugin-name"
 
 
 @pytest.fixture
