@@ -67,8 +67,11 @@ def quantized_affine(
     known = _made.setdefault(layer, {})
     if (made := known.get(rows)) is None or not made.made_from.is_current:
         made = known[rows] = _quantize(weight.detach())
-    scales = states.abs().amax(dim=1, keepdim=True).float().div_(_LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
-    integers = (states / scales).round_().add_(_ZERO).to(torch.uint8)
+    # the smallest and the largest value are found sooner than the largest magnitude
+    largest = torch.maximum(states.amax(dim=1, keepdim=True), -states.amin(dim=1, keepdim=True))
+    scales = largest.float().div_(_LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
+    # PyTorch converts to signed integers ten times as fast; the highest bit is that of 128
+    integers = (states / scales).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(_ZERO)
     missing = -len(states) % _TOKENS_AT_ONCE
     if missing and len(states) > 1:
         integers = functional.pad(integers, (0, 0, 0, missing), value=_ZERO)
