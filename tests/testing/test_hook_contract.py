@@ -103,4 +103,6 @@ def test_right_ones_keep_the_contract(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_announces_no_hooks_says_what_to_write() -> None:
-    assert 'project.entry-points."pairchain.hooks"' in _said(Contract("pairchain-core").test_its_hooks_are_those_of_pairchain)
+    assert 'project.entry-points."pairchain.hooks"' in _said(
+        Contract("pairchain-core").test_its_hooks_are_those_of_pairchain
+    )

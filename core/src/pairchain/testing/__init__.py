@@ -20,4 +20,11 @@ from pairchain.testing.input_contract import InputModuleContract as InputModuleC
 from pairchain.testing.loss_contract import LossContract as LossContract
 from pairchain.testing.module_contract import ModuleContract as ModuleContract
 
-__all__ = ["BackendContract", "CommandContract", "HookContract", "InputModuleContract", "LossContract", "ModuleContract"]
+__all__ = [
+    "BackendContract",
+    "CommandContract",
+    "HookContract",
+    "InputModuleContract",
+    "LossContract",
+    "ModuleContract",
+]

@@ -104,7 +104,8 @@ class PairTrainer(Trainer):
             raise InputError("no parameter of the model is trained.", next_step="freeze less of it.")
         if args.push_to_hub and args.hub_strategy != HubStrategy.END:
             # the Trainer would push the weights of its checkpoints, which are no model
-            warn(f"the model is pushed when you save or push it, not as hub_strategy={args.hub_strategy.value!r} says.")
+            asked = HubStrategy(args.hub_strategy).value
+            warn(f"the model is pushed when you save or push it, not as hub_strategy={asked!r} says.")
             args.hub_strategy = HubStrategy.END
         if args.n_gpu > 1:
             # the Trainer would copy the chain to every device; torchrun starts a process for each instead
