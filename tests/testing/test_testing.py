@@ -144,7 +144,7 @@ def test_the_modules_of_the_authors_guide_keep_their_contracts(tmp_path: Path) -
     blocks = re.findall(r"^```python\n(.*?)^```", modules, re.MULTILINE | re.DOTALL)
     (tmp_path / "guide.py").write_text("\n".join(block for block in blocks if "\nclass " in block), encoding="utf-8")
     checks = run_as_an_author(tmp_path / "guide.py", tmp_path)
-    assert {name for name, _ in checks} == {"Temperature", "Bytes"}
+    assert {name for name, _ in checks} == {"Temperature", "Bytes", "Hooks"}
     assert {check: said for check, said in checks.items() if said} == {}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import builtins
 import fcntl
+import gc
 import importlib
 import io
 import json
@@ -82,6 +83,9 @@ def preload() -> None:
             getattr(imported, name)
     # a fork takes one thread along: whatever another one holds would stay locked
     assert len(os.listdir("/proc/self/task")) == 1, "an import has started a thread"
+    # a collector that looks at what is there would copy all of it into each fork
+    gc.collect()
+    gc.freeze()
 
 
 def serve(listening: socket.socket) -> Request | None:
