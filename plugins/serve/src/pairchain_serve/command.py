@@ -179,7 +179,7 @@ def serve(options: ModelOptions, server: ServerOptions) -> None:
         drain_seconds=server.drain_seconds,
     )
     if not keys and not _is_loopback(server.host):
-        note(f"warning: without --api-key, everybody who reaches {server.host} may use this server.")
+        note(f"warning: without --api-key, anyone who can reach {server.host} may use this server.")
     running.serve_until_signalled()
 
 
