@@ -18,11 +18,13 @@ sys.path.append(str(Path(__file__).parent / "tools"))
 
 from environments import (
     ADAPTERS,
+    APART,
     BUILD,
     CONSTRAINTS,
     ON_ENGINES,
     PACKAGES,
     ROOT,
+    editable,
     install,
     install_editable,
     install_newest,
@@ -303,6 +305,8 @@ def index(session: nox.Session) -> None:
     provide_torch(session)
     install_editable(session)
     install(session, *BUILD, *TEST, *RUNTIMES)
+    # to list what they provide; their own sessions test them, beside what they need
+    install(session, "--no-build-isolation", "--no-deps", *editable(APART))
     session.run("python", ROOT / "tools/build_index.py", *session.posargs)
 
 
