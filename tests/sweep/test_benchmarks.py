@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
