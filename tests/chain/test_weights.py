@@ -70,14 +70,19 @@ def test_a_tensor_that_does_not_fit_is_named(pooled: Path, change: Callable[[Any
         load(pooled)
 
 
-@pytest.mark.parametrize("folder", ["", "2_Dense"])
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("", "is not a complete safetensors file"), ("2_Dense", "Error while deserializing header")],
+)
 @pytest.mark.parametrize(
     "damaged", [lambda data: data[:-4], lambda data: b"", lambda data: b"\xff" * 100], ids=["cut", "empty", "noise"]
 )
-def test_weights_that_cannot_be_read_are_refused(pooled: Path, folder: str, damaged: Callable[[bytes], bytes]) -> None:
+def test_weights_that_cannot_be_read_are_refused(
+    pooled: Path, folder: str, said: str, damaged: Callable[[bytes], bytes]
+) -> None:
     path = pooled / folder / "model.safetensors"
     path.write_bytes(damaged(path.read_bytes()))
-    with pytest.raises(FormatError, match=r"Error while deserializing header|is not a complete safetensors file"):
+    with pytest.raises(FormatError, match=said):
         load(pooled)
 
 
