@@ -50,7 +50,7 @@ class HookContract:
 
     def test_it_leaves_to_others_what_is_not_its_own(self) -> None:
         """Asked about names that belong to no plugin, the hooks return None."""
-        self._found()
+        distribution = self._found()[0].distribution
         for hook, arguments in _OF_NOBODY.items():
             asked = f"{hook}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
             with explaining(
@@ -58,7 +58,7 @@ class HookContract:
                 expected="a hook returns None for what it does not know, so that another plugin may answer.",
                 next_step="look at the name before anything else.",
             ):
-                answers = hooks.ask(hook, distribution=self._found()[0].distribution, **arguments)
+                answers = hooks.ask(hook, distribution=distribution, **arguments)
             if answers:
                 broken(
                     f"{asked} returned {answers[0].value!r}.",
