@@ -11,16 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from packed_checks import check_shared_beginnings
 from packed_models import CLASSES, Both, batch, both, checkpoint_in, config_for, saved
 from safetensors.torch import load_file, save_file
 
-from pairchain import Part
-from pairchain.authoring import PrefixStore
 from pairchain.errors import InputError
 from pairchain_packed.backend import PackedBackend
 
@@ -254,38 +252,7 @@ def test_a_classifier_reads_the_last_token_that_is_not_padding(tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", ["qwen3", "gemma3_text"])
 def test_beginnings_that_inputs_share_are_computed_once(kind: str, tmp_path: Path) -> None:
-    saved(tmp_path, config_for(kind, sliding_window=5), GENERATION)
-    models = both(tmp_path, GENERATION)
-    start = batch([20])["input_ids"][0]
-    rows = [torch.cat([start, batch([length])["input_ids"][0]]) for length in (1, 5, 5, 9)]
-    made = [
-        SimpleNamespace(
-            tensors={"input_ids": row, "attention_mask": torch.ones_like(row)}, shared={"logits_to_keep": 1}
-        )
-        for row in rows
-    ]
-    features: dict[str, Any] = {
-        "input_ids": torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_side="left"),
-        "attention_mask": torch.nn.utils.rnn.pad_sequence(
-            [row.tensors["attention_mask"] for row in made], batch_first=True, padding_side="left"
-        ),
-    }
-    expected = models.expected(features)[:, -1][:, [3, 8]]
-    request = models.request(Part("last", (3, 8)))
-    models.execution.store = PrefixStore(most_bytes=10**6)
-    for change in (0.0, 0.5):
-        with torch.no_grad():
-            models.ours.layers[0].mlp.output.weight.data.mul_(1 + change)  # type: ignore[index]
-        with torch.inference_mode():
-            prefix = models.execution.prefixes(models.ours, request, made)[0]
-            assert prefix is not None
-            assert len(prefix.tokens) == 20
-            features["logits_to_keep"] = 1
-            (found,) = models.execution.run(models.ours, features, replace(request, prefix=prefix)).values()
-            (alone,) = models.execution.run(models.ours, features, request).values()
-        torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
-        if not change:
-            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    check_shared_beginnings(kind, tmp_path)
 
 
 @pytest.mark.parametrize("model_kwargs", [{}, {"int8": True}])

@@ -7,59 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packed_models import Both, batch, both, checkpoint_in, config_for, saved
+from packed_checks import check_equal, tasks
+from packed_models import batch, both, checkpoint_in, config_for, saved
 
-from pairchain import Part
 from pairchain_packed.backend import PackedBackend
 from pairchain_packed.families import FAMILIES
 from pairchain_packed.parameters import parameters
-
-LLAMA_3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-WITH_BIAS = {"attention_bias": True, "mlp_bias": True}
-
-CASES: list[tuple[str, dict[str, Any]]] = [
-    *((kind, {}) for kind in FAMILIES),
-    ("electra", {"embedding_size": 16}),
-    ("bert", {"hidden_act": "gelu_new", "type_vocab_size": 1, "layer_norm_eps": 1e-5}),
-    ("roberta", {"type_vocab_size": 1, "pad_token_id": 2}),
-    ("qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
-    ("mistral", {"sliding_window": 4}),
-    ("mistral", {"sliding_window": None, "num_key_value_heads": 4}),
-    ("gemma2", {"sliding_window": 5, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 1.0}),
-    ("gemma3_text", {"sliding_window": 5, "sliding_window_pattern": 2}),
-    ("llama", {"rope_scaling": {**LLAMA_3, "original_max_position_embeddings": 16}, **WITH_BIAS}),
-    ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0}, "tie_word_embeddings": True}),
-    ("modernbert", {"classifier_pooling": "mean", "norm_bias": True, **WITH_BIAS}),
-    ("qwen3", {"attention_bias": True, "tie_word_embeddings": True}),
-]
-TOLERANCE = 1e-5
-
-
-def tasks() -> list[Any]:
-    """A test for each case and task."""
-    return [
-        pytest.param(kind, given, task, id=f"{kind}-{task[:7]}-{'-'.join(given) or 'plain'}")
-        for kind, given in CASES
-        for task in FAMILIES[kind].heads
-    ]
-
-
-def check_equal(models: Both, features: dict[str, torch.Tensor]) -> None:
-    """Compare the whole output, and the parts that chains read."""
-    expected = models.expected(features)
-    if models.task == "sequence-classification":
-        torch.testing.assert_close(models.found(features), expected, atol=TOLERANCE, rtol=1e-5)
-        return
-    mask = features["attention_mask"].bool()
-    torch.testing.assert_close(models.found(features)[mask], expected[mask], atol=TOLERANCE, rtol=1e-5)
-    places = {"first": mask.int().argmax(1), "last": (mask.cumsum(1) * mask).argmax(1)}
-    for position in ("first", "last"):
-        read = expected[torch.arange(len(mask)), places[position]][:, [7, 2]]
-        found = models.found(features, Part(position, (7, 2)))  # type: ignore[arg-type]
-        torch.testing.assert_close(found, read, atol=TOLERANCE, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "given", "task"), tasks())

@@ -22,6 +22,7 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -83,6 +84,9 @@ def preload() -> None:
             getattr(imported, name)
     # a fork takes one thread along: whatever another one holds would stay locked
     assert len(os.listdir("/proc/self/task")) == 1, "an import has started a thread"
+    # what libraries do when Python ends, such as taking down operators, would only delay the end of each program
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
     # a collector that looks at what is there would copy all of it into each fork
     gc.collect()
     gc.freeze()

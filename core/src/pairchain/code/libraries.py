@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from types import FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from pairchain.code.admitted import PACKAGE
@@ -24,6 +24,10 @@ OURS = "pairchain"
 CALLED_BY_TORCH = "torch.nn.modules.module"
 
 
+# Most values in a module; none of them is a class or a table.
+_PLAIN = frozenset({BuiltinFunctionType, FunctionType, ModuleType, bool, int, str, tuple, type(None)})
+
+
 def is_watched(module: str) -> bool:
     """Return whether a module is of a library that is compared."""
     top = module.partition(".")[0]
@@ -39,6 +43,8 @@ def spaces_of(module: ModuleType, name: str) -> Iterator[tuple[Any, str]]:
     yield module, name
     for key, value in list(vars(module).items()):
         kind = type(value)
+        if kind in _PLAIN:
+            continue
         if issubclass(kind, type) and value.__module__ == name:
             shown = f"{name}.{value.__qualname__}"
             yield value, shown
@@ -67,7 +73,7 @@ def _is_table(name: str, value: Any) -> bool:
 
 def values_of(owner: Any) -> dict[Any, Any]:
     """Return the present names and values of a module, class or table; of a lazy table, those that are there."""
-    return dict(dict.items(owner)) if isinstance(owner, dict) else dict(vars(owner))
+    return dict.copy(owner) if isinstance(owner, dict) else vars(owner).copy()
 
 
 def is_of_model(value: Any) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from operator import is_
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -69,6 +70,10 @@ class _Patch:
             restore(self.name, self.before)
 
 
+def _are_the_same(before: dict[Any, Any], now: dict[Any, Any]) -> bool:
+    return len(before) == len(now) and all(map(is_, before, now)) and all(map(is_, before.values(), now.values()))
+
+
 def _top(value: Any) -> str:
     """Return the package whose code runs when ``value`` is called."""
     return origin_of(value).partition(".")[0]
@@ -112,6 +117,8 @@ class _Watch:
     def patches(self) -> Iterator[_Patch]:
         for owner, shown, before in list(self.spaces.values()):
             now = values_of(owner)
+            if _are_the_same(before, now):
+                continue
             # during a load, pairchain itself replaces functions of other libraries, and restores them
             is_of_library = not shown.startswith(OURS)
             is_face = isinstance(owner, type) and owner.__name__ == _FACE

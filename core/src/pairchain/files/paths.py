@@ -5,7 +5,7 @@ from __future__ import annotations
 import ntpath
 import os
 import stat
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from pairchain.errors import UnsafePathError
 
@@ -16,8 +16,7 @@ def check_inside(path: str, *, shown_as: str) -> str:
     Raises:
         UnsafePathError: The path is absolute, climbs with ``..``, names a drive, or holds a NUL.
     """
-    climbs = ".." in PurePosixPath(path).parts or ".." in PureWindowsPath(path).parts
-    # PureWindowsPath.drive knows only letters as drives before Python 3.12
+    climbs = ".." in path.replace("\\", "/").split("/")
     if climbs or path.startswith(("/", "\\")) or ntpath.splitdrive(path)[0] or "\0" in path:
         raise UnsafePathError(
             f"{shown_as} is {path!r}, which leaves the model's folder.",

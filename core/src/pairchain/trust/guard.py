@@ -57,6 +57,10 @@ _load: ContextVar[_Load | None] = ContextVar("pairchain_guarded_load", default=N
 _changing = threading.Lock()
 _blocks = 0
 _replaced: list[tuple[Any, str, Any]] = []
+# names of modules that were looked at; those of the library; and those of modules that were there before the patches
+_looked_at: set[str] = set()
+_of_library: list[str] = []
+_before: set[str] = set()
 
 
 @contextmanager
@@ -104,11 +108,15 @@ def _hold() -> None:
     with _changing:
         if not _blocks:
             return
+        libraries = _libraries()
+        if not _replaced:
+            _before.clear()
+            _before.update(libraries)
         _patch(torch, "load", _guarded_torch_load)
         _patch(logging, "_logRecordFactory", _escaped_log_records)
-        for module in _libraries():
-            for name, wrap in _WRAPPERS.items():
-                _patch(module, name, wrap)
+        for module in libraries.values():
+            for name in _WRAPPERS.keys() & vars(module).keys():
+                _patch(module, name, _WRAPPERS[name])
 
 
 def _leave() -> None:
@@ -120,19 +128,22 @@ def _leave() -> None:
         while _replaced:
             module, name, original = _replaced.pop()
             setattr(module, name, original)
-        for module in _libraries():
-            for name, value in list(vars(module).items()):
-                # one module imported the patch from another inside the block
-                if getattr(value, "__module__", None) == __name__:
-                    setattr(module, name, value.__wrapped__)
+        for imported, module in _libraries().items():
+            values = vars(module)
+            # one module imported the patch from another inside the block; a new one may call it otherwise
+            for name in _WRAPPERS.keys() & values.keys() if imported in _before else list(values):
+                if getattr(values[name], "__module__", None) == __name__:
+                    setattr(module, name, values[name].__wrapped__)
 
 
-def _libraries() -> list[Any]:
-    """Return the imported modules that can reach a model's code."""
-    names = ("transformers.dynamic_module_utils", "transformers.generation.utils")
+def _libraries() -> dict[str, Any]:
+    """Return the imported modules that can reach a model's code, by name."""
     # which modules of sentence-transformers import classes by path differs from version to version
-    theirs = [name for name in list(sys.modules) if name.startswith(_LIBRARY) and name.partition(".")[0] == _LIBRARY]
-    return [sys.modules[name] for name in (*names, *theirs) if name in sys.modules]
+    new = set(sys.modules) - _looked_at
+    _looked_at.update(new)
+    _of_library.extend(name for name in new if name.partition(".")[0] == _LIBRARY)
+    names = ("transformers.dynamic_module_utils", "transformers.generation.utils", *_of_library)
+    return {name: sys.modules[name] for name in names if name in sys.modules}
 
 
 def _patch(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:

@@ -90,6 +90,28 @@ class Batch:
         """The index of the last token of each input, shape (inputs,)."""
         return torch.tensor(self.starts[1:], device=self.ids.device) - 1
 
+    @cached_property
+    def token_bounds(self) -> torch.Tensor:
+        """`starts`, int32 of shape (inputs + 1,)."""
+        return torch.tensor(self.starts, dtype=torch.int32, device=self.ids.device)
+
+    @cached_property
+    def row_bounds(self) -> torch.Tensor:
+        """The same if each input had one token."""
+        return torch.arange(len(self.starts), dtype=torch.int32, device=self.ids.device)
+
+    @cached_property
+    def read_bounds(self) -> torch.Tensor:
+        """The same if each input had the tokens before it too."""
+        return self.token_bounds + self.before * self.row_bounds
+
+    @cached_property
+    def read_places(self) -> torch.Tensor:
+        """The tokens before each input, and its own, as indices into those of all inputs, with those before once."""
+        own = torch.arange(self.before, self.before + self.starts[-1], device=self.ids.device)
+        earlier = torch.arange(self.before, device=self.ids.device)
+        return torch.cat([part for some in own.split(list(self.lengths)) for part in (earlier, some)])
+
     def ends(self, at: End) -> torch.Tensor:
         """Return the index of the first or last token of each input, shape (inputs,)."""
         return self.firsts if at == "first" else self.lasts

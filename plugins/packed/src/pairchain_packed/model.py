@@ -12,12 +12,12 @@ from torch import nn
 from pairchain_packed.architecture import Architecture
 from pairchain_packed.architecture import Head as HeadPlan
 from pairchain_packed.batch import Batch, End
-from pairchain_packed.blocks.attention import KeysAndValues
 from pairchain_packed.blocks.block import Block
 from pairchain_packed.blocks.embedding import Embedding
 from pairchain_packed.blocks.head import Head
 from pairchain_packed.blocks.layer import Layer
 from pairchain_packed.blocks.norm import Norm, Normalize
+from pairchain_packed.blocks.reach import KeysAndValues
 from pairchain_packed.blocks.rotary import Turn
 from pairchain_packed.config import PackedConfig
 from pairchain_packed.recipe import Place

@@ -9,7 +9,7 @@ import torch
 
 from pairchain.authoring import Prefix, PrefixStore, note, shared_prefixes
 from pairchain.backends import Request
-from pairchain_packed.blocks.attention import KeysAndValues
+from pairchain_packed.blocks.reach import KeysAndValues
 from pairchain_packed.model import PackedModel
 
 # Fewer tokens do not keep an accelerator busy.
