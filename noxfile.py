@@ -113,7 +113,7 @@ HELD_BACK = [
 ]
 
 # Many tests wait for processes and servers, so two cores have work for three workers.
-WORKERS = ["-n", "3"]
+WORKERS = ["-n", "3", "--dist", "loadfile"]
 
 nox.needs_version = ">=2024.10"
 nox.options.sessions = ["lint", "tests", "wheels", "docs"]

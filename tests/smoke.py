@@ -54,6 +54,7 @@ def main(golden: Path) -> None:
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             assert abs(float(printed) - model.predict(pair).item()) < 1e-5
         print(f"{case}: scored, saved, loaded in a fresh process; {model.origins['0']}")
+    subprocess.run([*python[:2], "-m", "pairchain_cli", "plugins", "doctor"], check=True)
     print(f"wheels work: {len(names)} type strings from {home.parent.parent}")
 
 

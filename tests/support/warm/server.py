@@ -1,4 +1,4 @@
-"""Fork Python programs from a process that has imported torch and transformers.
+"""Fork Python programs from a process that has imported torch, transformers, and other libraries.
 
 `python server.py FOLDER` makes a server for each environment that it is asked for, with a socket of its own in FOLDER.
 Everything ends when its stdin does.
@@ -35,6 +35,12 @@ PRELOADED = {
     "transformers.models.bert.modeling_bert": [],
     "transformers.models.bert.tokenization_bert": [],
     "transformers.generation.utils": [],
+    # what the core and the command import
+    "importlib_metadata": [],
+    "packaging.requirements": [],
+    "pluggy": [],
+    "pydantic": ["TypeAdapter"],
+    "typer": [],
 }
 # A server takes 300 MB, and most environments are asked for once.
 MOST_SERVERS = 8

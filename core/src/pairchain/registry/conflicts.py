@@ -40,7 +40,8 @@ def conflicts(distribution: str, metadata: Message | None = None, *, direct: boo
     """Return every unmet requirement of ``distribution`` and, unless ``direct``, of the libraries that it requires.
 
     An optional library counts if it is installed: one that an extra of ``distribution`` brings, or that a library
-    names in an extra of the same name, as transformers does with ``torch>=2.6; extra == "torch"``.
+    names in an extra of the same name, as transformers does with ``torch>=2.6; extra == "torch"``. Such an extra does
+    not count if it allows one version only, as contourpy's ``mypy==1.17.0; extra == "mypy"`` for its developers.
 
     Args:
         distribution: Its name.
@@ -90,7 +91,7 @@ def requirements(metadata: Message, *, every_extra: bool = False, state: Hashabl
         is_optional = not _applies(requirement, "")
         if is_optional and installed_version(requirement.name, state) is None:
             continue
-        if not is_optional or any(_applies(requirement, extra) for extra in (*extras, requirement.name)):
+        if not is_optional or any(_applies(requirement, extra) for extra in extras) or _is_for_itself(requirement):
             yield requirement
 
 
@@ -100,6 +101,11 @@ def _parsed(line: str) -> Requirement | None:
         return Requirement(line)
     except InvalidRequirement:
         return None
+
+
+def _is_for_itself(requirement: Requirement) -> bool:
+    """Return whether an optional library is required by the extra of its own name, and not in one version only."""
+    return _applies(requirement, requirement.name) and not any(one.operator == "==" for one in requirement.specifier)
 
 
 @lru_cache(4096)
