@@ -33,7 +33,7 @@ from pairchain_graph.tracing import Traced
 _TOLERANCE = 1e-4
 
 # Counts changes of how models are exported, so that no earlier export is used.
-_FORM = 2
+_FORM = 3
 
 # Files that decide what an export computes.
 _DECIDING = (".json", ".safetensors", ".bin", ".py")
@@ -103,11 +103,14 @@ def _export(checkpoint: Checkpoint, config: Any, field: str, path: Path, runtime
     # what the caller asked of the runtime means nothing to the library
     model, execution = load_backend(LIBRARY).load(replace(checkpoint, model_kwargs={}), config)
     model = model.float().eval()
+    pads_left = checkpoint.task == "text-generation"
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if execution.takes_types(model) else [])]
+    if len(names) > 2:
+        _refuse_to_guess_types(Traced(model, names[:2], field, pads_left=pads_left), checkpoint.source)
     failure: Exception | None = None
     for attention in _attentions(model, runtime):
         _set_attention(model, attention)
-        traced = Traced(model, names, field, pads_left=checkpoint.task == "text-generation")
+        traced = Traced(model, names, field, pads_left=pads_left)
         try:
             with torch.no_grad(), _quiet():
                 runtime.export(traced, path)
@@ -129,6 +132,31 @@ def _export(checkpoint: Checkpoint, config: Any, field: str, path: Path, runtime
         where=str(checkpoint.source),
         next_step=f"use backend={LIBRARY!r}.",
     ) from failure
+
+
+def _refuse_to_guess_types(traced: Traced, source: Source) -> None:
+    """Refuse a model that computes something else without token types than with types of 0, as GPT-2 does.
+
+    A graph takes types always or never, and which of the two is right depends on the tokenizer.
+
+    Args:
+        traced: The model without token types.
+        source: The place of the model.
+
+    Raises:
+        ChainError: It is such a model.
+    """
+    ids, mask = traced.example()
+    with torch.no_grad():
+        without = traced(ids, mask)
+        zeros = traced(ids, mask, token_type_ids=torch.zeros_like(ids))
+    if not torch.allclose(without, zeros, rtol=_TOLERANCE, atol=_TOLERANCE):
+        raise ChainError(
+            "the model cannot be exported: it computes something else without token types than with types of 0, and a "
+            "graph cannot tell the two apart.",
+            where=str(source),
+            next_step=f"use backend={LIBRARY!r}.",
+        )
 
 
 def _compare(traced: Traced, graph: Graph) -> None:

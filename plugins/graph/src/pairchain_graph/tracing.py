@@ -39,9 +39,15 @@ class Traced(nn.Module):
         self.has_positions = field != "logits" or (pads_left and "logits_to_keep" not in taken)
         self.eval()
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Return the field for ``inputs``, tensors of shape (inputs, positions) in the order of ``names``."""
-        output: torch.Tensor = self.model(**dict(zip(self.names, inputs, strict=True)), **self._more)[self.field]
+    def forward(self, *inputs: torch.Tensor, **further: torch.Tensor) -> torch.Tensor:
+        """Return the field for ``inputs``, tensors of shape (inputs, positions) in the order of ``names``.
+
+        Args:
+            *inputs: The inputs.
+            **further: Inputs that are not among ``names``.
+        """
+        given = {**dict(zip(self.names, inputs, strict=True)), **further}
+        output: torch.Tensor = self.model(**given, **self._more)[self.field]
         return output
 
     def example(self) -> tuple[torch.Tensor, ...]:
