@@ -18,7 +18,7 @@ from pairchain.chain.device import to_device
 from pairchain.engine.crews import own_threads
 from pairchain.engine.fastest_way import Way
 from pairchain.engine.running import Batch, Order, Running, Scored
-from pairchain.engine.schedule import Budget, plan
+from pairchain.engine.schedule import ALONE, Budget, plan
 from pairchain.engine.ways import way_of
 from pairchain.errors import ChainError, InputError, PairchainError, warn
 from pairchain.facts import SCORES
@@ -36,6 +36,8 @@ class Call:
         budget: The limits of a batch.
         threads: The most threads to compute with, on a CPU.
         weights: The number of the chain's weights.
+        ends_evenly: Whether the last batches are so small that no thread waits long for another. If other calls follow
+            at once, no thread waits, and full batches are faster.
     """
 
     chain: ModuleChain
@@ -44,6 +46,7 @@ class Call:
     budget: Budget
     threads: int
     weights: int
+    ends_evenly: bool = True
 
 
 def in_batches(call: Call, inputs: Sequence[Any], places: Sequence[int]) -> Generator[Scored]:
@@ -80,7 +83,8 @@ class _Work:
 
     def __init__(self, call: Call, items: Sequence[Encoded], way: Way) -> None:
         self._call, self._items, self._way = call, items, way
-        batches = plan(items, range(len(items)), call.budget, way.sharing)
+        self._sharing = way.sharing if call.ends_evenly else ALONE
+        batches = plan(items, range(len(items)), call.budget, self._sharing)
         self._waiting = deque(Batch((number,), positions) for number, positions in enumerate(batches))
         self._failures: dict[Order, str] = {}
         self._fatal: tuple[Order, Exception] | None = None
@@ -121,7 +125,7 @@ class _Work:
         if isinstance(error, torch.OutOfMemoryError) and len(positions) > 1:
             self._call.budget.halve([self._items[position] for position in positions])
             rest = [position for one in (batch, *self._waiting) for position in one.positions]
-            self._waiting = deque(batch.divided(plan(self._items, rest, self._call.budget, self._way.sharing)))
+            self._waiting = deque(batch.divided(plan(self._items, rest, self._call.budget, self._sharing)))
         elif len(positions) > 1 and not isinstance(error, PairchainError) and works(self._call.chain.device):
             self._waiting.extendleft(reversed(batch.divided(_halves(positions))))
             reason = str(error).partition("\n")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ class Outcome:
 class Together:
     """Scores the inputs of several calls in the same batches, with the scores of `CrossEncoder.predict`.
 
-    Calls prepare their inputs in any thread, at any time; one thread at a time scores some items of some calls.
+    Calls prepare their inputs in any thread, at any time; one thread scores some items of some calls, or several do.
 
     Args:
         model: The model.
@@ -110,6 +110,11 @@ class Together:
             at_once = self._threads
         batches = min(max(calls, _FEWEST_BATCHES_OF_A_THREAD), _MOST_BATCHES_OF_A_THREAD)
         return self._budget.tokens * batches * at_once
+
+    @property
+    def slices_at_once(self) -> int:
+        """How many threads may call `score` at once. With two, no core waits for the end of a slice."""
+        return 2 if self.pool is None and self._threads > 1 and can_run_at_once(self.model) else 1
 
     @property
     def works(self) -> bool:
@@ -198,15 +203,12 @@ class Together:
     def _run_here(self, entries: Sequence[tuple[Prepared, int]], positions: Sequence[int], outcome: Outcome) -> None:
         first = entries[positions[0]][0]
         items = [entries[position][0].items[entries[position][1]] for position in positions]
-        call = self._call(first.prompt, first.keywords)
-        with (
-            one_call(),
-            computing(),
-            closing(run_items(call, items, range(len(items)), first.are_encoded)) as batches,
-        ):
-            for scored in batches:
-                for index, row in zip(scored.positions, scored.scores.cpu().numpy(), strict=True):
-                    outcome.scores[positions[index]] = row
+        with one_call(), computing() as is_alone:
+            call = replace(self._call(first.prompt, first.keywords), ends_evenly=is_alone)
+            with closing(run_items(call, items, range(len(items)), first.are_encoded)) as batches:
+                for scored in batches:
+                    for index, row in zip(scored.positions, scored.scores.cpu().numpy(), strict=True):
+                        outcome.scores[positions[index]] = row
 
     def _run_in_pool(self, entries: Sequence[tuple[Prepared, int]], positions: Sequence[int], outcome: Outcome) -> None:
         assert self.pool is not None

@@ -92,10 +92,10 @@ def can_run_at_once(chain: ModuleChain) -> bool:
 
 
 @contextmanager
-def computing() -> Iterator[None]:
-    """Count the calls that compute."""
+def computing() -> Iterator[bool]:
+    """Count the calls that compute; yield whether this is the only one."""
     with _calls:
-        yield
+        yield not _calls.are_several
 
 
 class _Calls:

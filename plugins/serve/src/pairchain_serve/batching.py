@@ -184,7 +184,7 @@ def _nearest(units: Sequence[Unit], length: int) -> int:
 
 
 class Runner:
-    """The one thread that scores with a model.
+    """The threads that score with a model: one, or two that take slices in turn.
 
     Args:
         name: Its name.
@@ -197,13 +197,18 @@ class Runner:
         self.broken: Exception | None = None
         self._together = together
         self._on_slice = on_slice
-        self._thread = threading.Thread(target=self._run, name=f"scoring-{name}", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"scoring-{name}-{number}", daemon=True)
+            for number in range(together.slices_at_once)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Score what waits, and end the thread."""
+        """Score what waits, and end the threads."""
         self.queue.close()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while (units := self.queue.take(self._together.tokens_per_slice)) is not None:
@@ -228,7 +233,8 @@ class Runner:
         with self.queue.lock:
             for job in dict.fromkeys(owners):
                 job.began = job.began or start
-                job.inference += seconds
+                # two slices may have run at once
+                job.inference = min(job.inference + seconds, perf_counter() - job.began)
             for position, ((prepared, number), job) in enumerate(zip(entries, owners, strict=True)):
                 job.receive(prepared, number, rows[position], errors.get(position))
             over = [job for job in dict.fromkeys(owners) if job.is_over]
