@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import HubServer
+from hub_uploads import TOKEN
 from hypothesis import settings
 from process_starts import watch_process_starts
 from warm import fork_workers
@@ -63,6 +64,16 @@ def hub() -> Iterator[HubServer]:
     HUB.requests.clear()
     yield HUB
     HUB.tokens.clear()
+
+
+@pytest.fixture
+def writable(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `TOKEN` write, and the Hub library upload by HTTP: its other way speaks to no loopback."""
+    # slow to import
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    hub.tokens.add(TOKEN)
 
 
 @pytest.fixture

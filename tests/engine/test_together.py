@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,27 @@ def test_scores_that_are_no_number_are_refused() -> None:
     with pytest.raises(NonFiniteScoresError) as raised:
         together.finish(prepared.in_order([np.float32(1), np.float32("nan")]))
     assert raised.value.indices == (1,)
+
+
+@pytest.mark.parametrize(
+    ("case", "threads", "expected"),
+    [("bert_seqcls_1label", 2, 2), ("bert_seqcls_1label", 1, 1), ("custom_temperature_module", 2, 1)],
+    ids=["of several threads", "of one thread", "of a module that declares nothing"],
+)
+def test_two_slices_run_at_once_only_where_two_threads_may_compute(case: str, threads: int, expected: int) -> None:
+    model = CrossEncoder(GOLDEN / case / "model", threads=threads, trust_remote_code=True)
+    assert Together(model).slices_at_once == expected
+
+
+def test_slices_that_run_at_once_have_the_scores_of_predict() -> None:
+    model = CrossEncoder(GOLDEN / "bert_seqcls_1label" / "model", threads=2, tokens_per_batch=64)
+    together = Together(model)
+    calls = [pairs(count, count) for count in range(1, 25)]
+    prepared = [together.prepare(call) for call in calls]
+    with ThreadPoolExecutor(2) as slices:
+        found = list(slices.map(lambda one: score(together, one)[0], prepared))
+    for call, scores in zip(calls, found, strict=True):
+        np.testing.assert_allclose(scores, model.predict(call), atol=1e-5)
 
 
 @pytest.mark.slow

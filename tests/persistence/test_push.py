@@ -9,25 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from hub_server import HubServer
-from hub_uploads import OWNER
-from huggingface_hub import HfApi, constants
+from hub_uploads import OWNER, TOKEN
+from huggingface_hub import HfApi
 from torch import nn
 
 from pairchain import CrossEncoder
 from pairchain.errors import FormatError, SourceError, SourceNotFoundError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("writable")]
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PAIRS = [("how many people live in berlin ?", "berlin is well known ."), ("mars", "the red planet .")]
-TOKEN = "hf_writer"
-
-
-@pytest.fixture(autouse=True)
-def writable(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `TOKEN` write, and the Hub library upload by HTTP: its other way speaks to no loopback."""
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    hub.tokens.add(TOKEN)
 
 
 @pytest.fixture(scope="module")

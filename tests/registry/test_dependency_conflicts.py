@@ -45,11 +45,12 @@ def test_conflicts_of_what_a_library_needs_in_turn_are_told(site: Path) -> None:
     ("requires", "is_told"),
     [
         (['acme-c>=3; extra == "acme-c"'], True),
+        (['acme-c==3.*; extra == "acme-c"'], True),
         (['acme-c==3; extra == "acme-c"'], False),
         (['acme-c>=3; extra == "quality"'], False),
         (['absent>=3; extra == "absent"'], False),
     ],
-    ids=["named for the library", "pinned for developers", "for something else", "not installed"],
+    ids=["named for the library", "in any version 3", "pinned for developers", "for something else", "not installed"],
 )
 def test_an_optional_library_counts_where_it_is_installed(site: Path, requires: list[str], is_told: bool) -> None:
     install(site, "acme-a", requires=["acme-b"])

@@ -14,6 +14,8 @@ from hub_repos import REPO_PATTERN, Answer, Blob, Refusal, Repo, Request, is_lfs
 
 # Whose the tokens are, and so every repository that is made without naming an owner.
 OWNER = "writer"
+# A token that may write, if a test uses the fixture `writable`.
+TOKEN = "hf_writer"
 
 _CREATE = re.compile(r"POST /api/repos/create")
 _CHECK_CARD = re.compile(r"POST /api/validate-yaml")

@@ -6,24 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hub_server import HubServer
-from huggingface_hub import HfApi, constants
+from hub_uploads import TOKEN
+from huggingface_hub import HfApi
 from training import PAIRS, ROWS, arguments, chain
 
 from pairchain import CrossEncoder, PairchainWarning
 from pairchain.errors import InputError
 from pairchain_train import PairTrainer, add_lora
 
-pytestmark = pytest.mark.slow
-
-TOKEN = "hf_writer"
-
-
-@pytest.fixture(autouse=True)
-def writable(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `TOKEN` write, and the Hub library upload by HTTP: its other way speaks to no loopback."""
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    hub.tokens.add(TOKEN)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("writable")]
 
 
 def trained(folder: Path, name: str, model: CrossEncoder, **options: str) -> PairTrainer:

@@ -105,7 +105,8 @@ def _parsed(line: str) -> Requirement | None:
 
 def _is_for_itself(requirement: Requirement) -> bool:
     """Return whether an optional library is required by the extra of its own name, and not in one version only."""
-    return _applies(requirement, requirement.name) and not any(one.operator == "==" for one in requirement.specifier)
+    is_pinned = any(one.operator == "==" and not one.version.endswith(".*") for one in requirement.specifier)
+    return _applies(requirement, requirement.name) and not is_pinned
 
 
 @lru_cache(4096)

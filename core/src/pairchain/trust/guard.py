@@ -132,8 +132,8 @@ def _leave() -> None:
             values = vars(module)
             # one module imported the patch from another inside the block; a new one may call it otherwise
             for name in _WRAPPERS.keys() & values.keys() if imported in _before else list(values):
-                if getattr(values[name], "__module__", None) == __name__:
-                    setattr(module, name, values[name].__wrapped__)
+                if getattr(value := values.get(name), "__module__", None) == __name__:
+                    setattr(module, name, value.__wrapped__)
 
 
 def _libraries() -> dict[str, Any]:
