@@ -13,6 +13,7 @@ from packed_models import batch, both, config_for, saved
 from torch.nn.attention import varlen
 
 from pairchain_packed.architecture import Attention
+from pairchain_packed.batch import Batch
 from pairchain_packed.blocks import at_once
 from pairchain_packed.blocks.reach import Reach
 
@@ -81,39 +82,40 @@ def test_beginnings_that_inputs_share_are_read(kind: str, tmp_path: Path) -> Non
 
 
 HEADS = Attention(4, 2, 8, is_causal=False, has_bias=False, has_output_bias=False, scale=1.0)
+BATCH = Batch(torch.zeros(2, dtype=torch.int64), [1, 1])
+ALL = Reach(BATCH, HEADS)
+CAUSAL = replace(HEADS, is_causal=True)
 
 
 @pytest.mark.parametrize(
-    ("plan", "reach", "is_served"),
+    ("reach", "is_served"),
     [
-        (HEADS, Reach(), True),
-        (HEADS, Reach(window=3), True),
-        (HEADS, Reach(at="first"), True),
-        (HEADS, Reach(at="first", window=3), False),
-        (HEADS, Reach(at="last", window=3), True),
-        (replace(HEADS, is_causal=True), Reach(at="last"), True),
-        (replace(HEADS, is_causal=True), Reach(at="first"), False),
-        (replace(HEADS, cap=3.0), Reach(), False),
-        (replace(HEADS, head_size=12), Reach(), False),
-        (replace(HEADS, head_size=512), Reach(), False),
+        (ALL, True),
+        (Reach(BATCH, HEADS, window=3), True),
+        (Reach(BATCH, HEADS, at="first"), True),
+        (Reach(BATCH, HEADS, at="first", window=3), False),
+        (Reach(BATCH, HEADS, at="last", window=3), True),
+        (Reach(BATCH, CAUSAL, at="last"), True),
+        (Reach(BATCH, CAUSAL, at="first"), False),
+        (Reach(BATCH, replace(HEADS, cap=3.0)), False),
+        (Reach(BATCH, replace(HEADS, head_size=12)), False),
+        (Reach(BATCH, replace(HEADS, head_size=512)), False),
     ],
 )
-def test_what_the_kernels_do_not_compute_is_computed_length_by_length(
-    plan: Attention, reach: Reach, is_served: bool
-) -> None:
-    assert at_once.serves(torch.zeros(1), plan, reach) == is_served
+def test_what_the_kernels_do_not_compute_is_computed_length_by_length(reach: Reach, is_served: bool) -> None:
+    assert at_once.serves(torch.zeros(1), reach) == is_served
 
 
 def test_a_cpu_and_float32_have_no_such_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not at_once.serves(torch.zeros(1, dtype=torch.float64), HEADS, Reach())
+    assert not at_once.serves(torch.zeros(1, dtype=torch.float64), ALL)
     monkeypatch.undo()
-    assert not at_once.serves(torch.zeros(1, dtype=torch.bfloat16), HEADS, Reach())
+    assert not at_once.serves(torch.zeros(1, dtype=torch.bfloat16), ALL)
 
 
 def test_an_older_pytorch_computes_length_by_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(varlen, "varlen_attn", lambda query, key, value, is_causal: query)
     at_once._kernel.cache_clear()
     try:
-        assert not at_once.serves(torch.zeros(1), HEADS, Reach())
+        assert not at_once.serves(torch.zeros(1), ALL)
     finally:
         at_once._kernel.cache_clear()

@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 
-from pairchain_packed import architecture
-from pairchain_packed.batch import Batch
 from pairchain_packed.blocks.reach import Reach
 
 _DTYPES = (torch.float16, torch.bfloat16)
@@ -19,8 +17,9 @@ _LARGEST_HEAD = 256
 _FIRST_CAPABILITY = (8, 0)
 
 
-def serves(queries: torch.Tensor, plan: architecture.Attention, reach: Reach) -> bool:
+def serves(queries: torch.Tensor, reach: Reach) -> bool:
     """Return whether `attend` computes such queries, on their device and with the installed PyTorch."""
+    plan = reach.plan
     # its queries are the last tokens of their inputs, so what a first token may read cannot be told to it
     is_told = reach.at != "first" or (reach.window is None and not plan.is_causal)
     is_sized = plan.head_size <= _LARGEST_HEAD and plan.head_size % 8 == 0
@@ -34,16 +33,9 @@ def serves(queries: torch.Tensor, plan: architecture.Attention, reach: Reach) ->
     )
 
 
-def attend(
-    queries: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    batch: Batch,
-    plan: architecture.Attention,
-    reach: Reach,
-) -> torch.Tensor:
+def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, reach: Reach) -> torch.Tensor:
     """Return what each query reads; see `by_length.attend`."""
-    kernel = _kernel()
+    kernel, batch, plan = _kernel(), reach.batch, reach.plan
     assert kernel is not None
     if reach.before is not None:
         keys, values = (
@@ -82,8 +74,5 @@ def _kernel() -> Callable[..., Any] | None:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
-    return (
-        varlen_attn
-        if {"window_size", "enable_gqa", "scale"} <= inspect.signature(varlen_attn).parameters.keys()
-        else None
-    )
+    taken = inspect.signature(varlen_attn).parameters.keys()
+    return varlen_attn if {"window_size", "enable_gqa", "scale"} <= taken else None

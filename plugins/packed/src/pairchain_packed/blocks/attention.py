@@ -68,9 +68,9 @@ class Attention(Block):
             queries, keys = turn(queries, wanted), turn(keys)
         if keep is not None:
             keep.append((_of_one_input(keys), _of_one_input(values)))
-        reach = Reach(window, at, before)
-        attend = at_once.attend if at_once.serves(queries, self.plan, reach) else by_length.attend
-        return self.output(attend(queries, keys, values, batch, self.plan, reach).flatten(1))
+        reach = Reach(batch, self.plan, window, at, before)
+        attend = at_once.attend if at_once.serves(queries, reach) else by_length.attend
+        return self.output(attend(queries, keys, values, reach).flatten(1))
 
 
 def _of_one_input(heads: torch.Tensor) -> torch.Tensor:
