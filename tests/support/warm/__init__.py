@@ -3,8 +3,8 @@
 A new process spends four of its five seconds on importing those two. A test whose subject is something else starts
 ``[*warm_python(), "-c", code]`` where it would start ``[sys.executable, "-c", code]``: the same options, environment,
 folder, streams and exit status, in half a second. Only other libraries are there already, as `PRELOADED` in `server`
-lists them. Nothing of this project is, nor sentence-transformers, nor pytest. A test about
-imports, about start-up or about being killed starts ``sys.executable``.
+lists them. Nothing of this project is, nor sentence-transformers, nor pytest. A test about imports, about start-up or
+about being killed starts ``sys.executable``.
 """
 
 from __future__ import annotations

@@ -105,13 +105,13 @@ def _export(checkpoint: Checkpoint, config: Any, field: str, path: Path, runtime
     model = model.float().eval()
     pads_left = checkpoint.task == "text-generation"
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if execution.takes_types(model) else [])]
-    if len(names) > 2:
-        _refuse_to_guess_types(Traced(model, names[:2], field, pads_left=pads_left), checkpoint.source)
     failure: Exception | None = None
     for attention in _attentions(model, runtime):
         _set_attention(model, attention)
         traced = Traced(model, names, field, pads_left=pads_left)
         try:
+            if len(names) > 2:
+                _refuse_to_guess_types(Traced(model, names[:2], field, pads_left=pads_left), checkpoint.source)
             with torch.no_grad(), _quiet():
                 runtime.export(traced, path)
             _compare(traced, runtime.open(runtime.content(Source(str(path.parent)), path.name), {}))
