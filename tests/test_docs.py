@@ -14,6 +14,8 @@ from pages import ROOT, prose
 
 import pairchain
 
+pytestmark = pytest.mark.slow
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 # `nox -s engines` and `nox -s adapters` run these, in environments with their libraries
 GUIDES_APART = [ROOT / "docs/guides/engines", ROOT / "docs/guides/adapters"]

@@ -24,6 +24,8 @@ from pairchain import CrossEncoder, PairchainWarning
 from pairchain.errors import ChainError
 from pairchain.modules import Transformer
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [("how many people live in berlin ?", "berlin had a population"), ("x", "y yes no")]
 LENGTHS = ["lengths.Lengths", "head.Head"]
 

@@ -16,6 +16,8 @@ import pairchain
 from pairchain import PairchainWarning
 from pairchain.errors import FormatError, MissingFileError, RevisionNotFoundError, SourceError, SourceNotFoundError
 
+pytestmark = pytest.mark.slow
+
 UNPINNED = r"takes code from the newest commit of .*, because nothing pins a revision; pin it with code_revision=\{"
 
 

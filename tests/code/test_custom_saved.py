@@ -19,6 +19,8 @@ from pairchain import CrossEncoder, PairchainWarning
 from pairchain.errors import FormatError
 from pairchain.modules import LayerNorm
 
+pytestmark = pytest.mark.slow
+
 TWICE = "def twice(value):\n    return 2 * value\n"
 DOUBLED = [2 * score for score in DIFFERENCES]
 

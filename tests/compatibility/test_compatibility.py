@@ -17,6 +17,8 @@ from pages import DOCS, rows
 from pairchain import CrossEncoder, PairchainWarning
 from pairchain.backends import AUTO
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [("how many people live in berlin ?", "berlin had a population"), ("x", "y yes no")]
 PAGE = rows((DOCS / "compatibility.md").read_text(encoding="utf-8"))
 NO_ACTIVATION = {"activation_fn": torch.nn.Identity()}

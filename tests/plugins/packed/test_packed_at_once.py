@@ -17,6 +17,8 @@ from pairchain_packed.batch import Batch
 from pairchain_packed.blocks import at_once
 from pairchain_packed.blocks.reach import Reach
 
+pytestmark = pytest.mark.slow
+
 CALLS: list[int] = []
 
 

@@ -16,6 +16,8 @@ from pairchain_packed.backend import PackedBackend
 from pairchain_packed.families import FAMILIES
 from pairchain_packed.parameters import parameters
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("kind", "given", "task"), tasks())
 def test_outputs_are_those_of_the_library(kind: str, given: dict[str, Any], task: str, tmp_path: Path) -> None:

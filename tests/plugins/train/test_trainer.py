@@ -21,6 +21,8 @@ from pairchain.errors import ChainError, FormatError, InputError, RandomWeightsE
 from pairchain_train import PairTrainer, Rankings, freeze, merged, train_only
 from pairchain_train.checkpoints import last_complete
 
+pytestmark = pytest.mark.slow
+
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}

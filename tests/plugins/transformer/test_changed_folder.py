@@ -19,6 +19,8 @@ import pairchain
 from pairchain import CrossEncoder
 from pairchain.errors import LockError
 
+pytestmark = pytest.mark.slow
+
 MODELS = ["bert_seqcls_1label", "qwen3_causal_logitscore", "pooling_mean"]
 PAIRS = [("how do cats sleep", "cats sleep a lot"), ("a", "b c d e f g"), ("q", "")]
 
