@@ -230,7 +230,7 @@ def client_python(session: nox.Session, *, newest: bool) -> str:
 
 
 @nox.session
-@nox.parametrize("adapter", [*ADAPTERS])
+@nox.parametrize("adapter", [nox.param(name, id=name) for name in ADAPTERS])
 def adapters(session: nox.Session, adapter: str) -> None:
     """Rerank in another framework, with wheels and from another directory; `nox -s "adapters(haystack)"` runs one.
 
