@@ -157,7 +157,7 @@ def engines(session: nox.Session) -> None:
 
 @nox.session
 def sweep(session: nox.Session) -> None:
-    """Score a tiny model of every architecture with all backends, and test what compiles models, and the benchmarks."""
+    """Score a tiny model of every architecture with all backends, and test the benchmarks."""
     provide_torch(session)
     install_editable(session)
     install(session, *TEST)

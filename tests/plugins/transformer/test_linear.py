@@ -130,3 +130,13 @@ def test_what_it_does_not_take_stays_with_pytorch(kind: str) -> None:
 
     assert not is_called
     assert torch.equal(found, expected)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_scores_as_before(tmp_path: Path) -> None:
+    model = CrossEncoder(save_tiny(tmp_path, "bert", "ForSequenceClassification", num_labels=1), device="cpu")
+    expected = model.predict(PAIRS)
+    model[0].execution.onednn = True
+    model[0].model.compile(backend="aot_eager")
+
+    np.testing.assert_allclose(model.predict(PAIRS), expected, rtol=1e-5, atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -73,6 +73,8 @@ def items_of(call: Call, inputs: Sequence[Any]) -> tuple[list[Encoded], bool]:
 def run_items(call: Call, items: Sequence[Encoded], places: Sequence[int], are_encoded: bool) -> Generator[Scored]:
     """Yield each batch of ``items`` when it is scored; see `in_batches` and `items_of`."""
     way = way_of(call.chain, items, call.budget, call.threads, call.weights)
+    if not call.ends_evenly:
+        way = replace(way, sharing=ALONE)
     is_other = way.crew is None and way.intra_op != torch.get_num_threads()
     with own_threads(way.intra_op) if is_other else nullcontext():
         yield from _Work(call, items, way).run(partial(_run, call, items, places, are_encoded))
@@ -83,8 +85,7 @@ class _Work:
 
     def __init__(self, call: Call, items: Sequence[Encoded], way: Way) -> None:
         self._call, self._items, self._way = call, items, way
-        self._sharing = way.sharing if call.ends_evenly else ALONE
-        batches = plan(items, range(len(items)), call.budget, self._sharing)
+        batches = plan(items, range(len(items)), call.budget, way.sharing)
         self._waiting = deque(Batch((number,), positions) for number, positions in enumerate(batches))
         self._failures: dict[Order, str] = {}
         self._fatal: tuple[Order, Exception] | None = None
@@ -125,7 +126,7 @@ class _Work:
         if isinstance(error, torch.OutOfMemoryError) and len(positions) > 1:
             self._call.budget.halve([self._items[position] for position in positions])
             rest = [position for one in (batch, *self._waiting) for position in one.positions]
-            self._waiting = deque(batch.divided(plan(self._items, rest, self._call.budget, self._sharing)))
+            self._waiting = deque(batch.divided(plan(self._items, rest, self._call.budget, self._way.sharing)))
         elif len(positions) > 1 and not isinstance(error, PairchainError) and works(self._call.chain.device):
             self._waiting.extendleft(reversed(batch.divided(_halves(positions))))
             reason = str(error).partition("\n")[0]
