@@ -19,8 +19,11 @@ from packed_checks import check_shared_beginnings
 from packed_models import CLASSES, Both, batch, both, checkpoint_in, config_for, saved
 from safetensors.torch import load_file, save_file
 
+from pairchain.authoring import onednn
 from pairchain.errors import InputError
+from pairchain_packed import build
 from pairchain_packed.backend import PackedBackend
+from pairchain_packed.blocks.linear import Linear
 
 CLASSIFICATION, FEATURES, GENERATION = "sequence-classification", "feature-extraction", "text-generation"
 
@@ -266,7 +269,25 @@ def test_threads_compute_what_one_computes(bert: Path, model_kwargs: dict[str, A
     assert all(map(torch.equal, alone, together))
 
 
-def test_integers_are_close_and_follow_the_weights(bert: Path) -> None:
+def _scale_data(model: Any) -> None:
+    # as code does that PyTorch does not count
+    model.layers[1].attention.inputs.weight.data.mul_(1.5)
+
+
+def _replace_parameter(model: Any) -> None:
+    part = model.layers[1].mlp.inner
+    part.weight = torch.nn.Parameter(part.weight.detach() * 1.5)
+
+
+def _load_other_weights(model: Any) -> None:
+    model.load_state_dict({name: value * 1.5 for name, value in model.state_dict().items()}, assign=True)
+
+
+CHANGES = [_scale_data, _replace_parameter, _load_other_weights]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_integers_are_close_and_follow_the_weights(bert: Path, change: Callable[[Any], None]) -> None:
     models = both(bert, CLASSIFICATION)
     ours, execution = PackedBackend().load(checkpoint_in(bert, CLASSIFICATION, int8=True))
     quick = replace(models, ours=ours, execution=execution)
@@ -275,8 +296,31 @@ def test_integers_are_close_and_follow_the_weights(bert: Path) -> None:
         exact, found = models.found(features), quick.found(features)
         assert 0 < (exact - found).abs().max() < 0.1 * exact.abs().max()
         for other in (models, quick):
-            # as code does that PyTorch does not count
-            other.ours.layers[1].attention.inputs.weight.data.mul_(1.5)  # type: ignore[index]
+            change(other.ours)
+
+
+def _forms(model: Any) -> set[str]:
+    return {part.form for part in model.modules() if isinstance(part, Linear)}
+
+
+@pytest.mark.skipif(not onednn.is_available(), reason="this PyTorch has no oneDNN")
+@pytest.mark.parametrize("change", CHANGES)
+def test_prepacked_weights_give_the_same_and_follow_the_weights(
+    bert: Path, change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onednn, "is_faster", lambda: True)
+    monkeypatch.setattr(onednn, "is_prepacked_faster", lambda: True)
+    prepacked = both(bert, CLASSIFICATION)
+    monkeypatch.setattr(build, "_MOST_PREPACKED", 0)
+    plain = both(bert, CLASSIFICATION)
+    # the head computes with its weights themselves
+    assert _forms(prepacked.ours) == {"", "prepacked"}
+    assert _forms(plain.ours) == {""}
+    features = batch([9, 30, 30])
+    for _ in range(2):
+        assert torch.equal(prepacked.found(features), plain.found(features))
+        for models in (prepacked, plain):
+            change(models.ours)
 
 
 @pytest.mark.slow

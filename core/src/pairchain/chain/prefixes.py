@@ -48,7 +48,7 @@ class PrefixStore:
         """Drop keys and values that the model computed in another state than ``made_by`` or with other ``weights``."""
         with self._changing:
             # by value, because PyTorch does not count all writes to weights
-            if made_by != self._made_by or self._sample is None or not self._sample.is_current:
+            if made_by != self._made_by or self._sample is None or not self._sample.matches(weights):
                 self._kept.clear()
                 self._made_by, self._sample = made_by, Sample(weights)
 

@@ -10,6 +10,9 @@ import torch
 # All elements of smaller tensors are compared.
 _MOST_ELEMENTS = 2**16
 
+# An integer of the size of an element, in bytes.
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
 
 class Sample:
     """The values of tensors at one moment: all of small tensors, and some of each row and column of large ones.
@@ -19,24 +22,44 @@ class Sample:
     """
 
     def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
-        self._groups: dict[tuple[torch.device, torch.dtype], list[torch.Tensor]] = {}
-        for tensor in tensors:
-            self._groups.setdefault((tensor.device, tensor.dtype), []).append(tensor)
-        self._values = self._taken()
+        # kept as they are, so that no other tensor has their places in memory
+        self._tensors = [tensor.detach() for tensor in tensors]
+        self._parts = [_some(tensor) for tensor in self._tensors]
+        self._values = [values.clone() for values in self._read()]
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the tensors still have these values."""
-        return all(map(torch.equal, self._values, self._taken()))
+    def matches(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Return whether these are the same tensors, in the same places in memory, and still have these values."""
+        return (
+            len(tensors) == len(self._tensors)
+            and all(map(_is_same, tensors, self._tensors))
+            and all(map(torch.equal, self._values, self._read()))
+        )
 
-    def _taken(self) -> list[torch.Tensor]:
-        # bytes, because a NaN is not equal to itself
-        return [torch.cat([_some(tensor) for tensor in group]).view(torch.uint8) for group in self._groups.values()]
+    def _read(self) -> list[torch.Tensor]:
+        """Return the values of all parts, those of one device and dtype together."""
+        groups: dict[tuple[torch.device, torch.dtype], list[torch.Tensor]] = {}
+        for tensor, part in zip(self._tensors, self._parts, strict=True):
+            # a part of a tensor in another order of memory is a copy
+            now = part if tensor.is_contiguous() else _some(tensor)
+            groups.setdefault((now.device, now.dtype), []).append(now)
+        return [torch.cat(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _is_same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    return (
+        tensor.data_ptr() == other.data_ptr()
+        and tensor.shape == other.shape
+        and tensor.stride() == other.stride()
+        and tensor.dtype is other.dtype
+        and tensor.device == other.device
+    )
 
 
 def _some(tensor: torch.Tensor) -> torch.Tensor:
-    """Return some or all elements of a tensor, shape (elements,)."""
-    flat = tensor.detach().reshape(-1)
+    """Return the bits of some or all elements of a tensor, as integers of shape (elements,)."""
+    flat = tensor.reshape(-1)
+    # as integers, because a NaN is not equal to itself
+    flat = flat.view(_INTEGERS.get(flat.itemsize, flat.dtype))
     if len(flat) <= _MOST_ELEMENTS or tensor.ndim < 2:
         return flat
     return flat[:: _step(len(flat) // tensor.shape[-1], tensor.shape[-1])]

@@ -14,12 +14,14 @@ from torch.nn import functional
 
 from pairchain.chain.observing import step
 
-# With fewer tokens neither is faster.
-LEAST_TOKENS = 64
+# With fewer tokens it is slower.
+LEAST_TOKENS = 8
 
 # oneDNN prepares code for each number of tokens and keeps 0.6 MB of it until the process ends. To have few numbers,
-# rows of zeros fill up to the next sixteenth of a power of two. PyTorch computes what comes after this many shapes.
+# rows of zeros fill up to the next sixteenth of a power of two, and at least to a multiple of 4. PyTorch computes what
+# comes after this many shapes.
 _SIXTEENTHS = 4
+_LEAST_STEP = 4
 _MOST_SHAPES = 512
 _prepared: set[tuple[int, ...]] = set()
 
@@ -38,7 +40,7 @@ def linear(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 
     Args:
         states: Shape (…, inputs).
-        weight: Shape (outputs, inputs).
+        weight: Shape (outputs, inputs), or what `prepack` returns for it: the result is the same to the last bit.
         bias: Shape (outputs,), or None.
         activation: A name in `FUSED`.
     """
@@ -46,6 +48,12 @@ def linear(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     rows = _filled(states.view(tokens, -1))
     result: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(rows, weight, bias, *FUSED[activation])
     return result[:tokens].view(*states.shape[:-1], -1)
+
+
+def prepack(weight: torch.Tensor) -> torch.Tensor:
+    """Return a copy of ``weight`` in the order in which oneDNN reads it, which it else finds at each call."""
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight.default(weight.detach())
+    return packed
 
 
 def suits(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
@@ -75,7 +83,13 @@ def is_available() -> bool:
 def is_faster() -> bool:
     """Return whether oneDNN is faster, measured once per process so that equal calls give equal results."""
     with _measuring:
-        return _measured()
+        return _is_faster()
+
+
+def is_prepacked_faster() -> bool:
+    """Return whether prepacked weights make oneDNN faster, measured once per process as well."""
+    with _measuring:
+        return _is_prepacked_faster()
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
@@ -91,7 +105,7 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 def _rows(tokens: int) -> int:
     """Return the number of rows in which ``tokens`` are computed."""
-    step = 1 << max(tokens.bit_length() - 1 - _SIXTEENTHS, 0)
+    step = max(1 << max(tokens.bit_length() - 1 - _SIXTEENTHS, 0), _LEAST_STEP)
     return -(-tokens // step) * step
 
 
@@ -105,17 +119,26 @@ def _filled(states: torch.Tensor) -> torch.Tensor:
 
 
 @cache
-def _measured() -> bool:
-    return is_available() and _gain() > 1
-
-
 @step("check", "whether oneDNN is the faster")
-def _gain() -> float:
+def _is_faster() -> bool:
+    return is_available() and _gain(256) > 1
+
+
+@cache
+@step("check", "whether prepacked weights are the faster")
+def _is_prepacked_faster() -> bool:
+    return is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") and _gain(64, prepack) > 1
+
+
+def _gain(tokens: int, prepare: Callable[[torch.Tensor], torch.Tensor] | None = None) -> float:
     """Return oneDNN's speed relative to PyTorch's, measured in 20 ms with the sizes of a small model."""
-    given = torch.ones(256, 384), torch.ones(1536, 384), torch.ones(1536)
-    sides: tuple[Callable[..., torch.Tensor], ...] = (functional.linear, linear)
+    states, weight, bias = torch.ones(tokens, 384), torch.ones(1536, 384), torch.ones(1536)
     with torch.inference_mode():
-        taken = [[_seconds(side, *given) for side in sides] for _ in range(8)]
+        prepared = weight if prepare is None else prepare(weight)
+        taken = [
+            (_seconds(functional.linear, states, weight, bias), _seconds(linear, states, prepared, bias))
+            for _ in range(8)
+        ]
     return statistics.median(own / other for own, other in taken[1:])
 
 

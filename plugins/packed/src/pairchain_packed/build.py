@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from pairchain.backends import Checkpoint
@@ -12,15 +14,22 @@ from pairchain_packed.model import PackedModel
 from pairchain_packed.recipe import Recipe
 from pairchain_packed.weights import fill
 
+# A second copy of more bytes is not worth its gain, which is small where tokens are many.
+_MOST_PREPACKED = 128 * 2**20
+
 
 def build(checkpoint: Checkpoint, recipe: Recipe) -> tuple[PackedModel, PackedExecution]:
     """Return the model with its weights, and the object that runs it; errors are those of `weights.fill`."""
     with torch.device("meta"):
         model = PackedModel(recipe.plan, recipe.head, recipe.places, PackedConfig(checkpoint.config, recipe))
     fill(model, recipe.places, checkpoint.source, getattr(torch, recipe.dtype))
-    if recipe.options.int8:
-        # embeddings, norms, attention and head stay as they are
-        for part in (part for layer in model.layers for part in layer.modules()):
-            if isinstance(part, Linear):
-                part.int8 = True
+    # embeddings, norms, attention and head stay as they are
+    inner = [part for layer in model.layers for part in layer.modules() if isinstance(part, Linear)]
+    for part in inner:
+        part.form = "int8" if recipe.options.int8 else "prepacked" if _size(inner) <= _MOST_PREPACKED else ""
     return model.eval(), PackedExecution()
+
+
+def _size(parts: Sequence[Linear]) -> int:
+    """Return the size of the weights in bytes."""
+    return sum(part.weight.numel() * part.weight.itemsize for part in parts)

@@ -7,13 +7,12 @@ precision. Sums are 32-bit integers, and results floats.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from pairchain.authoring import Sample
+from pairchain_packed.prepared import Prepared, Rows
 
 # The largest magnitude of an 8-bit integer with both signs.
 _LARGEST = 127
@@ -21,9 +20,6 @@ _LARGEST = 127
 _ZERO = 128
 # oneDNN prepares and keeps code for each number of tokens, so numbers are rounded up.
 _TOKENS_AT_ONCE = 64
-
-# The rows of a layer that are computed, from one to before another; None stands for the end.
-Rows = tuple[int, int | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +30,11 @@ class _Quantized:
         packed: The integers, as oneDNN reads them.
         scales: The value of 1 in each row, shape (outputs,).
         zeros: The integers that mean 0, shape (outputs,).
-        made_from: The values of the weight at that time.
     """
 
     packed: torch.Tensor
     scales: torch.Tensor
     zeros: torch.Tensor
-    made_from: Sample
-
-
-_made: WeakKeyDictionary[nn.Module, dict[Rows, _Quantized]] = WeakKeyDictionary()
 
 
 def can_quantize(states: torch.Tensor) -> bool:
@@ -64,9 +55,7 @@ def quantized_affine(
         weight: Shape (outputs, inputs).
         bias: Shape (outputs,), or None.
     """
-    known = _made.setdefault(layer, {})
-    if (made := known.get(rows)) is None or not made.made_from.is_current:
-        made = known[rows] = _quantize(weight.detach())
+    made = _quantized.of(layer, rows, weight)
     # the smallest and the largest value are found sooner than the largest magnitude
     largest = torch.maximum(states.amax(dim=1, keepdim=True), -states.amin(dim=1, keepdim=True))
     scales = largest.float().div_(_LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
@@ -86,4 +75,7 @@ def _quantize(weight: torch.Tensor) -> _Quantized:
     scales = weight.float().abs().amax(dim=1).div_(_LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
     integers = (weight.float() / scales.unsqueeze(1)).round_().to(torch.int8)
     packed = torch.ops.onednn.qlinear_prepack(integers, None)
-    return _Quantized(packed, scales, torch.zeros(len(weight), dtype=torch.int32), Sample([weight]))
+    return _Quantized(packed, scales, torch.zeros(len(weight), dtype=torch.int32))
+
+
+_quantized = Prepared(_quantize)

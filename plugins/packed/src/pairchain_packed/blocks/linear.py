@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import nn
 
 from pairchain_packed.blocks.activation import FUNCTIONS
 from pairchain_packed.blocks.block import Block
-from pairchain_packed.kernels import affine
+from pairchain_packed.kernels import affine, can_prepack, prepacked_affine
 from pairchain_packed.quantized import can_quantize, quantized_affine
 
 
@@ -20,7 +22,8 @@ class Linear(Block):
         has_bias: Whether a bias is added.
 
     Attributes:
-        int8: Whether it computes with 8-bit integers where it can.
+        form: The form of the weights with which it computes where it can: ``int8`` for 8-bit integers, ``prepacked``
+            for a copy in the order in which oneDNN reads them, or empty for the weights themselves.
     """
 
     bias: torch.Tensor | None
@@ -28,7 +31,7 @@ class Linear(Block):
     def __init__(self, inputs: int, *outputs: int, has_bias: bool = True) -> None:
         super().__init__()
         self.outputs = outputs
-        self.int8 = False
+        self.form: Literal["", "int8", "prepacked"] = ""
         self.weight = nn.Parameter(torch.empty(sum(outputs), inputs))
         self.register_parameter("bias", nn.Parameter(torch.empty(sum(outputs))) if has_bias else None)
 
@@ -48,7 +51,9 @@ class Linear(Block):
         if first or last is not None:
             rows = slice(sum(self.outputs[:first]), sum(self.outputs[:last]))
             weight, bias = self.weight[rows], None if self.bias is None else self.bias[rows]
-        if self.int8 and can_quantize(states):
+        if self.form == "prepacked" and can_prepack(states, weight, bias):
+            return prepacked_affine(self, (first, last), states, weight, bias, activation)
+        if self.form == "int8" and can_quantize(states):
             result = quantized_affine(self, (first, last), states, weight, bias)
             return FUNCTIONS[activation](result) if activation else result
         return affine(states, weight, bias, activation)
