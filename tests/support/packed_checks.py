@@ -81,9 +81,12 @@ def check_shared_beginnings(kind: str, folder: Path) -> None:
     expected = models.expected(features)[:, -1][:, [3, 8]]
     request = models.request(Part("last", (3, 8)))
     models.execution.store = PrefixStore(most_bytes=10**6)
-    for change in (0.0, 0.5):
-        with torch.no_grad():
-            models.ours.layers[0].mlp.output.weight.data.mul_(1 + change)  # type: ignore[index]
+    part = models.ours.layers[0].mlp.output  # type: ignore[index]
+    for change in ("nothing", "values", "parameter"):
+        if change == "values":
+            part.weight.data.mul_(1.5)
+        if change == "parameter":
+            part.weight = torch.nn.Parameter(part.weight.detach() * 1.5)
         with torch.inference_mode():
             prefix = models.execution.prefixes(models.ours, request, made)[0]
             assert prefix is not None
@@ -92,5 +95,5 @@ def check_shared_beginnings(kind: str, folder: Path) -> None:
             (found,) = models.execution.run(models.ours, features, replace(request, prefix=prefix)).values()
             (alone,) = models.execution.run(models.ours, features, request).values()
         torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
-        if not change:
+        if change == "nothing":
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
