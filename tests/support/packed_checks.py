@@ -81,12 +81,12 @@ def check_shared_beginnings(kind: str, folder: Path) -> None:
     expected = models.expected(features)[:, -1][:, [3, 8]]
     request = models.request(Part("last", (3, 8)))
     models.execution.store = PrefixStore(most_bytes=10**6)
-    part = models.ours.layers[0].mlp.output  # type: ignore[index]
+    part = models.ours.layers[0].attention.inputs  # type: ignore[index]
     for change in ("nothing", "values", "parameter"):
         if change == "values":
-            part.weight.data.mul_(1.5)
+            part.weight.data.add_(torch.randn_like(part.weight))
         if change == "parameter":
-            part.weight = torch.nn.Parameter(part.weight.detach() * 1.5)
+            part.weight = torch.nn.Parameter(part.weight.detach() + torch.randn_like(part.weight))
         with torch.inference_mode():
             prefix = models.execution.prefixes(models.ours, request, made)[0]
             assert prefix is not None
