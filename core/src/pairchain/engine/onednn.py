@@ -51,7 +51,7 @@ def linear(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 
 
 def prepack(weight: torch.Tensor) -> torch.Tensor:
-    """Return a copy of ``weight`` in the order in which oneDNN reads it, which it else finds at each call."""
+    """Return a copy of ``weight`` in the order in which oneDNN reads it, which oneDNN otherwise makes at each call."""
     packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight.default(weight.detach())
     return packed
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from pairchain.backends import Checkpoint
@@ -14,7 +12,7 @@ from pairchain_packed.model import PackedModel
 from pairchain_packed.recipe import Recipe
 from pairchain_packed.weights import fill
 
-# A second copy of more bytes is not worth its gain, which is small where tokens are many.
+# A second copy of more bytes costs more than it gains: a few percent where tokens are many.
 _MOST_PREPACKED = 128 * 2**20
 
 
@@ -25,11 +23,7 @@ def build(checkpoint: Checkpoint, recipe: Recipe) -> tuple[PackedModel, PackedEx
     fill(model, recipe.places, checkpoint.source, getattr(torch, recipe.dtype))
     # embeddings, norms, attention and head stay as they are
     inner = [part for layer in model.layers for part in layer.modules() if isinstance(part, Linear)]
+    size = sum(part.weight.numel() * part.weight.itemsize for part in inner)
     for part in inner:
-        part.form = "int8" if recipe.options.int8 else "prepacked" if _size(inner) <= _MOST_PREPACKED else ""
+        part.form = "int8" if recipe.options.int8 else "prepacked" if size <= _MOST_PREPACKED else ""
     return model.eval(), PackedExecution()
-
-
-def _size(parts: Sequence[Linear]) -> int:
-    """Return the size of the weights in bytes."""
-    return sum(part.weight.numel() * part.weight.itemsize for part in parts)
