@@ -24,7 +24,7 @@ def test_any_number_of_tokens_gives_the_same(activation: str, monkeypatch: pytes
             found = onednn.linear(states, weight, bias, activation)
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
-    assert 20 < len(onednn._prepared) < 80
+    assert 20 < len(onednn._prepared) < 64
 
 
 def test_a_prepacked_weight_gives_the_same_to_the_last_bit() -> None:

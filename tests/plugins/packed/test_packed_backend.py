@@ -303,6 +303,7 @@ def _forms(model: Any) -> set[str]:
     return {part.form for part in model.modules() if isinstance(part, Linear)}
 
 
+# both ways are forced, whichever is faster here, and a PyTorch built without oneDNN has neither
 @pytest.mark.skipif(not onednn.is_available(), reason="this PyTorch has no oneDNN")
 @pytest.mark.parametrize("change", CHANGES)
 def test_prepacked_weights_give_the_same_and_follow_the_weights(
